@@ -1,0 +1,1 @@
+"""What every layer stands on: errors, files, config, device, run log, statistics."""

@@ -1,0 +1,55 @@
+"""The run's log: one JSON object a line, only ever appended to, so a viewer can follow and a resume can cut back.
+
+Clock readings stand under the key `timing`; without it two runs of the same work write the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.files import explain_os_error, write_text
+
+
+class RunLog:
+    """Append records to `metrics.jsonl`; each has a `kind`, and a `step` where it belongs to one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, kind: str, *, timing: Mapping[str, float] | None = None, **values: Any) -> None:
+        """Append one record. Floats are written in full, so equal logs mean equal numbers."""
+        record = {"kind": kind, **values}
+        if timing:
+            record["timing"] = {name: round(value, 4) for name, value in timing.items()}
+        line = json.dumps(record, ensure_ascii=False) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(line)
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+
+    def sync(self) -> None:
+        """Force the log to disk, so that it is never behind a checkpoint."""
+        if self.path.exists():
+            with self.path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+    def cut_after(self, step: int) -> None:
+        """Drop records of later steps, and a half-written last line: what a kill left beyond the checkpoint."""
+        kept = [record for record in read_log(self.path) if record.get("step", 0) <= step]
+        write_text(self.path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a log; a half-written last line is skipped."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)

@@ -1,0 +1,1 @@
+"""Earlier language processing behind the same protocols."""

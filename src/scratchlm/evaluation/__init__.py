@@ -1,0 +1,1 @@
+"""Measurement on held-out text."""

@@ -1,0 +1,1 @@
+"""Ids in, text out: sampling, plain and cached generation."""

@@ -1,0 +1,142 @@
+"""Causal self-attention: each position takes a weighted sum of the values at positions it may see.
+
+`naive_attention` writes every step out; `fused_attention` is torch's one-call form of the same sum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from scratchlm.model.cache import KVCache
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig
+from scratchlm.model.norms import RMSNorm
+from scratchlm.model.positions import Rotation, rotate
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """What all layers of one forward pass share: rotations, the mask, the cache.
+
+    `mask` is None where the plain causal triangle (or, for a single new token, everything) is meant, so that the
+    fused kernel needs no mask tensor; `causal` says which of the two.
+    """
+
+    rotation: Rotation | None = None
+    mask: Bool[Tensor, "*batch T S"] | None = None
+    causal: bool = True
+    cache: KVCache | None = None
+
+
+def visible(
+    queries: int, keys: int, window: int | None, documents: Int[Tensor, "B T"] | None, device: torch.device
+) -> Bool[Tensor, "*batch T S"]:
+    """Return which keys each query may see: not later ones, none beyond the window, none of another document.
+
+    The last query stands at the last key's position.
+    """
+    query_at = torch.arange(keys - queries, keys, device=device)[:, None]
+    key_at = torch.arange(keys, device=device)[None, :]
+    mask = key_at <= query_at
+    if window is not None:
+        mask = mask & (key_at > query_at - window)
+    if documents is not None:
+        mask = mask & (documents[:, :, None] == documents[:, None, :])
+    return mask
+
+
+def naive_attention(
+    q: Float[Tensor, "B H T E"],
+    k: Float[Tensor, "B K S E"],
+    v: Float[Tensor, "B K S E"],
+    mask: Bool[Tensor, "*batch T S"] | None,
+    *,
+    causal: bool,
+    softcap: float | None = None,
+) -> Float[Tensor, "B H T E"]:
+    """Scaled dot-product attention, step by step (Vaswani et al. 2017, arXiv 1706.03762, equation 1).
+
+    Costs B * H * T * S numbers of memory for the scores, which the fused form avoids.
+    """
+    group = q.size(1) // k.size(1)
+    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, H, T, S)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is None and causal:
+        mask = visible(q.size(2), k.size(2), None, None, q.device)
+    if mask is not None:
+        scores = scores.masked_fill(~_with_heads(mask), float("-inf"))
+    return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
+
+
+def fused_attention(
+    q: Float[Tensor, "B H T E"],
+    k: Float[Tensor, "B K S E"],
+    v: Float[Tensor, "B K S E"],
+    mask: Bool[Tensor, "*batch T S"] | None,
+    *,
+    causal: bool,
+) -> Float[Tensor, "B H T E"]:
+    """Compute the same sum in one kernel that never stores the scores."""
+    return F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=None if mask is None else _with_heads(mask),
+        is_causal=causal and mask is None,
+        enable_gqa=q.size(1) != k.size(1),
+    )
+
+
+def _with_heads(mask: Tensor) -> Tensor:
+    """Give a mask with a batch axis one for heads, so that it broadcasts over (B, H, T, S)."""
+    return mask[:, None] if mask.dim() == 3 else mask
+
+
+class Attention(nn.Module):
+    """Project to queries, keys and values, attend, project back (multi-head or grouped-query)."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.config: AttentionConfig = config.attention
+        self.layer = layer
+        heads, kv_heads, head_dim = self.config.heads, self.config.kv_heads, self.config.head_dim
+        self.query = nn.Linear(config.width, heads * head_dim, bias=self.config.bias)
+        self.key = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
+        self.value = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
+        self.output = nn.Linear(heads * head_dim, config.width, bias=self.config.output_bias)
+        norm = RMSNormConfig()
+        self.query_norm = RMSNorm(head_dim, norm) if self.config.qk_norm else None
+        self.key_norm = RMSNorm(head_dim, norm) if self.config.qk_norm else None
+
+    def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
+        """Mix information between positions; the shape is kept."""
+        config = self.config
+        q = self._heads(self.query(x), config.heads)
+        k = self._heads(self.key(x), config.kv_heads)
+        v = self._heads(self.value(x), config.kv_heads)
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, E), (B, K, T, E)
+        v = v.transpose(1, 2)
+        if visibility.rotation is not None:
+            q, k = rotate(q, visibility.rotation), rotate(k, visibility.rotation)
+        q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
+        if visibility.cache is not None:
+            k, v = visibility.cache.append(self.layer, k, v)
+        mixed = self._attend(q, k, v, visibility)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visibility: Visibility) -> Tensor:
+        if self.config.implementation == "naive" or self.config.softcap is not None:
+            return naive_attention(q, k, v, visibility.mask, causal=visibility.causal, softcap=self.config.softcap)
+        return fused_attention(q, k, v, visibility.mask, causal=visibility.causal)
+
+    def _heads(self, x: Float[Tensor, "B T N"], heads: int) -> Float[Tensor, "B T heads E"]:
+        return x.view(*x.shape[:-1], heads, self.config.head_dim)

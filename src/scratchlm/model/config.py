@@ -1,0 +1,171 @@
+"""The decoder's configuration: one frozen dataclass for each interchangeable part.
+
+A part is chosen by the type of its configuration, never by a flag or a name. This file imports no torch, so commands
+answer `--help` without loading it.
+
+Shape legend used in the whole package: `B` batch, `T` time (positions), `V` vocabulary, `D` width, `H` query heads,
+`K` key-value heads, `E` head width, `L` layers, `S` positions a query may see (cache included).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from scratchlm.base.errors import raise_all
+
+
+@dataclass(frozen=True)
+class RMSNormConfig:
+    """Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467)."""
+
+    type: ClassVar[str] = "rms"
+    eps: float = 1e-6
+    """Added to the mean square before the root."""
+    weight: bool = True
+    """Whether each channel is scaled by a learned weight."""
+
+
+@dataclass(frozen=True)
+class LayerNormConfig:
+    """Layer norm (Ba et al. 2016, arXiv 1607.06450), as GPT-2 uses it."""
+
+    type: ClassVar[str] = "layer"
+    eps: float = 1e-5
+    """Added to the variance before the root."""
+    bias: bool = True
+    """Whether a learned bias follows the learned weight."""
+
+
+@dataclass(frozen=True)
+class RopeConfig:
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama's Hugging Face layout."""
+
+    type: ClassVar[str] = "rope"
+    theta: float = 10_000.0
+    """Base of the wavelengths; a larger one turns more slowly."""
+
+
+@dataclass(frozen=True)
+class LearnedPositionsConfig:
+    """One learned vector for each position, added to the token embedding, as in GPT-2."""
+
+    type: ClassVar[str] = "learned"
+
+
+@dataclass(frozen=True)
+class NoPositionsConfig:
+    """No position signal: the causal mask alone breaks the symmetry (Haviv et al. 2022, arXiv 2203.16634)."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """Causal self-attention, multi-head or grouped-query (Ainslie et al. 2023, arXiv 2305.13245)."""
+
+    heads: int = 4
+    """Query heads."""
+    kv_heads: int = 2
+    """Key-value heads; each serves heads / kv_heads query heads. Equal to heads: multi-head attention."""
+    head_dim: int = 32
+    """Width of one head."""
+    qk_norm: bool = True
+    """Whether queries and keys are RMS-normalised for each head, as in Qwen3."""
+    bias: bool = False
+    """Whether the query, key and value projections have a bias."""
+    output_bias: bool = False
+    """Whether the output projection has a bias."""
+    window: int | None = None
+    """How many positions back a query sees, itself included; none: all of them."""
+    softcap: float | None = None
+    """Scores become softcap * tanh(scores / softcap), as in Gemma 2; forces the naive path."""
+    implementation: Literal["fused", "naive"] = "fused"
+    """fused: torch's scaled_dot_product_attention; naive: every step written out. Equal, and tested so."""
+
+
+@dataclass(frozen=True)
+class SwiGLUConfig:
+    """Gated feed-forward, silu(x G) * (x U), then down (Shazeer 2020, arXiv 2002.05202)."""
+
+    type: ClassVar[str] = "swiglu"
+    hidden: int = 384
+    """Width between the projections."""
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """Plain feed-forward: up, activation, down."""
+
+    type: ClassVar[str] = "mlp"
+    hidden: int = 512
+    """Width between the projections."""
+    activation: Literal["gelu", "gelu_tanh", "relu_squared"] = "gelu_tanh"
+    """gelu_tanh is GPT-2's; relu_squared is Primer's (So et al. 2021, arXiv 2109.08668)."""
+    bias: bool = False
+    """Whether both projections have a bias."""
+
+
+NormConfig = RMSNormConfig | LayerNormConfig
+PositionsConfig = RopeConfig | LearnedPositionsConfig | NoPositionsConfig
+FeedForwardConfig = SwiGLUConfig | MLPConfig
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """A decoder-only transformer: embedding, pre-norm blocks, final norm, head."""
+
+    vocabulary_size: int = 4096
+    """Rows of the embedding; taken from the tokenizer when a run begins."""
+    context: int = 256
+    """Most positions that one forward pass may see."""
+    width: int = 128
+    """Channels of the residual stream."""
+    layers: int = 4
+    """Blocks."""
+    norm: NormConfig = field(default_factory=RMSNormConfig)
+    positions: PositionsConfig = field(default_factory=RopeConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    feed_forward: FeedForwardConfig = field(default_factory=SwiGLUConfig)
+    tied: bool = True
+    """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
+    dropout: float = 0.0
+    """Share of embedding and branch outputs zeroed in training; attention weights are never dropped."""
+    logit_softcap: float | None = None
+    """Logits become softcap * tanh(logits / softcap)."""
+    init_std: float = 0.02
+    """Standard deviation of the random initial weights."""
+    zero_init_outputs: bool = False
+    """Whether each branch's last projection starts at zero, so that every block starts as the identity."""
+
+    def __post_init__(self) -> None:
+        """Check what no single field can tell; every problem is reported at once."""
+        raise_all(self._problems())
+
+    def _problems(self) -> list[str]:
+        attention = self.attention
+        problems = [
+            f"model.{name} is {value}: must be at least 1"
+            for name, value in [
+                ("vocabulary_size", self.vocabulary_size),
+                ("context", self.context),
+                ("width", self.width),
+                ("layers", self.layers),
+                ("attention.heads", attention.heads),
+                ("attention.kv_heads", attention.kv_heads),
+                ("attention.head_dim", attention.head_dim),
+                ("feed_forward.hidden", self.feed_forward.hidden),
+                ("attention.window", 1 if attention.window is None else attention.window),
+            ]
+            if value < 1
+        ]
+        if attention.kv_heads >= 1 and attention.heads % attention.kv_heads:
+            problems.append(
+                f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
+                "heads must be a multiple of kv_heads"
+            )
+        if isinstance(self.positions, RopeConfig) and attention.head_dim % 2:
+            problems.append(f"model.attention.head_dim is {attention.head_dim}: rotary positions need an even one")
+        if not 0.0 <= self.dropout < 1.0:
+            problems.append(f"model.dropout is {self.dropout}: must be at least 0 and under 1")
+        return problems

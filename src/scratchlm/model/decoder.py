@@ -1,0 +1,151 @@
+"""The decoder-only transformer: ids in, logits out (Radford et al. 2019; parts by configuration)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from scratchlm.model.attention import Attention, Visibility, visible
+from scratchlm.model.cache import KVCache
+from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, RopeConfig
+from scratchlm.model.feedforward import build_feed_forward
+from scratchlm.model.norms import build_norm
+from scratchlm.model.positions import Rotation, positions_within, rope_table
+
+
+class Block(nn.Module):
+    """One layer: attention and feed-forward, each read through a norm and added to the residual stream."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = build_norm(config.width, config.norm)
+        self.attention = Attention(config, layer)
+        self.feed_forward_norm = build_norm(config.width, config.norm)
+        self.feed_forward = build_feed_forward(config.width, config.feed_forward)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
+        """Add what the block computes to the stream; the shape is kept."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), visibility))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class Decoder(nn.Module):
+    """A language model: `decoder(ids) -> logits`, where logits at t score the token at t + 1.
+
+    Changing token t never changes logits before t. Does no I/O and holds no position: with a `cache`, the new ids
+    continue what the cache holds.
+    """
+
+    rope_cos: Tensor
+    rope_sin: Tensor
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        learned = isinstance(config.positions, LearnedPositionsConfig)
+        self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.final_norm = build_norm(config.width, config.norm)
+        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
+        if isinstance(config.positions, RopeConfig):
+            cos, sin = rope_table(config.context, config.attention.head_dim, config.positions.theta)
+            self.register_buffer("rope_cos", cos, persistent=False)
+            self.register_buffer("rope_sin", sin, persistent=False)
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        cache: KVCache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T V"]:
+        """Return logits for every position.
+
+        `documents` numbers the document of each token of a packed row: attention and positions then stay within a
+        document. It is for training and scoring whole rows and excludes a cache.
+        """
+        return self.logits(self.hidden(ids, cache, documents))
+
+    def hidden(
+        self,
+        ids: Int[Tensor, "B T"],
+        cache: KVCache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Return the residual stream after the final norm: all of the model but the head."""
+        assert cache is None or documents is None, "a cache continues one document in each row"
+        start = 0 if cache is None else cache.length
+        end = start + ids.size(1)
+        assert end <= self.config.context, f"{end} positions in a context of {self.config.context}"
+        x = self.embedding(ids)
+        places = torch.arange(start, end, device=ids.device) if documents is None else positions_within(documents)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(places)
+        x = self.dropout(x)
+        visibility = self._visibility(ids, places, cache, documents)
+        for block in self.blocks:
+            x = block(x, visibility)
+        if cache is not None:
+            cache.advance(ids.size(1))
+        return self.final_norm(x)
+
+    def logits(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
+        """Score every token of the vocabulary from the final hidden state."""
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        logits = nn.functional.linear(hidden, weight)
+        softcap = self.config.logit_softcap
+        return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+    def _visibility(self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None) -> Visibility:
+        rotation: Rotation | None = None
+        if isinstance(self.config.positions, RopeConfig):
+            rotation = (self.rope_cos[places], self.rope_sin[places])
+        new = ids.size(1)
+        seen = new + (0 if cache is None else cache.length)
+        window = self.config.attention.window
+        if window is not None and window >= seen:
+            window = None  # wider than the text: no mask needed
+        if documents is not None or window is not None or 1 < new < seen:
+            return Visibility(rotation, visible(new, seen, window, documents, ids.device), False, cache)
+        return Visibility(rotation, None, new > 1, cache)
+
+    def parameter_count(self) -> int:
+        """Count distinct parameters; a tied head is counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def flops_per_token(self, length: int) -> float:
+        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention (PaLM, appendix B)."""
+        config = self.config
+        tables = self.embedding.weight.numel() * (0 if config.tied else 1)
+        if self.position_embedding is not None:
+            tables += self.position_embedding.weight.numel()
+        span = min(length, config.attention.window or length)
+        attention = 12 * config.layers * config.attention.heads * config.attention.head_dim * span / 2
+        return 6.0 * (self.parameter_count() - tables) + attention
+
+
+def initialise(decoder: Decoder, seed: int) -> None:
+    """Fill all weights from `seed`: normal, branch outputs scaled down by depth (GPT-2) or zero, norms one."""
+    config = decoder.config
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in decoder.named_parameters():
+        with torch.no_grad():
+            if parameter.dim() < 2:
+                parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+                continue
+            std = config.init_std
+            if name.endswith(("attention.output.weight", "feed_forward.down.weight")):
+                std = 0.0 if config.zero_init_outputs else std / math.sqrt(2 * config.layers)
+            parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
+
+
+def build_decoder(config: DecoderConfig, seed: int = 0) -> Decoder:
+    """Build a decoder on the CPU in fp32 with weights drawn from `seed`."""
+    decoder = Decoder(config)
+    initialise(decoder, seed)
+    return decoder

@@ -1,0 +1,113 @@
+"""Named shapes. A preset is a function from a vocabulary size to a configuration; it holds no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from scratchlm.base.errors import UserError, nearest
+from scratchlm.model.config import (
+    AttentionConfig,
+    DecoderConfig,
+    LayerNormConfig,
+    LearnedPositionsConfig,
+    MLPConfig,
+    RMSNormConfig,
+    RopeConfig,
+    SwiGLUConfig,
+)
+
+
+def qwen3_shaped(
+    vocabulary_size: int, *, width: int, layers: int, context: int, head_dim: int = 32, kv_share: int = 2
+) -> DecoderConfig:
+    """Shape a decoder as Qwen3 (arXiv 2505.09388): what transformers, llama.cpp, Ollama and vLLM load unpatched.
+
+    Feed-forward width is three times the model's, rounded up to a multiple of 32.
+    """
+    heads = max(kv_share, width // head_dim)
+    return DecoderConfig(
+        vocabulary_size=vocabulary_size,
+        context=context,
+        width=width,
+        layers=layers,
+        norm=RMSNormConfig(eps=1e-6),
+        positions=RopeConfig(theta=10_000.0),
+        attention=AttentionConfig(heads=heads, kv_heads=max(1, heads // kv_share), head_dim=head_dim),
+        feed_forward=SwiGLUConfig(hidden=-(-3 * width // 32) * 32),
+        zero_init_outputs=True,
+    )
+
+
+def tiny(vocabulary_size: int = 512) -> DecoderConfig:
+    """Shape a decoder that tests and first lessons train in seconds: 2 layers of width 64."""
+    return qwen3_shaped(vocabulary_size, width=64, layers=2, context=128)
+
+
+def default(vocabulary_size: int = 4096) -> DecoderConfig:
+    """Shape the default decoder at the dial's middle; `recipes/dial.py` sets other sizes."""
+    return qwen3_shaped(vocabulary_size, width=192, layers=6, context=256)
+
+
+def speedrun(vocabulary_size: int = 4096) -> DecoderConfig:
+    """Shape for fast learning: ReLU squared, zero-initialised outputs, capped logits. Exports to fewer places."""
+    return DecoderConfig(
+        vocabulary_size=vocabulary_size,
+        context=256,
+        width=192,
+        layers=6,
+        norm=RMSNormConfig(eps=1e-6, weight=False),
+        attention=AttentionConfig(heads=6, kv_heads=6, head_dim=32),
+        feed_forward=MLPConfig(hidden=768, activation="relu_squared"),
+        logit_softcap=15.0,
+        zero_init_outputs=True,
+    )
+
+
+def gpt2(vocabulary_size: int = 50257, *, width: int = 768, layers: int = 12, heads: int = 12) -> DecoderConfig:
+    """Shape a decoder as GPT-2 (Radford et al. 2019): 124M parameters by default."""
+    return DecoderConfig(
+        vocabulary_size=vocabulary_size,
+        context=1024,
+        width=width,
+        layers=layers,
+        norm=LayerNormConfig(eps=1e-5),
+        positions=LearnedPositionsConfig(),
+        attention=AttentionConfig(
+            heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm=False, bias=True, output_bias=True
+        ),
+        feed_forward=MLPConfig(hidden=4 * width, activation="gelu_tanh", bias=True),
+    )
+
+
+def gpt2_medium(vocabulary_size: int = 50257) -> DecoderConfig:
+    """Shape GPT-2 medium: 355M parameters."""
+    return gpt2(vocabulary_size, width=1024, layers=24, heads=16)
+
+
+def gpt2_large(vocabulary_size: int = 50257) -> DecoderConfig:
+    """Shape GPT-2 large: 774M parameters."""
+    return gpt2(vocabulary_size, width=1280, layers=36, heads=20)
+
+
+def gpt2_xl(vocabulary_size: int = 50257) -> DecoderConfig:
+    """Shape GPT-2 XL: 1,558M parameters."""
+    return gpt2(vocabulary_size, width=1600, layers=48, heads=25)
+
+
+PRESETS: Mapping[str, Callable[[], DecoderConfig]] = {
+    "tiny": tiny,
+    "default": default,
+    "speedrun": speedrun,
+    "gpt2": gpt2,
+    "gpt2-medium": gpt2_medium,
+    "gpt2-large": gpt2_large,
+    "gpt2-xl": gpt2_xl,
+}
+"""Every preset by the name that recipes and commands use."""
+
+
+def preset(name: str) -> DecoderConfig:
+    """Return the named shape; an unknown name is a `UserError` that offers the nearest."""
+    if name not in PRESETS:
+        raise UserError(f"unknown model preset {name!r}: {nearest(name, PRESETS)}")
+    return PRESETS[name]()

@@ -1,0 +1,1 @@
+"""Text in: sources, documents, cleaning, and the corpora that need no network."""
