@@ -39,9 +39,13 @@ class RunLog:
             with self.path.open("rb+") as file:
                 os.fsync(file.fileno())
 
-    def cut_after(self, step: int) -> None:
-        """Drop records of later steps, and a half-written last line: what a kill left beyond the checkpoint."""
-        kept = [record for record in read_log(self.path) if record.get("step", 0) <= step]
+    def lines(self) -> int:
+        """Count whole lines: the place that a checkpoint notes."""
+        return sum(1 for _ in read_log(self.path))
+
+    def cut_to(self, lines: int) -> None:
+        """Drop what a kill left beyond the checkpoint that noted `lines`, half-written lines too."""
+        kept = list(read_log(self.path))[:lines]
         write_text(self.path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
 
 

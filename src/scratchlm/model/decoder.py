@@ -53,10 +53,15 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.final_norm = build_norm(config.width, config.norm)
         self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
-        if isinstance(config.positions, RopeConfig):
-            cos, sin = rope_table(config.context, config.attention.head_dim, config.positions.theta)
-            self.register_buffer("rope_cos", cos, persistent=False)
-            self.register_buffer("rope_sin", sin, persistent=False)
+        self.restore_tables()
+
+    def restore_tables(self) -> None:
+        """Compute what is not stored: the rotary tables, on the weights' device (not where weights have no memory)."""
+        positions, device = self.config.positions, self.embedding.weight.device
+        if isinstance(positions, RopeConfig) and device.type != "meta":
+            cos, sin = rope_table(self.config.context, self.config.attention.head_dim, positions.theta)
+            self.register_buffer("rope_cos", cos.to(device), persistent=False)
+            self.register_buffer("rope_sin", sin.to(device), persistent=False)
 
     def forward(
         self,

@@ -24,7 +24,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise the last axis; the shape is kept."""
-        return F.rms_norm(x, (self.width,), self.weight, self.eps)
+        weight = None if self.weight is None else self.weight.to(x.dtype)  # under autocast x may be bf16
+        return F.rms_norm(x, (self.width,), weight, self.eps)
 
 
 class LayerNorm(nn.Module):
@@ -39,7 +40,8 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise the last axis; the shape is kept."""
-        return F.layer_norm(x, (self.width,), self.weight, self.bias, self.eps)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.layer_norm(x, (self.width,), self.weight.to(x.dtype), bias, self.eps)
 
 
 def build_norm(width: int, config: NormConfig) -> RMSNorm | LayerNorm:

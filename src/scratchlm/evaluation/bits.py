@@ -1,0 +1,103 @@
+"""Loss and bits per byte on held-out text.
+
+Every token is predicted once, in windows that do not overlap, the first from an end-of-text token before it. Bits per
+byte divides by the UTF-8 bytes of the text, not by tokens, so models with different tokenizers can be compared; the
+tokens that end documents cost bits and count no bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scratchlm.base.device import autocast
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.batches import ArrayTokens, Tokens, whole_windows
+from scratchlm.training.loss import next_token_loss
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """What a model pays for a text."""
+
+    nats: float
+    """Minus the natural log of the text's probability, summed over tokens."""
+    tokens: int
+    text_bytes: int
+
+    @property
+    def loss(self) -> float:
+        """Mean nats a token."""
+        return self.nats / max(self.tokens, 1)
+
+    @property
+    def perplexity(self) -> float:
+        """How many equally likely tokens the model hesitates between."""
+        return math.exp(min(self.loss, 700.0))
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits for each UTF-8 byte of the text."""
+        return self.nats / math.log(2) / max(self.text_bytes, 1)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return all figures by name."""
+        return {
+            "loss": self.loss,
+            "perplexity": self.perplexity,
+            "bits_per_byte": self.bits_per_byte,
+            "tokens": self.tokens,
+            "bytes": self.text_bytes,
+        }
+
+
+def count_text_bytes(tokens: Tokens, tokenizer: Tokenizer) -> int:
+    """Count the UTF-8 bytes that the ids stand for; special tokens stand for none."""
+    sizes = token_sizes(tokenizer)
+    block = 1 << 20
+    return sum(int(sizes[tokens.read(at, min(at + block, len(tokens)))].sum()) for at in range(0, len(tokens), block))
+
+
+def token_sizes(tokenizer: Tokenizer) -> np.ndarray:
+    """Return the number of bytes of each id, 0 for special tokens, shape `(V,)`."""
+    specials = set(tokenizer.specials.values())
+    ids = range(tokenizer.vocabulary_size)
+    return np.array([0 if id in specials else len(_bytes_or_none(tokenizer, id)) for id in ids], dtype=np.int64)
+
+
+def _bytes_or_none(tokenizer: Tokenizer, id: int) -> bytes:
+    try:
+        return tokenizer.token_bytes(id)
+    except ValueError:
+        return b""  # an id that this vocabulary leaves unused
+
+
+@torch.no_grad()
+def held_out_loss(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    tokens: Tokens | Sequence[int],
+    *,
+    length: int | None = None,
+    rows: int = 16,
+    dtype: torch.dtype = torch.float32,
+) -> HeldOutLoss:
+    """Score every token of a held-out text once.
+
+    `length` is the window, the model's context by default; `rows` windows are scored together.
+    """
+    source = ArrayTokens(np.asarray(tokens)) if isinstance(tokens, Sequence) else tokens
+    decoder.eval()
+    device = decoder.embedding.weight.device
+    first = tokenizer.end_of_text if tokenizer.end_of_text is not None else 0
+    nats, count = 0.0, 0
+    for batch in whole_windows(source, length or decoder.config.context, rows, first):
+        with autocast(device, dtype):
+            nats += float(next_token_loss(decoder, batch.to(device)))
+        count += batch.target_count
+    return HeldOutLoss(nats, count, count_text_bytes(source, tokenizer))

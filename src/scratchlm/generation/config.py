@@ -1,0 +1,48 @@
+"""Settings of generation. Imports no torch, so commands answer `--help` without loading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scratchlm.base.errors import raise_all
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How the next token is chosen from the model's probabilities."""
+
+    max_tokens: int = 200
+    """Most new tokens."""
+    temperature: float = 0.8
+    """Logits are divided by it: lower is safer, 0 takes the likeliest token always."""
+    top_k: int = 0
+    """Keep only the k likeliest tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the likeliest tokens that together reach this probability (Holtzman et al. 2019); 1 keeps all."""
+    min_p: float = 0.0
+    """Keep tokens at least this share as likely as the likeliest (Nguyen et al. 2024); 0 keeps all."""
+    repetition_penalty: float = 1.0
+    """Logits of tokens already there are divided (positive) or multiplied (negative) by it; 1 does nothing."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the output where they first appear; they are not part of it."""
+    seed: int = 0
+    """Seed of the draw: the same prompt, settings and seed give the same text."""
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        problems = []
+        if self.max_tokens < 1:
+            problems.append(f"--max-tokens {self.max_tokens}: must be at least 1")
+        if not self.temperature >= 0:
+            problems.append(f"--temperature {self.temperature}: must not be negative; 0 takes the likeliest token")
+        if self.top_k < 0:
+            problems.append(f"--top-k {self.top_k}: must not be negative; 0 keeps all tokens")
+        if not 0 < self.top_p <= 1:
+            problems.append(f"--top-p {self.top_p}: must be over 0 and at most 1")
+        if not 0 <= self.min_p <= 1:
+            problems.append(f"--min-p {self.min_p}: must be between 0 and 1")
+        if not self.repetition_penalty > 0:
+            problems.append(f"--repetition-penalty {self.repetition_penalty}: must be over 0; 1 does nothing")
+        if "" in self.stop:
+            problems.append("--stop '': an empty text would stop at once; leave it out")
+        raise_all(problems)

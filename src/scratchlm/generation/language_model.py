@@ -1,0 +1,141 @@
+"""A model at work: `load(folder)` gives an object that continues texts and answers messages."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.device import choose_device
+from scratchlm.base.errors import UserError, nearest
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.engine import Engine, stream_ids
+from scratchlm.generation.generate import generate_ids
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.chat import Conversation
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+
+
+class LanguageModel:
+    """A decoder with its tokenizer and chat template, ready to write.
+
+    Not thread-safe: one cache serves all calls, and what a prompt shares with the one before is not computed again.
+    """
+
+    def __init__(self, saved: SavedModel) -> None:
+        self.saved = saved
+        self._engine = Engine(saved.decoder)
+
+    @property
+    def decoder(self) -> Decoder:
+        """The network."""
+        return self.saved.decoder
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer it was trained with."""
+        return self.saved.tokenizer
+
+    def settings(self, **changes: Any) -> SamplingConfig:
+        """Return the model's own sampling settings with changes, for example `temperature=0`."""
+        names = [field.name for field in dataclasses.fields(SamplingConfig)]
+        for name in changes:
+            if name not in names:
+                raise UserError(f"unknown sampling setting {name!r}: {nearest(name, names)}")
+        stored = {name: value for name, value in self.saved.generation.items() if name in names}
+        return SamplingConfig(**{**stored, **changes})
+
+    def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
+        """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
+        if cached:
+            return "".join(self.stream(prompt, **changes))
+        config = self.settings(**changes)
+        ids = generate_ids(self.decoder, self._prompt_ids(prompt), config, self._document_end)
+        return "".join(assemble(ids, self.tokenizer, config.stop))
+
+    def stream(self, prompt: str, **changes: Any) -> Iterator[str]:
+        """Yield the text that follows `prompt` piece by piece."""
+        config = self.settings(**changes)
+        ids = stream_ids(self._engine, self._prompt_ids(prompt), config, self._document_end)
+        return assemble(ids, self.tokenizer, config.stop)
+
+    def reply(self, conversation: Conversation, **changes: Any) -> Iterator[str]:
+        """Yield the assistant's next message piece by piece.
+
+        Raises `UserError` when the model has learned no conversations, or the conversation exceeds the context.
+        """
+        template = self.saved.template
+        if template is None:
+            raise UserError("this model has learned no conversations; fine-tune it first, or use scratchlm generate")
+        config = self.settings(**changes)
+        prompt = template.render(conversation, reply=True).ids
+        self._check_length(len(prompt), "conversation")
+        ids = stream_ids(self._engine, prompt, config, template.stop_ids)
+        return assemble(ids, self.tokenizer, config.stop)
+
+    @property
+    def _document_end(self) -> frozenset[int]:
+        end = self.tokenizer.end_of_text
+        return frozenset() if end is None else frozenset({end})
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        """Encode a prompt; an empty one becomes the end of the document before."""
+        ids = self.tokenizer.encode(prompt)
+        if not ids:
+            if self.tokenizer.end_of_text is None:
+                raise UserError("prompt: is empty, and this tokenizer has no end-of-text token; give some text")
+            ids = [self.tokenizer.end_of_text]
+        self._check_length(len(ids), "prompt")
+        return ids
+
+    def _check_length(self, length: int, what: str) -> None:
+        context = self.decoder.config.context
+        if length > context:
+            raise UserError(f"{what}: {length} tokens exceed the model's context of {context}; shorten it")
+
+
+def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ()) -> Iterator[str]:
+    """Turn ids into pieces of text: whole characters only, and nothing from where a stop text begins.
+
+    Text that might be the beginning of a stop text is held back until it is known.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    held = ""
+    for token in ids:
+        held += decoder.decode(tokenizer.token_bytes(token))
+        end = min((at for at in (held.find(text) for text in stop) if at >= 0), default=-1)
+        if end >= 0:
+            if held[:end]:
+                yield held[:end]
+            return
+        safe = len(held) - _possible_stop(held, stop)
+        if safe:
+            yield held[:safe]
+            held = held[safe:]
+    held += decoder.decode(b"", final=True)
+    if held:
+        yield held
+
+
+def _possible_stop(text: str, stop: Sequence[str]) -> int:
+    """Return the length of the longest end of `text` that begins a stop text."""
+    longest = 0
+    for candidate in stop:
+        for size in range(min(len(candidate) - 1, len(text)), longest, -1):
+            if text.endswith(candidate[:size]):
+                longest = size
+                break
+    return longest
+
+
+def load(place: str | Path, device: str = "auto") -> LanguageModel:
+    """Load a model folder, or the newest model of a run's folder.
+
+    Raises `UserError` when there is none or a file of it is truncated or altered.
+    """
+    saved = load_model(find_model(Path(place)))
+    saved.decoder.to(choose_device(device))
+    return LanguageModel(saved)

@@ -1,0 +1,128 @@
+"""What `pretrain`, `plan`, `doctor` and `quickstart` can be told. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from scratchlm.base.errors import raise_all
+from scratchlm.model.config import DecoderConfig
+from scratchlm.training.config import TrainingConfig
+
+
+def _check_common(minutes: float | None, threads: int | None) -> None:
+    problems = []
+    if minutes is not None and not minutes > 0:
+        problems.append(f"--minutes {minutes:g}: must be over 0")
+    if threads is not None and threads < 1:
+        problems.append(f"--threads {threads}: must be at least 1")
+    raise_all(problems)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Train a model from random weights on prepared data, or continue one."""
+
+    recipe: Positional[str] = "default"
+    """Named recipe (tiny, default, speedrun, gpt2) or a TOML file; its values are the defaults of all flags below."""
+    data: Path | None = None
+    """Folder that `scratchlm prepare` wrote."""
+    out: Path | None = None
+    """Folder of the run to write."""
+    minutes: float | None = None
+    """Time to train for; turned into a number of steps by a short probe before the first one."""
+    depth: int | None = None
+    """The dial: layers, from which width, heads, learning rate, batch and length follow."""
+    init: Path | None = None
+    """Model folder to continue from, instead of random weights."""
+    resume: Path | None = None
+    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags do not."""
+    seed: int = 0
+    """Seed of weights, order of the data and dropout."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    force: bool = False
+    """Replace a run that stands in the folder already."""
+    model: DecoderConfig = field(default_factory=DecoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        _check_common(self.minutes, self.threads)
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """Tell parameters, memory and time of a run before it begins, from a short probe on this machine."""
+
+    recipe: Positional[str] = "default"
+    """Named recipe or a TOML file."""
+    depth: int | None = None
+    """The dial: layers, from which the other sizes follow."""
+    probe: bool = True
+    """Whether to time a few steps; without, only what can be counted is told."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of matrix products."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    json: bool = False
+    """Print the plan as JSON."""
+    model: DecoderConfig = field(default_factory=DecoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_common(None, self.threads)
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Tell what this machine can do, and compare every fast path with the plain one."""
+
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    json: bool = False
+    """Print the findings as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_common(None, self.threads)
+
+
+@dataclass(frozen=True)
+class QuickstartConfig:
+    """The whole life of a model in minutes, offline: text, tokenizer, pretraining, questions, report, chat."""
+
+    minutes: float = 3.0
+    """Time for everything; kept within a fifth."""
+    out: Path = Path("quickstart")
+    """Folder to write the model, the questions and the report to."""
+    source: str = "storyworld"
+    """Text to learn from: the embedded corpus, a named source, or a file or folder of your own."""
+    text_field: str | None = None
+    """Field or column of a structured file that holds the text."""
+    seed: int = 0
+    """Seed of the text, the weights and the order of training."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of matrix products; auto keeps the faster."""
+    chat: bool = True
+    """Whether to open a chat at the end, on a terminal."""
+    force: bool = False
+    """Replace what an earlier quickstart left in the folder."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_common(self.minutes, self.threads)

@@ -1,0 +1,91 @@
+"""The dial: from one number, the depth, to every size of a run; and the named recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
+from scratchlm.base.errors import UserError, nearest
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.presets import preset, qwen3_shaped
+from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
+
+MAX_DEPTH = 48
+"""The deepest that the dial goes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A named run: its shape, its training, and which values the recipe itself sets."""
+
+    name: str
+    model: DecoderConfig
+    training: TrainingConfig
+    described: frozenset[str]
+    """Dotted names of the values that the recipe sets; all others are defaults."""
+
+
+def at_depth(depth: int) -> tuple[DecoderConfig, TrainingConfig]:
+    """Size a run by its depth: Qwen3-shaped, 32 channels of width a layer, heads of 32, shorter steps when wider.
+
+    The rate of Muon stays (its step has a fixed size whatever the width); Adam's falls with the root of the width.
+    """
+    if not 1 <= depth <= MAX_DEPTH:
+        raise UserError(f"--depth {depth}: must be from 1 to {MAX_DEPTH}")
+    width = max(64, 32 * depth)
+    context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
+    head_dim = 32 if width <= 256 else 64
+    model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
+    adam = AdamWConfig(learning_rate=round(0.006 * (128 / width) ** 0.5, 5), weight_decay=0.0)
+    training = TrainingConfig(
+        batch_rows=16 if depth <= 8 else 32,
+        sequence_length=context,
+        optimizer=MuonConfig(learning_rate=0.02, adam=adam),
+    )
+    return model, training
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes inside the package."""
+    folder = resources.files("scratchlm.recipes")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_recipe(name: str, depth: int | None = None) -> Recipe:
+    """Read a named recipe or a TOML file. Unknown names and keys are a `UserError` that offers the nearest.
+
+    A recipe has the keys `preset` or `depth`, and the tables `model` and `training` that change single values.
+    """
+    path = Path(name)
+    if name not in recipe_names():
+        if path.suffix != ".toml" and not path.exists():
+            raise UserError(f"recipe {name!r}: {nearest(name, recipe_names())}, or name a .toml file")
+        data = read_toml(path)
+    else:
+        with resources.as_file(resources.files("scratchlm.recipes") / f"{name}.toml") as inside:
+            data = read_toml(inside)
+    return _recipe_from(data, path.stem, depth)
+
+
+def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
+    known = ("preset", "depth", "model", "training")
+    for key in data:
+        if key not in known:
+            raise UserError(f"recipe {name!r}: unknown key {key!r}: {nearest(key, known)}")
+    if depth is not None and "depth" not in data:
+        raise UserError(f"--depth {depth}: the recipe {name!r} has a fixed shape; use the recipe default")
+    if "depth" in data:
+        model, training = at_depth(data["depth"] if depth is None else depth)
+    else:
+        model, training = preset(data.get("preset", "default")), TrainingConfig()
+    dialled = [("model", model, DecoderConfig()), ("training", training, TrainingConfig())]
+    described = {f"{part}.{key}" for part in ("model", "training") for key, _ in flatten(data.get(part, {}))}
+    for part, chosen, plain in dialled:
+        values = dict(flatten(to_dict(plain)))
+        described |= {f"{part}.{k}" for k, value in flatten(to_dict(chosen)) if values.get(k) != value}
+    model = from_dict(DecoderConfig, data.get("model", {}), "model", model)
+    training = from_dict(TrainingConfig, data.get("training", {}), "training", training)
+    return Recipe(name, model, training, frozenset(described))

@@ -1,0 +1,74 @@
+"""What to do with text on its way in: the choices for cleaning and for holding text out. Light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scratchlm.base.errors import raise_all
+
+SHORT_LIMIT = 1 << 20  # characters; a longer "too short" limit would have to look past the first piece of a document
+
+
+@dataclass(frozen=True, slots=True)
+class CleanConfig:
+    """How documents are cleaned. The defaults change no character of a valid text and drop exact copies only.
+
+    Raises `UserError` when a value is outside its range.
+    """
+
+    normalize: Literal["none", "NFC", "NFKC"] = "none"
+    """Unicode normalisation: none keeps every character as it is, NFC joins accents to their letters, NFKC also
+    replaces look-alikes (ligatures, full-width letters) and cannot be undone."""
+
+    deduplicate: bool = True
+    """Drop documents whose text is exactly that of an earlier one."""
+
+    near_duplicates: float = 0.0
+    """Drop documents whose sets of five-word runs have at least this Jaccard similarity to an earlier one, as
+    estimated by MinHash; 0 switches it off, 0.8 is usual. Costs about 5 KB of memory a kept document."""
+
+    min_characters: int = 0
+    """Drop documents shorter than this many characters."""
+
+    max_characters: int = 0
+    """Cut documents off after this many characters; 0 means no limit."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.normalize not in ("none", "NFC", "NFKC"):
+            problems.append(f"normalize {self.normalize!r}: unknown form; choose none, NFC or NFKC")
+        if not 0.0 <= self.near_duplicates <= 1.0:
+            problems.append(f"near-duplicates {self.near_duplicates}: must lie between 0 (off) and 1")
+        if not 0 <= self.min_characters <= SHORT_LIMIT:
+            problems.append(f"min-characters {self.min_characters}: must lie between 0 and {SHORT_LIMIT:,}")
+        if self.max_characters < 0:
+            problems.append(f"max-characters {self.max_characters}: must be positive, or 0 for no limit")
+        if 0 < self.max_characters < self.min_characters:
+            problems.append(
+                f"max-characters {self.max_characters}: below min-characters {self.min_characters}; raise the first"
+            )
+        raise_all(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitConfig:
+    """Which part of the text is held out for validation.
+
+    Raises `UserError` when the fraction is not between 0 and 1.
+    """
+
+    method: Literal["hash", "tail"] = "hash"
+    """hash: each document by the hash of its own text, so it stays on its side when others are added.
+    tail: the end of the corpus, as published splits of one-file corpora do."""
+
+    fraction: float = 0.05
+    """Share held out: of the documents (hash) or of the characters (tail)."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.method not in ("hash", "tail"):
+            problems.append(f"split {self.method!r}: unknown method; choose hash or tail")
+        if not 0.0 < self.fraction < 1.0:
+            problems.append(f"split {self.method}:{self.fraction}: the fraction must lie between 0 and 1, as in 0.05")
+        raise_all(problems)

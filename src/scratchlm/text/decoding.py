@@ -1,0 +1,142 @@
+"""From bytes to text: which encoding a file has, whether it is text at all, and where it breaks."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from scratchlm.text.counts import BadFile
+from scratchlm.text.opening import read_chunks
+
+HEAD = 1 << 16  # bytes looked at to tell what a file is
+LINE_LIMIT = 1 << 28  # bytes in one line; a longer one is not a row but a file of another format
+
+Decode = Callable[[bytes, str, bool], tuple[str, int]]
+
+# Longest marks first: UTF-32's little-endian mark begins with UTF-16's.
+MARKS: tuple[tuple[bytes, str], ...] = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+DECODERS: dict[str, Decode] = {
+    "utf-8": codecs.utf_8_decode,
+    "utf-16-le": codecs.utf_16_le_decode,
+    "utf-16-be": codecs.utf_16_be_decode,
+    "utf-32-le": codecs.utf_32_le_decode,
+    "utf-32-be": codecs.utf_32_be_decode,
+}
+CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b") + b"\x7f"
+
+
+def detect(head: bytes, path: Path) -> tuple[str, int]:
+    """Return the encoding and the length of the byte-order mark of a file that begins with `head`.
+
+    UTF-8 unless a byte-order mark says otherwise, or every second byte is NUL as in UTF-16 without a mark. Legacy
+    encodings (Latin-1, Shift-JIS and so on) are not guessed: a wrong guess would corrupt the text in silence.
+    Raises `BadFile` for a file that is not text.
+    """
+    for mark, name in MARKS:
+        if head.startswith(mark):
+            return name, len(mark)
+    low, high = head[0::2], head[1::2]
+    if len(head) >= 4:
+        if high.count(0) > 0.4 * len(high) and low.count(0) < 0.05 * len(low) + 1:
+            return "utf-16-le", 0
+        if low.count(0) > 0.4 * len(low) and high.count(0) < 0.05 * len(high) + 1:
+            return "utf-16-be", 0
+    controls = len(head) - len(head.translate(None, CONTROLS))
+    try:
+        codecs.utf_8_decode(head, "strict", len(head) < HEAD)
+        limit = 0.3  # valid UTF-8 with some stray NULs is a text to repair
+    except UnicodeDecodeError:
+        limit = 0.0 if 0 in head else 0.05  # text in a legacy encoding has no NUL and hardly any control character
+    if controls > limit * len(head):
+        raise BadFile(
+            "binary", f"{path}: binary data, not text ({controls:,} control bytes at its beginning); remove it"
+        )
+    return "utf-8", 0
+
+
+def _open_text(path: Path) -> tuple[str, int, Iterator[bytes]]:
+    """Return the encoding, the length of the mark, and the chunks of a file after the mark."""
+    chunks = read_chunks(path)
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    encoding, mark = detect(head[:HEAD], path)
+    return encoding, mark, chain([head[mark:]], chunks)
+
+
+def text_blocks(path: Path) -> Iterator[str]:
+    """Yield the text of a file in small blocks, without its byte-order mark.
+
+    Raises `BadFile` for a file that cannot be read or is not text, and at the first byte that does not belong to its
+    encoding, naming the offset of that byte.
+    """
+    encoding, offset, chunks = _open_text(path)
+    decode = DECODERS[encoding]
+    pending = b""
+    for chunk in chain(chunks, [b""]):
+        data = pending + chunk
+        try:
+            text, used = decode(data, "strict", not chunk)
+        except UnicodeDecodeError as error:
+            raise BadFile("wrong encoding", _where(path, encoding, data, offset, error)) from error
+        pending = data[used:]
+        offset += used
+        if text:
+            yield text
+
+
+def _where(path: Path, encoding: str, data: bytes, offset: int, error: UnicodeDecodeError) -> str:
+    byte = f"0x{data[error.start]:02x}" if error.start < len(data) else "the end"
+    return (
+        f"{path}: not {encoding.upper()}: {byte} at byte {offset + error.start:,} ({error.reason}); "
+        f"convert it, for example iconv -f LATIN1 -t UTF-8"
+    )
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file with their ends, split at line feeds only; raises `BadFile` as `text_blocks` does."""
+    rest = ""
+    for block in text_blocks(path):
+        lines = (rest + block).split("\n")
+        rest = lines.pop()
+        if len(rest) > LINE_LIMIT:
+            raise BadFile("too large", f"{path}: a line of more than {LINE_LIMIT >> 20} MB; not a file of rows")
+        for line in lines:
+            yield line + "\n"
+    if rest:
+        yield rest
+
+
+def byte_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file as UTF-8 bytes without their ends, so that a broken line spoils only itself.
+
+    Raises `BadFile` as `text_blocks` does, except that invalid UTF-8 is left for the caller to find.
+    """
+    encoding, _, chunks = _open_text(path)
+    if encoding != "utf-8":
+        for text in text_lines(path):
+            yield text.rstrip("\r\n").encode("utf-8", "surrogatepass")
+        return
+    rest: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        *lines, last = chunk.split(b"\n")
+        for line in lines:
+            yield b"".join((*rest, line)).rstrip(b"\r")
+            rest, size = [], 0
+        rest.append(last)
+        size += len(last)
+        if size > LINE_LIMIT:
+            raise BadFile("too large", f"{path}: a line of more than {LINE_LIMIT >> 20} MB; not a file of rows")
+    if size:
+        yield b"".join(rest).rstrip(b"\r")

@@ -1,0 +1,158 @@
+"""Documents from files: `read_documents` turns paths into a stream of texts, and accounts for every one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scratchlm.base.errors import UserError
+from scratchlm.text.counts import BadFile, Counts, Document, Problems
+from scratchlm.text.decoding import text_blocks
+from scratchlm.text.opening import COMPRESSIONS
+from scratchlm.text.pieces import PIECE, Cutter, cut_documents, fragments
+from scratchlm.text.rows import NoTextField, read_json, read_jsonl
+from scratchlm.text.tables import read_csv, read_parquet
+from scratchlm.text.walk import FoundFile, find_files
+
+__all__ = ["Counts", "Document", "read_documents"]
+
+NULS = "NUL characters removed"
+LINE_ENDS = "files with Windows line ends, made \\n"
+
+
+def read_documents(
+    paths: Sequence[Path], *, text_field: str | None, split_on: str | None, strict: bool, counts: Counts
+) -> Iterator[Document]:
+    r"""Yield the documents of files and folders in order, counting into `counts`.
+
+    Formats: .txt .md .jsonl .json .csv .tsv .parquet, each also .gz and .zst. A row is a document; a .txt or .md file
+    is one document, or one at every `split_on` (in which \n, \t and \\ are understood). Such a text longer than about
+    4 MiB comes in pieces, all but the last `continued`, cut where no split pattern joins both sides (see `pieces`).
+    Byte-order marks are removed, UTF-16 and UTF-32 read, NUL characters removed and counted (they carry no text and
+    end strings in other programs), line ends \r\n of .txt and .md files made \n.
+    A text file that breaks somewhere is left out whole; of a file of rows the good rows before the break are kept.
+
+    Holds one piece, row or parquet batch in memory; a .json file whole. Compressed text files and those over 4 MB are
+    read twice, once to check them.
+
+    Bad files and rows are counted and named, or raised as `UserError` when `strict`, empty documents included. Raises
+    `UserError` also for wrong paths (see `find_files`), for a file given by name that does not show which field holds
+    the text, and when no document could be read at all, with the reasons.
+    """
+    problems = Problems(counts, strict=strict)
+    separator = unescape(split_on) if split_on is not None else None
+    some = False
+    for file in find_files(paths, problems):
+        before = counts.read
+        try:
+            for document in _checked(_read_file(file, text_field, separator, problems), problems):
+                some = True
+                yield document
+        except NoTextField as problem:
+            if file.named:
+                raise UserError(str(problem)) from problem
+            problems.file(problem.reason, str(problem))
+        except BadFile as problem:
+            rows = counts.read - before
+            problems.file(problem.reason, f"{problem}{f' ({rows:,} rows before that were read)' if rows else ''}")
+        else:
+            counts.files += 1
+    if not some:
+        reasons = [f"{reason}: {names[0]}" for reason, names in counts.named.items() if names]
+        where = ", ".join(str(path) for path in paths) or "no path"
+        raise UserError(f"{where}: no text could be read; {'; '.join(reasons) or 'the files are empty'}")
+
+
+def unescape(separator: str) -> str:
+    r"""Return a separator with \n, \r, \t and \\ replaced by what they mean; raises `UserError` when it is empty."""
+    if not separator:
+        raise UserError("--split-on '': must hold at least one character, as in '\\n\\n'")
+    meanings = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
+    result, rest = [], iter(separator)
+    for character in rest:
+        if character == "\\":
+            following = next(rest, "")
+            result.append(meanings.get(following, "\\" + following))
+        else:
+            result.append(character)
+    return "".join(result)
+
+
+def _read_file(
+    file: FoundFile, text_field: str | None, separator: str | None, problems: Problems
+) -> Iterator[Document]:
+    """Yield the documents of one file as they are; raises `BadFile`."""
+    if file.suffix in (".txt", ".md"):
+        return _read_text(file.path, separator, problems.counts)
+    if file.suffix == ".jsonl":
+        return read_jsonl(file.path, text_field, problems)
+    if file.suffix == ".json":
+        return read_json(file.path, text_field, problems)
+    if file.suffix in (".csv", ".tsv"):
+        return read_csv(file.path, text_field, problems)
+    return read_parquet(file.path, text_field, problems)
+
+
+def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
+    """Yield a text file as one document or, given a separator, as several."""
+    if path.suffix.lower() in COMPRESSIONS or _size(path) > PIECE:
+        # The pieces of a document are out of reach once they are yielded, so a break has to be found before.
+        for _ in text_blocks(path):
+            pass
+    blocks = _plain(text_blocks(path), counts)
+    if separator is not None:
+        for text, number, continued in cut_documents(fragments(blocks, separator), Cutter()):
+            yield Document(text, f"{path}, document {number}", continued)
+        return
+    cutter = Cutter()
+    for block in blocks:
+        for piece in cutter.push(block):
+            yield Document(piece, str(path), continued=True)
+    yield Document(cutter.finish(), str(path))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # opening it will tell
+
+
+def _plain(blocks: Iterator[str], counts: Counts) -> Iterator[str]:
+    r"""Remove NULs and make \r\n into \n, before anything is cut: a cut must see the final neighbours."""
+    held = ""  # a carriage return at the end of a block, whose line feed may begin the next
+    windows = False
+    for block in blocks:
+        text = held + block
+        held = "\r" if text.endswith("\r") else ""
+        text = _without_nul(text[:-1] if held else text, counts)
+        if "\r\n" in text:
+            windows = True
+            text = text.replace("\r\n", "\n")
+        if text:
+            yield text
+    if held:
+        yield held
+    if windows:
+        counts.repair(LINE_ENDS)
+
+
+def _without_nul(text: str, counts: Counts) -> str:
+    if "\0" not in text:
+        return text
+    counts.repair(NULS, text.count("\0"))
+    return text.replace("\0", "")
+
+
+def _checked(documents: Iterator[Document], problems: Problems) -> Iterator[Document]:
+    """Count documents as they pass, leave blank ones out, and remove the NULs of rows."""
+    inside = False  # within a document of several pieces, which is never blank
+    for document in documents:
+        text = _without_nul(document.text, problems.counts)
+        if not inside and not document.continued and not text.strip():
+            problems.row("empty", f"{document.source}: no text in it; remove it")
+            continue
+        if not document.continued:
+            problems.counts.read += 1
+        inside = document.continued
+        yield document if text is document.text else Document(text, document.source, document.continued)

@@ -1,0 +1,152 @@
+"""How much of the held-out text also stands in the training text.
+
+Runs of 13 words are compared, the length GPT-3's authors used at most (Brown et al. 2020, appendix C). A high share
+means that the held-out loss measures memory as well as skill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchlm.text.counts import Document
+from scratchlm.text.words import BOUNDARY, Hashes, run_hashes, word_hashes
+
+RUN = 13  # words
+MOSTLY = 0.8  # share of its runs from which on a document counts as mostly contained
+TOGETHER = 1 << 17  # characters of short training documents hashed at a time
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapReport:
+    """What the held-out text shares with the training text."""
+
+    run: int
+    """Words in a run."""
+
+    runs: int
+    """Runs in the held-out text."""
+
+    runs_in_train: int
+    """Those that also stand in the training text."""
+
+    documents: int
+    """Held-out documents with at least one run; one shorter than a run counts as a run by itself."""
+
+    documents_touched: int
+    """Those that share at least one run, the measure of Brown et al."""
+
+    documents_mostly: int
+    """Those of which at least 80% of the runs are shared."""
+
+    examples: tuple[str, ...]
+    """Up to ten of the latter, by name."""
+
+    @property
+    def share(self) -> float:
+        """The share of held-out runs that also stand in the training text, 0 to 1."""
+        return self.runs_in_train / self.runs if self.runs else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for a JSON report."""
+        return {**asdict(self), "examples": list(self.examples), "share": self.share}
+
+
+def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run: int = RUN) -> OverlapReport:
+    """Compare held-out with training documents by their runs of `run` words, case and punctuation aside.
+
+    The hashes of the held-out runs are kept in memory (about 30 bytes a word); the training text is read once and
+    streams. A held-out document of fewer than `run` words counts as shared when a training document has exactly its
+    words. Two runs are taken for equal when their 64-bit hashes are.
+    """
+    hashes, owners, names = _held_out_runs(held_out, run)
+    wanted = np.unique(hashes)
+    found = np.zeros(len(wanted), dtype=bool)
+    if len(wanted):
+        # One look into a sparse table by the first bits of a hash spares nearly every run the search among `wanted`.
+        bits = np.uint64(min(26, len(wanted).bit_length() + 4))
+        likely = np.zeros(1 << int(bits), dtype=bool)
+        likely[wanted >> (np.uint64(64) - bits)] = True
+        for block in _train_runs(train, run):
+            block = block[likely[block >> (np.uint64(64) - bits)]]
+            places = np.searchsorted(wanted, block)
+            places[places == len(wanted)] = 0
+            found[places[wanted[places] == block]] = True
+    shared = found[np.searchsorted(wanted, hashes)] if len(wanted) else np.zeros(0, dtype=bool)
+    totals = np.bincount(owners, minlength=len(names))
+    hits = np.bincount(owners[shared], minlength=len(names))
+    mostly = np.flatnonzero((totals > 0) & (hits >= MOSTLY * totals))
+    return OverlapReport(
+        run=run,
+        runs=len(hashes),
+        runs_in_train=int(shared.sum()),
+        documents=int((totals > 0).sum()),
+        documents_touched=int((hits > 0).sum()),
+        documents_mostly=len(mostly),
+        examples=tuple(names[index] for index in mostly[:SHOWN]),
+    )
+
+
+def _held_out_runs(documents: Iterable[Document], run: int) -> tuple[Hashes, NDArray[np.int64], list[str]]:
+    """Return the hashes of all runs, the index of the document each belongs to, and the names of the documents."""
+    hashes, sizes, names = [np.zeros(0, dtype=np.uint64)], [], []
+    words: list[Hashes] = []
+    for document in documents:
+        words.append(word_hashes(document.text))
+        if document.continued:
+            continue
+        whole = np.concatenate(words)
+        words = []
+        runs = run_hashes(whole, run) if len(whole) >= run else _short(whole)
+        hashes.append(runs)
+        sizes.append(len(runs))
+        names.append(document.source)
+    return np.concatenate(hashes), np.repeat(np.arange(len(names)), sizes), names
+
+
+def _short(words: Hashes) -> Hashes:
+    """Return the one hash of a document shorter than a run, apart from the hashes of runs, or none for no word."""
+    return ~run_hashes(words, len(words)) if len(words) else words
+
+
+def _train_runs(documents: Iterable[Document], run: int) -> Iterator[Hashes]:
+    """Yield the hashes of the runs of the training text, many short documents or part of a long one at a time."""
+    texts: list[str] = []
+    size = 0
+    carried = np.zeros(0, dtype=np.uint64)  # the last words of the piece before, for runs that reach across
+    inside = False
+    for document in documents:
+        if document.continued or inside:
+            words = np.concatenate([carried, word_hashes(document.text)])
+            yield run_hashes(words, run)
+            carried = words[len(words) - run + 1 :] if document.continued else carried[:0]
+            inside = document.continued
+            continue
+        texts.append(document.text)
+        size += len(document.text)
+        if size >= TOGETHER:
+            yield from _hash_together(texts, run)
+            texts, size = [], 0
+    yield from _hash_together(texts, run)
+
+
+def _hash_together(texts: list[str], run: int) -> Iterator[Hashes]:
+    """Yield the runs of many documents at once, and the whole of each short one.
+
+    Between documents stands a word that no text has, so no run reaches from one into the next.
+    """
+    if not texts:
+        return
+    words = word_hashes(BOUNDARY.join(texts))
+    yield run_hashes(words, run)
+    borders = np.flatnonzero(words == word_hashes(BOUNDARY)[0])
+    starts = np.concatenate([[0], borders + 1])
+    ends = np.concatenate([borders, [len(words)]])
+    short = np.flatnonzero((ends - starts < run) & (ends > starts))
+    if len(short):
+        yield np.concatenate([_short(words[starts[index] : ends[index]]) for index in short])

@@ -1,0 +1,168 @@
+"""Rows of records: which field holds the text, and the JSON formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import nearest
+from scratchlm.text.counts import BadFile, Document, Problems, printable
+from scratchlm.text.decoding import byte_lines, detect
+from scratchlm.text.opening import read_whole
+
+TEXT_FIELDS = ("text", "content", "story", "body", "document", "article", "passage", "paragraph", "markdown")
+LIST_FIELDS = ("data", "rows", "documents", "examples", "items", "train")
+JSON_LIMIT = 1_000_000_000  # bytes; a .json file cannot be read row by row
+
+
+class NoTextField(BadFile):
+    """The user must say which field holds the text."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("no text field", message)
+
+
+def _is_prose(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return bool(value)
+    return False
+
+
+def choose_field(row: Mapping[str, Any], place: str) -> str:
+    """Return the name of the field of `row` that holds the text.
+
+    The first of `TEXT_FIELDS` that is there, else the only field with a string that is not a number.
+    Raises `NoTextField`, naming the fields there are.
+    """
+    for name in TEXT_FIELDS:
+        if isinstance(row.get(name), str):
+            return name
+    prose = [name for name, value in row.items() if _is_prose(value)]
+    if len(prose) == 1:
+        return prose[0]
+    raise NoTextField(f"{place}: which field holds the text? Fields: {_listed(row)}; name one with --text-field")
+
+
+def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+    shown = [printable(str(name))[:60] for name in names]
+    more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
+    return ", ".join(shown[:20]) + more if shown else "none"
+
+
+class FieldReader:
+    """Takes the text out of the rows of one file; the field is chosen at its first object when none is given."""
+
+    def __init__(self, text_field: str | None, problems: Problems) -> None:
+        self.field, self.given, self.problems = text_field, text_field is not None, problems
+
+    def text_of(self, row: object, place: str) -> str | None:
+        """Return the text of a row, or None after the row was counted as a problem.
+
+        Raises `NoTextField` when no field is given and the first object does not show which it is.
+        """
+        if isinstance(row, str):
+            return row
+        if not isinstance(row, Mapping):
+            self.problems.row("broken row", f"{place}: {type(row).__name__}, not an object or a string; mend the row")
+            return None
+        if self.field is None:
+            self.field = choose_field(row, place)
+        if self.field not in row:
+            hint = f"{nearest(self.field, [str(name) for name in row])}; " if self.given and row else ""
+            message = f"{place}: no field {self.field!r}; {hint}fields: {_listed(row)}; see --text-field"
+            self.problems.row("no text field", message)
+            return None
+        value = row[self.field]
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            message = f"{place}: field {self.field!r} holds {type(value).__name__}, not text; see --text-field"
+            self.problems.row("no text field", message)
+            return None
+        return value
+
+
+def read_jsonl(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
+    """Yield one document a line; blank lines are passed over, broken ones counted with their line number.
+
+    Raises `BadFile` when the file cannot be read on.
+    """
+    yield from _json_lines(byte_lines(path), path, FieldReader(text_field, problems), problems)
+
+
+def _json_lines(lines: Iterator[bytes], path: Path, reader: FieldReader, problems: Problems) -> Iterator[Document]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            message = f"{place}: not UTF-8 at byte {error.start} of the line ({error.reason}); mend or convert it"
+            problems.row("wrong encoding", message)
+            continue
+        except (ValueError, RecursionError) as error:
+            problems.row("broken row", f"{place}: not valid JSON ({error}); mend or remove the line")
+            continue
+        text = reader.text_of(row, place)
+        if text is not None:
+            yield Document(text, place)
+
+
+def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
+    """Yield the documents of a .json file, which is loaded whole.
+
+    It holds a list of strings or objects, or one object with such a list, or one object with a text field. A file
+    that holds one object a line after all is read as JSON Lines.
+    Raises `BadFile` when it is broken or larger than `JSON_LIMIT`.
+    """
+    if path.stat().st_size > JSON_LIMIT:
+        raise BadFile("too large", f"{path}: larger than {JSON_LIMIT / 1e9:g} GB, read into memory whole; use .jsonl")
+    data = read_whole(path, JSON_LIMIT)
+    encoding, mark = detect(data[: 1 << 16], path)
+    reader = FieldReader(text_field, problems)
+    try:
+        value = json.loads(data[mark:].decode(encoding))
+    except UnicodeDecodeError as error:
+        message = f"{path}: not {encoding.upper()} at byte {mark + error.start:,} ({error.reason}); convert it"
+        raise BadFile("wrong encoding", message) from error
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            yield from _json_lines(iter(data[mark:].split(b"\n")), path, reader, problems)
+            return
+        message = f"{path}, line {error.lineno}: not valid JSON ({error.msg}); mend the file"
+        raise BadFile("broken JSON", message) from error
+    except (ValueError, RecursionError) as error:
+        raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); mend the file") from error
+    del data
+    for number, row in enumerate(_rows_of(value, path, text_field), start=1):
+        text = reader.text_of(row, f"{path}, row {number}")
+        if text is not None:
+            yield Document(text, f"{path}, row {number}")
+
+
+def _rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:
+    """Return the list of rows inside a loaded JSON value."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        message = f"{path}: holds {type(value).__name__}; a list of strings or objects is needed"
+        raise BadFile("broken JSON", message)
+    lists = {name: rows for name, rows in value.items() if isinstance(rows, list)}
+    if text_field is not None and isinstance(value.get(text_field), str):
+        return [value]
+    for name in LIST_FIELDS:
+        if name in lists:
+            return lists[name]
+    if len(lists) == 1:
+        return next(iter(lists.values()))
+    if not lists:
+        return [value]
+    message = f"{path}: several lists ({_listed(lists)}), none named {', '.join(LIST_FIELDS)}; write one as .jsonl"
+    raise BadFile("no text field", message)

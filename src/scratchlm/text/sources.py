@@ -1,0 +1,207 @@
+"""SOURCE on the command line: a path, or a corpus by name, opened as a stream of documents that can begin anew."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.download import Progress, download
+from scratchlm.base.errors import UserError, nearest
+from scratchlm.base.files import explain_os_error, read_json, sha256_of, write_json
+from scratchlm.text import catalogue, layouts, stdlib
+from scratchlm.text.catalogue import CATALOGUE, Source
+from scratchlm.text.counts import Counts, Document, Problems, printable
+from scratchlm.text.documents import read_documents
+from scratchlm.text.walk import find_files, format_of
+
+STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source that is at hand: its documents, as often as they are wanted, and what the manifest says of it."""
+
+    name: str
+    """As given on the command line."""
+
+    description: str
+    licence: str
+    documents: Callable[[Counts], Iterator[Document]]
+    """Begins the documents anew, counting into the given counts."""
+
+    paths: tuple[Path, ...] = ()
+    """Files and folders it reads; empty for what is generated."""
+
+    sha256: str | None = None
+    """Of the one file of a named source."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else decides the text: size, seed, Python version, fields."""
+
+    def manifest(self) -> dict[str, Any]:
+        """Return name, licence, settings and the SHA-256 of each file; reads local files whole to hash them."""
+        entry: dict[str, Any] = {"name": self.name, "description": self.description, "licence": self.licence}
+        if self.sha256 is not None:
+            entry["files"] = [{"path": printable(str(self.paths[0])), "sha256": self.sha256}]
+        elif self.paths:
+            found = find_files(self.paths, Problems(Counts(), strict=False))
+            entry["files"] = [{"path": printable(str(file.path)), "sha256": _hash(file.path)} for file in found]
+        return {**entry, **self.settings}
+
+
+def open_source(
+    spec: str,
+    *,
+    text_field: str | None = None,
+    split_on: str | None = None,
+    strict: bool = False,
+    from_local: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> OpenedSource:
+    """Open what `spec` means: `storyworld[:SIZE]`, `stdlib`, a name of the catalogue, `gutenberg:NUMBER`, or a path.
+
+    A name wins over a file of that name, which `./NAME` means. A named source is taken from `from_local` when given,
+    else from `cache` (default `default_cache()`), else downloaded into it. `text_field`, `split_on` and `strict` are
+    for paths (see `read_documents`), `seed` for storyworld, `progress(bytes, total)` for downloads.
+    Raises `UserError` for what is neither name nor path, for a wrong number or size, and when a named source is not
+    at hand and cannot be fetched. Missing paths show when the documents are read.
+    """
+    name, _, argument = spec.partition(":")
+    if name == "storyworld":
+        return _open_storyworld(spec, argument, seed)
+    if spec == "stdlib":
+        return _open_stdlib()
+    source = catalogue.gutenberg(argument) if name == "gutenberg" else CATALOGUE.get(spec)
+    if source is not None:
+        path, sha256 = fetch(source, from_local=from_local, cache=cache or default_cache(), progress=progress)
+        return OpenedSource(
+            name=spec,
+            description=source.description,
+            licence=source.licence,
+            documents=lambda counts: layouts.read_source(source, path, counts),
+            paths=(path,),
+            sha256=sha256,
+        )
+    if from_local is not None:
+        raise UserError(
+            f"--from-local {from_local}: goes with a named source, and {spec!r} is none; name the file itself"
+        )
+    path = Path(spec).expanduser()
+    if not _is_path(spec, path):
+        known = catalogue.names()
+        hint = nearest(name, known)
+        everything = "" if hint.startswith("known") else f"; known: {', '.join(known)}"
+        raise UserError(f"{spec!r}: neither a file or folder nor a known source; {hint}{everything}")
+    return OpenedSource(
+        name=spec,
+        description="local files",
+        licence="not stated",
+        documents=lambda counts: read_documents(
+            [path], text_field=text_field, split_on=split_on, strict=strict, counts=counts
+        ),
+        paths=(path,),
+        settings={"text_field": text_field, "split_on": split_on},
+    )
+
+
+def default_cache() -> Path:
+    """Return the folder in which downloads are kept, where the system keeps such things."""
+    if os.name == "nt" and "LOCALAPPDATA" in os.environ:
+        return Path(os.environ["LOCALAPPDATA"]) / "scratchlm" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scratchlm"
+
+
+def fetch(
+    source: Source, *, from_local: Path | None, cache: Path, progress: Progress | None = None
+) -> tuple[Path, str]:
+    """Return the file of a named source and its SHA-256, downloading it when it is not at hand.
+
+    The hash is compared with the catalogue's, or with the one recorded beside the file at its first download.
+    Raises `UserError` when it differs, when `from_local` is missing, or when no mirror can be reached.
+    """
+    if from_local is not None:
+        found = _hash(from_local)
+        _compare(from_local, found, source.sha256, "name the right file")
+        return from_local, found
+    path = cache / source.filename
+    record = cache / f"{source.filename}.json"
+    recorded = read_json(record).get("sha256") if record.exists() else None
+    expected = source.sha256 or recorded
+    if path.exists():
+        found = _hash(path)
+        _compare(path, found, expected, "it changed since it was fetched; delete it to fetch it again")
+    else:
+        try:
+            found = download(source.urls, path, sha256=expected, size=source.size, progress=progress)
+        except UserError as error:
+            raise UserError(f"source {source.name}: {error}") from error
+    if recorded is None:
+        entry = {"source": source.name, "licence": source.licence, "urls": list(source.urls)}
+        write_json(record, {**entry, "sha256": found, "size": path.stat().st_size})
+    return path, found
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
+def _compare(path: Path, found: str, expected: str | None, remedy: str) -> None:
+    if expected is not None and found != expected:
+        raise UserError(f"{path}: its SHA-256 is {found} where {expected} is expected; {remedy}")
+
+
+def _is_path(spec: str, path: Path) -> bool:
+    """Tell whether a SOURCE is meant as a path, so that a misspelt one is reported as a missing file."""
+    return path.exists() or path.is_symlink() or "/" in spec or os.sep in spec or format_of(path) is not None
+
+
+def parse_size(text: str, flag: str) -> int:
+    """Read a size such as 20MB, 500KB or 1000000 (bytes; decimal units); raises `UserError` naming `flag`."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?B?)", text.strip().upper())
+    unit = match[2] if match and match[2] in ("", "B") else f"{match[2].rstrip('B')}B" if match else ""
+    size = int(float(match[1]) * UNITS[unit]) if match else 0
+    if size <= 0:
+        raise UserError(f"{flag}: {text!r} is no size; write a number with KB, MB or GB, as in 20MB")
+    return size
+
+
+def _open_storyworld(spec: str, argument: str, seed: int) -> OpenedSource:
+    size = parse_size(argument, spec) if ":" in spec else STORYWORLD_SIZE
+
+    def documents(counts: Counts) -> Iterator[Document]:
+        # Imported here: the generator's word lists are needed by those alone who ask for its stories.
+        from scratchlm.text.storyworld import stories
+
+        for number, story in enumerate(stories(size, seed), start=1):
+            counts.read += 1
+            yield Document(story, f"storyworld, story {number}")
+
+    return OpenedSource(
+        name=spec,
+        description="Generated short stories about people, animals, places and objects, with consistent facts",
+        licence="Apache-2.0",
+        documents=documents,
+        settings={"size": size, "seed": seed},
+    )
+
+
+def _open_stdlib() -> OpenedSource:
+    import platform
+
+    return OpenedSource(
+        name="stdlib",
+        description="Reference topics and source of the running Python's standard library",
+        licence=stdlib.LICENCE,
+        documents=stdlib.stdlib_documents,
+        settings={"python": platform.python_version()},
+    )

@@ -1,0 +1,153 @@
+"""Training text and held-out text: by the hash of each document, or the tail of the corpus."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Generator, Iterator
+from itertools import accumulate
+from typing import Literal, TypeAlias
+
+from scratchlm.base.errors import UserError, nearest
+from scratchlm.text.config import SplitConfig
+from scratchlm.text.counts import Counts, Document
+
+Side: TypeAlias = Literal["train", "validation"]
+MakeDocuments: TypeAlias = Callable[[], Iterator[Document]]
+
+
+def parse_split(text: str) -> SplitConfig:
+    """Read a split as the command line writes it: `hash`, `tail`, `hash:0.05`, `tail:0.1`.
+
+    Raises `UserError` for another method or a fraction that does not lie between 0 and 1.
+    """
+    method, colon, fraction = text.strip().partition(":")
+    if method not in ("hash", "tail"):
+        raise UserError(f"--split {text!r}: unknown method; {nearest(method, ['hash', 'tail'])}; write hash:0.05")
+    if not colon:
+        return SplitConfig(method="hash" if method == "hash" else "tail")
+    try:
+        value = float(fraction)
+    except ValueError:
+        raise UserError(f"--split {text!r}: {fraction!r} is no number; write {method}:0.05") from None
+    return SplitConfig(method="hash" if method == "hash" else "tail", fraction=value)
+
+
+def split_documents(
+    make_documents: MakeDocuments, split: SplitConfig, counts: Counts | None = None
+) -> Iterator[tuple[Side, Document]]:
+    """Yield every document with its side; the pieces of one document stay together, except at the cut of a tail.
+
+    hash: a document is held out when the hash of its text (of its first piece, for a long one) lies in the lowest
+    `fraction`, so equal texts share a side and adding documents moves none. The documents are first read up to the
+    point where both sides have one; when that point never comes, as with few documents, the tail is held out instead.
+
+    tail: the documents are read twice, first only for their lengths (8 bytes a document are kept). The cut lies at
+    the border between two documents nearest to `fraction` of the characters from the end; when that would hold out
+    less than half or more than twice the fraction, as with one long document, it lies inside a document, after
+    exactly `int(characters * (1 - fraction))` of them.
+
+    `make_documents` is called once a pass and must begin anew; it counts into `counts`, where that is given, which is
+    emptied before each pass so that only the last one remains, with a note on what was held out.
+    """
+    lengths = None
+    if split.method == "hash":
+        lengths = _survey(_begin(make_documents, counts), split.fraction)
+        if lengths is None:
+            documents = _begin(make_documents, counts)
+            if counts is not None:
+                counts.note(f"split: about {split.fraction:g} of the documents are held out, by the hash of their text")
+            yield from _sides_by_hash(documents, split.fraction)
+            return
+    if lengths is None:
+        lengths = array("q", _lengths(_begin(make_documents, counts)))
+    cut, where = _cut(lengths, split.fraction)
+    documents = _begin(make_documents, counts)
+    if counts is not None:
+        fallback = "hash left one side empty, so " if split.method == "hash" else ""
+        total = sum(lengths)
+        counts.note(f"split: {fallback}the last {total - cut:,} of {total:,} characters are held out, {where}")
+    yield from _by_position(documents, cut)
+
+
+def _begin(make_documents: MakeDocuments, counts: Counts | None) -> Iterator[Document]:
+    """Begin a pass with counts at zero."""
+    if counts is not None:
+        counts.reset()
+    return make_documents()
+
+
+def held_out(text: str, fraction: float) -> bool:
+    """Tell whether a document is held out by the hash of its text; the same on every machine."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"split").digest()
+    return int.from_bytes(digest, "big") < fraction * 2.0**64
+
+
+def _survey(documents: Iterator[Document], fraction: float) -> array[int] | None:
+    """Return None as soon as both sides have a document, else, having read all, the length of each document."""
+    lengths = array("q")
+    seen: set[Side] = set()
+    length = 0
+    try:
+        for side, document in _sides_by_hash(documents, fraction):
+            seen.add(side)
+            if len(seen) == 2:
+                return None
+            length += len(document.text)
+            if not document.continued:
+                lengths.append(length)
+                length = 0
+        return lengths
+    finally:
+        if isinstance(documents, Generator):
+            documents.close()  # files that are open are closed now, not whenever the collector comes by
+
+
+def _sides_by_hash(documents: Iterator[Document], fraction: float) -> Iterator[tuple[Side, Document]]:
+    side: Side = "train"
+    inside = False
+    for document in documents:
+        if not inside:
+            side = "validation" if held_out(document.text, fraction) else "train"
+        inside = document.continued
+        yield side, document
+
+
+def _lengths(documents: Iterator[Document]) -> Iterator[int]:
+    """Yield the characters of each document, its pieces added up."""
+    length = 0
+    for document in documents:
+        length += len(document.text)
+        if not document.continued:
+            yield length
+            length = 0
+
+
+def _cut(lengths: array[int], fraction: float) -> tuple[int, str]:
+    """Return the number of characters before the cut, and words for where it lies."""
+    total = sum(lengths)
+    wanted = int(total * (1 - fraction))
+    if total < 2:
+        return total, "nothing"
+    border = min(accumulate(lengths), key=lambda end: abs(end - wanted), default=0)
+    share = (total - border) / total
+    if fraction / 2 <= share <= 2 * fraction and border > 0:
+        return border, "cut between documents"
+    return min(max(wanted, 1), total - 1), "cut inside a document"
+
+
+def _by_position(documents: Iterator[Document], cut: int) -> Iterator[tuple[Side, Document]]:
+    """Yield what lies before the first `cut` characters as train, the rest as validation."""
+    start = 0
+    for document in documents:
+        end = start + len(document.text)
+        if end < cut or (end == cut and not document.continued):
+            yield "train", document
+        elif start >= cut:
+            yield "validation", document
+        elif end == cut:
+            yield "train", Document(document.text, document.source)
+        else:
+            yield "train", Document(document.text[: cut - start], document.source)
+            yield "validation", Document(document.text[cut - start :], document.source, document.continued)
+        start = end

@@ -1,0 +1,118 @@
+"""Tables: CSV and TSV line by line, parquet by batches of rows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from scratchlm.text.counts import BadFile, Document, Problems
+from scratchlm.text.decoding import text_lines
+from scratchlm.text.opening import seekable
+from scratchlm.text.rows import FieldReader, NoTextField, choose_field
+
+CELL_LIMIT = 1 << 26  # characters: more than any book, where the csv module's own limit of 131,072 is less
+BATCH = 64  # parquet rows decoded at a time
+
+
+def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
+    """Yield one document a row of a .csv or .tsv file; rows that are broken or too short are counted.
+
+    The first row names the columns. `text_field` is such a name, or the number of a column from 1: when no column
+    has that number for a name, the file is taken to have no header and its first row is data.
+    A .csv file may use semicolons; a .tsv file has no quoting, as its standard says.
+    Raises `BadFile` when the file cannot be read on or no column is the text.
+    """
+    rows = _table_rows(path, problems)
+    _, header = next(rows, (0, []))
+    if not header:
+        return
+    first = next(rows, None)
+    body: Iterable[tuple[int, list[str]]] = rows if first is None else chain([first], rows)
+    if text_field is not None and text_field not in header and text_field.isdecimal():
+        column = int(text_field) - 1
+        if not 0 <= column < len(header):
+            raise NoTextField(f"{path}: has {len(header)} columns, no column {text_field}; see --text-field")
+        body = chain([(1, header)], body)
+    else:
+        column = _column(path, header, first[1] if first else [], text_field)
+    for line, row in body:
+        place = f"{path}, line {line}"
+        if column < len(row):
+            yield Document(row[column], place)
+        elif row:
+            problems.row("broken row", f"{place}: {len(row)} columns where the text is in column {column + 1}; mend it")
+
+
+def _column(path: Path, header: list[str], first: list[str], text_field: str | None) -> int:
+    """Return the index of the column that holds the text."""
+    if text_field is not None:
+        if text_field in header:
+            return header.index(text_field)
+        raise NoTextField(f"{path}: no column {text_field!r}; columns: {', '.join(header)}; see --text-field")
+    if len(header) == 1:
+        return 0
+    shown = dict(zip(header, first, strict=False)) or dict.fromkeys(header, "?")
+    return header.index(choose_field(shown, str(path)))
+
+
+def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells); a row that the csv module refuses is counted and passed over."""
+    csv.field_size_limit(CELL_LIMIT)
+    lines = text_lines(path)
+    head = next(lines, "")
+    lines = chain([head], lines)
+    if path.suffixes and any(suffix.lower() == ".tsv" for suffix in path.suffixes[-2:]):
+        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines, delimiter=";" if head.count(";") > head.count(",") else ",", strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.row("broken row", f"{path}, line {line}: not valid CSV ({error}); mend the quotes of this row")
+
+
+def read_parquet(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
+    """Yield one document a row of a parquet file, whose row groups are never loaded whole.
+
+    Raises `BadFile` when it is no parquet file, breaks on the way, or no column is the text.
+    """
+    # Imported here: pyarrow takes a tenth of a second that every other format need not pay.
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        with seekable(path) as stream, parquet.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False) as file:
+            field = _parquet_field(file, path, text_field)
+            reader = FieldReader(field, problems)
+            number = 0
+            for batch in file.iter_batches(batch_size=BATCH, columns=[field]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    text = reader.text_of({field: value}, f"{path}, row {number}")
+                    if text is not None:
+                        yield Document(text, f"{path}, row {number}")
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        summary = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadFile("broken parquet", f"{path}: not a readable parquet file ({summary}); fetch it again") from error
+
+
+def _parquet_field(file: Any, path: Path, text_field: str | None) -> str:
+    """Return the column of a parquet file that holds the text."""
+    names: list[str] = list(file.schema_arrow.names)
+    if text_field is not None:
+        if text_field not in names:
+            raise NoTextField(f"{path}: no column {text_field!r}; columns: {', '.join(names)}; see --text-field")
+        return text_field
+    strings = [name for name in names if str(file.schema_arrow.field(name).type) in ("string", "large_string")]
+    try:
+        return choose_field(dict.fromkeys(strings, "?"), str(path))
+    except NoTextField:
+        message = f"{path}: which column holds the text? Columns: {', '.join(names)}; name one with --text-field"
+        raise NoTextField(message) from None

@@ -1,0 +1,141 @@
+"""What every tokenizer offers, and the half of it that needs nothing but a table of tokens.
+
+Encoding differs between tokenizers; decoding does not: each id stands for some bytes, and the bytes are joined.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchlm.base.errors import UserError
+
+END_OF_TEXT = "<|endoftext|>"
+TURN_START = "<|im_start|>"
+TURN_END = "<|im_end|>"
+PAD = "<|pad|>"
+DEFAULT_SPECIALS = (END_OF_TEXT, TURN_START, TURN_END, PAD)
+
+Ids = npt.NDArray[np.uint32]
+
+
+class Tokenizer(Protocol):
+    """Text to ids and back.
+
+    `encode` never yields a special id, whatever the text holds: the literal text `<|endoftext|>` becomes ordinary
+    tokens. Special ids enter a sequence only where a program puts them. `decode(encode(text)) == text` for any Unicode
+    text, save where the class says otherwise.
+    """
+
+    @property
+    def vocabulary_size(self) -> int:
+        """One more than the largest id, special ids included: the number of rows an embedding needs."""
+
+    @property
+    def specials(self) -> Mapping[str, int]:
+        """The special tokens and their ids."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides the ids: vocabulary, merges, pattern, specials."""
+
+    @property
+    def end_of_text(self) -> int | None:
+        """The id that ends a document, or None where the tokenizer has none."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; a lone surrogate is a `UserError`."""
+
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
+        """Return the ids of many texts, in order, as fast as the tokenizer can; `threads` defaults to all cores."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; bytes that form no character become U+FFFD."""
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of ids; special tokens give their literal text."""
+
+    def token_bytes(self, id: int) -> bytes:
+        """Return the bytes of one id."""
+
+    def save(self, folder: Path | str) -> None:
+        """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
+
+
+class TableTokenizer:
+    """The shared half: a table from id to bytes, and everything that follows from it.
+
+    `table[id]` is None for an id between the smallest and the largest that stands for nothing (cl100k has such gaps).
+    """
+
+    def __init__(self, table: Sequence[bytes | None], specials: Mapping[str, int]) -> None:
+        self._table = list(table)
+        self.specials: dict[str, int] = dict(specials)
+        for text, id in self.specials.items():
+            self._table.extend([None] * (id + 1 - len(self._table)))
+            if self._table[id] is not None:
+                raise UserError(f"special token {text!r}: its id {id} is taken by another token; give it another id")
+            self._table[id] = text.encode("utf-8")
+
+    @property
+    def vocabulary_size(self) -> int:
+        """One more than the largest id: ordinary tokens, special tokens and gaps."""
+        return len(self._table)
+
+    @property
+    def end_of_text(self) -> int | None:
+        """The id of `<|endoftext|>`, or None."""
+        return self.specials.get(END_OF_TEXT)
+
+    def token_bytes(self, id: int) -> bytes:
+        """Return the bytes of one id; an id outside the vocabulary is a `UserError`."""
+        return self.decode_bytes([id])
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of ids; special tokens give their literal text. An unknown id is a `UserError`."""
+        ids = ids.tolist() if isinstance(ids, np.ndarray) else [int(id) for id in ids]
+        table = self._table
+        if ids and not (min(ids) >= 0 and max(ids) < len(table)):
+            stray = next(id for id in ids if not 0 <= id < len(table))
+            raise UserError(
+                f"token id {stray}: the vocabulary has ids 0 to {len(table) - 1}; use the tokenizer that made the ids"
+            )
+        try:
+            return b"".join([table[id] for id in ids])  # type: ignore[misc]  # a gap raises TypeError
+        except TypeError:
+            gap = next(id for id in ids if table[id] is None)
+            raise UserError(
+                f"token id {gap}: this vocabulary leaves it unused; use the tokenizer that made the ids"
+            ) from None
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; bytes that form no character become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+
+def number_specials(first: int, names: Sequence[str] = DEFAULT_SPECIALS) -> dict[str, int]:
+    """Give special tokens the ids from `first` on, in order."""
+    if len(set(names)) != len(names):
+        raise UserError(f"special tokens {', '.join(names)}: a name stands twice; give each once")
+    return {name: first + place for place, name in enumerate(names)}
+
+
+def fingerprint_of(parts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of canonical JSON: sorted keys, no spaces, ASCII only."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def require_same(tokenizer: str, data: str, place: Path | str) -> None:
+    """Refuse data that another tokenizer made: `tokenizer` and `data` are the two fingerprints."""
+    if tokenizer != data:
+        raise UserError(
+            f"{place}: made with tokenizer {data[:12]}, but the tokenizer given is {tokenizer[:12]}; "
+            "give the tokenizer that made the data, or prepare the data again with this one"
+        )

@@ -1,0 +1,126 @@
+"""Byte-level byte-pair encoding, written to be read: train, encode, decode.
+
+Sennrich et al. 2016 merge characters, Radford et al. 2019 bytes, as here.
+
+Training starts from the 256 bytes and repeats one step: find the pair of neighbouring tokens that occurs most often,
+and make it a new token. Encoding replays those merges in the order in which they were learned. `tokens/fast.py` does
+the same with compiled code, and tests prove its merges and ids equal to these.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import regex
+
+from scratchlm.base.errors import UserError
+from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, TableTokenizer
+from scratchlm.tokens.format import write_vocabulary
+from scratchlm.tokens.merging import Pair, merge, merge_all
+from scratchlm.tokens.patterns import QWEN2, cut_runs, require_encodable, training_segments
+from scratchlm.tokens.vocabulary import BytePairVocabulary, require_reached, require_size, trained_vocabulary
+
+
+def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> list[Pair]:
+    """Learn merges: entry n is the pair of ids that becomes token 256 + n.
+
+    `vocabulary_size` counts ordinary tokens: the 256 bytes and the merges. Among equally frequent pairs the one with
+    the smallest ids is merged. Memory grows with the number of distinct chunks, not with the text; bound it with
+    `patterns.sample_bytes`. Raises a `UserError` when the size is below 256 or the text runs out of pairs before it.
+    """
+    wanted = require_size(vocabulary_size)
+    chunks, times = _count_chunks(texts, pattern)
+    counts: Counter[Pair] = Counter()
+    holders: defaultdict[Pair, set[int]] = defaultdict(set)  # pair -> the chunks that may hold it
+    for place, ids in enumerate(chunks):
+        for pair in itertools.pairwise(ids):
+            counts[pair] += times[place]
+            holders[pair].add(place)
+
+    merges: list[Pair] = []
+    while len(merges) < wanted and counts:
+        best = most_frequent(counts)
+        new_id = 256 + len(merges)
+        merges.append(best)
+        for place in holders.pop(best):
+            before = chunks[place]
+            after = chunks[place] = merge(before, best, new_id)
+            for pair in itertools.pairwise(before):
+                counts[pair] -= times[place]
+                if not counts[pair]:
+                    del counts[pair]
+            for pair in itertools.pairwise(after):
+                counts[pair] += times[place]
+                holders[pair].add(place)
+    require_reached(vocabulary_size, len(merges))
+    return merges
+
+
+def _count_chunks(texts: Iterable[str], pattern: str) -> tuple[list[list[int]], list[int]]:
+    """Split all texts and return the distinct chunks as byte ids, and how often each occurs."""
+    split = regex.compile(pattern)
+    seen: Counter[str] = Counter()
+    for segment in training_segments(texts, pattern):
+        seen.update(match.group() for match in split.finditer(segment))
+    return [list(chunk.encode("utf-8")) for chunk in seen], list(seen.values())
+
+
+def most_frequent(counts: Counter[Pair]) -> Pair:
+    """Return the pair with the highest count, and the smallest ids among equals."""
+    highest = max(counts.values())
+    return min(pair for pair, count in counts.items() if count == highest)
+
+
+class ReadableBPE(TableTokenizer):
+    """Byte-level BPE in plain Python: every step visible, some hundred times slower than `FastBPE`.
+
+    Vocabularies with `added` tokens or a Unicode normalization, which only some published files have, need `FastBPE`.
+    """
+
+    def __init__(self, vocabulary: BytePairVocabulary) -> None:
+        if vocabulary.added or vocabulary.normalization:
+            raise UserError("a tokenizer with added tokens or a normalizer: the readable encoder has none; use FastBPE")
+        super().__init__(vocabulary.table(), vocabulary.specials)
+        self.vocabulary = vocabulary
+        self.fingerprint = vocabulary.fingerprint
+        self._split = regex.compile(vocabulary.pattern)
+        tokens = vocabulary.tokens
+        self._byte_ids = [tokens.get(bytes([value]), -1) for value in range(256)]
+        self.merges: Mapping[Pair, int] = vocabulary.id_merges
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocabulary_size: int,
+        pattern: str = QWEN2,
+        specials: Sequence[str] = DEFAULT_SPECIALS,
+    ) -> ReadableBPE:
+        """Train on texts; `vocabulary_size` counts ordinary tokens, and the special tokens come on top."""
+        return cls(trained_vocabulary(train(texts, vocabulary_size, pattern), pattern, specials))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; special-token strings in it are ordinary text."""
+        require_encodable(text)
+        return [
+            id
+            for segment in cut_runs(text)
+            for chunk in self._split.findall(segment)
+            for id in self.encode_chunk(chunk.encode("utf-8"))
+        ]
+
+    def encode_chunk(self, chunk: bytes) -> list[int]:
+        """Merge the bytes of one chunk, earliest merge first, until no neighbours can merge."""
+        return merge_all([self._byte_ids[value] for value in chunk], self.merges)
+
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
+        """Return the ids of each text; plain Python gains nothing from `threads`."""
+        return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
+
+    def save(self, folder: Path | str) -> None:
+        """Write `tokenizer.json` into a folder."""
+        write_vocabulary(folder, self.vocabulary)

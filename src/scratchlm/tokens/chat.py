@@ -1,0 +1,128 @@
+"""The one prompt renderer: messages in, ids and loss mask out, for training, evaluation, the terminal and a server.
+
+The template (Jinja, as transformers stores it) decides the layout; the contents of messages are put in afterwards as
+ordinary text, so a message that spells a special token never becomes one. Contents are trimmed, so that no merge
+crosses from a header into a message and the ids equal those of encoding the rendered text whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import explain_os_error
+
+if TYPE_CHECKING:
+    from scratchlm.tokens.base import Tokenizer
+
+Message = Mapping[str, str]
+Conversation = Sequence[Message]
+
+ROLES = ("system", "user", "assistant")
+TEMPLATE_FILE = "chat_template.jinja"
+
+CHATML = (
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + (message['content'] | trim) + '<|im_end|>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+"""ChatML, the layout of Qwen2 and of this package's own models."""
+
+# Private-use characters around a number stand for a message's content while the template runs.
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as ids, and for each id whether training predicts it."""
+
+    ids: list[int] = field(default_factory=list)
+    mask: list[bool] = field(default_factory=list)
+    """True on what the assistant says and on the token that ends its turn; nothing else carries loss."""
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A Jinja template with the tokenizer whose special tokens it names."""
+
+    tokenizer: Tokenizer
+    source: str = CHATML
+
+    def render(self, conversation: Conversation, *, reply: bool = False) -> Rendered:
+        """Turn messages into ids and mask; `reply` adds the header after which the assistant speaks.
+
+        Raises `UserError` on a message without role or content and on a role that the template does not know.
+        """
+        _check(conversation)
+        text = self._layout(conversation, reply)
+        specials = self.tokenizer.specials
+        pattern = "|".join(re.escape(name) for name in sorted(specials, key=len, reverse=True))
+        rendered = Rendered()
+        in_reply = False  # after an assistant's content: the next special token ends its turn and carries loss
+        for piece in re.split(f"({pattern})", text) if pattern else [text]:
+            if piece in specials:
+                rendered.ids.append(specials[piece])
+                rendered.mask.append(in_reply)
+                in_reply = False
+            else:
+                in_reply = self._ordinary(piece, conversation, rendered)
+        return rendered
+
+    def _ordinary(self, piece: str, conversation: Conversation, rendered: Rendered) -> bool:
+        """Append the text between two special tokens; tell whether it ends in an assistant's content."""
+        spoken = False
+        for index, part in enumerate(_MARK.split(piece)):
+            if not part:
+                continue  # nothing between two marks, or after the last: the content still ends the piece
+            marked = index % 2 == 1
+            spoken = marked and conversation[int(part)]["role"] == "assistant"
+            ids = self.tokenizer.encode(conversation[int(part)]["content"].strip() if marked else part)
+            rendered.ids.extend(ids)
+            rendered.mask.extend([spoken] * len(ids))
+        return spoken
+
+    def _layout(self, conversation: Conversation, reply: bool) -> str:
+        """Run the template over marks that stand for the contents."""
+        import jinja2
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        marked = [{**message, "content": f"\ue000{index}\ue001"} for index, message in enumerate(conversation)]
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        try:
+            template = environment.from_string(self.source)
+            return template.render(messages=marked, add_generation_prompt=reply, bos_token="", eos_token="")
+        except jinja2.TemplateError as error:
+            raise UserError(f"chat template: {error}; use the template that came with the model") from error
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Ids that end the assistant's turn: the end of a turn and the end of a document."""
+        names = ("<|im_end|>", "<|endoftext|>")
+        return frozenset(self.tokenizer.specials[name] for name in names if name in self.tokenizer.specials)
+
+
+def _check(conversation: Conversation) -> None:
+    if not conversation:
+        raise UserError("conversation: has no message; give at least one")
+    for index, message in enumerate(conversation):
+        for key in ("role", "content"):
+            if not isinstance(message.get(key), str):
+                raise UserError(f"conversation: message {index} has no text {key!r}; it has {sorted(message)}")
+        if message["role"] not in ROLES:
+            raise UserError(f"conversation: message {index} has role {message['role']!r}; known: {', '.join(ROLES)}")
+
+
+def load_template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
+    """Read the template stored with a model, or return None where there is none."""
+    path = folder / TEMPLATE_FILE
+    if not path.exists():
+        return None
+    try:
+        return ChatTemplate(tokenizer, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain_os_error(error, path) from error

@@ -1,0 +1,254 @@
+"""`scratchlm tokenizer train|inspect|compare` as functions.
+
+Each takes its config, and the text as an iterable of strings, and returns a result that renders with rich and becomes
+plain data with `as_dict`. None prints.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import prepare_output
+from scratchlm.tokens import bpe, fast
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
+from scratchlm.tokens.format import FILE_NAME
+from scratchlm.tokens.patterns import pattern_named, sample_bytes
+from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
+from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
+
+_COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_green", "black on bright_magenta")
+_KEPT_FOR_SCORE = 1_000_000
+
+
+class _Result:
+    """A result of plain fields."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data, ready for JSON."""
+        return asdict(self)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class TrainResult(_Result):
+    """What was trained, from how much, and how well it packs the beginning of its own training text."""
+
+    out: str
+    vocabulary_size: int
+    """Ids in all, special tokens included."""
+    merges: int
+    bytes_read: int
+    """UTF-8 bytes that the trainer saw."""
+    bytes_per_token: float
+    """On the first megabyte of the training text."""
+    seconds: float
+    fingerprint: str
+
+    def __rich__(self) -> RenderableType:
+        size = f"{self.vocabulary_size:,} tokens ({self.merges:,} merges)"
+        work = f"{self.bytes_read / 1e6:,.1f} MB in {self.seconds:.1f} s"
+        score = f"{self.bytes_per_token:.2f} bytes per token; fingerprint {self.fingerprint[:12]}"
+        return Text(f"{self.out}: {size} from {work}; {score}")
+
+
+def train(
+    config: TrainTokenizerConfig,
+    texts: Iterable[str],
+    total_bytes: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> TrainResult:
+    """Train on texts and write `config.out/tokenizer.json`.
+
+    `total_bytes` is the size of all texts where it is known: a text larger than `sample_mb` is then sampled evenly.
+    `progress` is called with the number of bytes read so far. Raises a `UserError` as `bpe.train` does, and for an
+    output folder that is taken.
+    """
+    if config.sample_mb <= 0:
+        raise UserError(f"--sample-mb {config.sample_mb:g}: nothing to learn from; give a number above 0")
+    sources = tuple(Path(source) for source in config.sources if Path(source).exists())
+    prepare_output(config.out, force=config.force, marker=FILE_NAME, sources=sources)
+    started = time.perf_counter()
+    kept: list[str] = []
+    read = 0
+
+    def watched() -> Iterator[str]:
+        nonlocal read
+        for text in sample_bytes(texts, int(config.sample_mb * 1e6), total_bytes):
+            if read < _KEPT_FOR_SCORE:
+                kept.append(text[: _KEPT_FOR_SCORE - read])
+            read += len(text.encode("utf-8"))
+            if progress is not None:
+                progress(read)
+            yield text
+
+    learn = bpe.train if config.readable else fast.train
+    pattern = pattern_named(config.pattern)
+    vocabulary = trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern)
+    tokenizer = fast.FastBPE(vocabulary)
+    tokenizer.save(config.out)
+    return TrainResult(
+        out=str(config.out),
+        vocabulary_size=tokenizer.vocabulary_size,
+        merges=len(vocabulary.merges),
+        bytes_read=read,
+        bytes_per_token=_bytes_per_token(tokenizer, kept),
+        seconds=time.perf_counter() - started,
+        fingerprint=tokenizer.fingerprint,
+    )
+
+
+def _bytes_per_token(tokenizer: Tokenizer, texts: list[str]) -> float:
+    size = sum(len(text.encode("utf-8")) for text in texts)
+    return size / max(1, sum(len(ids) for ids in tokenizer.encode_batch(texts)))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token of a text."""
+
+    id: int
+    text: str
+    """The token as it shows: bytes that are no whole character as backslash escapes."""
+
+
+@dataclass(frozen=True)
+class InspectResult(_Result):
+    """A tokenizer laid open."""
+
+    tokenizer: str
+    fingerprint: str
+    vocabulary_size: int
+    specials: dict[str, int]
+    pattern: str
+    merges: list[tuple[str, str]]
+    longest: list[Piece]
+    pieces: list[Piece] | None
+    bytes_per_token: float | None
+
+    def __rich__(self) -> RenderableType:
+        facts = Table(show_header=False, box=None)
+        facts.add_row("tokenizer", f"{self.tokenizer} ({self.fingerprint[:12]})")
+        facts.add_row("vocabulary", f"{self.vocabulary_size:,} ids")
+        facts.add_row("specials", ", ".join(f"{text} {id}" for text, id in self.specials.items()) or "none")
+        facts.add_row("split", Text(self.pattern))
+        if self.merges:
+            facts.add_row("first merges", Text(", ".join(f"{left}+{right}" for left, right in self.merges)))
+        facts.add_row("longest", Text(", ".join(f"{piece.text!r} {piece.id}" for piece in self.longest)))
+        if self.pieces is None or self.bytes_per_token is None:
+            return facts
+        facts.add_row("bytes per token", f"{self.bytes_per_token:.2f} over {len(self.pieces):,} tokens")
+        return Group(facts, _coloured(self.pieces))
+
+
+def _coloured(pieces: Iterable[Piece]) -> Text:
+    """Show tokens side by side in changing colours, with a bar between them where there is no colour."""
+    line = Text()
+    for piece, colour in zip(pieces, itertools.cycle(_COLOURS), strict=False):
+        if line:
+            line.append("|", style="dim")
+        line.append(piece.text, style=colour)
+    return line
+
+
+def inspect(config: InspectTokenizerConfig) -> InspectResult:
+    """Load a tokenizer and describe it, and cut `config.text` with it where given."""
+    if config.merges < 0 or config.longest < 0:
+        raise UserError(f"--merges {config.merges}, --longest {config.longest}: give 0 or more")
+    vocabulary = load_vocabulary(config.tokenizer)
+    tokenizer = tokenizer_of(vocabulary)
+    if isinstance(vocabulary, BytePairVocabulary):
+        tokens, merges = dict(vocabulary.tokens), vocabulary.merges[: config.merges]
+    else:
+        tokens, merges = {symbol.encode("utf-8"): id for id, symbol in enumerate(vocabulary.symbols)}, []
+    longest = sorted(tokens.items(), key=lambda item: (-len(item[0]), item[1]))[: config.longest]
+    pieces = None
+    bytes_per_token = None
+    if config.text is not None:
+        ids = tokenizer.encode(config.text)
+        pieces = [Piece(id, show(tokenizer.token_bytes(id))) for id in ids]
+        bytes_per_token = len(config.text.encode("utf-8")) / max(1, len(ids))
+    return InspectResult(
+        tokenizer=str(config.tokenizer),
+        fingerprint=tokenizer.fingerprint,
+        vocabulary_size=tokenizer.vocabulary_size,
+        specials=dict(tokenizer.specials),
+        pattern=vocabulary.pattern,
+        merges=[(show(left), show(right)) for left, right in merges],
+        longest=[Piece(id, show(token)) for token, id in longest],
+        pieces=pieces,
+        bytes_per_token=bytes_per_token,
+    )
+
+
+def show(token: bytes) -> str:
+    r"""Return a token as text; control characters and bytes that are no whole character appear as escapes.
+
+    >>> print(show(b"a\n"), show(b"\xe4\xbd"))
+    a\n \xe4\xbd
+    """
+    text = token.decode("utf-8", errors="backslashreplace")
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One tokenizer's score on the text."""
+
+    tokenizer: str
+    vocabulary_size: int
+    tokens: int
+    bytes_per_token: float
+    megabytes_per_second: float
+
+
+@dataclass(frozen=True)
+class CompareResult(_Result):
+    """Several tokenizers on the same text."""
+
+    source: str
+    bytes: int
+    scores: list[Score]
+
+    def __rich__(self) -> RenderableType:
+        table = Table(title=f"{self.source}: {self.bytes / 1e6:,.2f} MB")
+        for name in ("tokenizer", "vocabulary", "tokens", "bytes per token", "MB/s"):
+            table.add_column(name, justify="left" if name == "tokenizer" else "right")
+        for score in self.scores:
+            table.add_row(
+                score.tokenizer,
+                f"{score.vocabulary_size:,}",
+                f"{score.tokens:,}",
+                f"{score.bytes_per_token:.3f}",
+                f"{score.megabytes_per_second:.1f}",
+            )
+        return table
+
+
+def compare(config: CompareTokenizersConfig, texts: Iterable[str], total_bytes: int | None = None) -> CompareResult:
+    """Encode the same sample of text with each tokenizer, and count and time it."""
+    if len(config.paths) < 2:
+        raise UserError("tokenizer compare: give at least one tokenizer and then the text to compare on")
+    if config.sample_mb <= 0:
+        raise UserError(f"--sample-mb {config.sample_mb:g}: nothing to compare on; give a number above 0")
+    tokenizers = [(path, load_tokenizer(path)) for path in config.tokenizers]
+    sample = list(sample_bytes(texts, int(config.sample_mb * 1e6), total_bytes))
+    size = sum(len(text.encode("utf-8")) for text in sample)
+    if not size:
+        raise UserError(f"{config.source}: holds no text to compare on; name another source")
+    scores = []
+    for path, tokenizer in tokenizers:
+        started = time.perf_counter()
+        tokens = sum(len(ids) for ids in tokenizer.encode_batch(sample, config.threads))
+        seconds = max(time.perf_counter() - started, 1e-9)
+        scores.append(Score(path, tokenizer.vocabulary_size, tokens, size / tokens, size / 1e6 / seconds))
+    return CompareResult(config.source, size, scores)

@@ -1,0 +1,116 @@
+"""What `scratchlm tokenizer` and `scratchlm prepare` can be told. Light: importing this loads no tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from scratchlm.base.errors import UserError
+from scratchlm.text.config import CleanConfig
+
+PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
+
+
+@dataclass(frozen=True)
+class TrainTokenizerConfig:
+    """Train a byte-level BPE tokenizer and save it as `tokenizer.json`."""
+
+    sources: Positional[tuple[str, ...]]
+    """Files, folders or named corpora to learn from."""
+    out: Path
+    """Folder to write the tokenizer to."""
+    vocabulary_size: int = 4096
+    """Number of ordinary tokens, the 256 bytes included; the special tokens come on top."""
+    pattern: PatternName = "qwen2"
+    """How text is split before merging; qwen2 is read by most other tools."""
+    sample_mb: float = 200.0
+    """Learn from at most this many megabytes (millions of bytes), spread over the text where its size is known."""
+    readable: bool = False
+    """Train with the plain Python trainer: the same merges, slower."""
+    force: bool = False
+    """Replace a tokenizer that stands in the folder already."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class InspectTokenizerConfig:
+    """Show a tokenizer: its merges, its longest tokens, and how it cuts a text."""
+
+    tokenizer: Positional[Path]
+    """Folder or file of the tokenizer."""
+    text: Positional[str | None] = None
+    """Text to cut into tokens."""
+    merges: int = 20
+    """Number of merges to show, the earliest."""
+    longest: int = 10
+    """Number of tokens to show, the longest."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class CompareTokenizersConfig:
+    """Compare tokenizers on one text: bytes per token, number of tokens, speed."""
+
+    paths: Positional[tuple[str, ...]]
+    """Folders or files of tokenizers (also GPT-2's vocab.bpe, cl100k_base.tiktoken), then one source of text."""
+    sample_mb: float = 20.0
+    """Compare on at most this many megabytes (millions of bytes)."""
+    threads: int | None = None
+    """Threads to encode with; all cores if not given."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The tokenizers: all paths but the last."""
+        return self.paths[:-1]
+
+    @property
+    def source(self) -> str:
+        """The source of text: the last path."""
+        return self.paths[-1]
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Read text, clean it, report on it, and write token shards for training."""
+
+    sources: Positional[tuple[str, ...]]
+    """Files, folders or named corpora (storyworld:20MB, stdlib, shakespeare, gutenberg:1342, ...)."""
+    out: Path
+    """Folder to write shards, tokenizer and report to."""
+    tokenizer: Path | None = None
+    """Folder or file of a tokenizer; without, one is trained on this text."""
+    vocabulary_size: int = 4096
+    """Number of ordinary tokens of the tokenizer that is trained."""
+    split: str = "hash:0.05"
+    """What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text."""
+    text_field: str | None = None
+    """Field or column that holds the text."""
+    split_on: str | None = None
+    """Cut .txt and .md files into documents at this text, for example a blank line as \\n\\n."""
+    strict: bool = False
+    """Stop at the first bad file or row instead of naming, skipping and counting it."""
+    from_local: Path | None = None
+    """Take a named source from this file instead of downloading it."""
+    overlap: bool = True
+    """Report how much of the held-out text also stands in the training text."""
+    clean: OmitArgPrefixes[CleanConfig] = field(default_factory=CleanConfig)
+    seed: int = 0
+    """Seed of generated sources."""
+    threads: int | None = None
+    """Threads to encode with; all cores if not given."""
+    force: bool = False
+    """Replace data that stands in the folder already."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads {self.threads}: must be at least 1")

@@ -1,0 +1,139 @@
+"""How text is split before bytes are merged, and where it may be cut without changing a single token.
+
+A byte-level tokenizer first splits text into chunks with a regular expression, so that no merge crosses from a word
+into the punctuation after it; merges happen inside a chunk only (Radford et al. 2019, section 2.2). The pattern is
+part of a trained tokenizer's format: another pattern gives other tokens for the same merges.
+
+Two further cuts live here because every encoder and trainer must make them alike: `cut_runs` bounds the length of a
+chunk, and `split_safely` divides a long text for threads and bounded buffers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+
+import regex
+
+from scratchlm.base.errors import UserError, nearest
+
+# Source: `pre_tokenizer` in Qwen/Qwen2-7B `tokenizer.json`. As cl100k's, but every digit stands alone.
+QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Source: `encoder.py` in openai/gpt-2.
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# Source: `cl100k_base` in openai/tiktoken, `tiktoken_ext/openai_public.py`, as `tokenizers` spells it too.
+CL100K = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Source: `Digits` then `ByteLevel` in HuggingFaceTB/SmolLM2-135M `tokenizer.json`: GPT-2's pattern on text whose
+# digits were isolated first. As one pattern: a digit takes no space along, and whitespace before it ends as before the
+# end of the text.
+SMOLLM = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
+PATTERNS = {"qwen2": QWEN2, "gpt2": GPT2, "cl100k": CL100K, "smollm": SMOLLM}
+
+LONGEST_RUN = 100_000
+_STRIDE = 1_000
+_CLASSES = (r"\s", r"\p{L}", r"\p{N}", r"[^\s\p{L}\p{N}]")
+_LONG_RUN = regex.compile("|".join(f"{kind}{{{LONGEST_RUN + 1},}}" for kind in _CLASSES))
+_LONG_RUN_OF_SAMPLES = regex.compile("|".join(f"{kind}{{{LONGEST_RUN // _STRIDE},}}" for kind in _CLASSES))
+_SAFE_PLACE = re.compile(r"(?<=\S)(?= )|(?<=\S\n)(?=\S)")
+_PIECE = 1 << 16
+
+
+def pattern_named(name: str) -> str:
+    """Return the split pattern called `name`; an unknown name is a `UserError` that offers the nearest."""
+    if name not in PATTERNS:
+        raise UserError(f"--pattern {name!r}: no such split pattern; {nearest(name, PATTERNS)}")
+    return PATTERNS[name]
+
+
+def name_of(pattern: str) -> str | None:
+    """Return the name of a known split pattern, or None."""
+    return next((name for name, known in PATTERNS.items() if known == pattern), None)
+
+
+def cut_runs(text: str) -> list[str]:
+    """Cut every run of one kind of character after each 100,000, and return the segments in order.
+
+    The kinds are whitespace, letters, numbers and everything else. Rust's regular expressions give up on very long runs
+    (rustbpe and tiktoken then panic in a way that `except Exception` does not catch) and merging takes time quadratic
+    in the length of a chunk, so all encoders and trainers here see the segments instead of the text.
+
+    Ordinary text costs nearly nothing: a run of more than 100,000 characters covers at least 100 neighbours among every
+    thousandth character, so a search of that sample excludes it.
+    """
+    if len(text) <= LONGEST_RUN or not _LONG_RUN_OF_SAMPLES.search(text[::_STRIDE]):
+        return [text] if text else []
+    cuts = [0]
+    for run in _LONG_RUN.finditer(text):
+        cuts.extend(range(run.start() + LONGEST_RUN, run.end(), LONGEST_RUN))
+    cuts.append(len(text))
+    return [text[start:stop] for start, stop in itertools.pairwise(cuts)]
+
+
+def split_safely(text: str, pattern: str, length: int = _PIECE) -> list[str]:
+    """Split text into pieces of about `length` characters whose tokens, joined, are the tokens of the whole.
+
+    Two places are safe for the known patterns, in which a space can only begin a chunk. Just before a space that
+    follows a non-space: the chunk on the left ends there anyway, and no look-ahead on the left is at work, since only
+    chunks of whitespace look ahead. And between a single newline, after a non-space, and a non-space: a chunk may end
+    with the newline or be it, and never continues past it. A longer stretch of whitespace is never cut. Text without
+    such a place, or with a pattern that is not among the known ones, stays whole.
+    """
+    if len(text) <= length or name_of(pattern) is None:
+        return [text] if text else []
+    pieces = []
+    start = 0
+    while len(text) - start > length and (place := _SAFE_PLACE.search(text, start + length)):
+        pieces.append(text[start : place.start()])
+        start = place.start()
+    if start < len(text):
+        pieces.append(text[start:])
+    return pieces
+
+
+def require_encodable(text: str) -> None:
+    """Raise a `UserError` where `text` holds a lone surrogate, which no UTF-8 can express."""
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"character {error.start:,} of the text is the lone surrogate U+{ord(text[error.start]):04X}, which is no "
+            "Unicode text; read the file as UTF-8 with errors='replace', or remove it"
+        ) from error
+
+
+def training_segments(texts: Iterable[str], pattern: str) -> Iterator[str]:
+    """Yield the segments of all texts as both trainers count them: encodable, runs cut, long texts split safely."""
+    for text in texts:
+        require_encodable(text)
+        for segment in cut_runs(text):
+            yield from split_safely(segment, pattern)
+
+
+def sample_bytes(texts: Iterable[str], limit: int, total: int | None = None) -> Iterator[str]:
+    """Yield a sample of at most `limit` bytes (UTF-8) of the texts, so that training has a bounded cost.
+
+    With their `total` size given, and larger than the limit, the same share of every text is kept, its beginning, so
+    the sample reaches from the first text to the last. Without it the first texts are kept and the rest is not read.
+    """
+    share = 1.0 if total is None or total <= limit else limit / total
+    seen = kept = 0
+    for text in texts:
+        require_encodable(text)
+        data = text.encode("utf-8")
+        seen += len(data)
+        room = min(len(data), limit - kept, int(seen * share) - kept)
+        kept += room
+        part = text if room == len(data) else data[:room].decode("utf-8", "ignore")
+        if part:
+            yield part
+        if kept >= limit:
+            return

@@ -1,0 +1,145 @@
+"""A tokenizer's data, apart from any way to encode with it: what is trained, saved, loaded and hashed.
+
+Byte-level BPE is decided by its ordinary tokens in the order of their ids: the merges can be read off that order,
+because a token is made from the two parts that its own bytes fall into under all earlier merges. So the vocabulary is
+the one source of truth, and merges are derived from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from scratchlm.base.errors import UserError
+from scratchlm.tokens.base import DEFAULT_SPECIALS, fingerprint_of, number_specials
+from scratchlm.tokens.merging import Pair, merges_of
+
+Merge = tuple[bytes, bytes]
+SMALLEST = 256
+
+
+@dataclass(frozen=True)
+class BytePairVocabulary:
+    """The data of a byte-level BPE tokenizer (Sennrich et al. 2016, on bytes as in Radford et al. 2019).
+
+    Parts with lower ids were merged earlier: when several neighbours can merge, the result with the lowest id comes
+    first.
+    """
+
+    tokens: Mapping[bytes, int]
+    """Ordinary tokens and their ids: the single bytes and the results of all merges."""
+    pattern: str
+    """The regular expression that splits text into chunks; merges never cross from one to the next."""
+    specials: Mapping[str, int]
+    """Special tokens and their ids; no text ever encodes to them."""
+    added: Mapping[str, int] = field(default_factory=dict)
+    """Ordinary tokens that are cut out of the text before it is split (some published tokenizers have them)."""
+    normalization: str | None = None
+    """A Unicode normal form applied before all else, such as NFC; None, as trained here, keeps text exactly."""
+
+    def __post_init__(self) -> None:
+        _require_apart(self.specials, self.tokens)
+
+    @cached_property
+    def merges(self) -> list[Merge]:
+        """The pairs of tokens that were merged, first to last."""
+        token_of = {id: token for token, id in self.tokens.items()}
+        return [(token_of[left], token_of[right]) for left, right in self.id_merges]
+
+    @cached_property
+    def id_merges(self) -> dict[Pair, int]:
+        """The pairs of ids that were merged, first to last, and the id that each became."""
+        return merges_of(self.tokens)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokens in order (which decide the merges), the pattern, specials, added and normalization."""
+        by_id = sorted((id, token.hex()) for token, id in self.tokens.items())
+        return fingerprint_of(
+            {
+                "kind": "byte-pair",
+                "tokens": by_id,
+                "pattern": self.pattern,
+                "specials": dict(self.specials),
+                "added": dict(self.added),
+                "normalization": self.normalization,
+            }
+        )
+
+    def table(self) -> list[bytes | None]:
+        """Return the bytes of each id, without the special tokens; None where no ordinary token has the id."""
+        ordinary = [*self.tokens.items(), *((text.encode("utf-8"), id) for text, id in self.added.items())]
+        table: list[bytes | None] = [None] * (1 + max(id for _, id in ordinary))
+        for token, id in ordinary:
+            table[id] = token
+        return table
+
+
+@dataclass(frozen=True)
+class SymbolVocabulary:
+    """The data of a tokenizer whose tokens are whole symbols, characters or words, found by one regular expression."""
+
+    symbols: Sequence[str]
+    """The symbols; a symbol's place is its id."""
+    pattern: str
+    """The regular expression whose matches, one after the other, are the symbols of a text."""
+    specials: Mapping[str, int]
+    """Special tokens and their ids; no text ever encodes to them."""
+    unknown: str | None = None
+    """The symbol that stands for all symbols outside the vocabulary; None makes them an error."""
+
+    def __post_init__(self) -> None:
+        _require_apart(self.specials, {symbol.encode("utf-8") for symbol in self.symbols})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of symbols, pattern, specials and the unknown symbol."""
+        return fingerprint_of(
+            {
+                "kind": "symbol",
+                "symbols": list(self.symbols),
+                "pattern": self.pattern,
+                "specials": dict(self.specials),
+                "unknown": self.unknown,
+            }
+        )
+
+
+def _require_apart(specials: Mapping[str, int], tokens: Container[bytes]) -> None:
+    """Refuse a special token whose text is an ordinary token too: a file could not tell the two apart."""
+    for text in specials:
+        if text.encode("utf-8") in tokens:
+            raise UserError(f"special token {text!r}: the text is an ordinary token too; choose another name")
+
+
+def trained_vocabulary(
+    merges: Sequence[tuple[int, int]], pattern: str, specials: Sequence[str] = DEFAULT_SPECIALS
+) -> BytePairVocabulary:
+    """Build a vocabulary from trained merges: ids 0 to 255 are the bytes, 256 + n is the result of merge n."""
+    tokens = [bytes([value]) for value in range(256)]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    return BytePairVocabulary(
+        {token: id for id, token in enumerate(tokens)}, pattern, number_specials(len(tokens), specials)
+    )
+
+
+def require_size(vocabulary_size: int) -> int:
+    """Return how many merges this many ordinary tokens need; fewer tokens than bytes is a `UserError`."""
+    if vocabulary_size < SMALLEST:
+        raise UserError(
+            f"--vocabulary-size {vocabulary_size}: below the {SMALLEST} bytes that every text is made of; "
+            f"give at least {SMALLEST}"
+        )
+    return vocabulary_size - SMALLEST
+
+
+def require_reached(vocabulary_size: int, merges: int) -> None:
+    """Refuse a vocabulary that the text was too small to fill, naming the size that it reached."""
+    reached = SMALLEST + merges
+    if reached < vocabulary_size:
+        raise UserError(
+            f"--vocabulary-size {vocabulary_size}: after {reached} tokens nothing in the text is left to merge; "
+            f"give --vocabulary-size {reached} or less, or more text"
+        )

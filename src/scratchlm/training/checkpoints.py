@@ -1,0 +1,53 @@
+"""Checkpoints of a run: saved whole, the newest kept, the latest restored exactly."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.weights.checkpoint import (
+    SavedModel,
+    latest_checkpoint,
+    list_checkpoints,
+    load_training_state,
+    load_weights,
+    save_checkpoint,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder `checkpoints/` of a run; each inside is named by the number of steps done."""
+
+    folder: Path
+    model: SavedModel
+    keep: int = 2
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+        """Write the checkpoint of `step`, then remove those beyond the newest `keep`."""
+        path = self.folder / f"{step:08d}"
+        save_checkpoint(path, self.model, tensors, {"step": step, **state})
+        for old in list_checkpoints(self.folder)[: -self.keep]:
+            shutil.rmtree(old, ignore_errors=True)
+        return path
+
+    def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Load the latest checkpoint into the model and return the optimizer's tensors and the loop's state.
+
+        None where there is no checkpoint. Raises `UserError` when the latest is truncated or altered.
+        """
+        latest = latest_checkpoint(self.folder)
+        if latest is None:
+            return None
+        try:
+            tensors, state = load_training_state(latest)
+        except UserError as error:
+            raise UserError(f"{error}; removing {latest} resumes from the one before") from error
+        load_weights(self.model.decoder, latest)
+        return tensors, state

@@ -1,0 +1,192 @@
+"""Optimizers: AdamW written out beside torch's fused one, and Muon.
+
+AdamW: Loshchilov and Hutter 2017 (arXiv 1711.05101). Muon: Jordan 2024, "Muon: an optimizer for hidden layers in neural
+networks"; the step's scale for non-square matrices follows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
+
+
+class PlainAdamW(torch.optim.Optimizer):
+    """AdamW, each step on its own line. Takes about four times as long as torch's fused form, which equals it."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig) -> None:
+        self.config = config
+        super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step from the gradients; `closure` is not used."""
+        assert closure is None
+        beta1, beta2 = self.config.beta1, self.config.beta2
+        for group in self.param_groups:
+            rate, decay = group["lr"], group["weight_decay"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["step"] = torch.zeros(())
+                    state["exp_avg"] = torch.zeros_like(parameter)
+                    state["exp_avg_sq"] = torch.zeros_like(parameter)
+                state["step"] += 1
+                count = state["step"].item()
+                mean, square, gradient = state["exp_avg"], state["exp_avg_sq"], parameter.grad
+                mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
+                square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                unbiased_mean = mean / (1 - beta1**count)
+                unbiased_square = square / (1 - beta2**count)
+                parameter.mul_(1 - rate * decay)
+                parameter.sub_(rate * unbiased_mean / (unbiased_square.sqrt() + self.config.eps))
+        return None
+
+
+def orthogonalise(matrices: Float[Tensor, "n rows columns"], steps: int) -> Float[Tensor, "n rows columns"]:
+    """Bring all singular values of each matrix near 1 by Newton-Schulz iteration, a quintic polynomial in products.
+
+    The coefficients (Jordan 2024) trade exactness for slope at zero: values end between about 0.7 and 1.2.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.size(1) > matrices.size(2)
+    x = matrices.mT if tall else matrices  # products of the short side are the cheap ones
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose step is orthogonalised: every direction of a matrix moves equally far.
+
+    Matrices of one shape are stacked and handled in one batch, which is what makes it affordable on a CPU.
+    Not for embeddings, heads or vectors.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], config: MuonConfig) -> None:
+        self.config = config
+        super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step from the gradients; `closure` is not used."""
+        assert closure is None
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    alike[parameter.shape].append(parameter)
+            for parameters in alike.values():
+                self._step_alike(parameters, group["lr"], group["weight_decay"])
+        return None
+
+    def _step_alike(self, parameters: Sequence[nn.Parameter], rate: float, decay: float) -> None:
+        """Step all matrices of one shape together."""
+        momentum = self.config.momentum
+        buffers = []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+            buffers.append(state["momentum"])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        ahead = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov: look where the momentum leads
+        updates = orthogonalise(torch.stack(ahead), self.config.steps)
+        rows, columns = parameters[0].shape
+        scale = rate * math.sqrt(max(1.0, rows / columns))
+        if decay:
+            torch._foreach_mul_(list(parameters), 1 - rate * decay)
+        torch._foreach_add_(list(parameters), list(updates.unbind()), alpha=-scale)
+
+
+class Optimizers:
+    """The optimizers of one model behind one `step`, with every rate following one schedule."""
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        if isinstance(config, MuonConfig):
+            matrices = [p for p in parameters if p.dim() == 2 and "blocks." in self.names[p]]
+            others = [p for p in parameters if not (p.dim() == 2 and "blocks." in self.names[p])]
+            self.members: list[torch.optim.Optimizer] = [
+                Muon([{"params": matrices}], config),
+                _adamw(others, config.adam),
+            ]
+        else:
+            self.members = [_adamw(parameters, config)]
+        self._peaks = [[group["lr"] for group in member.param_groups] for member in self.members]
+
+    def set_rate(self, share: float) -> None:
+        """Set every group's learning rate to `share` of its peak."""
+        for member, peaks in zip(self.members, self._peaks, strict=True):
+            for group, peak in zip(member.param_groups, peaks, strict=True):
+                group["lr"] = peak * share
+
+    def step(self) -> None:
+        """Step all members, then drop the gradients."""
+        for member in self.members:
+            member.step()
+            member.zero_grad(set_to_none=True)
+
+    def zero_grad(self) -> None:
+        """Drop the gradients without a step."""
+        for member in self.members:
+            member.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the whole state as named tensors: `parameter:quantity`."""
+        return {
+            f"{self.names[parameter]}:{key}": value
+            for member in self.members
+            for parameter, state in member.state.items()
+            for key, value in state.items()
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Restore what `tensors` returned, into fresh memory."""
+        by_name = {name: parameter for parameter, name in self.names.items()}
+        owner = {
+            parameter: member
+            for member in self.members
+            for group in member.param_groups
+            for parameter in group["params"]
+        }
+        for name, value in tensors.items():
+            parameter_name, key = name.rsplit(":", 1)
+            parameter = by_name[parameter_name]
+            owner[parameter].state[parameter][key] = value.clone()
+
+
+def _adamw(parameters: Sequence[nn.Parameter], config: AdamWConfig) -> torch.optim.Optimizer:
+    """Build AdamW with decay on matrices only: to shrink a norm's weight or a bias towards zero helps nobody."""
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.implementation == "plain":
+        return PlainAdamW(groups, config)
+    betas = (config.beta1, config.beta2)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.eps, fused=True)

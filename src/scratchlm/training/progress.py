@@ -1,0 +1,80 @@
+"""Progress of a run on stderr or in a notebook: loss, tokens a second, time left, share of the machine's peak."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scratchlm.training.loop import StepRecord
+
+PLAIN_SECONDS = 10.0
+"""Seconds between two lines where there is no terminal to redraw."""
+
+
+class TrainingProgress:
+    """A bar on a terminal and in Jupyter; elsewhere a line every ten seconds."""
+
+    def __init__(self, title: str, steps: int, *, flops_per_token: float = 0.0, peak: float = 0.0) -> None:
+        self.title = title
+        self.steps = steps
+        self._share = flops_per_token / peak if peak else 0.0
+        self._speed = 0.0
+        self._loss = 0.0
+        self._started = self._printed = time.monotonic()
+        console = Console(stderr=True)
+        self._live = console.is_terminal or console.is_jupyter
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=False,
+            disable=not self._live,
+            refresh_per_second=4,
+        )
+        self._task = self._bar.add_task(title, total=steps, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def step(self, record: StepRecord) -> None:
+        """Take note of a finished step."""
+        speed = record.tokens / record.seconds
+        self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
+        self._loss = record.loss if not self._loss else 0.9 * self._loss + 0.1 * record.loss
+        if self._live:
+            self._bar.update(self._task, completed=record.step, figures=self._figures(record.step))
+        elif time.monotonic() - self._printed >= PLAIN_SECONDS or record.step == self.steps:
+            self._printed = time.monotonic()
+            elapsed = self._printed - self._started
+            print(f"{self.title}: {self._figures(record.step)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+
+    def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Show what a hook answered, one line."""
+        shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
+        line = f"{kind} at step {step}: {shown}"
+        if self._live:
+            self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _figures(self, step: int) -> str:
+        use = f", {100 * self._speed * self._share:.0f}% of peak" if self._share else ""
+        return f"step {step}/{self.steps}, loss {self._loss:.3f}, {self._speed:,.0f} tokens/s{use}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = " ".join(str(value).split())
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,219 @@
+"""One way to save a model: a folder of safetensors and JSON, whole or absent, checked when it is read.
+
+    config.json          shape of the decoder, format version
+    model.safetensors    its weights, fp32
+    tokenizer.json       its tokenizer
+    chat_template.jinja  the layout of conversations, where it has learned one
+    generation.json      sampling settings it was made for
+    files.json           SHA-256 of each of these, so that a truncated or altered file is refused
+
+A checkpoint is such a folder with the optimizer's tensors and the loop's state beside it. No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scratchlm.base.config import from_dict, to_dict
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import atomic_folder, read_json, sha256_of, write_json, write_text
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
+from scratchlm.tokens.pretrained import load_tokenizer
+
+FORMAT = 1
+"""Version of the folder's layout; a reader refuses a later one."""
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+HASHES_FILE = "files.json"
+GENERATION_FILE = "generation.json"
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "training.json"
+
+
+@dataclass
+class SavedModel:
+    """What a model folder holds, in memory."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    template: ChatTemplate | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where the weights come from: data, steps, loss. Told by the run that made them."""
+
+
+def save_model(folder: Path, model: SavedModel) -> None:
+    """Write a model folder atomically, replacing what stood there. Raises `UserError` on a full disk and the like."""
+    with atomic_folder(folder) as temporary:
+        _write_model(temporary, model)
+        _write_hashes(temporary)
+
+
+def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write a model folder with the optimizer's tensors and the loop's JSON state, atomically."""
+    with atomic_folder(folder) as temporary:
+        _write_model(temporary, model)
+        _save_tensors(temporary / OPTIMIZER_FILE, tensors)
+        write_json(temporary / STATE_FILE, {"format": FORMAT, **state})
+        _write_hashes(temporary)
+
+
+def _write_model(folder: Path, model: SavedModel) -> None:
+    config = {"format": FORMAT, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
+    write_json(folder / CONFIG_FILE, config)
+    _save_tensors(folder / WEIGHTS_FILE, dict(model.decoder.named_parameters()))
+    model.tokenizer.save(folder)
+    write_json(folder / GENERATION_FILE, model.generation)
+    if model.template is not None:
+        write_text(folder / TEMPLATE_FILE, model.template.source)
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(plain, path)
+    except SafetensorError as error:
+        raise OSError(*_errno_in(str(error))) from error  # atomic_folder explains it
+
+
+def _errno_in(message: str) -> tuple[int, str]:
+    """Read the system's error number out of safetensors' text, which is all it passes on."""
+    import re
+
+    found = re.search(r"os error (\d+)", message)
+    return (int(found.group(1)) if found else 5, message)
+
+
+def _write_hashes(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    write_json(folder / HASHES_FILE, {name: sha256_of(folder / name) for name in names})
+
+
+def verify(folder: Path) -> None:
+    """Check every file against its stored hash; the first that is missing, cut or altered is a `UserError`."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such model folder; check the spelling")
+    if not (folder / CONFIG_FILE).exists():
+        raise UserError(f"{folder}: holds no {CONFIG_FILE}, so it is no model folder; name the folder a run wrote")
+    if not (folder / HASHES_FILE).exists():
+        raise UserError(f"{folder}: {HASHES_FILE} is missing, so the files cannot be checked; restore the whole folder")
+    for name, digest in read_json(folder / HASHES_FILE).items():
+        path = folder / name
+        if not path.exists():
+            raise UserError(f"{path}: is missing; restore it, or use another checkpoint")
+        if sha256_of(path) != digest:
+            raise UserError(
+                f"{path}: is truncated or altered (its hash differs); restore it, or use another checkpoint"
+            )
+
+
+def read_config(folder: Path) -> DecoderConfig:
+    """Read the decoder's shape from a model folder."""
+    stored = read_json(folder / CONFIG_FILE)
+    if stored.get("format", 0) > FORMAT:
+        raise UserError(f"{folder}: format {stored['format']} is newer than {FORMAT}, which this version reads; update")
+    return from_dict(DecoderConfig, stored["decoder"], "decoder")
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a model folder on the CPU, checked against its hashes; tensors are copied, never left mapped."""
+    verify(folder)
+    config = read_config(folder)
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.vocabulary_size > config.vocabulary_size:
+        raise UserError(
+            f"{folder}: the tokenizer has {tokenizer.vocabulary_size} ids and the model {config.vocabulary_size}; "
+            "they do not belong together, restore the folder"
+        )
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    decoder = _fill(decoder, config, _load_tensors(folder / WEIGHTS_FILE))
+    return SavedModel(
+        decoder=decoder,
+        tokenizer=tokenizer,
+        template=load_template(folder, tokenizer),
+        generation=read_json(folder / GENERATION_FILE),
+        provenance=read_json(folder / CONFIG_FILE).get("provenance", {}),
+    )
+
+
+def _fill(decoder: Decoder, config: DecoderConfig, tensors: dict[str, Tensor]) -> Decoder:
+    """Give a decoder without memory its weights, strictly: every name and shape must match."""
+    expected = {name: parameter.shape for name, parameter in decoder.named_parameters()}
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or unknown:
+        raise UserError(f"weights do not fit the config: missing {missing or 'none'}, unknown {unknown or 'none'}")
+    wrong = [name for name, shape in expected.items() if tensors[name].shape != shape]
+    if wrong:
+        name = wrong[0]
+        raise UserError(f"weights do not fit the config: {name} is {tuple(tensors[name].shape)}, not {expected[name]}")
+    decoder.load_state_dict(tensors, strict=False, assign=True)
+    for parameter in decoder.parameters():
+        parameter.requires_grad_(True)
+    decoder.restore_tables()
+    return decoder
+
+
+def load_weights(decoder: Decoder, folder: Path) -> None:
+    """Copy a checkpoint's weights into a decoder that exists."""
+    tensors = _load_tensors(folder / WEIGHTS_FILE)
+    with torch.no_grad():
+        for name, parameter in decoder.named_parameters():
+            parameter.copy_(tensors[name])
+
+
+def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the optimizer's tensors and the loop's state of a checkpoint, checked against its hashes."""
+    verify(folder)
+    return _load_tensors(folder / OPTIMIZER_FILE), read_json(folder / STATE_FILE)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    # A mapped tensor starts where the file puts it; fp32 products differ in bits with alignment, so copy.
+    try:
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run's `checkpoints/` folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint, or None."""
+    found = list_checkpoints(folder)
+    return found[-1] if found else None
+
+
+def find_model(place: Path) -> Path:
+    """Return the model folder that `place` means: itself, its `model/`, or its latest checkpoint.
+
+    Raises `UserError` when it is none of these.
+    """
+    if (place / CONFIG_FILE).exists():
+        return place
+    if (place / "model" / CONFIG_FILE).exists():
+        return place / "model"
+    latest = latest_checkpoint(place / "checkpoints")
+    if latest is not None:
+        return latest
+    if not place.exists():
+        raise UserError(f"{place}: no such model folder; check the spelling, or train one with scratchlm quickstart")
+    raise UserError(f"{place}: holds no model ({CONFIG_FILE}) and no checkpoint; name a folder that a run wrote")

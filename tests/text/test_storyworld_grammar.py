@@ -1,0 +1,159 @@
+"""The grammar of the embedded corpus: what it writes it accepts, and it rejects what is not a sentence."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from scratchlm.text.storyworld import parses, sentences, stories
+from scratchlm.text.storyworld.lexicon import lexicon, stripped
+from scratchlm.text.storyworld.morphology import gerund, past, plural, third_person
+from scratchlm.text.storyworld.proof import unproved_frames
+
+
+@pytest.fixture(scope="module")
+def written() -> list[str]:
+    return [sentence for story in stories(250_000, seed=11) for sentence in sentences(story)]
+
+
+def test_every_frame_of_every_plot_is_a_sentential_form_of_the_grammar() -> None:
+    assert unproved_frames() == []
+
+
+def test_every_sentence_that_the_generator_writes_parses(written: list[str]) -> None:
+    assert len(written) > 4_000
+    assert [sentence for sentence in written if not parses(sentence)] == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The dogs was happy.",
+        "He walk to the mill.",
+        "She saw a apple.",
+        "She saw an pear.",
+        "mara lives in Oakford.",
+        "Mara live in Oakford.",
+        "Mara lives in oakford.",
+        "The the dog slept.",
+        "Mara the to mill walked.",
+        "She wanted to walked home.",
+        "She was walk home.",
+        "I is happy.",
+        "They was tired.",
+        "Mara did not found the ring.",
+        "Three dog slept in the garden.",
+        '"Where is my ring?" asked Tom',
+        '"Where is my ring? asked Tom.',
+        "Mara's favourite is red colour.",
+        "Because she was tired.",
+        "In the garden.",
+        "Mara.",
+        "",
+    ],
+)
+def test_word_salad_and_wrong_agreement_do_not_parse(sentence: str) -> None:
+    assert not parses(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Mara lives in Oakford.",
+        "Tom's favourite food is plums.",
+        "The old dogs slept under the big table because they were tired.",
+        "When the sun rose, she opened the window and looked at the garden.",
+        '"Have you seen my kite?" asked Tom.',
+        '"I am a baker," said Mara softly.',
+        "He was so happy that he danced all day.",
+        "The giraffe sold a hat to the mayor.",
+        "The fox that lived behind the mill was not afraid of the dogs.",
+    ],
+)
+def test_grammatical_sentences_with_unusual_content_parse(sentence: str) -> None:
+    assert parses(sentence)
+
+
+def test_at_least_95_percent_of_shuffled_sentences_are_rejected(written: list[str]) -> None:
+    rng = random.Random(0)
+    shuffled = []
+    for sentence in rng.sample(written, 1_500):
+        words = sentence.rstrip(".!?\"").replace('"', "").split()
+        order = rng.sample(words, len(words))
+        if len(words) > 3 and order != words:
+            order = [word.lower() if word in {words[0]} and word.lower() in _lower() else word for word in order]
+            text = " ".join(order)
+            shuffled.append(text[0].upper() + text[1:] + ".")
+    assert sum(parses(sentence) for sentence in shuffled) <= 0.05 * len(shuffled)
+
+
+def test_at_least_95_percent_of_sentences_with_a_word_of_another_class_are_rejected(written: list[str]) -> None:
+    rng = random.Random(1)
+    classes = _classes()
+    words = sorted(classes)
+    changed = []
+    for sentence in rng.sample(written, 2_000):
+        parts = sentence.split(" ")
+        places = [i for i, part in enumerate(parts) if i and part in classes]
+        if places:
+            place = rng.choice(places)
+            other = next(w for w in iter(lambda: rng.choice(words), None) if not classes[w] & classes[parts[place]])
+            changed.append(" ".join([*parts[:place], other, *parts[place + 1 :]]))
+    assert len(changed) > 1_000
+    assert sum(parses(sentence) for sentence in changed) <= 0.05 * len(changed)
+
+
+def test_a_thousand_sentences_are_judged_in_under_five_seconds(written: list[str]) -> None:
+    parses(written[0])
+    start = time.process_time()
+    for sentence in written[:1_000]:
+        parses(sentence)
+    assert time.process_time() - start < 5
+
+
+def test_direct_speech_and_its_tag_are_one_sentence() -> None:
+    text = '"Where is it?" asked Tom. "I do not know," said Mara, "but we can look." "Good idea!" Then they left.'
+    assert sentences(text) == [
+        '"Where is it?" asked Tom.',
+        '"I do not know," said Mara, "but we can look."',
+        '"Good idea!"',
+        "Then they left.",
+    ]
+
+
+def test_joined_sentences_give_the_story_back() -> None:
+    for story in stories(30_000, seed=5):
+        assert " ".join(sentences(story)) == story.replace("\n", " ")
+
+
+def test_regular_inflection_follows_english_spelling() -> None:
+    assert [plural(w) for w in ("box", "berry", "day", "cat")] == ["boxes", "berries", "days", "cats"]
+    assert [past(w) for w in ("stop", "visit", "carry", "bake", "play")] == [
+        "stopped",
+        "visited",
+        "carried",
+        "baked",
+        "played",
+    ]
+    assert [gerund(w) for w in ("run", "bake", "lie", "see")] == ["running", "baking", "lying", "seeing"]
+    assert [third_person(w) for w in ("go", "wash", "try")] == ["goes", "washes", "tries"]
+
+
+def _classes() -> dict[str, set[str]]:
+    """Map each one-word lower-case entry to its broad classes: verb form, noun number, adjective, adverb."""
+    found: dict[str, set[str]] = {}
+    for category, words in lexicon().items():
+        base, _, form = stripped(category).partition(".")
+        broad = {"V": "V", "N": "N"}.get(base[0], base) if base not in {"Name"} else base
+        for word in words:
+            if word.islower() and " " not in word:
+                found.setdefault(word, set()).add(broad)
+    return found
+
+
+def _lower() -> set[str]:
+    return {part for words in lexicon().values() for word in words for part in word.split() if part.islower()} | {
+        "the", "a", "he", "she", "it", "they", "we", "you", "there", "then",
+    }  # fmt: skip
