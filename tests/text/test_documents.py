@@ -244,41 +244,7 @@ def test_windows_line_ends_become_line_feeds_even_across_blocks(tmp_path: Path) 
     assert list(counts.repaired.values()) == [1]
 
 
-# Paths
-
-
-def test_a_missing_path_is_an_error_before_anything_is_read(tmp_path: Path) -> None:
-    good = write(tmp_path / "a.txt", "good")
-    stream = read_documents(
-        [good, tmp_path / "none.txt"], text_field=None, split_on=None, strict=False, counts=Counts()
-    )
-    with pytest.raises(UserError, match=r"none\.txt: no such file"):
-        next(stream)
-
-
-def test_empty_folders_say_what_was_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no file to read; put"):
-        read(tmp_path / "empty")
-    write(tmp_path / "empty/a.docx", b"PK")
-    with pytest.raises(UserError, match=r"passed over: 1 unknown format \.docx, as .*a\.docx"):
-        read(tmp_path / "empty")
-
-
-def test_a_folder_without_permission_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(folder: Path) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(UserError, match="no permission; change its rights"):
-        read(tmp_path)
-
-
-def test_an_unknown_format_given_by_name_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown format '\.docx'.*\.parquet"):
-        read(write(tmp_path / "a.docx", b"PK"))
-    with pytest.raises(UserError, match=r"unknown format '\.gz'"):
-        read(write(tmp_path / "a.gz", b"PK"))
+# Broken files
 
 
 def test_files_without_text_are_an_error_with_the_reason(tmp_path: Path) -> None:
@@ -288,30 +254,6 @@ def test_files_without_text_are_an_error_with_the_reason(tmp_path: Path) -> None
         read(write(tmp_path / "a.jsonl", ""))
     with pytest.raises(UserError, match=r"no text could be read; binary: .*a\.txt"):
         read(write(tmp_path / "a.txt", bytes(1000)))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="symbolic links need special rights on Windows")
-def test_a_loop_of_symbolic_links_is_named_and_passed_over(tmp_path: Path) -> None:
-    write(tmp_path / "in/a.txt", "good")
-    (tmp_path / "in/up").symlink_to(tmp_path / "in", target_is_directory=True)
-    (tmp_path / "in/self.txt").symlink_to(tmp_path / "in/self.txt")
-    (tmp_path / "in/gone.txt").symlink_to(tmp_path / "nowhere")
-    documents, counts = read(tmp_path / "in")
-    assert [document.text for document in documents] == ["good"]
-    assert counts.skipped == {"symbolic link loop": 2, "unreadable": 1}
-    with pytest.raises(UserError, match=r"self\.txt: symbolic links form a loop"):
-        read(tmp_path / "in/self.txt")
-    with pytest.raises(UserError, match="--strict"):
-        read(tmp_path / "in", strict=True)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="symbolic links need special rights on Windows")
-def test_a_folder_linked_twice_is_read_once_and_is_no_loop(tmp_path: Path) -> None:
-    write(tmp_path / "in/a/x.txt", "x")
-    (tmp_path / "in/b").symlink_to(tmp_path / "in/a", target_is_directory=True)
-    documents, counts = read(tmp_path / "in", strict=True)
-    assert [document.text for document in documents] == ["x"]
-    assert counts.skipped == {"folder already read": 1}
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import SCRIPTS, fuzz
+from scripts import SCRIPTS, fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,8 +153,8 @@ def test_fingerprints_tell_tokenizers_apart() -> None:
     ]
     vocabulary = pair()[0].vocabulary
     specials = dict(vocabulary.specials)
-    for changes in ({"pattern": PATTERNS["gpt2"]}, {"added": {"  ": 1_100}}, {"normalization": "NFC"}):
-        prints.append(replace(vocabulary, **changes).fingerprint)  # type: ignore[arg-type]
+    changes = ({"pattern": PATTERNS["gpt2"]}, {"added": {"  ": 1_100}}, {"normalization": "NFC"})
+    prints += [replace(vocabulary, **change).fingerprint for change in changes]  # type: ignore[arg-type]
     prints.append(vocabulary.fingerprint)
     assert replace(vocabulary, specials=dict(reversed(specials.items()))).fingerprint == vocabulary.fingerprint
     assert len(set(prints)) == len(prints)

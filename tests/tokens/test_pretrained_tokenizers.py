@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tiktoken
 import tiktoken.load
-from conftest import SCRIPTS, fuzz
+from scripts import SCRIPTS, fuzz
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import pretrained

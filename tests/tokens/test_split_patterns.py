@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 import regex
-from conftest import SCRIPTS, fuzz
+from scripts import SCRIPTS, fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SCRIPTS
+from scripts import SCRIPTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

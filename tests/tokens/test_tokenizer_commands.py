@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tyro
-from conftest import SCRIPTS, fuzz
+from scripts import SCRIPTS, fuzz
 from rich.console import Console
 
 from scratchlm.base.errors import UserError

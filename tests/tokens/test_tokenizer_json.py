@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SCRIPTS, fuzz
+from scripts import SCRIPTS, fuzz
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.bpe import ReadableBPE

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import OmitArgPrefixes, Positional
 
 from scratchlm.base.errors import raise_all
 
@@ -46,3 +50,35 @@ class SamplingConfig:
         if "" in self.stop:
             problems.append("--stop '': an empty text would stop at once; leave it out")
         raise_all(problems)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Continue a text: print the completion alone."""
+
+    model: Positional[Path]
+    """Model folder or run folder."""
+    prompt: Positional[str] = ""
+    """Text to continue; without, the model begins a document."""
+    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    json: bool = False
+    """Print prompt and completion as JSON."""
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """Talk with a model that has learned conversations."""
+
+    model: Positional[Path]
+    """Model folder or run folder."""
+    message: str | None = None
+    """Answer this one message and end; without, messages are read line by line."""
+    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""

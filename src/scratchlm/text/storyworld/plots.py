@@ -108,6 +108,16 @@ FILLERS = """
 / NP/someone.sg came Vmove.ing Path .
 / NP/someone.sg and NP/someone.sg were Do.ing Loc .
 / $A found NP/owned.sg Loc .
+/ NP/someone.sg Vi/person.past Manner .
+/ NP/someone.sg was Vi/person.ing Loc .
+/ the Nb/role.pl were Vmove.ing Path .
+/ the Nb/role.pl Vi/person.past Loc .
+/ NP/someone.sg counted the Nb/many.pl .
+/ NP/someone.sg was Vt/role.ing the Nb/role.pl .
+/ NP/someone.sg was Vt/animal.ing the N/animal.pl .
+/ NP/owned.sg Vi/thing.past Loc .
+/ NP/someone.sg had Num N/tool.pl and Num N/thing.pl .
+/ A: I see Num N/animal.pl and Num Nb/many.pl ,
 / $A could hear NP/someone.sg Vi/person.ing Loc .
 / $A kept Do.ing ~ .
 / $A Vt/body.past $a.p N/body.pl and Do.pastsg .
@@ -134,7 +144,7 @@ PLOTS = """
 - $A could not find $a.p $A.treasure anywhere ~ .
 / $A looked for $a.p $A.treasure , but it was gone .
 / TimeFront/mid , $A saw that $a.p $A.treasure was missing .
-- A: where is my $A.treasure ?
+? A: where is my $A.treasure ?
 / A: I have lost my Adj/look $A.treasure !
 / $A was Mood/bad and began to cry .
 @fact A
@@ -148,13 +158,13 @@ PLOTS = """
 - B: I will help you ,
 / B: when did you last see your $A.treasure ?
 / $B , who was very Adj/character , offered to help $A .
-- A: I had it in the $room ,
+? A: I had it in the $room ,
 / the two friends went back to the $room and searched it Manner .
 / $A and $B walked slowly PrepPath/outdoor the $outdoor and looked at every Nb/part.sg .
 - there was the $A.treasure , under the $place !
 / at last , $B saw something Adj/look under the $place , and it was the $A.treasure .
 / $A looked under the old $place and found the $A.treasure .
-- A: thank you , $B !
+? A: thank you , $B !
 / $A was so Adj/good that $a hugged $B .
 / $A gave $B NP/edible to thank $b.o .
 @end
@@ -167,7 +177,7 @@ PLOTS = """
 - A: whose $thing is this ?
 / $A wondered who had lost the $thing .
 / $A wanted to keep the $thing , but $a knew that it was wrong .
-- $A put it in a $container and asked everyone in the N/building.sg .
+? $A put it in a $container and asked everyone in the N/building.sg .
 / NP/role.sg did not know the $thing , and NP/role.sg did not know it .
 @do A
 - then $B came PrepPath/outdoor the $place and looked very Adj/bad .
@@ -177,7 +187,7 @@ PLOTS = """
 / B: have you seen a $thing.adj $thing ?
 - A: is this your $thing ?
 / $A opened the $container and showed $B the $thing .
-- $B was so Adj/good that $b began to Vi/person.base .
+? $B was so Adj/good that $b began to Vi/person.base .
 / B: yes , that is my $thing !
 - $B gave $A NP/thing for being so honest .
 / B: you are very honest , $A ,
@@ -187,21 +197,21 @@ PLOTS = """
 - the $thing.adj $thing of $A broke Loc .
 / TimeFront/mid , a wheel came off $A 's $thing .
 / $A pushed $a.p $thing.adj $thing PrepPath/outdoor the $place , but it would not move .
-- A: my $thing is broken ,
+? A: my $thing is broken ,
 / $A was Mood/bad because $a had to go PrepPath/building the N/building.sg .
 @fact A
 @do A
 - just then , $B came along with a $tool.adj $tool .
 / $B saw the broken $thing and stopped .
 @fact B
-- A: can you fix it ?
+? A: can you fix it ?
 / B: do you need some help ?
 - $B took the $tool and Do.pastsg ~ .
 / with the $tool , $B fixed the $thing Manner .
 / $B worked on the $thing until dark .
 - soon the $thing was as good as new .
 / at last , the $thing could move again .
-- $A gave $B a Nb/fruit.sg to thank $b.o .
+? $A gave $B a Nb/fruit.sg to thank $b.o .
 / A: how can I thank you ?
 @end
 
@@ -212,13 +222,13 @@ PLOTS = """
 - the $animal was hurt and could not Vmove.base .
 / the $animal was cold and afraid .
 / the little $animal was Mood/bad and Vi/animal.past TimeEnd .
-- A: do not be afraid , little $animal ,
+? A: do not be afraid , little $animal ,
 / $A wanted to help the $animal , so $a called $B .
 @fact A
 - $B brought a $tool.adj $tool and a Nb/clothing.sg .
 / $B , who knew everything about animals , came at once .
 @fact B
-- B: hold the $animal while I fetch a $tool ,
+? B: hold the $animal while I fetch a $tool ,
 / with the $tool , they pulled the $animal out of the $place .
 / $A wrapped the $animal in a $thing.adj $thing and carried it home .
 @do B
@@ -233,7 +243,7 @@ PLOTS = """
 - $A 's pet $A.pet ran away ~ .
 / TimeFront/mid , the pet $A.pet of $A was gone .
 / the pet $A.pet saw a Nb/bird.sg and ran PrepPath/outdoor the $outdoor .
-- A: come back !
+? A: come back !
 / $A called its name , but nobody answered .
 / $A ran after it until $a was out of breath .
 @fact A
@@ -241,7 +251,7 @@ PLOTS = """
 - Loc , $B heard a Nb/sound.sg .
 / $A asked $B to look for it near the $outdoor .
 @fact B
-- B: I think that I know where it is ,
+? B: I think that I know where it is ,
 / B: does it like NP/edible ?
 - $B put some Nb/meal.mass under the $place and waited .
 / they looked behind every $place and in every N/container.sg .
@@ -260,19 +270,19 @@ PLOTS = """
 / $A drew a plan on a piece of paper .
 / $A bought Num Nb/part.pl from a Nb/role.sg .
 @fact A
-- but the Nb/part.sg was too Adj/size to carry .
+? but the Nb/part.sg was too Adj/size to carry .
 / it was hard work , and $A grew very Adj/bad .
 @do A
 - $B brought a $tool.adj $tool and began to work .
 / B: we can do it together ,
 / $B saw $A and put down $b.p Nb/container.sg .
 @fact B
-- they worked TimeEnd , and $A sang a song .
+? they worked TimeEnd , and $A sang a song .
 / $A held the N/part.pl while $B used the $tool .
 / $B dropped the $tool on $b.p foot , and $A had to laugh .
 - at last , the $thing was finished .
 / the $thing stood near the $outdoor , and its N/part.sg was Adj/color .
-- everyone came to see the new $thing .
+? everyone came to see the new $thing .
 / $A painted the $stuff $A.colour because $a loved that colour .
 / A: now we have a $thing !
 @end
@@ -286,14 +296,14 @@ PLOTS = """
 / $A took the $vehicle.adj $vehicle , because the way was long .
 / $A put a $food in $a.p N/container.sg and went outside .
 @fact A
-- on the way , $A crossed a Nb/outdoor.sg and a Nb/outdoor.sg .
+? on the way , $A crossed a Nb/outdoor.sg and a Nb/outdoor.sg .
 / the road went PrepPath/outdoor the $outdoor and past a Nb/building.sg .
 / a Nb/animal.sg stood on the road and would not move .
 @do A
 - Loc , $A met $B , who was going to $P too .
 / in a $building.adj $building by the road , $A met $B .
 @fact B
-- B: let us go together ,
+? B: let us go together ,
 / B: are you going to $P ?
 / they shared the $food and talked about N/idea.pl .
 - at night , they slept in the $building because Nature .

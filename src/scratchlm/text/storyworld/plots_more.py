@@ -5,7 +5,7 @@ MORE_PLOTS = """
 - dark clouds came over the $outdoor .
 / the wind grew stronger , and Nature .
 / TimeFront/mid , a storm came PrepPath/outdoor the $outdoor .
-- $A was Do.ing when the rain began .
+? $A was Do.ing when the rain began .
 / $A closed the windows and lit a Nb/tool.sg .
 / A: I am afraid of thunder ,
 @fact A
@@ -18,7 +18,7 @@ MORE_PLOTS = """
 - A: come in , $B !
 / $A gave $B a Nb/clothing.sg and a cup of Nb/drink.mass .
 @do B
-- they sat close to the fire and told Nb/book.pl until the storm was over .
+? they sat close to the fire and told Nb/book.pl until the storm was over .
 / $B played with NP/toy to forget the noise .
 / all night they carried water out of the $building in a $container .
 - in the morning , the sun Vi/sky.past , and a rainbow stood over the $outdoor .
@@ -30,7 +30,7 @@ MORE_PLOTS = """
 - $A and $B both wanted the same $thing .
 / $B had broken $A 's $thing .
 / $A took the $thing.adj $thing without asking $B .
-- A: give me that $thing !
+? A: give me that $thing !
 / B: it is mine !
 / they shouted at each other until everyone heard it .
 @fact A
@@ -48,7 +48,7 @@ MORE_PLOTS = """
 - $A forgave $B at once .
 / they decided to share the $thing from then on .
 / $B fixed the $thing with some glue and gave it back .
-- A: you can have it every TimeN.sg ,
+? A: you can have it every TimeN.sg ,
 / they sat under a Nb/tree.sg and ate NP/edible together .
 @end
 
@@ -61,7 +61,7 @@ MORE_PLOTS = """
 / there were N/fruit.pl , N/food.pl , and N/clothing.pl to buy .
 / a Nb/role.sg was selling Nb/fruit.pl and Nb/clothing.pl .
 @fact A
-- A: how much is the $thing ?
+? A: how much is the $thing ?
 / A: I have only Num coins ,
 @do A
 - $B stood behind a table and sold Nb/food.pl .
@@ -96,7 +96,7 @@ MORE_PLOTS = """
 - at the festival , Num Nb/role.pl danced Loc .
 / $A played so well that everyone clapped .
 / there was music , and the N/role.pl ate Nb/food.pl .
-- A: I was not afraid at all !
+? A: I was not afraid at all !
 / the mayor gave $A a Nb/treasure.sg .
 @end
 
@@ -115,12 +115,12 @@ MORE_PLOTS = """
 - every morning , $A practised near the $place .
 / B: try it once more !
 / they practised in the $place until $A was Adj/bad .
-- A: it is too hard ,
+? A: it is too hard ,
 / $A wanted to give up , but $B said no .
 - then , one day , $A could do it .
 / after Num weeks , $A was as good as $B .
 / slowly $A became better and better .
-- A: look at me !
+? A: look at me !
 / $B clapped , and $A was proud .
 @end
 
@@ -137,7 +137,7 @@ MORE_PLOTS = """
 / B: what is it ?
 / B: I will not tell anyone ,
 @do B
-- they went down the stairs with a Nb/tool.sg .
+? they went down the stairs with a Nb/tool.sg .
 / $A opened the $place and showed $B the $thing .
 / they found a Nb/container.sg that was full of N/treasure.pl .
 - it was a surprise for NP/role.sg .
@@ -152,7 +152,7 @@ MORE_PLOTS = """
 / A: I can run faster than you , $B !
 / every year , there was a race in $P .
 @fact A
-- the prize was a $prize.adj $prize .
+? the prize was a $prize.adj $prize .
 / the winner would get a $prize.adj $prize .
 @fact B
 - $A and $B stood at the start and waited for the bell .
@@ -168,7 +168,7 @@ MORE_PLOTS = """
 - they finished the race hand in hand .
 / a Nb/role.sg won , but $A and $B did not care .
 / $A and $B won together and shared the $prize .
-- everyone cheered when they came in .
+? everyone cheered when they came in .
 / A: you are the real winner ,
 @end
 
@@ -184,7 +184,7 @@ MORE_PLOTS = """
 - but there was no N/meal.mass in the house .
 / $A forgot the $food in the oven , and it burned .
 / the pet $A.pet jumped on the table and ate the dough .
-- A: oh no , my $food !
+? A: oh no , my $food !
 / smoke came out of the oven , and $A opened the window .
 / $A was Mood/bad because the guests were near .
 @do A
@@ -193,7 +193,7 @@ MORE_PLOTS = """
 - together they made a $food that was even better .
 / they cleaned the kitchen and started again .
 / $B had some $B.food in $b.p N/container.sg , and they ate that .
-- the $food tasted Adj/taste and Adj/taste .
+? the $food tasted Adj/taste and Adj/taste .
 / B: this is the best $food in the world !
 @end
 
@@ -201,7 +201,7 @@ MORE_PLOTS = """
 - a letter came for $A ~ .
 / the postman brought $A a Nb/book.sg .
 / $A found a letter under the door .
-- it was from $B , and it smelled of N/plant.pl .
+? it was from $B , and it smelled of N/plant.pl .
 / A: who wrote this ?
 @fact B
 - $B wrote that $b was Mood/bad and needed help .
@@ -218,7 +218,7 @@ MORE_PLOTS = """
 - B: I am so glad that you came ,
 / B: did you get my letter ?
 / $B opened the door and hugged $A .
-- they talked until the moon rose .
+? they talked until the moon rose .
 / A: write to me again soon ,
 @end
 
@@ -234,14 +234,14 @@ MORE_PLOTS = """
 - $A went to the $place and asked for a $thing .
 / for days , $A worked on the $thing in secret .
 @do A
-- $A wrapped the $thing in Adj/color paper .
+? $A wrapped the $thing in Adj/color paper .
 / $A hid the $thing in a Nb/container.sg .
 - at the party , $A gave $B the present .
 / on the day of the party , $B opened the Nb/container.sg .
 - B: a $thing !
 / B: this is just what I wanted ,
 / $B was so Adj/good that $b danced PrepPath/building the $place .
-- then they ate a Adj/size cake with Num candles .
+? then they ate a Adj/size cake with Num candles .
 / A: I am glad that you like it ,
 @end
 
@@ -254,7 +254,7 @@ MORE_PLOTS = """
 / $A and $B left in the morning with some Nb/meal.mass .
 / $B , who had seen it before , showed $A the way .
 @fact A
-- on the way , they met a Nb/role.sg with a $animal.adj $animal .
+? on the way , they met a Nb/role.sg with a $animal.adj $animal .
 / they walked past a $building.adj $building and over a Nb/outdoor.sg .
 @fact B
 @do A
@@ -265,7 +265,7 @@ MORE_PLOTS = """
 / $A touched it Manner , and it was cold .
 / $B drew a picture of the $S in a notebook .
 @fact S
-- B: I will never forget this ,
+? B: I will never forget this ,
 / they looked at it until it was dark .
 @end
 """

@@ -75,8 +75,8 @@ Nb/thing.sg -> N/thing.sg | A/thing N/thing.sg
 NP/someone.sg -> 3: Name/woman | 3: Name/man | Name/woman the N/role.sg | Name/man the N/role.sg
 NP/owned.sg -> Name/woman 's Nb/thing.sg | Name/man 's Nb/thing.sg | the N/role.sg 's Nb/thing.sg
 NP/made.sg -> a Nb/thing.sg made of N/stuff.mass | a Nb/building.sg made of N/stuff.mass
-Nb/many.pl -> 3: Nb/tool.pl | Nb/container.pl | Nb/furniture.pl | Nb/vehicle.pl | Nb/tree.pl | Nb/part.pl | Nb/building.pl
-Nb/many.pl -> Nb/room.pl | 2: Nb/animal.pl | 3: Nb/role.pl | 3: Nb/outdoor.pl | Nb/body.pl | Nb/book.pl
+Nb/many.pl -> 4: Nb/tool.pl | Nb/container.pl | Nb/furniture.pl | Nb/vehicle.pl | Nb/tree.pl | Nb/part.pl | Nb/building.pl
+Nb/many.pl -> Nb/room.pl | 3: Nb/bird.pl | 4: Nb/animal.pl | 3: Nb/role.pl | 4: Nb/outdoor.pl | Nb/body.pl | Nb/book.pl
 NP/edible -> 3: NP/fruit | 3: NP/food | 3: NP/meal
 NP/beast -> 3: NP/animal | NP/bird
 NP/thing -> NP/tool | NP/toy | NP/clothing | NP/treasure | NP/book | NP/container
@@ -116,8 +116,8 @@ Do.T -> 7: Vt/edible.T NP/edible | 3: Vt/drink.T NP/drink | 3: Vt/plant.T NP/pla
 Do.T -> 7: Vt/role.T NP/role | 8: Vt/thing.T NP/thing | 3: Vt/tool.T NP/tool | 2: Vt/toy.T NP/toy | 5: Vt/role.T NP/someone.sg
 Do.T -> 4: Vt/clothing.T NP/clothing | 3: Vt/book.T NP/book | 4: Vt/container.T NP/container | 2: Vt/tree.T NP/tree
 Do.T -> 3: Vt/furniture.T NP/furniture | 3: Vt/vehicle.T NP/vehicle | 3: Vt/building.T NP/building
-Do.T -> 3: Vt/outdoor.T NP/outdoor | 2: Vt/idea.T NP/idea | 2: Vt/event.T NP/event | Vt/sound.T NP/sound | 4: Vt/thing.T NP/owned.sg | 3: Vt/thing.T Num Nb/many.pl
-Do.T -> 2: Vt/part.T NP/part | 8: Vmove.T Path | 6: Vi/person.T Manner | 4: Vplace.T NP/thing Loc | 2: Vt/thing.T NP/treasure
+Do.T -> 3: Vt/outdoor.T NP/outdoor | 2: Vt/idea.T NP/idea | 2: Vt/event.T NP/event | Vt/sound.T NP/sound | 4: Vt/thing.T NP/owned.sg | 9: Vt/thing.T Num Nb/many.pl
+Do.T -> 2: Vt/part.T NP/part | 9: Vmove.T Path | 9: Vi/person.T Manner | 4: Vplace.T NP/thing Loc | 2: Vt/thing.T NP/treasure
 Do.T -> 2: look_at.T NP/sight | Vt/thing.T NP/made.sg
 VP.T -> 0: VPone.T | 0: VPone.T and VPone.T | 0: VPone.T , VPone.T , and VPone.T | 0: VPone.T but VPone.T
 VP.T -> 0: VPone.T , VPone.T and VPone.T | 0: VPone.T , but VPone.T | 0: VPone.T , and VPone.T

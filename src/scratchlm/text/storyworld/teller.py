@@ -23,8 +23,9 @@ _FRONTED = 0.12
 _SPEECH_BEFORE = 0.2
 _PAIRED = 0.4
 _CANONICAL = 0.3
-_FILLER = 0.7
-_SCENE = 0.25
+_SECOND_FACT = 0.6
+_FILLER = 0.8
+_SCENE = 0.2
 
 
 class Teller:
@@ -157,15 +158,16 @@ class _Telling:
         verb, _, role = order.partition(" ")
         if verb == "fact":
             self._fact(role)
+            if self._chance(_SECOND_FACT):
+                self._fact(role)
         elif verb == "do":
             if self._chance(_FILLER):
                 self._say_one(self.teller.fillers[role])
             if self._chance(_SCENE):
                 self._say_one(self.teller.scenes)
         else:
-            if self._chance(0.7):
-                self._fact("P" if self._chance(0.5) else "S")
-            if self._chance(0.7):
+            self._fact("P" if self._chance(0.5) else "S")
+            if self._chance(0.6):
                 self._say_one(self.teller.closings)
 
     def _may_tell(self, frame: Frame) -> bool:

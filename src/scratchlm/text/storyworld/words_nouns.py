@@ -62,7 +62,7 @@ COUNT_NOUNS: dict[str, str] = {
     "treasure": """
         ring necklace bracelet brooch crown coin medal pearl ruby emerald diamond jewel locket amulet trophy
         statue vase goblet bell clock watch mirror key shell feather pebble crystal stamp badge charm gem
-        figurine portrait hourglass""",
+        figurine portrait""",
     "book": """
         book letter map note story poem diary newspaper list recipe sign scroll postcard riddle message
         dictionary poster ticket notebook page chapter song picture drawing painting photograph""",

@@ -12,8 +12,8 @@ ADJECTIVES: dict[str, str] = {
         tattered slippery dented speckled
         chipped gleaming battered scratched""",
     "matter": "golden wooden silver woollen leather velvet marble stone crystal glass paper silk copper bronze woven iron",
-    "age": "old new ancient modern young worn used fresh antique",
-    "worth": "precious cheap costly rare famous favourite special secret forgotten lost missing magic useless common",
+    "age": "old new ancient modern young worn fresh antique",
+    "worth": "precious cheap costly rare famous favourite special secret forgotten lost missing magic common",
     "color": """
         red blue green yellow white black brown grey pink purple orange scarlet crimson turquoise violet
         cream ginger amber emerald""",
@@ -22,7 +22,7 @@ ADJECTIVES: dict[str, str] = {
         buttery sugary stale plain rich tender tangy burnt steaming frozen raw chewy flaky fruity minty
         savoury crumbly""",
     "character": """
-        kind gentle clever wise brave bold honest loyal patient polite friendly cheerful merry jolly funny
+        kind gentle clever wise brave bold loyal patient polite friendly cheerful merry jolly funny
         silly shy quiet noisy lazy busy careful careless grumpy stubborn greedy selfish generous rude proud
         humble bossy curious playful lively strong weak young old rich poor famous lonely strict calm
         helpful thoughtful forgetful cunning sly fearless timid cautious dreamy talkative skilful
@@ -47,10 +47,10 @@ ADJECTIVES: dict[str, str] = {
         mild fine dry wet grey clear golden""",
     "thought": """
         good bad clever silly brilliant simple wonderful foolish strange great new old terrible wild difficult
-        easy important secret funny serious sensible useful splendid daring hopeless sudden""",
+        easy important secret funny serious sensible splendid daring hopeless sudden""",
     "noise": "loud soft strange sudden faint sharp low deep awful funny quiet terrible gentle high dull distant",
     "fixed": """
-        pet main front back whole other only own same best worst first last next real dead alive ready full certain
+        honest useful         pet main front back whole other only own same best worst first last next real dead alive ready full certain
         able left right better dear still glad half enough more next open near asleep awake""",
     "hardness": "hard easy difficult impossible dangerous safe important fun possible wrong right foolish wise",
 }

@@ -1,0 +1,245 @@
+"""The command line: each verb is one call of a function that a program can call as well.
+
+Only the named verb's config is imported and parsed, so that `--help` answers without loading torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import Interrupted, UserError, nearest
+from scratchlm.base.flags import parse
+
+Arguments = Sequence[str]
+
+
+def _show(result: Any, as_json: bool) -> None:
+    """Print a result on stdout: JSON, or its readable form."""
+    if as_json:
+        print(json.dumps(result.as_dict(), ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(result)
+
+
+def _quickstart(arguments: Arguments) -> None:
+    """The whole life of a model in minutes, offline."""
+    from scratchlm.recipes.config import QuickstartConfig
+
+    config = parse(QuickstartConfig, arguments, "scratchlm quickstart")
+    from scratchlm.recipes.quickstart import quickstart
+
+    result = quickstart(config)
+    _show(result, config.json)
+    if config.chat and result.questions and sys.stdin.isatty() and sys.stdout.isatty():
+        from scratchlm.generation.commands import chat
+        from scratchlm.generation.config import ChatConfig
+
+        chat(ChatConfig(model=config.out / "model"))
+
+
+def _doctor(arguments: Arguments) -> None:
+    """What this machine can do; every fast path against the plain one."""
+    from scratchlm.recipes.config import DoctorConfig
+
+    config = parse(DoctorConfig, arguments, "scratchlm doctor")
+    from scratchlm.recipes.doctor import doctor
+
+    result = doctor(config)
+    _show(result, config.json)
+    if not result.healthy:
+        raise UserError("doctor: a fast path differs from the plain one on this machine; use --device cpu --dtype fp32")
+
+
+def _tokenizer(arguments: Arguments) -> None:
+    """Train, inspect and compare tokenizers."""
+    verbs = {"train": _tokenizer_train, "inspect": _tokenizer_inspect, "compare": _tokenizer_compare}
+    _dispatch(verbs, arguments, "scratchlm tokenizer")
+
+
+def _tokenizer_train(arguments: Arguments) -> None:
+    """Train a byte-level BPE tokenizer on text."""
+    from scratchlm.tokens.config import TrainTokenizerConfig
+
+    config = parse(TrainTokenizerConfig, arguments, "scratchlm tokenizer train")
+    from scratchlm.tokens.commands import train
+
+    _show(train(config, _texts(config.sources), _size(config.sources)), config.json)
+
+
+def _tokenizer_inspect(arguments: Arguments) -> None:
+    """Show merges, longest tokens, and how a text is cut."""
+    from scratchlm.tokens.config import InspectTokenizerConfig
+
+    config = parse(InspectTokenizerConfig, arguments, "scratchlm tokenizer inspect")
+    from scratchlm.tokens.commands import inspect
+
+    _show(inspect(config), config.json)
+
+
+def _tokenizer_compare(arguments: Arguments) -> None:
+    """Compare tokenizers on one text."""
+    from scratchlm.tokens.config import CompareTokenizersConfig
+
+    config = parse(CompareTokenizersConfig, arguments, "scratchlm tokenizer compare")
+    from scratchlm.tokens.commands import compare
+
+    _show(compare(config, _texts([config.source]), _size([config.source])), config.json)
+
+
+def _texts(sources: Sequence[str]) -> Any:
+    from scratchlm.text.counts import Counts
+    from scratchlm.text.sources import open_source
+
+    opened = [open_source(source) for source in sources]
+    return (document.text for source in opened for document in source.documents(Counts()))
+
+
+def _size(sources: Sequence[str]) -> int | None:
+    """Return the bytes of all sources where all are plain files."""
+    paths = [Path(source) for source in sources]
+    return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+
+
+def _prepare(arguments: Arguments) -> None:
+    """Text in, cleaned and counted, token shards out."""
+    from scratchlm.tokens.config import PrepareConfig
+
+    config = parse(PrepareConfig, arguments, "scratchlm prepare")
+    from scratchlm.tokens.prepare import prepare
+
+    _show(prepare(config), config.json)
+
+
+def _with_recipe(cls: Any, arguments: Arguments, program: str) -> Any:
+    """Parse twice: first for the recipe's name and the depth, then with the recipe's values as the defaults."""
+    from scratchlm.recipes.dial import load_recipe
+
+    name, depth = "default", None
+    if arguments and not arguments[0].startswith("-"):
+        name = arguments[0]
+    for index, argument in enumerate(arguments):
+        value = argument.partition("=")[2] or (arguments[index + 1] if index + 1 < len(arguments) else "")
+        if argument.partition("=")[0] == "--depth" and value.lstrip("-").isdigit():
+            depth = int(value)
+    if {"-h", "--help"} & set(arguments) and name == "default":
+        depth = None
+    recipe = load_recipe(name, depth)
+    return parse(cls, arguments, program, cls(model=recipe.model, training=recipe.training))
+
+
+def _plan(arguments: Arguments) -> None:
+    """Parameters, memory and time of a run before it begins."""
+    from scratchlm.recipes.config import PlanConfig
+
+    config = _with_recipe(PlanConfig, arguments, "scratchlm plan")
+    from scratchlm.recipes.plan import plan
+
+    _show(plan(config), config.json)
+
+
+def _pretrain(arguments: Arguments) -> None:
+    """Train from random weights, continue a model, or resume a run."""
+    from scratchlm.recipes.config import PretrainConfig
+
+    config = _with_recipe(PretrainConfig, arguments, "scratchlm pretrain")
+    from scratchlm.recipes.pretrain import pretrain
+
+    _show(pretrain(config), False)
+
+
+def _evaluate(arguments: Arguments) -> None:
+    """Loss and bits per byte on held-out text."""
+    from scratchlm.evaluation.config import EvaluateConfig
+
+    config = parse(EvaluateConfig, arguments, "scratchlm evaluate")
+    from scratchlm.evaluation.run import evaluate
+
+    _show(evaluate(config), config.json)
+
+
+def _generate(arguments: Arguments) -> None:
+    """Continue a text."""
+    from scratchlm.generation.config import GenerateConfig
+
+    config = parse(GenerateConfig, arguments, "scratchlm generate")
+    from scratchlm.generation.commands import generate
+
+    generate(config)
+
+
+def _chat(arguments: Arguments) -> None:
+    """Talk with a model."""
+    from scratchlm.generation.config import ChatConfig
+
+    config = parse(ChatConfig, arguments, "scratchlm chat")
+    from scratchlm.generation.commands import chat
+
+    chat(config)
+
+
+VERBS: Mapping[str, Callable[[Arguments], None]] = {
+    "quickstart": _quickstart,
+    "doctor": _doctor,
+    "tokenizer": _tokenizer,
+    "prepare": _prepare,
+    "plan": _plan,
+    "pretrain": _pretrain,
+    "evaluate": _evaluate,
+    "generate": _generate,
+    "chat": _chat,
+}
+
+
+def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Arguments, program: str) -> None:
+    """Call the named verb, or list them."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(map(len, verbs))
+        lines = [f"  {name:<{width}}  {(verb.__doc__ or '').splitlines()[0]}" for name, verb in verbs.items()]
+        print(f"usage: {program} COMMAND ...\n\n" + "\n".join(lines) + f"\n\n{program} COMMAND --help tells more.")
+        if not arguments:
+            raise SystemExit(2)
+        return
+    if arguments[0] == "--version" and program == "scratchlm":
+        from scratchlm import __version__
+
+        print(__version__)
+        return
+    if arguments[0] not in verbs:
+        print(f"{program}: unknown command {arguments[0]!r}; {nearest(arguments[0], verbs)}", file=sys.stderr)
+        raise SystemExit(2)
+    verbs[arguments[0]](arguments[1:])
+
+
+def main(arguments: Arguments | None = None) -> None:
+    """Run one command; exits with 0, 1 after a user's mistake, 2 for wrong usage, 130 when stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows ? instead of failing
+    try:
+        _dispatch(VERBS, sys.argv[1:] if arguments is None else arguments, "scratchlm")
+    except UserError as error:
+        print(f"scratchlm: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except Interrupted as request:
+        print(f"scratchlm: {request}", file=sys.stderr)
+        raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        print("scratchlm: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nobody to tell
+        raise SystemExit(1) from None
+    except MemoryError:
+        print("scratchlm: out of memory; lower the batch, the sequence length or the model's size", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

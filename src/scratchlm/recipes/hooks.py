@@ -1,0 +1,81 @@
+"""What a pretraining run looks at on its way: held-out text and samples. Each owns its randomness."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scratchlm.base.files import write_text
+from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.engine import Engine, stream_ids
+from scratchlm.generation.language_model import assemble
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.batches import ArrayTokens, Tokens
+
+
+class Stateless:
+    """A hook whose answer depends on the step and the model alone."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing to remember."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back nothing."""
+
+
+class HeldOut(Stateless):
+    """Scores held-out text: its beginning during the run, all of it after the last step."""
+
+    name = "evaluation"
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        tokens: Tokens,
+        *,
+        every: int,
+        last_step: int,
+        limit: int,
+        length: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.every = every
+        self._tokenizer, self._tokens, self._dtype = tokenizer, tokens, dtype
+        self._last_step, self._limit, self._length = last_step, limit, length
+
+    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+        """Return loss and bits per byte."""
+        started = time.perf_counter()
+        whole = len(self._tokens)
+        count = whole if step == self._last_step else min(self._limit, whole)
+        tokens = self._tokens if count == whole else ArrayTokens(self._tokens.read(0, count))
+        result = held_out_loss(decoder, self._tokenizer, tokens, length=self._length, dtype=self._dtype)
+        answer: dict[str, Any] = {"loss": result.loss, "bits_per_byte": result.bits_per_byte, "tokens": result.tokens}
+        return {**answer, "timing": {"seconds": time.perf_counter() - started, "clock": time.time()}}
+
+
+class Sample(Stateless):
+    """Writes a short text with the model as it is, into `samples/` and the log."""
+
+    name = "sample"
+
+    def __init__(self, tokenizer: Tokenizer, folder: Path, *, every: int, seed: int, max_tokens: int = 60) -> None:
+        self.every = every
+        self._tokenizer, self._folder = tokenizer, folder
+        self._config = SamplingConfig(max_tokens=max_tokens, seed=seed)
+
+    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+        """Return the text of the sample."""
+        end = self._tokenizer.end_of_text
+        start = [end if end is not None else 0]
+        stop = frozenset() if end is None else frozenset({end})
+        text = "".join(assemble(stream_ids(Engine(decoder), start, self._config, stop), self._tokenizer))
+        write_text(self._folder / f"{step:08d}.txt", text + "\n")
+        return {"text": text}

@@ -1,0 +1,108 @@
+"""`scratchlm plan`: parameters, memory and time of a run before it begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import RenderableType
+from rich.table import Table
+
+from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.recipes.config import PlanConfig
+from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+from scratchlm.training.forecast import Memory, choose_dtype, estimate_memory, product_peak
+from scratchlm.training.loop import Setting
+
+LARGEST_PROBE = 300_000_000
+"""Parameters up to which a plan builds the model to time it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take."""
+
+    recipe: str
+    parameters: int
+    embedding_parameters: int
+    steps: int
+    tokens_per_step: int
+    training_flops: float
+    memory: Memory
+    dtype: str
+    step_seconds: float | None = None
+    peak_flops: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of all steps, without evaluations."""
+        return None if self.step_seconds is None else self.steps * self.step_seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {**dataclasses.asdict(self), "memory_total": self.memory.total, "seconds": self.seconds}
+
+    def __rich__(self) -> RenderableType:
+        table = Table(show_header=False, title=f"plan of {self.recipe}", title_justify="left")
+        inside = self.parameters - self.embedding_parameters
+        table.add_row("parameters", f"{self.parameters:,} ({inside:,} without embeddings)")
+        table.add_row("tokens", f"{self.steps:,} steps of {self.tokens_per_step:,}: {self.steps * self.tokens_per_step:,}")
+        table.add_row("training FLOPs", f"{self.training_flops:.3g}")
+        memory = self.memory
+        table.add_row(
+            "memory",
+            f"{memory.total / 1e6:,.0f} MB: weights {memory.weights / 1e6:,.0f}, gradients "
+            f"{memory.gradients / 1e6:,.0f}, optimizer {memory.optimizer / 1e6:,.0f}, activations "
+            f"{memory.activations / 1e6:,.0f} (estimated)",
+        )
+        if self.step_seconds is None or self.seconds is None or self.peak_flops is None:
+            table.add_row("time", "not probed")
+        else:
+            use = self.training_flops / self.seconds / self.peak_flops
+            table.add_row("dtype", f"{self.dtype} (the faster here)")
+            speed = self.tokens_per_step / self.step_seconds
+            table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s")
+            table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
+            table.add_row("time", _duration(self.seconds))
+        return table
+
+
+def plan(config: PlanConfig) -> Plan:
+    """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine."""
+    set_threads(config.threads)
+    device = choose_device(config.device)
+    with torch.device("meta"):
+        decoder = Decoder(config.model)
+    training = config.training
+    tokens = training.batch_rows * training.sequence_length
+    chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
+    seconds = peak = None
+    if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
+        rows = np.random.default_rng(0).integers(0, config.model.vocabulary_size, 4 * tokens + 2)
+        batches = WindowBatches(ArrayTokens(rows), training.batch_rows, training.sequence_length, 0)
+        chosen, seconds = choose_dtype(config.dtype, build_decoder(config.model), batches, training, Setting(device))
+        peak = product_peak(device, chosen)
+    return Plan(
+        config.recipe,
+        decoder.parameter_count(),
+        decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
+        training.steps,
+        tokens,
+        decoder.flops_per_token(training.sequence_length) * tokens * training.steps,
+        estimate_memory(decoder, training, chosen),
+        next(name for name, dtype in DTYPES.items() if dtype == chosen),
+        seconds,
+        peak,
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

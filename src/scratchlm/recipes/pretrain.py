@@ -1,0 +1,233 @@
+"""`scratchlm pretrain`: a run folder from random weights, or from a model, that can be stopped and resumed exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import scratchlm
+from scratchlm.base.config import flatten, from_dict, read_toml, to_dict, to_toml
+from scratchlm.base.device import DTYPES, choose_device, machine, set_threads
+from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.files import prepare_output, read_json, write_json, write_text
+from scratchlm.base.runlog import read_log
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.recipes.config import PretrainConfig
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.recipes.hooks import HeldOut, Sample
+from scratchlm.recipes.report import write_run_report
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.batches import WindowBatches
+from scratchlm.tokens.prepare import REPORT_FILE, open_data
+from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.forecast import choose_dtype, product_peak, steps_within
+from scratchlm.training.loop import Setting, fit
+from scratchlm.training.progress import TrainingProgress
+from scratchlm.training.signals import stop_on_signals
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+
+RECIPE_FILE = "recipe.toml"
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """Where a run ended."""
+
+    out: str
+    steps: int
+    parameters: int
+    loss: float
+    bits_per_byte: float
+    tokens_per_second: float
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> str:
+        return (
+            f"{self.out}: {self.steps:,} steps, {self.parameters:,} parameters, held-out loss {self.loss:.4f}, "
+            f"{self.bits_per_byte:.4f} bits per byte, {self.tokens_per_second:,.0f} tokens/s, {self.seconds:.0f} s"
+        )
+
+
+def pretrain(config: PretrainConfig) -> PretrainResult:
+    """Train a run folder to its last step and return where it ended.
+
+    Raises `UserError` for data, tokenizer and model that do not belong together, a taken `out` and the like, and
+    `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    """
+    if config.resume is not None:
+        config = _stored(config.resume, config.threads)
+    if config.data is None or config.out is None:
+        missing = "--data" if config.data is None else "--out"
+        raise UserError(f"{missing}: is missing; name the folder {'that prepare wrote' if config.data is None else 'to write'}")
+    started = time.perf_counter()
+    tokenizer, train, held_out = open_data(config.data)
+    if config.resume is None:
+        prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=(config.data,))
+    threads, device = set_threads(config.threads), choose_device(config.device)
+    decoder = _decoder(config, tokenizer)
+    batches = WindowBatches(train, config.training.batch_rows, config.training.sequence_length, config.seed)
+    if config.resume is None:
+        config = _resolve(dataclasses.replace(config, threads=threads, device=device.type), decoder, batches)
+        _begin(config.out, config, tokenizer)
+    assert config.out is not None
+    setting = Setting(device, DTYPES[config.dtype], config.seed)
+    training = config.training
+    saved = SavedModel(decoder, tokenizer, provenance=_provenance(config))
+    hooks = [
+        HeldOut(
+            tokenizer,
+            held_out,
+            every=training.evaluate_every,
+            last_step=training.steps,
+            limit=training.evaluation_tokens,
+            length=training.sequence_length,
+            dtype=setting.dtype,
+        ),
+        Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed),
+    ]
+    progress = TrainingProgress(
+        "pretrain",
+        training.steps,
+        flops_per_token=decoder.flops_per_token(training.sequence_length),
+        peak=product_peak(device, setting.dtype),
+    )
+    try:
+        with stop_on_signals() as stop, progress:
+            fit(
+                decoder,
+                batches,
+                training,
+                setting=setting,
+                folder=config.out,
+                checkpoints=Checkpoints(config.out / "checkpoints", saved, training.keep_checkpoints),
+                hooks=hooks,
+                watcher=progress,
+                stop=stop,
+                resume=config.resume is not None,
+            )
+    except Interrupted as request:
+        raise Interrupted(f"{request}; continue with: scratchlm pretrain --resume {config.out}") from request
+    return _finish(config.out, decoder, time.perf_counter() - started)
+
+
+def _stored(run: Path, threads: int | None) -> PretrainConfig:
+    """Read the config of a run to resume. Only the number of threads may differ, and then bits may too."""
+    if not (run / RECIPE_FILE).exists():
+        raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
+    stored = from_dict(PretrainConfig, read_toml(run / RECIPE_FILE), str(run / RECIPE_FILE), None)
+    data_hash = read_json(run / MANIFEST_FILE)["data_hash"]
+    if stored.data is None or not (stored.data / REPORT_FILE).exists():
+        raise UserError(f"--resume {run}: its data folder {stored.data} is gone; put it back")
+    if read_json(stored.data / REPORT_FILE)["data_hash"] != data_hash:
+        raise UserError(f"--resume {run}: {stored.data} has other data than the run began with; put the old data back")
+    return dataclasses.replace(stored, out=run, resume=run, threads=threads or stored.threads)
+
+
+def _decoder(config: PretrainConfig, tokenizer: Tokenizer) -> Decoder:
+    """Build the model with random weights, or load the one to continue."""
+    shape = dataclasses.replace(config.model, vocabulary_size=tokenizer.vocabulary_size)
+    if config.training.sequence_length > shape.context:
+        raise UserError(
+            f"training.sequence_length {config.training.sequence_length}: exceeds model.context {shape.context}; "
+            "lower the first or raise the second"
+        )
+    if config.init is None:
+        return build_decoder(shape, config.seed)
+    saved = load_model(find_model(config.init))
+    if saved.tokenizer.fingerprint != tokenizer.fingerprint:
+        raise UserError(
+            f"--init {config.init}: its tokenizer ({saved.tokenizer.fingerprint[:12]}) is not that of --data "
+            f"{config.data} ({tokenizer.fingerprint[:12]}); prepare the data with --tokenizer {config.init}"
+        )
+    if config.training.sequence_length > saved.decoder.config.context:
+        raise UserError(
+            f"training.sequence_length {config.training.sequence_length}: exceeds the context of --init, "
+            f"{saved.decoder.config.context}; lower it"
+        )
+    return saved.decoder
+
+
+def _resolve(config: PretrainConfig, decoder: Decoder, batches: WindowBatches) -> PretrainConfig:
+    """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
+    setting = Setting(torch.device(config.device), seed=config.seed)
+    training = config.training
+    dtype = config.dtype
+    if dtype == "auto" or config.minutes is not None:
+        chosen, seconds = choose_dtype(dtype, decoder, batches, training, setting)
+        dtype = "bf16" if chosen == torch.bfloat16 else "fp16" if chosen == torch.float16 else "fp32"
+        if config.minutes is not None:
+            # a twentieth is kept for evaluations, samples and checkpoints
+            training = dataclasses.replace(training, steps=steps_within(57.0 * config.minutes, seconds))
+    return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
+
+
+def _begin(out: Path, config: PretrainConfig, tokenizer: Tokenizer) -> None:
+    """Write the run's recipe, each value marked with where it came from, and its manifest."""
+    import shutil
+
+    assert config.data is not None
+    for name in ("checkpoints", "samples", "nonfinite"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("metrics.jsonl", "report.html"):
+        (out / name).unlink(missing_ok=True)
+    stored = dataclasses.replace(config, data=config.data.absolute())
+    values = {key: value for key, value in to_dict(stored).items() if key not in ("out", "resume", "force")}
+    write_text(out / RECIPE_FILE, to_toml(values, origins(config, values)))
+    manifest = {
+        "format": 1,
+        "scratchlm": scratchlm.__version__,
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "dtype": config.dtype,
+        "seed": config.seed,
+        "tokenizer": tokenizer.fingerprint,
+        "data_hash": read_json(config.data / REPORT_FILE)["data_hash"],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    write_json(out / MANIFEST_FILE, manifest)
+
+
+def origins(config: PretrainConfig, values: dict[str, Any]) -> dict[str, str]:
+    """Tell for each dotted name whether its value is the default, the recipe's, or a flag's."""
+    recipe = load_recipe(config.recipe, config.depth)
+    described = dict(flatten(to_dict(PretrainConfig(model=recipe.model, training=recipe.training))))
+    return {
+        name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
+        for name, value in flatten(values)
+    }
+
+
+def _provenance(config: PretrainConfig) -> dict[str, Any]:
+    assert config.data is not None
+    report = read_json(config.data / REPORT_FILE)
+    return {
+        "recipe": config.recipe,
+        "steps": config.training.steps,
+        "sources": [{key: source[key] for key in ("name", "licence")} for source in report["sources"]],
+        "init": None if config.init is None else str(config.init),
+    }
+
+
+def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
+    """Add the end to the manifest, write the report, and return the last evaluation."""
+    manifest = {**read_json(out / MANIFEST_FILE), "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(out / MANIFEST_FILE, manifest)
+    records = list(read_log(out / "metrics.jsonl"))
+    last = [record for record in records if record["kind"] == "evaluation"][-1]
+    steps = [record for record in records if record["kind"] == "train"]
+    speed = sum(r["tokens"] for r in steps) / max(sum(r["timing"]["seconds"] for r in steps), 1e-9)
+    write_run_report(out)
+    return PretrainResult(
+        str(out), last["step"], decoder.parameter_count(), last["loss"], last["bits_per_byte"], speed, seconds
+    )
+
