@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 import torch
-from toys import CONTEXT, TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
 from scratchlm.base.errors import UserError
 from scratchlm.model import presets
@@ -20,6 +19,7 @@ from scratchlm.model.config import (
     RopeConfig,
 )
 from scratchlm.model.decoder import Decoder, build_decoder
+from toys import CONTEXT, TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
-from toys import random_decoder, random_ids, toy_config
 
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, RopeConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.weights.mapping import GPT2, QWEN3, Rule, shapes, to_ours, to_theirs
+from toys import random_decoder, random_ids, toy_config
 
 FAMILIES = ("qwen3 tied", "qwen3 untied", "gpt2")
 TOLERANCE = 1e-4

@@ -15,7 +15,7 @@ from scratchlm.text.storyworld.proof import unproved_frames
 
 @pytest.fixture(scope="module")
 def written() -> list[str]:
-    return [sentence for story in stories(250_000, seed=11) for sentence in sentences(story)]
+    return [sentence for story in stories(120_000, seed=11) for sentence in sentences(story)]
 
 
 def test_every_frame_of_every_plot_is_a_sentential_form_of_the_grammar() -> None:
@@ -23,8 +23,14 @@ def test_every_frame_of_every_plot_is_a_sentential_form_of_the_grammar() -> None
 
 
 def test_every_sentence_that_the_generator_writes_parses(written: list[str]) -> None:
-    assert len(written) > 4_000
+    assert len(written) > 2_000
     assert [sentence for sentence in written if not parses(sentence)] == []
+
+
+@pytest.mark.slow
+def test_every_sentence_of_a_megabyte_of_another_seed_parses() -> None:
+    for story in stories(1_000_000, seed=23):
+        assert [sentence for sentence in sentences(story) if not parses(sentence)] == []
 
 
 @pytest.mark.parametrize(
@@ -79,8 +85,8 @@ def test_grammatical_sentences_with_unusual_content_parse(sentence: str) -> None
 def test_at_least_95_percent_of_shuffled_sentences_are_rejected(written: list[str]) -> None:
     rng = random.Random(0)
     shuffled = []
-    for sentence in rng.sample(written, 1_500):
-        words = sentence.rstrip(".!?\"").replace('"', "").split()
+    for sentence in rng.sample(written, 600):
+        words = sentence.rstrip('.!?"').replace('"', "").split()
         order = rng.sample(words, len(words))
         if len(words) > 3 and order != words:
             order = [word.lower() if word in {words[0]} and word.lower() in _lower() else word for word in order]
@@ -94,14 +100,14 @@ def test_at_least_95_percent_of_sentences_with_a_word_of_another_class_are_rejec
     classes = _classes()
     words = sorted(classes)
     changed = []
-    for sentence in rng.sample(written, 2_000):
+    for sentence in rng.sample(written, 1_000):
         parts = sentence.split(" ")
         places = [i for i, part in enumerate(parts) if i and part in classes]
         if places:
             place = rng.choice(places)
             other = next(w for w in iter(lambda: rng.choice(words), None) if not classes[w] & classes[parts[place]])
             changed.append(" ".join([*parts[:place], other, *parts[place + 1 :]]))
-    assert len(changed) > 1_000
+    assert len(changed) > 800
     assert sum(parses(sentence) for sentence in changed) <= 0.05 * len(changed)
 
 
@@ -142,11 +148,11 @@ def test_regular_inflection_follows_english_spelling() -> None:
 
 
 def _classes() -> dict[str, set[str]]:
-    """Map each one-word lower-case entry to its broad classes: verb form, noun number, adjective, adverb."""
+    """Map each one-word lower-case entry to its word classes."""
     found: dict[str, set[str]] = {}
     for category, words in lexicon().items():
-        base, _, form = stripped(category).partition(".")
-        broad = {"V": "V", "N": "N"}.get(base[0], base) if base not in {"Name"} else base
+        base = stripped(category).partition(".")[0]
+        broad = "noun" if base in {"N", "TimeN"} else "verb" if base[0] == "V" else base
         for word in words:
             if word.islower() and " " not in word:
                 found.setdefault(word, set()).add(broad)

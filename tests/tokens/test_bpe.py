@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 import regex
-from scripts import SCRIPTS, fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from scratchlm.tokens import bpe, fast
 from scratchlm.tokens.merging import merge, merge_all, merges_of
 from scratchlm.tokens.patterns import PATTERNS, QWEN2
 from scratchlm.tokens.vocabulary import trained_vocabulary
+from scripts import SCRIPTS, fuzz
 
 WHOLE = r"[\s\S]+"
 LETTERS = st.text(alphabet="ab é", max_size=30)

@@ -8,7 +8,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scripts import SCRIPTS, fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.patterns import PATTERNS
 from scratchlm.tokens.vocabulary import BytePairVocabulary
+from scripts import SCRIPTS, fuzz
 
 ASSIGNED = st.text(alphabet=st.characters(exclude_categories=("Cs", "Cn")), max_size=40)
 

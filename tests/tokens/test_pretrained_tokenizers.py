@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import tiktoken
 import tiktoken.load
-from scripts import SCRIPTS, fuzz
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import pretrained
@@ -20,6 +19,7 @@ from scratchlm.tokens.format import SPELLING, spell
 from scratchlm.tokens.patterns import GPT2
 from scratchlm.tokens.pretrained import gpt2_vocabulary, load_tokenizer
 from scratchlm.tokens.vocabulary import trained_vocabulary
+from scripts import SCRIPTS, fuzz
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scripts import SCRIPTS, fuzz
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.simple import UNKNOWN, CharacterTokenizer, WordTokenizer
+from scripts import SCRIPTS, fuzz
 
 
 def test_characters_get_ids_in_the_order_of_their_code_points() -> None:

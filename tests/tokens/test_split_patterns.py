@@ -7,13 +7,13 @@ from functools import cache
 
 import pytest
 import regex
-from scripts import SCRIPTS, fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import patterns
 from scratchlm.tokens.patterns import PATTERNS, cut_runs, pattern_named, sample_bytes, split_safely
+from scripts import SCRIPTS, fuzz
 
 KINDS = {"space": " \n\t\u3000", "letter": "aé你я", "number": "1½٣Ⅻ", "other": "!-\u0301😀"}
 

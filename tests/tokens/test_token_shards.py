@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import SCRIPTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.shards import Shard, ShardSet, ShardWriter, token_dtype
+from scripts import SCRIPTS
 
 PRINT = "ab" * 32
 Documents = list[list[int]]

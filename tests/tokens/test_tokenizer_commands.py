@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import tyro
-from scripts import SCRIPTS, fuzz
 from rich.console import Console
 
 from scratchlm.base.errors import UserError
@@ -18,6 +17,7 @@ from scratchlm.tokens import commands
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.simple import CharacterTokenizer
+from scripts import SCRIPTS, fuzz
 
 TEXTS = [*SCRIPTS.values(), *fuzz(100, seed=15)]
 SIZE = sum(len(text.encode()) for text in TEXTS)

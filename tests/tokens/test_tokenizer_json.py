@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import SCRIPTS, fuzz
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.bpe import ReadableBPE
@@ -19,6 +18,7 @@ from scratchlm.tokens.format import SPELLING, spell, to_json, unspell
 from scratchlm.tokens.patterns import PATTERNS
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.vocabulary import BytePairVocabulary
+from scripts import SCRIPTS, fuzz
 
 
 @cache

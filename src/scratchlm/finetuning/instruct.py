@@ -21,7 +21,9 @@ def instruct_batches(
     template = model.saved.template or ChatTemplate(model.tokenizer, CHATML)
     pad = model.tokenizer.specials.get("<|pad|>", model.tokenizer.end_of_text)
     if pad is None:
-        raise UserError("tokenizer: has neither <|pad|> nor <|endoftext|>, so rows cannot be filled; train one with them")
+        raise UserError(
+            "tokenizer: has neither <|pad|> nor <|endoftext|>, so rows cannot be filled; train one with them"
+        )
     samples = [template.render(conversation) for conversation in conversations]
     return PackedBatches(samples, config.batch_rows, config.sequence_length, seed, pad)
 

@@ -50,7 +50,9 @@ class Plan:
         table = Table(show_header=False, title=f"plan of {self.recipe}", title_justify="left")
         inside = self.parameters - self.embedding_parameters
         table.add_row("parameters", f"{self.parameters:,} ({inside:,} without embeddings)")
-        table.add_row("tokens", f"{self.steps:,} steps of {self.tokens_per_step:,}: {self.steps * self.tokens_per_step:,}")
+        table.add_row(
+            "tokens", f"{self.steps:,} steps of {self.tokens_per_step:,}: {self.steps * self.tokens_per_step:,}"
+        )
         table.add_row("training FLOPs", f"{self.training_flops:.3g}")
         memory = self.memory
         table.add_row(

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -26,7 +26,7 @@ from scratchlm.tokens.batches import WindowBatches
 from scratchlm.tokens.prepare import REPORT_FILE, open_data
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.forecast import choose_dtype, product_peak, steps_within
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.loop import Hook, Setting, fit
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -68,7 +68,9 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
         config = _stored(config.resume, config.threads)
     if config.data is None or config.out is None:
         missing = "--data" if config.data is None else "--out"
-        raise UserError(f"{missing}: is missing; name the folder {'that prepare wrote' if config.data is None else 'to write'}")
+        raise UserError(
+            f"{missing}: is missing; name the folder {'that prepare wrote' if config.data is None else 'to write'}"
+        )
     started = time.perf_counter()
     tokenizer, train, held_out = open_data(config.data)
     if config.resume is None:
@@ -77,13 +79,14 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     decoder = _decoder(config, tokenizer)
     batches = WindowBatches(train, config.training.batch_rows, config.training.sequence_length, config.seed)
     if config.resume is None:
-        config = _resolve(dataclasses.replace(config, threads=threads, device=device.type), decoder, batches)
+        config = _resolve(dataclasses.replace(config, threads=threads, device=_name(device)), decoder, batches)
+        assert config.out is not None
         _begin(config.out, config, tokenizer)
     assert config.out is not None
     setting = Setting(device, DTYPES[config.dtype], config.seed)
     training = config.training
     saved = SavedModel(decoder, tokenizer, provenance=_provenance(config))
-    hooks = [
+    hooks: list[Hook] = [
         HeldOut(
             tokenizer,
             held_out,
@@ -118,6 +121,10 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     except Interrupted as request:
         raise Interrupted(f"{request}; continue with: scratchlm pretrain --resume {config.out}") from request
     return _finish(config.out, decoder, time.perf_counter() - started)
+
+
+def _name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
+    return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
 
 
 def _stored(run: Path, threads: int | None) -> PretrainConfig:
@@ -230,4 +237,3 @@ def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     return PretrainResult(
         str(out), last["step"], decoder.parameter_count(), last["loss"], last["bits_per_byte"], speed, seconds
     )
-

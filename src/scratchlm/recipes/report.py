@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Page:
             lines.append(f"<tr>{''.join(cells)}<td{kind}>{html.escape(row[-1])}</td></tr>")
         self._parts.append(f"<table><tr>{head}</tr>{''.join(lines)}</table>")
 
-    def plot(self, title: str, x: str, y: str, curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    def plot(self, title: str, x: str, y: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
         """Add a line plot of named curves."""
         import plotly.graph_objects as go
 
@@ -69,7 +69,9 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the page atomically."""
         head = f"<meta charset=utf-8><title>{html.escape(self._title)}</title><style>{_STYLE}</style>"
-        write_text(path, f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(self._parts)}</body></html>\n")
+        write_text(
+            path, f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(self._parts)}</body></html>\n"
+        )
 
 
 def add_training(page: Page, records: Sequence[dict[str, Any]]) -> None:

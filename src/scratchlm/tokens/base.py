@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ DEFAULT_SPECIALS = (END_OF_TEXT, TURN_START, TURN_END, PAD)
 Ids = npt.NDArray[np.uint32]
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """Text to ids and back.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ IGNORED = -100
 State = dict[str, int]
 
 
+@runtime_checkable
 class Tokens(Protocol):
     """A long row of token ids on disk or in memory."""
 

@@ -182,7 +182,7 @@ class _Sides:
 
     def __enter__(self) -> _Sides:
         for side in ("train", "validation"):
-            self._open(side)  # type: ignore[arg-type]
+            self._open(side)
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
 
 
+@runtime_checkable
 class Hook(Protocol):
     """Something to do every few steps: evaluate, sample, watch. May read the model, never change it."""
 
@@ -52,6 +53,7 @@ class Hook(Protocol):
         """Take back what `state` returned."""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Shows progress; sees every step and decides what to draw."""
 
@@ -129,10 +131,8 @@ class Loop:
 
     def run(self) -> None:
         """Train until the last step. Raises `Interrupted` after saving when a stop was asked for."""
-        if self.step >= self.config.steps:
-            return
         stream = self.batches(self.batch_state)
-        self._run_hooks()
+        self._run_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
         while self.step < self.config.steps:
             batch, self.batch_state = next(stream)
             record = self._train_step(batch.to(self.setting.device))

@@ -120,7 +120,7 @@ def to_ours(theirs: Mapping[str, Tensor], rules: Sequence[Rule], config: Decoder
         if tensor.size(0) != sum(sizes):
             problems.append(f"{rule.theirs}: {tuple(theirs[rule.theirs].shape)} does not give {sum(sizes)} outputs")
             continue
-        for name, part in zip(rule.ours, tensor.split(sizes), strict=True):
+        for name, part in zip(rule.ours, torch.split(tensor, sizes), strict=True):
             if part.shape != expected[name]:
                 problems.append(f"{rule.theirs}: gives {tuple(part.shape)} where {name} is {tuple(expected[name])}")
             ours[name] = part.contiguous()

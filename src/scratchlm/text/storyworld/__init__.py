@@ -52,7 +52,7 @@ def conversations(seed: int = 0, world: World | None = None) -> list[Conversatio
 
 
 def questions(world: World | None = None) -> list[Question]:
-    """Return the test: a question for every fact told in stories but not in conversations, and every fact in neither."""
+    """Return the test: a question for every fact in stories but not in conversations, and every fact in neither."""
     from scratchlm.text.storyworld import quiz
 
     return quiz.questions(world or build_world())

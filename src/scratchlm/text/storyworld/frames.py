@@ -19,7 +19,9 @@ SPEECH_ADVERB_PERCENT = 20
 PEOPLE = ("A", "B")
 _FACT_SLOT = re.compile(r"\$([ABPS])\.(\w+)")
 # After these a sentence tells how things are: "a moment later," does not stand in front of it.
-_STATES = frozenset("was had lived loved knew , and 's the wanted missed learned thought never".split())
+_STATES = frozenset(
+    ["was", "had", "lived", "loved", "knew", ",", "and", "'s", "the", "wanted", "missed", "learned", "thought", "never"]
+)
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,7 @@ def _expanded_lines() -> list[str]:
                 for number in ("sg", "pl")
             ]
         if "/c" in line.split("->")[0] or "/c." in line:
-            versions = [
-                re.sub(r"/c\b", f"/{kind}", version) for version in versions for kind in rules.NOUN_CLASSES
-            ]
+            versions = [re.sub(r"/c\b", f"/{kind}", version) for version in versions for kind in rules.NOUN_CLASSES]
         lines.extend(versions)
     return lines
 
@@ -148,18 +146,13 @@ def recogniser_productions() -> dict[str, list[tuple[Item, ...]]]:
         name = stripped(head)
         for _, items in alternatives:
             plain = tuple(
-                Symbol(stripped(i.name), 50 if i.percent < 100 else 100) if isinstance(i, Symbol) else i
-                for i in items
+                Symbol(stripped(i.name), 50 if i.percent < 100 else 100) if isinstance(i, Symbol) else i for i in items
             )
             if plain != (Symbol(name),):
                 merged.setdefault(name, {})[plain] = None
     known = lexical | set(merged)
     return {
-        head: [
-            items
-            for items in alternatives
-            if all(isinstance(item, Word) or item.name in known for item in items)
-        ]
+        head: [items for items in alternatives if all(isinstance(item, Word) or item.name in known for item in items)]
         for head, alternatives in merged.items()
     }
 

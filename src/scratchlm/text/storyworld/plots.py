@@ -1,10 +1,11 @@
 """The plots as data: what happens, in order, with several ways to say each step.
 
-`== name | thing=class ...` starts a plot and casts its slots from noun classes (`needs=A.pet` takes only heroes whose pet may be told).
-`- ` starts a step, `/ ` another way to say it, `? ` a step that is sometimes left out, `@` asks the teller for a
-sentence about a fact, the scene or the hero. `$A` and `$B` are the two people; `$a $a.o $a.p` their pronouns; `$thing` a
-noun, `$thing.adj` its lasting adjective. `A: words ,` is direct speech, closed by `,` `?` or `!`; `~` a free tail.
-Every line is a sentential form of the grammar's `S` (`tests` prove it), so whatever it expands to parses.
+`== name | thing=class ...` starts a plot and casts its slots from noun classes (`needs=A.pet` takes only heroes whose
+pet may be told). `- ` starts a step, `/ ` another way to say it, `? ` a step that is sometimes left out, `@` asks the
+teller for facts or for something beside the plot. `$A` and `$B` are the two people; `$a $a.o $a.p` their pronouns;
+`$thing` a noun, `$thing.adj` its lasting adjective. `A: words ,` is direct speech, closed by `,` `?` or `!`; `~` is a
+free tail. Every line is a sentential form of the grammar's `S` (`proof` checks it),
+so whatever it expands to parses.
 """
 
 INTROS = """

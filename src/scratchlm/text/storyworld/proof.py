@@ -24,7 +24,9 @@ _EXAMPLES = {
 
 def frames() -> Iterator[tuple[str, dict[str, str]]]:
     """Yield every frame with the header (slot to noun class) of its plot."""
-    texts: list[tuple[str, dict[str, str]]] = [(text, {}) for text in (plots.INTROS, plots.CLOSINGS, plots.SCENES, plots.FILLERS)]
+    texts: list[tuple[str, dict[str, str]]] = [
+        (text, {}) for text in (plots.INTROS, plots.CLOSINGS, plots.SCENES, plots.FILLERS)
+    ]
     texts += [(body, header) for _, header, body in plot_blocks()]
     for text, header in texts:
         for line in text.strip().splitlines():
@@ -39,10 +41,8 @@ def frames() -> Iterator[tuple[str, dict[str, str]]]:
 def _words(slot: str, cast: dict[str, str]) -> list[Item]:
     """Return the words of an example value of a slot."""
     role, _, key = slot[1:].partition(".")
-    if role in cast and not key:
-        text = lexicon()[f"N/{cast[role]}.sg"][0]
-    else:
-        text = _EXAMPLES.get(slot[1:]) or _EXAMPLES[key]
+    in_cast = role in cast and not key
+    text = lexicon()[f"N/{cast[role]}.sg"][0] if in_cast else _EXAMPLES.get(slot[1:]) or _EXAMPLES[key]
     return [Word(word) for word in text.split()]
 
 

@@ -1,4 +1,4 @@
-"""The recogniser: does a sentence belong to the generator's grammar?
+"""The recogniser: says whether a sentence belongs to the generator's grammar.
 
 A memoised top-down parser over words. Every category and start position is parsed once, and a table of left corners
 skips what cannot start there, so a sentence costs about a millisecond.
@@ -13,7 +13,6 @@ from scratchlm.text.storyworld.grammar import Item, Symbol, Word, recogniser_pro
 from scratchlm.text.storyworld.lexicon import lexicon, stripped
 
 _TOKEN = re.compile(r"'s\b|[A-Za-z]+|[.,!?;\"]|\S")
-_SENTENCE = re.compile(r'(?:"[^"\n]*"|[^".!?\n])*?(?:[.!?]+(?=\s|$)|[.!?]"(?=\s+[A-Z"]|\s*\n|\s*$)|\n|$)')
 
 
 def sentences(text: str) -> list[str]:
@@ -71,7 +70,9 @@ def tokenize(sentence: str) -> list[str] | None:
 
 @cache
 def _proper_words() -> frozenset[str]:
-    return frozenset(part for words in lexicon().values() for word in words for part in word.split() if part[0].isupper())
+    return frozenset(
+        part for words in lexicon().values() for word in words for part in word.split() if part[0].isupper()
+    )
 
 
 @cache

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from scratchlm.text.storyworld import plots
 from scratchlm.text.storyworld.frames import PEOPLE, SPEECH_ADVERB_PERCENT, Compiled, Compiler, Frame, Plot, for_role
 from scratchlm.text.storyworld.grammar import Generator, Node, parse_items
-from scratchlm.text.storyworld.lexicon import lexicon
 from scratchlm.text.storyworld.world import Entity, Fact, World
 
 _PRONOUNS = {"woman": ("she", "her", "her"), "man": ("he", "him", "his")}

@@ -4,12 +4,14 @@
 COUNT_NOUNS: dict[str, str] = {
     # Nouns that frames and rules name; no verb selects this class.
     "plain": """
-        food colour treasure pet animal bird town home house name friend day night morning evening afternoon week year hour minute
+        food colour treasure pet animal bird town home house name friend day night morning evening afternoon
+        week year hour minute
         moment time way place thing person/people word side end start top middle bottom kind sort owner story
         smile tear life/lives heart voice face hair turn prize present gift help reward neighbour
         instrument job work light fire smell price size summer winter spring autumn month season birthday part
         group line row set number half/halves eye noon world sky village city market corner nap rest walk
-        look swim drink bite sip try meal fact air mess smoke stairs/stairs arms/arms postman/postmen guest money market fire
+        look swim drink bite sip try meal fact air mess smoke stairs/stairs arms/arms postman/postmen guest
+        money market fire
         water trade prize present letter cloud""",
     "role": """
         farmer miller baker sailor hunter painter singer dancer teacher doctor nurse judge mayor king queen
@@ -119,7 +121,9 @@ MASS_NOUNS: dict[str, str] = {
         mud snow ice dust smoke wax paint ink glue soap string wire velvet linen cloth marble bronze brass
         tin steel chalk coal ivory amber pewter oak pine granite felt lace fur rubber crystal""",
     "mealtime": "breakfast lunch supper dinner tea school bed church",
-    "plain": "food work time money air smoke glue homework weather music news help home light fire hair everyone town school bed supper dinner",
+    "plain": """
+        food work time money air smoke glue homework weather music news help home light fire hair
+        everyone town school bed supper dinner""",
     "feeling": """
         joy pride fear anger courage patience kindness luck love sadness trouble hope care wisdom comfort
         peace silence fun laughter friendship relief surprise help advice news music work magic trust""",

@@ -11,7 +11,9 @@ ADJECTIVES: dict[str, str] = {
         odd curious simple splendid perfect wonderful elegant delicate sturdy solid hollow pale dark faded
         tattered slippery dented speckled
         chipped gleaming battered scratched""",
-    "matter": "golden wooden silver woollen leather velvet marble stone crystal glass paper silk copper bronze woven iron",
+    "matter": """
+        golden wooden silver woollen leather velvet marble stone crystal glass paper silk copper bronze
+        woven iron""",
     "age": "old new ancient modern young worn fresh antique",
     "worth": "precious cheap costly rare famous favourite special secret forgotten lost missing magic common",
     "color": """
@@ -48,15 +50,19 @@ ADJECTIVES: dict[str, str] = {
     "thought": """
         good bad clever silly brilliant simple wonderful foolish strange great new old terrible wild difficult
         easy important secret funny serious sensible splendid daring hopeless sudden""",
-    "noise": "loud soft strange sudden faint sharp low deep awful funny quiet terrible gentle high dull distant",
+    "noise": """
+        loud soft strange sudden faint sharp low deep awful funny quiet terrible gentle high dull distant""",
     "fixed": """
-        honest useful         pet main front back whole other only own same best worst first last next real dead alive ready full certain
+        honest useful         pet main front back whole other only own same best worst first last next
+        real dead alive ready full certain
         able left right better dear still glad half enough more next open near asleep awake""",
-    "hardness": "hard easy difficult impossible dangerous safe important fun possible wrong right foolish wise",
+    "hardness": """
+        hard easy difficult impossible dangerous safe important fun possible wrong right foolish wise""",
 }
 
 COMPARATIVES = """
-    bigger smaller taller shorter longer older younger faster slower stronger weaker louder quieter warmer colder
+    bigger smaller taller shorter longer older younger faster slower stronger weaker louder quieter
+    warmer colder
     brighter darker kinder wiser braver happier sadder heavier lighter cleaner richer safer softer sweeter"""
 
 ADVERBS: dict[str, str] = {
@@ -78,36 +84,48 @@ ADVERBS: dict[str, str] = {
 PLACE_ADVERBS: dict[str, str] = {
     "direction": "away home outside inside upstairs downstairs back forward",
     "elsewhere": """
-        everywhere nearby along anywhere somewhere ahead off on by over around far together past in out nowhere
-        down up before here there today tomorrow yesterday early late fast hard behind anyway alone again after""",
+        everywhere nearby along anywhere somewhere ahead off on by over around far together past in out
+        nowhere
+        down up before here there today tomorrow yesterday early late fast hard behind anyway alone
+        again after""",
 }
 FREQUENCY_ADVERBS = """
-    often always never sometimes usually still already just only even almost once first now also both last ever
+    often always never sometimes usually still already just only even almost once first now also both
+    last ever
     soon really"""
 TIME_NOUNS = """
-    day night morning evening afternoon week month year hour minute summer winter spring autumn birthday holiday
+    day night morning evening afternoon week month year hour minute summer winter spring autumn birthday
+    holiday
     time season"""
 
 # `open` begins a story, `mid` carries it on the same day, `late` ends it on another.
 TIMES_FRONT: dict[str, str] = {
     "open": """
-        one_morning|one_day|one_evening|one_afternoon|last_winter|last_summer|last_spring|last_autumn|in_spring|in_autumn|
-        on_Monday|on_Tuesday|on_Wednesday|on_Thursday|on_Friday|on_Saturday|on_Sunday|in_April|in_May|in_June|in_July|
+        one_morning|one_day|one_evening|one_afternoon|last_winter|last_summer|last_spring|
+        last_autumn|in_spring|in_autumn|
+        on_Monday|on_Tuesday|on_Wednesday|on_Thursday|on_Friday|on_Saturday|on_Sunday|
+        in_April|in_May|in_June|in_July|
         in_March|in_October|in_November|in_December|in_January|in_February|in_August|in_September|long_ago|
         before_sunrise|one_night|early_one_morning|late_one_evening|one_summer|one_winter""",
     "mid": """
-        after_a_while|at_noon|at_dusk|after_breakfast|after_lunch|after_supper|before_dinner|a_moment_later|just_then|
-        at_that_moment|at_first|a_instant_later|in_the_afternoon|a_minute_later|after_that|for_a_moment|by_sunset""",
+        after_a_while|at_noon|at_dusk|after_breakfast|after_lunch|after_supper|before_dinner|
+        a_moment_later|just_then|
+        at_that_moment|at_first|a_instant_later|in_the_afternoon|a_minute_later|after_that|
+        for_a_moment|by_sunset""",
     "late": """
-        at_last|in_the_end|the_next_day|the_next_morning|a_week_later|two_days_later|three_weeks_later|a_year_later|
+        at_last|in_the_end|the_next_day|the_next_morning|a_week_later|two_days_later|
+        three_weeks_later|a_year_later|
         that_night|that_evening|from_that_day_on|every_day|every_morning|every_evening|at_midnight|at_dawn|
         in_the_evening|in_the_morning|all_day_long|all_night_long|in_summer|in_winter""",
 }
 
 TIMES_END = """
-    that_day|that_night|that_morning|all_day|all_night|all_morning|all_afternoon|for_a_while|for_a_long_time|for_weeks|
-    for_days|at_once|right_away|before_dark|before_dawn|until_dark|until_sunset|at_night|in_the_morning|in_the_evening|
-    in_the_afternoon|every_day|every_morning|every_night|every_week|once_more|for_years|at_first|for_hours|all_week|at_last|in_time|too_late|
+    that_day|that_night|that_morning|all_day|all_night|all_morning|all_afternoon|for_a_while|
+    for_a_long_time|for_weeks|
+    for_days|at_once|right_away|before_dark|before_dawn|until_dark|until_sunset|at_night|
+    in_the_morning|in_the_evening|
+    in_the_afternoon|every_day|every_morning|every_night|every_week|once_more|for_years|
+    at_first|for_hours|all_week|at_last|in_time|too_late|
     twice|after_supper|after_lunch|before_breakfast|until_morning|the_next_day|day_after_day"""
 
 WITH_MANNER = """

@@ -13,8 +13,10 @@ INTRANSITIVE: dict[str, str] = {
         fall_asleep/fell_asleep/fallen_asleep""",
     # Verbs that also stand alone in frames.
     "misc": """
-        answer give_up/gave_up/given_up talk leave/left/left care know/knew/known try wonder help pack win/won/won eat/ate/eaten drink/drank/drunk
-        write/wrote/written call knock move follow hear/heard/heard see/saw/seen remember forget/forgot/forgotten ask
+        answer give_up/gave_up/given_up talk leave/left/left care know/knew/known try wonder help pack
+        win/won/won eat/ate/eaten drink/drank/drunk
+        write/wrote/written call knock move follow hear/heard/heard see/saw/seen remember
+        forget/forgot/forgotten ask
         look lie/lay/lain start worry breathe come_back/came_back/come_back shout run_away/ran_away/run_away
         finish live stay grow_dark/grew_dark/grown_dark go_on/went_on/gone_on come_in/came_in/come_in""",
     # What animals do.
@@ -24,20 +26,23 @@ INTRANSITIVE: dict[str, str] = {
     # What the weather and nature do.
     "nature": """
         shine/shone/shone blow/blew/blown rise/rose/risen sink/sank/sunk fade glow sparkle glitter swirl
-        gleam drift vanish appear disappear twinkle shimmer grow/grew/grown fall/fell/fallen freeze/froze/frozen
+        gleam drift vanish appear disappear twinkle shimmer grow/grew/grown fall/fell/fallen
+        freeze/froze/frozen
         melt move""",
     "sky": "shine/shone/shone rise/rose/risen sink/sank/sunk fade glow gleam drift vanish appear disappear",
     "plant": "bloom grow/grew/grown fade sway wither droop flower",
     # What things do.
     "thing": """
-        creak rattle squeak crack burst/burst/burst break/broke/broken ring/rang/rung tick wobble spin/spun/spun
+        creak rattle squeak crack burst/burst/burst break/broke/broken ring/rang/rung tick wobble
+        spin/spun/spun
         roll slip tip shake/shook/shaken bend/bent/bent snap open close drip leak crumble burn bounce jingle
         tumble""",
 }
 
 # Movement: followed by a path ("to the mill", "over the bridge").
 MOVE = """
-    walk run/ran/run go/went/gone come/came/come hurry rush march stroll wander creep/crept/crept crawl climb jump
+    walk run/ran/run go/went/gone come/came/come hurry rush march stroll wander creep/crept/crept crawl
+    climb jump
     hop skip race dash sneak slide/slid/slid travel sail ride/rode/ridden drive/drove/driven fly/flew/flown
     swim/swam/swum row paddle hike limp stomp scramble trudge gallop trot return step stagger sprint plod roam
     slip glide"""
@@ -54,9 +59,11 @@ TRANSITIVE: dict[str, str] = {
     "tree": "climb chop_down plant shake/shook/shaken draw/drew/drawn admire",
     "animal": """
         feed/fed/fed pet stroke chase catch/caught/caught follow hug pat train watch wash comb rescue free
-        tame groom call wake/woke/woken calm cuddle shelter lead/led/led tease scare frighten adopt protect""",
+        tame groom call wake/woke/woken calm cuddle shelter lead/led/led tease scare frighten adopt
+        protect""",
     "role": """
-        help meet/met/met greet thank invite follow visit trust forgive/forgave/forgiven obey teach/taught/taught
+        help meet/met/met greet thank invite follow visit trust forgive/forgave/forgiven obey
+        teach/taught/taught
         surprise tease comfort know/knew/known remember love miss warn join fetch find/found/found hug
         kiss please praise blame scold admire fool respect marry welcome cheer_up pay/paid/paid""",
     "thing": """
@@ -73,7 +80,8 @@ TRANSITIVE: dict[str, str] = {
         stitch dry patch take_off/took_off/taken_off weave/wove/woven""",
     "book": """
         read/read/read write/wrote/written draw/drew/drawn copy study tear/tore/torn learn
-        understand/understood/understood forget/forgot/forgotten finish hide/hid/hidden sign print send/sent/sent""",
+        understand/understood/understood forget/forgot/forgotten finish hide/hid/hidden sign print
+        send/sent/sent""",
     "container": "open close fill empty carry shut/shut/shut pack unpack lock unlock seal load unload",
     "furniture": "clean move paint build/built/built dust polish repair decorate carve sand",
     "vehicle": """
@@ -86,7 +94,8 @@ TRANSITIVE: dict[str, str] = {
         cross reach leave/left/left explore see/saw/seen find/found/found love pass enjoy visit admire search
         know/knew/known""",
     "idea": """
-        have/had/had share explain forget/forgot/forgotten remember learn discover need tell/told/told hear/heard/heard
+        have/had/had share explain forget/forgot/forgotten remember learn discover need tell/told/told
+        hear/heard/heard
         understand/understood/understood imagine solve keep/kept/kept make/made/made like find/found/found
         invent""",
     "event": """
@@ -94,10 +103,12 @@ TRANSITIVE: dict[str, str] = {
         organise cancel/cancelled/cancelled spoil remember""",
     "music": "play practise",
     "sound": "hear/heard/heard make/made/made notice imitate ignore",
-    "feeling": "feel/felt/felt need bring/brought/brought find/found/found give/gave/given deserve lose/lost/lost",
+    "feeling": """
+        feel/felt/felt need bring/brought/brought find/found/found give/gave/given deserve lose/lost/lost""",
     "body": "wash rub scratch raise bump hurt/hurt/hurt shake/shook/shaken warm lift dry",
     "misc": """
-        ask sing/sang/sung tell/told/told try answer mean/meant/meant do/did/done mix lose/lost/lost get/got/got
+        ask sing/sang/sung tell/told/told try answer mean/meant/meant do/did/done mix lose/lost/lost
+        get/got/got
         win/won/won have/had/had hit/hit/hit light/lit/lit say/said/said practise speak/spoke/spoken""",
     "part": "fix pick_up carry touch break/broke/broken mend drop find/found/found kick notice measure clean",
 }
@@ -105,9 +116,12 @@ TRANSITIVE: dict[str, str] = {
 # verb + preposition + object
 PREPOSITIONAL = """
     look_down_on
-    look_for search_for look_at listen_to wait_for point_at stare_at shout_at smile_at laugh_at talk_to talk_about
-    think_of/thought_of/thought_of dream_of care_for look_after worry_about wave_to ask_for run_after/ran_after/run_after
-    knock_on lean_on/leant_on/leant_on belong_to hear_about/heard_about/heard_about believe_in get_rid_of/got_rid_of/got_rid_of
+    look_for search_for look_at listen_to wait_for point_at stare_at shout_at smile_at laugh_at talk_to
+    talk_about
+    think_of/thought_of/thought_of dream_of care_for look_after worry_about wave_to ask_for
+    run_after/ran_after/run_after
+    knock_on lean_on/leant_on/leant_on belong_to hear_about/heard_about/heard_about believe_in
+    get_rid_of/got_rid_of/got_rid_of
     depend_on bump_into trip_over nod_to whisper_to sing_to/sang_to/sung_to reach_for glance_at
     take_care_of/took_care_of/taken_care_of write_to/wrote_to/written_to"""
 
@@ -122,7 +136,8 @@ PLACE = """
 
 INFINITIVE = """
     go/went/gone come/came/come wait stop
-    want try decide hope learn begin/began/begun start promise agree plan need forget/forgot/forgotten refuse like love
+    want try decide hope learn begin/began/begun start promise agree plan need forget/forgot/forgotten
+    refuse like love
     wish offer choose/chose/chosen prepare remember manage hate"""
 
 GERUND = """
@@ -131,7 +146,8 @@ GERUND = """
 
 CLAUSAL = """
     think/thought/thought know/knew/known hope believe see/saw/seen notice hear/heard/heard say/said/said
-    feel/felt/felt remember forget/forgot/forgotten guess dream decide learn promise find_out/found_out/found_out
+    feel/felt/felt remember forget/forgot/forgotten guess dream decide learn promise
+    find_out/found_out/found_out
     understand/understood/understood realise wish explain agree complain write/wrote/written tell/told/told"""
 
 LINKING = """
@@ -144,4 +160,5 @@ SPEECH: dict[str, str] = {
     "shout": "cry call shout exclaim beg yell cheer gasp",
 }
 ASKING = "ask wonder inquire"
-OBJECT_INFINITIVE = "ask tell/told/told help teach/taught/taught want invite beg/begged/begged allow warn order remind"
+OBJECT_INFINITIVE = """
+    ask tell/told/told help teach/taught/taught want invite beg/begged/begged allow warn order remind"""

@@ -1,0 +1,72 @@
+"""The text of a quickstart: the embedded corpus with its questions, or a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from scratchlm.base.errors import UserError
+from scratchlm.text import storyworld
+from scratchlm.text.clean import clean
+from scratchlm.text.config import CleanConfig, SplitConfig
+from scratchlm.text.counts import Counts
+from scratchlm.text.sources import open_source
+from scratchlm.text.split import split_documents
+from scratchlm.text.storyworld.quiz import Question
+from scratchlm.tokens.chat import Conversation
+
+LARGEST = 40_000_000
+"""Bytes of a user's text that a quickstart reads at most: more than it can learn from in its minutes."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts to learn from, texts held out, and what else can be asked of a model that has read them."""
+
+    train: list[str]
+    held_out: list[str]
+    conversations: Sequence[Conversation] = ()
+    questions: Sequence[Question] = ()
+    grammatical: bool = False
+    """Whether `storyworld.parses` judges this text's sentences."""
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes to learn from."""
+        return sum(len(text.encode("utf-8")) for text in self.train)
+
+
+def storyworld_corpus(size: int, seed: int) -> Corpus:
+    """Tell about `size` bytes of stories; the last of them are held out."""
+    texts = list(storyworld.stories(size, seed))
+    held_out = max(1, min(200, len(texts) // 20))
+    return Corpus(
+        texts[:-held_out],
+        texts[-held_out:],
+        conversations=storyworld.conversations(seed),
+        questions=storyworld.questions(),
+        grammatical=True,
+    )
+
+
+def users_corpus(source: str, text_field: str | None, seed: int) -> Corpus:
+    """Read a named source or files; a twentieth of the documents, or of one text its tail, is held out."""
+    counts = Counts()
+    opened = open_source(source, text_field=text_field, seed=seed)
+    sides: dict[str, list[str]] = {"train": [], "validation": []}
+    left_out = ["questions and chat: this text comes with no conversations to learn from"]
+    size = 0
+    documents = split_documents(
+        lambda: clean(opened.documents(counts), CleanConfig(), counts), SplitConfig("hash", 0.05), counts
+    )
+    for side, document in documents:
+        sides[side].append(document.text)
+        size += len(document.text.encode("utf-8"))
+        if size > LARGEST:
+            left_out.append(f"text beyond the first {LARGEST / 1e6:.0f} MB: more than these minutes can learn from")
+            break
+    if not sides["train"] or not sides["validation"]:
+        raise UserError(f"--source {source}: {size} bytes of text are too few to train and to measure on; give more")
+    left_out.append("grammar: only the embedded corpus has a grammar to judge sentences by")
+    return Corpus(sides["train"], sides["validation"], left_out=left_out)

@@ -1,0 +1,174 @@
+"""The optimizers against torch's own, and against what their papers promise."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from toys import random_decoder, toy_config
+from torch import nn
+
+from scratchlm.training.config import AdamWConfig, MuonConfig
+from scratchlm.training.optimizer import Muon, Optimizers, PlainAdamW, orthogonalise
+
+
+def random_gradients(parameters: list[nn.Parameter], step: int) -> None:
+    """Give every parameter the gradient of `step`, over six orders of magnitude."""
+    generator = torch.Generator().manual_seed(step)
+    for parameter in parameters:
+        size = 10.0 ** (torch.rand((), generator=generator) * 6 - 5)
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * size
+
+
+def twins(*shapes: tuple[int, ...]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(shape, generator=generator) for shape in shapes]
+    return [nn.Parameter(v.clone()) for v in values], [nn.Parameter(v.clone()) for v in values]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_plain_adamw_equals_torchs_over_three_hundred_steps_with_a_moving_rate(decay: float, fused: bool) -> None:
+    ours, theirs = twins((5, 7), (3,), (2, 2))
+    config = AdamWConfig(learning_rate=0.02, beta1=0.8, beta2=0.97, eps=1e-6, weight_decay=decay)
+    groups = [[ours[:2], theirs[:2], decay], [ours[2:], theirs[2:], 0.0]]
+    plain = PlainAdamW([{"params": g[0], "weight_decay": g[2]} for g in groups], config)
+    torchs = torch.optim.AdamW(
+        [{"params": g[1], "weight_decay": g[2]} for g in groups], lr=0.02, betas=(0.8, 0.97), eps=1e-6, fused=fused
+    )
+    for step in range(300):
+        for optimizer in (plain, torchs):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.02 * (1 - step / 300)
+        random_gradients(ours, step)
+        random_gradients(theirs, step)
+        plain.step()
+        torchs.step()
+        for mine, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine, other, rtol=2e-5, atol=2e-6)
+
+
+def test_the_two_implementations_of_the_configuration_train_a_model_alike() -> None:
+    ends = []
+    for implementation in ("plain", "fused"):
+        decoder = random_decoder(toy_config("gpt2"))
+        parameters = list(decoder.parameters())
+        optimizers = Optimizers(decoder, AdamWConfig(implementation=implementation, weight_decay=0.5))
+        for step in range(20):
+            random_gradients(parameters, step)
+            optimizers.step()
+        ends.append(parameters)
+    for plain, fused in zip(*ends, strict=True):
+        torch.testing.assert_close(plain, fused, rtol=1e-5, atol=1e-6)
+
+
+def test_decay_shrinks_matrices_and_leaves_vectors_alone() -> None:
+    decoder = random_decoder(toy_config("gpt2"))
+    before = {name: p.detach().clone() for name, p in decoder.named_parameters()}
+    optimizers = Optimizers(decoder, AdamWConfig(learning_rate=0.1, weight_decay=0.5))
+    for parameter in decoder.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizers.step()
+    for name, parameter in decoder.named_parameters():
+        torch.testing.assert_close(parameter.detach(), before[name] * (0.95 if parameter.dim() > 1 else 1.0))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 40), (40, 8), (64, 32), (1, 5)])
+def test_orthogonalising_brings_every_singular_value_near_one_and_keeps_directions(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrices = torch.randn(6, *shape, generator=generator) * 10.0 ** torch.arange(-3, 3).view(6, 1, 1)
+    result = orthogonalise(matrices, 5)
+    values = torch.linalg.svdvals(result[:, :, :])
+    strong = torch.linalg.svdvals(matrices) > 0.02 * matrices.norm(dim=(1, 2))[:, None]
+    assert values[strong].min() > 0.5
+    assert values.max() < 1.3
+    u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
+    aligned = u.mT @ result @ vh.mT  # in the input's own singular directions the result is diagonal
+    off = aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))
+    assert off.abs().max() < 2e-3
+
+
+def test_muon_on_a_batch_of_matrices_equals_each_alone() -> None:
+    shapes = [(8, 12), (8, 12), (12, 8), (8, 12), (6, 6), (12, 8)]
+    together, alone = twins(*shapes)
+    config = MuonConfig(learning_rate=0.05, weight_decay=0.1)
+    batched = Muon([{"params": together}], config)
+    singles = [Muon([{"params": [parameter]}], config) for parameter in alone]
+    start = [parameter.detach().clone() for parameter in together]
+    for step in range(15):
+        random_gradients(together, step)
+        random_gradients(alone, step)
+        batched.step()
+        for single in singles:
+            single.step()
+    for one, other, before in zip(together, alone, start, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        assert (one - before).abs().max() > 0.05
+
+
+def test_muons_step_does_not_depend_on_the_gradients_scale() -> None:
+    small, large = twins((8, 12))
+    for parameters, scale in ((small, 1e-4), (large, 1e3)):
+        muon = Muon([{"params": parameters}], MuonConfig())
+        parameters[0].grad = torch.randn(8, 12, generator=torch.Generator().manual_seed(3)) * scale
+        muon.step()
+    torch.testing.assert_close(small[0], large[0], rtol=1e-3, atol=2e-5)
+
+
+def test_muon_takes_the_matrices_inside_blocks_and_adamw_everything_else() -> None:
+    decoder = random_decoder(toy_config("default", tied=False))
+    optimizers = Optimizers(decoder, MuonConfig())
+    muon, adam = (
+        {optimizers.names[p] for group in member.param_groups for p in group["params"]}
+        for member in optimizers.members
+    )
+    assert muon | adam == {name for name, _ in decoder.named_parameters()}
+    assert not muon & adam
+    assert {"embedding.weight", "head.weight", "final_norm.weight"} <= adam
+    assert all(name.startswith("blocks.") and "norm" not in name for name in muon)
+    assert len(muon) == 2 * 7
+
+
+def test_the_rate_of_every_group_follows_the_schedule() -> None:
+    config = MuonConfig(learning_rate=0.04, adam=AdamWConfig(learning_rate=0.006))
+    optimizers = Optimizers(random_decoder(toy_config("default")), config)
+    for share in (0.5, 0.25, 1.0):  # a share of the peak, not of the rate before
+        optimizers.set_rate(share)
+        rates = {group["lr"] for member in optimizers.members for group in member.param_groups}
+        assert rates == {0.04 * share, 0.006 * share}
+
+
+@pytest.mark.parametrize(
+    "config", [MuonConfig(), AdamWConfig(), AdamWConfig(implementation="plain")], ids=["muon", "fused", "plain"]
+)
+def test_an_optimizer_restored_from_its_tensors_goes_on_bit_for_bit(config) -> None:
+    decoders = [random_decoder(toy_config("gpt2")) for _ in range(2)]
+    first = Optimizers(decoders[0], config)
+    for step in range(5):
+        random_gradients(list(decoders[0].parameters()), step)
+        first.step()
+    decoders[1].load_state_dict(decoders[0].state_dict())
+    second = Optimizers(decoders[1], config)
+    saved = first.tensors()
+    second.load_tensors(saved)
+    for step in range(5, 10):
+        for decoder, optimizers in zip(decoders, (first, second), strict=True):
+            random_gradients(list(decoder.parameters()), step)
+            optimizers.step()
+    assert all(torch.equal(a, b) for a, b in zip(*(d.parameters() for d in decoders), strict=True))
+    again = second.tensors()
+    assert again.keys() == first.tensors().keys()
+    assert all(torch.equal(again[name], value) for name, value in first.tensors().items())
+
+
+def test_a_frozen_parameter_is_in_no_optimizer() -> None:
+    decoder = random_decoder(toy_config("default"))
+    decoder.embedding.weight.requires_grad_(False)
+    for config in (MuonConfig(), AdamWConfig()):
+        assert "embedding.weight" not in Optimizers(decoder, config).names.values()
+
+
+def test_the_defaults_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AdamWConfig().learning_rate = 1.0  # type: ignore[misc]

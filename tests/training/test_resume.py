@@ -1,0 +1,199 @@
+"""A run that was stopped or killed goes on bit for bit as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training.forty_steps import EVERY, OPTIMIZERS, STEPS, run, window_batches
+
+from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.runlog import read_log
+from scratchlm.training.signals import StopRequest
+from scratchlm.weights.checkpoint import latest_checkpoint, list_checkpoints, load_training_state
+
+TESTS = Path(__file__).parent.parent
+
+
+class StopAt:
+    """A watcher that asks for a stop after some step, as Ctrl-C would."""
+
+    def __init__(self, step: int, stop: StopRequest) -> None:
+        self.at, self.stop = step, stop
+
+    def step(self, record) -> None:
+        if record.step == self.at:
+            self.stop()
+
+    def note(self, kind: str, step: int, values) -> None:
+        pass
+
+
+def logged(folder: Path) -> list[dict]:
+    records = list(read_log(folder / "metrics.jsonl"))
+    assert all("timing" in record for record in records)
+    return [{key: value for key, value in record.items() if key != "timing"} for record in records]
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """Compare weights, optimizer tensors, log and next batch of two finished runs, bit for bit."""
+    ends = [latest_checkpoint(folder / "checkpoints") for folder in (one, other)]
+    assert [end.name for end in ends] == [f"{STEPS:08d}"] * 2
+    assert (ends[0] / "model.safetensors").read_bytes() == (ends[1] / "model.safetensors").read_bytes()
+    (tensors, state), (others, other_state) = map(load_training_state, ends)
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+    assert state == other_state
+    assert logged(one) == logged(other)
+    following = [next(window_batches()(s["batches"]))[0].ids for s in (state, other_state)]
+    assert torch.equal(*following)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
+    for name in OPTIMIZERS:
+        folders[name] = tmp_path_factory.mktemp(name)
+        run(folders[name], name)
+    return folders
+
+
+def test_the_run_crosses_epochs_logs_and_keeps_its_newest_checkpoints(unbroken: dict[str, Path]) -> None:
+    folder = unbroken["muon"]
+    records = logged(folder)
+    assert [r["step"] for r in records if r["kind"] == "train"] == [1, *range(3, 40, 3)]
+    assert [r["step"] for r in records if r["kind"] == "look"] == list(range(0, 41, 5))
+    assert [path.name for path in list_checkpoints(folder / "checkpoints")] == ["00000035", "00000040"]
+    _, state = load_training_state(latest_checkpoint(folder / "checkpoints"))
+    assert state["batches"]["epoch"] >= 3
+    losses = [r["loss"] for r in records if r["kind"] == "train"]
+    assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "stop_at"), [("muon", 1), ("muon", 12), ("muon", 39), ("adamw", 10), ("plain", 10)]
+)
+def test_a_run_stopped_on_request_saves_says_so_and_resumes_exactly(
+    unbroken: dict[str, Path], tmp_path: Path, optimizer: str, stop_at: int
+) -> None:
+    stop = StopRequest()
+    with pytest.raises(Interrupted, match=f"after step {stop_at} of {STEPS}"):
+        run(tmp_path, optimizer, stop=stop, watcher=StopAt(stop_at, stop))
+    assert latest_checkpoint(tmp_path / "checkpoints").name == f"{stop_at:08d}"
+    _, source = run(tmp_path, optimizer, resume=True, seed=9)
+    assert len(source.taken) == STEPS - stop_at
+    assert_alike(tmp_path, unbroken[optimizer])
+
+
+def test_batches_after_a_resume_are_those_the_unbroken_run_took(tmp_path: Path) -> None:
+    _, whole = run(tmp_path / "whole", "adamw")
+    stop = StopRequest()
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", "adamw", stop=stop, watcher=StopAt(10, stop))
+    _, rest = run(tmp_path / "cut", "adamw", resume=True)
+    assert whole.taken[9][0] < whole.taken[12][0]  # an epoch ends here
+    for (epoch, ids), (other_epoch, other_ids) in zip(whole.taken[10:], rest.taken, strict=True):
+        assert epoch == other_epoch
+        assert torch.equal(ids, other_ids)
+
+
+def test_a_stop_in_the_last_step_ends_the_run_as_usual(unbroken: dict[str, Path], tmp_path: Path) -> None:
+    stop = StopRequest()
+    run(tmp_path, "muon", stop=stop, watcher=StopAt(STEPS, stop))
+    assert_alike(tmp_path, unbroken["muon"])
+
+
+def test_a_run_killed_after_its_last_checkpoint_still_looks_and_logs_a_last_time(
+    unbroken: dict[str, Path], tmp_path: Path
+) -> None:
+    run(tmp_path, "muon")
+    log = tmp_path / "metrics.jsonl"
+    *kept, last = log.read_text().splitlines(keepends=True)
+    assert '"kind": "look", "step": 40' in last
+    log.write_text("".join(kept))  # as a kill between the checkpoint and the last look leaves it
+    for _ in range(2):  # resuming a finished run changes nothing either
+        _, source = run(tmp_path, "muon", resume=True, seed=9)
+        assert source.taken == []
+        assert_alike(tmp_path, unbroken["muon"])
+
+
+def test_resuming_where_nothing_was_saved_begins_again(unbroken: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "step": 1}\n{"kind": "tra')
+    run(tmp_path, "muon", resume=True)
+    assert_alike(tmp_path, unbroken["muon"])
+
+
+def test_a_half_written_line_and_lines_beyond_the_checkpoint_are_cut(
+    unbroken: dict[str, Path], tmp_path: Path
+) -> None:
+    stop = StopRequest()
+    with pytest.raises(Interrupted):
+        run(tmp_path, "muon", stop=stop, watcher=StopAt(14, stop))
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"kind": "train", "step": 15, "loss": 1.0}\n{"kind": "train", "st')
+    run(tmp_path, "muon", resume=True)
+    assert_alike(tmp_path, unbroken["muon"])
+
+
+def test_a_damaged_latest_checkpoint_is_refused_and_the_one_before_serves(
+    unbroken: dict[str, Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    stop = StopRequest()
+    with pytest.raises(Interrupted):
+        run(tmp_path, "muon", stop=stop, watcher=StopAt(16, stop))
+    latest = latest_checkpoint(tmp_path / "checkpoints")
+    weights = latest / "optimizer.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"optimizer\.safetensors: is truncated.*removing .*00000016 resumes"):
+        run(tmp_path, "muon", resume=True)
+    shutil.rmtree(latest)
+    run(tmp_path, "muon", resume=True)
+    assert_alike(tmp_path, unbroken["muon"])
+
+
+def start(folder: Path, optimizer: str, pause: float) -> subprocess.Popen:
+    paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, str(TESTS / "training" / "forty_steps.py"), str(folder), optimizer, str(pause)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
+    )
+
+
+def kill_at_some_moment(folder: Path, optimizer: str, chance: random.Random) -> None:
+    """Start the run as a process and kill it without warning once its first checkpoint stands."""
+    process = start(folder, optimizer, pause=0.02)
+    try:
+        deadline = time.monotonic() + 120
+        while not list_checkpoints(folder / "checkpoints"):
+            assert process.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.5))
+    finally:
+        process.kill()  # SIGKILL
+        process.wait()
+    assert process.returncode != 0, "it was done before the kill"
+
+
+def test_a_run_killed_at_an_arbitrary_moment_resumes_bit_for_bit(unbroken: dict[str, Path], tmp_path: Path) -> None:
+    kill_at_some_moment(tmp_path, "muon", random.Random())
+    assert EVERY <= int(latest_checkpoint(tmp_path / "checkpoints").name) < STEPS
+    run(tmp_path, "muon", resume=True, seed=9)
+    assert_alike(tmp_path, unbroken["muon"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_many_arbitrary_moments(unbroken: dict[str, Path], tmp_path: Path, optimizer: str, moment: int) -> None:
+    kill_at_some_moment(tmp_path, optimizer, random.Random())
+    run(tmp_path, optimizer, resume=True, seed=9)
+    assert_alike(tmp_path, unbroken[optimizer])
