@@ -120,8 +120,7 @@ def test_muon_takes_the_matrices_inside_blocks_and_adamw_everything_else() -> No
     decoder = random_decoder(toy_config("default", tied=False))
     optimizers = Optimizers(decoder, MuonConfig())
     muon, adam = (
-        {optimizers.names[p] for group in member.param_groups for p in group["params"]}
-        for member in optimizers.members
+        {optimizers.names[p] for group in member.param_groups for p in group["params"]} for member in optimizers.members
     )
     assert muon | adam == {name for name, _ in decoder.named_parameters()}
     assert not muon & adam

@@ -129,9 +129,7 @@ def test_resuming_where_nothing_was_saved_begins_again(unbroken: dict[str, Path]
     assert_alike(tmp_path, unbroken["muon"])
 
 
-def test_a_half_written_line_and_lines_beyond_the_checkpoint_are_cut(
-    unbroken: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_half_written_line_and_lines_beyond_the_checkpoint_are_cut(unbroken: dict[str, Path], tmp_path: Path) -> None:
     stop = StopRequest()
     with pytest.raises(Interrupted):
         run(tmp_path, "muon", stop=stop, watcher=StopAt(14, stop))

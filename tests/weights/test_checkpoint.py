@@ -157,7 +157,9 @@ FAILURES = {
     "tensors": ("save_file", OSError(errno.ENOSPC, "No space left on device")),
     "tensors as safetensors says it": (
         "save_file",
-        checkpoint.SafetensorError('Error while serializing: IoError(Os { code: 28, kind: StorageFull }) (os error 28)'),
+        checkpoint.SafetensorError(
+            "Error while serializing: IoError(Os { code: 28, kind: StorageFull }) (os error 28)"
+        ),
     ),
 }
 

@@ -43,7 +43,7 @@ def _numbers(page: Page, result: QuickstartResult) -> None:
     page.heading("What it learned")
     page.text(
         f"Bits per byte: {held_out.bits_per_byte:.3f}. To write down text it has never seen, the model needs this many "
-        f"bits for each byte; without any model a byte takes 8. Measured on {held_out.text_bytes:,} bytes, every token "
+        f"bits a byte; without any model a byte takes 8. Measured on {held_out.text_bytes:,} bytes, every token "
         "predicted once."
     )
     better = "less" if held_out.bits_per_byte < result.ngram_bits_per_byte else "no less"

@@ -1,7 +1,7 @@
 """`scratchlm quickstart`: the whole life of a model in minutes, offline, one phase after the other.
 
-Text, tokenizer, n-gram rival, pretraining, held-out measurement, conversations, questions, report. The budget is kept by
-measuring: each training phase times a few steps first and takes as many as fit what is left.
+Text, tokenizer, n-gram rival, pretraining, held-out measurement, conversations, questions, report. The budget is kept
+by measuring: each training phase times a few steps first and takes as many as fit what is left.
 """
 
 from __future__ import annotations
@@ -262,18 +262,9 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded) -> tuple
         Sample(encoded.tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed),
     ]
     title = f"pretraining {decoder.parameter_count() / 1e6:.1f} million parameters in {name}"
-    with clock.phase(title, steps * seconds), stop_on_signals() as stop:
-        with TrainingProgress("pretrain", steps) as progress:
-            fit(
-                decoder,
-                batches,
-                training,
-                setting=setting,
-                folder=config.out,
-                hooks=hooks,
-                watcher=progress,
-                stop=stop,
-            )
+    progress = TrainingProgress("pretrain", steps)
+    with clock.phase(title, steps * seconds), stop_on_signals() as stop, progress:
+        fit(decoder, batches, training, setting=setting, folder=config.out, hooks=hooks, watcher=progress, stop=stop)
     return LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": config.source})), setting
 
 
@@ -295,9 +286,9 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
     left = (1.0 - ENDING_SHARE) * clock.budget - clock.elapsed
     training = dataclasses.replace(training, steps=steps_within(max(left, 0.0), seconds))
     title = f"fine-tuning on {len(corpus.conversations):,} conversations"
-    with clock.phase(title, training.steps * seconds), stop_on_signals() as stop:
-        with TrainingProgress("fine-tune", training.steps) as progress:
-            instruct(model, corpus.conversations, training, setting=setting, watcher=progress, stop=stop)
+    progress = TrainingProgress("fine-tune", training.steps)
+    with clock.phase(title, training.steps * seconds), stop_on_signals() as stop, progress:
+        instruct(model, corpus.conversations, training, setting=setting, watcher=progress, stop=stop)
 
 
 def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clock) -> None:

@@ -1,7 +1,8 @@
 """Weight names of other libraries and ours, as one table a family that is read in both directions.
 
 Each rule names one of their tensors and the tensor of ours that it is, or the several of ours that it holds stacked.
-`{layer}` stands for every layer's number. Reading is strict: a tensor left over, missing or of another shape is an error.
+`{layer}` stands for every layer's number. Reading is strict: a tensor left over, missing or of another shape is an
+error.
 """
 
 from __future__ import annotations

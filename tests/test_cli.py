@@ -1,0 +1,284 @@
+"""The real command with wrong input: one clear line on stderr, nothing on stdout, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchlm.cli import VERBS, main
+
+STORY = "The old miller walked to the river. He saw a boat, and in the boat sat a small grey cat. "
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    code = 0
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 1) -> str:
+    """Run a command that must fail with one line on stderr, and return the line."""
+    got, out, err = run(capsys, *arguments)
+    lines = [line for line in err.splitlines() if line.startswith("scratchlm")]
+    assert got == code, err
+    assert out == ""
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared corpus and a tiny run on it, made by the commands."""
+    folder = tmp_path_factory.mktemp("workshop")
+    text = "\n\n".join(
+        f"{STORY}It was day {day}, and the cat said {day * 7} words about the mill." for day in range(400)
+    )
+    (folder / "stories.txt").write_text(text, encoding="utf-8")
+    main(
+        [
+            "prepare",
+            str(folder / "stories.txt"),
+            "--out",
+            str(folder / "data"),
+            "--vocabulary-size",
+            "300",
+            "--split-on",
+            "\\n\\n",
+        ]
+    )
+    main(
+        [
+            "pretrain",
+            "tiny",
+            "--data",
+            str(folder / "data"),
+            "--out",
+            str(folder / "run"),
+            "--dtype",
+            "fp32",
+            "--training.steps",
+            "12",
+            "--training.batch-rows",
+            "4",
+            "--training.sequence-length",
+            "32",
+            "--training.checkpoint-every",
+            "6",
+        ]
+    )
+    return folder
+
+
+def test_every_verb_answers_help_without_torch() -> None:
+    for verb in VERBS:
+        arguments = [verb, "train", "--help"] if verb == "tokenizer" else [verb, "--help"]
+        code = (
+            "import sys; from scratchlm.cli import main\n"
+            f"try: main({arguments!r})\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
+            "assert 'torch' not in sys.modules"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "--" in done.stdout
+
+
+def test_an_unknown_command_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'prepare'" in fails(capsys, "prepair", code=2)
+
+
+def test_an_unknown_flag_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "prepare", "x", "--out", "y", "--vocabulary-siz", "300", code=2)
+    assert "--vocabulary-size" in line
+
+
+def test_an_unknown_recipe_key_offers_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('preset = "tiny"\n[training]\nstepz = 3\n', encoding="utf-8")
+    line = fails(capsys, "pretrain", tmp_path / "mine.toml", "--data", "d", "--out", "o")
+    assert "training.stepz" in line
+    assert "steps" in line
+
+
+@pytest.mark.parametrize("minutes", ["0", "-3"])
+def test_minutes_must_be_positive(capsys: pytest.CaptureFixture[str], minutes: str) -> None:
+    assert "--minutes" in fails(capsys, "quickstart", "--minutes", minutes, code=2)
+
+
+def test_threads_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--threads" in fails(capsys, "doctor", "--threads", "0", code=2)
+
+
+def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "nowhere.txt" in fails(capsys, "prepare", tmp_path / "nowhere.txt", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_source_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "storyworld" in fails(capsys, "prepare", "storyworl", "--out", tmp_path / "out")
+
+
+def test_an_empty_folder_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "empty" in fails(capsys, "prepare", tmp_path / "empty", "--out", tmp_path / "out")
+
+
+def test_out_that_exists_is_refused(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    before = sorted((workshop / "data").iterdir())
+    assert "--force" in fails(capsys, "prepare", workshop / "stories.txt", "--out", workshop / "data")
+    assert sorted((workshop / "data").iterdir()) == before
+
+
+def test_out_inside_the_source_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(STORY * 50, encoding="utf-8")
+    assert "inside" in fails(capsys, "prepare", tmp_path / "texts", "--out", tmp_path / "texts" / "out")
+
+
+@pytest.mark.parametrize(("size", "word"), [("100", "256"), ("50000", "50,000|50000")])
+def test_a_vocabulary_out_of_range_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, size: str, word: str
+) -> None:
+    (tmp_path / "a.txt").write_text(STORY, encoding="utf-8")
+    line = fails(capsys, "prepare", tmp_path / "a.txt", "--out", tmp_path / "out", "--vocabulary-size", size)
+    assert re.search(word, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_line_is_counted_or_fatal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = [json.dumps({"text": STORY * 20 + str(i)}) for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*rows[:7], "{broken", *rows[7:]]), encoding="utf-8")
+    arguments = ["prepare", tmp_path / "a.jsonl", "--vocabulary-size", "280", "--out"]
+    code, out, _ = run(capsys, *arguments, tmp_path / "out")
+    assert code == 0
+    assert "8" in out
+    assert "8" in fails(capsys, *arguments, tmp_path / "strict", "--strict")
+
+
+def test_the_fields_are_listed_where_none_is_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"left": "one two", "right": "three four"}\n', encoding="utf-8")
+    line = fails(capsys, "prepare", tmp_path / "a.jsonl", "--out", tmp_path / "out")
+    assert "left" in line
+    assert "right" in line
+
+
+def test_a_corpus_smaller_than_the_context_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(STORY, encoding="utf-8")
+    run(
+        capsys,
+        "prepare",
+        tmp_path / "a.txt",
+        "--out",
+        tmp_path / "d",
+        "--vocabulary-size",
+        "256",
+        "--split",
+        "tail:0.5",
+    )
+    line = fails(capsys, "pretrain", "tiny", "--data", tmp_path / "d", "--out", tmp_path / "r")
+    assert "tokens" in line
+    assert "sequence_length" in line
+
+
+def test_a_tokenizer_of_other_data_is_refused(
+    capsys: pytest.CaptureFixture[str], workshop: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("entirely other words " * 300, encoding="utf-8")
+    run(capsys, "prepare", tmp_path / "a.txt", "--out", tmp_path / "d", "--vocabulary-size", "260")
+    line = fails(capsys, "evaluate", workshop / "run", "--data", tmp_path / "d")
+    assert "tokenizer" in line
+
+
+def test_an_altered_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], workshop: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(workshop / "run", tmp_path / "run")
+    weights = max((tmp_path / "run" / "checkpoints").iterdir()) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "model.safetensors" in fails(capsys, "generate", tmp_path / "run", "The")
+    assert "model.safetensors" in fails(capsys, "evaluate", tmp_path / "run", "--data", workshop / "data")
+
+
+def test_a_folder_without_a_model_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert str(tmp_path) in fails(capsys, "generate", tmp_path, "The")
+
+
+def test_a_prompt_longer_than_the_context_is_named(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    assert "context of 128" in fails(capsys, "generate", workshop / "run", STORY * 40)
+
+
+def test_special_strings_in_a_prompt_are_text(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    code, out, _ = run(capsys, "generate", workshop / "run", "<|endoftext|><|im_end|>", "--max-tokens", "5", "--json")
+    assert code == 0
+    assert json.loads(out)["prompt"] == "<|endoftext|><|im_end|>"
+
+
+def test_chat_needs_a_model_that_learned_it(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    assert "generate" in fails(capsys, "chat", workshop / "run")
+
+
+def test_generate_prints_the_completion_alone(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    arguments = ["generate", workshop / "run", "The old", "--max-tokens", "8", "--temperature", "0"]
+    code, out, err = run(capsys, *arguments)
+    assert code == 0
+    assert err == ""
+    assert not out.startswith("The old")
+    assert run(capsys, *arguments)[1] == out
+
+
+def test_evaluate_divides_by_the_bytes_of_the_text(
+    capsys: pytest.CaptureFixture[str], workshop: Path, tmp_path: Path
+) -> None:
+    text = STORY * 3 + "Ende gut, alles gut: äöü."
+    (tmp_path / "t.txt").write_text(text, encoding="utf-8")
+    code, out, _ = run(capsys, "evaluate", workshop / "run", "--text", tmp_path / "t.txt", "--json")
+    assert code == 0
+    assert json.loads(out)["bytes"] == len(text.encode("utf-8"))
+
+
+def test_a_finished_run_resumes_to_the_same_end(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    before = [r for r in (workshop / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    code, _, err = run(capsys, "pretrain", "--resume", workshop / "run")
+    assert code == 0, err
+    assert len((workshop / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == len(before)
+
+
+def test_the_recipe_tells_where_each_value_came_from(workshop: Path) -> None:
+    recipe = (workshop / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert re.search(r"^steps = 12  # flag$", recipe, re.MULTILINE)
+    assert re.search(r"^width = 64  # recipe$", recipe, re.MULTILINE)
+    assert re.search(r"^clip = 1.0  # default$", recipe, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert "permission" in fails(capsys, "prepare", "storyworld:1MB", "--out", tmp_path / "locked" / "out")
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_not_utf8_shows_question_marks(workshop: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [
+        sys.executable,
+        "-m",
+        "scratchlm.cli",
+        "generate",
+        str(workshop / "run"),
+        "é",
+        "--json",
+        "--max-tokens",
+        "2",
+    ]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"?" in done.stdout
