@@ -246,7 +246,7 @@ def test_evaluate_divides_by_the_bytes_of_the_text(
 
 
 def test_a_finished_run_resumes_to_the_same_end(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
-    before = [r for r in (workshop / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    before = (workshop / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     code, _, err = run(capsys, "pretrain", "--resume", workshop / "run")
     assert code == 0, err
     assert len((workshop / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == len(before)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import ArrayTokens, Batch, State, WindowBatches
@@ -24,6 +23,7 @@ from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.training.loop import fit
 from scratchlm.training.signals import StopRequest
 from scratchlm.weights.checkpoint import SavedModel
+from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 STEPS, EVERY = 40, 7
 OPTIMIZERS = {"muon": MuonConfig(), "adamw": AdamWConfig(), "plain": AdamWConfig(implementation="plain")}

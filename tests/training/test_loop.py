@@ -131,12 +131,12 @@ def test_a_long_gradient_is_scaled_down_to_the_clip_and_reported_unscaled() -> N
     assert norms[0].item() == pytest.approx(0.25, rel=1e-3)
 
 
-def poisonous(bad=lambda decoder: float("nan")):
+def poisonous(bad=lambda decoder, usual: usual * float("nan")):
     """The usual loss, made not finite wherever the batch holds the poisoned id."""
 
     def loss(decoder: Decoder, batch: Batch) -> torch.Tensor:
         usual = next_token_loss(decoder, batch)
-        return usual + bad(decoder) if (batch.ids == POISON).any() else usual
+        return bad(decoder, usual) if (batch.ids == POISON).any() else usual
 
     return loss
 
@@ -148,9 +148,9 @@ def poisoned_batch() -> Batch:
 
 
 BAD = {
-    "a loss that is nan": lambda decoder: float("nan"),
-    "a loss that is infinite": lambda decoder: float("inf"),
-    "a gradient that is nan under a finite loss": lambda decoder: (decoder.embedding.weight[0, 0] * 0).sqrt(),
+    "nan in loss and gradient": lambda decoder, usual: usual * float("nan"),
+    "an infinite loss over a finite gradient": lambda decoder, usual: usual + float("inf"),
+    "a finite loss over a gradient of nan": lambda decoder, usual: usual + (decoder.embedding.weight[0, 0] * 0).sqrt(),
 }
 
 
@@ -172,7 +172,7 @@ def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_
     assert json.loads((tmp_path / "nonfinite" / "00000002.json").read_text())["ids"] == poison.ids.tolist()
     (record,) = (record for record in read_log(tmp_path / "metrics.jsonl") if record["step"] == 2)
     assert record["skipped"]
-    assert record["gradient_norm"] is None
+    assert (record["loss"] in ("nan", "inf")) or record["gradient_norm"] is None
 
 
 def test_a_skipped_step_leaves_the_optimizers_memory_as_it_was() -> None:

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 import torch
-from toys import random_decoder, toy_config
 from torch import nn
 
 from scratchlm.training.config import AdamWConfig, MuonConfig
 from scratchlm.training.optimizer import Muon, Optimizers, PlainAdamW, orthogonalise
+from toys import random_decoder, toy_config
 
 
 def random_gradients(parameters: list[nn.Parameter], step: int) -> None:

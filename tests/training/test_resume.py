@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.forty_steps import EVERY, OPTIMIZERS, STEPS, run, window_batches
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.runlog import read_log
 from scratchlm.training.signals import StopRequest
 from scratchlm.weights.checkpoint import latest_checkpoint, list_checkpoints, load_training_state
+from training.forty_steps import EVERY, OPTIMIZERS, STEPS, run, window_batches
 
 TESTS = Path(__file__).parent.parent
 

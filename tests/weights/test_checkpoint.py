@@ -130,6 +130,7 @@ def test_a_harmed_file_is_refused_by_name(folder: Path, name: str, harm: str) ->
 def test_weights_that_do_not_fit_the_config_are_refused(folder: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "other", saved(tied=False))
     shutil.copy(tmp_path / "other" / "model.safetensors", folder / "model.safetensors")
+    (folder / "files.json").unlink()
     checkpoint._write_hashes(folder)
     with pytest.raises(UserError, match=r"do not fit the config.*head\.weight"):
         load_model(folder)

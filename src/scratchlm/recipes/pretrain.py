@@ -22,7 +22,7 @@ from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import WindowBatches
+from scratchlm.tokens.batches import Tokens, WindowBatches
 from scratchlm.tokens.prepare import REPORT_FILE, open_data
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.forecast import choose_dtype, product_peak, steps_within
@@ -82,22 +82,19 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
         config = _resolve(dataclasses.replace(config, threads=threads, device=_name(device)), decoder, batches)
         assert config.out is not None
         _begin(config.out, config, tokenizer)
+    _train(config, decoder, tokenizer, batches, held_out)
     assert config.out is not None
+    return _finish(config.out, decoder, time.perf_counter() - started)
+
+
+def _train(
+    config: PretrainConfig, decoder: Decoder, tokenizer: Tokenizer, batches: WindowBatches, held_out: Tokens
+) -> None:
+    """Hand everything to the loop; a stop is answered with how to go on."""
+    assert config.out is not None
+    training, device = config.training, choose_device(config.device)
     setting = Setting(device, DTYPES[config.dtype], config.seed)
-    training = config.training
     saved = SavedModel(decoder, tokenizer, provenance=_provenance(config))
-    hooks: list[Hook] = [
-        HeldOut(
-            tokenizer,
-            held_out,
-            every=training.evaluate_every,
-            last_step=training.steps,
-            limit=training.evaluation_tokens,
-            length=training.sequence_length,
-            dtype=setting.dtype,
-        ),
-        Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed),
-    ]
     progress = TrainingProgress(
         "pretrain",
         training.steps,
@@ -113,14 +110,28 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
                 setting=setting,
                 folder=config.out,
                 checkpoints=Checkpoints(config.out / "checkpoints", saved, training.keep_checkpoints),
-                hooks=hooks,
+                hooks=_hooks(config, tokenizer, held_out),
                 watcher=progress,
                 stop=stop,
                 resume=config.resume is not None,
             )
     except Interrupted as request:
         raise Interrupted(f"{request}; continue with: scratchlm pretrain --resume {config.out}") from request
-    return _finish(config.out, decoder, time.perf_counter() - started)
+
+
+def _hooks(config: PretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> list[Hook]:
+    assert config.out is not None
+    training = config.training
+    scores = HeldOut(
+        tokenizer,
+        held_out,
+        every=training.evaluate_every,
+        last_step=training.steps,
+        limit=training.evaluation_tokens,
+        length=training.sequence_length,
+        dtype=DTYPES[config.dtype],
+    )
+    return [scores, Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed)]
 
 
 def _name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:

@@ -54,8 +54,8 @@ def _numbers(page: Page, result: QuickstartResult) -> None:
     if result.reading is not None:
         reading = result.reading
         page.text(
-            f"Grammar: {100 * reading.parsed:.0f}% of {reading.sentences} sentences it wrote belong to the grammar that "
-            f"generated its training text, and {100 * reading.copied:.0f}% stand there word for word. The rest is new."
+            f"Grammar: {100 * reading.parsed:.0f}% of {reading.sentences} sentences it wrote fit the grammar of "
+            f"its training text, and {100 * reading.copied:.0f}% stand there word for word. The rest is new."
         )
         for sentence in reading.strange:
             page.sample("a sentence that the grammar does not accept", sentence)
