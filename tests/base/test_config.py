@@ -103,7 +103,7 @@ def test_a_missing_key_is_named() -> None:
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, [1]])
 def test_a_whole_number_is_nothing_else(value) -> None:
-    with pytest.raises(UserError, match="needed is .*: expected a whole number"):
+    with pytest.raises(UserError, match=r"needed is .*: expected a whole number"):
         from_dict(Small, {"needed": value})
 
 

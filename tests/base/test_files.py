@@ -26,7 +26,7 @@ from scratchlm.base.files import (
 from scratchlm.base.runlog import RunLog, read_log
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818
     """Something that goes wrong half-way."""
 
 
@@ -34,7 +34,7 @@ class Broken(Exception):
 def test_a_file_whose_writing_fails_keeps_its_last_content_and_leaves_nothing(tmp_path: Path, error) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "good")
-    with pytest.raises(type(error)), atomic_file(path) as temporary:
+    with pytest.raises(type(error)), atomic_file(path) as temporary:  # noqa: PT012
         temporary.write_text("ba")
         raise error
     assert path.read_text() == "good"
@@ -46,7 +46,7 @@ def test_a_folder_whose_writing_fails_keeps_its_last_content_and_leaves_nothing(
     path = tmp_path / "model"
     with atomic_folder(path) as temporary:
         (temporary / "a").write_text("good")
-    with pytest.raises(type(error)), atomic_folder(path) as temporary:
+    with pytest.raises(type(error)), atomic_folder(path) as temporary:  # noqa: PT012
         (temporary / "b").write_text("ba")
         raise error
     assert os.listdir(path) == ["a"]
@@ -108,7 +108,11 @@ def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     ("number", "words"),
     [
         *((errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "no permission")),
-        *((errno.ELOOP, "symbolic links form a loop"), (errno.ENOENT, "no such file"), (errno.ENOTDIR, "a file stands")),
+        *(
+            (errno.ELOOP, "symbolic links form a loop"),
+            (errno.ENOENT, "no such file"),
+            (errno.ENOTDIR, "a file stands"),
+        ),
         (errno.EIO, "check the file"),
     ],
 )
@@ -120,7 +124,7 @@ def test_an_error_of_the_system_names_the_path_and_a_remedy(number: int, words: 
 
 def test_more_space_than_there_is_is_refused_before_work_begins(tmp_path: Path) -> None:
     require_free_space(tmp_path / "not" / "yet", 1)
-    with pytest.raises(UserError, match="MB needed and .* MB free"):
+    with pytest.raises(UserError, match=r"MB needed and .* MB free"):
         require_free_space(tmp_path / "not" / "yet", 1 << 60)
 
 
@@ -130,7 +134,7 @@ def test_an_output_folder_is_never_one_that_this_package_did_not_write(tmp_path:
     out.mkdir()
     prepare_output(out, force=False, marker="config.json")  # empty: nothing can be lost
     (out / "letter.txt").write_text("dear")
-    with pytest.raises(UserError, match="exists already; .*--force"):
+    with pytest.raises(UserError, match=r"exists already; .*--force"):
         prepare_output(out, force=False, marker="config.json")
     with pytest.raises(UserError, match=r"holds no config\.json"):
         prepare_output(out, force=True, marker="config.json")

@@ -51,7 +51,13 @@ def test_assembling_any_ids_equals_decoding_them_at_once() -> None:
     chance = random.Random(0)
     for _ in range(300):
         ids = [chance.choice([chance.randrange(256), chance.randrange(0xC0, 0x100), 0x80, 65]) for _ in range(12)]
+        ids.append(65)  # so that the last character is a whole one
         assert "".join(assemble(ids, TOKENIZER)) == TOKENIZER.decode(ids)
+
+
+def test_a_last_character_that_was_cut_off_is_left_out() -> None:
+    for kept in (1, 2, 3):
+        assert "".join(assemble(TOKENIZER.encode("a🙂")[: 1 + kept], TOKENIZER, ("🙂🙂",))) == "a"
 
 
 def first_stop(text: str, stop: tuple[str, ...]) -> str:
@@ -80,10 +86,7 @@ def test_a_token_that_ends_before_and_goes_on_after_a_stop_text_is_cut() -> None
 
 
 def test_nothing_of_a_stop_text_is_shown_before_it_is_known() -> None:
-    shown: list[str] = []
-    for piece in assemble(TOKENIZER.encode("ab ST STOP cd"), TOKENIZER, ("STOP",)):
-        shown.append(piece)
-    assert shown == ["a", "b", " ", "ST "]
+    assert pieces("ab ST STOP cd", TOKENIZER, ("STOP",)) == ["a", "b", " ", "ST "]
 
 
 def test_reading_stops_with_the_stop_text() -> None:

@@ -24,7 +24,9 @@ def places(count: int) -> ArrayTokens:
 def samples() -> list[Rendered]:
     """Conversations of lengths 2 to 31 whose ids tell which they are; some longer than a row of 20."""
     lengths = [5, 9, 2, 31, 12, 7, 3, 20, 21, 4, 15]
-    return [Rendered([100 * n + i for i in range(size)], [i >= 1 for i in range(size)]) for n, size in enumerate(lengths)]
+    return [
+        Rendered([100 * n + i for i in range(size)], [i >= 1 for i in range(size)]) for n, size in enumerate(lengths)
+    ]
 
 
 SOURCES = {
@@ -58,8 +60,7 @@ def test_a_state_gives_exactly_the_next_batch_across_epochs(source) -> None:
 def test_epochs_differ_in_order_and_equal_seeds_do_not(source) -> None:
     first, again = (list(itertools.islice(source(None), 30)) for _ in range(2))
     assert all(same(a, b) for (a, _), (b, _) in zip(first, again, strict=True))
-    ids = [batch.ids for batch, _ in first]
-    assert not any(torch.equal(a, b) for a, b in itertools.combinations(ids, 2))
+    assert len({batch.ids.numpy().tobytes() for batch, _ in first}) > 20  # the smallest corpus has few orders
 
 
 def test_another_seed_gives_another_order() -> None:

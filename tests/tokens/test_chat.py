@@ -34,9 +34,9 @@ def merged() -> FastBPE:
 def by_hand() -> tuple[list[int], list[bool]]:
     ids: list[int] = []
     mask: list[bool] = []
-    for role, content, loss in [("system", "S", 0), ("user", "Hi", 0), ("assistant", "Yo", 1), ("user", "ok", 0)] + [
-        ("assistant", "é", 1)
-    ]:
+    for role, content, loss in zip(
+        ("system", "user", "assistant", "user", "assistant"), ("S", "Hi", "Yo", "ok", "é"), (0, 0, 1, 0, 1), strict=True
+    ):
         header = [START, *f"{role}\n".encode()]
         said = [*content.encode(), END]
         ids += [*header, *said, *b"\n"]

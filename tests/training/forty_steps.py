@@ -1,7 +1,7 @@
 """A run of forty steps over several epochs, with dropout, a log, checkpoints and a hook that remembers.
 
-Tests call `run`; one starts this file as a process and kills it: `python forty_steps.py FOLDER OPTIMIZER SECONDS`, where
-SECONDS is slept before each batch.
+Tests call `run`; one starts this file as a process and kills it: `python forty_steps.py FOLDER OPTIMIZER SECONDS`,
+where SECONDS is slept before each batch.
 """
 
 from __future__ import annotations

@@ -100,6 +100,7 @@ class LanguageModel:
 def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ()) -> Iterator[str]:
     """Turn ids into pieces of text: whole characters only, and nothing from where a stop text begins.
 
+    Bytes that form no character become U+FFFD; a last character that was cut off, as by `max_tokens`, is left out.
     Text that might be the beginning of a stop text is held back until it is known.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -115,7 +116,6 @@ def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ())
         if safe:
             yield held[:safe]
             held = held[safe:]
-    held += decoder.decode(b"", final=True)
     if held:
         yield held
 

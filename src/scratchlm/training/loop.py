@@ -198,8 +198,8 @@ class Loop:
             write_json(dump, {"loss": repr(loss), "gradient_norm": repr(norm), "ids": batch.ids.tolist()})
         if self.bad_steps + 1 >= self.config.max_bad_steps:
             raise UserError(
-                f"step {self.step + 1}: loss {loss} and gradient norm {norm}, the {self.bad_steps + 1}th step in a row "
-                "that is not finite; lower training.optimizer.learning_rate or use --dtype fp32 (the batches are in "
+                f"step {self.step + 1}: loss {loss} and gradient norm {norm}, not finite {self.bad_steps + 1} steps "
+                "in a row; lower training.optimizer.learning_rate or use --dtype fp32 (the batches are in "
                 "nonfinite/)"
             )
 

@@ -80,12 +80,12 @@ PERSON_ATTRIBUTES = (
         "$A has a pet $A.pet .",
         """
         $A had a pet $A.pet that was very Adj/beast .
-        $a.p pet $A.pet Vmove.past Path .
+        $A whistled , and $a.p pet $A.pet Vmove.past Path .
         A: I have a pet $A.pet at home ,
         A: my pet $A.pet is very Adj/beast ,
         $A fed $a.p pet $A.pet Time .
         $A took $a.p pet $A.pet along .
-        the pet $A.pet of $A was Adj/beast and Adj/beast .
+        $A 's pet $A.pet was Adj/beast and Adj/beast .
         """,
         """
         What pet does $A have?
@@ -151,7 +151,7 @@ PERSON_ATTRIBUTES = (
         A: I play the $A.instrument ,
         A: listen to me play the $A.instrument ,
         $A had learned to play the $A.instrument as a child .
-        the sound of $A 's $A.instrument filled the N/room.sg .
+        when $A played the $A.instrument , everyone listened .
         """,
         """
         What instrument does $A play?
@@ -197,7 +197,7 @@ TOWN_ATTRIBUTES = (
         $A was famous for $A.known .
         everybody in $A was proud of $A.known .
         the people of $A loved $A.known more than anything .
-        Name/man knew that $A was famous for $A.known .
+        Name/man knew that $A was known for $A.known .
         """,
         """
         What is $A known for?
@@ -252,10 +252,10 @@ SPECIAL_ATTRIBUTES = (
         "stand",
         "the $A is in $A.stand .",
         """
-        Name/woman went to $A.stand to see the $A .
-        people came to $A.stand to look at the $A .
+        Name/woman saw the $A in $A.stand .
+        people who wanted to see the $A went to $A.stand .
         the $A stood in the middle of $A.stand .
-        the people of $A.stand were proud of the $A .
+        everyone knew that the $A was in $A.stand .
         """,
         """
         Where is the $A?

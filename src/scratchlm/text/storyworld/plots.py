@@ -9,23 +9,25 @@ so whatever it expands to parses.
 """
 
 INTROS = """
-- there once lived a Adj/character $A.job named $A in $A.town .
-/ in the town of $A.town lived a Adj/character $A.job named $A .
+- in the town of $A.town lived a Adj/character $A.job named $A .
+/ there was once a Adj/character $A.kind named $A , who loved $A.food .
 / $A was a Adj/character $A.job from $A.town .
-/ $A , a Adj/character $A.job from $A.town , Do.pastsg ~ .
-/ TimeFront/open , a $A.job named $A Do.pastsg ~ .
+/ $A , a $A.job from $A.town , Do.pastsg ~ .
+/ $A was a $A.job and lived in $A.town .
+/ $A the $A.job Do.pastsg Time .
+/ $A , who lived in $A.town , Do.pastsg Time .
+/ $A lived in $A.town with a pet $A.pet .
+"""
+
+# What may open a story or follow a fact that opens it.
+INCIDENTS = """
+- TimeFront/open , $A the $A.job Do.pastsg ~ .
 / TimeFront/open , $A Do.pastsg in $A.town .
 / TimeFront/open , $A Do.pastsg ~ .
-/ $A lived in $A.town with a pet $A.pet .
-/ in a Adj/land N/building.sg in $A.town lived $A and $a.p pet $A.pet .
-/ $A , who lived in $A.town , Do.pastsg Time .
-/ $A the $A.job Do.pastsg Time .
 / TimeFront/open , $A and $a.p pet $A.pet Vmove.pastpl Path .
-/ there was once a Adj/character $A.kind named $A , who loved $A.food .
 / TimeFront/open , $A sat Loc and played the $A.instrument .
-/ $A and $B were good friends .
-/ TimeFront/open , $A wanted to Do.base .
 / TimeFront/open , while $A was Do.ing , Nature .
+/ $A and $B were good friends .
 / $A woke up early because $a had to Do.base .
 """
 

@@ -157,7 +157,7 @@ MORE_PLOTS = """
 @fact B
 - $A and $B stood at the start and waited for the bell .
 / when the bell rang , everyone ran as fast as possible .
-/ $A was Comp than all the others .
+/ $A was faster than all the others .
 @do A
 - but $A fell over a Nb/part.sg and hurt $a.p N/body.sg .
 / a Nb/animal.sg ran across the $outdoor , and $A stopped .

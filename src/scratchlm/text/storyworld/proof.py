@@ -25,7 +25,7 @@ _EXAMPLES = {
 def frames() -> Iterator[tuple[str, dict[str, str]]]:
     """Yield every frame with the header (slot to noun class) of its plot."""
     texts: list[tuple[str, dict[str, str]]] = [
-        (text, {}) for text in (plots.INTROS, plots.CLOSINGS, plots.SCENES, plots.FILLERS)
+        (text, {}) for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES, plots.FILLERS)
     ]
     texts += [(body, header) for _, header, body in plot_blocks()]
     for text, header in texts:

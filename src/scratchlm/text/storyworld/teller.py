@@ -22,7 +22,9 @@ _FRONTED = 0.12
 _SPEECH_BEFORE = 0.2
 _PAIRED = 0.4
 _CANONICAL = 0.3
-_SECOND_FACT = 0.6
+_SECOND_FACT = 0.75
+_FACT_FIRST = 0.4
+_PARAGRAPH = (0.1, 0.4)  # chance of a new paragraph before an event, before a fact
 _FILLER = 0.8
 _SCENE = 0.2
 
@@ -40,8 +42,9 @@ class Teller:
         for name in ("$a", "$a.o", "$a.p", "$b", "$b.o", "$b.p"):
             compiler.slot(name)
         self.plots = compiler.plots()
-        self.intros, self.closings, self.scenes = (
-            compiler.steps(text)[0].frames for text in (plots.INTROS, plots.CLOSINGS, plots.SCENES)
+        self.intros, self.incidents, self.closings, self.scenes = (
+            compiler.steps(text)[0].frames
+            for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES)
         )
         self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in PEOPLE}
         self.fact_frames = compiler.fact_frames()
@@ -134,7 +137,11 @@ class _Telling:
 
     def tell(self, plot: Plot, limit: int) -> str:
         """Tell the plot and return its text."""
-        self._say_one(self.teller.intros)
+        if self._chance(_FACT_FIRST):
+            self._fact("A")
+            self._say_one(self.teller.incidents)
+        else:
+            self._say_one(self.teller.intros + self.teller.incidents)
         for step in plot.steps:
             if len(self.sentences) >= limit:
                 break
@@ -214,7 +221,7 @@ class _Telling:
             nodes[name].words = teller.slots[f"${role.lower()}{slot}"].words
         out: list[str] = []
         if frame.speech:
-            self._speak(frame, out)
+            self._speak(frame, out, plain)
         else:
             items = frame.items
             if frame.fronted and not plain and self._chance(_FRONTED):
@@ -223,6 +230,8 @@ class _Telling:
                 items = self._with_pronoun(items, role)
             teller.expand(items, out)
         self.last = frame.subject
+        if self.sentences and self._chance(_PARAGRAPH[plain]):
+            self.sentences[-1] += "\n"
         self.sentences.append(_CAPITAL.sub(lambda m: m[1] + m[2].upper(), " ".join(out)))
 
     def _with_pronoun(self, items: Compiled, role: str) -> Compiled:
@@ -232,13 +241,13 @@ class _Telling:
             return items
         return (slots[low + ".p"], *items[2:]) if items[1] == "'s" else (slots[low], *items[1:])
 
-    def _speak(self, frame: Frame, out: list[str]) -> None:
-        """Write direct speech with its tag before or after it."""
+    def _speak(self, frame: Frame, out: list[str], before: bool) -> None:
+        """Write direct speech with its tag before or after it; a fact comes after the name, so that it can be foretold."""
         teller, role, mark = self.teller, frame.subject, frame.speech
-        again = role == self.last and self._chance(_AGAIN)
+        again = role == self.last and not before and self._chance(_AGAIN)
         who = teller.slots["$" + (role.lower() if again else role)]
         verb = teller.tags[mark]
-        if self._chance(_SPEECH_BEFORE):
+        if before or self._chance(_SPEECH_BEFORE):
             teller.expand((who, verb, ",", "<<", *frame.items, "." if mark == "," else mark, "''"), out)
             return
         # A name in front of its verb would look like the next sentence after `?"` or `!"`.
@@ -249,7 +258,7 @@ class _Telling:
 
 def finish(sentences: list[str]) -> str:
     """Join sentences, set marks and possessives against their words, and write a as an before a vowel."""
-    text = " ".join(sentences)
+    text = " ".join(sentences).replace("\n ", "\n")
     for mark in (",", ".", "!", "?", ";", "'s"):
         text = text.replace(" " + mark, mark)
     return _ARTICLE.sub(r"\1n ", text.replace("<< ", '"').replace(" ''", '"'))
