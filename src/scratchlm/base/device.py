@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -39,6 +40,21 @@ def set_threads(threads: int | None) -> int:
             raise UserError(f"--threads {threads}: must be at least 1; this machine has {limit} cores")
         torch.set_num_threads(min(threads, limit))
     return torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with `count` threads inside the block.
+
+    One is best for small models token by token: the products are too small to share, and threads that wait for each
+    other lose many times over on a machine that others use too.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:

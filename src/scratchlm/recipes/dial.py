@@ -39,11 +39,11 @@ def at_depth(depth: int) -> tuple[DecoderConfig, TrainingConfig]:
     context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
     head_dim = 32 if width <= 256 else 64
     model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
-    adam = AdamWConfig(learning_rate=round(0.006 * (128 / width) ** 0.5, 5), weight_decay=0.0)
+    adam = AdamWConfig(learning_rate=round(0.009 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     training = TrainingConfig(
         batch_rows=16 if depth <= 8 else 32,
         sequence_length=context,
-        optimizer=MuonConfig(learning_rate=0.02, adam=adam),
+        optimizer=MuonConfig(learning_rate=0.03, adam=adam),
     )
     return model, training
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.base.device import DTYPES, set_threads
+from scratchlm.base.device import DTYPES, set_threads, threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import prepare_output, write_json, write_text
 from scratchlm.base.runlog import read_log
@@ -44,9 +44,9 @@ from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel, save_model
 
 RESULT_FILE = "quickstart.json"
-PRETRAIN_SHARE = 0.62
+PRETRAIN_SHARE = 0.63
 """Share of the whole budget that pretraining ends at; what follows takes the rest."""
-ENDING_SHARE = 0.09
+ENDING_SHARE = 0.07
 """Share of the whole budget that is kept for questions, reading and the report."""
 
 
@@ -184,11 +184,11 @@ def quickstart(config: QuickstartConfig) -> QuickstartResult:
         clock.budget,
         left_out=corpus.left_out,
     )
-    with clock.phase("writing sentences"):
+    with clock.phase("writing sentences"), threads(1):
         result.sample, result.reading = read_aloud(model, corpus, config.seed)
     if corpus.conversations:
         _teach(clock, corpus, model, setting)
-        with clock.phase("asking questions"):
+        with clock.phase("asking questions"), threads(1):
             result.questions = ask(model, corpus.questions)
     _write(config.out, model, result, clock)
     return result
@@ -272,8 +272,8 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
     """Fine-tune on conversations for the time that is left before the ending."""
     _, training = at_depth(4)
     assert isinstance(training.optimizer, MuonConfig)
-    adam = dataclasses.replace(training.optimizer.adam, learning_rate=0.5 * training.optimizer.adam.learning_rate)
-    optimizer = dataclasses.replace(training.optimizer, learning_rate=0.5 * training.optimizer.learning_rate, adam=adam)
+    adam = dataclasses.replace(training.optimizer.adam, learning_rate=0.7 * training.optimizer.adam.learning_rate)
+    optimizer = dataclasses.replace(training.optimizer, learning_rate=0.7 * training.optimizer.learning_rate, adam=adam)
     training = TrainingConfig(
         batch_rows=16,
         sequence_length=128,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,11 +13,15 @@ from scratchlm.text.config import CleanConfig, SplitConfig
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.text.split import split_documents
+from scratchlm.text.storyworld.portraits import portraits
 from scratchlm.text.storyworld.quiz import Question
 from scratchlm.tokens.chat import Conversation
 
 LARGEST = 40_000_000
 """Bytes of a user's text that a quickstart reads at most: more than it can learn from in its minutes."""
+
+PORTRAITS = 0.22
+"""Share of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,13 @@ class Corpus:
 
 
 def storyworld_corpus(size: int, seed: int) -> Corpus:
-    """Tell about `size` bytes of stories; the last of them are held out."""
-    texts = list(storyworld.stories(size, seed))
+    """Tell about `size` bytes of stories, the last of them held out, with portraits strewn between the others."""
+    texts = list(storyworld.stories(int((1 - PORTRAITS) * size), seed))
     held_out = max(1, min(200, len(texts) // 20))
+    train = texts[:-held_out] + list(portraits(int(PORTRAITS * size), seed, storyworld.build_world()))
+    random.Random(seed).shuffle(train)
     return Corpus(
-        texts[:-held_out],
+        train,
         texts[-held_out:],
         conversations=storyworld.conversations(seed),
         questions=storyworld.questions(),

@@ -30,10 +30,11 @@ class Checkpoints:
     keep: int = 2
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of `step`, then remove those beyond the newest `keep`."""
+        """Write the checkpoint of `step`, then remove those beyond the newest `keep` and unfinished ones."""
         path = self.folder / f"{step:08d}"
         save_checkpoint(path, self.model, tensors, {"step": step, **state})
-        for old in list_checkpoints(self.folder)[: -self.keep]:
+        unfinished = self.folder.glob(".*.tmp")  # what a kill in the middle of a save left
+        for old in [*list_checkpoints(self.folder)[: -self.keep], *unfinished]:
             shutil.rmtree(old, ignore_errors=True)
         return path
 

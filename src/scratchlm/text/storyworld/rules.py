@@ -360,6 +360,10 @@ Shout -> 0: Call , Command | 0: how Adj it was
 Tag -> 0: Vsay.past Sub.sg SayHow | 0: Sub.sg Vsay.past SayHow | 0: Vask.past Sub.sg SayHow
 Tag -> 0: Sub.sg Vask.past SayHow
 Tag -> 0: Vsay.past Sub.pl SayHow | 0: Sub.pl Vsay.past SayHow
+Tag -> 0: Speech/tell Sub.sg SayHow | 0: Sub.sg Speech/tell SayHow
+Speech/tell -> 3: said | Vsay/tell.past
+Speech/shout -> shouted | Vsay/shout.past
+Speech/ask -> 3: asked | Vask.past
 SayHow -> 0: | 0: Adv | 0: With | 0: to Ob | 0: and VP.pastsg | 0: Adv and VP.pastsg | 0: Ob
 Ask -> 0: AskCore | 0: Call , AskCore | 0: AskCore , Name | 0: Conj AskCore | 0: Inner , Conj AskCore
 AskCore -> 0: Wh Aux | 0: Aux | 0: who VP.pastsg | 0: who VP.pressg | 0: what VP.pastsg

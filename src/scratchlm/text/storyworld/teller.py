@@ -43,17 +43,16 @@ class Teller:
             compiler.slot(name)
         self.plots = compiler.plots()
         self.intros, self.incidents, self.closings, self.scenes = (
-            compiler.steps(text)[0].frames
-            for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES)
+            compiler.steps(text)[0].frames for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES)
         )
         self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in PEOPLE}
         self.fact_frames = compiler.fact_frames()
         self.front = self.generator.sequence(parse_items("Front ,"))
         self.how = compiler.maybe("Adv/speech", SPEECH_ADVERB_PERCENT)
         self.tags = {
-            ",": self.generator.node("Vsay/tell.past"),
-            "!": self.generator.node("Vsay/shout.past"),
-            "?": self.generator.node("Vask.past"),
+            ",": self.generator.node("Speech/tell"),
+            "!": self.generator.node("Speech/shout"),
+            "?": self.generator.node("Speech/ask"),
         }
         self.people = [person for person in world.people if not person.hidden]
         self.others = {"P": list(world.towns), "S": list(world.specials)}
