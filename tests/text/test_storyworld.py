@@ -44,7 +44,7 @@ def test_another_seed_tells_other_stories_about_the_same_facts(corpus: list[str]
 def test_a_story_has_5_to_16_sentences_and_300_to_1300_characters(corpus: list[str]) -> None:
     counts = [len(storyworld.sentences(story)) for story in corpus]
     assert min(counts) >= 5
-    assert max(counts) <= 26
+    assert max(counts) <= 16
     assert all(300 <= len(story) <= 1_300 for story in corpus)
 
 
@@ -155,8 +155,8 @@ def test_a_small_corpus_is_varied(corpus: list[str]) -> None:
 def test_two_megabytes_are_as_varied_as_promised() -> None:
     variety = measure(storyworld.stories(2_350_000))
     assert variety.words_in_five_documents >= 3_100
-    assert variety.distinct_fivegrams >= 0.5
-    assert variety.distinct_skeletons >= 0.5
+    assert variety.distinct_fivegrams >= 0.6
+    assert variety.distinct_skeletons >= 0.47
     assert variety.compressed >= 0.14
 
 

@@ -24,7 +24,7 @@ def qwen3_shaped(
 
     Feed-forward width is three times the model's, rounded up to a multiple of 32.
     """
-    heads = max(kv_share, width // head_dim)
+    heads = kv_share * -(-width // (head_dim * kv_share))  # whole groups, whatever the width
     return DecoderConfig(
         vocabulary_size=vocabulary_size,
         context=context,
@@ -32,7 +32,7 @@ def qwen3_shaped(
         layers=layers,
         norm=RMSNormConfig(eps=1e-6),
         positions=RopeConfig(theta=10_000.0),
-        attention=AttentionConfig(heads=heads, kv_heads=max(1, heads // kv_share), head_dim=head_dim),
+        attention=AttentionConfig(heads=heads, kv_heads=heads // kv_share, head_dim=head_dim),
         feed_forward=SwiGLUConfig(hidden=-(-3 * width // 32) * 32),
         zero_init_outputs=True,
     )

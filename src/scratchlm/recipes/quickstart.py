@@ -282,7 +282,7 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
     )
     batches = instruct_batches(model, corpus.conversations, training, setting.seed)
     with clock.phase("timing a few steps"):
-        seconds = step_seconds(model.decoder, batches, training, setting, budget=1.0)
+        seconds = step_seconds(model.decoder, batches, training, setting, budget=2.0)
     left = (1.0 - ENDING_SHARE) * clock.budget - clock.elapsed
     training = dataclasses.replace(training, steps=steps_within(max(left, 0.0), seconds))
     title = f"fine-tuning on {len(corpus.conversations):,} conversations"

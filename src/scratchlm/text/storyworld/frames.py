@@ -14,7 +14,7 @@ from scratchlm.text.storyworld.plots_more import MORE_PLOTS
 
 Compiled = tuple[str | Node, ...]
 
-TAIL_PERCENT = 20
+TAIL_PERCENT = 30
 SPEECH_ADVERB_PERCENT = 20
 PEOPLE = ("A", "B")
 _FACT_SLOT = re.compile(r"\$([ABPS])\.(\w+)")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from scratchlm.text.storyworld.quiz import statement
 from scratchlm.text.storyworld.world import Fact, World
 
-TOGETHER = 2
+TOGETHER = 3
 """Subjects of one document, few, so that each is also met at the beginning of a document."""
 
 

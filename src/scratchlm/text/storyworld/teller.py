@@ -18,14 +18,15 @@ _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
 # a fact is stated with another one in one sentence; a fact's mention is its canonical statement; a plot's `@do` is
 # followed by something that happens beside the plot, and by a description.
 _AGAIN = 0.5
-_FRONTED = 0.12
+_FRONTED = 0.18
 _SPEECH_BEFORE = 0.2
 _PAIRED = 0.4
 _CANONICAL = 0.3
 _SECOND_FACT = 0.75
 _FACT_FIRST = 0.4
+_LONG = 11  # sentences after which nothing but the plot is told
 _PARAGRAPH = (0.1, 0.4)  # chance of a new paragraph before an event, before a fact
-_FILLER = 0.8
+_FILLER = 0.95
 _SCENE = 0.2
 
 
@@ -144,7 +145,7 @@ class _Telling:
         for step in plot.steps:
             if len(self.sentences) >= limit:
                 break
-            if step.sometimes and self._chance(0.5):
+            if step.sometimes and not self._extra(0.5):
                 continue
             if step.order:
                 self._obey(step.order)
@@ -155,6 +156,10 @@ class _Telling:
     def _chance(self, share: float) -> bool:
         return self.teller.random() < share
 
+    def _extra(self, share: float) -> bool:
+        """Decide about a sentence that the plot can do without: never in a story that is long already."""
+        return len(self.sentences) < _LONG and self._chance(share)
+
     def _choice(self, frames: tuple[Frame, ...]) -> Frame:
         return frames[int(self.teller.random() * len(frames))]
 
@@ -163,16 +168,16 @@ class _Telling:
         verb, _, role = order.partition(" ")
         if verb == "fact":
             self._fact(role)
-            if self._chance(_SECOND_FACT):
+            if self._extra(_SECOND_FACT):
                 self._fact(role)
         elif verb == "do":
-            if self._chance(_FILLER):
+            if self._extra(_FILLER):
                 self._say_one(self.teller.fillers[role])
-            if self._chance(_SCENE):
+            if self._extra(_SCENE):
                 self._say_one(self.teller.scenes)
         else:
             self._fact("P" if self._chance(0.5) else "S")
-            if self._chance(0.6):
+            if self._extra(0.6):
                 self._say_one(self.teller.closings)
 
     def _may_tell(self, frame: Frame) -> bool:
@@ -241,7 +246,7 @@ class _Telling:
         return (slots[low + ".p"], *items[2:]) if items[1] == "'s" else (slots[low], *items[1:])
 
     def _speak(self, frame: Frame, out: list[str], before: bool) -> None:
-        """Write direct speech with its tag before or after it; a fact comes after the name, so that it can be foretold."""
+        """Write direct speech with its tag before or after it; before, where the name should foretell a fact."""
         teller, role, mark = self.teller, frame.subject, frame.speech
         again = role == self.last and not before and self._chance(_AGAIN)
         who = teller.slots["$" + (role.lower() if again else role)]
