@@ -39,5 +39,6 @@ def test_portraits_hold_told_facts_alone_in_sentences_of_the_grammar() -> None:
     kept_out = {statement(fact) for fact in world.facts() if not fact.in_stories}
     seen = [sentence for text in portraits(50_000, 0, world) for sentence in sentences(text)]
     assert not kept_out & set(seen)
-    assert {statement(fact) for fact in world.facts() if fact.in_stories} == set(seen)
+    assert set(seen) <= {statement(fact) for fact in world.facts() if fact.in_stories}
+    assert len(set(seen)) > 300
     assert all(map(parses, seen))

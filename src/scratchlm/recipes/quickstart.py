@@ -30,7 +30,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.recipes.config import QuickstartConfig
 from scratchlm.recipes.dial import at_depth
-from scratchlm.recipes.exam import Answer, Reading, ask, read_aloud
+from scratchlm.recipes.exam import TEMPERATURE, Answer, Reading, ask, read_aloud
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.quicktext import Corpus, storyworld_corpus, users_corpus
 from scratchlm.tokens.base import END_OF_TEXT
@@ -206,7 +206,7 @@ def _corpus(config: QuickstartConfig, budget: float) -> Corpus:
 
 def _encode(corpus: Corpus) -> Encoded:
     """Train a tokenizer that suits the size of the text, and encode both sides."""
-    size = 2048 if corpus.bytes > 1_500_000 else 1024 if corpus.bytes > 200_000 else 512
+    size = 3072 if corpus.bytes > 1_500_000 else 1024 if corpus.bytes > 200_000 else 512
     try:
         tokenizer = FastBPE.train(corpus.train, size)
     except UserError:
@@ -296,7 +296,7 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
     from scratchlm.recipes.quickreport import write_quickstart_report
 
     with clock.phase("writing model and report"):
-        model.saved.generation = {"temperature": 0.7, "max_tokens": 200}
+        model.saved.generation = {"temperature": TEMPERATURE, "max_tokens": 200}
         model.saved.provenance["bits_per_byte"] = result.held_out.bits_per_byte
         save_model(out / "model", model.saved)
         if result.questions:
