@@ -128,10 +128,14 @@ def _with_recipe(cls: Any, arguments: Arguments, program: str) -> Any:
         value = argument.partition("=")[2] or (arguments[index + 1] if index + 1 < len(arguments) else "")
         if argument.partition("=")[0] == "--depth" and value.lstrip("-").isdigit():
             depth = int(value)
-    if {"-h", "--help"} & set(arguments) and name == "default":
-        depth = None
     recipe = load_recipe(name, depth)
-    return parse(cls, arguments, program, cls(model=recipe.model, training=recipe.training))
+    config = parse(cls, arguments, program, cls(model=recipe.model, training=recipe.training))
+    if config.recipe != name:  # its values would not be the defaults that were used
+        print(
+            f"{program}: the recipe {config.recipe!r} must come first: {program} {config.recipe} ...", file=sys.stderr
+        )
+        raise SystemExit(2)
+    return config
 
 
 def _plan(arguments: Arguments) -> None:

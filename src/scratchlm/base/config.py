@@ -109,6 +109,8 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, place: str, current: 
             problems.append(f"{place}.type is {tag!r}: {nearest(str(tag), tagged)}")
             return None
         return _convert(tagged[tag], value, place, current, problems)
+    if value == "none" and type(None) in arguments:  # TOML's way to write it
+        return None
     for hint in arguments:
         trial: list[str] = []
         converted = _convert(hint, value, place, current, trial)
@@ -148,8 +150,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 def to_toml(data: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> str:
     """Write nested plain values as TOML, each line marked with where its value came from.
 
-    `origins` maps a dotted name to a word such as default, recipe or flag. Values that are None are left out, since
-    TOML has none.
+    `origins` maps a dotted name to a word such as default, recipe or flag. None is written as the text "none", since
+    TOML has no such value and leaving it out would mean the default.
     """
     lines: list[str] = []
     _write_table(data, "", origins or {}, lines)
@@ -160,11 +162,11 @@ def _write_table(data: Mapping[str, Any], where: str, origins: Mapping[str, str]
     if where:
         lines.extend(["", f"[{where}]"])
     for key, value in data.items():
-        if isinstance(value, Mapping) or value is None:
+        if isinstance(value, Mapping):
             continue
         place = f"{where}.{key}" if where else key
         origin = f"  # {origins[place]}" if place in origins else ""
-        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}{origin}")
+        lines.append(f"{key} = {json.dumps('none' if value is None else value, ensure_ascii=False)}{origin}")
     for key, value in data.items():
         if isinstance(value, Mapping):
             _write_table(value, f"{where}.{key}" if where else key, origins, lines)

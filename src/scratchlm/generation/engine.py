@@ -35,6 +35,7 @@ class Engine:
         self.cache = KVCache(decoder.config, 1, dtype=weight.dtype, device=weight.device)
         self.ids: list[int] = []
         self._cached_from = 0
+        self._weights = self._weights_sum()
 
     @torch.no_grad()
     def advance(self, new: Sequence[int]) -> Tensor:
@@ -46,6 +47,11 @@ class Engine:
             self._cached_from = start
         return prefill(self.decoder, self.ids[start + self.cache.length :], self.cache)
 
+    @torch.no_grad()
+    def _weights_sum(self) -> float:
+        """Return a number that training changes: one read of the weights, as a single token costs too."""
+        return sum(float(parameter.sum()) for parameter in self.decoder.parameters())
+
     def truncate(self, length: int) -> None:
         """Forget all ids after the first `length`, as when another prompt shares that beginning."""
         start = window_start(length, self.decoder.config.context)
@@ -56,6 +62,9 @@ class Engine:
     def restart(self, prompt: Sequence[int]) -> Tensor:
         """Set the text to `prompt`, keeping of the cache what it shares with the text before; return its logits."""
         shared = 0
+        if self._weights != (now := self._weights_sum()):  # trained since: the cache holds another model's keys
+            self.truncate(0)
+            self._weights = now
         while shared < min(len(prompt) - 1, len(self.ids)) and prompt[shared] == self.ids[shared]:
             shared += 1
         self.truncate(shared)

@@ -142,7 +142,8 @@ class Loop:
             if self.step == self.config.steps or stopping or _due(self.step, self.config.checkpoint_every):
                 self._save()
             if stopping and self.step < self.config.steps:
-                raise Interrupted(f"stopped after step {self.step} of {self.config.steps}; everything is saved")
+                saved = "everything is saved" if self.checkpoints else "nothing is saved"
+                raise Interrupted(f"stopped after step {self.step} of {self.config.steps}; {saved}")
             self._run_hooks()
 
     def _train_step(self, batch: Batch) -> StepRecord:
