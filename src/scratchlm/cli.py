@@ -5,10 +5,11 @@ Only the named verb's config is imported and parsed, so that `--help` answers wi
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,14 @@ def _tokenizer_compare(arguments: Arguments) -> None:
     _show(compare(config, _texts([config.source]), _size([config.source])), config.json)
 
 
-def _texts(sources: Sequence[str]) -> Any:
+def _texts(sources: Sequence[str]) -> Iterator[str]:
+    """Yield the texts of all sources, then name on stderr what could not be read."""
     from scratchlm.text.counts import Counts
     from scratchlm.text.sources import open_source
 
-    opened = [open_source(source) for source in sources]
-    return (document.text for source in opened for document in source.documents(Counts()))
+    opened, counts = [open_source(source) for source in sources], Counts()
+    yield from (document.text for source in opened for document in source.documents(counts))
+    counts.warn()
 
 
 def _size(sources: Sequence[str]) -> int | None:
@@ -168,11 +171,19 @@ def _evaluate(arguments: Arguments) -> None:
     _show(evaluate(config), config.json)
 
 
+def _with_stored_sampling(cls: Any, arguments: Arguments, program: str) -> Any:
+    """Parse twice: first for the model, then with the sampling settings it was saved with as the defaults."""
+    config = parse(cls, arguments, program)
+    from scratchlm.generation.language_model import stored_sampling
+
+    return parse(cls, arguments, program, dataclasses.replace(config, sampling=stored_sampling(config.model)))
+
+
 def _generate(arguments: Arguments) -> None:
     """Continue a text."""
     from scratchlm.generation.config import GenerateConfig
 
-    config = parse(GenerateConfig, arguments, "scratchlm generate")
+    config = _with_stored_sampling(GenerateConfig, arguments, "scratchlm generate")
     from scratchlm.generation.commands import generate
 
     generate(config)
@@ -182,7 +193,7 @@ def _chat(arguments: Arguments) -> None:
     """Talk with a model."""
     from scratchlm.generation.config import ChatConfig
 
-    config = parse(ChatConfig, arguments, "scratchlm chat")
+    config = _with_stored_sampling(ChatConfig, arguments, "scratchlm chat")
     from scratchlm.generation.commands import chat
 
     chat(config)

@@ -76,11 +76,12 @@ def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, 
     """Encode all documents of a text, each ended by the end-of-text token where the tokenizer has one."""
     source = open_source(str(config.text), text_field=config.text_field)
     rows: list[np.ndarray] = []
-    documents = 0
-    for document in source.documents(Counts()):
+    documents, counts = 0, Counts()
+    for document in source.documents(counts):
         ids = tokenizer.encode(document.text)
         if not document.continued:
             documents += 1
             ids = ids if tokenizer.end_of_text is None else [*ids, tokenizer.end_of_text]
         rows.append(np.array(ids, dtype=np.int64))
+    counts.warn()
     return ArrayTokens(np.concatenate(rows)), documents

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError, nearest
+from scratchlm.base.files import read_json
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import Conversation
-from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, load_model
 
 
 class LanguageModel:
@@ -45,8 +47,7 @@ class LanguageModel:
         for name in changes:
             if name not in names:
                 raise UserError(f"unknown sampling setting {name!r}: {nearest(name, names)}")
-        stored = {name: value for name, value in self.saved.generation.items() if name in names}
-        return SamplingConfig(**{**stored, **changes})
+        return dataclasses.replace(sampling_from(self.saved.generation), **changes)
 
     def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
@@ -129,6 +130,19 @@ def _possible_stop(text: str, stop: Sequence[str]) -> int:
                 longest = size
                 break
     return longest
+
+
+def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:
+    """Return the settings of a model's generation.json; what is not ours in it is passed over."""
+    names = {field.name for field in dataclasses.fields(SamplingConfig)}
+    return from_dict(
+        SamplingConfig, {name: value for name, value in stored.items() if name in names}, "generation.json"
+    )
+
+
+def stored_sampling(place: Path) -> SamplingConfig:
+    """Return the sampling settings that the model of a folder was saved with."""
+    return sampling_from(read_json(find_model(place) / GENERATION_FILE))
 
 
 def load(place: str | Path, device: str = "auto") -> LanguageModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -98,6 +99,11 @@ class Counts:
         fresh = Counts()
         for entry in fields(self):
             setattr(self, entry.name, getattr(fresh, entry.name))
+
+    def warn(self) -> None:
+        """Tell on stderr what was left out, and why, where a command writes no report of it."""
+        for reason, number in {**self.skipped, **self.dropped}.items():
+            print(f"left out {number:,}: {reason}: {'; '.join(self.named.get(reason, []))}", file=sys.stderr)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON report."""

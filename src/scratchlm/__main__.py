@@ -1,0 +1,5 @@
+"""`python -m scratchlm` is the command `scratchlm`."""
+
+from scratchlm.cli import main
+
+main()
