@@ -10,7 +10,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.batches import PackedBatches
 from scratchlm.tokens.chat import CHATML, ChatTemplate, Conversation
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Hook, Setting, Watcher, fit
+from scratchlm.training.loop import Hook, Pace, Setting, Watcher, fit
 from scratchlm.training.signals import StopRequest
 
 
@@ -38,10 +38,21 @@ def instruct(
     hooks: Sequence[Hook] = (),
     watcher: Watcher | None = None,
     stop: StopRequest | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Fine-tune `model` in place; afterwards it carries the template it was taught with."""
     setting = setting or Setting()
     batches = instruct_batches(model, conversations, config, setting.seed)
-    fit(model.decoder, batches, config, setting=setting, folder=folder, hooks=hooks, watcher=watcher, stop=stop)
+    fit(
+        model.decoder,
+        batches,
+        config,
+        setting=setting,
+        folder=folder,
+        hooks=hooks,
+        watcher=watcher,
+        stop=stop,
+        pace=pace,
+    )
     if model.saved.template is None:
         model.saved.template = ChatTemplate(model.tokenizer, CHATML)

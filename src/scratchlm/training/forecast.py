@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -84,6 +85,28 @@ def choose_dtype(
 def steps_within(seconds: float, step: float) -> int:
     """Return how many steps of `step` seconds fit a budget of `seconds`, at least one."""
     return max(1, int(seconds / step))
+
+
+class Deadline:
+    """A `Pace` that ends a run after about `seconds`, whatever else the machine is asked to do meanwhile.
+
+    The steps still to come are taken to last as long as the latest ones did, on average.
+    """
+
+    def __init__(self, seconds: float, step: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+        self._step = step
+        self._seen: deque[tuple[int, float]] = deque(maxlen=32)
+
+    def __call__(self, step: int) -> int:
+        """Return how many steps the whole run is to have, as it looks after `step` of them."""
+        now = self._clock()
+        self._seen.append((step, now))
+        first, then = self._seen[0]
+        if step > first:
+            self._step = (now - then) / (step - first)
+        return step + int(max(self._end - now, 0.0) / self._step)
 
 
 @dataclass(frozen=True)

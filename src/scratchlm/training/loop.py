@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,6 +32,11 @@ from scratchlm.training.signals import StopRequest
 
 BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
+
+
+Pace = Callable[[int], int]
+"""Asked at each step how many the whole run is to have: for a run that must keep a time, which no run can keep exactly
+and repeat exactly too."""
 
 
 @runtime_checkable
@@ -69,6 +74,8 @@ class StepRecord:
     """What one optimizer step did."""
 
     step: int
+    steps: int
+    """Steps of the whole run."""
     loss: float
     """Mean loss over the step's targets, in nats."""
     rate: float
@@ -102,6 +109,7 @@ class Loop:
     hooks: Sequence[Hook] = ()
     watcher: Watcher | None = None
     stop: StopRequest | None = None
+    pace: Pace | None = None
     step: int = 0
     bad_steps: int = 0
     batch_state: State | None = None
@@ -134,6 +142,8 @@ class Loop:
         stream = self.batches(self.batch_state)
         self._run_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
         while self.step < self.config.steps:
+            if self.pace is not None:
+                self.config = replace(self.config, steps=max(self.pace(self.step), self.step + 1))
             batch, self.batch_state = next(stream)
             record = self._train_step(batch.to(self.setting.device))
             self.step += 1
@@ -169,7 +179,7 @@ class Loop:
             self._skip(batch, loss, norm)
         self.bad_steps = 0 if finite else self.bad_steps + 1
         seconds = time.perf_counter() - started
-        return StepRecord(self.step + 1, loss, rate, norm, batch.ids.numel(), seconds, not finite)
+        return StepRecord(self.step + 1, config.steps, loss, rate, norm, batch.ids.numel(), seconds, not finite)
 
     def _clip(self) -> float:
         """Scale a too long gradient down; return its norm before."""
@@ -265,17 +275,18 @@ def fit(
     hooks: Sequence[Hook] = (),
     watcher: Watcher | None = None,
     stop: StopRequest | None = None,
+    pace: Pace | None = None,
     resume: bool = False,
 ) -> None:
     """Train `decoder` in place for `config.steps` steps.
 
     `loss` returns a sum over a batch's targets; it is divided once by the whole batch's target count, so micro-batches
     never change the gradient. With a `folder`, `metrics.jsonl` is written there; with `checkpoints`, the run can be
-    continued by `resume`. Raises `Interrupted` after saving when `stop` was requested, `UserError` when too many steps
-    in a row are not finite.
+    continued by `resume`. A `pace` may change the number of steps as the run goes, and the schedule with it. Raises
+    `Interrupted` after saving when `stop` was requested, `UserError` when too many steps in a row are not finite.
     """
     log = None if folder is None else RunLog(folder / "metrics.jsonl")
-    loop = Loop(decoder, batches, config, loss, setting or Setting(), log, checkpoints, hooks, watcher, stop)
+    loop = Loop(decoder, batches, config, loss, setting or Setting(), log, checkpoints, hooks, watcher, stop, pace)
     if resume and not loop.resume() and log is not None:
         log.cut_to(0)  # killed before the first checkpoint: begin again
     loop.run()

@@ -21,7 +21,6 @@ class TrainingProgress:
 
     def __init__(self, title: str, steps: int, *, flops_per_token: float = 0.0, peak: float = 0.0) -> None:
         self.title = title
-        self.steps = steps
         self._share = flops_per_token / peak if peak else 0.0
         self._speed = 0.0
         self._loss = 0.0
@@ -53,11 +52,11 @@ class TrainingProgress:
         self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
         self._loss = record.loss if not self._loss else 0.9 * self._loss + 0.1 * record.loss
         if self._live:
-            self._bar.update(self._task, completed=record.step, figures=self._figures(record.step))
-        elif time.monotonic() - self._printed >= PLAIN_SECONDS or record.step == self.steps:
+            self._bar.update(self._task, completed=record.step, total=record.steps, figures=self._figures(record))
+        elif time.monotonic() - self._printed >= PLAIN_SECONDS or record.step == record.steps:
             self._printed = time.monotonic()
             elapsed = self._printed - self._started
-            print(f"{self.title}: {self._figures(record.step)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+            print(f"{self.title}: {self._figures(record)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
 
     def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Show what a hook answered, one line."""
@@ -68,9 +67,9 @@ class TrainingProgress:
         else:
             print(line, file=sys.stderr, flush=True)
 
-    def _figures(self, step: int) -> str:
+    def _figures(self, record: StepRecord) -> str:
         use = f", {100 * self._speed * self._share:.0f}% of peak" if self._share else ""
-        return f"step {step}/{self.steps}, loss {self._loss:.3f}, {self._speed:,.0f} tokens/s{use}"
+        return f"step {record.step}/{record.steps}, loss {self._loss:.3f}, {self._speed:,.0f} tokens/s{use}"
 
 
 def _short(value: Any) -> str:
