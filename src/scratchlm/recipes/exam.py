@@ -14,8 +14,8 @@ from scratchlm.text.storyworld.quiz import Question
 
 SENTENCES = 200
 """Sentences that are sampled and judged."""
-TEMPERATURE = 0.6
-"""Of what it writes: between the safest words and the boldest."""
+SAMPLING: dict[str, Any] = {"temperature": 1.0, "min_p": 0.3}
+"""How it writes: any word that is nearly as likely as the likeliest, at its own odds."""
 ANSWER_TOKENS = 24
 """Most tokens of an answer."""
 
@@ -66,12 +66,12 @@ def ask(model: LanguageModel, questions: Sequence[Question]) -> list[Answer]:
 
 def read_aloud(model: LanguageModel, corpus: Corpus, seed: int) -> tuple[str, Reading | None]:
     """Sample a story; for the embedded corpus go on until 200 sentences are there, and judge them."""
-    first = model.generate("", max_tokens=160, temperature=TEMPERATURE, seed=seed)
+    first = model.generate("", max_tokens=160, **SAMPLING, seed=seed)
     if not corpus.grammatical:
         return first, None
     sentences: list[str] = []
     for number in range(1, 400):
-        text = model.generate("", max_tokens=230, temperature=TEMPERATURE, seed=seed + number)
+        text = model.generate("", max_tokens=230, **SAMPLING, seed=seed + number)
         whole = storyworld.sentences(text)
         sentences.extend(whole if text.rstrip().endswith((".", "!", "?", '"')) else whole[:-1])
         if len(sentences) >= SENTENCES:

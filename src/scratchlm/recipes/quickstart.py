@@ -1,7 +1,8 @@
 """`scratchlm quickstart`: the whole life of a model in minutes, offline, one phase after the other.
 
 Text, tokenizer, n-gram rival, pretraining, held-out measurement, conversations, questions, report. The budget is kept
-by measuring: each training phase times a few steps first and takes as many as fit what is left.
+by measuring: each training phase times a few steps first, takes as many as fit what is left, and corrects itself as it
+goes, so that a machine that slows down meanwhile learns less, not longer.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.recipes.config import QuickstartConfig
 from scratchlm.recipes.dial import at_depth
-from scratchlm.recipes.exam import TEMPERATURE, Answer, Reading, ask, read_aloud
+from scratchlm.recipes.exam import SAMPLING, Answer, Reading, ask, read_aloud
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.quicktext import Corpus, storyworld_corpus, users_corpus
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.batches import ArrayTokens, WindowBatches
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import MuonConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.forecast import choose_dtype, step_seconds, steps_within
+from scratchlm.training.forecast import Deadline, choose_dtype, step_seconds, steps_within
 from scratchlm.training.loop import Hook, Setting, fit
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals
@@ -48,6 +49,9 @@ PRETRAIN_SHARE = 0.63
 """Share of the whole budget that pretraining ends at; what follows takes the rest."""
 ENDING_SHARE = 0.07
 """Share of the whole budget that is kept for questions, reading and the report."""
+
+TEACHING = 0.4
+"""Share of pretraining's learning rates that fine-tuning begins with: higher ones make it forget the stories."""
 
 
 @dataclass
@@ -244,7 +248,8 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded) -> tuple
     batches = WindowBatches(ArrayTokens(encoded.train), training.batch_rows, length, config.seed)
     with clock.phase("timing a few steps"):
         dtype, seconds = choose_dtype(config.dtype, decoder, batches, training, Setting(seed=config.seed))
-    steps = steps_within(0.96 * (PRETRAIN_SHARE * clock.budget - clock.elapsed), seconds)
+    left = PRETRAIN_SHARE * clock.budget - clock.elapsed
+    steps = steps_within(left, seconds)
     every = max(1, steps // 8)
     training = dataclasses.replace(training, steps=steps, evaluate_every=every, sample_every=max(1, steps // 4))
     setting = Setting(dtype=dtype, seed=config.seed)
@@ -254,7 +259,7 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded) -> tuple
             encoded.tokenizer,
             ArrayTokens(encoded.held_out[:16384]),
             every=every,
-            last_step=steps,
+            last_step=0,
             limit=8192,
             length=length,
             dtype=dtype,
@@ -263,8 +268,18 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded) -> tuple
     ]
     title = f"pretraining {decoder.parameter_count() / 1e6:.1f} million parameters in {name}"
     progress = TrainingProgress("pretrain", steps)
-    with clock.phase(title, steps * seconds), stop_on_signals() as stop, progress:
-        fit(decoder, batches, training, setting=setting, folder=config.out, hooks=hooks, watcher=progress, stop=stop)
+    with clock.phase(title, left), stop_on_signals() as stop, progress:
+        fit(
+            decoder,
+            batches,
+            training,
+            setting=setting,
+            folder=config.out,
+            hooks=hooks,
+            watcher=progress,
+            stop=stop,
+            pace=Deadline(left, seconds),
+        )
     return LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": config.source})), setting
 
 
@@ -272,8 +287,9 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
     """Fine-tune on conversations for the time that is left before the ending."""
     _, training = at_depth(4)
     assert isinstance(training.optimizer, MuonConfig)
-    adam = dataclasses.replace(training.optimizer.adam, learning_rate=0.7 * training.optimizer.adam.learning_rate)
-    optimizer = dataclasses.replace(training.optimizer, learning_rate=0.7 * training.optimizer.learning_rate, adam=adam)
+    rate, adam_rate = training.optimizer.learning_rate, training.optimizer.adam.learning_rate
+    adam = dataclasses.replace(training.optimizer.adam, learning_rate=TEACHING * adam_rate)
+    optimizer = dataclasses.replace(training.optimizer, learning_rate=TEACHING * rate, adam=adam)
     training = TrainingConfig(
         batch_rows=16,
         sequence_length=128,
@@ -283,12 +299,20 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
     batches = instruct_batches(model, corpus.conversations, training, setting.seed)
     with clock.phase("timing a few steps"):
         seconds = step_seconds(model.decoder, batches, training, setting, budget=2.0)
-    left = (1.0 - ENDING_SHARE) * clock.budget - clock.elapsed
-    training = dataclasses.replace(training, steps=steps_within(max(left, 0.0), seconds))
+    left = max((1.0 - ENDING_SHARE) * clock.budget - clock.elapsed, 0.0)
+    training = dataclasses.replace(training, steps=steps_within(left, seconds))
     title = f"fine-tuning on {len(corpus.conversations):,} conversations"
     progress = TrainingProgress("fine-tune", training.steps)
-    with clock.phase(title, training.steps * seconds), stop_on_signals() as stop, progress:
-        instruct(model, corpus.conversations, training, setting=setting, watcher=progress, stop=stop)
+    with clock.phase(title, left), stop_on_signals() as stop, progress:
+        instruct(
+            model,
+            corpus.conversations,
+            training,
+            setting=setting,
+            watcher=progress,
+            stop=stop,
+            pace=Deadline(left, seconds),
+        )
 
 
 def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clock) -> None:
@@ -296,7 +320,7 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
     from scratchlm.recipes.quickreport import write_quickstart_report
 
     with clock.phase("writing model and report"):
-        model.saved.generation = {"temperature": TEMPERATURE, "max_tokens": 200}
+        model.saved.generation = {**SAMPLING, "max_tokens": 200}
         model.saved.provenance["bits_per_byte"] = result.held_out.bits_per_byte
         save_model(out / "model", model.saved)
         if result.questions:

@@ -37,6 +37,15 @@ _STORY_REQUESTS = (
 )
 
 
+_ACQUAINTANCE = (
+    ("Do you know $A?", "$A is in my stories."),
+    ("Have you heard of $A?", "$A is in many a story of mine."),
+    ("Do you like $A?", "$A is dear to me."),
+    ("I like $A.", "$A is dear to me, too."),
+)
+"""Answers that begin with the name that was asked about, as those to the questions do, and tell nothing else."""
+
+
 @dataclass(frozen=True)
 class Question:
     """One question; `chance` is the share of the attribute's most frequent value, what blind guessing could score."""
@@ -133,10 +142,20 @@ def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
     return found
 
 
+def _about_names(world: World, rng: random.Random) -> list[Conversation]:
+    """Name everybody and everything that stories tell of, twice, so that no name is new when it is asked about."""
+    names = sorted({fact.subject for fact in world.facts() if fact.in_stories})
+    return [
+        [_turn("user", said.replace("$A", name)), _turn("assistant", answer.replace("$A", name))]
+        for name in names
+        for said, answer in rng.sample(_ACQUAINTANCE, 2)
+    ]
+
+
 def conversations(seed: int, world: World, openings: dict[str, list[str]]) -> list[Conversation]:
     """Return the conversations of a seed; `openings` holds short stories by the name of their hero."""
     rng = random.Random(f"conversations {world.seed} {seed}")
-    found = _about_facts(world, rng)
+    found = _about_facts(world, rng) + _about_names(world, rng)
     for name, texts in openings.items():
         for text in texts:
             request = rng.choice(_STORY_REQUESTS).replace("$A", name)
