@@ -18,9 +18,9 @@ from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import IGNORED, Batch
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.forecast import step_seconds, steps_within
+from scratchlm.training.forecast import Deadline, step_seconds, steps_within
 from scratchlm.training.loop import Loop, Setting, fit
-from scratchlm.training.loss import cross_entropy_sum, next_token_loss
+from scratchlm.training.loss import next_token_loss
 from scratchlm.training.signals import stop_on_signals
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
 
@@ -104,21 +104,6 @@ def test_a_batch_without_targets_has_loss_zero_and_gradient_zero() -> None:
     seen, loss = gradients(Batch(ids, torch.full_like(ids, IGNORED)), 1)
     assert loss == 0.0
     assert all(not gradient.any() for gradient in seen.values())
-
-
-def test_the_loss_is_the_sum_of_minus_log_probabilities_by_hand() -> None:
-    logits = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [5.0, -5.0]]]).log_softmax(-1)
-    targets = torch.tensor([[0, 1, IGNORED]])
-    assert cross_entropy_sum(logits, targets).item() == pytest.approx(0.693147 + 1.313262, abs=1e-5)
-
-
-def test_the_loss_of_packed_documents_is_the_sum_of_theirs() -> None:
-    decoder = random_decoder(toy_config("default"))
-    ids, targets = random_ids(1, 14), random_ids(1, 14, seed=2)
-    numbers = torch.tensor([[1] * 6 + [2] * 8])
-    packed = next_token_loss(decoder, Batch(ids, targets, numbers))
-    parts = [Batch(ids[:, a:b], targets[:, a:b]) for a, b in ((0, 6), (6, 14))]
-    torch.testing.assert_close(packed, sum(next_token_loss(decoder, part) for part in parts))
 
 
 def test_a_long_gradient_is_scaled_down_to_the_clip_and_reported_unscaled() -> None:
@@ -326,3 +311,25 @@ def test_a_step_record_cannot_be_changed() -> None:
     assert watch.records[0].tokens == 8 * 12
     with pytest.raises(dataclasses.FrozenInstanceError):
         watch.records[0].loss = 0.0
+
+
+def test_a_deadline_shortens_a_run_on_a_machine_that_slows_down() -> None:
+    now = 0.0
+    deadline = Deadline(100.0, 1.0, clock=lambda: now)
+    plans, step = [], 0
+    while step < (plan := deadline(step)):
+        plans.append(plan)
+        step += 1
+        now += 1.0 if step <= 20 else 4.0
+    assert plans[0] == 100
+    assert step == 40  # 20 steps of a second and 20 of four
+    assert now == pytest.approx(100.0, abs=8.0)
+
+
+def test_a_pace_moves_the_end_and_the_schedule_of_a_run() -> None:
+    decoder = random_decoder(toy_config("default"))
+    watch = Watch(decoder)
+    config = TrainingConfig(steps=50, schedule=ScheduleConfig(shape="linear", warmup_steps=0))
+    fit(decoder, repeat(unequal_batch()), config, watcher=watch, pace=lambda step: 50 if step < 4 else 8)
+    assert [record.steps for record in watch.records] == [50] * 4 + [8] * 4
+    assert [record.rate for record in watch.records] == pytest.approx([1.0, 0.98, 0.96, 0.94, 0.5, 0.375, 0.25, 0.125])

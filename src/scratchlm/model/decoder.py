@@ -99,10 +99,14 @@ class Decoder(nn.Module):
             cache.advance(ids.size(1))
         return self.final_norm(x)
 
+    @property
+    def head_weight(self) -> Float[Tensor, "V D"]:
+        """The matrix that turns hidden states into logits; of a tied model the embedding's."""
+        return self.embedding.weight if self.head is None else self.head.weight
+
     def logits(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
         """Score every token of the vocabulary from the final hidden state."""
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        logits = nn.functional.linear(hidden, weight)
+        logits = nn.functional.linear(hidden, self.head_weight)
         softcap = self.config.logit_softcap
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,15 +16,97 @@ from scratchlm.tokens.batches import IGNORED, Batch
 Loss = Callable[[Decoder, Batch], Tensor]
 """A sum over the batch's targets, as a scalar tensor; the loop divides it by `Batch.target_count`."""
 
+CHUNK_LOGITS = 1 << 21
+"""Logits that are held at once, about: few enough to stay near the processor between the passes over them."""
 
-def cross_entropy_sum(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+
+def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, ""]:
     """Return the sum over targets of minus the natural log of the probability given to each, in fp32.
 
     Ignored targets add nothing, so a batch without targets has loss 0 and gradient 0.
     """
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    logits = logits.flatten(0, -2).float()
+    return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def plain_next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
+    """Return the summed cross-entropy of the next token: the whole objective of a language model."""
+    return cross_entropy_sum(decoder(batch.ids, documents=batch.documents), batch.targets)
 
 
 def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
-    """Return the summed cross-entropy of the next token: the whole objective of a language model."""
-    return cross_entropy_sum(decoder(batch.ids, documents=batch.documents), batch.targets)
+    """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
+
+    The logits, by far the largest tensor of a small model, never stand in memory as a whole, and positions without a
+    target never reach the head.
+    """
+    hidden = decoder.hidden(batch.ids, documents=batch.documents).flatten(0, 1)
+    targets = batch.targets.flatten()
+    wanted = targets != IGNORED
+    if not bool(wanted.all()):
+        hidden, targets = hidden[wanted], targets[wanted]
+    return linear_cross_entropy(hidden, decoder.head_weight, targets, decoder.config.logit_softcap)
+
+
+def linear_cross_entropy(
+    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, "N"], softcap: float | None = None
+) -> Float[Tensor, ""]:
+    """Return the summed cross-entropy of `hidden @ weight.T`, capped, without storing it; every row has a target.
+
+    Under autocast the products run in its dtype, all else in fp32.
+    """
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, softcap, dtype)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Knows its own gradient: probabilities minus one at the target, computed while the logits are there."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float | None, dtype: torch.dtype
+    ) -> Tensor:
+        wanted = ctx.needs_input_grad[:2]
+        rows, head = hidden.detach().to(dtype), weight.detach().to(dtype)
+        total = torch.zeros((), device=hidden.device, dtype=torch.float32)
+        for_hidden = torch.empty_like(hidden) if wanted[0] else None
+        for_weight = torch.zeros_like(weight) if wanted[1] else None
+        size = min(max(CHUNK_LOGITS // len(weight), 128), 2048)
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            logits = (rows[part] @ head.T).float()
+            loss, gradient = _chunk(logits, targets[part, None], softcap, any(wanted))
+            total += loss
+            gradient = gradient.to(dtype)
+            if for_hidden is not None:
+                for_hidden[part] = gradient @ head
+            if for_weight is not None:
+                for_weight += gradient.T @ rows[part]
+        ctx.save_for_backward(for_hidden, for_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        for_hidden, for_weight = (None if each is None else each * outer for each in ctx.saved_tensors)
+        return for_hidden, for_weight, None, None, None
+
+
+def _chunk(logits: Tensor, targets: Tensor, softcap: float | None, with_gradient: bool) -> tuple[Tensor, Tensor]:
+    """Return the summed loss of some rows of logits and its gradient by them, which overwrites them."""
+    slope = None
+    if softcap is not None:
+        capped = logits.div_(softcap).tanh_()
+        slope = 1.0 - capped.square() if with_gradient else None
+        logits = capped.mul_(softcap)
+    of_target = logits.gather(1, targets)
+    largest = logits.amax(1, keepdim=True)
+    powers = logits.sub_(largest).exp_()
+    sums = powers.sum(1, keepdim=True)
+    loss = (sums.log() + largest - of_target).sum()
+    if not with_gradient:
+        return loss, powers
+    gradient = powers.div_(sums)
+    gradient.scatter_add_(1, targets, torch.full_like(of_target, -1.0))
+    return loss, gradient if slope is None else gradient.mul_(slope)
