@@ -14,10 +14,12 @@ from scratchlm.training.loop import StepRecord
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines where there is no terminal to redraw."""
+PAGE_SECONDS = 0.5
+"""Seconds between two updates of a notebook's page."""
 
 
 class TrainingProgress:
-    """A bar on a terminal and in Jupyter; elsewhere a line every ten seconds."""
+    """A bar on a terminal, one line redrawn in place in Jupyter, elsewhere a new line every ten seconds."""
 
     def __init__(self, title: str, steps: int, *, flops_per_token: float = 0.0, peak: float = 0.0) -> None:
         self.title = title
@@ -26,7 +28,8 @@ class TrainingProgress:
         self._loss = 0.0
         self._started = self._printed = time.monotonic()
         console = Console(stderr=True)
-        self._live = console.is_terminal or console.is_jupyter
+        self._live = console.is_terminal and not console.is_jupyter
+        self._page = _page() if console.is_jupyter else None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -53,10 +56,15 @@ class TrainingProgress:
         self._loss = record.loss if not self._loss else 0.9 * self._loss + 0.1 * record.loss
         if self._live:
             self._bar.update(self._task, completed=record.step, total=record.steps, figures=self._figures(record))
-        elif time.monotonic() - self._printed >= PLAIN_SECONDS or record.step == record.steps:
+            return
+        pause = PLAIN_SECONDS if self._page is None else PAGE_SECONDS
+        if time.monotonic() - self._printed >= pause or record.step == record.steps:
             self._printed = time.monotonic()
-            elapsed = self._printed - self._started
-            print(f"{self.title}: {self._figures(record)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+            line = f"{self.title}: {self._figures(record)}, {self._printed - self._started:.0f} s"
+            if self._page is None:
+                print(line, file=sys.stderr, flush=True)
+            else:
+                self._page.update({"text/plain": line}, raw=True)
 
     def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Show what a hook answered, one line."""
@@ -70,6 +78,13 @@ class TrainingProgress:
     def _figures(self, record: StepRecord) -> str:
         use = f", {100 * self._speed * self._share:.0f}% of peak" if self._share else ""
         return f"step {record.step}/{record.steps}, loss {self._loss:.3f}, {self._speed:,.0f} tokens/s{use}"
+
+
+def _page() -> Any:
+    """Return a place on a Jupyter page whose content can be replaced (rich's own needs a widget library)."""
+    from IPython.display import display
+
+    return display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
 
 def _short(value: Any) -> str:

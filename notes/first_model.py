@@ -1,0 +1,284 @@
+"""A first model, from text to sentences, in about half a minute. Open it with: marimo edit notes/first_model.py"""
+
+import marimo
+
+app = marimo.App(width="medium", app_title="A first language model")
+
+
+@app.cell
+def _():
+    import math
+
+    import marimo as mo
+    import numpy as np
+    import plotly.graph_objects as go
+    import torch
+
+    from scratchlm.classic.ngram_fast import KneserNey
+    from scratchlm.evaluation.bits import held_out_loss
+    from scratchlm.generation.language_model import LanguageModel
+    from scratchlm.model.decoder import build_decoder
+    from scratchlm.model.presets import tiny
+    from scratchlm.text import storyworld
+    from scratchlm.tokens.base import END_OF_TEXT
+    from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+    from scratchlm.tokens.fast import FastBPE
+    from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
+    from scratchlm.training.loop import fit
+    from scratchlm.weights.checkpoint import SavedModel
+
+    return (
+        AdamWConfig,
+        END_OF_TEXT,
+        ArrayTokens,
+        FastBPE,
+        KneserNey,
+        LanguageModel,
+        MuonConfig,
+        SavedModel,
+        TrainingConfig,
+        WindowBatches,
+        build_decoder,
+        fit,
+        go,
+        held_out_loss,
+        math,
+        mo,
+        np,
+        storyworld,
+        tiny,
+        torch,
+    )
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # A first language model
+
+    A language model gives every possible next token a probability. That is all it does, and all it is trained for.
+    Below, one is made from random numbers: **text → tokens → a network → training → sentences**. Every number on this
+    page is computed while you read; change a slider and all that depends on it is computed again.
+
+    ## 1. Text
+
+    The stories are generated, so nothing has to be downloaded. They speak of one small world with facts that never
+    contradict each other.
+    """)
+    return
+
+
+@app.cell
+def _(storyworld):
+    stories = list(storyworld.stories(700_000, seed=1))
+    train_stories, held_out_stories = stories[:-40], stories[-40:]
+    print(f"{len(train_stories):,} stories to learn from, {len(held_out_stories)} held out. One of them:\n")
+    print(held_out_stories[0])
+    return held_out_stories, train_stories
+
+
+@app.cell
+def _(mo):
+    vocabulary = mo.ui.slider(300, 2000, step=100, value=1000, label="vocabulary size", show_value=True)
+    mo.vstack(
+        [
+            mo.md("""
+    ## 2. Tokens
+
+    A network reads numbers. Byte-pair encoding begins with the 256 bytes and merges the commonest pair of neighbours,
+    again and again: frequent words become one token, rare ones a few. 💡 What if there were fewer, or more?
+    """),
+            vocabulary,
+        ]
+    )
+    return (vocabulary,)
+
+
+@app.cell
+def _(END_OF_TEXT, FastBPE, held_out_stories, np, train_stories, vocabulary):
+    tokenizer = FastBPE.train(train_stories, vocabulary.value)
+    end = tokenizer.specials[END_OF_TEXT]
+
+    def encode(texts):
+        return np.concatenate([np.append(ids, end) for ids in tokenizer.encode_batch(texts)]).astype(np.int64)
+
+    train_ids, held_out_ids = encode(train_stories), encode(held_out_stories)
+    sentence = held_out_stories[0].split(".")[0] + "."
+    pieces = [tokenizer.token_bytes(i).decode("utf-8", "replace") for i in tokenizer.encode(sentence)]
+    print("|".join(pieces))
+    print(f"{len(sentence)} characters, {len(pieces)} tokens; {len(train_ids):,} tokens to learn from")
+    return held_out_ids, tokenizer, train_ids
+
+
+@app.cell
+def _(build_decoder, math, mo, tiny, tokenizer, torch):
+    start = build_decoder(tiny(tokenizer.vocabulary_size), seed=1)
+
+    def next_tokens(decoder, text, count=5):
+        """Return the likeliest next tokens of a text with their probabilities."""
+        with torch.no_grad():
+            probabilities = decoder.eval()(torch.tensor([tokenizer.encode(text)]))[0, -1].softmax(-1)
+        best = probabilities.topk(count)
+        return [
+            (tokenizer.token_bytes(i).decode("utf-8", "replace"), p)
+            for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    uniform = math.log(tokenizer.vocabulary_size)
+    mo.md(f"""
+    ## 3. A network
+
+    Two blocks of attention and feed-forward, width {start.config.width}, **{start.parameter_count():,} parameters**, all
+    random. It has no preference yet, so each of the {tokenizer.vocabulary_size:,} tokens is about equally likely, and the
+    loss, minus the logarithm of the probability of what came, should be near ln {tokenizer.vocabulary_size:,} =
+    **{uniform:.3f}**.
+    """)
+    return next_tokens, start, uniform
+
+
+@app.cell
+def _(ArrayTokens, held_out_ids, held_out_loss, next_tokens, start, tokenizer, uniform):
+    before = held_out_loss(start, tokenizer, ArrayTokens(held_out_ids))
+    print(f"loss of the untrained network on held-out stories: {before.loss:.3f} (no preference: {uniform:.3f})")
+    print(
+        "after 'The little':", ", ".join(f"{piece!r} {100 * p:.2f}%" for piece, p in next_tokens(start, "The little"))
+    )
+    return (before,)
+
+
+@app.cell
+def _(mo):
+    steps = mo.ui.slider(100, 3000, step=100, value=1000, label="training steps", show_value=True)
+    rate = mo.ui.slider(steps=[0.001, 0.003, 0.01, 0.03, 0.1, 0.3], value=0.03, label="learning rate", show_value=True)
+    mo.vstack(
+        [
+            mo.md("""
+    ## 4. Training
+
+    One step: take a few stretches of text, let the network predict every token from those before it, and move every
+    parameter a little in the direction that makes what really came more likely. ⚠️ Too small a rate learns slowly, too
+    large a one not at all: try both. 🎯 After how many steps does the network overtake the model that only counts?
+    """),
+            steps,
+            rate,
+        ]
+    )
+    return rate, steps
+
+
+@app.cell
+def _(
+    AdamWConfig,
+    ArrayTokens,
+    MuonConfig,
+    TrainingConfig,
+    WindowBatches,
+    build_decoder,
+    fit,
+    rate,
+    start,
+    steps,
+    train_ids,
+):
+    class Losses:
+        """Keeps the loss of every step."""
+
+        def __init__(self):
+            self.values = []
+
+        def step(self, record):
+            self.values.append(record.loss)
+
+        def note(self, kind, step, values):
+            pass
+
+    tables = AdamWConfig(learning_rate=rate.value / 3, weight_decay=0.0)
+    training = TrainingConfig(
+        steps=steps.value,
+        batch_rows=8,
+        sequence_length=96,
+        optimizer=MuonConfig(learning_rate=rate.value, adam=tables),
+    )
+    decoder = build_decoder(start.config, seed=1)
+    watched = Losses()
+    fit(decoder, WindowBatches(ArrayTokens(train_ids), 8, 96, seed=1), training, watcher=watched)
+    return decoder, watched
+
+
+@app.cell
+def _(KneserNey, held_out_ids, tokenizer, train_ids):
+    counted = KneserNey.fit([train_ids], tokenizer.vocabulary_size, order=3)
+    rival = -float(counted.token_log_probabilities(held_out_ids).mean())
+    return (rival,)
+
+
+@app.cell
+def _(go, rival, uniform, watched):
+    figure = go.Figure(go.Scatter(y=watched.values, mode="lines", name="loss of each step"))
+    figure.add_hline(y=uniform, line_dash="dot", annotation_text="no preference")
+    figure.add_hline(y=rival, line_dash="dash", annotation_text="counting three tokens (held-out)")
+    figure.update_layout(xaxis_title="step", yaxis_title="loss, nats a token", height=380)
+    figure
+    return
+
+
+@app.cell
+def _(ArrayTokens, before, decoder, held_out_ids, held_out_loss, mo, rival, tokenizer):
+    after = held_out_loss(decoder, tokenizer, ArrayTokens(held_out_ids))
+    mo.md(f"""
+    On stories it has never seen the loss went from **{before.loss:.3f}** to **{after.loss:.3f}** nats a token, or
+    {after.bits_per_byte:.3f} bits for each byte of text. A model that counts which token follows which two pays
+    {rival:.3f}. The perplexity, e to the loss, says between how many equally likely tokens it hesitates:
+    {before.perplexity:,.0f} before, **{after.perplexity:.0f}** now.
+    """)
+    return (after,)
+
+
+@app.cell
+def _(mo):
+    temperature = mo.ui.slider(0.0, 1.5, step=0.1, value=0.7, label="temperature", show_value=True)
+    prompt = mo.ui.text(value="One morning,", label="prompt")
+    mo.vstack(
+        [
+            mo.md("""
+    ## 5. Sentences
+
+    To write, draw a next token from the probabilities, append it, and ask again. The temperature divides the scores
+    first: 0 takes the likeliest token always, above 1 the unlikely ones get more of a chance.
+    """),
+            prompt,
+            temperature,
+        ]
+    )
+    return prompt, temperature
+
+
+@app.cell
+def _(LanguageModel, SavedModel, decoder, next_tokens, prompt, start, temperature, tokenizer):
+    def write(network):
+        model = LanguageModel(SavedModel(network, tokenizer))
+        return prompt.value + model.generate(prompt.value, max_tokens=60, temperature=temperature.value, seed=3)
+
+    untrained, trained = write(start), write(decoder)
+    print("random weights:", untrained, "\n\nafter training:", trained)
+    print(
+        "\nafter 'The little':",
+        ", ".join(f"{piece!r} {100 * p:.0f}%" for piece, p in next_tokens(decoder, "The little")),
+    )
+    return trained, untrained
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Where to go from here
+
+    `scratchlm quickstart` does the same with a larger model, measures it, and teaches it to answer questions.
+    `scratchlm pretrain` trains on your own text. Each file behind this page can be read in one sitting:
+    `tokens/bpe.py`, `model/attention.py`, `model/decoder.py`, `training/loop.py`, `generation/sampling.py`.
+    """)
+    return
+
+
+if __name__ == "__main__":
+    app.run()
