@@ -11,30 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from commands import fails, run
 from scratchlm.cli import VERBS, main
 
 STORY = "The old miller walked to the river. He saw a boat, and in the boat sat a small grey cat. "
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    code = 0
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 1) -> str:
-    """Run a command that must fail with one line on stderr, and return the line."""
-    got, out, err = run(capsys, *arguments)
-    lines = [line for line in err.splitlines() if line.startswith("scratchlm")]
-    assert got == code, err
-    assert out == ""
-    assert len(lines) == 1, err
-    assert "Traceback" not in err
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -257,12 +237,6 @@ def test_the_recipe_tells_where_each_value_came_from(workshop: Path) -> None:
     assert re.search(r"^steps = 12  # flag$", recipe, re.MULTILINE)
     assert re.search(r"^width = 64  # recipe$", recipe, re.MULTILINE)
     assert re.search(r"^clip = 1.0  # default$", recipe, re.MULTILINE)
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_no_permission_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    assert "permission" in fails(capsys, "prepare", "storyworld:1MB", "--out", tmp_path / "locked" / "out")
 
 
 @pytest.mark.slow

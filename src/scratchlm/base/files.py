@@ -132,9 +132,9 @@ def prepare_output(out: Path, *, force: bool, marker: str, sources: tuple[Path, 
     Refuses a folder that exists and is not empty (unless `force`, and then only one that holds `marker`, so that a
     folder which this package did not write is never replaced), and one that lies inside a source or holds one.
     """
-    resolved = out.absolute().resolve()
+    resolved = Path(os.path.realpath(out))  # which, unlike Path.resolve, survives a link to itself
     for source in sources:
-        inside = source.resolve()
+        inside = Path(os.path.realpath(source))
         if resolved == inside or (inside.is_dir() and inside in resolved.parents) or resolved in inside.parents:
             raise UserError(f"--out {out}: lies inside the source {source} or holds it; choose a folder apart from it")
     if out.is_file():

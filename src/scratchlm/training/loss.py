@@ -49,7 +49,7 @@ def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
 
 
 def linear_cross_entropy(
-    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, "N"], softcap: float | None = None
+    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, N], softcap: float | None = None
 ) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of `hidden @ weight.T`, capped, without storing it; every row has a target.
 

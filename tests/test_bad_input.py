@@ -1,0 +1,209 @@
+"""The real command on damaged text, full disks, missing networks and numbers that run away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from commands import fails, run
+from scratchlm.tokens.pretrained import load_tokenizer
+from scratchlm.tokens.shards import ShardSet
+
+BPE = ("--vocabulary-size", "256")
+LINUX_ROOT = sys.platform == "linux" and os.geteuid() == 0
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A folder of text files of which some cannot be read."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"good{number}.txt").write_text(f"The miller has {number} cats.\n", encoding="utf-8")
+    (folder / "binary.txt").write_bytes(bytes(range(256)) * 4)
+    (folder / "latin.txt").write_bytes("Das Café ist zu.".encode("latin-1"))
+    (folder / "wide.txt").write_bytes("The dog is wide.\n".encode("utf-16"))
+    (folder / "mark.txt").write_bytes(b"\xef\xbb\xbfThe mark is gone.\n")
+    (folder / "nul.txt").write_bytes(b"The nul\0 is gone.\n")
+    return folder
+
+
+@pytest.fixture
+def endless(damaged: Path) -> Path:
+    """The same, with a link that leads back into it."""
+    try:
+        (damaged / "again").symlink_to(damaged, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system lets no one make symbolic links")
+    return damaged
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def prepared(capsys: pytest.CaptureFixture[str], folder: Path, out: Path) -> dict[str, object]:
+    code, printed, err = run(capsys, "prepare", folder, "--out", out, *BPE, "--json")
+    assert code == 0, err
+    return dict(json.loads(printed)["counts"])
+
+
+def test_damaged_files_are_named_skipped_and_counted(
+    capsys: pytest.CaptureFixture[str], endless: Path, tmp_path: Path
+) -> None:
+    counts = prepared(capsys, endless, tmp_path / "out")
+    assert counts["skipped"] == {"symbolic link loop": 1, "binary": 1, "wrong encoding": 1}
+    assert counts["kept"] == 11
+    named = " ".join(name for names in counts["named"].values() for name in names)
+    assert all(name in named for name in ("again", "binary.txt", "latin.txt"))
+
+
+@pytest.mark.parametrize("name", ["binary.txt", "latin.txt"])
+def test_strict_makes_a_damaged_file_fatal(
+    capsys: pytest.CaptureFixture[str], damaged: Path, tmp_path: Path, name: str
+) -> None:
+    for other in {"binary.txt", "latin.txt"} - {name}:
+        (damaged / other).unlink()
+    line = fails(capsys, "prepare", damaged, "--out", tmp_path / "out", "--strict", *BPE)
+    assert name in line
+    assert "--strict" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_marks_wide_text_and_nul_bytes_are_read(
+    capsys: pytest.CaptureFixture[str], damaged: Path, tmp_path: Path
+) -> None:
+    assert prepared(capsys, damaged, tmp_path / "out")["repaired"] == {"NUL characters removed": 1}
+    words = {"mark", "dog", "nul", "miller"}
+    shards = ShardSet.open(tmp_path / "out", "train"), ShardSet.open(tmp_path / "out", "validation")
+    tokenizer = load_tokenizer(tmp_path / "out")
+    text = "".join(tokenizer.decode(part.read(0, len(part)).tolist()) for part in shards)
+    assert words <= set(text.split())
+    assert not {"\ufeff", "\0"} & set(text)
+
+
+def test_a_link_to_itself_is_named(capsys: pytest.CaptureFixture[str], endless: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    assert "loop.txt" in fails(capsys, "prepare", tmp_path / "loop.txt", "--out", tmp_path / "out")
+
+
+def test_commands_without_a_report_name_what_they_leave_out(
+    capsys: pytest.CaptureFixture[str], damaged: Path, tmp_path: Path
+) -> None:
+    code, _, err = run(capsys, "tokenizer", "train", damaged, "--out", tmp_path / "tok", *BPE)
+    assert code == 0, err
+    assert "left out 1: binary: " in err
+    assert "latin.txt" in err
+
+
+def test_one_line_is_too_little_for_the_vocabulary(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("just one line", encoding="utf-8")
+    line = fails(capsys, "prepare", tmp_path / "one.txt", "--out", tmp_path / "out")
+    assert "4096" in line
+    assert "more text" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_named_source_without_network_tells_the_way_round(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCHLM_CACHE", str(tmp_path / "cache"))
+    line = fails(capsys, "prepare", "tinystories-valid", "--out", tmp_path / "out")
+    assert "network" in line
+    assert "--from-local" in line
+
+
+def test_no_permission_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    if os.name == "nt":
+        pytest.skip("Windows keeps rights elsewhere")
+    locked = Path("/sys") if LINUX_ROOT else tmp_path / "locked"  # where not even root may write
+    if not LINUX_ROOT:
+        locked.mkdir(mode=0o500)
+    (tmp_path / "a.txt").write_text("The miller has cats.\n" * 50, encoding="utf-8")
+    line = fails(capsys, "tokenizer", "train", tmp_path / "a.txt", "--out", locked / "out", *BPE)
+    assert "permission" in line
+    assert str(locked) in line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LINUX_ROOT, reason="only root may mount a small disk")
+def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path) -> None:
+    disk, text = tmp_path / "disk", tmp_path / "text.txt"
+    disk.mkdir()
+    text.write_text("".join(f"Day {day}: the miller has {day * 7} cats.\n" for day in range(40_000)), encoding="utf-8")
+    mount = 'mount -t tmpfs -o size=400k tmpfs "$DISK" || exit 77'
+    script = mount + '; "$@"; code=$?; echo "left: $(ls "$DISK")"; exit $code'
+    prepare = [sys.executable, "-m", "scratchlm", "prepare", str(text), "--out", str(disk / "out"), *BPE]
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", script, "bash", *prepare],
+        env={**os.environ, "DISK": str(disk)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this machine lets not even root mount")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "free" in done.stderr
+    assert "left: \n" in done.stdout
+
+
+def small_run(folder: Path) -> list[str]:
+    """Prepare a little text and return the arguments of a run on it."""
+    text = "".join(f"Day {day}: the miller has {day * 7} cats.\n" for day in range(600))
+    (folder / "text.txt").write_text(text, encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "scratchlm", "prepare", str(folder / "text.txt"), "--out", str(folder / "data"), *BPE],
+        check=True,
+        capture_output=True,
+    )
+    sizes = ["--training.batch-rows", "2", "--training.sequence-length", "32", "--dtype", "fp32", "--threads", "1"]
+    return ["pretrain", "tiny", "--data", str(folder / "data"), "--out", str(folder / "run"), *sizes]
+
+
+def test_numbers_that_run_away_stop_the_run_with_a_remedy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = small_run(tmp_path)
+    line = fails(capsys, *arguments, "--training.steps", "40", "--training.optimizer.learning-rate", "1e38")
+    assert "not finite 5 steps in a row" in line
+    assert "learning_rate" in line
+    assert len(list((tmp_path / "run" / "nonfinite").iterdir())) == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_stopped_run_saves_and_tells_how_to_go_on(tmp_path: Path, name: str) -> None:
+    arguments = small_run(tmp_path)
+    run_folder = tmp_path / "run"
+    long = [sys.executable, "-m", "scratchlm", *arguments, "--training.steps", "100000"]
+    process = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = run_folder / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text(encoding="utf-8").count('"train"') >= 2):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert f"continue with: scratchlm pretrain --resume {run_folder}" in err.splitlines()[-1]
+    assert list((run_folder / "checkpoints").iterdir())
+
+
+def test_a_recipe_after_the_flags_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "plan", "--no-probe", "tiny", code=2)
+    assert "must come first" in line
