@@ -13,6 +13,7 @@ import pytest
 
 from commands import fails, run
 from scratchlm.cli import VERBS, main
+from scratchlm.weights.checkpoint import find_model, load_model, save_model
 
 STORY = "The old miller walked to the river. He saw a boat, and in the boat sat a small grey cat. "
 
@@ -202,8 +203,30 @@ def test_special_strings_in_a_prompt_are_text(capsys: pytest.CaptureFixture[str]
     assert json.loads(out)["prompt"] == "<|endoftext|><|im_end|>"
 
 
-def test_chat_needs_a_model_that_learned_it(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
-    assert "generate" in fails(capsys, "chat", workshop / "run")
+def test_chat_with_a_model_that_learned_none_continues_and_says_so(
+    capsys: pytest.CaptureFixture[str], workshop: Path
+) -> None:
+    same = ("--max-tokens", "8", "--temperature", "0")
+    code, out, err = run(capsys, "chat", workshop / "run", "--message", "The old", *same)
+    assert code == 0
+    assert "has learned no conversations" in err
+    assert out == run(capsys, "generate", workshop / "run", "The old", *same)[1]
+    assert "context" in fails(capsys, "chat", workshop / "run", "--message", "cat " * 500)
+
+
+def test_generate_samples_as_the_model_was_saved_to_unless_told(
+    capsys: pytest.CaptureFixture[str], workshop: Path, tmp_path: Path
+) -> None:
+    saved = load_model(find_model(workshop / "run"))
+    saved.generation = {"temperature": 0.0, "max_tokens": 3}
+    save_model(tmp_path / "model", saved)
+
+    def written(*flags: str) -> str:
+        return run(capsys, "generate", tmp_path / "model", "The old", *flags)[1]
+
+    assert written() == written("--temperature", "0", "--max-tokens", "3")
+    assert written("--max-tokens", "9") != written()
+    assert written("--max-tokens", "9", "--temperature", "2", "--seed", "4") != written("--max-tokens", "9")
 
 
 def test_generate_prints_the_completion_alone(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:

@@ -28,20 +28,21 @@ def generate(config: GenerateConfig) -> None:
 def chat(config: ChatConfig) -> None:
     """Answer messages from stdin until its end; with `--message`, answer that one."""
     set_threads(config.threads)
-    model = load(config.model, config.device)
-    if model.saved.template is None:
-        raise UserError(f"{config.model}: has learned no conversations; fine-tune it first, or use scratchlm generate")
-    talk(model, config)
+    talk(load(config.model, config.device), config)
 
 
 def talk(model: LanguageModel, config: ChatConfig) -> None:
     """Hold a conversation on the terminal; an empty line or the end of input ends it.
 
-    What no longer fits the context is forgotten, the oldest turns first, and said so.
+    What no longer fits the context is forgotten, the oldest turns first, and said so. A model that has learned no
+    conversations continues each message as text, and that is said too.
     """
     conversation: list[dict[str, str]] = []
     settings = dataclasses.asdict(config.sampling)
     interactive = sys.stdin.isatty() and config.message is None
+    learned = model.saved.template is not None
+    if not learned:
+        print("(it has learned no conversations, so it continues your words as text)", file=sys.stderr)
     if interactive:
         print("Ask something; an empty line ends the chat.", file=sys.stderr)
     while True:
@@ -49,12 +50,19 @@ def talk(model: LanguageModel, config: ChatConfig) -> None:
         if not message:
             return
         conversation.append({"role": "user", "content": message})
-        if _forget(model, conversation):
+        if learned and _forget(model, conversation):
             print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
         answer = ""
-        for piece in model.reply(conversation, **settings):
-            answer += piece
-            print(piece, end="", flush=True)
+        try:
+            for piece in model.reply(conversation, **settings) if learned else model.stream(message, **settings):
+                answer += piece
+                print(piece, end="", flush=True)
+        except UserError as error:
+            if not interactive:
+                raise
+            conversation.pop()
+            print(f"scratchlm: {error}", file=sys.stderr)
+            continue
         print()
         if config.message is not None:
             return
