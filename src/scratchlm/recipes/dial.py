@@ -29,7 +29,7 @@ class Recipe:
 
 
 def at_depth(depth: int) -> tuple[DecoderConfig, TrainingConfig]:
-    """Size a run by its depth: Qwen3-shaped, 32 channels of width a layer, heads of 32, shorter steps when wider.
+    """Size a run by its depth: Qwen3-shaped, 32 channels of width a layer, heads of 64 where they fit, else of 32.
 
     The rate of Muon stays (its step has a fixed size whatever the width); Adam's falls with the root of the width.
     """
@@ -37,13 +37,13 @@ def at_depth(depth: int) -> tuple[DecoderConfig, TrainingConfig]:
         raise UserError(f"--depth {depth}: must be from 1 to {MAX_DEPTH}")
     width = max(64, 32 * depth)
     context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
-    head_dim = 32 if width <= 256 else 64
+    head_dim = 64 if width % 128 == 0 or width > 256 else 32
     model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
-    adam = AdamWConfig(learning_rate=round(0.009 * (128 / width) ** 0.5, 5), weight_decay=0.0)
+    adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     training = TrainingConfig(
         batch_rows=16 if depth <= 8 else 32,
         sequence_length=context,
-        optimizer=MuonConfig(learning_rate=0.03, adam=adam),
+        optimizer=MuonConfig(learning_rate=0.02, adam=adam),
     )
     return model, training
 
