@@ -46,7 +46,9 @@ from scratchlm.weights.checkpoint import SavedModel, save_model
 
 RESULT_FILE = "quickstart.json"
 PRETRAIN_SHARE = 0.65
-"""Share of the whole budget that pretraining ends at; what follows takes the rest."""
+"""Share of the whole budget that pretraining ends at, where conversations follow."""
+ALONE_SHARE = 0.92
+"""The same where none do."""
 ENDING_SHARE = 0.07
 """Share of the whole budget that is kept for questions, reading and the report."""
 
@@ -174,7 +176,8 @@ def quickstart(config: QuickstartConfig) -> QuickstartResult:
     with clock.phase(f"tokenizer and a 5-gram model on {corpus.bytes / 1e6:.1f} MB"):
         encoded = _encode(corpus)
         ngram = _ngram_bits(encoded, corpus)
-    model, setting = _pretrain(config, clock, encoded)
+    until = (PRETRAIN_SHARE if corpus.conversations else ALONE_SHARE) * clock.budget
+    model, setting = _pretrain(config, clock, encoded, until)
     with clock.phase("measuring on held-out text"):
         held_out = held_out_loss(model.decoder, encoded.tokenizer, ArrayTokens(encoded.held_out))
     result = QuickstartResult(
@@ -235,7 +238,8 @@ def _ngram_bits(encoded: Encoded, corpus: Corpus) -> float:
     return nats / math.log(2) / sum(len(text.encode("utf-8")) for text in corpus.held_out)
 
 
-def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded) -> tuple[LanguageModel, Setting]:
+def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded, until: float) -> tuple[LanguageModel, Setting]:
+    """Train from random weights until so many seconds after the beginning."""
     shape, training = at_depth(4)
     length = min(192, len(encoded.train) - 2)
     if length < 16 or len(encoded.held_out) < 2:
@@ -248,7 +252,7 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded) -> tuple
     batches = WindowBatches(ArrayTokens(encoded.train), training.batch_rows, length, config.seed)
     with clock.phase("timing a few steps"):
         dtype, seconds = choose_dtype(config.dtype, decoder, batches, training, Setting(seed=config.seed))
-    left = PRETRAIN_SHARE * clock.budget - clock.elapsed
+    left = until - clock.elapsed
     steps = steps_within(left, seconds)
     every = max(1, steps // 8)
     training = dataclasses.replace(training, steps=steps, evaluate_every=every, sample_every=max(1, steps // 4))
