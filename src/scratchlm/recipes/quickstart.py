@@ -107,6 +107,8 @@ class QuickstartResult:
             f"the 5-gram model pays {self.ngram_bits_per_byte:.3f}",
         ]
         if self.questions:
+            held_in = [answer for answer in self.questions if answer.split == "held-in"]
+            lines += [f"asked: {a.question}  answered: {a.given}" for a in held_in[:: max(1, len(held_in) // 3)][:3]]
             (right, n), (guessed, m) = self.score("held-in"), self.score("held-out")
             lines.append(f"questions about the stories: {right} of {n} answered exactly ({100 * right / n:.0f}%)")
             lines.append(

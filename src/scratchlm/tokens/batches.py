@@ -96,7 +96,7 @@ class WindowBatches:
 
     def __post_init__(self) -> None:
         """Refuse a corpus that does not fill one window."""
-        if len(self.tokens) < self.length + 2:
+        if len(self.tokens) < self.length + 1:
             raise UserError(
                 f"training data: {len(self.tokens)} tokens are fewer than one window of {self.length} + 1; "
                 "add text or lower training.sequence_length"
