@@ -7,17 +7,26 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
+from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import PackedBatches
-from scratchlm.tokens.chat import CHATML, ChatTemplate, Conversation
+from scratchlm.tokens.chat import CHATML, ChatTemplate, Conversation, Rendered
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Hook, Pace, Setting, Watcher, fit
 from scratchlm.training.signals import StopRequest
 
 
 def instruct_batches(
-    model: LanguageModel, conversations: Sequence[Conversation], config: TrainingConfig, seed: int
+    model: LanguageModel,
+    conversations: Sequence[Conversation],
+    config: TrainingConfig,
+    seed: int,
+    documents: Sequence[str] = (),
 ) -> PackedBatches:
-    """Render conversations with the model's template (ChatML where it has none) and pack them into rows."""
+    """Render conversations with the model's template (ChatML where it has none) and pack them into rows.
+
+    `documents` are texts of the kind the model learned before; with them, conversations are repeated until both fill
+    about as many tokens of an epoch.
+    """
     template = model.saved.template or ChatTemplate(model.tokenizer, CHATML)
     pad = model.tokenizer.specials.get("<|pad|>", model.tokenizer.end_of_text)
     if pad is None:
@@ -25,7 +34,23 @@ def instruct_batches(
             "tokenizer: has neither <|pad|> nor <|endoftext|>, so rows cannot be filled; train one with them"
         )
     samples = [template.render(conversation) for conversation in conversations]
+    rehearsed = _windows(model.tokenizer, documents, config.sequence_length)
+    if rehearsed:
+        sizes = [sum(min(len(part.ids), config.sequence_length) for part in parts) for parts in (samples, rehearsed)]
+        samples = samples * max(1, round(sizes[1] / max(sizes[0], 1))) + rehearsed
     return PackedBatches(samples, config.batch_rows, config.sequence_length, seed, pad)
+
+
+def _windows(tokenizer: Tokenizer, documents: Sequence[str], length: int) -> list[Rendered]:
+    """Cut documents, each between two ends of text, into windows in which every token but the first carries loss."""
+    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    windows = []
+    for text in documents:
+        ids = [*end, *tokenizer.encode(text), *end]
+        for start in range(0, len(ids) - 1, length):
+            part = ids[start : start + length + 1]
+            windows.append(Rendered(part, [False] + [True] * (len(part) - 1)))
+    return windows
 
 
 def instruct(
@@ -33,6 +58,7 @@ def instruct(
     conversations: Sequence[Conversation],
     config: TrainingConfig,
     *,
+    documents: Sequence[str] = (),
     setting: Setting | None = None,
     folder: Path | None = None,
     hooks: Sequence[Hook] = (),
@@ -40,9 +66,13 @@ def instruct(
     stop: StopRequest | None = None,
     pace: Pace | None = None,
 ) -> None:
-    """Fine-tune `model` in place; afterwards it carries the template it was taught with."""
+    """Fine-tune `model` in place; afterwards it carries the template it was taught with.
+
+    Taught conversations alone, it soon forgets how to write anything else: `documents` of what it learned before, seen
+    in between, keep that (rehearsal, Robins 1995).
+    """
     setting = setting or Setting()
-    batches = instruct_batches(model, conversations, config, setting.seed)
+    batches = instruct_batches(model, conversations, config, setting.seed, documents)
     fit(
         model.decoder,
         batches,

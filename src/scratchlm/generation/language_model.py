@@ -79,8 +79,10 @@ class LanguageModel:
 
     @property
     def _document_end(self) -> frozenset[int]:
-        end = self.tokenizer.end_of_text
-        return frozenset() if end is None else frozenset({end})
+        """What ends a text: the end of a document, and of a turn where it has learned conversations."""
+        end, template = self.tokenizer.end_of_text, self.saved.template
+        turn = frozenset() if template is None else template.stop_ids
+        return turn if end is None else turn | {end}
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         """Encode a prompt; an empty one becomes the end of the document before."""
