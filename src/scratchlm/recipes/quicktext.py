@@ -20,7 +20,7 @@ from scratchlm.tokens.chat import Conversation
 LARGEST = 40_000_000
 """Bytes of a user's text that a quickstart reads at most: more than it can learn from in its minutes."""
 
-PORTRAITS = 0.09
+PORTRAITS = 0.07
 """Share of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences."""
 
 
