@@ -14,8 +14,8 @@ from scratchlm.text.storyworld.quiz import Question
 
 SENTENCES = 200
 """Sentences that are sampled and judged."""
-SAMPLING: dict[str, Any] = {"temperature": 1.0, "min_p": 0.2}
-"""How it writes: any word that is at least a fifth as likely as the likeliest, at its own odds."""
+SAMPLING: dict[str, Any] = {"temperature": 1.0, "min_p": 0.1}
+"""How it writes: any word that is at least a tenth as likely as the likeliest, at its own odds."""
 ANSWER_TOKENS = 24
 """Most tokens of an answer."""
 

@@ -52,8 +52,6 @@ ALONE_SHARE = 0.92
 """The same where none do."""
 ENDING_SHARE = 0.06
 """Share of the whole budget that is kept for measuring, questions and the report."""
-REHEARSED = 1500
-"""Documents of the corpus that fine-tuning shows again between conversations."""
 
 TEACHING = MuonConfig(learning_rate=0.012, adam=AdamWConfig(learning_rate=0.004, weight_decay=0.0))
 """How fine-tuning steps: gently, or it forgets the stories."""
@@ -301,8 +299,7 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=5),
     )
-    documents = corpus.train[:REHEARSED]
-    batches = instruct_batches(model, corpus.conversations, training, setting.seed, documents)
+    batches = instruct_batches(model, corpus.conversations, training, setting.seed, corpus.rehearsal)
     with clock.phase("timing a few steps"):
         seconds = step_seconds(model.decoder, batches, training, setting, budget=2.0)
     left = max((1.0 - ENDING_SHARE) * clock.budget - clock.elapsed, 0.0)
@@ -314,7 +311,7 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
             model,
             corpus.conversations,
             training,
-            documents=documents,
+            documents=corpus.rehearsal,
             setting=setting,
             watcher=progress,
             stop=stop,

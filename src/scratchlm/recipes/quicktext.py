@@ -20,8 +20,11 @@ from scratchlm.tokens.chat import Conversation
 LARGEST = 40_000_000
 """Bytes of a user's text that a quickstart reads at most: more than it can learn from in its minutes."""
 
-PORTRAITS = 0.07
+PORTRAITS = 0.05
 """Share of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences."""
+
+REHEARSED = 1500
+"""Stories that are rehearsed, at most."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Corpus:
     train: list[str]
     held_out: list[str]
     conversations: Sequence[Conversation] = ()
+    rehearsal: Sequence[str] = ()
+    """Texts among those to learn from that fine-tuning shows again between conversations."""
     questions: Sequence[Question] = ()
     grammatical: bool = False
     """Whether `storyworld.parses` judges this text's sentences."""
@@ -52,6 +57,7 @@ def storyworld_corpus(size: int, seed: int) -> Corpus:
         train,
         texts[-held_out:],
         conversations=storyworld.conversations(seed),
+        rehearsal=texts[: min(REHEARSED, len(texts) - held_out)],
         questions=storyworld.questions(),
         grammatical=True,
     )
