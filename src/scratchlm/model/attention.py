@@ -14,19 +14,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.model.cache import KVCache
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
 from scratchlm.model.norms import RMSNorm
 from scratchlm.model.positions import Rotation, rotate
 
 
 @dataclass(frozen=True)
 class Visibility:
-    """What all layers of one forward pass share: rotations, the mask, the cache.
+    """What all layers of one forward pass share: the tokens, rotations, the mask, the cache.
 
     `mask` is None where the plain causal triangle (or, for a single new token, everything) is meant, so that the
     fused kernel needs no mask tensor; `causal` says which of the two.
     """
 
+    ids: Int[Tensor, "B T"] | None = None
     rotation: Rotation | None = None
     mask: Bool[Tensor, "*batch T S"] | None = None
     causal: bool = True
@@ -99,6 +100,29 @@ def _with_heads(mask: Tensor) -> Tensor:
     return mask[:, None] if mask.dim() == 3 else mask
 
 
+class ValueEmbedding(nn.Module):
+    """Look up a value for each token, a gate times a row of a table (see `ValueEmbeddingConfig`)."""
+
+    def __init__(self, config: DecoderConfig, values: ValueEmbeddingConfig) -> None:
+        super().__init__()
+        attention = config.attention
+        self.heads, self.channels = attention.kv_heads, min(values.gate_channels, config.width)
+        self.table = nn.Embedding(config.vocabulary_size, attention.kv_heads * attention.head_dim)
+        self.gate = nn.Linear(self.channels, attention.kv_heads, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T D"], ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T K E"]:
+        """Return what is added to the values."""
+        gate = 2.0 * torch.sigmoid(self.gate(x[..., : self.channels]))  # (B, T, K)
+        return gate[..., None] * self.table(ids).unflatten(-1, (self.heads, -1))
+
+
+def _value_embedding(config: DecoderConfig, layer: int) -> ValueEmbedding | None:
+    """Build that of a layer: every second has one, counted from the last, which needs it most."""
+    if not isinstance(config.values, ValueEmbeddingConfig) or (config.layers - 1 - layer) % 2:
+        return None
+    return ValueEmbedding(config, config.values)
+
+
 class Attention(nn.Module):
     """Project to queries, keys and values, attend, project back (multi-head or grouped-query)."""
 
@@ -111,6 +135,7 @@ class Attention(nn.Module):
         self.key = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
         self.value = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
         self.output = nn.Linear(heads * head_dim, config.width, bias=self.config.output_bias)
+        self.value_embedding = _value_embedding(config, layer)
         norm = RMSNormConfig()
         self.query_norm = RMSNorm(head_dim, norm) if self.config.qk_norm else None
         self.key_norm = RMSNorm(head_dim, norm) if self.config.qk_norm else None
@@ -121,6 +146,8 @@ class Attention(nn.Module):
         q = self._heads(self.query(x), config.heads)
         k = self._heads(self.key(x), config.kv_heads)
         v = self._heads(self.value(x), config.kv_heads)
+        if self.value_embedding is not None and visibility.ids is not None:
+            v = v + self.value_embedding(x, visibility.ids).to(v.dtype)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, E), (B, K, T, E)

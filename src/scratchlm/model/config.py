@@ -106,7 +106,48 @@ class MLPConfig:
     """Whether both projections have a bias."""
 
 
+@dataclass(frozen=True)
+class NoShortcutConfig:
+    """The stream carries the token embedding to the last layer by addition alone."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class EmbeddingShortcutConfig:
+    """Before each block the stream becomes a * stream + b * embedding, a and b learned for each layer.
+
+    The `x0` shortcut of modded-nanogpt (Jordan et al. 2024). The embedding is RMS-normalised first.
+    """
+
+    type: ClassVar[str] = "embedding"
+    share: float = 0.1
+    """Initial b; the initial a is 1."""
+
+
+@dataclass(frozen=True)
+class NoValueEmbeddingConfig:
+    """Values are projections of the stream alone."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class ValueEmbeddingConfig:
+    """Every second layer, the last included, adds a vector of the token itself to its values, through a gate.
+
+    The gate, one number from 0 to 2 for each head, is read from the first channels of the layer's input and starts
+    at 1. After modded-nanogpt and nanochat (Karpathy 2025). A table costs memory and next to no time.
+    """
+
+    type: ClassVar[str] = "table"
+    gate_channels: int = 32
+    """Channels of the input that the gate reads, at most the width."""
+
+
 NormConfig = RMSNormConfig | LayerNormConfig
+ShortcutConfig = NoShortcutConfig | EmbeddingShortcutConfig
+ValuesConfig = NoValueEmbeddingConfig | ValueEmbeddingConfig
 PositionsConfig = RopeConfig | LearnedPositionsConfig | NoPositionsConfig
 FeedForwardConfig = SwiGLUConfig | MLPConfig
 
@@ -127,6 +168,8 @@ class DecoderConfig:
     positions: PositionsConfig = field(default_factory=RopeConfig)
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     feed_forward: FeedForwardConfig = field(default_factory=SwiGLUConfig)
+    shortcut: ShortcutConfig = field(default_factory=NoShortcutConfig)
+    values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
     tied: bool = True
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
     dropout: float = 0.0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
-from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, RopeConfig
+from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, LearnedPositionsConfig, RopeConfig
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.norms import build_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
@@ -33,6 +33,21 @@ class Block(nn.Module):
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
+class EmbeddingShortcut(nn.Module):
+    """Before each layer, scale the stream and mix the normalised embedding in (see `EmbeddingShortcutConfig`)."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.stream_scale = nn.Parameter(torch.empty(layers))
+        self.embedding_scale = nn.Parameter(torch.empty(layers))
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], embedded: Float[Tensor, "B T D"], layer: int
+    ) -> Float[Tensor, "B T D"]:
+        """Return what the layer reads; the shape is kept."""
+        return self.stream_scale[layer] * x + self.embedding_scale[layer] * embedded
+
+
 class Decoder(nn.Module):
     """A language model: `decoder(ids) -> logits`, where logits at t score the token at t + 1.
 
@@ -50,6 +65,8 @@ class Decoder(nn.Module):
         learned = isinstance(config.positions, LearnedPositionsConfig)
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.dropout = nn.Dropout(config.dropout)
+        shortcut = isinstance(config.shortcut, EmbeddingShortcutConfig)
+        self.shortcut = EmbeddingShortcut(config.layers) if shortcut else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.final_norm = build_norm(config.width, config.norm)
         self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
@@ -91,9 +108,13 @@ class Decoder(nn.Module):
         places = torch.arange(start, end, device=ids.device) if documents is None else positions_within(documents)
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
-        x = self.dropout(x)
+        if self.shortcut is not None:
+            x = nn.functional.rms_norm(x, (x.size(-1),))
+        x = embedded = self.dropout(x)
         visibility = self._visibility(ids, places, cache, documents)
-        for block in self.blocks:
+        for layer, block in enumerate(self.blocks):
+            if self.shortcut is not None:
+                x = self.shortcut(x, embedded, layer)
             x = block(x, visibility)
         if cache is not None:
             cache.advance(ids.size(1))
@@ -120,8 +141,8 @@ class Decoder(nn.Module):
         if window is not None and window >= seen:
             window = None  # wider than the text: no mask needed
         if documents is not None or window is not None or 1 < new < seen:
-            return Visibility(rotation, visible(new, seen, window, documents, ids.device), False, cache)
-        return Visibility(rotation, None, new > 1, cache)
+            return Visibility(ids, rotation, visible(new, seen, window, documents, ids.device), False, cache)
+        return Visibility(ids, rotation, None, new > 1, cache)
 
     def parameter_count(self) -> int:
         """Count distinct parameters; a tied head is counted once."""
@@ -130,9 +151,8 @@ class Decoder(nn.Module):
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token: 6 for each weight in a product, plus attention (PaLM, appendix B)."""
         config = self.config
-        tables = self.embedding.weight.numel() * (0 if config.tied else 1)
-        if self.position_embedding is not None:
-            tables += self.position_embedding.weight.numel()
+        tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
+        tables -= self.embedding.weight.numel() if config.tied else 0  # as the head it is in a product
         span = min(length, config.attention.window or length)
         attention = 12 * config.layers * config.attention.heads * config.attention.head_dim * span / 2
         return 6.0 * (self.parameter_count() - tables) + attention
@@ -145,12 +165,18 @@ def initialise(decoder: Decoder, seed: int) -> None:
     for name, parameter in decoder.named_parameters():
         with torch.no_grad():
             if parameter.dim() < 2:
-                parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+                parameter.fill_(1.0 if name.endswith(("norm.weight", "stream_scale")) else 0.0)
                 continue
             std = config.init_std
             if name.endswith(("attention.output.weight", "feed_forward.down.weight")):
                 std = 0.0 if config.zero_init_outputs else std / math.sqrt(2 * config.layers)
+            elif name.endswith("value_embedding.table.weight"):
+                std *= math.sqrt(config.width)  # as large as the values it is added to
+            elif name.endswith("value_embedding.gate.weight"):
+                std = 0.0
             parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
+    if decoder.shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):
+        nn.init.constant_(decoder.shortcut.embedding_scale, config.shortcut.share)
 
 
 def build_decoder(config: DecoderConfig, seed: int = 0) -> Decoder:

@@ -128,8 +128,10 @@ class Optimizers:
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
         parameters = [p for p in model.parameters() if p.requires_grad]
         if isinstance(config, MuonConfig):
-            matrices = [p for p in parameters if p.dim() == 2 and "blocks." in self.names[p]]
-            others = [p for p in parameters if not (p.dim() == 2 and "blocks." in self.names[p])]
+            tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
+            matrices = [p for p in parameters if p.dim() == 2 and "blocks." in self.names[p] and p not in tables]
+            chosen = set(matrices)
+            others = [p for p in parameters if p not in chosen]
             self.members: list[torch.optim.Optimizer] = [
                 Muon([{"params": matrices}], config),
                 _adamw(others, config.adam),

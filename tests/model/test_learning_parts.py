@@ -1,0 +1,87 @@
+"""Parts that learn faster: each adds what it says and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, ValueEmbeddingConfig
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.training.config import MuonConfig
+from scratchlm.training.optimizer import Optimizers
+from toys import CONTEXT, VOCABULARY, random_decoder, random_ids, toy_config
+
+PLAIN = toy_config("default", layers=3)
+SHORTCUT = dataclasses.replace(PLAIN, shortcut=EmbeddingShortcutConfig())
+VALUES = dataclasses.replace(PLAIN, values=ValueEmbeddingConfig(gate_channels=8))
+
+
+def pair(config: DecoderConfig) -> tuple[Decoder, Decoder]:
+    """Build a decoder with a part, and one without it that shares all other weights."""
+    with_part, plain = random_decoder(config), random_decoder(PLAIN)
+    known = dict(plain.named_parameters())
+    with torch.no_grad():
+        for name, parameter in with_part.named_parameters():
+            if name in known:
+                parameter.copy_(known[name])
+    return with_part, plain
+
+
+@torch.no_grad()
+def test_value_embeddings_of_zero_change_nothing_and_others_do() -> None:
+    with_part, plain = pair(VALUES)
+    ids = random_ids(2, CONTEXT)
+    assert (with_part(ids) - plain(ids)).abs().max() > 0.1
+    for block in with_part.blocks:
+        if block.attention.value_embedding is not None:
+            block.attention.value_embedding.table.weight.zero_()
+    torch.testing.assert_close(with_part(ids), plain(ids))
+
+
+@torch.no_grad()
+def test_a_value_embedding_is_the_row_of_the_token_times_twice_the_sigmoid_of_the_gate() -> None:
+    part = random_decoder(VALUES).blocks[2].attention.value_embedding
+    x, ids = torch.randn(1, 2, VALUES.width), torch.tensor([[3, 5]])
+    added = part(x, ids)
+    for position, id in enumerate((3, 5)):
+        for head in range(PLAIN.attention.kv_heads):
+            gate = 2 / (1 + torch.exp(-(part.gate.weight[head] @ x[0, position, :8])))
+            row = part.table.weight[id].view(PLAIN.attention.kv_heads, -1)[head]
+            torch.testing.assert_close(added[0, position, head], gate * row)
+
+
+@torch.no_grad()
+def test_a_shortcut_with_scales_one_and_zero_changes_nothing_but_the_embedding_s_length() -> None:
+    with_part, plain = pair(SHORTCUT)
+    ids = random_ids(2, CONTEXT)
+    for decoder in (with_part, plain):
+        rows = decoder.embedding.weight
+        rows.div_(rows.square().mean(-1, keepdim=True).sqrt())
+    assert (with_part(ids) - plain(ids)).abs().max() > 0.1
+    with_part.shortcut.stream_scale.fill_(1.0)
+    with_part.shortcut.embedding_scale.zero_()
+    torch.testing.assert_close(with_part(ids), plain(ids), rtol=1e-4, atol=1e-4)
+
+
+def test_parts_begin_neutral_and_are_counted() -> None:
+    heads, head_dim = PLAIN.attention.kv_heads, PLAIN.attention.head_dim
+    plain, shortcut, values = (build_decoder(config) for config in (PLAIN, SHORTCUT, VALUES))
+    assert shortcut.parameter_count() - plain.parameter_count() == 2 * 3
+    assert values.parameter_count() - plain.parameter_count() == 2 * heads * (VOCABULARY * head_dim + 8)
+    products = values.flops_per_token(CONTEXT) - plain.flops_per_token(CONTEXT)
+    assert products == 6 * 2 * 8 * heads  # the gates; a look-up is no product
+    assert shortcut.shortcut.stream_scale.tolist() == [1.0] * 3
+    assert torch.allclose(shortcut.shortcut.embedding_scale, torch.tensor(0.1))
+    assert [block.attention.value_embedding is not None for block in values.blocks] == [True, False, True]
+    assert not values.blocks[0].attention.value_embedding.gate.weight.any()
+
+
+def test_tables_inside_blocks_are_left_to_adam() -> None:
+    decoder = random_decoder(VALUES)
+    muon, adam = Optimizers(decoder, MuonConfig()).members
+    owned = [{id(p) for group in member.param_groups for p in group["params"]} for member in (muon, adam)]
+    tables = {id(block.attention.value_embedding.table.weight) for block in (decoder.blocks[0], decoder.blocks[2])}
+    assert tables <= owned[1]
+    assert not owned[0] & owned[1]
+    assert len(owned[0] | owned[1]) == len(list(decoder.parameters()))
