@@ -51,7 +51,7 @@ def help_seconds() -> Iterator[tuple[str, float]]:
     """Yield the median time of each verb's --help as a process of its own."""
     for verb in ["", *VERBS]:
         words = [word for word in (verb, "train" if verb == "tokenizer" else "", "--help") if word]
-        command = [sys.executable, "-m", "scratchlm.cli", *words]
+        command = [sys.executable, "-m", "scratchlm", *words]
         yield (
             f"scratchlm {' '.join(words)}",
             median_seconds(lambda c=command: subprocess.run(c, capture_output=True, check=True)),

@@ -268,7 +268,7 @@ def test_a_terminal_that_is_not_utf8_shows_question_marks(workshop: Path) -> Non
     command = [
         sys.executable,
         "-m",
-        "scratchlm.cli",
+        "scratchlm",
         "generate",
         str(workshop / "run"),
         "é",

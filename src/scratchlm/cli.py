@@ -254,7 +254,3 @@ def main(arguments: Arguments | None = None) -> None:
     except MemoryError:
         print("scratchlm: out of memory; lower the batch, the sequence length or the model's size", file=sys.stderr)
         raise SystemExit(1) from None
-
-
-if __name__ == "__main__":
-    main()

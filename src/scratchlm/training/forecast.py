@@ -16,7 +16,8 @@ from scratchlm.base.statistics import spread
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import BatchSource, Loop, Setting
-from scratchlm.training.loss import Loss, next_token_loss
+from scratchlm.training.loss import Loss, chunk_rows, next_token_loss
+from scratchlm.training.optimizer import matrices_of
 
 
 def step_seconds(
@@ -128,17 +129,19 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     """Estimate training memory in bytes: fp32 weights, gradients, optimizer state, one micro-batch's activations.
 
     Activations count what each block keeps for the way back (about 16 widths and 3 hidden widths a token, in `dtype`
-    for products and fp32 for the stream) and the logits with their gradient in fp32. Takes a model without memory too.
+    for products and fp32 for the stream), a chunk of logits with their gradient in fp32, and the gradients that the
+    head hands back. Takes a model without memory too.
     """
     model, numbers = decoder.config, decoder.parameter_count()
-    inside = sum(p.numel() for name, p in decoder.named_parameters() if "blocks." in name and p.dim() == 2)
+    inside = sum(p.numel() for p in matrices_of(decoder))
     state = numbers * 2 if config.optimizer.type == "adamw" else inside + 2 * (numbers - inside)
     rows = min(config.micro_batch_rows or config.batch_rows, config.batch_rows)
     tokens = rows * config.sequence_length
     size = 4 if dtype == torch.float32 else 2
     block = tokens * (8 * model.width * 4 + 8 * model.width * size + 3 * model.feed_forward.hidden * size)
-    logits = tokens * model.vocabulary_size * (4 + 4 + size)
-    return Memory(4 * numbers, 4 * numbers, 4 * state, model.layers * block + logits)
+    chunk = min(tokens, chunk_rows(model.vocabulary_size))
+    head = chunk * model.vocabulary_size * (4 + 4 + size) + 4 * decoder.head_weight.numel() + 4 * tokens * model.width
+    return Memory(4 * numbers, 4 * numbers, 4 * state, model.layers * block + head)
 
 
 def product_peak(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:

@@ -49,7 +49,7 @@ def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
 
 
 def linear_cross_entropy(
-    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, N], softcap: float | None = None
+    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " N"], softcap: float | None = None
 ) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of `hidden @ weight.T`, capped, without storing it; every row has a target.
 
@@ -59,6 +59,11 @@ def linear_cross_entropy(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, softcap, dtype)  # type: ignore[no-untyped-call]
     return loss
+
+
+def chunk_rows(vocabulary_size: int) -> int:
+    """Return how many rows of logits are held at once."""
+    return min(max(CHUNK_LOGITS // vocabulary_size, 128), 2048)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -73,7 +78,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
         for_hidden = torch.empty_like(hidden) if wanted[0] else None
         for_weight = torch.zeros_like(weight) if wanted[1] else None
-        size = min(max(CHUNK_LOGITS // len(weight), 128), 2048)
+        size = chunk_rows(len(weight))
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
             logits = (rows[part] @ head.T).float()

@@ -121,6 +121,13 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_(list(parameters), list(updates.unbind()), alpha=-scale)
 
 
+def matrices_of(model: nn.Module) -> list[nn.Parameter]:
+    """Return the trained matrices inside blocks, which Muon steps; an embedding's table is a list of vectors."""
+    tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
+    named = ((name, p) for name, p in model.named_parameters() if p.requires_grad and p.dim() == 2)
+    return [p for name, p in named if "blocks." in name and p not in tables]
+
+
 class Optimizers:
     """The optimizers of one model behind one `step`, with every rate following one schedule."""
 
@@ -128,8 +135,7 @@ class Optimizers:
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
         parameters = [p for p in model.parameters() if p.requires_grad]
         if isinstance(config, MuonConfig):
-            tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
-            matrices = [p for p in parameters if p.dim() == 2 and "blocks." in self.names[p] and p not in tables]
+            matrices = matrices_of(model)
             chosen = set(matrices)
             others = [p for p in parameters if p not in chosen]
             self.members: list[torch.optim.Optimizer] = [
