@@ -36,7 +36,8 @@ def graded(decoder: Decoder, loss: Loss, batch: Batch, dtype: torch.dtype) -> tu
 def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(
     toy: str, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "CHUNK_LOGITS", 1)
+    monkeypatch.setattr(losses, "CHUNK_LOGITS", 300)
+    monkeypatch.setattr(losses, "HELD_BYTES", 20_000)
     decoder, batch = random_decoder(toy_config(toy)), batch_of(case)
     value, expected = graded(decoder, plain_next_token_loss, batch, torch.float32)
     found, gradients = graded(decoder, next_token_loss, batch, torch.float32)

@@ -1,6 +1,7 @@
 """Causal self-attention: each position takes a weighted sum of the values at positions it may see.
 
-`naive_attention` writes every step out; `fused_attention` is torch's one-call form of the same sum.
+`naive_attention` writes every step out; `fused_attention` is torch's one-call form of the same sum, and
+`blocked.blocked_attention` the form that trains fastest in bf16 on a CPU.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
 from scratchlm.model.norms import RMSNorm
@@ -163,6 +165,9 @@ class Attention(nn.Module):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visibility: Visibility) -> Tensor:
         if self.config.implementation == "naive" or self.config.softcap is not None:
             return naive_attention(q, k, v, visibility.mask, causal=visibility.causal, softcap=self.config.softcap)
+        whole = visibility.mask is None and visibility.causal and visibility.cache is None
+        if whole and q.device.type == "cpu" and q.dtype == torch.bfloat16:
+            return blocked_attention(q, k, v)
         return fused_attention(q, k, v, visibility.mask, causal=visibility.causal)
 
     def _heads(self, x: Float[Tensor, "B T N"], heads: int) -> Float[Tensor, "B T heads E"]:

@@ -12,7 +12,7 @@ from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, LearnedPositionsConfig, RopeConfig
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.norms import build_norm
+from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
 
 
@@ -109,7 +109,7 @@ class Decoder(nn.Module):
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
         if self.shortcut is not None:
-            x = nn.functional.rms_norm(x, (x.size(-1),))
+            x = rms_norm(x, torch.finfo(x.dtype).eps)
         x = embedded = self.dropout(x)
         visibility = self._visibility(ids, places, cache, documents)
         for layer, block in enumerate(self.blocks):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,6 +24,25 @@ class SwiGLU(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
+    """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
+    squared: Tensor = _ReluSquared.apply(x)  # type: ignore[no-untyped-call]
+    return squared
+
+
+class _ReluSquared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        rectified = F.relu(x)
+        ctx.save_for_backward(rectified)
+        return rectified * rectified
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> Tensor:
+        (rectified,) = ctx.saved_tensors
+        return torch.mul(outer, rectified).mul_(2.0)
 
 
 class MLP(nn.Module):
@@ -43,7 +65,7 @@ class MLP(nn.Module):
             case "gelu_tanh":
                 return F.gelu(x, approximate="tanh")
             case "relu_squared":
-                return F.relu(x).square()
+                return relu_squared(x)
 
 
 def build_feed_forward(width: int, config: FeedForwardConfig) -> SwiGLU | MLP:

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import LayerNormConfig, NormConfig, RMSNormConfig
+
+
+def plain_rms_norm(x: Float[Tensor, "*batch D"], eps: float) -> Float[Tensor, "*batch D"]:
+    """Divide by the root of the mean square of the last axis (arXiv 1910.07467, equation 4)."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+
+
+def rms_norm(x: Float[Tensor, "*batch D"], eps: float, dtype: torch.dtype | None = None) -> Float[Tensor, "*batch D"]:
+    """Return what `plain_rms_norm` returns, as `dtype` if given, in half the passes over memory, gradient included."""
+    normed: Tensor = _RMSNorm.apply(x, eps, dtype or x.dtype)  # type: ignore[no-untyped-call]
+    return normed
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        exact = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
+        inverse = torch.rsqrt(length.square() / x.size(-1) + eps)
+        normed = torch.mul(x, inverse).to(dtype)
+        ctx.save_for_backward(normed, inverse)
+        ctx.dtype = x.dtype
+        return normed
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        normed, inverse = ctx.saved_tensors
+        along = (outer * normed).mean(-1, keepdim=True)
+        inside = torch.addcmul(outer, normed, along, value=-1)
+        return torch.mul(inside, inverse).to(ctx.dtype), None, None
 
 
 class RMSNorm(nn.Module):
@@ -24,8 +56,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise the last axis; the shape is kept."""
-        weight = None if self.weight is None else self.weight.to(x.dtype)  # under autocast x may be bf16
-        return F.rms_norm(x, (self.width,), weight, self.eps)
+        device = x.device.type  # under autocast the product that follows wants its dtype
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        normed = rms_norm(x, self.eps, dtype)
+        return normed if self.weight is None else normed * self.weight.to(dtype)
 
 
 class LayerNorm(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,13 +21,45 @@ def rope_table(positions: int, head_dim: int, theta: float) -> tuple[Tensor, Ten
     return angles.cos(), angles.sin()
 
 
-def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
+def plain_rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
     """Turn each pair of channels (i, i + E/2) by its position's angle; lengths are kept."""
-    cos, sin = (table.to(x.dtype) for table in rotation)
-    if cos.dim() == 3:  # a row of its own for each batch item: add the heads' axis
-        cos, sin = cos[:, None], sin[:, None]
+    cos, sin = _spread(rotation, x.dtype)
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
+    """Return what `plain_rotate` returns; its gradient is the gradient turned back, so nothing is kept for it."""
+    cos, sin = _spread(rotation, x.dtype)
+    turned: Tensor = _Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    return turned
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turn(outer, cos, sin, -1.0), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, direction: float) -> Tensor:
+    turned = torch.empty(x.shape, dtype=x.dtype, device=x.device)  # contiguous, whatever x is a view of
+    half = x.size(-1) // 2
+    first, second = x[..., :half], x[..., half:]
+    torch.mul(first, cos, out=turned[..., :half]).addcmul_(second, sin, value=-direction)
+    torch.mul(second, cos, out=turned[..., half:]).addcmul_(first, sin, value=direction)
+    return turned
+
+
+def _spread(rotation: Rotation, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Give the tables the dtype of what they turn, and an axis for heads where each batch item has its own."""
+    cos, sin = (table.to(dtype) for table in rotation)
+    return (cos[:, None], sin[:, None]) if cos.dim() == 3 else (cos, sin)
 
 
 def positions_within(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:

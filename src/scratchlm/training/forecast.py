@@ -16,7 +16,7 @@ from scratchlm.base.statistics import spread
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import BatchSource, Loop, Setting
-from scratchlm.training.loss import Loss, chunk_rows, next_token_loss
+from scratchlm.training.loss import Loss, held_rows, next_token_loss
 from scratchlm.training.optimizer import matrices_of
 
 
@@ -129,8 +129,8 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     """Estimate training memory in bytes: fp32 weights, gradients, optimizer state, one micro-batch's activations.
 
     Activations count what each block keeps for the way back (about 16 widths and 3 hidden widths a token, in `dtype`
-    for products and fp32 for the stream), a chunk of logits with their gradient in fp32, and the gradients that the
-    head hands back. Takes a model without memory too.
+    for products and fp32 for the stream), the logits held at once, and the gradients that the head hands back. Takes a
+    model without memory too.
     """
     model, numbers = decoder.config, decoder.parameter_count()
     inside = sum(p.numel() for p in matrices_of(decoder))
@@ -139,8 +139,10 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     tokens = rows * config.sequence_length
     size = 4 if dtype == torch.float32 else 2
     block = tokens * (8 * model.width * 4 + 8 * model.width * size + 3 * model.feed_forward.hidden * size)
-    chunk = min(tokens, chunk_rows(model.vocabulary_size))
-    head = chunk * model.vocabulary_size * (4 + 4 + size) + 4 * decoder.head_weight.numel() + 4 * tokens * model.width
+    if dtype == torch.bfloat16:  # the shares that blocked attention keeps: about half of each square
+        block += rows * model.attention.heads * config.sequence_length**2 * size // 2
+    held = min(tokens, held_rows(model.vocabulary_size, dtype)) * model.vocabulary_size * size
+    head = held + (4 + size) * decoder.head_weight.numel() + 4 * tokens * model.width
     return Memory(4 * numbers, 4 * numbers, 4 * state, model.layers * block + head)
 
 

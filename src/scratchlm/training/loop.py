@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from scratchlm.base.device import autocast
+from scratchlm.base.device import autocast, keep_freed_memory
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import RunLog
@@ -117,7 +117,9 @@ class Loop:
     def __post_init__(self) -> None:
         """Move the model to its device and build its optimizers."""
         self.decoder.to(self.setting.device)
-        self.optimizers = Optimizers(self.decoder, self.config.optimizer)
+        products = torch.bfloat16 if self.setting.dtype == torch.bfloat16 else torch.float32
+        self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
+        keep_freed_memory()
         fp16 = self.setting.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.setting.device.type, enabled=fp16)
 

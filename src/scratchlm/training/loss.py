@@ -16,8 +16,11 @@ from scratchlm.tokens.batches import IGNORED, Batch
 Loss = Callable[[Decoder, Batch], Tensor]
 """A sum over the batch's targets, as a scalar tensor; the loop divides it by `Batch.target_count`."""
 
-CHUNK_LOGITS = 1 << 21
-"""Logits that are held at once, about: few enough to stay near the processor between the passes over them."""
+CHUNK_LOGITS = 1 << 20
+"""Logits that are worked on at once in fp32, about: few enough to stay near the processor between the passes."""
+
+HELD_BYTES = 1 << 28
+"""Bytes of logits, in the products' dtype, that are held at once: many rows make large products."""
 
 
 def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, ""]:
@@ -61,9 +64,9 @@ def linear_cross_entropy(
     return loss
 
 
-def chunk_rows(vocabulary_size: int) -> int:
+def held_rows(vocabulary_size: int, dtype: torch.dtype) -> int:
     """Return how many rows of logits are held at once."""
-    return min(max(CHUNK_LOGITS // vocabulary_size, 128), 2048)
+    return max(HELD_BYTES // (vocabulary_size * dtype.itemsize), 1)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -77,18 +80,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         rows, head = hidden.detach().to(dtype), weight.detach().to(dtype)
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
         for_hidden = torch.empty_like(hidden) if wanted[0] else None
-        for_weight = torch.zeros_like(weight) if wanted[1] else None
-        size = chunk_rows(len(weight))
+        for_weight = torch.zeros_like(weight) if wanted[1] and not len(rows) else None
+        size = held_rows(len(weight), dtype)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
-            logits = (rows[part] @ head.T).float()
-            loss, gradient = _chunk(logits, targets[part, None], softcap, any(wanted))
-            total += loss
-            gradient = gradient.to(dtype)
+            logits = rows[part] @ head.T
+            total += _replace_by_gradient(logits, targets[part, None], softcap, any(wanted))
             if for_hidden is not None:
-                for_hidden[part] = gradient @ head
-            if for_weight is not None:
-                for_weight += gradient.T @ rows[part]
+                for_hidden[part] = logits @ head
+            if wanted[1]:
+                product = logits.T @ rows[part]
+                for_weight = product.to(weight.dtype) if for_weight is None else for_weight.add_(product)
         ctx.save_for_backward(for_hidden, for_weight)
         return total
 
@@ -96,6 +98,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         for_hidden, for_weight = (None if each is None else each * outer for each in ctx.saved_tensors)
         return for_hidden, for_weight, None, None, None
+
+
+def _replace_by_gradient(logits: Tensor, targets: Tensor, softcap: float | None, wanted: bool) -> Tensor:
+    """Return the summed loss of rows of logits; where `wanted`, put the gradient in their place."""
+    size = max(CHUNK_LOGITS // logits.size(1), 1)
+    total = torch.zeros((), device=logits.device, dtype=torch.float32)
+    for start in range(0, len(logits), size):
+        part = slice(start, start + size)
+        loss, gradient = _chunk(logits[part].float(), targets[part], softcap, wanted)
+        total += loss
+        if wanted:
+            logits[part] = gradient
+    return total
 
 
 def _chunk(logits: Tensor, targets: Tensor, softcap: float | None, with_gradient: bool) -> tuple[Tensor, Tensor]:

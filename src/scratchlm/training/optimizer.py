@@ -76,11 +76,13 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose step is orthogonalised: every direction of a matrix moves equally far.
 
     Matrices of one shape are stacked and handled in one batch, which is what makes it affordable on a CPU.
-    Not for embeddings, heads or vectors.
+    `dtype` is that of the products: the iteration forgives bf16's rounding. Not for embeddings, heads or vectors.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], config: MuonConfig) -> None:
-        self.config = config
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], config: MuonConfig, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.config, self.dtype = config, dtype
         super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
 
     @overload
@@ -113,7 +115,7 @@ class Muon(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov: look where the momentum leads
-        updates = orthogonalise(torch.stack(ahead), self.config.steps)
+        updates = orthogonalise(torch.stack(ahead).to(self.dtype), self.config.steps)
         rows, columns = parameters[0].shape
         scale = rate * math.sqrt(max(1.0, rows / columns))
         if decay:
@@ -131,7 +133,7 @@ def matrices_of(model: nn.Module) -> list[nn.Parameter]:
 class Optimizers:
     """The optimizers of one model behind one `step`, with every rate following one schedule."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype = torch.float32) -> None:
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
         parameters = [p for p in model.parameters() if p.requires_grad]
         if isinstance(config, MuonConfig):
@@ -139,7 +141,7 @@ class Optimizers:
             chosen = set(matrices)
             others = [p for p in parameters if p not in chosen]
             self.members: list[torch.optim.Optimizer] = [
-                Muon([{"params": matrices}], config),
+                Muon([{"params": matrices}], config, dtype),
                 _adamw(others, config.adam),
             ]
         else:
