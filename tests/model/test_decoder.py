@@ -16,6 +16,7 @@ from scratchlm.model.config import (
     EmbeddingShortcutConfig,
     LearnedPositionsConfig,
     MLPConfig,
+    NgramEmbeddingConfig,
     NoPositionsConfig,
     RopeConfig,
     ValueEmbeddingConfig,
@@ -50,6 +51,8 @@ def varied(name: str) -> DecoderConfig:
             return dataclasses.replace(config, shortcut=EmbeddingShortcutConfig())
         case "value embeddings":
             return dataclasses.replace(config, values=ValueEmbeddingConfig(gate_channels=8))
+        case "pairs and triples":
+            return dataclasses.replace(config, ngrams=NgramEmbeddingConfig(longest=3, rows=5000))
     raise AssertionError(name)
 
 
@@ -58,6 +61,7 @@ VARIED = (
     *("default with a window", "gpt2 with a window", "default with capped scores", "default with naive attention"),
     *("default with no positions", "default with learned positions", "default with exact gelu"),
     *("default with an embedding shortcut", "default with value embeddings", "gpt2 with value embeddings"),
+    "default with pairs and triples",
 )
 
 

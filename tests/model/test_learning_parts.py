@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, ValueEmbeddingConfig
+from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, NgramEmbeddingConfig, ValueEmbeddingConfig
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.training.config import MuonConfig
 from scratchlm.training.optimizer import Optimizers
@@ -14,6 +14,7 @@ from toys import CONTEXT, VOCABULARY, random_decoder, random_ids, toy_config
 
 PLAIN = toy_config("default", layers=3)
 SHORTCUT = dataclasses.replace(PLAIN, shortcut=EmbeddingShortcutConfig())
+NGRAMS = dataclasses.replace(PLAIN, ngrams=NgramEmbeddingConfig(longest=3, rows=5000))
 VALUES = dataclasses.replace(PLAIN, values=ValueEmbeddingConfig(gate_channels=8))
 
 
@@ -64,6 +65,36 @@ def test_a_shortcut_with_scales_one_and_zero_changes_nothing_but_the_embedding_s
     torch.testing.assert_close(with_part(ids), plain(ids), rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
+def test_n_gram_embeddings_of_zero_change_nothing_and_others_do() -> None:
+    with_part, plain = pair(NGRAMS)
+    ids = random_ids(2, CONTEXT)
+    assert (with_part(ids) - plain(ids)).abs().max() > 0.1
+    for table in with_part.ngrams.tables:
+        table.weight.zero_()
+    torch.testing.assert_close(with_part(ids), plain(ids))
+
+
+@torch.no_grad()
+def test_a_pair_has_a_row_of_its_own_and_a_triple_one_that_depends_on_its_three_tokens_alone() -> None:
+    part = random_decoder(NGRAMS).ngrams
+    ids = torch.tensor([[3, 5, 8, 3, 5, 8, 5]])
+    pairs = part.rows(ids, 2, part.sizes[0])
+    assert part.sizes == [(VOCABULARY + 1) ** 2, 5000]
+    assert pairs[0, 1] == pairs[0, 4] != pairs[0, 6]
+    every = torch.cartesian_prod(torch.arange(VOCABULARY), torch.arange(VOCABULARY))
+    assert len(part.rows(every, 2, part.sizes[0])[:, 1].unique()) == VOCABULARY**2
+    triples = part.rows(ids, 3, 5000)
+    assert triples[0, 2] == triples[0, 5]
+    assert len(triples.unique()) == 6
+    assert triples.min() >= 0
+    assert triples.max() < 5000
+    many = part.rows(torch.randint(VOCABULARY, (500, 40)), 3, 5000)
+    assert torch.bincount(many.flatten(), minlength=5000).max() < 30  # of four on average: the hash spreads
+    expected = part.tables[0](pairs) + part.tables[1](triples)
+    torch.testing.assert_close(part(ids), expected)
+
+
 def test_parts_begin_neutral_and_are_counted() -> None:
     heads, head_dim = PLAIN.attention.kv_heads, PLAIN.attention.head_dim
     plain, shortcut, values = (build_decoder(config) for config in (PLAIN, SHORTCUT, VALUES))
@@ -75,13 +106,18 @@ def test_parts_begin_neutral_and_are_counted() -> None:
     assert torch.allclose(shortcut.shortcut.embedding_scale, torch.tensor(0.1))
     assert [block.attention.value_embedding is not None for block in values.blocks] == [True, False, True]
     assert not values.blocks[0].attention.value_embedding.gate.weight.any()
+    ngrams = build_decoder(NGRAMS)
+    assert ngrams.parameter_count() - plain.parameter_count() == PLAIN.width * ((VOCABULARY + 1) ** 2 + 5000)
+    assert ngrams.flops_per_token(CONTEXT) == plain.flops_per_token(CONTEXT)
+    assert not any(table.weight.any() for table in ngrams.ngrams.tables)
 
 
-def test_tables_inside_blocks_are_left_to_adam() -> None:
-    decoder = random_decoder(VALUES)
+def test_tables_are_left_to_adam() -> None:
+    decoder = random_decoder(dataclasses.replace(VALUES, ngrams=NGRAMS.ngrams))
     muon, adam = Optimizers(decoder, MuonConfig()).members
     owned = [{id(p) for group in member.param_groups for p in group["params"]} for member in (muon, adam)]
     tables = {id(block.attention.value_embedding.table.weight) for block in (decoder.blocks[0], decoder.blocks[2])}
+    tables |= {id(table.weight) for table in decoder.ngrams.tables}
     assert tables <= owned[1]
     assert not owned[0] & owned[1]
     assert len(owned[0] | owned[1]) == len(list(decoder.parameters()))

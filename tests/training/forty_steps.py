@@ -1,6 +1,6 @@
 """A run of forty steps over several epochs, with dropout, a log, checkpoints and a hook that remembers.
 
-Tests call `run`; one starts this file as a process and kills it: `python forty_steps.py FOLDER OPTIMIZER SECONDS`,
+Tests call `run`; one starts this file as a process and kills it: `python forty_steps.py FOLDER NAME SECONDS`,
 where SECONDS is slept before each batch.
 """
 
@@ -10,40 +10,73 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from scratchlm.model.config import EmbeddingShortcutConfig, NgramEmbeddingConfig, ValueEmbeddingConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import ArrayTokens, Batch, State, WindowBatches
+from scratchlm.tokens.batches import ArrayTokens, Batch, State
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, TrainingConfig
+from scratchlm.training.loop import BatchSource, fit
 from scratchlm.training.signals import StopRequest
+from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 STEPS, EVERY = 40, 7
-OPTIMIZERS = {"muon": MuonConfig(), "adamw": AdamWConfig(), "plain": AdamWConfig(implementation="plain")}
+
+PLAIN = TrainingConfig(
+    steps=STEPS, batch_rows=4, micro_batch_rows=2, sequence_length=8, log_every=3, checkpoint_every=EVERY
+)
+SETTINGS = {
+    "muon": PLAIN,
+    "adamw": replace(PLAIN, optimizer=AdamWConfig()),
+    "plain": replace(PLAIN, optimizer=AdamWConfig(implementation="plain")),
+    "every part": replace(
+        PLAIN,
+        opening=OpeningConfig(share=0.5, batch_rows=3, sequence_length=5),
+        optimizer=MuonConfig(weight_decay=0.3, cautious=True),
+        decay_with_rate=True,
+        tail_average=0.4,
+    ),
+}
+"""Each a run's configuration; the last has every part that learns faster, in the model too."""
 
 
-def window_batches() -> WindowBatches:
+def batches_of(name: str) -> BatchSource:
     """Eleven batches an epoch, the last of them reaching into the next."""
     ids = np.random.default_rng(0).integers(0, 256, 8 * 4 * 11 + 30)
-    return WindowBatches(ArrayTokens(ids), rows=4, length=8, seed=5)
+    return training_batches(ArrayTokens(ids), SETTINGS[name], 5)
+
+
+def decoder_of(name: str, seed: int) -> Decoder:
+    """Return the toy that the run of this name trains."""
+    config = toy_config("default", vocabulary_size=BYTE_VOCABULARY, dropout=0.2)
+    if name == "every part":
+        config = replace(
+            toy_config("speedrun", vocabulary_size=BYTE_VOCABULARY, dropout=0.2),
+            shortcut=EmbeddingShortcutConfig(),
+            values=ValueEmbeddingConfig(),
+            ngrams=NgramEmbeddingConfig(longest=3, rows=300),
+        )
+    return random_decoder(config, seed)
 
 
 @dataclasses.dataclass
 class Source:
     """The batches, slowed down, and a record of what was taken."""
 
+    name: str
     pause: float = 0.0
     taken: list[tuple[int, torch.Tensor]] = dataclasses.field(default_factory=list)
 
     def __call__(self, state: Mapping[str, int] | None) -> Iterator[tuple[Batch, State]]:
-        for batch, after in window_batches()(state):
+        for batch, after in batches_of(self.name)(state):
             time.sleep(self.pause)
             self.taken.append((after["epoch"], batch.ids))
             yield batch, after
@@ -71,7 +104,7 @@ class Remembering:
 
 def run(
     folder: Path,
-    optimizer: str,
+    name: str,
     *,
     resume: bool = False,
     pause: float = 0.0,
@@ -80,22 +113,13 @@ def run(
     seed: int = 0,
 ) -> tuple[Decoder, Source]:
     """Train the toy; a resumed run starts from other weights, so that what is not restored shows."""
-    decoder = random_decoder(toy_config("default", vocabulary_size=BYTE_VOCABULARY, dropout=0.2), seed)
-    config = TrainingConfig(
-        steps=STEPS,
-        batch_rows=4,
-        micro_batch_rows=2,
-        sequence_length=8,
-        optimizer=OPTIMIZERS[optimizer],
-        log_every=3,
-        checkpoint_every=EVERY,
-    )
-    source = Source(pause)
+    decoder = decoder_of(name, seed)
+    source = Source(name, pause)
     checkpoints = Checkpoints(folder / "checkpoints", SavedModel(decoder, byte_tokenizer()))
     fit(
         decoder,
         source,
-        config,
+        SETTINGS[name],
         folder=folder,
         checkpoints=checkpoints,
         hooks=[Remembering()],

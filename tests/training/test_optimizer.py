@@ -107,6 +107,30 @@ def test_muon_on_a_batch_of_matrices_equals_each_alone() -> None:
         assert (one - before).abs().max() > 0.05
 
 
+def test_cautious_decay_touches_only_what_the_step_brings_nearer_to_zero() -> None:
+    ends = {}
+    for decay, cautious in [(0.0, False), (0.5, False), (0.5, True)]:
+        (matrix,), _ = twins((6, 9))
+        before = matrix.detach().clone()
+        random_gradients([matrix], 3)
+        Muon([{"params": [matrix]}], MuonConfig(learning_rate=0.1, weight_decay=decay, cautious=cautious)).step()
+        ends[decay, cautious] = matrix.detach()
+    nearer = (ends[0.0, False] - before) * before < 0
+    assert 0.2 < nearer.float().mean() < 0.8
+    torch.testing.assert_close(ends[0.5, True], torch.where(nearer, ends[0.5, False], ends[0.0, False]))
+
+
+def test_muon_in_bf16_steps_nearly_as_in_fp32() -> None:
+    exact, rounded = twins((16, 40), (16, 16))
+    for parameters, dtype in ((exact, torch.float32), (rounded, torch.bfloat16)):
+        random_gradients(parameters, 1)
+        before = [p.detach().clone() for p in parameters]
+        Muon([{"params": parameters}], MuonConfig(learning_rate=1.0), dtype).step()
+    for one, other, start in zip(exact, rounded, before, strict=True):
+        assert other.dtype == torch.float32
+        assert (one - other).norm() < 0.1 * (one - start).norm()
+
+
 def test_muons_step_does_not_depend_on_the_gradients_scale() -> None:
     small, large = twins((8, 12))
     for parameters, scale in ((small, 1e-4), (large, 1e3)):
@@ -159,6 +183,14 @@ def test_an_optimizer_restored_from_its_tensors_goes_on_bit_for_bit(config) -> N
     again = second.tensors()
     assert again.keys() == first.tensors().keys()
     assert all(torch.equal(again[name], value) for name, value in first.tensors().items())
+
+
+def test_decay_falls_with_the_rate_only_where_it_is_told_to() -> None:
+    optimizers = Optimizers(random_decoder(toy_config("default")), MuonConfig(weight_decay=0.4))
+    optimizers.set_rate(0.5)
+    assert optimizers.members[0].param_groups[0]["weight_decay"] == 0.4
+    optimizers.set_rate(0.5, 0.5)
+    assert optimizers.members[0].param_groups[0]["weight_decay"] == 0.2
 
 
 def test_a_frozen_parameter_is_in_no_optimizer() -> None:

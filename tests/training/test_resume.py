@@ -16,7 +16,7 @@ from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.runlog import read_log
 from scratchlm.training.signals import StopRequest
 from scratchlm.weights.checkpoint import latest_checkpoint, list_checkpoints, load_training_state
-from training.forty_steps import EVERY, OPTIMIZERS, STEPS, run, window_batches
+from training.forty_steps import EVERY, SETTINGS, STEPS, batches_of, run
 
 TESTS = Path(__file__).parent.parent
 
@@ -41,7 +41,7 @@ def logged(folder: Path) -> list[dict]:
     return [{key: value for key, value in record.items() if key != "timing"} for record in records]
 
 
-def assert_alike(one: Path, other: Path) -> None:
+def assert_alike(one: Path, other: Path, name: str = "muon") -> None:
     """Compare weights, optimizer tensors, log and next batch of two finished runs, bit for bit."""
     ends = [latest_checkpoint(folder / "checkpoints") for folder in (one, other)]
     assert [end.name for end in ends] == [f"{STEPS:08d}"] * 2
@@ -51,14 +51,14 @@ def assert_alike(one: Path, other: Path) -> None:
     assert all(torch.equal(tensors[name], others[name]) for name in tensors)
     assert state == other_state
     assert logged(one) == logged(other)
-    following = [next(window_batches()(s["batches"]))[0].ids for s in (state, other_state)]
+    following = [next(batches_of(name)(s["batches"]))[0].ids for s in (state, other_state)]
     assert torch.equal(*following)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders = {}
-    for name in OPTIMIZERS:
+    for name in SETTINGS:
         folders[name] = tmp_path_factory.mktemp(name)
         run(folders[name], name)
     return folders
@@ -77,18 +77,19 @@ def test_the_run_crosses_epochs_logs_and_keeps_its_newest_checkpoints(unbroken: 
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "stop_at"), [("muon", 1), ("muon", 12), ("muon", 39), ("adamw", 10), ("plain", 10)]
+    ("name", "stop_at"),
+    [("muon", 1), ("muon", 12), ("muon", 39), ("adamw", 10), ("plain", 10), *(("every part", n) for n in (10, 20, 33))],
 )
 def test_a_run_stopped_on_request_saves_says_so_and_resumes_exactly(
-    unbroken: dict[str, Path], tmp_path: Path, optimizer: str, stop_at: int
+    unbroken: dict[str, Path], tmp_path: Path, name: str, stop_at: int
 ) -> None:
     stop = StopRequest()
     with pytest.raises(Interrupted, match=f"after step {stop_at} of {STEPS}"):
-        run(tmp_path, optimizer, stop=stop, watcher=StopAt(stop_at, stop))
+        run(tmp_path, name, stop=stop, watcher=StopAt(stop_at, stop))
     assert latest_checkpoint(tmp_path / "checkpoints").name == f"{stop_at:08d}"
-    _, source = run(tmp_path, optimizer, resume=True, seed=9)
+    _, source = run(tmp_path, name, resume=True, seed=9)
     assert len(source.taken) == STEPS - stop_at
-    assert_alike(tmp_path, unbroken[optimizer])
+    assert_alike(tmp_path, unbroken[name], name)
 
 
 def test_batches_after_a_resume_are_those_the_unbroken_run_took(tmp_path: Path) -> None:
@@ -157,17 +158,17 @@ def test_a_damaged_latest_checkpoint_is_refused_and_the_one_before_serves(
     assert_alike(tmp_path, unbroken["muon"])
 
 
-def start(folder: Path, optimizer: str, pause: float) -> subprocess.Popen:
+def start(folder: Path, name: str, pause: float) -> subprocess.Popen:
     paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, str(TESTS / "training" / "forty_steps.py"), str(folder), optimizer, str(pause)],
+        [sys.executable, str(TESTS / "training" / "forty_steps.py"), str(folder), name, str(pause)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
     )
 
 
-def kill_at_some_moment(folder: Path, optimizer: str, chance: random.Random) -> None:
+def kill_at_some_moment(folder: Path, name: str, chance: random.Random) -> None:
     """Start the run as a process and kill it without warning once its first checkpoint stands."""
-    process = start(folder, optimizer, pause=0.02)
+    process = start(folder, name, pause=0.02)
     try:
         deadline = time.monotonic() + 120
         while not list_checkpoints(folder / "checkpoints"):
@@ -190,8 +191,8 @@ def test_a_run_killed_at_an_arbitrary_moment_resumes_bit_for_bit(unbroken: dict[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(4))
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_many_arbitrary_moments(unbroken: dict[str, Path], tmp_path: Path, optimizer: str, moment: int) -> None:
-    kill_at_some_moment(tmp_path, optimizer, random.Random())
-    run(tmp_path, optimizer, resume=True, seed=9)
-    assert_alike(tmp_path, unbroken[optimizer])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_many_arbitrary_moments(unbroken: dict[str, Path], tmp_path: Path, name: str, moment: int) -> None:
+    kill_at_some_moment(tmp_path, name, random.Random())
+    run(tmp_path, name, resume=True, seed=9)
+    assert_alike(tmp_path, unbroken[name], name)

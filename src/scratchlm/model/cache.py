@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.model.config import DecoderConfig
@@ -31,6 +31,7 @@ class KVCache:
         shape = (config.layers, batch, attention.kv_heads, self.capacity, attention.head_dim)
         self.keys = torch.empty(shape, dtype=dtype, device=device)
         self.values = torch.empty(shape, dtype=dtype, device=device)
+        self.ids = torch.empty((batch, self.capacity), dtype=torch.int64, device=device)
 
     def append(
         self, layer: int, keys: Float[Tensor, "B K T E"], values: Float[Tensor, "B K T E"]
@@ -41,6 +42,12 @@ class KVCache:
         self.keys[layer, :, :, self.length : end] = keys
         self.values[layer, :, :, self.length : end] = values
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+    def remember(self, ids: Int[Tensor, "B T"]) -> Int[Tensor, "B S"]:
+        """Store the new tokens after `length` and return all so far."""
+        end = self.length + ids.size(1)
+        self.ids[:, self.length : end] = ids
+        return self.ids[:, :end]
 
     def advance(self, positions: int) -> None:
         """Move on by `positions` once every layer has appended them."""

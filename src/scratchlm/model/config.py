@@ -146,8 +146,30 @@ class ValueEmbeddingConfig:
     """Channels of the input that the gate reads, at most the width."""
 
 
+@dataclass(frozen=True)
+class NoNgramsConfig:
+    """A token's embedding is its own alone."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class NgramEmbeddingConfig:
+    """Tables of pairs of tokens, triples and so on, added to the embedding; they start at zero.
+
+    The bigram-hash embedding of modded-nanogpt. A table costs memory and next to no time.
+    """
+
+    type: ClassVar[str] = "hashed"
+    longest: int = 2
+    """Tokens of the longest n-gram; there is a table for each length from 2."""
+    rows: int = 16_384
+    """Most rows of a table; n-grams share rows by hash where there are more."""
+
+
 NormConfig = RMSNormConfig | LayerNormConfig
 ShortcutConfig = NoShortcutConfig | EmbeddingShortcutConfig
+NgramsConfig = NoNgramsConfig | NgramEmbeddingConfig
 ValuesConfig = NoValueEmbeddingConfig | ValueEmbeddingConfig
 PositionsConfig = RopeConfig | LearnedPositionsConfig | NoPositionsConfig
 FeedForwardConfig = SwiGLUConfig | MLPConfig
@@ -171,6 +193,7 @@ class DecoderConfig:
     feed_forward: FeedForwardConfig = field(default_factory=SwiGLUConfig)
     shortcut: ShortcutConfig = field(default_factory=NoShortcutConfig)
     values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
+    ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
     tied: bool = True
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
     dropout: float = 0.0
@@ -203,6 +226,12 @@ class DecoderConfig:
             ]
             if value < 1
         ]
+        if isinstance(self.ngrams, NgramEmbeddingConfig):
+            problems += [
+                f"model.ngrams.{name} is {value}: must be at least {least}"
+                for name, value, least in [("longest", self.ngrams.longest, 2), ("rows", self.ngrams.rows, 1)]
+                if value < least
+            ]
         if attention.kv_heads >= 1 and attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "

@@ -12,6 +12,7 @@ from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, LearnedPositionsConfig, RopeConfig
 from scratchlm.model.feedforward import build_feed_forward
+from scratchlm.model.ngrams import build_ngrams
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
 
@@ -64,6 +65,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         learned = isinstance(config.positions, LearnedPositionsConfig)
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
+        self.ngrams = build_ngrams(config)
         self.dropout = nn.Dropout(config.dropout)
         shortcut = isinstance(config.shortcut, EmbeddingShortcutConfig)
         self.shortcut = EmbeddingShortcut(config.layers) if shortcut else None
@@ -104,7 +106,7 @@ class Decoder(nn.Module):
         start = 0 if cache is None else cache.length
         end = start + ids.size(1)
         assert end <= self.config.context, f"{end} positions in a context of {self.config.context}"
-        x = self.embedding(ids)
+        x = self._embed(ids, cache, documents)
         places = torch.arange(start, end, device=ids.device) if documents is None else positions_within(documents)
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
@@ -119,6 +121,13 @@ class Decoder(nn.Module):
         if cache is not None:
             cache.advance(ids.size(1))
         return self.final_norm(x)
+
+    def _embed(self, ids: Tensor, cache: KVCache | None, documents: Tensor | None) -> Tensor:
+        x: Tensor = self.embedding(ids)
+        if self.ngrams is None:
+            return x
+        seen = ids if cache is None else cache.remember(ids)[:, -(ids.size(1) + self.ngrams.reach) :]
+        return x + self.ngrams(seen, documents)[:, -ids.size(1) :]
 
     @property
     def head_weight(self) -> Float[Tensor, "V D"]:
@@ -172,7 +181,7 @@ def initialise(decoder: Decoder, seed: int) -> None:
                 std = 0.0 if config.zero_init_outputs else std / math.sqrt(2 * config.layers)
             elif name.endswith("value_embedding.table.weight"):
                 std *= math.sqrt(config.width)  # as large as the values it is added to
-            elif name.endswith("value_embedding.gate.weight"):
+            elif name.endswith("value_embedding.gate.weight") or name.startswith("ngrams."):
                 std = 0.0
             parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
     if decoder.shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):

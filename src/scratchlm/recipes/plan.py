@@ -14,9 +14,10 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.recipes.config import PlanConfig
-from scratchlm.tokens.batches import ArrayTokens, WindowBatches
-from scratchlm.training.forecast import Memory, choose_dtype, estimate_memory, product_peak
+from scratchlm.tokens.batches import ArrayTokens
+from scratchlm.training.forecast import Memory, estimate_memory, product_peak
 from scratchlm.training.loop import Setting
+from scratchlm.training.stages import measure_step, stages
 
 LARGEST_PROBE = 300_000_000
 """Parameters up to which a plan builds the model to time it."""
@@ -30,7 +31,8 @@ class Plan:
     parameters: int
     embedding_parameters: int
     steps: int
-    tokens_per_step: int
+    tokens: int
+    """Tokens of the whole run, epochs counted each."""
     training_flops: float
     memory: Memory
     dtype: str
@@ -50,9 +52,7 @@ class Plan:
         table = Table(show_header=False, title=f"plan of {self.recipe}", title_justify="left")
         inside = self.parameters - self.embedding_parameters
         table.add_row("parameters", f"{self.parameters:,} ({inside:,} without embeddings)")
-        table.add_row(
-            "tokens", f"{self.steps:,} steps of {self.tokens_per_step:,}: {self.steps * self.tokens_per_step:,}"
-        )
+        table.add_row("tokens", f"{self.tokens:,} in {self.steps:,} steps of {self.tokens / self.steps:,.0f}")
         table.add_row("training FLOPs", f"{self.training_flops:.3g}")
         memory = self.memory
         table.add_row(
@@ -66,7 +66,7 @@ class Plan:
         else:
             use = self.training_flops / self.seconds / self.peak_flops
             table.add_row("dtype", f"{self.dtype} (the faster here)")
-            speed = self.tokens_per_step / self.step_seconds
+            speed = self.tokens / self.seconds
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
@@ -80,21 +80,22 @@ def plan(config: PlanConfig) -> Plan:
     with torch.device("meta"):
         decoder = Decoder(config.model)
     training = config.training
-    tokens = training.batch_rows * training.sequence_length
+    longest = max(training.sequence_length, getattr(training.opening, "sequence_length", 0))
+    ids = np.random.default_rng(0).integers(0, config.model.vocabulary_size, 64 * longest + 1)
+    parts = stages(ArrayTokens(ids), training, 0)
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
-        rows = np.random.default_rng(0).integers(0, config.model.vocabulary_size, 4 * tokens + 2)
-        batches = WindowBatches(ArrayTokens(rows), training.batch_rows, training.sequence_length, 0)
-        chosen, seconds = choose_dtype(config.dtype, build_decoder(config.model), batches, training, Setting(device))
+        decoder_here, setting = build_decoder(config.model), Setting(device)
+        chosen, seconds = measure_step(config.dtype, decoder_here, ArrayTokens(ids), training, setting)
         peak = product_peak(device, chosen)
     return Plan(
         config.recipe,
         decoder.parameter_count(),
         decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
         training.steps,
-        tokens,
-        decoder.flops_per_token(training.sequence_length) * tokens * training.steps,
+        sum(part.tokens for part in parts),
+        sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
         estimate_memory(decoder, training, chosen),
         next(name for name, dtype in DTYPES.items() if dtype == chosen),
         seconds,

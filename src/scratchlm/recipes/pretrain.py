@@ -22,13 +22,14 @@ from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import Tokens, WindowBatches
+from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.prepare import REPORT_FILE, open_data
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.forecast import choose_dtype, product_peak, steps_within
+from scratchlm.training.forecast import product_peak, steps_within
 from scratchlm.training.loop import Hook, Setting, fit
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals
+from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 RECIPE_FILE = "recipe.toml"
@@ -77,19 +78,16 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
         prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=(config.data,))
     threads, device = set_threads(config.threads), choose_device(config.device)
     decoder = _decoder(config, tokenizer)
-    batches = WindowBatches(train, config.training.batch_rows, config.training.sequence_length, config.seed)
     if config.resume is None:
-        config = _resolve(dataclasses.replace(config, threads=threads, device=_name(device)), decoder, batches)
+        config = _resolve(dataclasses.replace(config, threads=threads, device=_name(device)), decoder, train)
         assert config.out is not None
         _begin(config.out, config, tokenizer)
-    _train(config, decoder, tokenizer, batches, held_out)
+    _train(config, decoder, tokenizer, train, held_out)
     assert config.out is not None
     return _finish(config.out, decoder, time.perf_counter() - started)
 
 
-def _train(
-    config: PretrainConfig, decoder: Decoder, tokenizer: Tokenizer, batches: WindowBatches, held_out: Tokens
-) -> None:
+def _train(config: PretrainConfig, decoder: Decoder, tokenizer: Tokenizer, tokens: Tokens, held_out: Tokens) -> None:
     """Hand everything to the loop; a stop is answered with how to go on."""
     assert config.out is not None
     training, device = config.training, choose_device(config.device)
@@ -105,7 +103,7 @@ def _train(
         with stop_on_signals() as stop, progress:
             fit(
                 decoder,
-                batches,
+                training_batches(tokens, training, config.seed),
                 training,
                 setting=setting,
                 folder=config.out,
@@ -175,13 +173,13 @@ def _decoder(config: PretrainConfig, tokenizer: Tokenizer) -> Decoder:
     return saved.decoder
 
 
-def _resolve(config: PretrainConfig, decoder: Decoder, batches: WindowBatches) -> PretrainConfig:
+def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> PretrainConfig:
     """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
     setting = Setting(torch.device(config.device), seed=config.seed)
     training = config.training
     dtype = config.dtype
     if dtype == "auto" or config.minutes is not None:
-        chosen, seconds = choose_dtype(dtype, decoder, batches, training, setting)
+        chosen, seconds = measure_step(dtype, decoder, tokens, training, setting)
         dtype = "bf16" if chosen == torch.bfloat16 else "fp16" if chosen == torch.float16 else "fp32"
         if config.minutes is not None:
             # a twentieth is kept for evaluations, samples and checkpoints

@@ -40,10 +40,33 @@ class MuonConfig:
     """Newton-Schulz steps that bring the singular values near 1."""
     weight_decay: float = 0.0
     """Share of a matrix, times the learning rate, that each step takes away."""
+    cautious: bool = False
+    """Whether only numbers that the step brings nearer to zero decay (Chen et al. 2025, arXiv 2510.12402)."""
     adam: AdamWConfig = field(default_factory=lambda: AdamWConfig(learning_rate=3e-3, weight_decay=0.0))
     """For all other parameters."""
 
 
+@dataclass(frozen=True)
+class NoOpeningConfig:
+    """All steps have the same rows and length."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class OpeningConfig:
+    """The first steps have sizes of their own: shorter rows, fewer rows, or both."""
+
+    type: ClassVar[str] = "stage"
+    share: float = 0.3
+    """Share of all steps."""
+    batch_rows: int = 32
+    """Rows of one optimizer step of the opening."""
+    sequence_length: int = 64
+    """Tokens in a row of the opening."""
+
+
+OpeningChoice = NoOpeningConfig | OpeningConfig
 OptimizerConfig = MuonConfig | AdamWConfig
 
 
@@ -73,8 +96,13 @@ class TrainingConfig:
     """Rows of one forward pass; fewer need less memory and give the same gradient. None: all rows at once."""
     sequence_length: int = 256
     """Tokens in a row."""
+    opening: OpeningChoice = field(default_factory=NoOpeningConfig)
     optimizer: OptimizerConfig = field(default_factory=MuonConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    decay_with_rate: bool = False
+    """Whether weight decay falls to zero with the learning rate, beyond the rate's own factor."""
+    tail_average: float = 0.0
+    """Share of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone."""
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is scaled down to it. None: never."""
     log_every: int = 10
@@ -104,6 +132,16 @@ class TrainingConfig:
         ]
         if self.micro_batch_rows is not None and self.micro_batch_rows < 1:
             problems.append(f"training.micro_batch_rows is {self.micro_batch_rows}: must be at least 1")
+        if isinstance(self.opening, OpeningConfig):
+            problems += [
+                f"training.opening.{n} is {getattr(self.opening, n)}: must be at least 1"
+                for n in ("batch_rows", "sequence_length")
+                if getattr(self.opening, n) < 1
+            ]
+            if not 0.0 <= self.opening.share <= 1.0:
+                problems.append(f"training.opening.share is {self.opening.share}: must be from 0 to 1")
+        if not 0.0 <= self.tail_average <= 1.0:
+            problems.append(f"training.tail_average is {self.tail_average}: must be from 0 to 1")
         if self.clip is not None and not self.clip > 0:
             problems.append(f"training.clip is {self.clip}: must be over 0, or left out to clip never")
         if not self.optimizer.learning_rate > 0:

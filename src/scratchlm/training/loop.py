@@ -23,6 +23,7 @@ from scratchlm.base.files import write_json
 from scratchlm.base.runlog import RunLog
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import Batch, State
+from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loss import Loss, next_token_loss
@@ -119,6 +120,7 @@ class Loop:
         self.decoder.to(self.setting.device)
         products = torch.bfloat16 if self.setting.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
+        self.average = TailAverage(self.decoder, self.config.tail_average)
         keep_freed_memory()
         fp16 = self.setting.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.setting.device.type, enabled=fp16)
@@ -129,7 +131,10 @@ class Loop:
         if restored is None:
             return False
         tensors, state = restored
-        self.optimizers.load_tensors({name: tensor.to(self.setting.device) for name, tensor in tensors.items()})
+        moved = {name: tensor.to(self.setting.device) for name, tensor in tensors.items()}
+        means = {name: tensor for name, tensor in moved.items() if name.endswith(SUFFIX)}
+        self.optimizers.load_tensors({name: tensor for name, tensor in moved.items() if name not in means})
+        self.average.load_tensors(means)
         self.step, self.bad_steps, self.batch_state = state["step"], state["bad_steps"], state["batches"]
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
@@ -149,6 +154,7 @@ class Loop:
             batch, self.batch_state = next(stream)
             record = self._train_step(batch.to(self.setting.device))
             self.step += 1
+            self.average.update(self.step, self.config.steps)
             self._write(record)
             stopping = self.stop is not None and self.stop.requested
             if self.step == self.config.steps or stopping or _due(self.step, self.config.checkpoint_every):
@@ -163,7 +169,7 @@ class Loop:
         config, setting = self.config, self.setting
         torch.manual_seed(setting.seed * 1_000_003 + self.step)  # dropout follows the step, not the past
         rate = rate_at(self.step, config.steps, config.schedule)
-        self.optimizers.set_rate(rate)
+        self.optimizers.set_rate(rate, rate if config.decay_with_rate else 1.0)
         self.decoder.train()
         count = batch.target_count
         total = torch.zeros((), device=setting.device)
@@ -245,7 +251,7 @@ class Loop:
             "hooks": {hook.name: hook.state() for hook in self.hooks},
             "log_lines": 0 if self.log is None else self.log.lines(),
         }
-        self.checkpoints.save(self.step, self.optimizers.tensors(), state)
+        self.checkpoints.save(self.step, {**self.optimizers.tensors(), **self.average.tensors()}, state)
 
     def _run_hooks(self) -> None:
         for hook in self.hooks:

@@ -118,7 +118,11 @@ class Muon(torch.optim.Optimizer):
         updates = orthogonalise(torch.stack(ahead).to(self.dtype), self.config.steps)
         rows, columns = parameters[0].shape
         scale = rate * math.sqrt(max(1.0, rows / columns))
-        if decay:
+        if decay and self.config.cautious:
+            weights = torch.stack(list(parameters))
+            shrunk = weights.mul_(weights * updates > 0).mul_(rate * decay)
+            torch._foreach_sub_(list(parameters), list(shrunk.unbind()))
+        elif decay:
             torch._foreach_mul_(list(parameters), 1 - rate * decay)
         torch._foreach_add_(list(parameters), list(updates.unbind()), alpha=-scale)
 
@@ -146,13 +150,13 @@ class Optimizers:
             ]
         else:
             self.members = [_adamw(parameters, config)]
-        self._peaks = [[group["lr"] for group in member.param_groups] for member in self.members]
+        groups = [group for member in self.members for group in member.param_groups]
+        self._peaks = [(group, group["lr"], group["weight_decay"]) for group in groups]
 
-    def set_rate(self, share: float) -> None:
-        """Set every group's learning rate to `share` of its peak."""
-        for member, peaks in zip(self.members, self._peaks, strict=True):
-            for group, peak in zip(member.param_groups, peaks, strict=True):
-                group["lr"] = peak * share
+    def set_rate(self, share: float, decay_share: float = 1.0) -> None:
+        """Set every group's learning rate to `share` of its peak, and its weight decay to `decay_share` of it."""
+        for group, rate, decay in self._peaks:
+            group["lr"], group["weight_decay"] = rate * share, decay * decay_share
 
     def step(self) -> None:
         """Step all members, then drop the gradients."""

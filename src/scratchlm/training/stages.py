@@ -1,0 +1,87 @@
+"""A run's batches in stages: an opening of its own sizes, then the sizes of the configuration.
+
+Short sequences first (Li et al. 2021, arXiv 2108.06084) and few rows first (McCandlish et al. 2018, arXiv 1812.06162):
+early in training neither far context nor an exact gradient is worth its price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from scratchlm.base.device import DtypeName
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.batches import Batch, State, Tokens, WindowBatches
+from scratchlm.training.config import OpeningConfig, TrainingConfig
+from scratchlm.training.forecast import choose_dtype, step_seconds
+from scratchlm.training.loop import BatchSource, Setting
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some of a run's steps, and their batches."""
+
+    steps: int
+    batches: WindowBatches
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the stage reads, epochs counted each."""
+        return self.steps * self.batches.rows * self.batches.length
+
+
+def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[Stage]:
+    """Return the stages of a run in order. Raises `UserError` where the tokens do not fill a window."""
+    main = WindowBatches(tokens, config.batch_rows, config.sequence_length, seed)
+    opening = config.opening
+    if not isinstance(opening, OpeningConfig):
+        return [Stage(config.steps, main)]
+    early = int(opening.share * config.steps)
+    first = WindowBatches(tokens, opening.batch_rows, opening.sequence_length, seed)
+    return [Stage(early, first), Stage(config.steps - early, main)]
+
+
+def training_batches(tokens: Tokens, config: TrainingConfig, seed: int) -> BatchSource:
+    """Return the batches of a whole run on one long row of tokens."""
+    first, *rest = stages(tokens, config, seed)
+    return Staged(first.batches, first.steps, rest[0].batches) if rest else first.batches
+
+
+def measure_step(
+    name: DtypeName, decoder: Decoder, tokens: Tokens, config: TrainingConfig, setting: Setting
+) -> tuple[torch.dtype, float]:
+    """Return the dtype to train in and the mean seconds of a step over all stages, by `choose_dtype`."""
+    *before, last = stages(tokens, config, setting.seed)
+    dtype, seconds = choose_dtype(name, decoder, last.batches, config, setting)
+    total = seconds * last.steps
+    for stage in before:
+        total += stage.steps * step_seconds(decoder, stage.batches, config, replace(setting, dtype=dtype), budget=1.0)
+    return dtype, total / config.steps
+
+
+@dataclass(frozen=True)
+class Staged:
+    """`first` for its number of batches, then `main` from its own beginning."""
+
+    first: BatchSource
+    steps: int
+    main: BatchSource
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches without end, each with the state from which the next one follows."""
+        taken = 0 if state is None else state["taken"]
+        inner = {key: value for key, value in (state or {}).items() if key != "taken"} or None
+        if taken < self.steps:
+            for batch, following in self.first(inner):
+                taken += 1
+                yield batch, {**following, "taken": taken}
+                if taken == self.steps:
+                    break
+            inner = None
+        elif taken == self.steps:
+            inner = None
+        for batch, following in self.main(inner):
+            taken += 1
+            yield batch, {**following, "taken": taken}

@@ -1,0 +1,82 @@
+"""Stages of a run, and the average of its last weights."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from scratchlm.base.errors import UserError
+from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+from scratchlm.training.averaging import TailAverage
+from scratchlm.training.config import OpeningConfig, TrainingConfig
+from scratchlm.training.stages import stages, training_batches
+
+TOKENS = ArrayTokens(np.arange(500))
+STAGED = TrainingConfig(
+    steps=10,
+    batch_rows=2,
+    sequence_length=12,
+    opening=OpeningConfig(share=0.4, batch_rows=5, sequence_length=3),
+)
+
+
+def test_an_opening_has_its_own_sizes_and_the_rest_begins_where_a_plain_run_does() -> None:
+    taken = [batch.ids for batch, _ in itertools.islice(training_batches(TOKENS, STAGED, 7)(None), 10)]
+    assert [tuple(ids.shape) for ids in taken] == [(5, 3)] * 4 + [(2, 12)] * 6
+    short, plain = WindowBatches(TOKENS, 5, 3, 7)(None), WindowBatches(TOKENS, 2, 12, 7)(None)
+    expected = [next(short)[0].ids for _ in range(4)] + [next(plain)[0].ids for _ in range(6)]
+    assert all(map(torch.equal, taken, expected))
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+def test_staged_batches_go_on_from_the_state_of_any_batch(after: int) -> None:
+    source = training_batches(TOKENS, STAGED, 7)
+    whole = list(itertools.islice(source(None), 10))
+    rest = itertools.islice(source(whole[after - 1][1]), 10 - after)
+    for (batch, state), (expected, then) in zip(rest, whole[after:], strict=True):
+        assert torch.equal(batch.ids, expected.ids)
+        assert state == then
+
+
+def test_without_an_opening_nothing_is_staged() -> None:
+    plain = TrainingConfig(batch_rows=2, sequence_length=12)
+    assert training_batches(TOKENS, plain, 7) == WindowBatches(TOKENS, 2, 12, 7)
+
+
+def test_stages_count_their_tokens() -> None:
+    assert [(stage.steps, stage.tokens) for stage in stages(TOKENS, STAGED, 0)] == [(4, 60), (6, 144)]
+
+
+def test_all_problems_of_an_opening_are_reported_at_once() -> None:
+    with pytest.raises(UserError) as problems:
+        TrainingConfig(opening=OpeningConfig(share=1.5, batch_rows=0, sequence_length=-1), tail_average=2.0)
+    for name in ("opening.share is 1.5", "opening.batch_rows is 0", "sequence_length is -1", "tail_average is 2.0"):
+        assert name in str(problems.value)
+
+
+def test_the_tail_average_is_the_mean_of_the_last_weights_and_only_the_last_step_changes_the_model() -> None:
+    model = nn.Linear(3, 2)
+    average = TailAverage(model, 0.3)
+    seen = []
+    for step in range(1, 11):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        seen.append(model.weight.detach().clone())
+        average.update(step, 10)
+        if step < 10:
+            assert torch.equal(model.weight, seen[-1])
+    torch.testing.assert_close(model.weight.detach(), torch.stack(seen[-3:]).mean(0))
+
+
+def test_no_share_averages_nothing() -> None:
+    model = nn.Linear(3, 2)
+    average, before = TailAverage(model, 0.0), model.weight.detach().clone()
+    for step in range(1, 5):
+        average.update(step, 4)
+    assert torch.equal(model.weight, before)
+    assert average.tensors() == {}
