@@ -11,6 +11,7 @@ from torch import Tensor
 from scratchlm.base.device import autocast, keep_freed_memory
 from scratchlm.model.attention import fused_attention, naive_attention
 from scratchlm.model.blocked import blocked_attention
+from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import relu_squared
 from scratchlm.model.norms import plain_rms_norm, rms_norm
 from scratchlm.model.positions import plain_rotate, rope_table, rotate
@@ -90,3 +91,19 @@ def test_in_bf16_a_model_uses_blocks_and_stays_near_fp32(monkeypatch: pytest.Mon
 
 def test_kept_memory_is_an_answer_not_an_error() -> None:
     assert keep_freed_memory() in (True, False)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_dropout_drops_its_share_keeps_the_expectation_and_grades_what_it_kept(share: float) -> None:
+    torch.manual_seed(0)
+    part, x = Dropout(share), torch.ones(100, 999, requires_grad=True)
+    dropped = part(x)
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped.detach())
+    assert abs((dropped == 0).float().mean().item() - share) < 0.01
+    assert abs(dropped.mean().item() - 1) < 0.01
+    assert len(dropped.unique()) == 2
+    torch.manual_seed(0)
+    assert torch.equal(part(x), dropped)
+    assert not torch.equal(part(x), dropped)
+    assert part.eval()(x) is x

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, LearnedPositionsConfig, RopeConfig
+from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.ngrams import build_ngrams
 from scratchlm.model.norms import build_norm, rms_norm
@@ -26,7 +27,7 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.feed_forward_norm = build_norm(config.width, config.norm)
         self.feed_forward = build_feed_forward(config.width, config.feed_forward)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
         """Add what the block computes to the stream; the shape is kept."""
@@ -66,7 +67,7 @@ class Decoder(nn.Module):
         learned = isinstance(config.positions, LearnedPositionsConfig)
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.ngrams = build_ngrams(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         shortcut = isinstance(config.shortcut, EmbeddingShortcutConfig)
         self.shortcut = EmbeddingShortcut(config.layers) if shortcut else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
