@@ -5,15 +5,32 @@ from __future__ import annotations
 import pytest
 
 from scratchlm.base.errors import UserError
+from scratchlm.model.config import NgramEmbeddingConfig
 from scratchlm.recipes.dial import MAX_DEPTH, at_depth, load_recipe, recipe_names
 from scratchlm.text.storyworld import build_world, parses, sentences
 from scratchlm.text.storyworld.portraits import portraits
 from scratchlm.text.storyworld.quiz import statement
 
 
-def test_every_depth_gives_a_valid_shape_that_grows() -> None:
-    widths = [at_depth(depth)[0].width for depth in range(1, MAX_DEPTH + 1)]
+@pytest.mark.parametrize("dial", ["default", "speedrun"])
+def test_every_depth_gives_a_valid_shape_that_grows(dial) -> None:
+    widths = [at_depth(depth, dial)[0].width for depth in range(1, MAX_DEPTH + 1)]
     assert widths == sorted(widths)
+
+
+def test_the_speedrun_turns_with_the_dial_and_has_its_parts_at_every_depth() -> None:
+    for depth in (2, 7, 12):
+        model = load_recipe("speedrun", depth).model
+        assert model.layers == depth
+        assert isinstance(model.ngrams, NgramEmbeddingConfig)
+        assert model.width == model.attention.heads * model.attention.head_dim
+
+
+def test_an_unknown_dial_offers_the_nearest(tmp_path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('dial = "speedrum"\ndepth = 3\n')
+    with pytest.raises(UserError, match=r"unknown dial 'speedrum'.*did you mean 'speedrun'"):
+        load_recipe(str(path))
 
 
 @pytest.mark.parametrize("depth", [0, -1, MAX_DEPTH + 1])
@@ -23,7 +40,7 @@ def test_a_depth_off_the_dial_is_named(depth: int) -> None:
 
 
 def test_every_named_recipe_loads_and_fits_its_context() -> None:
-    assert {"default", "gpt2", "speedrun", "tiny"} <= set(recipe_names())
+    assert {"characters", "characters-quick", "default", "gpt2", "speedrun", "tiny"} <= set(recipe_names())
     for name in recipe_names():
         recipe = load_recipe(name)
         assert recipe.training.sequence_length <= recipe.model.context

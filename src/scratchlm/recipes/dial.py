@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.model.config import DecoderConfig
-from scratchlm.model.presets import preset, qwen3_shaped
+from scratchlm.model.presets import preset, qwen3_shaped, speedrun
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 
+DialName = Literal["default", "speedrun"]
 MAX_DEPTH = 48
 """The deepest that the dial goes."""
 
@@ -28,15 +29,32 @@ class Recipe:
     """Dotted names of the values that the recipe sets; all others are defaults."""
 
 
-def at_depth(depth: int) -> tuple[DecoderConfig, TrainingConfig]:
-    """Size a run by its depth: Qwen3-shaped, 32 channels of width a layer, heads of 64 where they fit, else of 32.
+def at_depth(depth: int, dial: DialName = "default") -> tuple[DecoderConfig, TrainingConfig]:
+    """Size a run by its depth: 32 channels of width a layer, and a context that grows with it.
 
     The rate of Muon stays (its step has a fixed size whatever the width); Adam's falls with the root of the width.
     """
     if not 1 <= depth <= MAX_DEPTH:
         raise UserError(f"--depth {depth}: must be from 1 to {MAX_DEPTH}")
-    width = max(64, 32 * depth)
     context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
+    return _fast_at(depth, context) if dial == "speedrun" else _default_at(depth, context)
+
+
+def _fast_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
+    """Size the parts that learn fastest."""
+    width = max(128, 64 * -(-depth // 2))
+    adam = AdamWConfig(learning_rate=round(0.01 * (128 / width) ** 0.5, 5), weight_decay=0.0)
+    training = TrainingConfig(
+        batch_rows=8 if depth <= 8 else 16,
+        sequence_length=context,
+        optimizer=MuonConfig(learning_rate=0.02, steps=4, adam=adam),
+    )
+    return speedrun(width=width, layers=depth, context=context), training
+
+
+def _default_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
+    """Size the Qwen3-shaped model; heads of 64 where they fit, else of 32."""
+    width = max(64, 32 * depth)
     head_dim = 64 if width % 128 == 0 or width > 256 else 32
     model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
     adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
@@ -57,7 +75,8 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, depth: int | None = None) -> Recipe:
     """Read a named recipe or a TOML file. Unknown names and keys are a `UserError` that offers the nearest.
 
-    A recipe has the keys `preset` or `depth`, and the tables `model` and `training` that change single values.
+    A recipe has the keys `preset` or `depth` (with `dial`: default or speedrun), and the tables `model` and `training`
+    that change single values.
     """
     path = Path(name)
     if name not in recipe_names():
@@ -71,14 +90,17 @@ def load_recipe(name: str, depth: int | None = None) -> Recipe:
 
 
 def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
-    known = ("preset", "depth", "model", "training")
+    known, dials = ("preset", "depth", "dial", "model", "training"), ("default", "speedrun")
     for key in data:
         if key not in known:
             raise UserError(f"recipe {name!r}: unknown key {key!r}: {nearest(key, known)}")
+    dial = data.get("dial", "default")
+    if dial not in dials:
+        raise UserError(f"recipe {name!r}: unknown dial {dial!r}: {nearest(str(dial), dials)}")
     if depth is not None and "depth" not in data:
         raise UserError(f"--depth {depth}: the recipe {name!r} has a fixed shape; use the recipe default")
     if "depth" in data:
-        model, training = at_depth(data["depth"] if depth is None else depth)
+        model, training = at_depth(data["depth"] if depth is None else depth, dial)
     else:
         model, training = preset(data.get("preset", "default")), TrainingConfig()
     dialled = [("model", model, DecoderConfig()), ("training", training, TrainingConfig())]

@@ -1,0 +1,53 @@
+"""Measure how fast models learn here, beside peers, and draw the README's table and plot from the results.
+
+    python bench/learning                      all but the two-hour run, one seed after the other
+    python bench/learning throughput books     some of it
+    python bench/learning grammar --folder F   the two-hour run, in a folder that a later call continues
+    python bench/learning draw                 the table and the plot, from bench/results/learning
+
+Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
+is not installed is left out and said so. Leave the machine alone meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import books
+import curves
+import draw
+import grammar
+import parts
+import shakespeare
+import throughput
+
+TASKS = ("throughput", "shakespeare", "parts", "books", "grammar", "draw")
+
+
+def main() -> None:
+    """Measure what is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", choices=[*TASKS, []], metavar="TASK", help="what to measure")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each contender; the median counts")
+    parser.add_argument("--folder", type=Path, default=Path("grammar"), help="where the two-hour run lives")
+    chosen = parser.parse_args()
+    for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:
+        seeds = range(chosen.seeds)
+        match task:
+            case "throughput":
+                curves.write(task, throughput.measure())
+            case "shakespeare":
+                curves.write(task, shakespeare.measure(seeds))
+            case "parts":
+                curves.write(task, parts.measure(seeds))
+            case "books":
+                curves.write(task, books.measure(seeds))
+            case "grammar":
+                curves.write(task, grammar.measure(chosen.folder))
+            case "draw":
+                draw.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Nine million words of books: bits per byte on the last twentieth after ten minutes.
+
+`default` and `speedrun` beside the default's model with plain AdamW, all in one run, on one tokenizer trained on the
+training part. A run's steps are fixed before its first by a probe, as `scratchlm pretrain --minutes` does; the probe
+counts. `speedrun` runs once more for half the time: it is to end where AdamW ends after all of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curves import Curve, data_file, median_of
+
+from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.model.decoder import build_decoder
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.batches import Tokens
+from scratchlm.tokens.config import PrepareConfig
+from scratchlm.tokens.prepare import open_data, prepare
+from scratchlm.training.config import AdamWConfig, OptimizerConfig
+from scratchlm.training.forecast import steps_within
+from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.stages import measure_step, training_batches
+
+VOCABULARY, DEPTH = 4096, 6
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A recipe, how long it may take, and another optimizer than its own."""
+
+    recipe: str
+    minutes: float
+    optimizer: OptimizerConfig | None = None
+
+
+CONTENDERS = {
+    "plain AdamW": Contender("default", 10, AdamWConfig(learning_rate=3e-3, weight_decay=0.1)),
+    "default": Contender("default", 10),
+    "speedrun": Contender("speedrun", 10),
+    "speedrun, half the time": Contender("speedrun", 5),
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Prepared text in both parts."""
+
+    tokenizer: Tokenizer
+    train: Tokens
+    held_out: Tokens
+
+
+def prepared(folder: Path) -> Text:
+    """Prepare the books with a tokenizer of their own."""
+    source = str(data_file("pretrain/books.jsonl"))
+    prepare(PrepareConfig((source,), out=folder, split="tail:0.05", vocabulary_size=VOCABULARY))
+    return Text(*open_data(folder))
+
+
+def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
+    """Train one contender; return the curve in bits per byte and where it ended."""
+    started = time.perf_counter()
+    recipe = load_recipe(contender.recipe, DEPTH)
+    optimizer = contender.optimizer or recipe.training.optimizer
+    config = dataclasses.replace(
+        recipe.training, optimizer=optimizer, evaluate_every=0, sample_every=0, checkpoint_every=0
+    )
+    decoder = build_decoder(dataclasses.replace(recipe.model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
+    dtype, seconds = measure_step("auto", decoder, text.train, config, Setting(seed=seed))
+    left = 60 * contender.minutes - (time.perf_counter() - started)
+    config = dataclasses.replace(config, steps=steps_within(left, seconds))
+
+    def score(model: Any) -> float:
+        length = config.sequence_length
+        return held_out_loss(model, text.tokenizer, text.held_out, length=length, dtype=dtype).bits_per_byte
+
+    curve = Curve(score, every=max(1, config.steps // 5), started=started)
+    batches = training_batches(text.train, config, seed)
+    Loop(decoder, batches, config, setting=Setting(dtype=dtype, seed=seed), hooks=[curve]).run()
+    used, bits = curve.points[-1]
+    return {"seed": seed, "parameters": decoder.parameter_count(), "steps": config.steps, "seconds": used,
+            "bits_per_byte": bits, "curve": curve.points}  # fmt: skip
+
+
+def measure(seeds: Sequence[int]) -> dict[str, Any]:
+    """Train every contender once for each seed."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
+    with tempfile.TemporaryDirectory() as folder:
+        text = prepared(Path(folder) / "data")
+        for seed in seeds:
+            for name, contender in CONTENDERS.items():
+                runs[name].append(train(contender, text, seed))
+                print(f"{name}, seed {seed}: {runs[name][-1]['bits_per_byte']:.4f} bits per byte", flush=True)
+    medians = {
+        name: {key: median_of(found, key) for key in ("seconds", "bits_per_byte", "parameters", "steps")}
+        for name, found in runs.items()
+    }
+    return {"task": "books, bits per byte", "medians": medians, "runs": runs}

@@ -1,0 +1,152 @@
+"""What each part is worth: a short character-level run without it, or with it, at equal steps, over all seeds.
+
+Scored on the last twentieth of the training part. A difference is of means over seeds, positive where the part helps.
+Milliseconds a step are medians, for the price of a part; the machine's own swings are of ten percent.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from shakespeare import held_out_nats, read_ids
+
+from scratchlm.model.config import (
+    DecoderConfig,
+    EmbeddingShortcutConfig,
+    NgramEmbeddingConfig,
+    NoNgramsConfig,
+    SwiGLUConfig,
+    ValueEmbeddingConfig,
+)
+from scratchlm.model.decoder import build_decoder
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.tokens.batches import ArrayTokens
+from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import Loop, Setting, StepRecord
+from scratchlm.training.stages import training_batches
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One difference from the recipe; `taken` tells whether the recipe has the part."""
+
+    part: str
+    taken: bool
+    model: Callable[[DecoderConfig], DecoderConfig] = lambda config: config
+    training: Callable[[TrainingConfig], TrainingConfig] = lambda config: config
+
+
+def _muon(**changes: Any) -> Callable[[TrainingConfig], TrainingConfig]:
+    def change(config: TrainingConfig) -> TrainingConfig:
+        assert isinstance(config.optimizer, MuonConfig)
+        return replace(config, optimizer=replace(config.optimizer, **changes))
+
+    return change
+
+
+def _model(**changes: Any) -> Callable[[DecoderConfig], DecoderConfig]:
+    return lambda config: replace(config, **changes)
+
+
+def _training(**changes: Any) -> Callable[[TrainingConfig], TrainingConfig]:
+    return lambda config: replace(config, **changes)
+
+
+def _ngrams(longest: int) -> Callable[[DecoderConfig], DecoderConfig]:
+    def change(config: DecoderConfig) -> DecoderConfig:
+        assert isinstance(config.ngrams, NgramEmbeddingConfig)
+        return replace(config, ngrams=replace(config.ngrams, longest=longest))
+
+    return change
+
+
+VARIANTS = (
+    Variant("n-gram embeddings", True, _model(ngrams=NoNgramsConfig())),
+    Variant("n-grams beyond pairs", True, _ngrams(2)),
+    Variant("n-grams of six", False, _ngrams(6)),
+    Variant("value embeddings", False, _model(values=ValueEmbeddingConfig())),
+    Variant("embedding shortcut", False, _model(shortcut=EmbeddingShortcutConfig())),
+    Variant("logit softcap", True, _model(logit_softcap=None)),
+    Variant("zero-initialised projections", True, _model(zero_init_outputs=False)),
+    Variant("ReLU squared instead of SwiGLU", True, _model(feed_forward=SwiGLUConfig(hidden=341))),
+    Variant("a head of its own", True, _model(tied=True)),
+    Variant("norms without weights", True, lambda c: replace(c, norm=replace(c.norm, weight=True))),
+    Variant("Muon instead of AdamW", True, training=_training(optimizer=AdamWConfig(learning_rate=4e-3))),
+    Variant("Muon's momentum of 0.8 instead of 0.95", True, training=_muon(momentum=0.95)),
+    Variant("four Newton-Schulz steps instead of five", True, training=_muon(steps=5)),
+    Variant("weight decay of 0.3", False, training=_muon(weight_decay=0.3)),
+    Variant("weight decay of 0.3, cautious", False, training=_muon(weight_decay=0.3, cautious=True)),
+    Variant(
+        "weight decay of 0.3, falling with the rate",
+        False,
+        training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_rate=True),
+    ),
+    Variant("short sequences first", False, training=_training(opening=OpeningConfig(0.4, 64, 32))),
+    Variant("growing batch", False, training=_training(opening=OpeningConfig(0.4, 8, 128))),
+    Variant("average of the last tenth", False, training=_training(tail_average=0.1)),
+    Variant("a way down of 60% instead of 20%", True, training=_training(schedule=ScheduleConfig(decay_fraction=0.2))),
+)  # fmt: skip
+
+
+class Stopwatch:
+    """Keeps every step's seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def step(self, record: StepRecord) -> None:
+        """Take note of a finished step."""
+        self.seconds.append(record.seconds)
+
+    def note(self, kind: str, step: int, values: object) -> None:
+        """Hear no hooks."""
+
+
+def run(variant: Variant | None, seed: int) -> tuple[float, float]:
+    """Return the loss of one run and its milliseconds a step."""
+    train, _, symbols = read_ids()
+    cut = int(0.95 * len(train))
+    recipe = load_recipe("characters-quick")
+    model = replace(recipe.model, vocabulary_size=symbols)
+    training = replace(recipe.training, evaluate_every=0, sample_every=0, checkpoint_every=0)
+    if variant is not None:
+        model, training = variant.model(model), variant.training(training)
+    decoder, watch = build_decoder(model, seed), Stopwatch()
+    batches = training_batches(ArrayTokens(train[:cut]), training, seed)
+    Loop(decoder, batches, training, setting=Setting(dtype=torch.bfloat16, seed=seed), watcher=watch).run()
+    loss = held_out_nats(decoder, train[cut:], int(train[cut - 1]), training.sequence_length, torch.float32)
+    return loss, 1e3 * statistics.median(watch.seconds)
+
+
+def measure(seeds: Sequence[int]) -> dict[str, Any]:
+    """Run the recipe and every variant once for each seed, the seeds outside so that all see the machine alike."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for seed in seeds:
+        for variant in (None, *VARIANTS):
+            name = "the recipe" if variant is None else variant.part
+            found.setdefault(name, []).append(run(variant, seed))
+            print(f"{name}, seed {seed}: {found[name][-1][0]:.4f}", flush=True)
+    recipe = found.pop("the recipe")
+    base = statistics.mean(loss for loss, _ in recipe)
+    rows = []
+    for variant in VARIANTS:
+        losses, times = zip(*found[variant.part], strict=True)
+        worse = statistics.mean(losses) - base
+        rows.append(
+            {
+                "part": variant.part,
+                "taken": variant.taken,
+                "gain": worse if variant.taken else -worse,
+                "losses": losses,
+                "ms_a_step": statistics.median(times),
+            }
+        )
+    return {
+        "task": "parts of the recipe characters-quick, nats on the tail of the training part",
+        "recipe": {"losses": [loss for loss, _ in recipe], "ms_a_step": statistics.median(ms for _, ms in recipe)},
+        "parts": rows,
+    }

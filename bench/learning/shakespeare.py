@@ -1,0 +1,127 @@
+"""Character-level Shakespeare: nats a character on the last tenth, after training on the first nine tenths.
+
+Every character of the last tenth is predicted once, in windows of the training length that do not overlap. Recipes were
+chosen on the last twentieth of the training part. The clock holds everything from building the model on but evaluation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from curves import Curve, data_file, median_of
+
+from scratchlm.base.device import autocast
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.tokens.batches import ArrayTokens, whole_windows
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.loss import next_token_loss
+from scratchlm.training.stages import training_batches
+
+BOUNDS = {"characters-quick": 1.88, "characters": 1.4697}
+"""Held-out loss that each recipe is to reach: nanoGPT's on a CPU and on a GPU, by its README."""
+
+
+def read_ids() -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the ids of the training part and of the held-out part, and the number of characters known."""
+    text = data_file("pretrain/tinyshakespeare.txt").read_text(encoding="utf-8")
+    numbers = {character: number for number, character in enumerate(sorted(set(text)))}
+    ids = np.fromiter((numbers[character] for character in text), dtype=np.int64)
+    cut = int(0.9 * len(ids))
+    return ids[:cut], ids[cut:], len(numbers)
+
+
+def held_out_nats(decoder: Decoder, ids: np.ndarray, before: int, length: int, dtype: torch.dtype) -> float:
+    """Return the mean loss of all of `ids`; the character `before` stands before the first."""
+    total = 0.0
+    with torch.no_grad(), autocast(torch.device("cpu"), dtype):
+        for batch in whole_windows(ArrayTokens(ids), length, 32, before):
+            total += float(next_token_loss(decoder, batch))
+    return total / len(ids)
+
+
+def ours(recipe: str, seed: int) -> dict[str, Any]:
+    """Train by a recipe of this package; return the curve and where it ended."""
+    train, held_out, symbols = read_ids()
+    started = time.perf_counter()
+    found = load_recipe(recipe)
+    config: TrainingConfig = dataclasses.replace(found.training, evaluate_every=0, sample_every=0, checkpoint_every=0)
+    decoder = build_decoder(dataclasses.replace(found.model, vocabulary_size=symbols), seed)
+    curve = Curve(
+        lambda model: held_out_nats(model, held_out, int(train[-1]), config.sequence_length, torch.float32),
+        every=max(1, config.steps // 8),
+        started=started,
+    )
+    batches = training_batches(ArrayTokens(train), config, seed)
+    Loop(decoder, batches, config, setting=Setting(dtype=torch.bfloat16, seed=seed), hooks=[curve]).run()
+    seconds, loss = curve.points[-1]
+    return {"seed": seed, "parameters": decoder.parameter_count(), "steps": config.steps, "seconds": seconds,
+            "loss": loss, "curve": curve.points}  # fmt: skip
+
+
+def nanogpt_in_transformers(seed: int, steps: int = 2000) -> dict[str, Any]:
+    """Train by nanoGPT's recipe for a CPU, with the same shape out of transformers' GPT-2, in fp32 as it ships."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    train, held_out, symbols = read_ids()
+    rows, length, warmup, peak, least = 12, 64, 100, 1e-3, 1e-4
+    started = time.perf_counter()
+    torch.manual_seed(seed)
+    shape = GPT2Config(vocab_size=symbols, n_positions=length, n_embd=128, n_layer=4, n_head=4,
+                       resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)  # fmt: skip
+    model = GPT2LMHeadModel(shape).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    generator, spent, curve = np.random.default_rng(seed), 0.0, []
+    for step in range(steps):
+        left = 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / (steps - warmup)))
+        rate = peak * (step + 1) / (warmup + 1) if step < warmup else least + left * (peak - least)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        starts = generator.integers(0, len(train) - length, rows)
+        table = torch.from_numpy(np.stack([train[at : at + length + 1] for at in starts]))
+        logits = model(table[:, :-1]).logits
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), table[:, 1:].flatten()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if (step + 1) % (steps // 8) == 0:
+            now = time.perf_counter()
+            curve.append((now - started - spent, _peer_nats(model, held_out, int(train[-1]), length)))
+            spent += time.perf_counter() - now
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"seed": seed, "parameters": parameters, "steps": steps, "seconds": curve[-1][0], "loss": curve[-1][1],
+            "curve": curve}  # fmt: skip
+
+
+@torch.no_grad()
+def _peer_nats(model: torch.nn.Module, ids: np.ndarray, before: int, length: int) -> float:
+    model.eval()
+    total = 0.0
+    for batch in whole_windows(ArrayTokens(ids), length, 32, before):
+        logits = model(batch.ids).logits
+        total += float(
+            torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+        )
+    model.train()
+    return total / len(ids)
+
+
+def measure(seeds: Sequence[int]) -> dict[str, Any]:
+    """Train each recipe and the peer once for each seed."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [ours(name, seed) for seed in seeds] for name in BOUNDS}
+    try:
+        runs["nanoGPT's recipe in transformers"] = [nanogpt_in_transformers(seed) for seed in seeds]
+    except ImportError as error:
+        print(f"transformers: left out, {error}")
+    medians = {
+        name: {key: median_of(found, key) for key in ("seconds", "loss", "parameters", "steps")}
+        for name, found in runs.items()
+    }
+    return {"task": "character-level Shakespeare, nats a character", "bounds": BOUNDS, "medians": medians, "runs": runs}

@@ -1,0 +1,127 @@
+"""Tokens a second of a training step: the GPT-2 124M shape, four rows of 512, beside transformers and litgpt.
+
+Each runs in a process of its own, as it would for its user, in turn and several times; the median counts. All take
+AdamW with torch's fused step and products in bf16 where the machine's are faster.
+
+    python bench/learning/throughput.py ours 4      one process: seconds of four steps, as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scratchlm.base.statistics import spread
+
+ROWS, LENGTH, VOCABULARY = 4, 512, 50257
+Step = Callable[[torch.Tensor, torch.Tensor], object]
+
+
+def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield random ids and targets: what they say does not change what a step costs."""
+    generator = torch.Generator().manual_seed(0)
+    while True:
+        ids = torch.randint(VOCABULARY, (ROWS, LENGTH + 1), generator=generator)
+        yield ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+
+def ours() -> Step:
+    """Return this package's step, of its only loop."""
+    from scratchlm.model.decoder import build_decoder
+    from scratchlm.model.presets import gpt2
+    from scratchlm.tokens.batches import Batch
+    from scratchlm.training.config import AdamWConfig, TrainingConfig
+    from scratchlm.training.loop import Loop, Setting
+
+    config = TrainingConfig(steps=10**6, batch_rows=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
+    loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, setting=Setting(dtype=torch.bfloat16))
+    return lambda ids, targets: loop._train_step(Batch(ids, targets))
+
+
+def transformers() -> Step:
+    """Return a step of transformers' GPT-2 under autocast."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, fused=True)
+
+    def step(ids: torch.Tensor, targets: torch.Tensor) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(ids, labels=ids).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def litgpt() -> Step:
+    """Return a step of litgpt's model in this shape with its bf16-mixed precision, as its pretraining takes it."""
+    import lightning
+    from litgpt.config import Config
+    from litgpt.model import GPT
+    from litgpt.utils import chunked_cross_entropy
+
+    fabric: Any = lightning.Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    shape = Config(
+        block_size=1024, n_layer=12, n_head=12, n_embd=768, vocab_size=VOCABULARY, padded_vocab_size=VOCABULARY
+    )
+    model = fabric.setup(GPT(shape))
+    optimizer = fabric.setup_optimizers(torch.optim.AdamW(model.parameters(), lr=6e-4, fused=True))
+
+    def step(ids: torch.Tensor, targets: torch.Tensor) -> None:
+        fabric.backward(chunked_cross_entropy(model(ids), targets))
+        fabric.clip_gradients(model, optimizer, max_norm=1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+CONTENDERS: dict[str, Callable[[], Step]] = {"ours": ours, "transformers": transformers, "litgpt": litgpt}
+
+
+def seconds_of(name: str, steps: int) -> list[float]:
+    """Take one step that is not counted and then `steps` that are."""
+    step, source, seconds = CONTENDERS[name](), batches(), []
+    for _ in range(steps + 1):
+        ids, targets = next(source)
+        started = time.perf_counter()
+        step(ids, targets)
+        seconds.append(time.perf_counter() - started)
+    return seconds[1:]
+
+
+def measure(rounds: int = 3, steps: int = 4) -> dict[str, Any]:
+    """Let all take turns; return tokens a second of each that is installed and our ratio to the best of the others."""
+    seconds: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name in CONTENDERS:
+            done = subprocess.run(
+                [sys.executable, str(Path(__file__)), name, str(steps)], capture_output=True, text=True, check=False
+            )
+            if done.returncode == 0:
+                seconds.setdefault(name, []).extend(json.loads(done.stdout.splitlines()[-1]))
+            else:
+                print(f"{name}: left out, {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+    speeds = {name: ROWS * LENGTH / spread(values).median for name, values in seconds.items()}
+    others = [speed for name, speed in speeds.items() if name != "ours"]
+    return {
+        "task": "GPT-2 124M, 4 rows of 512, tokens/s",
+        "tokens_per_second": speeds,
+        "ratio_to_best_peer": speeds["ours"] / max(others) if others else None,
+        "seconds": seconds,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(seconds_of(sys.argv[1], int(sys.argv[2]))))
