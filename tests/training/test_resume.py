@@ -158,12 +158,15 @@ def test_a_damaged_latest_checkpoint_is_refused_and_the_one_before_serves(
     assert_alike(tmp_path, unbroken["muon"])
 
 
+def paths() -> dict[str, str]:
+    """Return an environment in which a process finds the package and the tests' own modules."""
+    found = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in found if path)}
+
+
 def start(folder: Path, name: str, pause: float) -> subprocess.Popen:
-    paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
-    return subprocess.Popen(
-        [sys.executable, str(TESTS / "training" / "forty_steps.py"), str(folder), name, str(pause)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
-    )
+    script = TESTS / "training" / "forty_steps.py"
+    return subprocess.Popen([sys.executable, str(script), str(folder), name, str(pause)], env=paths())
 
 
 def kill_at_some_moment(folder: Path, name: str, chance: random.Random) -> None:

@@ -5,8 +5,6 @@ The share is rounded to the nearest 256th. What is kept grows by its exact inver
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -26,20 +24,25 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.share)
-        dropped: Tensor = _Dropout.apply(x, max(1, round(256 * self.share)))  # type: ignore[no-untyped-call]
-        return dropped
+        of_256 = max(1, round(256 * self.share))
+        gone = random_bytes(x.numel())[: x.numel()].view(x.shape) < of_256
+        return x.masked_fill(gone, 0.0) * (256.0 / (256.0 - of_256))
 
 
-class _Dropout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, of_256: int) -> Tensor:
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        gone = words.view(torch.uint8)[: x.numel()].view(x.shape) < of_256
-        ctx.save_for_backward(gone)
-        ctx.scale = 256.0 / (256.0 - of_256)
-        return x.masked_fill(gone, 0.0).mul_(ctx.scale)
+@torch.library.custom_op(
+    "scratchlm::random_bytes",
+    mutates_args=(),
+    schema="(int count) -> Tensor",
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
+def random_bytes(count: int) -> Tensor:
+    """Return at least `count` random bytes of torch's generator.
 
-    @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
-        (gone,) = ctx.saved_tensors
-        return outer.masked_fill(gone, 0.0).mul_(ctx.scale), None
+    An operation of its own, so that torch.compile may neither repeat it nor take two for one.
+    """
+    return torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
+
+
+@random_bytes.register_fake
+def _(count: int) -> Tensor:
+    return torch.empty(-(-count // 8) * 8, dtype=torch.uint8)

@@ -19,6 +19,8 @@ def plain_rms_norm(x: Float[Tensor, "*batch D"], eps: float) -> Float[Tensor, "*
 
 def rms_norm(x: Float[Tensor, "*batch D"], eps: float, dtype: torch.dtype | None = None) -> Float[Tensor, "*batch D"]:
     """Return what `plain_rms_norm` returns, as `dtype` if given, in half the passes over memory, gradient included."""
+    if torch.compiler.is_compiling():
+        return plain_rms_norm(x.to(torch.promote_types(x.dtype, torch.float32)), eps).to(dtype or x.dtype)
     normed: Tensor = _RMSNorm.apply(x, eps, dtype or x.dtype)  # type: ignore[no-untyped-call]
     return normed
 

@@ -30,6 +30,8 @@ def plain_rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[T
 
 def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
     """Return what `plain_rotate` returns; its gradient is the gradient turned back, so nothing is kept for it."""
+    if torch.compiler.is_compiling():
+        return plain_rotate(x, rotation)
     cos, sin = _spread(rotation, x.dtype)
     turned: Tensor = _Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
     return turned

@@ -179,11 +179,13 @@ def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> Pretra
     training = config.training
     dtype = config.dtype
     if dtype == "auto" or config.minutes is not None:
+        started = time.perf_counter()
         chosen, seconds = measure_step(dtype, decoder, tokens, training, setting)
+        probed = time.perf_counter() - started  # a compilation is in it, which the run then finds done
         dtype = "bf16" if chosen == torch.bfloat16 else "fp16" if chosen == torch.float16 else "fp32"
         if config.minutes is not None:
             # a twentieth is kept for evaluations, samples and checkpoints
-            training = dataclasses.replace(training, steps=steps_within(57.0 * config.minutes, seconds))
+            training = dataclasses.replace(training, steps=steps_within(57.0 * config.minutes - probed, seconds))
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 

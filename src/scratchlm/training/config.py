@@ -105,6 +105,9 @@ class TrainingConfig:
     """Share of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone."""
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is scaled down to it. None: never."""
+    compile: bool = False
+    """Whether blocks are compiled by torch.compile: some seconds before the first step, fewer for each after it. Needs
+    a C++ compiler at run time; without one the run goes on uncompiled and says so."""
     log_every: int = 10
     """Steps between two lines of the log."""
     evaluate_every: int = 100

@@ -7,6 +7,7 @@ number of threads).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import Batch, State
 from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.compiling import compiled_blocks, uncompiled
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.optimizer import Optimizers
@@ -146,6 +148,10 @@ class Loop:
 
     def run(self) -> None:
         """Train until the last step. Raises `Interrupted` after saving when a stop was asked for."""
+        with compiled_blocks(self.decoder) if self.config.compile else contextlib.nullcontext():
+            self._run()
+
+    def _run(self) -> None:
         stream = self.batches(self.batch_state)
         self._run_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
         while self.step < self.config.steps:
@@ -258,7 +264,7 @@ class Loop:
             if not (_due(self.step, hook.every) or self.step == self.config.steps):
                 continue
             self.decoder.eval()
-            with torch.no_grad():
+            with torch.no_grad(), uncompiled() if self.config.compile else contextlib.nullcontext():
                 answer = dict(hook(self.step, self.decoder))
             timing = answer.pop("timing", None)
             if self.log is not None:

@@ -1,0 +1,46 @@
+"""torch.compile for training: one loop over memory where plain torch makes many, for a wait before the first step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+from scratchlm.model.decoder import Decoder
+
+
+@contextlib.contextmanager
+def compiled_blocks(decoder: Decoder) -> Iterator[bool]:
+    """Compile each block while the context lasts, all alike and so at the cost of one; yield whether it was done.
+
+    A block still computes what it did, up to rounding, and its weights keep their names. Without a C++ compiler, which
+    torch calls at run time on a CPU, nothing is changed and a warning says so.
+    """
+    if decoder.embedding.weight.device.type == "cpu" and not has_compiler():
+        warnings.warn("no C++ compiler found: the run goes on uncompiled, more slowly; install g++", stacklevel=2)
+        yield False
+        return
+    for block in decoder.blocks:
+        block.forward = torch.compile(block.forward, dynamic=False)
+    try:
+        yield True
+    finally:
+        for block in decoder.blocks:
+            del block.forward
+
+
+def uncompiled() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which compiled blocks run plainly: an evaluation's shapes are not worth compiling for."""
+    return torch.compiler.set_stance("force_eager")
+
+
+def has_compiler() -> bool:
+    """Tell whether a compiler that torch would call is on the path."""
+    named = os.environ.get("CXX")
+    usual = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
+    return any(shutil.which(name) for name in ([named] if named else usual))

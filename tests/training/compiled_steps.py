@@ -1,0 +1,77 @@
+"""Train a toy plainly, compiled, and compiled in two parts: `python compiled_steps.py` prints what ended how, as JSON.
+
+A process of its own, because torch.compile does not see through the shape checks that tests switch on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from scratchlm.base.errors import Interrupted
+from scratchlm.model.decoder import build_decoder
+from scratchlm.tokens.batches import ArrayTokens
+from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import Loop, Setting, StepRecord
+from scratchlm.training.signals import StopRequest
+from scratchlm.training.stages import training_batches
+from scratchlm.weights.checkpoint import SavedModel
+from toys import BYTE_VOCABULARY, byte_tokenizer, random_ids, toy_config
+
+IDS = random_ids(1, 3000, vocabulary=20)[0].numpy()
+CONFIG = TrainingConfig(steps=12, batch_rows=4, sequence_length=16, checkpoint_every=0)
+
+
+class Losses:
+    def __init__(self, stop: StopRequest, at: int) -> None:
+        self.seen: list[float] = []
+        self.stop, self.at = stop, at
+
+    def step(self, record: StepRecord) -> None:
+        self.seen.append(record.loss)
+        if record.step == self.at:
+            self.stop()
+
+    def note(self, kind: str, step: int, values: object) -> None:
+        raise AssertionError(kind)
+
+
+def train(compiled: bool, dropout: float, folder: Path, stop_at: int = 0) -> tuple[list[float], torch.Tensor]:
+    config = toy_config("speedrun", vocabulary_size=BYTE_VOCABULARY, dropout=dropout)
+    decoder, stop = build_decoder(config), StopRequest()
+    losses = Losses(stop, stop_at)
+    training = dataclasses.replace(CONFIG, compile=compiled)
+    loop = Loop(
+        decoder,
+        training_batches(ArrayTokens(IDS), training, 1),
+        training,
+        setting=Setting(dtype=torch.bfloat16),
+        checkpoints=Checkpoints(folder, SavedModel(decoder, byte_tokenizer())),
+        watcher=losses,
+        stop=stop,
+    )
+    loop.resume()
+    try:
+        loop.run()
+    except Interrupted:
+        return losses.seen, train(compiled, dropout, folder)[1]
+    assert all("forward" not in vars(block) for block in decoder.blocks)
+    return losses.seen, decoder.head_weight.detach()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for dropout in (0.0, 0.2):
+            parts = [Path(folder) / f"{dropout}-{name}" for name in ("plain", "compiled", "cut")]
+            plain, _ = train(False, dropout, parts[0])
+            whole, end = train(True, dropout, parts[1])
+            _, resumed = train(True, dropout, parts[2], stop_at=3)
+            found[str(dropout)] = {"plain": plain, "compiled": whole, "resumed alike": torch.equal(end, resumed)}
+    print(json.dumps(found))
