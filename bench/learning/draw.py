@@ -11,7 +11,7 @@ from curves import read
 from scratchlm.base.files import write_text
 
 PLOT = Path(__file__).parent.parent.parent / "docs" / "learning.svg"
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 360, 50, 20, 40, 45
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 390, 50, 20, 78, 45
 COLOURS = ("#2f6db4", "#2f9e68", "#b4442f")
 
 
@@ -36,7 +36,7 @@ def plot(result: dict[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         f'font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         f'<path d="M{LEFT},{TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#555"/>',
-        f'<text x="{LEFT}" y="{TOP - 22}">nats a character, held-out Shakespeare</text>',
+        f'<text x="{LEFT}" y="{TOP - 12}">nats a character, held-out Shakespeare</text>',
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">seconds of training on two cores</text>',
     ]
     ticks = [seconds for seconds in (1, 2, 5, 10, 20, 50, 100, 200, 400) if first <= seconds <= last]
@@ -51,7 +51,7 @@ def plot(result: dict[str, Any]) -> str:
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x(s):.1f}" cy="{y(v):.1f}" r="3" fill="{colour}"/>' for s, v in curve]
         parts.append(
-            f'<text x="{WIDTH - RIGHT}" y="{TOP + 16 + 18 * number}" text-anchor="end" fill="{colour}">{name}: '
+            f'<text x="{WIDTH - RIGHT}" y="{18 + 18 * number}" text-anchor="end" fill="{colour}">{name}: '
             f"{curve[-1][1]:.3f} after {curve[-1][0]:.0f} s</text>"
         )
     return "\n".join(parts) + "\n</svg>\n"
