@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
 from scratchlm.base.errors import UserError, nearest
@@ -90,7 +90,7 @@ def load_recipe(name: str, depth: int | None = None) -> Recipe:
 
 
 def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
-    known, dials = ("preset", "depth", "dial", "model", "training"), ("default", "speedrun")
+    known, dials = ("preset", "depth", "dial", "model", "training"), get_args(DialName)
     for key in data:
         if key not in known:
             raise UserError(f"recipe {name!r}: unknown key {key!r}: {nearest(key, known)}")
