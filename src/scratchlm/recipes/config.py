@@ -27,8 +27,8 @@ class PretrainConfig:
     """Train a model from random weights on prepared data, or continue one."""
 
     recipe: Positional[str] = "default"
-    """Named recipe (tiny, default, speedrun, characters, characters-quick, gpt2) or a TOML file; its values are the
-    defaults of all flags below."""
+    """Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2) or a TOML file; its values are
+    the defaults of all flags below."""
     data: Path | None = None
     """Folder that `scratchlm prepare` wrote."""
     out: Path | None = None
