@@ -1,8 +1,9 @@
-"""Draw the README's plot of loss against seconds, and print its table, from the results of the measurements."""
+"""Draw the README's plot of loss against seconds, and its table, from the results of the measurements."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from curves import read
 
 from scratchlm.base.files import write_text
 
-PLOT = Path(__file__).parent.parent.parent / "docs" / "learning.svg"
+ROOT = Path(__file__).parent.parent.parent
+PLOT, README = ROOT / "docs" / "learning.svg", ROOT / "README.md"
+BEGIN, END = "<!-- table of bench/learning -->", "<!-- its end -->"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 390, 50, 20, 78, 45
 COLOURS = ("#2f6db4", "#2f9e68", "#b4442f")
 
@@ -58,49 +61,79 @@ def plot(result: dict[str, Any]) -> str:
 
 
 def table() -> list[str]:
-    """Return the README's rows: what, ours, the best peer, the ratio."""
-    rows = ["| what | here | beside it |", "|---|---|---|"]
-    if (shakespeare := read("shakespeare")) is not None:
-        medians = shakespeare["medians"]
-        peer = medians.get("nanoGPT's recipe in transformers")
-        for name, bound in shakespeare["bounds"].items():
-            ours = medians[name]
-            beside = f"{peer['loss']:.2f} after {peer['seconds']:.0f} s" if peer else "-"
-            rows.append(
-                f"| characters of Shakespeare, {name} | {ours['loss']:.3f} nats after {ours['seconds']:.1f} s "
-                f"(bound {bound}) | nanoGPT's recipe in transformers: {beside} |"
-            )
-    if (throughput := read("throughput")) is not None:
-        speeds = throughput["tokens_per_second"]
-        others = ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items() if name != "ours")
-        ratio = throughput["ratio_to_best_peer"]
-        rows.append(
-            f"| training GPT-2 124M, bf16 | {speeds['ours']:.0f} tokens/s"
-            + (f", {ratio:.2f} times the best | {others} |" if ratio else " | - |")
-        )
-    if (books := read("books")) is not None:
-        medians = books["medians"]
-        adam = medians["plain AdamW"]
-        beside = f"plain AdamW: {adam['bits_per_byte']:.3f} after {adam['seconds']:.0f} s"
-        rows += [
-            f"| nine million words of books, {name} | {found['bits_per_byte']:.3f} bits per byte after "
-            f"{found['seconds']:.0f} s | {beside} |"
-            for name, found in medians.items()
-            if name != "plain AdamW"
-        ]
-    if (grammar := read("grammar")) is not None:
-        rows.append(
-            f"| BLiMP after two hours on them | {grammar['scores']['all']:.1f}% | "
-            f"GPT-2-small baseline of BabyLM 2025: {grammar['baseline']}% |"
-        )
+    """Return the README's rows: what, measured here, beside it."""
+    rows = ["| what | measured | beside it |", "|---|---|---|"]
+    for name, of in (
+        ("shakespeare", _characters),
+        ("throughput", _throughput),
+        ("books", _books),
+        ("grammar", _grammar),
+    ):
+        if (result := read(name)) is not None:
+            rows += [f"| {' | '.join(cells)} |" for cells in of(result)]
     return rows
 
 
+def _characters(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    medians, seeds = result["medians"], len(next(iter(result["runs"].values())))
+    peer = medians.get("nanoGPT's recipe in transformers")
+    beside = (
+        f"nanoGPT's recipe for a CPU, in transformers: {peer['loss']:.3f} after {peer['seconds']:.0f} s" if peer else ""
+    )
+    rows = []
+    for name, bound in result["bounds"].items():
+        ours, under = medians[name], _first_under(result["runs"][name], bound)
+        cell = f"{ours['loss']:.3f} nats after {ours['seconds']:.{0 if ours['seconds'] > 60 else 1}f} s"
+        cell += f"; under {bound} after {under:.1f} s" if under is not None else f"; {bound} is not reached"
+        rows.append((f"characters of Shakespeare, `{name}`, {_seeds(seeds)}", cell, beside))
+    return rows
+
+
+def _first_under(runs: list[dict[str, Any]], bound: float) -> float | None:
+    """Return the median over seeds of the seconds to the first look below `bound`, where most runs get there."""
+    reached = [next((seconds for seconds, loss in run["curve"] if loss <= bound), math.inf) for run in runs]
+    middle = statistics.median(reached)
+    return None if math.isinf(middle) else middle
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"median of {count} seeds"
+
+
+def _throughput(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    speeds, ratio = result["tokens_per_second"], result["ratio_to_best_peer"]
+    others = ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items() if name != "ours")
+    cell = f"{speeds['ours']:.0f} tokens/s" + (f", {ratio:.2f} times the best of the others" if ratio else "")
+    return [("training GPT-2 124M in bf16, 4 rows of 512", cell, f"{others} tokens/s" if others else "")]
+
+
+def _books(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    medians, seeds = result["medians"], len(next(iter(result["runs"].values())))
+    adam = medians["plain AdamW"]
+    beside = f"`default` with plain AdamW: {adam['bits_per_byte']:.3f} after {adam['seconds']:.0f} s"
+    return [
+        (
+            f"nine million words of books, `{name.split(',')[0]}`, {_seeds(seeds)}",
+            f"{found['bits_per_byte']:.3f} bits a byte after {found['seconds']:.0f} s",
+            beside,
+        )
+        for name, found in medians.items()
+        if name != "plain AdamW"
+    ]
+
+
+def _grammar(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    cell = f"{result['scores']['all']:.1f}% after {result['seconds'] / 60:.0f} minutes"
+    baseline = f"BabyLM 2025's GPT-2-small baseline on ten million words: {result['baseline']}%"
+    return [(f"BLiMP's {len(result['sets'])} sets, `books`, one seed", cell, baseline)]
+
+
 def main() -> None:
-    """Write the plot and print the table."""
+    """Write the plot, and the table between the README's marks."""
     if (shakespeare := read("shakespeare")) is not None:
         write_text(PLOT, plot(shakespeare))
-    print("\n".join(table()))
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    write_text(README, before + BEGIN + "\n".join(["", *table(), ""]) + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":
