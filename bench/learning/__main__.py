@@ -18,11 +18,12 @@ import books
 import curves
 import draw
 import grammar
+import law
 import parts
 import shakespeare
 import throughput
 
-TASKS = ("throughput", "shakespeare", "parts", "books", "grammar", "draw")
+TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "draw")
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
                 curves.write(task, parts.measure(seeds))
             case "books":
                 curves.write(task, books.measure(seeds))
+            case "law":
+                curves.write(task, law.measure())
             case "grammar":
                 curves.write(task, grammar.measure(chosen.folder))
             case "draw":

@@ -14,9 +14,11 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.recipes.config import PlanConfig
+from scratchlm.recipes.expected import fitted, loss_law
 from scratchlm.tokens.batches import ArrayTokens
 from scratchlm.training.forecast import Memory, estimate_memory, product_peak
 from scratchlm.training.loop import Setting
+from scratchlm.training.optimizer import matrices_of
 from scratchlm.training.stages import measure_step, stages
 
 LARGEST_PROBE = 300_000_000
@@ -38,6 +40,12 @@ class Plan:
     dtype: str
     step_seconds: float | None = None
     peak_flops: float | None = None
+    expected_bits_per_byte: float | None = None
+    """Held-out loss on English prose by `recipes.expected`; None for recipes that it was not fitted to."""
+    expected_error: float = 0.0
+    """Largest error in bits a byte of measured runs that were left out of the fit."""
+    expected_measured: bool = True
+    """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
 
     @property
     def seconds(self) -> float | None:
@@ -70,7 +78,14 @@ class Plan:
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
+        table.add_row("expected loss", self._expected())
         return table
+
+    def _expected(self) -> str:
+        if self.expected_bits_per_byte is None:
+            return "not known: measured for the recipes default and speedrun alone"
+        how = f"off by at most {self.expected_error:.2f}" if self.expected_measured else "beyond the runs measured"
+        return f"{self.expected_bits_per_byte:.2f} bits a byte on unseen English prose ({how})"
 
 
 def plan(config: PlanConfig) -> Plan:
@@ -89,18 +104,31 @@ def plan(config: PlanConfig) -> Plan:
         decoder_here, setting = build_decoder(config.model), Setting(device)
         chosen, seconds = measure_step(config.dtype, decoder_here, ArrayTokens(ids), training, setting)
         peak = product_peak(device, chosen)
+    tokens = sum(part.tokens for part in parts)
     return Plan(
         config.recipe,
         decoder.parameter_count(),
         decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
         training.steps,
-        sum(part.tokens for part in parts),
+        tokens,
         sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
         estimate_memory(decoder, training, chosen),
         next(name for name, dtype in DTYPES.items() if dtype == chosen),
         seconds,
         peak,
+        **_expectation(config.recipe, decoder, tokens),
     )
+
+
+def _expectation(recipe: str, decoder: Decoder, tokens: int) -> dict[str, Any]:
+    if not fitted(recipe):
+        return {}
+    law, weights = loss_law(), sum(matrix.numel() for matrix in matrices_of(decoder))
+    return {
+        "expected_bits_per_byte": law.bits(recipe, weights, tokens),
+        "expected_error": law.error,
+        "expected_measured": law.covers(weights, tokens),
+    }
 
 
 def _duration(seconds: float) -> str:

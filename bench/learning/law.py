@@ -1,0 +1,114 @@
+"""Bits per byte from a run's parameters and tokens: the law that `scratchlm plan` states, and how far it is off.
+
+`scratchlm.recipes.expected` has its form. Fitted to short whole runs on the books, scored on their last twentieth; the
+error told is the largest of runs that were left out of the fit. The figures go into the package.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from books import Text, prepared
+
+from scratchlm.base.files import write_json
+from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.model.decoder import build_decoder
+from scratchlm.recipes import expected
+from scratchlm.recipes.dial import DialName, at_depth
+from scratchlm.recipes.expected import LossLaw
+from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.stages import training_batches
+
+GRID = [*((depth, tokens) for depth in (2, 4, 6) for tokens in (250_000, 1_000_000, 4_000_000)), (8, 1_000_000)]
+SPEEDRUN_GRID = [(4, 1_000_000), (6, 1_000_000), (6, 4_000_000)]
+EXPONENTS = np.arange(0.15, 0.81, 0.05)
+EFFICIENCIES = np.arange(0.8, 3.01, 0.02)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: which dial, its two sizes, and where it ended."""
+
+    dial: DialName
+    weights: int
+    tokens: int
+    bits_per_byte: float
+
+
+def fit(runs: Sequence[Run]) -> LossLaw:
+    """Search the exponents, solve for the rest; then the speedrun's one figure alone."""
+    plain = [run for run in runs if run.dial == "default"]
+    bits = np.array([run.bits_per_byte for run in plain])
+    best: tuple[float, LossLaw] | None = None
+    for alpha in EXPONENTS:
+        for beta in EXPONENTS:
+            columns = np.array([(1.0, r.weights**-alpha, r.tokens**-beta) for r in plain])
+            (floor, a, b), *_ = np.linalg.lstsq(columns, bits, rcond=None)
+            squares = float(np.square(columns @ (floor, a, b) - bits).sum())
+            if min(floor, a, b) > 0 and (best is None or squares < best[0]):
+                best = squares, LossLaw(*(round(float(x), 4) for x in (floor, a, alpha, b, beta)))
+    if best is None:
+        raise ValueError("no exponents fit with positive figures: too few runs")
+    law, fast = best[1], [run for run in runs if run.dial == "speedrun"]
+    errors = [sum(error(replace(law, speedrun=e), run) ** 2 for run in fast) for e in EFFICIENCIES]
+    return replace(law, speedrun=round(float(EFFICIENCIES[int(np.argmin(errors))]), 4)) if fast else law
+
+
+def error(law: LossLaw, run: Run) -> float:
+    """Return how far the law is off, in bits a byte, positive where it expects too much."""
+    return law.bits(run.dial, run.weights, run.tokens) - run.bits_per_byte
+
+
+def left_out_errors(runs: Sequence[Run]) -> list[float]:
+    """Return for each run how far the law fitted to all others is off."""
+    return [error(fit([other for other in runs if other is not run]), run) for run in runs]
+
+
+def train(dial: DialName, depth: int, tokens: int, text: Text, seed: int = 0) -> Run:
+    """Train a run of so many tokens and score it."""
+    model, training = at_depth(depth, dial)
+    steps = round(tokens / (training.batch_rows * training.sequence_length))
+    training = replace(training, steps=steps, evaluate_every=0, sample_every=0, checkpoint_every=0)
+    decoder = build_decoder(replace(model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
+    batches = training_batches(text.train, training, seed)
+    Loop(decoder, batches, training, setting=Setting(dtype=torch.bfloat16, seed=seed)).run()
+    score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=torch.bfloat16)
+    inside = sum(matrix.numel() for matrix in matrices_of(decoder))
+    return Run(dial, inside, steps * training.batch_rows * training.sequence_length, score.bits_per_byte)
+
+
+def measure() -> dict[str, Any]:
+    """Train the grids and draw the law from them."""
+    runs: list[Run] = []
+    grids: list[tuple[DialName, list[tuple[int, int]]]] = [("default", GRID), ("speedrun", SPEEDRUN_GRID)]
+    with tempfile.TemporaryDirectory() as folder:
+        text = prepared(Path(folder) / "data")
+        for dial, grid in grids:
+            for depth, tokens in grid:
+                runs.append(train(dial, depth, tokens, text))
+                print(runs[-1], flush=True)
+    return conclude(runs)
+
+
+def conclude(runs: Sequence[Run]) -> dict[str, Any]:
+    """Fit the law, write it into the package, and tell how far it is off."""
+    errors = left_out_errors(runs)
+    sizes, lengths = [run.weights for run in runs], [run.tokens for run in runs]
+    law = replace(
+        fit(runs),
+        error=max(abs(error) for error in errors),
+        fewest_weights=min(sizes),
+        most_weights=max(sizes),
+        fewest_tokens=min(lengths),
+        most_tokens=max(lengths),
+    )
+    write_json(Path(expected.__file__).parent / expected.LAW_FILE, vars(law))
+    rows = [vars(run) | {"left_out_error": error} for run, error in zip(runs, errors, strict=True)]
+    return {"task": "the law of bits per byte that plan states", "law": vars(law), "runs": rows}
