@@ -34,7 +34,7 @@ def logged(run: Path) -> list[dict]:
     return [{k: v for k, v in record.items() if k != "timing"} for record in read_log(run / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize("name", ["default", "speedrun", "characters", "characters-quick"])
+@pytest.mark.parametrize("name", ["default", "speedrun", "books", "characters", "characters-quick"])
 def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str, text: Path, tmp_path: Path) -> None:
     recipe = load_recipe(name, 2 if name in ("default", "speedrun") else None)
     flags = {"steps": STEPS, "batch_rows": 2, "sequence_length": 32, "checkpoint_every": SAVED, "evaluate_every": 2}
