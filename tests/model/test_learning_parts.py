@@ -6,7 +6,13 @@ import dataclasses
 
 import torch
 
-from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, NgramEmbeddingConfig, ValueEmbeddingConfig
+from scratchlm.model.config import (
+    AheadConfig,
+    DecoderConfig,
+    EmbeddingShortcutConfig,
+    NgramEmbeddingConfig,
+    ValueEmbeddingConfig,
+)
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.training.config import MuonConfig
 from scratchlm.training.optimizer import Optimizers
@@ -16,6 +22,7 @@ PLAIN = toy_config("default", layers=3)
 SHORTCUT = dataclasses.replace(PLAIN, shortcut=EmbeddingShortcutConfig())
 NGRAMS = dataclasses.replace(PLAIN, ngrams=NgramEmbeddingConfig(longest=3, rows=5000))
 VALUES = dataclasses.replace(PLAIN, values=ValueEmbeddingConfig(gate_channels=8))
+AHEAD = dataclasses.replace(PLAIN, ahead=AheadConfig(share=0.4))
 
 
 def pair(config: DecoderConfig) -> tuple[Decoder, Decoder]:
@@ -110,6 +117,15 @@ def test_parts_begin_neutral_and_are_counted() -> None:
     assert ngrams.parameter_count() - plain.parameter_count() == PLAIN.width * ((VOCABULARY + 1) ** 2 + 5000)
     assert ngrams.flops_per_token(CONTEXT) == plain.flops_per_token(CONTEXT)
     assert not any(table.weight.any() for table in ngrams.ngrams.tables)
+
+
+@torch.no_grad()
+def test_a_head_that_looks_ahead_changes_no_answer_and_is_counted() -> None:
+    with_part, plain = pair(AHEAD)
+    ids = random_ids(2, CONTEXT)
+    assert torch.equal(with_part(ids), plain(ids))
+    assert with_part.parameter_count() - plain.parameter_count() == VOCABULARY * PLAIN.width
+    assert with_part.flops_per_token(CONTEXT) - plain.flops_per_token(CONTEXT) == 6 * VOCABULARY * PLAIN.width
 
 
 def test_tables_are_left_to_adam() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from scratchlm.base.device import autocast
+from scratchlm.model.config import AheadConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import IGNORED, Batch
 from scratchlm.training import loss as losses
@@ -47,6 +50,41 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=2e-5)
     with torch.no_grad():
         assert float(next_token_loss(decoder, batch)) == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("case", ["all", "some ignored", "packed"])
+def test_looking_ahead_adds_the_gradient_of_the_token_after_next_and_no_value(case: str) -> None:
+    config = dataclasses.replace(toy_config("default"), ahead=AheadConfig(share=0.4), logit_softcap=15.0)
+    decoder, batch = random_decoder(config).train(), batch_of(case)
+
+    def by_hand(decoder: Decoder, batch: Batch) -> torch.Tensor:
+        total = torch.zeros(())
+        hidden = decoder.hidden(batch.ids, documents=batch.documents)
+        after_next = (15.0 * torch.tanh(hidden @ decoder.ahead.weight.T / 15.0)).log_softmax(-1)
+        following = decoder(batch.ids, documents=batch.documents).log_softmax(-1)
+        for row in range(ROWS):
+            for at in range(CONTEXT):
+                target = int(batch.targets[row, at])
+                if target == IGNORED:
+                    continue
+                total = total - following[row, at, target]
+                after = int(batch.targets[row, at + 1]) if at + 1 < CONTEXT else IGNORED
+                crossing = batch.documents is not None and after != IGNORED and at + 1 == 9
+                if after != IGNORED and not crossing:
+                    total = total - 0.4 * after_next[row, at, after]
+        return total
+
+    _, expected = graded(decoder, by_hand, batch, torch.float32)
+    for loss in (plain_next_token_loss, next_token_loss):
+        found, gradients = graded(decoder, loss, batch, torch.float32)
+        assert gradients.keys() == expected.keys()
+        for name, gradient in expected.items():
+            torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=2e-5)
+        decoder.eval()
+        alone, without = graded(decoder, loss, batch, torch.float32)
+        decoder.train()
+        assert found == pytest.approx(alone, rel=1e-6)
+        assert "ahead.weight" not in without
 
 
 @pytest.mark.parametrize("toy", TOYS)

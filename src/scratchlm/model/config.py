@@ -167,9 +167,31 @@ class NgramEmbeddingConfig:
     """Most rows of a table; n-grams share rows by hash where there are more."""
 
 
+@dataclass(frozen=True)
+class NoAheadConfig:
+    """Only the next token is learned."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class AheadConfig:
+    """A second head learns the token after the next, in training alone.
+
+    Multi-token prediction (Gloeckle et al. 2024, arXiv 2404.19737): a stream that must also know what comes later
+    learns less by heart from a text that is read many times. Answers, scores and the loss that is logged are the next
+    token's alone.
+    """
+
+    type: ClassVar[str] = "head"
+    share: float = 0.3
+    """Weight of its loss beside 1 for the next token's."""
+
+
 NormConfig = RMSNormConfig | LayerNormConfig
 ShortcutConfig = NoShortcutConfig | EmbeddingShortcutConfig
 NgramsConfig = NoNgramsConfig | NgramEmbeddingConfig
+AheadChoice = NoAheadConfig | AheadConfig
 ValuesConfig = NoValueEmbeddingConfig | ValueEmbeddingConfig
 PositionsConfig = RopeConfig | LearnedPositionsConfig | NoPositionsConfig
 FeedForwardConfig = SwiGLUConfig | MLPConfig
@@ -194,6 +216,7 @@ class DecoderConfig:
     shortcut: ShortcutConfig = field(default_factory=NoShortcutConfig)
     values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
     ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
+    ahead: AheadChoice = field(default_factory=NoAheadConfig)
     tied: bool = True
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
     dropout: float = 0.0
@@ -232,6 +255,8 @@ class DecoderConfig:
                 for name, value, least in [("longest", self.ngrams.longest, 2), ("rows", self.ngrams.rows, 1)]
                 if value < least
             ]
+        if isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
+            problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0, or set model.ahead.type to none")
         if attention.kv_heads >= 1 and attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "

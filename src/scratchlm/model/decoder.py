@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
-from scratchlm.model.config import DecoderConfig, EmbeddingShortcutConfig, LearnedPositionsConfig, RopeConfig
+from scratchlm.model.config import (
+    AheadConfig,
+    DecoderConfig,
+    EmbeddingShortcutConfig,
+    LearnedPositionsConfig,
+    RopeConfig,
+)
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.ngrams import build_ngrams
@@ -73,6 +79,8 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.final_norm = build_norm(config.width, config.norm)
         self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
+        looks_ahead = isinstance(config.ahead, AheadConfig)  # for the loss alone: `forward` never reads this head
+        self.ahead = nn.Linear(config.width, config.vocabulary_size, bias=False) if looks_ahead else None
         self.restore_tables()
 
     def restore_tables(self) -> None:
@@ -137,7 +145,10 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
         """Score every token of the vocabulary from the final hidden state."""
-        logits = nn.functional.linear(hidden, self.head_weight)
+        return self.capped(nn.functional.linear(hidden, self.head_weight))
+
+    def capped(self, logits: Float[Tensor, "*batch V"]) -> Float[Tensor, "*batch V"]:
+        """Bound a head's logits where the configuration says so."""
         softcap = self.config.logit_softcap
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scratchlm.model.config import AheadConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import IGNORED, Batch
 
@@ -33,8 +34,16 @@ def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*
 
 
 def plain_next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
-    """Return the summed cross-entropy of the next token: the whole objective of a language model."""
-    return cross_entropy_sum(decoder(batch.ids, documents=batch.documents), batch.targets)
+    """Return the summed cross-entropy of the next token: the whole objective of a language model.
+
+    A decoder in training that looks ahead (`AheadConfig`) gets that loss's gradient too, never its value.
+    """
+    hidden = decoder.hidden(batch.ids, documents=batch.documents)
+    loss = cross_entropy_sum(decoder.logits(hidden), batch.targets)
+    if decoder.ahead is None or not decoder.training:
+        return loss
+    ahead = cross_entropy_sum(decoder.capped(decoder.ahead(hidden)), targets_ahead(batch))
+    return _with_gradient_ahead(loss, ahead, decoder)
 
 
 def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
@@ -43,16 +52,39 @@ def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
     The logits, by far the largest tensor of a small model, never stand in memory as a whole, and positions without a
     target never reach the head.
     """
-    hidden = decoder.hidden(batch.ids, documents=batch.documents).flatten(0, 1)
-    targets = batch.targets.flatten()
+    hidden, softcap = decoder.hidden(batch.ids, documents=batch.documents), decoder.config.logit_softcap
+    loss = linear_cross_entropy(*_with_target(hidden, batch.targets), decoder.head_weight, softcap)
+    if decoder.ahead is None or not decoder.training:
+        return loss
+    ahead = linear_cross_entropy(*_with_target(hidden, targets_ahead(batch)), decoder.ahead.weight, softcap)
+    return _with_gradient_ahead(loss, ahead, decoder)
+
+
+def targets_ahead(batch: Batch) -> Int[Tensor, "B T"]:
+    """Return the token after the next of each position, where both are targets and of one document."""
+    ahead = torch.full_like(batch.targets, IGNORED)
+    ahead[:, :-1] = batch.targets[:, 1:]
+    ahead[batch.targets == IGNORED] = IGNORED
+    if batch.documents is not None:
+        ahead[:, :-1][batch.documents[:, :-1] != batch.documents[:, 1:]] = IGNORED
+    return ahead
+
+
+def _with_gradient_ahead(loss: Tensor, ahead: Tensor, decoder: Decoder) -> Tensor:
+    """Return `loss`, whose gradient is that of `loss + share * ahead`."""
+    assert isinstance(decoder.config.ahead, AheadConfig)
+    return loss + decoder.config.ahead.share * (ahead - ahead.detach())
+
+
+def _with_target(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the positions that have a target, in one row, and their targets."""
+    hidden, targets = hidden.flatten(0, 1), targets.flatten()
     wanted = targets != IGNORED
-    if not bool(wanted.all()):
-        hidden, targets = hidden[wanted], targets[wanted]
-    return linear_cross_entropy(hidden, decoder.head_weight, targets, decoder.config.logit_softcap)
+    return (hidden, targets) if bool(wanted.all()) else (hidden[wanted], targets[wanted])
 
 
 def linear_cross_entropy(
-    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " N"], softcap: float | None = None
+    hidden: Float[Tensor, "N D"], targets: Int[Tensor, " N"], weight: Float[Tensor, "V D"], softcap: float | None = None
 ) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of `hidden @ weight.T`, capped, without storing it; every row has a target.
 
