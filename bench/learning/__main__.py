@@ -3,7 +3,7 @@
     python bench/learning                      all but the two-hour run, one seed after the other
     python bench/learning throughput books     some of it
     python bench/learning grammar --folder F   the two-hour run, in a folder that a later call continues
-    python bench/learning draw                 the table and the plot, from bench/results/learning
+    python bench/learning draw                 the tables and the plot, from bench/results/learning
 
 Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
 is not installed is left out and said so. Leave the machine alone meanwhile.

@@ -1,4 +1,4 @@
-"""Draw the README's plot of loss against seconds, and its table, from the results of the measurements."""
+"""Draw the README's plot of loss against seconds and its table, and the log's table of parts, from the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curves import read
 from scratchlm.base.files import write_text
 
 ROOT = Path(__file__).parent.parent.parent
-PLOT, README = ROOT / "docs" / "learning.svg", ROOT / "README.md"
+PLOT, README, LOG = ROOT / "docs" / "learning.svg", ROOT / "README.md", ROOT / "bench" / "LOG.md"
 BEGIN, END = "<!-- table of bench/learning -->", "<!-- its end -->"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 390, 50, 20, 78, 45
 COLOURS = ("#2f6db4", "#2f9e68", "#b4442f")
@@ -128,12 +128,37 @@ def _grammar(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(f"BLiMP's {len(result['sets'])} sets, `books`, one seed", cell, baseline)]
 
 
+def parts_table(result: dict[str, Any]) -> list[str]:
+    """Return the log's rows: each part, what it gains, and the milliseconds of a step with it or without."""
+    recipe, seeds = result["recipe"], len(result["recipe"]["losses"])
+    rows = [
+        f"| part ({seeds} seeds) | in the recipe | gain, nats | smallest, largest | ms a step |",
+        "|---|---|---|---|---|",
+    ]
+    for part in sorted(result["parts"], key=lambda part: -part["gain"]):
+        sign = 1 if part["taken"] else -1
+        gains = [sign * (other - own) for own, other in zip(recipe["losses"], part["losses"], strict=True)]
+        here, there = ("yes", "without it") if part["taken"] else ("no", "with it")
+        rows.append(
+            f"| {part['part']} | {here} | {part['gain']:+.4f} | {min(gains):+.4f}, {max(gains):+.4f} "
+            f"| {part['ms_a_step']:.0f} {there} |"
+        )
+    return [*rows, f"| the recipe | | | | {recipe['ms_a_step']:.0f} |"]
+
+
+def write_between_marks(path: Path, rows: list[str]) -> None:
+    """Put rows between the marks of a Markdown file."""
+    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
+    write_text(path, before + BEGIN + "\n".join(["", *rows, ""]) + END + rest.split(END)[1])
+
+
 def main() -> None:
-    """Write the plot, and the table between the README's marks."""
+    """Write the plot, and the tables between the marks."""
     if (shakespeare := read("shakespeare")) is not None:
         write_text(PLOT, plot(shakespeare))
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    write_text(README, before + BEGIN + "\n".join(["", *table(), ""]) + END + rest.split(END)[1])
+    write_between_marks(README, table())
+    if (parts := read("parts")) is not None:
+        write_between_marks(LOG, parts_table(parts))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 from shakespeare import held_out_nats, read_ids
 
 from scratchlm.model.config import (
+    AheadConfig,
     DecoderConfig,
     EmbeddingShortcutConfig,
     NgramEmbeddingConfig,
@@ -70,6 +71,7 @@ VARIANTS = (
     Variant("n-grams of six", False, _ngrams(6)),
     Variant("value embeddings", False, _model(values=ValueEmbeddingConfig())),
     Variant("embedding shortcut", False, _model(shortcut=EmbeddingShortcutConfig())),
+    Variant("a head that looks ahead", False, _model(ahead=AheadConfig())),
     Variant("logit softcap", True, _model(logit_softcap=None)),
     Variant("zero-initialised projections", True, _model(zero_init_outputs=False)),
     Variant("ReLU squared instead of SwiGLU", True, _model(feed_forward=SwiGLUConfig(hidden=341))),
