@@ -256,7 +256,8 @@ class DecoderConfig:
                 if value < least
             ]
         if isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
-            problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0, or set model.ahead.type to none")
+            remedy = 'to learn the next token alone, give [model.ahead] of a recipe the type "none"'
+            problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0; {remedy}")
         if attention.kv_heads >= 1 and attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
