@@ -125,7 +125,7 @@ def _books(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _grammar(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     cell = f"{result['scores']['all']:.1f}% after {result['seconds'] / 60:.0f} minutes"
     baseline = f"BabyLM 2025's GPT-2-small baseline on ten million words: {result['baseline']}%"
-    return [(f"BLiMP's {len(result['sets'])} sets, `books`, one seed", cell, baseline)]
+    return [(f"BLiMP's {len(result['sets'])} sets, nine million words of books, one seed", cell, baseline)]
 
 
 def parts_table(result: dict[str, Any]) -> list[str]:

@@ -1,29 +1,39 @@
 """Grammar from nine million words in two hours: BLiMP after training on the books alone.
 
-Log-likelihood of the whole sentence; the score is the mean of the sets' accuracies. Choices were made on every second
-set of the alphabet (`chosen_on`); all are reported. The run is a folder that `scratchlm pretrain --resume` continues.
+The books are trained on as single sentences in lower case, and the pairs are judged so: log-likelihood of the whole
+sentence; the score is the mean of the sets' accuracies. Choices were made on every second set of the alphabet
+(`chosen_on`); all are reported. The run is a folder that `scratchlm pretrain --resume` continues.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from curves import DATA, data_file
+from sentences import as_sentence, write_sentences
 
+from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json, write_json
-from scratchlm.evaluation.pairs import pair_accuracy, read_pairs
+from scratchlm.evaluation.pairs import Pair, pair_accuracy, read_pairs
 from scratchlm.generation.language_model import load
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.prepare import prepare
+from scratchlm.training.config import TrainingConfig
 
-RECIPE, VOCABULARY = "books", 8192  # whose steps take two hours on two cores
+RECIPE, VOCABULARY = Path(__file__).with_name("grammar.toml"), 8192
+STAGES: dict[str, dict[str, Any]] = {
+    "all": {"steps": 5500, "schedule": {"decay_fraction": 0.0}},
+    "short": {"steps": 4500, "schedule": {"decay_fraction": 1.0}},
+}
+"""What is trained on, and for how long: all sentences at the full rate, then the short ones down to zero."""
 BASELINE = 67.3
 """Score of the GPT-2-small baseline of BabyLM 2025 on ten million words, in percent."""
 
@@ -39,8 +49,11 @@ def scores(model_folder: Path) -> dict[str, float]:
     files = sorted((DATA / "evaluate" / "blimp").glob("*.jsonl"))
     if not files:
         raise SystemExit(f"{DATA / 'evaluate' / 'blimp'}: holds no sets; set SCRATCHLM_DATA")
-    dtype = torch.bfloat16
-    return {file.stem: pair_accuracy(model.decoder, model.tokenizer, read_pairs(file), dtype) for file in files}
+    found = {}
+    for file in files:
+        pairs = [Pair(as_sentence(pair.good), as_sentence(pair.bad)) for pair in read_pairs(file)]
+        found[file.stem] = pair_accuracy(model.decoder, model.tokenizer, pairs, torch.bfloat16)
+    return found
 
 
 def summary(found: dict[str, float]) -> dict[str, float]:
@@ -54,30 +67,48 @@ def summary(found: dict[str, float]) -> dict[str, float]:
 
 
 def train(folder: Path) -> dict[str, Any]:
-    """Train in `folder`, or go on where its run stands; return where it ended, with the seconds of all calls."""
-    data, run, clock = folder / "data", folder / "run", folder / "seconds.json"
-    if not data.exists():
-        source = str(data_file("pretrain/books.jsonl"))
-        prepare(PrepareConfig((source,), out=data, split="tail:0.01", vocabulary_size=VOCABULARY))
+    """Train both stages in `folder`, or go on where they stand; return where the second ended, with all seconds."""
+    text = {name: folder / f"{name}.jsonl" for name in STAGES}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not all(source.exists() for source in text.values()):
+        write_sentences(data_file("pretrain/books.jsonl"), *text.values())
+    options: dict[str, Any] = {"split": "tail:0.01", "vocabulary_size": VOCABULARY}
+    for name, source in text.items():
+        data = folder / "data" / name
+        if not data.exists():
+            prepare(PrepareConfig((str(source),), out=data, **options))
+        options["tokenizer"] = data
+    before, results = None, {}
+    for name, changes in STAGES.items():
+        results[name] = _stage(folder, name, changes, before)
+        before = folder / name
+    return results | {"seconds": sum(result["seconds"] for result in results.values())}
+
+
+def _stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | None) -> dict[str, Any]:
+    """Train one stage from the weights of the one before, or go on where its run stands."""
+    run, clock = folder / name, folder / f"{name}-seconds.json"
     calls = read_json(clock)["calls"] if clock.exists() else []
     started = time.perf_counter()
+    if (run / "checkpoints").exists():
+        config = PretrainConfig(resume=run)
+    else:
+        recipe = load_recipe(str(RECIPE))
+        training = from_dict(TrainingConfig, changes, "training", recipe.training)
+        data = folder / "data" / name
+        config = PretrainConfig(str(RECIPE), data=data, out=run, init=before, model=recipe.model, training=training)
     try:
-        if (run / "checkpoints").exists():
-            result = pretrain(PretrainConfig(resume=run))
-        else:
-            recipe = load_recipe(RECIPE)
-            config = PretrainConfig(RECIPE, data=data, out=run, model=recipe.model, training=recipe.training)
-            result = pretrain(config)
+        result = pretrain(config)
     finally:
         calls.append(time.perf_counter() - started)
         write_json(clock, {"calls": calls})
-    return result.as_dict() | {"out": "run", "seconds": sum(calls)}
+    return result.as_dict() | {"out": name, "seconds": sum(calls)}
 
 
 def measure(folder: Path) -> dict[str, Any]:
     """Train for two hours and score."""
     training = train(folder)
-    found = scores(folder / "run")
+    found = scores(folder / list(STAGES)[-1])
     return {
         "task": "BLiMP after two hours on nine million words, percent",
         "baseline": BASELINE,
