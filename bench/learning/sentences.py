@@ -1,7 +1,7 @@
 """Books as single sentences in lower case and random order: the form in which minimal pairs are judged.
 
-Nothing but the books' own words: a sentence is a document, its quotation marks at both ends are dropped, and a space
-stands before its first word, so that a word has the same tokens wherever it stands.
+Nothing but the books' own words: a sentence is a document. Its quotation marks, the underscores of italics and whatever
+stands before its first word are dropped, and a space is put there, so that a word has the same tokens everywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from scratchlm.base.files import write_text
 
 LONGEST, SHORT = 60, 18
 """Words of a sentence: what is longer is a list or a failed split; what is short is like the sentences of the pairs."""
@@ -42,4 +44,4 @@ def write_sentences(books: Path, everything: Path, short: Path, seed: int = 0) -
     random.Random(seed).shuffle(found)
     for path, longest in ((everything, LONGEST), (short, SHORT)):
         chosen = (text for text in found if 3 <= len(text.split()) <= longest)
-        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in chosen), encoding="utf-8")
+        write_text(path, "".join(json.dumps({"text": text}) + "\n" for text in chosen))
