@@ -1,21 +1,24 @@
 """Grammar from nine million words in two hours: BLiMP after training on the books alone.
 
-The books are trained on as single sentences in lower case, and the pairs are judged so: log-likelihood of the whole
-sentence; the score is the mean of the sets' accuracies. Choices were made on every second set of the alphabet
-(`chosen_on`); all are reported. The run is a folder that `scratchlm pretrain --resume` continues.
+The books are trained on as single sentences from the last word to the first, their endings cut (`spelling.py`), and
+the pairs are judged so: log-likelihood of the whole sentence; the score is the mean of the sets' accuracies. Choices
+were made on every second set of the alphabet (`chosen_on`); all are reported. The run is a folder that
+`scratchlm pretrain --resume` continues.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from curves import DATA, data_file
-from sentences import as_sentence, write_sentences
+from sentences import book_sentences, write_sentences
+from spelling import Spelling
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json, write_json
@@ -30,8 +33,8 @@ from scratchlm.training.config import TrainingConfig
 
 RECIPE, VOCABULARY = Path(__file__).with_name("grammar.toml"), 8192
 STAGES: dict[str, dict[str, Any]] = {
-    "all": {"steps": 5500, "schedule": {"decay_fraction": 0.0}},
-    "short": {"steps": 4500, "schedule": {"decay_fraction": 1.0}},
+    "all": {"steps": 7600, "schedule": {"decay_fraction": 0.0}},
+    "short": {"steps": 2800, "schedule": {"decay_fraction": 1.0}},
 }
 """What is trained on, and for how long: all sentences at the full rate, then the short ones down to zero."""
 BASELINE = 67.3
@@ -43,7 +46,7 @@ def chosen_on(names: list[str]) -> list[str]:
     return sorted(names)[1::2]
 
 
-def scores(model_folder: Path) -> dict[str, float]:
+def scores(model_folder: Path, spelling: Spelling) -> dict[str, float]:
     """Return the accuracy of each set."""
     model = load(model_folder)
     files = sorted((DATA / "evaluate" / "blimp").glob("*.jsonl"))
@@ -51,7 +54,7 @@ def scores(model_folder: Path) -> dict[str, float]:
         raise SystemExit(f"{DATA / 'evaluate' / 'blimp'}: holds no sets; set SCRATCHLM_DATA")
     found = {}
     for file in files:
-        pairs = [Pair(as_sentence(pair.good), as_sentence(pair.bad)) for pair in read_pairs(file)]
+        pairs = [Pair(spelling(pair.good), spelling(pair.bad)) for pair in read_pairs(file)]
         found[file.stem] = pair_accuracy(model.decoder, model.tokenizer, pairs, torch.bfloat16)
     return found
 
@@ -66,30 +69,37 @@ def summary(found: dict[str, float]) -> dict[str, float]:
     }
 
 
-def train(folder: Path) -> dict[str, Any]:
-    """Train both stages in `folder`, or go on where they stand; return where the second ended, with all seconds."""
+@contextmanager
+def clock(folder: Path, name: str) -> Iterator[None]:
+    """Add the seconds inside to the file of `name` in `folder`, whether they end well or not."""
+    file = folder / f"{name}-seconds.json"
+    calls = read_json(file)["calls"] if file.exists() else []
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        write_json(file, {"calls": [*calls, time.perf_counter() - started]})
+
+
+def prepared(folder: Path) -> Spelling:
+    """Write what each stage trains on to `folder`, unless it is there; return the spelling."""
+    found = book_sentences(data_file("pretrain/books.jsonl"))
+    spelling = Spelling(found)
     text = {name: folder / f"{name}.jsonl" for name in STAGES}
-    folder.mkdir(parents=True, exist_ok=True)
     if not all(source.exists() for source in text.values()):
-        write_sentences(data_file("pretrain/books.jsonl"), *text.values())
+        write_sentences(found, spelling, *text.values())
     options: dict[str, Any] = {"split": "tail:0.01", "vocabulary_size": VOCABULARY}
     for name, source in text.items():
         data = folder / "data" / name
         if not data.exists():
             prepare(PrepareConfig((str(source),), out=data, **options))
         options["tokenizer"] = data
-    before, results = None, {}
-    for name, changes in STAGES.items():
-        results[name] = _stage(folder, name, changes, before)
-        before = folder / name
-    return results | {"seconds": sum(result["seconds"] for result in results.values())}
+    return spelling
 
 
-def _stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | None) -> dict[str, Any]:
-    """Train one stage from the weights of the one before, or go on where its run stands."""
-    run, clock = folder / name, folder / f"{name}-seconds.json"
-    calls = read_json(clock)["calls"] if clock.exists() else []
-    started = time.perf_counter()
+def stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | None) -> dict[str, Any]:
+    """Train one stage from the weights of the one before, or go on where its run stands; return where it ended."""
+    run = folder / name
     if (run / "checkpoints").exists():
         config = PretrainConfig(resume=run)
     else:
@@ -97,24 +107,28 @@ def _stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | N
         training = from_dict(TrainingConfig, changes, "training", recipe.training)
         data = folder / "data" / name
         config = PretrainConfig(str(RECIPE), data=data, out=run, init=before, model=recipe.model, training=training)
-    try:
-        result = pretrain(config)
-    finally:
-        calls.append(time.perf_counter() - started)
-        write_json(clock, {"calls": calls})
-    return result.as_dict() | {"out": name, "seconds": sum(calls)}
+    return pretrain(config).as_dict() | {"out": name}
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Train for two hours and score."""
-    training = train(folder)
-    found = scores(folder / list(STAGES)[-1])
+    """Train for two hours, or go on where the folder stands, and score."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with clock(folder, "text"):
+        spelling = prepared(folder)
+    before, results = None, {}
+    for name, changes in STAGES.items():
+        with clock(folder, name):
+            results[name] = stage(folder, name, changes, before)
+        before = folder / name
+    sets = scores(folder / name, spelling)
+    seconds = {name: sum(read_json(folder / f"{name}-seconds.json")["calls"]) for name in ("text", *STAGES)}
     return {
         "task": "BLiMP after two hours on nine million words, percent",
         "baseline": BASELINE,
-        "seconds": training["seconds"],
-        "training": training,
-        "scores": summary(found),
-        "sets": found,
-        "chosen on": chosen_on(list(found)),
+        "seconds": sum(seconds.values()),
+        "seconds by part": seconds,
+        "training": results,
+        "scores": summary(sets),
+        "sets": sets,
+        "chosen on": chosen_on(list(sets)),
     }

@@ -1,7 +1,6 @@
-"""Books as single sentences in lower case and random order: the form in which minimal pairs are judged.
+"""Books as single sentences in random order: the form in which minimal pairs are judged.
 
-Nothing but the books' own words: a sentence is a document. Its quotation marks, the underscores of italics and whatever
-stands before its first word are dropped, and a space is put there, so that a word has the same tokens everywhere.
+Nothing but the books' own words: a sentence is a document, in the spelling of `spelling.py`.
 """
 
 from __future__ import annotations
@@ -12,17 +11,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from spelling import Spelling
+
 from scratchlm.base.files import write_text
 
-LONGEST, SHORT = 60, 18
+FEWEST, LONGEST, SHORT = 3, 60, 18
 """Words of a sentence: what is longer is a list or a failed split; what is short is like the sentences of the pairs."""
 _ABBREVIATED = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Esq|Prof|Capt|Col|Gen|No|Vol|Fig|[A-Z])\.$")
 _END = re.compile(r"""[.!?]["'”’)\]]*(?=\s+["'“‘(\[]?[A-Z])""")
-
-
-def as_sentence(text: str) -> str:
-    """Return a sentence in the form that is trained on and scored."""
-    return " " + " ".join(re.sub(r"[\"“”_]|^\W+", "", text).lower().split())
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -36,12 +32,16 @@ def sentences(text: str) -> Iterator[str]:
         yield paragraph[start:]
 
 
-def write_sentences(books: Path, everything: Path, short: Path, seed: int = 0) -> None:
-    """Write the sentences of `books` (JSON lines with `text`) in random order: all of them, and the short ones."""
-    found = []
-    for line in books.read_text(encoding="utf-8").splitlines():
-        found += [as_sentence(sentence) for sentence in sentences(json.loads(line)["text"])]
-    random.Random(seed).shuffle(found)
+def book_sentences(books: Path) -> list[str]:
+    """Return the sentences of `books` (JSON lines with `text`) as they stand, from `FEWEST` to `LONGEST` words each."""
+    texts = [json.loads(line)["text"] for line in books.read_text(encoding="utf-8").splitlines()]
+    found = (sentence for text in texts for sentence in sentences(text))
+    return [sentence for sentence in found if FEWEST <= len(sentence.split()) <= LONGEST]
+
+
+def write_sentences(found: list[str], spelling: Spelling, everything: Path, short: Path, seed: int = 0) -> None:
+    """Write sentences respelled and in random order: all of them, and the short ones."""
+    shuffled = random.Random(seed).sample(found, len(found))
+    lines = [(len(text.split()), json.dumps({"text": spelling(text)}) + "\n") for text in shuffled]
     for path, longest in ((everything, LONGEST), (short, SHORT)):
-        chosen = (text for text in found if 3 <= len(text.split()) <= longest)
-        write_text(path, "".join(json.dumps({"text": text}) + "\n" for text in chosen))
+        write_text(path, "".join(line for words, line in lines if words <= longest))
