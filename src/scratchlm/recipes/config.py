@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,8 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import TrainingConfig
 
 
-def _check_common(minutes: float | None, threads: int | None) -> None:
-    problems = []
+def _check_common(minutes: float | None, threads: int | None, problems: Sequence[str] = ()) -> None:
+    problems = list(problems)
     if minutes is not None and not minutes > 0:
         problems.append(f"--minutes {minutes:g}: must be over 0")
     if threads is not None and threads < 1:
@@ -67,6 +68,8 @@ class PlanConfig:
     """Named recipe or a TOML file."""
     depth: int | None = None
     """The dial: layers, from which the other sizes follow."""
+    minutes: float | None = None
+    """Time to train for: tells how many steps fit, and how far each depth of the dial is expected to come."""
     probe: bool = True
     """Whether to time a few steps; without, only what can be counted is told."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -81,8 +84,11 @@ class PlanConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        _check_common(None, self.threads)
+        """Check ranges; every problem is reported at once."""
+        unprobed = self.minutes is not None and not self.probe
+        _check_common(
+            self.minutes, self.threads, ["--minutes: steps are counted by a probe; leave out --no-probe"] * unprobed
+        )
 
 
 @dataclass(frozen=True)

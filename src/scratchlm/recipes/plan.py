@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.recipes.config import PlanConfig
 from scratchlm.recipes.expected import fitted, loss_law
-from scratchlm.tokens.batches import ArrayTokens
-from scratchlm.training.forecast import Memory, estimate_memory, product_peak
+from scratchlm.recipes.sizes import SECONDS_A_MINUTE, Size, best_of, random_tokens, sizes_within
+from scratchlm.training.forecast import Memory, estimate_memory, product_peak, steps_within
 from scratchlm.training.loop import Setting
 from scratchlm.training.optimizer import matrices_of
 from scratchlm.training.stages import measure_step, stages
@@ -46,6 +45,8 @@ class Plan:
     """Largest error in bits a byte of measured runs that were left out of the fit."""
     expected_measured: bool = True
     """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
+    sizes: list[Size] = field(default_factory=list)
+    """How far each depth of the dial comes in the minutes that were asked for."""
 
     @property
     def seconds(self) -> float | None:
@@ -79,7 +80,7 @@ class Plan:
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
         table.add_row("expected loss", self._expected())
-        return table
+        return Group(table, _sizes_table(self.sizes)) if self.sizes else table
 
     def _expected(self) -> str:
         if self.expected_bits_per_byte is None:
@@ -89,21 +90,26 @@ class Plan:
 
 
 def plan(config: PlanConfig) -> Plan:
-    """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine."""
+    """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
+
+    With `minutes`, as many steps as fit them, and the sizes of the recipe's dial where the law of loss knows it.
+    """
     set_threads(config.threads)
-    device = choose_device(config.device)
+    setting = Setting(choose_device(config.device))
     with torch.device("meta"):
         decoder = Decoder(config.model)
-    training = config.training
-    longest = max(training.sequence_length, getattr(training.opening, "sequence_length", 0))
-    ids = np.random.default_rng(0).integers(0, config.model.vocabulary_size, 64 * longest + 1)
-    parts = stages(ArrayTokens(ids), training, 0)
+    training, ids = config.training, random_tokens(config.model, config.training)
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
-        decoder_here, setting = build_decoder(config.model), Setting(device)
-        chosen, seconds = measure_step(config.dtype, decoder_here, ArrayTokens(ids), training, setting)
-        peak = product_peak(device, chosen)
+        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting)
+        peak = product_peak(setting.device, chosen)
+    sizes: list[Size] = []
+    if config.minutes is not None and seconds is not None:
+        training = dataclasses.replace(training, steps=steps_within(SECONDS_A_MINUTE * config.minutes, seconds))
+        if fitted(config.recipe):
+            sizes = sizes_within(config.recipe, config.minutes, dtype=config.dtype, setting=setting)
+    parts = stages(ids, training, 0)
     tokens = sum(part.tokens for part in parts)
     return Plan(
         config.recipe,
@@ -116,8 +122,27 @@ def plan(config: PlanConfig) -> Plan:
         next(name for name, dtype in DTYPES.items() if dtype == chosen),
         seconds,
         peak,
+        sizes=sizes,
         **_expectation(config.recipe, decoder, tokens),
     )
+
+
+def _sizes_table(sizes: list[Size]) -> Table:
+    table = Table(title="the depths of the dial in this time", title_justify="left")
+    for title in ("--depth", "parameters", "tokens/s", "tokens", "expected loss"):
+        table.add_column(title, justify="right")
+    best = best_of(sizes)
+    for size in sizes:
+        sure = "" if size.measured else " (beyond the runs measured)"
+        table.add_row(
+            str(size.depth),
+            f"{size.parameters:,}",
+            f"{size.tokens_per_second:,.0f}",
+            f"{size.tokens:,}",
+            f"{size.expected_bits_per_byte:.3f}{sure}",
+            style="bold" if size is best else None,
+        )
+    return table
 
 
 def _expectation(recipe: str, decoder: Decoder, tokens: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from scratchlm.recipes.config import PretrainConfig
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
+from scratchlm.recipes.sizes import SECONDS_A_MINUTE
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.prepare import REPORT_FILE, open_data
@@ -184,8 +185,8 @@ def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> Pretra
         probed = time.perf_counter() - started  # a compilation is in it, which the run then finds done
         dtype = "bf16" if chosen == torch.bfloat16 else "fp16" if chosen == torch.float16 else "fp32"
         if config.minutes is not None:
-            # a twentieth is kept for evaluations, samples and checkpoints
-            training = dataclasses.replace(training, steps=steps_within(57.0 * config.minutes - probed, seconds))
+            steps = steps_within(SECONDS_A_MINUTE * config.minutes - probed, seconds)
+            training = dataclasses.replace(training, steps=steps)
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 

@@ -1,0 +1,82 @@
+"""Which size of a dial is expected to learn most in a given time on this machine.
+
+Small models read more tokens in that time, large ones learn more from each: a short probe measures the first, the law
+of `recipes.expected` states the second, and the best depth lies between.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratchlm.base.device import DtypeName
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import build_decoder
+from scratchlm.recipes.dial import MAX_DEPTH, load_recipe
+from scratchlm.recipes.expected import Fitted, loss_law
+from scratchlm.tokens.batches import ArrayTokens
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.forecast import steps_within
+from scratchlm.training.loop import Setting
+from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.stages import measure_step
+
+SHALLOWEST, PAST_BEST = 2, 2
+"""The first depth that is tried, and how many depths in a row must be expected to do worse before no other is."""
+SECONDS_A_MINUTE = 57.0
+"""Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How far a depth comes in the time."""
+
+    depth: int
+    parameters: int
+    tokens_per_second: float
+    """Without compiled blocks, so that a probe takes seconds."""
+    tokens: int
+    """What it reads in the time."""
+    expected_bits_per_byte: float
+    measured: bool
+    """Whether runs as small and as large as this one were measured; else the loss is an extrapolation."""
+
+
+def sizes_within(
+    recipe: Fitted, minutes: float, *, dtype: DtypeName = "auto", setting: Setting | None = None
+) -> list[Size]:
+    """Return the sizes from the shallowest to a little past the best; each costs seconds of probing."""
+    found: list[Size] = []
+    for size in _sizes(recipe, minutes, dtype, setting or Setting()):
+        found.append(size)
+        if size.depth - best_of(found).depth >= PAST_BEST:
+            break
+    return found
+
+
+def best_of(sizes: list[Size]) -> Size:
+    """Return the size with the lowest expected loss."""
+    return min(sizes, key=lambda size: size.expected_bits_per_byte)
+
+
+def random_tokens(model: DecoderConfig, training: TrainingConfig) -> ArrayTokens:
+    """Return random ids, enough for the rows of a probe."""
+    longest = max(training.sequence_length, getattr(training.opening, "sequence_length", 0))
+    return ArrayTokens(np.random.default_rng(0).integers(0, model.vocabulary_size, 64 * longest + 1))
+
+
+def _sizes(recipe: Fitted, minutes: float, dtype: DtypeName, setting: Setting) -> Iterator[Size]:
+    law = loss_law()
+    for depth in range(SHALLOWEST, MAX_DEPTH + 1):
+        dialled = load_recipe(recipe, depth)
+        training = dataclasses.replace(dialled.training, compile=False)
+        decoder, ids = build_decoder(dialled.model), random_tokens(dialled.model, training)
+        _, seconds = measure_step(dtype, decoder, ids, training, setting)
+        step = training.batch_rows * training.sequence_length
+        tokens = step * steps_within(SECONDS_A_MINUTE * minutes, seconds)
+        weights = sum(matrix.numel() for matrix in matrices_of(decoder))
+        bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
+        yield Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured)

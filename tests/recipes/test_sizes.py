@@ -1,0 +1,50 @@
+"""Sizes that a time is spent on: probed here, expected by the law, tried a little past the best."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from scratchlm.base.errors import UserError
+from scratchlm.model.decoder import build_decoder
+from scratchlm.recipes.config import PlanConfig
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.recipes.expected import loss_law
+from scratchlm.recipes.plan import plan
+from scratchlm.recipes.sizes import PAST_BEST, SHALLOWEST, best_of
+
+
+@pytest.fixture(scope="module")
+def recipe_of_two() -> PlanConfig:
+    """A plan for three seconds of the recipe default."""
+    found = load_recipe("default", 2)
+    return PlanConfig("default", depth=2, minutes=0.05, model=found.model, training=found.training)
+
+
+def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig) -> None:
+    found = plan(recipe_of_two)
+    assert found.step_seconds is not None
+    assert found.steps == max(1, int(0.05 * 57 / found.step_seconds))
+    depths = [size.depth for size in found.sizes]
+    assert depths == list(range(SHALLOWEST, SHALLOWEST + len(depths)))
+    assert depths[-1] - best_of(found.sizes).depth == PAST_BEST
+    for size in found.sizes:
+        model = load_recipe("default", size.depth).model
+        decoder = build_decoder(model)
+        inside = sum(p.numel() for block in decoder.blocks for p in block.parameters() if p.ndim == 2)
+        assert size.parameters == decoder.parameter_count()
+        assert size.expected_bits_per_byte == pytest.approx(loss_law().bits("default", inside, size.tokens))
+    assert [row["depth"] for row in found.as_dict()["sizes"]] == depths
+
+
+def test_a_recipe_without_a_law_is_told_its_steps_alone() -> None:
+    found = load_recipe("tiny")
+    planned = plan(PlanConfig("tiny", minutes=0.01, model=found.model, training=found.training))
+    assert not planned.sizes
+    assert planned.steps != found.training.steps
+
+
+def test_minutes_need_a_probe(recipe_of_two: PlanConfig) -> None:
+    with pytest.raises(UserError, match="leave out --no-probe"):
+        dataclasses.replace(recipe_of_two, probe=False)
