@@ -23,6 +23,8 @@ import parts
 import shakespeare
 import throughput
 
+from scratchlm.base.errors import Interrupted, UserError
+
 TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "draw")
 
 
@@ -53,4 +55,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (Interrupted, UserError) as stopped:
+        raise SystemExit(f"bench/learning: {stopped}") from None
