@@ -128,18 +128,20 @@ def plan(config: PlanConfig) -> Plan:
 
 
 def _sizes_table(sizes: list[Size]) -> Table:
-    table = Table(title="the depths of the dial in this time", title_justify="left")
-    for title in ("--depth", "parameters", "tokens/s", "tokens", "expected loss"):
-        table.add_column(title, justify="right")
+    error = loss_law().error
+    title = f"the depths of the dial in this time, their losses off by up to {error:.2f}: near ones may trade places"
+    table = Table(title=title, title_justify="left")
+    for column in ("--depth", "parameters", "tokens/s", "tokens", "expected loss"):
+        table.add_column(column, justify="right")
     best = best_of(sizes)
     for size in sizes:
-        sure = "" if size.measured else " (beyond the runs measured)"
+        remarks = " (lowest)" * (size is best) + " (beyond the runs measured)" * (not size.measured)
         table.add_row(
             str(size.depth),
             f"{size.parameters:,}",
             f"{size.tokens_per_second:,.0f}",
             f"{size.tokens:,}",
-            f"{size.expected_bits_per_byte:.3f}{sure}",
+            f"{size.expected_bits_per_byte:.3f}{remarks}",
             style="bold" if size is best else None,
         )
     return table
