@@ -107,7 +107,7 @@ def stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | No
         training = from_dict(TrainingConfig, changes, "training", recipe.training)
         data = folder / "data" / name
         config = PretrainConfig(str(RECIPE), data=data, out=run, init=before, model=recipe.model, training=training)
-    return pretrain(config).as_dict() | {"out": name}
+    return {key: value for key, value in pretrain(config).as_dict().items() if key not in ("out", "seconds")}
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def measure(folder: Path) -> dict[str, Any]:
         with clock(folder, name):
             results[name] = stage(folder, name, changes, before)
         before = folder / name
-    sets = scores(folder / name, spelling)
+    sets = scores(folder / list(STAGES)[-1], spelling)
     seconds = {name: sum(read_json(folder / f"{name}-seconds.json")["calls"]) for name in ("text", *STAGES)}
     return {
         "task": "BLiMP after two hours on nine million words, percent",

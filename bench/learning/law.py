@@ -23,7 +23,7 @@ from scratchlm.recipes import expected
 from scratchlm.recipes.dial import DialName, at_depth
 from scratchlm.recipes.expected import LossLaw
 from scratchlm.training.loop import Loop, Setting
-from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.stages import training_batches
 
 GRID = [*((depth, tokens) for depth in (2, 4, 6) for tokens in (250_000, 1_000_000, 4_000_000)), (8, 1_000_000)]
@@ -80,7 +80,7 @@ def train(dial: DialName, depth: int, tokens: int, text: Text, seed: int = 0) ->
     batches = training_batches(text.train, training, seed)
     Loop(decoder, batches, training, setting=Setting(dtype=torch.bfloat16, seed=seed)).run()
     score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=torch.bfloat16)
-    inside = sum(matrix.numel() for matrix in matrices_of(decoder))
+    inside = matrix_weights(decoder)
     return Run(dial, inside, steps * training.batch_rows * training.sequence_length, score.bits_per_byte)
 
 

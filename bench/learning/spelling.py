@@ -1,8 +1,9 @@
 """A spelling in which grammar shows: only names have capitals, endings and negations are words, the last word is first.
 
-Learned from the sentences alone: a capital is a name's where the books capitalise the word inside their sentences too,
-and an ending is cut where what is left is a word of the books. The likelihood of a sentence is the product of its
-words' whichever end it is read from; here each word is judged after those that follow it.
+The rules are those of English; which words they touch is learned from the sentences: a capital is a name's where the
+books capitalise the word inside their sentences too, an ending is cut where what is left is a word of the books. The
+likelihood of a sentence is the product of its words' whichever end it is read from; here each word is judged after
+those that follow it. No two sentences of BLiMP's pairs that differ are spelled alike.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ RULES = (
     ("ing", "e", "ING"),
     ("ly", "", "LY"),
 )
-"""The commonest endings of the books, the letters that they replace, and the word that stands for them."""
+"""Common endings, the letters that they replace, and the word that stands for them."""
 NEGATIONS = (("won't", "will not"), ("can't", "can not"), ("n't", " not"))
 LEAST, SHARE = 3, 0.1
 """A stem has three letters or more and is seen three times, and once for ten times that the whole word is."""

@@ -19,7 +19,8 @@ from scratchlm.recipes.sizes import PAST_BEST, SHALLOWEST, best_of
 def recipe_of_two() -> PlanConfig:
     """A plan for three seconds of the recipe default."""
     found = load_recipe("default", 2)
-    return PlanConfig("default", depth=2, minutes=0.05, model=found.model, training=found.training)
+    model = dataclasses.replace(found.model, vocabulary_size=1000)
+    return PlanConfig("default", depth=2, minutes=0.05, model=model, training=found.training)
 
 
 def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig) -> None:
@@ -31,7 +32,7 @@ def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig)
     assert depths[-1] - best_of(found.sizes).depth == PAST_BEST
     for size in found.sizes:
         model = load_recipe("default", size.depth).model
-        decoder = build_decoder(model)
+        decoder = build_decoder(dataclasses.replace(model, vocabulary_size=1000))
         inside = sum(p.numel() for block in decoder.blocks for p in block.parameters() if p.ndim == 2)
         assert size.parameters == decoder.parameter_count()
         assert size.expected_bits_per_byte == pytest.approx(loss_law().bits("default", inside, size.tokens))
@@ -48,3 +49,9 @@ def test_a_recipe_without_a_law_is_told_its_steps_alone() -> None:
 def test_minutes_need_a_probe(recipe_of_two: PlanConfig) -> None:
     with pytest.raises(UserError, match="leave out --no-probe"):
         dataclasses.replace(recipe_of_two, probe=False)
+
+
+def test_minutes_for_a_model_too_large_to_probe_are_refused(recipe_of_two: PlanConfig) -> None:
+    huge = dataclasses.replace(recipe_of_two.model, vocabulary_size=10_000_000)
+    with pytest.raises(UserError, match=r"--minutes 0.05: .* over the 300,000,000"):
+        plan(dataclasses.replace(recipe_of_two, model=huge))

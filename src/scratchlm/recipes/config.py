@@ -85,10 +85,10 @@ class PlanConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        unprobed = self.minutes is not None and not self.probe
-        _check_common(
-            self.minutes, self.threads, ["--minutes: steps are counted by a probe; leave out --no-probe"] * unprobed
-        )
+        problems: list[str] = []
+        if self.minutes is not None and not self.probe:
+            problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")
+        _check_common(self.minutes, self.threads, problems)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.recipes.config import PlanConfig
 from scratchlm.recipes.expected import fitted, loss_law
-from scratchlm.recipes.sizes import SECONDS_A_MINUTE, Size, best_of, random_tokens, sizes_within
-from scratchlm.training.forecast import Memory, estimate_memory, product_peak, steps_within
+from scratchlm.recipes.sizes import Size, best_of, random_tokens, sizes_within
+from scratchlm.training.forecast import SECONDS_A_MINUTE, Memory, estimate_memory, product_peak, steps_within
 from scratchlm.training.loop import Setting
-from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.stages import measure_step, stages
 
 LARGEST_PROBE = 300_000_000
@@ -104,11 +105,23 @@ def plan(config: PlanConfig) -> Plan:
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
         chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting)
         peak = product_peak(setting.device, chosen)
+    dtype = next(name for name, each in DTYPES.items() if each == chosen)
     sizes: list[Size] = []
-    if config.minutes is not None and seconds is not None:
+    if config.minutes is not None:
+        if seconds is None:
+            raise UserError(
+                f"--minutes {config.minutes:g}: {decoder.parameter_count():,} parameters are over the "
+                f"{LARGEST_PROBE:,} that a plan probes; leave it out, or choose a smaller model"
+            )
         training = dataclasses.replace(training, steps=steps_within(SECONDS_A_MINUTE * config.minutes, seconds))
         if fitted(config.recipe):
-            sizes = sizes_within(config.recipe, config.minutes, dtype=config.dtype, setting=setting)
+            sizes = sizes_within(
+                config.recipe,
+                config.minutes,
+                vocabulary_size=config.model.vocabulary_size,
+                dtype=dtype,
+                setting=setting,
+            )
     parts = stages(ids, training, 0)
     tokens = sum(part.tokens for part in parts)
     return Plan(
@@ -119,7 +132,7 @@ def plan(config: PlanConfig) -> Plan:
         tokens,
         sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
         estimate_memory(decoder, training, chosen),
-        next(name for name, dtype in DTYPES.items() if dtype == chosen),
+        dtype,
         seconds,
         peak,
         sizes=sizes,
@@ -150,7 +163,7 @@ def _sizes_table(sizes: list[Size]) -> Table:
 def _expectation(recipe: str, decoder: Decoder, tokens: int) -> dict[str, Any]:
     if not fitted(recipe):
         return {}
-    law, weights = loss_law(), sum(matrix.numel() for matrix in matrices_of(decoder))
+    law, weights = loss_law(), matrix_weights(decoder)
     return {
         "expected_bits_per_byte": law.bits(recipe, weights, tokens),
         "expected_error": law.error,

@@ -21,12 +21,11 @@ from scratchlm.recipes.config import PretrainConfig
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
-from scratchlm.recipes.sizes import SECONDS_A_MINUTE
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.prepare import REPORT_FILE, open_data
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.forecast import product_peak, steps_within
+from scratchlm.training.forecast import SECONDS_A_MINUTE, product_peak, steps_within
 from scratchlm.training.loop import Hook, Setting, fit
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals

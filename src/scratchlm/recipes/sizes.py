@@ -19,15 +19,13 @@ from scratchlm.recipes.dial import MAX_DEPTH, load_recipe
 from scratchlm.recipes.expected import Fitted, loss_law
 from scratchlm.tokens.batches import ArrayTokens
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.forecast import steps_within
+from scratchlm.training.forecast import SECONDS_A_MINUTE, steps_within
 from scratchlm.training.loop import Setting
-from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.stages import measure_step
 
 SHALLOWEST, PAST_BEST = 2, 2
 """The first depth that is tried, and how many depths in a row must be expected to do worse before no other is."""
-SECONDS_A_MINUTE = 57.0
-"""Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,11 @@ class Size:
 
 
 def sizes_within(
-    recipe: Fitted, minutes: float, *, dtype: DtypeName = "auto", setting: Setting | None = None
+    recipe: Fitted, minutes: float, *, vocabulary_size: int, dtype: DtypeName, setting: Setting
 ) -> list[Size]:
     """Return the sizes from the shallowest to a little past the best; each costs seconds of probing."""
     found: list[Size] = []
-    for size in _sizes(recipe, minutes, dtype, setting or Setting()):
+    for size in _sizes(recipe, minutes, vocabulary_size, dtype, setting):
         found.append(size)
         if size.depth - best_of(found).depth >= PAST_BEST:
             break
@@ -68,15 +66,16 @@ def random_tokens(model: DecoderConfig, training: TrainingConfig) -> ArrayTokens
     return ArrayTokens(np.random.default_rng(0).integers(0, model.vocabulary_size, 64 * longest + 1))
 
 
-def _sizes(recipe: Fitted, minutes: float, dtype: DtypeName, setting: Setting) -> Iterator[Size]:
+def _sizes(recipe: Fitted, minutes: float, vocabulary_size: int, dtype: DtypeName, setting: Setting) -> Iterator[Size]:
     law = loss_law()
     for depth in range(SHALLOWEST, MAX_DEPTH + 1):
         dialled = load_recipe(recipe, depth)
         training = dataclasses.replace(dialled.training, compile=False)
-        decoder, ids = build_decoder(dialled.model), random_tokens(dialled.model, training)
+        model = dataclasses.replace(dialled.model, vocabulary_size=vocabulary_size)
+        decoder, ids = build_decoder(model), random_tokens(model, training)
         _, seconds = measure_step(dtype, decoder, ids, training, setting)
         step = training.batch_rows * training.sequence_length
         tokens = step * steps_within(SECONDS_A_MINUTE * minutes, seconds)
-        weights = sum(matrix.numel() for matrix in matrices_of(decoder))
+        weights = matrix_weights(decoder)
         bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
         yield Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured)

@@ -17,7 +17,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import BatchSource, Loop, Setting
 from scratchlm.training.loss import Loss, held_rows, next_token_loss
-from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.optimizer import matrix_weights
 
 
 def step_seconds(
@@ -72,7 +72,7 @@ def choose_dtype(
     `auto` times fp32 and bf16 and keeps the faster: bf16 doubles the speed of processors that have it and is many times
     slower on others. On a GPU without bf16 it is fp16 with a scaled loss.
     """
-    names = [name] if name != "auto" else ["fp32", "bf16"]
+    names: list[DtypeName] = [name] if name != "auto" else ["fp32", "bf16"]
     if name == "auto" and setting.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         names = ["fp32", "fp16"]
     timed = {
@@ -81,6 +81,10 @@ def choose_dtype(
     }
     best = min(timed, key=timed.__getitem__)
     return DTYPES[best], timed[best]
+
+
+SECONDS_A_MINUTE = 57.0
+"""Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
 
 
 def steps_within(seconds: float, step: float) -> int:
@@ -133,7 +137,7 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     model without memory too.
     """
     model, numbers = decoder.config, decoder.parameter_count()
-    inside = sum(p.numel() for p in matrices_of(decoder))
+    inside = matrix_weights(decoder)
     state = numbers * 2 if config.optimizer.type == "adamw" else inside + 2 * (numbers - inside)
     rows = min(config.micro_batch_rows or config.batch_rows, config.batch_rows)
     tokens = rows * config.sequence_length

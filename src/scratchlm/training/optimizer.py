@@ -134,6 +134,11 @@ def matrices_of(model: nn.Module) -> list[nn.Parameter]:
     return [p for name, p in named if "blocks." in name and p not in tables]
 
 
+def matrix_weights(model: nn.Module) -> int:
+    """Return how many weights `matrices_of` holds: the size of a model in the law of loss."""
+    return sum(matrix.numel() for matrix in matrices_of(model))
+
+
 class Optimizers:
     """The optimizers of one model behind one `step`, with every rate following one schedule."""
 
