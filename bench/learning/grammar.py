@@ -1,9 +1,8 @@
 """Grammar from nine million words in two hours: BLiMP after training on the books alone.
 
-The books are trained on as single sentences from the last word to the first, their endings cut (`spelling.py`), and
-the pairs are judged so: log-likelihood of the whole sentence; the score is the mean of the sets' accuracies. Choices
-were made on every second set of the alphabet (`chosen_on`); all are reported. The run is a folder that
-`scratchlm pretrain --resume` continues.
+The books are trained on as single sentences, their endings cut (`spelling.py`), and the pairs are judged so:
+log-likelihood of the whole sentence; the score is the mean of the sets' accuracies. Choices were made on every second
+set of the alphabet (`chosen_on`); all are reported. The run is a folder that `scratchlm pretrain --resume` continues.
 """
 
 from __future__ import annotations
@@ -31,10 +30,12 @@ from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.prepare import prepare
 from scratchlm.training.config import TrainingConfig
 
-RECIPE, VOCABULARY = Path(__file__).with_name("grammar.toml"), 8192
+RECIPE, VOCABULARY = "books", 8192
+WINDOWS: dict[str, Any] = {"batch_rows": 32, "sequence_length": 128}
+"""As many tokens a step as the recipe, in windows of a few sentences."""
 STAGES: dict[str, dict[str, Any]] = {
-    "all": {"steps": 7600, "schedule": {"decay_fraction": 0.0}},
-    "short": {"steps": 2200, "schedule": {"decay_fraction": 1.0}},
+    "all": {"steps": 12400, "schedule": {"decay_fraction": 0.0}},
+    "short": {"steps": 1250, "schedule": {"decay_fraction": 1.0}},
 }
 """What is trained on, and for how long: all sentences at the full rate, then the short ones down to zero."""
 BASELINE = 67.3
@@ -103,10 +104,10 @@ def stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | No
     if (run / "checkpoints").exists():
         config = PretrainConfig(resume=run)
     else:
-        recipe = load_recipe(str(RECIPE))
-        training = from_dict(TrainingConfig, changes, "training", recipe.training)
+        recipe = load_recipe(RECIPE)
+        training = from_dict(TrainingConfig, WINDOWS | changes, "training", recipe.training)
         data = folder / "data" / name
-        config = PretrainConfig(str(RECIPE), data=data, out=run, init=before, model=recipe.model, training=training)
+        config = PretrainConfig(RECIPE, data=data, out=run, init=before, model=recipe.model, training=training)
     return {key: value for key, value in pretrain(config).as_dict().items() if key not in ("out", "seconds")}
 
 

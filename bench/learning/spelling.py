@@ -1,9 +1,8 @@
-"""A spelling in which grammar shows: only names have capitals, endings and negations are words, the last word is first.
+"""A spelling in which grammar shows: only names have capitals, endings and negations are words of their own.
 
 The rules are those of English; which words they touch is learned from the sentences: a capital is a name's where the
-books capitalise the word inside their sentences too, an ending is cut where what is left is a word of the books. The
-likelihood of a sentence is the product of its words' whichever end it is read from; here each word is judged after
-those that follow it. No two sentences of BLiMP's pairs that differ are spelled alike.
+books capitalise the word inside their sentences too, an ending is cut where what is left is a word of the books. No
+two sentences of BLiMP's pairs that differ are spelled alike.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Spelling:
     def __call__(self, sentence: str) -> str:
         """Return the sentence in the form that is trained on and scored, a space before each word."""
         text = _WORD.sub(lambda match: self._spelled(self._cased(match[0])), _cleaned(sentence))
-        return "".join(f" {unit}" for unit in reversed(_UNIT.findall(text)))
+        return "".join(f" {unit}" for unit in _UNIT.findall(text))
 
     def _cased(self, word: str) -> str:
         """Keep the capital of a name: of what has it inside sentences more often than not, or was never seen there."""
