@@ -2,11 +2,12 @@
 
     python bench/learning                      all but the two-hour run, one seed after the other
     python bench/learning throughput books     some of it
-    python bench/learning grammar --folder F   the two-hour run, in a folder that a later call continues
+    python bench/learning grammar              the two-hour run
     python bench/learning draw                 the tables and the plot, from bench/results/learning
 
 Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
-is not installed is left out and said so. Leave the machine alone meanwhile.
+is not installed is left out and said so. Leave the machine alone meanwhile. Books and grammar keep their runs in a
+folder (`--folder`), from which a later call goes on; remove it after changing what they measure.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", choices=[*TASKS, []], metavar="TASK", help="what to measure")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each contender; the median counts")
-    parser.add_argument("--folder", type=Path, default=Path("grammar"), help="where the two-hour run lives")
+    parser.add_argument("--folder", type=Path, default=Path("runs/bench"), help="where long runs are kept")
     chosen = parser.parse_args()
     for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:
         seeds = range(chosen.seeds)
@@ -45,11 +46,11 @@ def main() -> None:
             case "parts":
                 curves.write(task, parts.measure(seeds))
             case "books":
-                curves.write(task, books.measure(seeds))
+                curves.write(task, books.measure(seeds, chosen.folder / task))
             case "law":
                 curves.write(task, law.measure())
             case "grammar":
-                curves.write(task, grammar.measure(chosen.folder))
+                curves.write(task, grammar.measure(chosen.folder / task))
             case "draw":
                 draw.main()
 

@@ -2,13 +2,13 @@
 
 `default` and `speedrun` beside the default's model with plain AdamW, all in one run, on one tokenizer trained on the
 training part. A run's steps are fixed before its first by a probe, as `scratchlm pretrain --minutes` does; the probe
-counts. `speedrun` runs once more for half the time: it is to end where AdamW ends after all of it.
+counts. `speedrun` runs once more for half the time: it is to end where AdamW ends after all of it. What has ended is
+kept in a folder, so that a call that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any
 
 from curves import Curve, data_file, median_of
 
+from scratchlm.base.files import read_json, write_json
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
 from scratchlm.recipes.dial import load_recipe
@@ -29,7 +30,7 @@ from scratchlm.training.forecast import steps_within
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.stages import measure_step, training_batches
 
-VOCABULARY, DEPTH = 4096, 6
+VOCABULARY = 4096
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ class Contender:
 
     recipe: str
     minutes: float
+    depth: int = 6
     optimizer: OptimizerConfig | None = None
 
 
 CONTENDERS = {
-    "plain AdamW": Contender("default", 10, AdamWConfig(learning_rate=3e-3, weight_decay=0.1)),
+    "plain AdamW": Contender("default", 10, optimizer=AdamWConfig(learning_rate=3e-3, weight_decay=0.1)),
     "default": Contender("default", 10),
     "speedrun": Contender("speedrun", 10),
     "speedrun, half the time": Contender("speedrun", 5),
@@ -59,16 +61,17 @@ class Text:
 
 
 def prepared(folder: Path) -> Text:
-    """Prepare the books with a tokenizer of their own."""
+    """Prepare the books with a tokenizer of their own, unless that was done."""
     source = str(data_file("pretrain/books.jsonl"))
-    prepare(PrepareConfig((source,), out=folder, split="tail:0.05", vocabulary_size=VOCABULARY))
+    if not folder.exists():
+        prepare(PrepareConfig((source,), out=folder, split="tail:0.05", vocabulary_size=VOCABULARY))
     return Text(*open_data(folder))
 
 
 def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
     """Train one contender; return the curve in bits per byte and where it ended."""
     started = time.perf_counter()
-    recipe = load_recipe(contender.recipe, DEPTH)
+    recipe = load_recipe(contender.recipe, contender.depth)
     optimizer = contender.optimizer or recipe.training.optimizer
     config = dataclasses.replace(
         recipe.training, optimizer=optimizer, evaluate_every=0, sample_every=0, checkpoint_every=0
@@ -90,15 +93,17 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
             "bits_per_byte": bits, "curve": curve.points}  # fmt: skip
 
 
-def measure(seeds: Sequence[int]) -> dict[str, Any]:
-    """Train every contender once for each seed."""
+def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
+    """Train every contender once for each seed; runs that ended in `folder` are taken as they are."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
-    with tempfile.TemporaryDirectory() as folder:
-        text = prepared(Path(folder) / "data")
-        for seed in seeds:
-            for name, contender in CONTENDERS.items():
-                runs[name].append(train(contender, text, seed))
-                print(f"{name}, seed {seed}: {runs[name][-1]['bits_per_byte']:.4f} bits per byte", flush=True)
+    text = prepared(folder / "data")
+    for seed in seeds:
+        for name, contender in CONTENDERS.items():
+            file = folder / f"{name}, seed {seed}.json"
+            if not file.exists():
+                write_json(file, train(contender, text, seed))
+            runs[name].append(read_json(file))
+            print(f"{file.stem}: {runs[name][-1]['bits_per_byte']:.4f} bits per byte", flush=True)
     medians = {
         name: {key: median_of(found, key) for key in ("seconds", "bits_per_byte", "parameters", "steps")}
         for name, found in runs.items()
