@@ -1,0 +1,58 @@
+"""The spelling of the two-hour run keeps what its text says, and keeps the pairs apart that it is judged by."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scratchlm.evaluation.pairs import read_pairs
+
+LEARNING = Path(__file__).parent.parent / "bench" / "learning"
+TOLD = [
+    "Every day the dog and its friend walk to Anna.",
+    "They walk, they hug, and they carry a library away.",
+    "One day they walk and hug Anna; they carry it.",
+    "So they hug and carry what Anna likes; a library, perhaps a library.",
+    "The king is kind and the slow dog is slow; a slow king.",
+    "Here she and he saw one thing walking.",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bench() -> Iterator[None]:
+    """The benchmark's modules find each other in their own folder, as when it runs."""
+    sys.path.insert(0, str(LEARNING))
+    yield
+    sys.path.remove(str(LEARNING))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "spelled"),
+    [
+        ("She walks.", " she walk ES ."),
+        ("He hugged Anna.", " he hug ED Anna ."),
+        ("Walking slowly, they carried libraries.", " walk ING slow LY , they carry ED library ES ."),
+        ("Anna hadn't walked; she can't, won't.", " Anna had not walk ED ; she can not , will not ."),
+        ('"_One_ king!"', " one king !"),  # no letters before -ing that are a word, no italics, no quotation marks
+        ("Kirsten's dog", " Kirsten's dog"),  # a name never seen keeps its capital
+    ],
+)
+def test_endings_and_negations_are_words_and_only_names_keep_their_capital(sentence: str, spelled: str) -> None:
+    from spelling import Spelling
+
+    assert Spelling(TOLD)(sentence) == spelled
+
+
+@pytest.mark.slow
+def test_sentences_of_a_pair_are_spelled_alike_only_where_they_are_alike(data: Path) -> None:
+    from sentences import book_sentences
+    from spelling import Spelling
+
+    spelling, alike = Spelling(book_sentences(data / "pretrain" / "books.jsonl")), []
+    for file in sorted((data / "evaluate" / "blimp").glob("*.jsonl")):
+        alike += [pair for pair in read_pairs(file) if spelling(pair.good) == spelling(pair.bad)]
+    assert all(pair.good.lower() == pair.bad.lower() for pair in alike), alike
+    assert len(alike) < 10
