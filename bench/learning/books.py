@@ -1,9 +1,9 @@
 """Nine million words of books: bits per byte on the last twentieth after ten minutes.
 
 `default` and `speedrun` beside the default's model with plain AdamW, all in one run, on one tokenizer trained on the
-training part. A run's steps are fixed before its first by a probe, as `scratchlm pretrain --minutes` does; the probe
-counts. `speedrun` runs once more for half the time: it is to end where AdamW ends after all of it. What has ended is
-kept in a folder, so that a call that was stopped goes on.
+training part. A run ends by the clock, as `scratchlm pretrain --minutes` does: its steps are foreseen by a probe, which
+counts, and again as it goes. `speedrun` runs once more for half the time: it is to end where AdamW ends after all of
+it. What has ended is kept in a folder, so that a call that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.prepare import open_data, prepare
 from scratchlm.training.config import AdamWConfig, OptimizerConfig
-from scratchlm.training.forecast import steps_within
+from scratchlm.training.forecast import Deadline, steps_within
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.stages import measure_step, training_batches
 
@@ -44,7 +44,7 @@ class Contender:
 
 
 CONTENDERS = {
-    "plain AdamW": Contender("default", 10, optimizer=AdamWConfig(learning_rate=3e-3, weight_decay=0.1)),
+    "plain AdamW": Contender("default", 10, optimizer=AdamWConfig(learning_rate=0.01, weight_decay=0.1)),
     "default": Contender("default", 10),
     "speedrun": Contender("speedrun", 10),
     "speedrun, half the time": Contender("speedrun", 5),
@@ -85,11 +85,13 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
         length = config.sequence_length
         return held_out_loss(model, text.tokenizer, text.held_out, length=length, dtype=dtype).bits_per_byte
 
-    curve = Curve(score, every=max(1, config.steps // 5), started=started)
+    curve = Curve(score, every=max(1, config.steps // 2), started=started)
+    pace = Deadline(left, seconds, lambda: time.perf_counter() - curve.spent)
     batches = training_batches(text.train, config, seed)
-    Loop(decoder, batches, config, setting=Setting(dtype=dtype, seed=seed), hooks=[curve]).run()
+    loop = Loop(decoder, batches, config, setting=Setting(dtype=dtype, seed=seed), hooks=[curve], pace=pace)
+    loop.run()
     used, bits = curve.points[-1]
-    return {"seed": seed, "parameters": decoder.parameter_count(), "steps": config.steps, "seconds": used,
+    return {"seed": seed, "parameters": decoder.parameter_count(), "steps": loop.step, "seconds": used,
             "bits_per_byte": bits, "curve": curve.points}  # fmt: skip
 
 
