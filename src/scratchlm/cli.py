@@ -142,13 +142,29 @@ def _with_recipe(cls: Any, arguments: Arguments, program: str) -> Any:
 
 
 def _plan(arguments: Arguments) -> None:
-    """Parameters, memory and time of a run before it begins."""
+    """Parameters, memory and time of a run before it begins, or the size of a published model."""
+    if arguments and _is_published(arguments[0]):
+        from scratchlm.recipes.config import PublishedConfig
+
+        published = parse(PublishedConfig, arguments, "scratchlm plan")
+        from scratchlm.recipes.published import plan_published
+
+        _show(plan_published(published), published.json)
+        return
     from scratchlm.recipes.config import PlanConfig
 
     config = _with_recipe(PlanConfig, arguments, "scratchlm plan")
     from scratchlm.recipes.plan import plan
 
     _show(plan(config), config.json)
+
+
+def _is_published(name: str) -> bool:
+    """Tell whether a plan is asked for a published shape: a config.json, or a name that is no recipe's."""
+    from scratchlm.recipes.dial import recipe_names
+    from scratchlm.weights.config import published_shapes
+
+    return name.endswith(".json") or (name in published_shapes() and name not in recipe_names())
 
 
 def _pretrain(arguments: Arguments) -> None:
@@ -199,6 +215,36 @@ def _chat(arguments: Arguments) -> None:
     chat(config)
 
 
+def _inspect(arguments: Arguments) -> None:
+    """What a model is made of."""
+    from scratchlm.inspection.config import InspectConfig
+
+    config = parse(InspectConfig, arguments, "scratchlm inspect")
+    from scratchlm.inspection.parameters import inspect
+
+    _show(inspect(config), config.json)
+
+
+def _import(arguments: Arguments) -> None:
+    """Take a published model over as a model folder."""
+    from scratchlm.weights.config import ImportConfig
+
+    config = parse(ImportConfig, arguments, "scratchlm import")
+    from scratchlm.weights.commands import import_model
+
+    _show(import_model(config), config.json)
+
+
+def _export(arguments: Arguments) -> None:
+    """Write a model for transformers and other programs."""
+    from scratchlm.weights.config import ExportConfig
+
+    config = parse(ExportConfig, arguments, "scratchlm export")
+    from scratchlm.weights.commands import export_model
+
+    _show(export_model(config), config.json)
+
+
 VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "quickstart": _quickstart,
     "doctor": _doctor,
@@ -209,6 +255,9 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "evaluate": _evaluate,
     "generate": _generate,
     "chat": _chat,
+    "inspect": _inspect,
+    "import": _import,
+    "export": _export,
 }
 
 

@@ -16,7 +16,7 @@ import torch
 
 from scratchlm.base.device import autocast
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.batches import ArrayTokens, Tokens, whole_windows
 from scratchlm.training.loss import next_token_loss
 
@@ -94,7 +94,7 @@ def held_out_loss(
     source = ArrayTokens(np.asarray(tokens)) if isinstance(tokens, Sequence) else tokens
     decoder.eval()
     device = decoder.embedding.weight.device
-    first = tokenizer.end_of_text if tokenizer.end_of_text is not None else 0
+    first = first_token(tokenizer) or 0
     nats, count = 0.0, 0
     for batch in whole_windows(source, length or decoder.config.context, rows, first):
         with autocast(device, dtype):

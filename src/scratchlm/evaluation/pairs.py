@@ -19,7 +19,7 @@ from torch import Tensor
 from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.base import Tokenizer, first_token
 
 BATCH_TOKENS = 8192
 """Tokens of one forward pass, about."""
@@ -82,7 +82,7 @@ def pair_accuracy(
     decoder: Decoder, tokenizer: Tokenizer, pairs: Sequence[Pair], dtype: torch.dtype = torch.float32
 ) -> float:
     """Return the share of pairs whose good sentence is the likelier; a tie counts half."""
-    first = tokenizer.end_of_text
+    first = first_token(tokenizer)
     if first is None:
         raise UserError("the tokenizer has no end-of-text token, after which a sentence could begin")
     texts = [text for pair in pairs for text in (pair.good, pair.bad)]

@@ -29,6 +29,8 @@ class SamplingConfig:
     """Logits of tokens already there are divided (positive) or multiplied (negative) by it; 1 does nothing."""
     stop: tuple[str, ...] = ()
     """Texts that end the output where they first appear; they are not part of it."""
+    stop_ids: tuple[int, ...] = ()
+    """Token ids that end the output, besides the end of a text and of a turn."""
     seed: int = 0
     """Seed of the draw: the same prompt, settings and seed give the same text."""
 

@@ -75,6 +75,7 @@ def stream_ids(
     engine: Engine, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int] = frozenset()
 ) -> Iterator[int]:
     """Yield new ids after `prompt` (at least one id) until a stop id, which is not yielded, or `max_tokens`."""
+    stop_ids = stop_ids.union(config.stop_ids)
     generator = torch.Generator().manual_seed(config.seed)
     logits = engine.restart(prompt)
     for count in range(config.max_tokens):

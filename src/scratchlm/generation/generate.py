@@ -28,6 +28,7 @@ def generate_ids(
     decoder: Decoder, prompt: list[int], config: SamplingConfig, stop_ids: frozenset[int] = frozenset()
 ) -> Iterator[int]:
     """Yield new ids after `prompt` (at least one id) until a stop id, which is not yielded, or `max_tokens`."""
+    stop_ids = stop_ids.union(config.stop_ids)
     decoder.eval()
     device = decoder.embedding.weight.device
     generator = torch.Generator().manual_seed(config.seed)

@@ -85,8 +85,9 @@ class LanguageModel:
         return turn if end is None else turn | {end}
 
     def _prompt_ids(self, prompt: str) -> list[int]:
-        """Encode a prompt; an empty one becomes the end of the document before."""
-        ids = self.tokenizer.encode(prompt)
+        """Encode a prompt after what begins a text; an empty one becomes the end of the document before."""
+        begin = self.tokenizer.begin_of_text
+        ids = [*([] if begin is None else [begin]), *self.tokenizer.encode(prompt)]
         if not ids:
             if self.tokenizer.end_of_text is None:
                 raise UserError("prompt: is empty, and this tokenizer has no end-of-text token; give some text")

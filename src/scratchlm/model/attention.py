@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -125,6 +125,16 @@ def _value_embedding(config: DecoderConfig, layer: int) -> ValueEmbedding | None
     return ValueEmbedding(config, config.values)
 
 
+def _qk_norm(config: DecoderConfig, heads: int) -> RMSNorm | None:
+    """Build the norm of queries or keys; stored as the other norms are."""
+    attention = config.attention
+    if not attention.qk_norm:
+        return None
+    span = attention.head_dim * (heads if attention.qk_norm_span == "all" else 1)
+    like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()
+    return RMSNorm(span, replace(like, weight=attention.qk_norm_weight))
+
+
 class Attention(nn.Module):
     """Project to queries, keys and values, attend, project back (multi-head or grouped-query)."""
 
@@ -138,24 +148,24 @@ class Attention(nn.Module):
         self.value = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
         self.output = nn.Linear(heads * head_dim, config.width, bias=self.config.output_bias)
         self.value_embedding = _value_embedding(config, layer)
-        norm = RMSNormConfig()
-        self.query_norm = RMSNorm(head_dim, norm) if self.config.qk_norm else None
-        self.key_norm = RMSNorm(head_dim, norm) if self.config.qk_norm else None
+        self.query_norm, self.key_norm = _qk_norm(config, heads), _qk_norm(config, kv_heads)
 
     def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
         """Mix information between positions; the shape is kept."""
         config = self.config
-        q = self._heads(self.query(x), config.heads)
-        k = self._heads(self.key(x), config.kv_heads)
+        q = self._heads(self.query(x), config.heads, self.query_norm)
+        k = self._heads(self.key(x), config.kv_heads, self.key_norm)
         v = self._heads(self.value(x), config.kv_heads)
         if self.value_embedding is not None and visibility.ids is not None:
             v = v + self.value_embedding(x, visibility.ids).to(v.dtype)
-        if self.query_norm is not None and self.key_norm is not None:
-            q, k = self.query_norm(q), self.key_norm(k)
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, E), (B, K, T, E)
         v = v.transpose(1, 2)
         if visibility.rotation is not None:
             q, k = rotate(q, visibility.rotation), rotate(k, visibility.rotation)
+        if config.qk_norm_rotated and self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if config.query_scale is not None:  # what follows divides by the root of the head's width
+            q = q * (config.query_scale * math.sqrt(config.head_dim))
         q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
         if visibility.cache is not None:
             k, v = visibility.cache.append(self.layer, k, v)
@@ -170,5 +180,13 @@ class Attention(nn.Module):
             return blocked_attention(q, k, v)
         return fused_attention(q, k, v, visibility.mask, causal=visibility.causal)
 
-    def _heads(self, x: Float[Tensor, "B T N"], heads: int) -> Float[Tensor, "B T heads E"]:
-        return x.view(*x.shape[:-1], heads, self.config.head_dim)
+    def _heads(
+        self, x: Float[Tensor, "B T N"], heads: int, norm: RMSNorm | None = None
+    ) -> Float[Tensor, "B T heads E"]:
+        """Part the heads, normalised by a norm of each or of all, unless that waits for the rotation."""
+        config = self.config
+        if norm is None or config.qk_norm_rotated:
+            return x.view(*x.shape[:-1], heads, config.head_dim)
+        if config.qk_norm_span == "all":
+            return norm(x).view(*x.shape[:-1], heads, config.head_dim)
+        return norm(x.view(*x.shape[:-1], heads, config.head_dim))

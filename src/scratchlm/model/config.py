@@ -24,6 +24,8 @@ class RMSNormConfig:
     """Added to the mean square before the root."""
     weight: bool = True
     """Whether each channel is scaled by a learned weight."""
+    unit_offset: bool = False
+    """Whether the weight is stored less one, as Gemma stores it, so that decay pulls the scale to one."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,51 @@ class LayerNormConfig:
 
 
 @dataclass(frozen=True)
+class NoScalingConfig:
+    """Positions turn as `theta` says."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class LinearScalingConfig:
+    """Every pair turns more slowly, so that a longer text stays within known angles (Chen et al. 2023, 2306.15595)."""
+
+    type: ClassVar[str] = "linear"
+    factor: float = 2.0
+    """How many times longer every wavelength is."""
+
+
+@dataclass(frozen=True)
+class Llama3ScalingConfig:
+    """Long wavelengths are stretched, short ones stay, those between go over (Llama 3, arXiv 2407.21783)."""
+
+    type: ClassVar[str] = "llama3"
+    factor: float = 8.0
+    """How many times longer the long wavelengths are."""
+    low_frequency_factor: float = 1.0
+    """Wavelengths over original_context / this are long."""
+    high_frequency_factor: float = 4.0
+    """Wavelengths under original_context / this are short."""
+    original_context: int = 8192
+    """Positions that the model was first trained on."""
+
+
+ScalingConfig = NoScalingConfig | LinearScalingConfig | Llama3ScalingConfig
+
+
+@dataclass(frozen=True)
 class RopeConfig:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama's Hugging Face layout."""
 
     type: ClassVar[str] = "rope"
     theta: float = 10_000.0
     """Base of the wavelengths; a larger one turns more slowly."""
+    scaling: ScalingConfig = field(default_factory=NoScalingConfig)
+    local_theta: float | None = None
+    """Base in layers that see a window alone, where no scaling applies (Gemma 3); none: theta and scaling there too."""
+    share: float = 1.0
+    """Share of a head's channels that turn, the first ones; the others carry no position (Phi)."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +112,23 @@ class AttentionConfig:
     head_dim: int = 32
     """Width of one head."""
     qk_norm: bool = True
-    """Whether queries and keys are RMS-normalised for each head, as in Qwen3."""
+    """Whether queries and keys are RMS-normalised, as in Qwen3."""
+    qk_norm_span: Literal["head", "all"] = "head"
+    """What one such norm spans: each head (Qwen3, Gemma 3) or all heads together (OLMo 2)."""
+    qk_norm_weight: bool = True
+    """Whether such a norm scales each channel by a learned weight."""
+    qk_norm_rotated: bool = False
+    """Whether such a norm comes after the rotation (nanochat) instead of before."""
+    query_scale: float | None = None
+    """What scores are multiplied by; none: 1 / sqrt(head_dim)."""
     bias: bool = False
     """Whether the query, key and value projections have a bias."""
     output_bias: bool = False
     """Whether the output projection has a bias."""
     window: int | None = None
     """How many positions back a query sees, itself included; none: all of them."""
+    global_layers: tuple[int, ...] = ()
+    """Layers, counted from 0, that see all positions in spite of a window (Gemma 3: every sixth)."""
     softcap: float | None = None
     """Scores become softcap * tanh(scores / softcap), as in Gemma 2; forces the naive path."""
     implementation: Literal["fused", "naive"] = "fused"
@@ -92,6 +143,29 @@ class SwiGLUConfig:
     type: ClassVar[str] = "swiglu"
     hidden: int = 384
     """Width between the projections."""
+    activation: Literal["silu", "gelu_tanh"] = "silu"
+    """What the gate goes through; with gelu_tanh, Gemma's, the layer is called GeGLU."""
+    bias: bool = False
+    """Whether the projections have a bias."""
+
+
+@dataclass(frozen=True)
+class ExpertsConfig:
+    """A mixture of gated feed-forwards: a router chooses some of them for each token (Qwen3's form).
+
+    Shazeer et al. 2017, arXiv 1701.06538. Nothing here keeps the experts evenly used, so this part is for models that
+    were trained elsewhere.
+    """
+
+    type: ClassVar[str] = "experts"
+    hidden: int = 128
+    """Width between the projections of one expert."""
+    experts: int = 8
+    """Feed-forwards in a layer."""
+    chosen: int = 2
+    """How many of them a token goes through."""
+    normalised: bool = True
+    """Whether the shares of the chosen ones are made to sum to one."""
 
 
 @dataclass(frozen=True)
@@ -194,12 +268,12 @@ NgramsConfig = NoNgramsConfig | NgramEmbeddingConfig
 AheadChoice = NoAheadConfig | AheadConfig
 ValuesConfig = NoValueEmbeddingConfig | ValueEmbeddingConfig
 PositionsConfig = RopeConfig | LearnedPositionsConfig | NoPositionsConfig
-FeedForwardConfig = SwiGLUConfig | MLPConfig
+FeedForwardConfig = SwiGLUConfig | MLPConfig | ExpertsConfig
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """A decoder-only transformer: embedding, pre-norm blocks, final norm, head."""
+    """A decoder-only transformer: embedding, blocks, final norm, head."""
 
     vocabulary_size: int = 4096
     """Rows of the embedding; taken from the tokenizer when a run begins."""
@@ -210,6 +284,8 @@ class DecoderConfig:
     layers: int = 4
     """Blocks."""
     norm: NormConfig = field(default_factory=RMSNormConfig)
+    norm_places: Literal["before", "after", "both"] = "before"
+    """Where a branch is normalised: what it reads (Llama), what it adds (OLMo 2), or both (Gemma 3)."""
     positions: PositionsConfig = field(default_factory=RopeConfig)
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     feed_forward: FeedForwardConfig = field(default_factory=SwiGLUConfig)
@@ -217,6 +293,10 @@ class DecoderConfig:
     values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
     ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
     ahead: AheadChoice = field(default_factory=NoAheadConfig)
+    embedding_scale: float | None = None
+    """What embeddings are multiplied by; Gemma's is sqrt(width)."""
+    embedding_norm: bool = False
+    """Whether embeddings are RMS-normalised, without a weight, before the first layer (nanochat)."""
     tied: bool = True
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
     dropout: float = 0.0
@@ -263,8 +343,22 @@ class DecoderConfig:
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
                 "heads must be a multiple of kv_heads"
             )
-        if isinstance(self.positions, RopeConfig) and attention.head_dim % 2:
-            problems.append(f"model.attention.head_dim is {attention.head_dim}: rotary positions need an even one")
+        if isinstance(self.positions, RopeConfig) and int(attention.head_dim * self.positions.share) % 2:
+            turned = int(attention.head_dim * self.positions.share)
+            problems.append(
+                f"model.attention.head_dim is {attention.head_dim}, of which {turned} turn: rotary positions need an "
+                "even number of channels"
+            )
+        if isinstance(self.feed_forward, ExpertsConfig) and not (
+            1 <= self.feed_forward.chosen <= self.feed_forward.experts
+        ):
+            problems.append(
+                f"model.feed_forward.chosen is {self.feed_forward.chosen}: must be from 1 to the "
+                f"{self.feed_forward.experts} experts"
+            )
+        stray = [layer for layer in attention.global_layers if not 0 <= layer < self.layers]
+        if stray:
+            problems.append(f"model.attention.global_layers names {stray[0]}: layers are 0 to {self.layers - 1}")
         if not 0.0 <= self.dropout < 1.0:
             problems.append(f"model.dropout is {self.dropout}: must be at least 0 and under 1")
         return problems

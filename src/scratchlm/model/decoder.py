@@ -14,7 +14,9 @@ from scratchlm.model.config import (
     AheadConfig,
     DecoderConfig,
     EmbeddingShortcutConfig,
+    ExpertsConfig,
     LearnedPositionsConfig,
+    RMSNormConfig,
     RopeConfig,
 )
 from scratchlm.model.dropout import Dropout
@@ -25,20 +27,23 @@ from scratchlm.model.positions import Rotation, positions_within, rope_table
 
 
 class Block(nn.Module):
-    """One layer: attention and feed-forward, each read through a norm and added to the residual stream."""
+    """One layer: attention and feed-forward, each normalised and added to the residual stream."""
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = build_norm(config.width, config.norm)
+        before, after = config.norm_places != "after", config.norm_places != "before"
+        self.attention_norm = build_norm(config.width, config.norm) if before else nn.Identity()
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = build_norm(config.width, config.norm)
+        self.attention_out_norm = build_norm(config.width, config.norm) if after else nn.Identity()
+        self.feed_forward_norm = build_norm(config.width, config.norm) if before else nn.Identity()
         self.feed_forward = build_feed_forward(config.width, config.feed_forward)
+        self.feed_forward_out_norm = build_norm(config.width, config.norm) if after else nn.Identity()
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
         """Add what the block computes to the stream; the shape is kept."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), visibility))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = x + self.dropout(self.attention_out_norm(self.attention(self.attention_norm(x), visibility)))
+        return x + self.dropout(self.feed_forward_out_norm(self.feed_forward(self.feed_forward_norm(x))))
 
 
 class EmbeddingShortcut(nn.Module):
@@ -65,6 +70,8 @@ class Decoder(nn.Module):
 
     rope_cos: Tensor
     rope_sin: Tensor
+    local_rope_cos: Tensor
+    local_rope_sin: Tensor
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -85,11 +92,16 @@ class Decoder(nn.Module):
 
     def restore_tables(self) -> None:
         """Compute what is not stored: the rotary tables, on the weights' device (not where weights have no memory)."""
-        positions, device = self.config.positions, self.embedding.weight.device
-        if isinstance(positions, RopeConfig) and device.type != "meta":
-            cos, sin = rope_table(self.config.context, self.config.attention.head_dim, positions.theta)
-            self.register_buffer("rope_cos", cos.to(device), persistent=False)
-            self.register_buffer("rope_sin", sin.to(device), persistent=False)
+        rope, device = self.config.positions, self.embedding.weight.device
+        if not isinstance(rope, RopeConfig) or device.type == "meta":
+            return
+        context, channels = self.config.context, int(self.config.attention.head_dim * rope.share)
+        tables = {"rope": rope_table(context, channels, rope.theta, rope.scaling)}
+        if rope.local_theta is not None:
+            tables["local_rope"] = rope_table(context, channels, rope.local_theta)
+        for name, (cos, sin) in tables.items():
+            self.register_buffer(f"{name}_cos", cos.to(device), persistent=False)
+            self.register_buffer(f"{name}_sin", sin.to(device), persistent=False)
 
     def forward(
         self,
@@ -119,14 +131,17 @@ class Decoder(nn.Module):
         places = torch.arange(start, end, device=ids.device) if documents is None else positions_within(documents)
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
-        if self.shortcut is not None:
-            x = rms_norm(x, torch.finfo(x.dtype).eps)
+        if self.config.embedding_scale is not None:
+            x = x * self.config.embedding_scale
+        if self.config.embedding_norm or self.shortcut is not None:
+            x = rms_norm(x, self.config.norm.eps if self.config.embedding_norm else torch.finfo(x.dtype).eps)
         x = embedded = self.dropout(x)
-        visibility = self._visibility(ids, places, cache, documents)
+        local = [self._is_local(layer) for layer in range(self.config.layers)]
+        views = {kind: self._visibility(ids, places, cache, documents, kind) for kind in set(local)}
         for layer, block in enumerate(self.blocks):
             if self.shortcut is not None:
                 x = self.shortcut(x, embedded, layer)
-            x = block(x, visibility)
+            x = block(x, views[local[layer]])
         if cache is not None:
             cache.advance(ids.size(1))
         return self.final_norm(x)
@@ -152,13 +167,23 @@ class Decoder(nn.Module):
         softcap = self.config.logit_softcap
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
-    def _visibility(self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None) -> Visibility:
+    def _is_local(self, layer: int) -> bool:
+        """Tell whether a layer sees a window of positions alone."""
+        attention = self.config.attention
+        return attention.window is not None and layer not in attention.global_layers
+
+    def _visibility(
+        self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None, local: bool
+    ) -> Visibility:
         rotation: Rotation | None = None
-        if isinstance(self.config.positions, RopeConfig):
+        rope = self.config.positions
+        if isinstance(rope, RopeConfig) and local and rope.local_theta is not None:
+            rotation = (self.local_rope_cos[places], self.local_rope_sin[places])
+        elif isinstance(rope, RopeConfig):
             rotation = (self.rope_cos[places], self.rope_sin[places])
         new = ids.size(1)
         seen = new + (0 if cache is None else cache.length)
-        window = self.config.attention.window
+        window = self.config.attention.window if local else None
         if window is not None and window >= seen:
             window = None  # wider than the text: no mask needed
         if documents is not None or window is not None or 1 < new < seen:
@@ -170,26 +195,38 @@ class Decoder(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def flops_per_token(self, length: int) -> float:
-        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention (PaLM, appendix B)."""
+        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention (PaLM, appendix B).
+
+        Of a mixture's experts the chosen ones count.
+        """
         config = self.config
         tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
         tables -= self.embedding.weight.numel() if config.tied else 0  # as the head it is in a product
-        span = min(length, config.attention.window or length)
-        attention = 12 * config.layers * config.attention.heads * config.attention.head_dim * span / 2
-        return 6.0 * (self.parameter_count() - tables) + attention
+        spans = [
+            min(length, (config.attention.window or length) if self._is_local(layer) else length)
+            for layer in range(config.layers)
+        ]
+        attention = 12 * config.attention.heads * config.attention.head_dim * sum(spans) / 2
+        idle = 0
+        if isinstance(config.feed_forward, ExpertsConfig):
+            mixture = config.feed_forward
+            idle = 3 * config.layers * config.width * mixture.hidden * (mixture.experts - mixture.chosen)
+        return 6.0 * (self.parameter_count() - tables - idle) + attention
 
 
 def initialise(decoder: Decoder, seed: int) -> None:
     """Fill all weights from `seed`: normal, branch outputs scaled down by depth (GPT-2) or zero, norms one."""
     config = decoder.config
     generator = torch.Generator().manual_seed(seed)
+    unit_offset = isinstance(config.norm, RMSNormConfig) and config.norm.unit_offset
     for name, parameter in decoder.named_parameters():
         with torch.no_grad():
             if parameter.dim() < 2:
-                parameter.fill_(1.0 if name.endswith(("norm.weight", "stream_scale")) else 0.0)
+                ones = ("stream_scale",) if unit_offset else ("norm.weight", "stream_scale")
+                parameter.fill_(1.0 if name.endswith(ones) else 0.0)
                 continue
             std = config.init_std
-            if name.endswith(("attention.output.weight", "feed_forward.down.weight")):
+            if name.endswith(("attention.output.weight", "feed_forward.down.weight", "feed_forward.down")):
                 std = 0.0 if config.zero_init_outputs else std / math.sqrt(2 * config.layers)
             elif name.endswith("value_embedding.table.weight"):
                 std *= math.sqrt(config.width)  # as large as the values it is added to

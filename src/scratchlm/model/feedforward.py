@@ -9,21 +9,51 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scratchlm.model.config import FeedForwardConfig, MLPConfig, SwiGLUConfig
+from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
 
 
 class SwiGLU(nn.Module):
-    """`down(silu(gate(x)) * up(x))` (arXiv 2002.05202), without biases."""
+    """`down(silu(gate(x)) * up(x))` (arXiv 2002.05202), or with another activation."""
 
     def __init__(self, width: int, config: SwiGLUConfig) -> None:
         super().__init__()
-        self.gate = nn.Linear(width, config.hidden, bias=False)
-        self.up = nn.Linear(width, config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, width, bias=False)
+        self.activation = config.activation
+        self.gate = nn.Linear(width, config.hidden, bias=config.bias)
+        self.up = nn.Linear(width, config.hidden, bias=config.bias)
+        self.down = nn.Linear(config.hidden, width, bias=config.bias)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        gate = self.gate(x)
+        opened = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
+        return self.down(opened * self.up(x))
+
+
+class Experts(nn.Module):
+    """A mixture of gated feed-forwards (see `ExpertsConfig`); the weights of all experts are stacked."""
+
+    def __init__(self, width: int, config: ExpertsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.router = nn.Linear(width, config.experts, bias=False)
+        self.gate = nn.Parameter(torch.empty(config.experts, config.hidden, width))
+        self.up = nn.Parameter(torch.empty(config.experts, config.hidden, width))
+        self.down = nn.Parameter(torch.empty(config.experts, width, config.hidden))
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Transform each position by the experts that its router gives the largest shares, weighted by them."""
+        tokens = x.flatten(0, -2)  # (N, D)
+        shares, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
+        if self.config.normalised:
+            shares = shares / shares.sum(-1, keepdim=True)
+        mixed = torch.zeros_like(tokens)
+        for expert in chosen.unique().tolist():
+            at, place = (chosen == expert).nonzero(as_tuple=True)
+            read = tokens[at]
+            inside = F.silu(F.linear(read, self.gate[expert])) * F.linear(read, self.up[expert])
+            added = F.linear(inside, self.down[expert]) * shares[at, place, None]
+            mixed.index_add_(0, at, added.to(mixed.dtype))
+        return mixed.view_as(x)
 
 
 def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
@@ -70,10 +100,12 @@ class MLP(nn.Module):
                 return relu_squared(x)
 
 
-def build_feed_forward(width: int, config: FeedForwardConfig) -> SwiGLU | MLP:
+def build_feed_forward(width: int, config: FeedForwardConfig) -> SwiGLU | MLP | Experts:
     """Build the feed-forward layer that the type of `config` names."""
     match config:
         case SwiGLUConfig():
             return SwiGLU(width, config)
         case MLPConfig():
             return MLP(width, config)
+        case ExpertsConfig():
+            return Experts(width, config)

@@ -53,15 +53,18 @@ class RMSNorm(nn.Module):
     def __init__(self, width: int, config: RMSNormConfig) -> None:
         super().__init__()
         self.width = width
-        self.eps = config.eps
-        self.weight = nn.Parameter(torch.ones(width)) if config.weight else None
+        self.eps, self.unit_offset = config.eps, config.unit_offset
+        initial = torch.zeros if config.unit_offset else torch.ones
+        self.weight = nn.Parameter(initial(width)) if config.weight else None
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise the last axis; the shape is kept."""
         device = x.device.type  # under autocast the product that follows wants its dtype
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         normed = rms_norm(x, self.eps, dtype)
-        return normed if self.weight is None else normed * self.weight.to(dtype)
+        if self.weight is None:
+            return normed
+        return normed * ((1.0 + self.weight) if self.unit_offset else self.weight).to(dtype)
 
 
 class LayerNorm(nn.Module):

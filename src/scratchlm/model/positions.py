@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scratchlm.model.config import LinearScalingConfig, Llama3ScalingConfig, ScalingConfig
+
 Rotation = tuple[Float[Tensor, "*batch T half"], Float[Tensor, "*batch T half"]]
 
 
-def rope_table(positions: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines, each `(positions, head_dim / 2)` in fp32, of rotary positions (arXiv 2104.09864).
+def rope_table(
+    positions: int, channels: int, theta: float, scaling: ScalingConfig | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines, each `(positions, channels / 2)` in fp32, of rotary positions (arXiv 2104.09864).
 
-    Pair i of a head turns by `position * theta ** (-2 i / head_dim)` radians.
+    Pair i of a head turns by `position * theta ** (-2 i / channels)` radians, or more slowly by the scaling.
     """
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-    angles = torch.outer(torch.arange(positions, dtype=torch.float32), frequencies)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32), rope_frequencies(channels, theta, scaling))
     return angles.cos(), angles.sin()
 
 
+def rope_frequencies(channels: int, theta: float, scaling: ScalingConfig | None = None) -> Float[Tensor, " half"]:
+    """Return by how many radians a position each pair of channels turns."""
+    frequencies = 1.0 / theta ** (torch.arange(0, channels, 2, dtype=torch.float32) / channels)
+    match scaling:
+        case LinearScalingConfig():
+            return frequencies / scaling.factor
+        case Llama3ScalingConfig():
+            turns = scaling.original_context * frequencies / (2 * math.pi)  # in the text first trained on
+            low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
+            kept = ((turns - low) / (high - low)).clamp(0.0, 1.0)  # 1: a short wavelength, as it was; 0: stretched
+            return (1 - kept) * frequencies / scaling.factor + kept * frequencies
+        case _:
+            return frequencies
+
+
 def plain_rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
-    """Turn each pair of channels (i, i + E/2) by its position's angle; lengths are kept."""
+    """Turn each pair of channels (i, i + half) by its position's angle; lengths are kept, further channels too."""
     cos, sin = _spread(rotation, x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    half = cos.size(-1)
+    first, second, further = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat((first * cos - second * sin, second * cos + first * sin, further), dim=-1)
 
 
 def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
@@ -51,10 +71,12 @@ class _Rotate(torch.autograd.Function):
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor, direction: float) -> Tensor:
     turned = torch.empty(x.shape, dtype=x.dtype, device=x.device)  # contiguous, whatever x is a view of
-    half = x.size(-1) // 2
-    first, second = x[..., :half], x[..., half:]
+    half = cos.size(-1)
+    first, second = x[..., :half], x[..., half : 2 * half]
     torch.mul(first, cos, out=turned[..., :half]).addcmul_(second, sin, value=-direction)
-    torch.mul(second, cos, out=turned[..., half:]).addcmul_(first, sin, value=direction)
+    torch.mul(second, cos, out=turned[..., half : 2 * half]).addcmul_(first, sin, value=direction)
+    if 2 * half < x.size(-1):
+        turned[..., 2 * half :] = x[..., 2 * half :]
     return turned
 
 

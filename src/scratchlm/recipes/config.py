@@ -61,6 +61,23 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
+class PublishedConfig:
+    """Count a published model: parameters, memory, cache, training FLOPs; not a weight is allocated."""
+
+    model: Positional[str]
+    """A named shape, such as llama-3.1-405b, or the path of a config.json."""
+    tokens: float | None = None
+    """Tokens of training to count FLOPs for; 20 a parameter that a token passes if not given."""
+    json: bool = False
+    """Print the figures as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.tokens is not None and not self.tokens > 0:
+            raise_all([f"--tokens {self.tokens:g}: must be over 0"])
+
+
+@dataclass(frozen=True)
 class PlanConfig:
     """Tell parameters, memory and time of a run before it begins, from a short probe on this machine."""
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +25,20 @@ PAD = "<|pad|>"
 DEFAULT_SPECIALS = (END_OF_TEXT, TURN_START, TURN_END, PAD)
 
 Ids = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The special tokens that begin and end a document, by their texts."""
+
+    begin: str | None = None
+    """What chat templates call `bos_token` (Llama's `<s>`, Gemma's `<bos>`)."""
+    end: str | None = END_OF_TEXT
+    """Ends a document."""
+    put: bool = True
+    """Whether `begin` belongs before every text."""
+    last: str | None = None
+    """What chat templates call `eos_token`, where that is the end of a turn; None: `end`."""
 
 
 @runtime_checkable
@@ -50,8 +66,19 @@ class Tokenizer(Protocol):
     def end_of_text(self) -> int | None:
         """The id that ends a document, or None where the tokenizer has none."""
 
+    @property
+    def begin_of_text(self) -> int | None:
+        """The id that a program puts before every text, or None where a text begins by itself."""
+
+    @property
+    def ends(self) -> Ends:
+        """The tokens that begin and end a document, as the tokenizer's files name them."""
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; a lone surrogate is a `UserError`."""
+
+    def encode_after(self, text: str) -> list[int]:
+        """Return the ids of a text that stands after other text: what `encode` puts before a text is left out."""
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
         """Return the ids of many texts, in order, as fast as the tokenizer can; `threads` defaults to all cores."""
@@ -69,14 +96,15 @@ class Tokenizer(Protocol):
         """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
 
 
-class TableTokenizer:
+class TableTokenizer(ABC):
     """The shared half: a table from id to bytes, and everything that follows from it.
 
     `table[id]` is None for an id between the smallest and the largest that stands for nothing (cl100k has such gaps).
     """
 
-    def __init__(self, table: Sequence[bytes | None], specials: Mapping[str, int]) -> None:
+    def __init__(self, table: Sequence[bytes | None], specials: Mapping[str, int], ends: Ends | None = None) -> None:
         self._table = list(table)
+        self._ends = ends or Ends()
         self.specials: dict[str, int] = dict(specials)
         for text, id in self.specials.items():
             self._table.extend([None] * (id + 1 - len(self._table)))
@@ -91,8 +119,26 @@ class TableTokenizer:
 
     @property
     def end_of_text(self) -> int | None:
-        """The id of `<|endoftext|>`, or None."""
-        return self.specials.get(END_OF_TEXT)
+        """The id of `<|endoftext|>`, or of what a published tokenizer has in its place, or None."""
+        return None if self._ends.end is None else self.specials.get(self._ends.end)
+
+    @property
+    def begin_of_text(self) -> int | None:
+        """The id that belongs before every text, or None."""
+        return self.specials.get(self._ends.begin) if self._ends.put and self._ends.begin is not None else None
+
+    @property
+    def ends(self) -> Ends:
+        """The tokens that begin and end a document, as the tokenizer's files name them."""
+        return self._ends
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+
+    def encode_after(self, text: str) -> list[int]:
+        """Return the ids of a text that stands after other text; most tokenizers put nothing before a text."""
+        return self.encode(text)
 
     def token_bytes(self, id: int) -> bytes:
         """Return the bytes of one id; an id outside the vocabulary is a `UserError`."""
@@ -118,6 +164,12 @@ class TableTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; bytes that form no character become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+
+def first_token(tokenizer: Tokenizer) -> int | None:
+    """Return what a text's first token is predicted from: what begins a text, else what ends the one before."""
+    begin = tokenizer.begin_of_text
+    return tokenizer.end_of_text if begin is None else begin
 
 
 def number_specials(first: int, names: Sequence[str] = DEFAULT_SPECIALS) -> dict[str, int]:

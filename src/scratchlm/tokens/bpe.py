@@ -84,7 +84,7 @@ class ReadableBPE(TableTokenizer):
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
         if vocabulary.added or vocabulary.normalization:
             raise UserError("a tokenizer with added tokens or a normalizer: the readable encoder has none; use FastBPE")
-        super().__init__(vocabulary.table(), vocabulary.specials)
+        super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
         self.vocabulary = vocabulary
         self.fingerprint = vocabulary.fingerprint
         self._split = regex.compile(vocabulary.pattern)

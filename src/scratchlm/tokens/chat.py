@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
+from scratchlm.tokens.base import TURN_END
 
 if TYPE_CHECKING:
     from scratchlm.tokens.base import Tokenizer
@@ -75,13 +76,15 @@ class ChatTemplate:
 
     def _ordinary(self, piece: str, conversation: Conversation, rendered: Rendered) -> bool:
         """Append the text between two special tokens; tell whether it ends in an assistant's content."""
-        spoken = False
+        spoken = begun = False
         for index, part in enumerate(_MARK.split(piece)):
             if not part:
                 continue  # nothing between two marks, or after the last: the content still ends the piece
             marked = index % 2 == 1
             spoken = marked and conversation[int(part)]["role"] == "assistant"
-            ids = self.tokenizer.encode(conversation[int(part)]["content"].strip() if marked else part)
+            text = conversation[int(part)]["content"].strip() if marked else part
+            ids = self.tokenizer.encode_after(text) if begun else self.tokenizer.encode(text)
+            begun = True
             rendered.ids.extend(ids)
             rendered.mask.extend([spoken] * len(ids))
         return spoken
@@ -95,15 +98,23 @@ class ChatTemplate:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         try:
             template = environment.from_string(self.source)
-            return template.render(messages=marked, add_generation_prompt=reply, bos_token="", eos_token="")
+            return template.render(
+                messages=marked,
+                add_generation_prompt=reply,
+                bos_token=self.tokenizer.ends.begin or "",
+                eos_token=self.tokenizer.ends.last or self.tokenizer.ends.end or "",
+            )
         except jinja2.TemplateError as error:
             raise UserError(f"chat template: {error}; use the template that came with the model") from error
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """Ids that end the assistant's turn: the end of a turn and the end of a document."""
-        names = ("<|im_end|>", "<|endoftext|>")
-        return frozenset(self.tokenizer.specials[name] for name in names if name in self.tokenizer.specials)
+        """Ids that end the assistant's turn: the end of a turn and the end of a document.
+
+        What else an imported model was made to stop at stands in its generation settings.
+        """
+        ids = (self.tokenizer.specials.get(TURN_END), self.tokenizer.end_of_text)
+        return frozenset(id for id in ids if id is not None)
 
 
 def _check(conversation: Conversation) -> None:

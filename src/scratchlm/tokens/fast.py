@@ -56,7 +56,7 @@ class FastBPE(TableTokenizer):
     """
 
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
-        super().__init__(vocabulary.table(), vocabulary.specials)
+        super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
         self.vocabulary = vocabulary
         self.fingerprint = vocabulary.fingerprint
         # tiktoken is told of the specials, so that its search for them has something to look for, and to ignore them.

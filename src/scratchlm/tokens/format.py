@@ -10,16 +10,20 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
+from scratchlm.tokens.base import END_OF_TEXT, Ends
 from scratchlm.tokens.patterns import GPT2, SMOLLM
+from scratchlm.tokens.pieces import PieceVocabulary
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
 FILE_NAME = "tokenizer.json"
-Vocabulary = BytePairVocabulary | SymbolVocabulary
+ENDS_FILE = "tokenizer_config.json"
+Vocabulary = BytePairVocabulary | SymbolVocabulary | PieceVocabulary
 
 
 def _byte_spelling() -> list[str]:
@@ -48,15 +52,35 @@ def unspell(text: str) -> bytes:
 
 
 def write_vocabulary(folder: Path | str, vocabulary: Vocabulary) -> None:
-    """Write `folder/tokenizer.json` atomically."""
+    """Write `folder/tokenizer.json` atomically, and `tokenizer_config.json` where other tokens than ours end a text."""
     write_json(Path(folder) / FILE_NAME, to_json(vocabulary))
+    if isinstance(vocabulary, BytePairVocabulary) and vocabulary.ends != Ends():
+        write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
+
+
+def ends_to_json(ends: Ends) -> dict[str, Any]:
+    """Return the fields of `tokenizer_config.json` that say how a document begins and ends.
+
+    The class is the one that takes `tokenizer.json` as it stands: with a model's own, transformers builds another.
+    """
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": ends.begin,
+        "eos_token": ends.last or ends.end,
+        "add_bos_token": ends.begin is not None and ends.put,
+        "clean_up_tokenization_spaces": False,
+    }
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read a `tokenizer.json`; a broken, incomplete or unsupported one is a `UserError` that names file and fault."""
     data = read_json(path)
+    beside = path.with_name(ENDS_FILE)
     try:
-        return from_json(data)
+        vocabulary = from_json(data)
+        if not isinstance(vocabulary, SymbolVocabulary) and beside.exists():
+            return replace(vocabulary, ends=_read_ends(read_json(beside), data, vocabulary.specials))
+        return vocabulary
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -65,8 +89,50 @@ def read_vocabulary(path: Path) -> Vocabulary:
         ) from error
 
 
+def _read_ends(config: Mapping[str, Any], data: Mapping[str, Any], specials: Mapping[str, int]) -> Ends:
+    """Read how a document begins and ends. `<|endoftext|>` ends it where there is one: some name a turn's end.
+
+    A token begins it where the file says so, or where the post-processor puts it there.
+    """
+    begin, end = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
+    steps = data.get("post_processor") or {}
+    templates = [step for step in steps.get("processors", [steps]) if step.get("type") == "TemplateProcessing"]
+    put = any("SpecialToken" in step["single"][0] for step in templates if step["single"])
+    adds = bool(config.get("add_bos_token", put))
+    known = end if end in specials else None
+    last = END_OF_TEXT if END_OF_TEXT in specials else known
+    return Ends(begin if begin in specials else None, last, put=adds, last=known if known != last else None)
+
+
+def post_processor(ends: Ends, specials: Mapping[str, int]) -> dict[str, Any] | None:
+    """Return the step by which `tokenizers` puts a token before every text, or None where nothing is put."""
+    if not ends.put or ends.begin is None or ends.begin not in specials:
+        return None
+    begin, first, second = (
+        {kind: {"id": name, "type_id": 0}}
+        for kind, name in [("SpecialToken", ends.begin), ("Sequence", "A"), ("Sequence", "B")]
+    )
+    named = {"id": ends.begin, "ids": [specials[ends.begin]], "tokens": [ends.begin]}
+    return {
+        "type": "TemplateProcessing",
+        "single": [begin, first],
+        "pair": [begin, first, begin, second],
+        "special_tokens": {ends.begin: named},
+    }
+
+
+def _token_text(stored: Any) -> str | None:
+    """Return a token's text, stored as such or with its properties."""
+    found = stored.get("content") if isinstance(stored, dict) else stored
+    return found if isinstance(found, str) else None
+
+
 def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
+    if isinstance(vocabulary, PieceVocabulary):
+        from scratchlm.tokens.pieceformat import pieces_to_json
+
+        return pieces_to_json(vocabulary)
     added = dict(vocabulary.added) if isinstance(vocabulary, BytePairVocabulary) else {}
     entries = [(id, text, True) for text, id in vocabulary.specials.items()]
     entries += [(id, text, False) for text, id in added.items()]
@@ -75,12 +141,13 @@ def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_added_token(*entry) for entry in sorted(entries)],
+        "added_tokens": [added_token(*entry) for entry in sorted(entries)],
         **parts,
     }
 
 
-def _added_token(id: int, text: str, special: bool) -> dict[str, Any]:
+def added_token(id: int, text: str, special: bool) -> dict[str, Any]:
+    """Return an entry of `added_tokens`; a special one is found before the text is normalised."""
     return {
         "id": id,
         "content": text,
@@ -110,7 +177,7 @@ def _byte_pair_parts(vocabulary: BytePairVocabulary) -> dict[str, Any]:
     return {
         "normalizer": {"type": vocabulary.normalization} if vocabulary.normalization else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [_isolate(vocabulary.pattern), _byte_level()]},
-        "post_processor": None,
+        "post_processor": post_processor(vocabulary.ends, vocabulary.specials),
         "decoder": _byte_level(add_prefix_space=True, trim_offsets=True, use_regex=True),
         "model": {
             "type": "BPE",
@@ -148,18 +215,24 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
     kind = model.get("type", "BPE")
     if kind == "WordLevel":
         return _read_symbols(data, model, specials)
-    if kind != "BPE" or model.get("byte_fallback") or model.get("unk_token"):
-        raise UserError(f"its model is {kind} without bytes; only byte-level BPE, as GPT-2 and Qwen use, can be read")
+    if kind != "BPE":
+        raise UserError(f"its model is {kind}; only BPE on bytes, or on characters with byte fallback, can be read")
     for token in listed:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
+    if model.get("byte_fallback"):
+        from scratchlm.tokens.pieceformat import pieces_from_json
+
+        return pieces_from_json(data, specials, added)
+    if model.get("unk_token"):
+        raise UserError("its model has an unknown token and no bytes; only BPE that can spell any text can be read")
     names = {name: int(id) for name, id in model["vocab"].items() if name not in specials and name not in added}
     tokens = _unspell_all(names)
-    _require_ids([*tokens.values(), *added.values(), *specials.values()])
+    require_ids([*tokens.values(), *added.values(), *specials.values()])
     vocabulary = BytePairVocabulary(
         tokens, _read_pattern(data), specials, added, _read_normalization(data.get("normalizer"))
     )
-    _require_merges(vocabulary, model["merges"])
+    require_merges(vocabulary, model["merges"])
     return vocabulary
 
 
@@ -175,7 +248,7 @@ def _unspell_all(names: Mapping[str, int]) -> dict[bytes, int]:
     return tokens
 
 
-def _require_ids(ids: list[int]) -> None:
+def require_ids(ids: list[int]) -> None:
     """Refuse ids that stand twice, and ids so large that their table would be mostly gaps."""
     if len(set(ids)) != len(ids):
         twice = next(id for id, count in Counter(ids).items() if count > 1)
@@ -185,7 +258,7 @@ def _require_ids(ids: list[int]) -> None:
         raise UserError(f"its id {stray} is out of bounds for {len(ids):,} tokens; restore the file")
 
 
-def _require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
+def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
     """Compare the merges in the file with those that the order of the vocabulary implies."""
     found = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in listed]
     implied = [[spell(left), spell(right)] for left, right in vocabulary.merges]
@@ -235,7 +308,7 @@ def _read_symbols(data: Mapping[str, Any], model: Mapping[str, Any], specials: M
     ordered = sorted(symbols, key=lambda symbol: symbols[symbol])
     if [symbols[symbol] for symbol in ordered] != list(range(len(ordered))):
         raise UserError("its symbols do not have the ids from 0 on; restore the file")
-    _require_ids([*symbols.values(), *specials.values()])
+    require_ids([*symbols.values(), *specials.values()])
     return SymbolVocabulary(
         ordered, str(data["pre_tokenizer"]["pattern"]["Regex"]), specials, model["unk_token"] or None
     )

@@ -2,7 +2,8 @@
 
 | file | tokenizer |
 |---|---|
-| `tokenizer.json` | ours, and any byte-level BPE that Hugging Face `tokenizers` wrote (Qwen, OLMo, SmolLM, ...) |
+| `tokenizer.json` | ours, any byte-level BPE that Hugging Face `tokenizers` wrote (Qwen, OLMo, SmolLM, ...), and
+  SentencePiece-style BPE with byte fallback (Llama 2, TinyLlama, Gemma) |
 | `vocab.bpe` (`merges.txt`), beside it `encoder.json` (`vocab.json`) | GPT-2, as openai/gpt-2 published it |
 | `cl100k_base.tiktoken` | cl100k, as openai/tiktoken published it |
 """
@@ -19,8 +20,9 @@ from scratchlm.base.files import explain_os_error, read_json
 from scratchlm.tokens.base import END_OF_TEXT, Tokenizer
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.tokens.format import FILE_NAME, SPELLING, read_vocabulary, unspell
+from scratchlm.tokens.format import FILE_NAME, SPELLING, Vocabulary, read_vocabulary, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2
+from scratchlm.tokens.pieces import PieceBPE, PieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
@@ -44,14 +46,16 @@ def load_tokenizer(path: Path | str, readable: bool = False) -> Tokenizer:
     return tokenizer_of(load_vocabulary(Path(path)), readable)
 
 
-def tokenizer_of(vocabulary: BytePairVocabulary | SymbolVocabulary, readable: bool = False) -> Tokenizer:
+def tokenizer_of(vocabulary: Vocabulary, readable: bool = False) -> Tokenizer:
     """Return a tokenizer for loaded data."""
     if isinstance(vocabulary, SymbolVocabulary):
         return SymbolTokenizer(vocabulary)
+    if isinstance(vocabulary, PieceVocabulary):
+        return PieceBPE(vocabulary)
     return ReadableBPE(vocabulary) if readable else FastBPE(vocabulary)
 
 
-def load_vocabulary(path: Path) -> BytePairVocabulary | SymbolVocabulary:
+def load_vocabulary(path: Path) -> Vocabulary:
     """Load the data of a tokenizer from a folder or a file."""
     if path.is_dir():
         for name in (FILE_NAME, "vocab.bpe", "merges.txt"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import DEFAULT_SPECIALS, fingerprint_of, number_specials
+from scratchlm.tokens.base import DEFAULT_SPECIALS, Ends, fingerprint_of, number_specials
 from scratchlm.tokens.merging import Pair, merges_of
 
 Merge = tuple[bytes, bytes]
@@ -37,6 +37,8 @@ class BytePairVocabulary:
     """Ordinary tokens that are cut out of the text before it is split (some published tokenizers have them)."""
     normalization: str | None = None
     """A Unicode normal form applied before all else, such as NFC; None, as trained here, keeps text exactly."""
+    ends: Ends = field(default_factory=Ends)
+    """What begins and ends a document; decides no id of a text."""
 
     def __post_init__(self) -> None:
         _require_apart(self.specials, self.tokens)

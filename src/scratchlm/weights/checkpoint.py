@@ -1,7 +1,7 @@
 """One way to save a model: a folder of safetensors and JSON, whole or absent, checked when it is read.
 
     config.json          shape of the decoder, format version
-    model.safetensors    its weights, fp32
+    model.safetensors    its weights, in fp32 where they were trained here, else as they came
     tokenizer.json       its tokenizer
     chat_template.jinja  the layout of conversations, where it has learned one
     generation.json      sampling settings it was made for
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from scratchlm.base.config import from_dict, to_dict
@@ -128,8 +128,11 @@ def read_config(folder: Path) -> DecoderConfig:
     return from_dict(DecoderConfig, stored["decoder"], "decoder")
 
 
-def load_model(folder: Path) -> SavedModel:
-    """Read a model folder on the CPU, checked against its hashes; tensors are copied, never left mapped."""
+def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> SavedModel:
+    """Read a model folder on the CPU, checked against its hashes; weights become `dtype`, or stay as they are stored.
+
+    Tensors are copied, never left mapped.
+    """
     verify(folder)
     config = read_config(folder)
     tokenizer = load_tokenizer(folder)
@@ -140,7 +143,7 @@ def load_model(folder: Path) -> SavedModel:
         )
     with torch.device("meta"):
         decoder = Decoder(config)
-    decoder = _fill(decoder, config, _load_tensors(folder / WEIGHTS_FILE))
+    decoder = fill(decoder, _load_tensors(folder / WEIGHTS_FILE, dtype))
     return SavedModel(
         decoder=decoder,
         tokenizer=tokenizer,
@@ -150,7 +153,7 @@ def load_model(folder: Path) -> SavedModel:
     )
 
 
-def _fill(decoder: Decoder, config: DecoderConfig, tensors: dict[str, Tensor]) -> Decoder:
+def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
     """Give a decoder without memory its weights, strictly: every name and shape must match."""
     expected = {name: parameter.shape for name, parameter in decoder.named_parameters()}
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
@@ -181,10 +184,12 @@ def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]
     return _load_tensors(folder / OPTIMIZER_FILE), read_json(folder / STATE_FILE)
 
 
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    # A mapped tensor starts where the file puts it; fp32 products differ in bits with alignment, so copy.
+def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    # Read and copied, one at a time: memory of torch's own is aligned, and fp32 products differ in bits with alignment.
     try:
-        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+        with safe_open(path, framework="pt", backend="pread") as file:
+            tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118 - it is no mapping
+            return {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in tensors}
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
 
@@ -208,6 +213,10 @@ def find_model(place: Path) -> Path:
     Raises `UserError` when it is none of these.
     """
     if (place / CONFIG_FILE).exists():
+        if "model_type" in read_json(place / CONFIG_FILE):
+            raise UserError(
+                f"{place}: in Hugging Face's layout; take it over first: scratchlm import {place} --out ..."
+            )
         return place
     if (place / "model" / CONFIG_FILE).exists():
         return place / "model"

@@ -1,21 +1,25 @@
 """Weight names of other libraries and ours, as one table a family that is read in both directions.
 
 Each rule names one of their tensors and the tensor of ours that it is, or the several of ours that it holds stacked.
-`{layer}` stands for every layer's number. Reading is strict: a tensor left over, missing or of another shape is an
-error.
+`{layer}` stands for every layer's number, `{expert}` for every expert's: ours holds the experts of a layer in one
+tensor. A rule whose tensors a model does not have (a bias, a head of its own) is left out. Tensors are read one at a
+time, and reading is strict: what is left over, missing or of another shape is an error, all of them at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.model.config import DecoderConfig
+from scratchlm.model.config import DecoderConfig, ExpertsConfig
 from scratchlm.model.decoder import Decoder
+
+Shapes = Mapping[str, torch.Size]
 
 
 @dataclass(frozen=True)
@@ -27,77 +31,32 @@ class Rule:
     """Several: theirs is these, stacked along the output axis."""
     transposed: bool = False
     """Whether theirs stores inputs first, as GPT-2's Conv1D does."""
-
-    @property
-    def per_layer(self) -> bool:
-        """Whether the rule stands once for each layer."""
-        return "{layer}" in self.theirs
+    halves_swapped: bool = False
+    """Whether the two halves of each head change places: a rotation the other way round (nanochat)."""
 
 
-GPT2 = (
-    Rule("transformer.wte.weight", ("embedding.weight",)),
-    Rule("transformer.wpe.weight", ("position_embedding.weight",)),
-    Rule("transformer.h.{layer}.ln_1.weight", ("blocks.{layer}.attention_norm.weight",)),
-    Rule("transformer.h.{layer}.ln_1.bias", ("blocks.{layer}.attention_norm.bias",)),
-    Rule(
-        "transformer.h.{layer}.attn.c_attn.weight",
-        (
-            "blocks.{layer}.attention.query.weight",
-            "blocks.{layer}.attention.key.weight",
-            "blocks.{layer}.attention.value.weight",
-        ),
-        transposed=True,
-    ),
-    Rule(
-        "transformer.h.{layer}.attn.c_attn.bias",
-        (
-            "blocks.{layer}.attention.query.bias",
-            "blocks.{layer}.attention.key.bias",
-            "blocks.{layer}.attention.value.bias",
-        ),
-    ),
-    Rule("transformer.h.{layer}.attn.c_proj.weight", ("blocks.{layer}.attention.output.weight",), transposed=True),
-    Rule("transformer.h.{layer}.attn.c_proj.bias", ("blocks.{layer}.attention.output.bias",)),
-    Rule("transformer.h.{layer}.ln_2.weight", ("blocks.{layer}.feed_forward_norm.weight",)),
-    Rule("transformer.h.{layer}.ln_2.bias", ("blocks.{layer}.feed_forward_norm.bias",)),
-    Rule("transformer.h.{layer}.mlp.c_fc.weight", ("blocks.{layer}.feed_forward.up.weight",), transposed=True),
-    Rule("transformer.h.{layer}.mlp.c_fc.bias", ("blocks.{layer}.feed_forward.up.bias",)),
-    Rule("transformer.h.{layer}.mlp.c_proj.weight", ("blocks.{layer}.feed_forward.down.weight",), transposed=True),
-    Rule("transformer.h.{layer}.mlp.c_proj.bias", ("blocks.{layer}.feed_forward.down.bias",)),
-    Rule("transformer.ln_f.weight", ("final_norm.weight",)),
-    Rule("transformer.ln_f.bias", ("final_norm.bias",)),
-)
-"""GPT-2 as transformers' GPT2LMHeadModel stores it; the head is tied."""
+@dataclass(frozen=True)
+class Placed:
+    """A rule written out for one layer: either one of theirs and one or more of ours, or a stack of experts."""
 
-QWEN3 = (
-    Rule("model.embed_tokens.weight", ("embedding.weight",)),
-    Rule("model.layers.{layer}.input_layernorm.weight", ("blocks.{layer}.attention_norm.weight",)),
-    Rule("model.layers.{layer}.self_attn.q_proj.weight", ("blocks.{layer}.attention.query.weight",)),
-    Rule("model.layers.{layer}.self_attn.k_proj.weight", ("blocks.{layer}.attention.key.weight",)),
-    Rule("model.layers.{layer}.self_attn.v_proj.weight", ("blocks.{layer}.attention.value.weight",)),
-    Rule("model.layers.{layer}.self_attn.o_proj.weight", ("blocks.{layer}.attention.output.weight",)),
-    Rule("model.layers.{layer}.self_attn.q_norm.weight", ("blocks.{layer}.attention.query_norm.weight",)),
-    Rule("model.layers.{layer}.self_attn.k_norm.weight", ("blocks.{layer}.attention.key_norm.weight",)),
-    Rule("model.layers.{layer}.post_attention_layernorm.weight", ("blocks.{layer}.feed_forward_norm.weight",)),
-    Rule("model.layers.{layer}.mlp.gate_proj.weight", ("blocks.{layer}.feed_forward.gate.weight",)),
-    Rule("model.layers.{layer}.mlp.up_proj.weight", ("blocks.{layer}.feed_forward.up.weight",)),
-    Rule("model.layers.{layer}.mlp.down_proj.weight", ("blocks.{layer}.feed_forward.down.weight",)),
-    Rule("model.norm.weight", ("final_norm.weight",)),
-    Rule("lm_head.weight", ("head.weight",)),
-)
-"""Qwen3 dense as transformers' Qwen3ForCausalLM stores it; `lm_head` only where the head is not tied."""
+    theirs: tuple[str, ...]
+    """Several: the experts' tensors, which ours holds along a first axis."""
+    ours: tuple[str, ...]
+    rule: Rule
 
 
-def expand(rules: Sequence[Rule], config: DecoderConfig) -> list[Rule]:
-    """Write every rule out for every layer, leaving the head out where it is tied."""
-    written = []
+def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> list[Placed]:
+    """Write every rule out for every layer, leaving out those whose tensors the model does not have."""
+    experts = config.feed_forward.experts if isinstance(config.feed_forward, ExpertsConfig) else 0
+    placed = []
     for rule in rules:
-        if rule.ours == ("head.weight",) and config.tied:
-            continue
-        for layer in range(config.layers if rule.per_layer else 1):
+        for layer in range(config.layers if "{layer}" in rule.theirs else 1):
             ours = tuple(name.replace("{layer}", str(layer)) for name in rule.ours)
-            written.append(Rule(rule.theirs.replace("{layer}", str(layer)), ours, rule.transposed))
-    return written
+            theirs = rule.theirs.replace("{layer}", str(layer))
+            names = [theirs.replace("{expert}", str(i)) for i in range(experts)] if "{expert}" in theirs else [theirs]
+            if all(name in expected for name in ours):
+                placed.append(Placed(tuple(names), ours, rule))
+    return placed
 
 
 def shapes(config: DecoderConfig) -> dict[str, torch.Size]:
@@ -106,39 +65,82 @@ def shapes(config: DecoderConfig) -> dict[str, torch.Size]:
         return {name: parameter.shape for name, parameter in Decoder(config).named_parameters()}
 
 
-def to_ours(theirs: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig) -> dict[str, Tensor]:
-    """Turn their tensors into ours. Raises `UserError` with all that is missing, left over or of a wrong shape."""
-    written, expected = expand(rules, config), shapes(config)
-    problems = [f"{rule.theirs}: missing" for rule in written if rule.theirs not in theirs]
-    known = {rule.theirs for rule in written} | ({"lm_head.weight"} if config.tied else set())
-    problems += [f"{name}: unknown tensor" for name in theirs if name not in known]
-    ours: dict[str, Tensor] = {}
-    for rule in written:
-        if rule.theirs not in theirs:
-            continue
-        tensor = theirs[rule.theirs].T if rule.transposed else theirs[rule.theirs]
-        sizes = [expected[name][0] for name in rule.ours]
-        if tensor.size(0) != sum(sizes):
-            problems.append(f"{rule.theirs}: {tuple(theirs[rule.theirs].shape)} does not give {sum(sizes)} outputs")
-            continue
-        for name, part in zip(rule.ours, torch.split(tensor, sizes), strict=True):
-            if part.shape != expected[name]:
-                problems.append(f"{rule.theirs}: gives {tuple(part.shape)} where {name} is {tuple(expected[name])}")
-            ours[name] = part.contiguous()
-    unfilled = sorted(expected.keys() - {name for rule in written for name in rule.ours})
-    problems += [f"{name}: this family's table has no source for it" for name in unfilled]
-    raise_all(problems)
-    return ours
+def problems_of(theirs: Shapes, placed: Sequence[Placed], expected: Shapes, ignored: str | None = None) -> list[str]:
+    """Name every tensor of theirs that is missing, unknown or misshapen, and of ours that no rule gives.
+
+    `ignored` is a regular expression for tensors of theirs that hold nothing to read.
+    """
+    problems = []
+    for each in placed:
+        wanted = _their_shape(each, expected)
+        for name in each.theirs:
+            if name not in theirs:
+                problems.append(f"{name}: missing")
+            elif theirs[name] != wanted:
+                problems.append(f"{name}: {tuple(theirs[name])} where {tuple(wanted)} is expected")
+    known = {name for each in placed for name in each.theirs}
+    unknown = [name for name in theirs if name not in known and not (ignored and re.fullmatch(ignored, name))]
+    problems += [f"{name}: unknown tensor" for name in unknown]
+    unfilled = sorted(expected.keys() - {name for each in placed for name in each.ours})
+    return problems + [f"{name}: this family's table has no source for it" for name in unfilled]
 
 
-def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig) -> dict[str, Tensor]:
-    """Turn our tensors into theirs; a tensor of ours that the table does not place is a `UserError`."""
-    written = expand(rules, config)
-    left = sorted(ours.keys() - {name for rule in written for name in rule.ours})
+def _their_shape(each: Placed, expected: Shapes) -> torch.Size:
+    """Return the shape that each of their tensors must have."""
+    if len(each.theirs) > 1 or "{expert}" in each.rule.theirs:
+        return expected[each.ours[0]][1:]
+    first, *_ = (expected[name] for name in each.ours)
+    whole = (sum(expected[name][0] for name in each.ours), *first[1:])
+    return torch.Size(reversed(whole) if each.rule.transposed else whole)
+
+
+def to_ours(
+    theirs: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig, ignored: str | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield our tensors from theirs, read one at a time; a part of a tensor of theirs is a view of it.
+
+    Raises `UserError` before the first with all that is missing, left over or of a wrong shape. `theirs` may be a
+    mapping with a method `shapes` that answers without reading tensors.
+    """
+    expected = shapes(config)
+    placed = expand(rules, config, expected)
+    raise_all(problems_of(_shapes_of(theirs), placed, expected, ignored))
+    for each in placed:
+        if "{expert}" in each.rule.theirs:
+            yield each.ours[0], torch.stack([theirs[name] for name in each.theirs])
+            continue
+        whole = theirs[each.theirs[0]]
+        whole = whole.T if each.rule.transposed else whole
+        sizes = [expected[name][0] for name in each.ours]
+        for name, part in zip(each.ours, torch.split(whole, sizes), strict=True):
+            yield name, _swapped(part, config) if each.rule.halves_swapped else part
+
+
+def _shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    lazy = getattr(tensors, "shapes", None)
+    if lazy is not None:
+        found: Shapes = lazy()
+        return found
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:
+    """Yield their tensors from ours; a tensor of ours that the table does not place is a `UserError`."""
+    expected = shapes(config)
+    placed = expand(rules, config, expected)
+    left = sorted(ours.keys() - {name for each in placed for name in each.ours})
     if left:
         raise UserError(f"{left[0]}: this family has no place for it; export a model of the family's shape")
-    theirs = {}
-    for rule in written:
-        stacked = torch.cat([ours[name] for name in rule.ours])
-        theirs[rule.theirs] = (stacked.T if rule.transposed else stacked).contiguous()
-    return theirs
+    for each in placed:
+        if "{expert}" in each.rule.theirs:
+            yield from zip(each.theirs, ours[each.ours[0]].unbind(0), strict=True)
+            continue
+        parts = [_swapped(ours[name], config) if each.rule.halves_swapped else ours[name] for name in each.ours]
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        yield each.theirs[0], (whole.T if each.rule.transposed else whole).contiguous()
+
+
+def _swapped(tensor: Tensor, config: DecoderConfig) -> Tensor:
+    """Swap the halves of each head's output channels; twice gives the tensor again."""
+    half = config.attention.head_dim // 2
+    return tensor.reshape(-1, 2, half, *tensor.shape[1:]).flip(1).reshape(tensor.shape)

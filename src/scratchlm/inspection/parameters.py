@@ -1,0 +1,104 @@
+"""`scratchlm inspect`: what a model is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from scratchlm.base.errors import UserError
+from scratchlm.inspection.config import InspectConfig
+from scratchlm.model.counting import sizes_of
+from scratchlm.tokens.chat import CHATML
+from scratchlm.weights.checkpoint import find_model, load_model
+from scratchlm.weights.families.known import family_of
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What was found."""
+
+    model: str
+    family: str
+    parameters: int
+    active: int
+    parts: dict[str, int]
+    stored_as: str
+    weight_bytes: dict[str, int]
+    cache_bytes_per_token: int
+    """Of keys and values in bf16."""
+    layers: int
+    width: int
+    context: int
+    tokenizer: str
+    vocabulary: int
+    specials: dict[str, int]
+    template: str
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> RenderableType:
+        parts = Table("part", "parameters", "share", title=self.model, title_justify="left")
+        for name, count in sorted(self.parts.items(), key=lambda item: -item[1]):
+            parts.add_row(name, f"{count:,}", f"{100 * count / self.parameters:.1f}%")
+        parts.add_row("all", f"{self.parameters:,}", "")
+        facts = Table(show_header=False)
+        facts.add_row("family", self.family)
+        facts.add_row("shape", f"{self.layers} layers of {self.width}, a context of {self.context:,}")
+        if self.active != self.parameters:
+            facts.add_row("a token passes", f"{self.active:,} parameters")
+        weights = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.weight_bytes.items())
+        facts.add_row("memory in MB", f"{weights} (stored as {self.stored_as})")
+        whole = self.cache_bytes_per_token * self.context / 1e6
+        facts.add_row(
+            "cache", f"{self.cache_bytes_per_token:,} bytes a token in bf16, {whole:,.1f} MB when the context is full"
+        )
+        facts.add_row("tokenizer", f"{self.tokenizer}, {self.vocabulary:,} ids; special: {', '.join(self.specials)}")
+        facts.add_row("conversations", self.template)
+        for name, value in self.provenance.items():
+            facts.add_row(name, str(value))
+        return Group(parts, facts)
+
+
+def inspect(config: InspectConfig) -> Inspected:
+    """Read a model folder and count. Raises `UserError` where it is none."""
+    folder = find_model(config.model)
+    model = load_model(folder, None)
+    shape, sizes = model.decoder.config, sizes_of(model.decoder.config)
+    dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in model.decoder.parameters()})
+    return Inspected(
+        model=str(folder),
+        family=_family(model.decoder.config),
+        parameters=sizes.parameters,
+        active=sizes.active,
+        parts=sizes.parts,
+        stored_as=", ".join(dtypes),
+        weight_bytes=sizes.weight_bytes(),
+        cache_bytes_per_token=2 * sizes.cache_numbers,
+        layers=shape.layers,
+        width=shape.width,
+        context=shape.context,
+        tokenizer=type(model.tokenizer).__name__,
+        vocabulary=model.tokenizer.vocabulary_size,
+        specials=dict(model.tokenizer.specials),
+        template="none"
+        if model.template is None
+        else "ChatML"
+        if model.template.source == CHATML
+        else "its own template",
+        provenance={name: value for name, value in model.provenance.items() if value is not None},
+    )
+
+
+def _family(config: Any) -> str:
+    try:
+        found = family_of(config)
+    except UserError:
+        return "none that other programs know"
+    return f"{found.model_type} ({found.architecture})"

@@ -1,0 +1,113 @@
+"""`scratchlm import` and `scratchlm export`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from scratchlm.base.device import DTYPES
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import atomic_folder, prepare_output, write_text
+from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, find_model, load_model, save_model
+from scratchlm.weights.config import ExportConfig, ImportConfig
+from scratchlm.weights.families.family import Family
+from scratchlm.weights.families.known import family_of
+from scratchlm.weights.hub import fetch
+from scratchlm.weights.huggingface import CARD_FILE, read_folder, write_folder
+
+GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What was read or written."""
+
+    out: str
+    architecture: str
+    parameters: int
+    dtype: str
+    vocabulary: int
+    context: int
+    template: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> Table:
+        table = Table(show_header=False, title=self.out, title_justify="left")
+        table.add_row("architecture", self.architecture)
+        table.add_row("parameters", f"{self.parameters:,} in {self.dtype}")
+        table.add_row("vocabulary, context", f"{self.vocabulary:,}, {self.context:,}")
+        table.add_row("conversations", "with a chat template" if self.template else "none: it continues text")
+        return table
+
+
+def import_model(config: ImportConfig) -> Transfer:
+    """Read a published model and write it as a model folder."""
+    source = Path(config.source)
+    prepare_output(config.out, force=config.force, marker=HASHES_FILE, sources=(source,))
+    fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
+    source = fetch(config.source) if fetched else source
+    model, family = _reader(source)(source, None if config.dtype == "stored" else DTYPES[config.dtype])
+    if fetched:
+        model.provenance |= {"source": config.source, "revision": source.name}
+    save_model(config.out, model)
+    return _transfer(str(config.out), family.architecture, model)
+
+
+def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:
+    """Choose by what the file is: each kind's reader is imported when it is needed."""
+    if source.suffix == ".gguf":
+        from scratchlm.weights.ggufs.reading import read_gguf
+
+        return read_gguf
+    if source.suffix == ".bin":
+        from scratchlm.weights.llama2c import read_llama2c
+
+        return read_llama2c
+    if source.is_file():
+        raise UserError(f"{source}: neither a folder nor a .gguf or .bin file; name one of these")
+    return read_folder
+
+
+def export_model(config: ExportConfig) -> Transfer:
+    """Write a model as other programs read it."""
+    folder = find_model(config.model)
+    marker = {"gguf": "Modelfile", "html": PAGE_FILE, "hf": CARD_FILE}[config.to]
+    prepare_output(config.out, force=config.force, marker=marker, sources=(folder,))
+    model = load_model(folder, None)
+    with atomic_folder(config.out) as temporary:
+        if config.to == "gguf":
+            from scratchlm.weights.ggufs.writing import modelfile, write_gguf
+
+            family = write_gguf(temporary / GGUF_FILE, model, config.precision)
+            write_text(temporary / "Modelfile", modelfile(model, GGUF_FILE))
+        elif config.to == "html":
+            from scratchlm.weights.html.writing import write_page
+
+            family = family_of(model.decoder.config)
+            write_text(temporary / PAGE_FILE, write_page(model))
+        else:
+            family = write_folder(temporary, model)
+    return _transfer(str(config.out), family.architecture, model)
+
+
+def _transfer(out: str, architecture: str, model: SavedModel) -> Transfer:
+    decoder = model.decoder
+    weight = decoder.embedding.weight
+    return Transfer(
+        out=out,
+        architecture=architecture,
+        parameters=decoder.parameter_count(),
+        dtype=str(weight.dtype).removeprefix("torch."),
+        vocabulary=model.tokenizer.vocabulary_size,
+        context=decoder.config.context,
+        template=model.template is not None,
+    )

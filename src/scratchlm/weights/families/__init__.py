@@ -1,0 +1,1 @@
+"""Families of published models: each a table of tensor names and the reading and writing of its config.json."""

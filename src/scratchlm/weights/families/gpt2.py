@@ -1,0 +1,96 @@
+"""GPT-2 (Radford et al. 2019) as transformers' GPT2LMHeadModel stores it: inputs first, queries to values fused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchlm.model.config import AttentionConfig, DecoderConfig, LayerNormConfig, LearnedPositionsConfig, MLPConfig
+from scratchlm.weights.families.family import Family
+from scratchlm.weights.families.fields import Fields
+from scratchlm.weights.mapping import Rule
+
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+
+
+def _inside(theirs: str, *ours: str, transposed: bool = False) -> list[Rule]:
+    """Return the rules of a weight and its bias inside each layer."""
+    return [
+        Rule(
+            f"transformer.h.{{layer}}.{theirs}.{kind}",
+            tuple(f"blocks.{{layer}}.{name}.{kind}" for name in ours),
+            transposed=transposed and kind == "weight",
+        )
+        for kind in ("weight", "bias")
+    ]
+
+
+RULES = (
+    Rule("transformer.wte.weight", ("embedding.weight",)),
+    Rule("transformer.wpe.weight", ("position_embedding.weight",)),
+    *_inside("ln_1", "attention_norm"),
+    *_inside("attn.c_attn", "attention.query", "attention.key", "attention.value", transposed=True),
+    *_inside("attn.c_proj", "attention.output", transposed=True),
+    *_inside("ln_2", "feed_forward_norm"),
+    *_inside("mlp.c_fc", "feed_forward.up", transposed=True),
+    *_inside("mlp.c_proj", "feed_forward.down", transposed=True),
+    Rule("transformer.ln_f.weight", ("final_norm.weight",)),
+    Rule("transformer.ln_f.bias", ("final_norm.bias",)),
+    Rule("lm_head.weight", ("head.weight",)),
+)
+
+
+def read(fields: Fields) -> DecoderConfig:
+    """Turn a config.json into a shape."""
+    width, heads = fields.whole("n_embd", 768), fields.whole("n_head", 12)
+    fields.only("scale_attn_weights", True)
+    fields.only("scale_attn_by_inverse_layer_idx", False)
+    fields.only("add_cross_attention", False)
+    if width % heads:
+        fields.problems.append(f"n_embd is {width} and n_head {heads}: the width must be a multiple of the heads")
+    name = fields.data.get("activation_function", "gelu_new")
+    fields.only("activation_function", *ACTIVATIONS)
+    return DecoderConfig(
+        vocabulary_size=fields.whole("vocab_size", 50257),
+        context=fields.whole("n_positions", 1024),
+        width=width,
+        layers=fields.whole("n_layer", 12),
+        norm=LayerNormConfig(eps=fields.number("layer_norm_epsilon", 1e-5)),
+        positions=LearnedPositionsConfig(),
+        attention=AttentionConfig(
+            heads=heads, kv_heads=heads, head_dim=max(1, width // heads), qk_norm=False, bias=True, output_bias=True
+        ),
+        feed_forward=MLPConfig(
+            hidden=fields.whole("n_inner", 4 * width),
+            activation="gelu" if name == "gelu" else "gelu_tanh",
+            bias=True,
+        ),
+        tied=fields.truth("tie_word_embeddings", True),
+    )
+
+
+def write(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a config.json."""
+    plain = isinstance(config.feed_forward, MLPConfig) and config.feed_forward.activation == "gelu"
+    return {
+        "vocab_size": config.vocabulary_size,
+        "n_positions": config.context,
+        "n_ctx": config.context,
+        "n_embd": config.width,
+        "n_layer": config.layers,
+        "n_head": config.attention.heads,
+        "n_inner": config.feed_forward.hidden,
+        "activation_function": "gelu" if plain else "gelu_new",
+        "layer_norm_epsilon": config.norm.eps,
+        "tie_word_embeddings": config.tied,
+    }
+
+
+FAMILY = Family(
+    "gpt2",
+    "GPT2LMHeadModel",
+    RULES,
+    read,
+    write,
+    ignored=r".*\.attn\.(masked_)?bias|lm_head\.weight",  # the causal mask, which some files hold
+    prefix="transformer.",
+)

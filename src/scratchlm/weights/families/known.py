@@ -1,0 +1,48 @@
+"""All families, and which of them a config.json or a shape belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scratchlm.base.errors import UserError
+from scratchlm.model.config import DecoderConfig
+from scratchlm.weights.families.family import Family
+from scratchlm.weights.families.fields import Fields
+from scratchlm.weights.families.gemma import GEMMA3
+from scratchlm.weights.families.gpt2 import FAMILY as GPT2
+from scratchlm.weights.families.llama import LLAMA, MISTRAL
+from scratchlm.weights.families.nanochat import NANOCHAT
+from scratchlm.weights.families.olmo import OLMO2
+from scratchlm.weights.families.phi import PHI3
+from scratchlm.weights.families.qwen import QWEN2, QWEN3, QWEN3_MOE
+
+FAMILIES = (QWEN3, LLAMA, MISTRAL, QWEN2, QWEN3_MOE, GEMMA3, OLMO2, PHI3, NANOCHAT, GPT2)
+"""In the order in which a shape looks for one that can hold it: what most tools load comes first."""
+
+
+def read_shape(data: Mapping[str, Any], where: str = "config.json") -> tuple[Family, DecoderConfig]:
+    """Return the family and the shape that a config.json tells.
+
+    Raises `UserError` for an unknown architecture, naming the known ones, and for fields that cannot be used.
+    """
+    kind = data.get("model_type")
+    family = next((family for family in FAMILIES if family.model_type == kind), None)
+    if family is None:
+        named = data.get("architectures") or ["none"]
+        known = ", ".join(f"{family.model_type} ({family.architecture})" for family in FAMILIES)
+        raise UserError(f"{where}: model_type {kind!r} (architecture {named[0]}) is not known; known are {known}")
+    return family, family.shape(Fields(data, where))
+
+
+def family_of(config: DecoderConfig) -> Family:
+    """Return the first family that can hold a shape. Raises `UserError` that says what the nearest one cannot."""
+    found = {family.model_type: family.differences(config) for family in FAMILIES}
+    family = min(FAMILIES, key=lambda family: len(found[family.model_type]))
+    lacking = found[family.model_type]
+    if lacking:
+        raise UserError(
+            f"no known family holds this model; nearest is {family.architecture}: {'; '.join(lacking)}; train one of "
+            "the recipe default to take it elsewhere"
+        )
+    return family

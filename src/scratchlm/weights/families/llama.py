@@ -1,0 +1,82 @@
+"""Llama (Touvron et al. 2023, arXiv 2307.09288; Llama 3, arXiv 2407.21783): one table for many.
+
+Llama 2, 3 and 3.2, SmolLM2, TinyLlama, and Mistral (arXiv 2310.06825), which adds a window.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
+from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, Family
+from scratchlm.weights.families.fields import Fields, write_rope
+
+RULES = (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *GATED, *END)
+
+
+def read_llama(fields: Fields) -> DecoderConfig:
+    """Turn a Llama's config.json into a shape."""
+    return _read(fields, bias=fields.truth("attention_bias", False), window=None)
+
+
+def read_mistral(fields: Fields) -> DecoderConfig:
+    """Turn a Mistral's config.json into a shape; without a word on the window it has one of 4,096."""
+    return _read(fields, bias=False, window=fields.window(default=4096))
+
+
+def _read(fields: Fields, bias: bool, window: int | None) -> DecoderConfig:
+    fields.only("hidden_act", "silu")
+    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    context = fields.whole("max_position_embeddings", 2048)
+    return DecoderConfig(
+        vocabulary_size=fields.whole("vocab_size"),
+        context=context,
+        width=width,
+        layers=fields.whole("num_hidden_layers"),
+        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6)),
+        positions=fields.rope(context),
+        attention=AttentionConfig(
+            heads=heads,
+            kv_heads=fields.whole("num_key_value_heads", heads),
+            head_dim=fields.whole("head_dim", width // heads),
+            qk_norm=False,
+            bias=bias,
+            output_bias=bias,
+            window=window,
+        ),
+        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size"), bias=fields.truth("mlp_bias", False)),
+        tied=fields.truth("tie_word_embeddings", False),
+    )
+
+
+def write_common(config: DecoderConfig) -> dict[str, Any]:
+    """Return the fields that all families after Llama share."""
+    return {
+        "vocab_size": config.vocabulary_size,
+        "max_position_embeddings": config.context,
+        "hidden_size": config.width,
+        "intermediate_size": config.feed_forward.hidden,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.attention.heads,
+        "num_key_value_heads": config.attention.kv_heads,
+        "head_dim": config.attention.head_dim,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm.eps,
+        "tie_word_embeddings": config.tied,
+        **write_rope(config.positions),
+    }
+
+
+def write_llama(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a Llama's config.json."""
+    mlp_bias = isinstance(config.feed_forward, SwiGLUConfig) and config.feed_forward.bias
+    return {**write_common(config), "attention_bias": config.attention.bias, "mlp_bias": mlp_bias}
+
+
+def write_mistral(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a Mistral's config.json."""
+    return {**write_common(config), "sliding_window": config.attention.window}
+
+
+LLAMA = Family("llama", "LlamaForCausalLM", RULES, read_llama, write_llama)
+MISTRAL = Family("mistral", "MistralForCausalLM", RULES, read_mistral, write_mistral)

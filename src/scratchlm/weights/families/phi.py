@@ -1,0 +1,55 @@
+"""Phi-3 (arXiv 2404.14219): Llama with queries, keys and values in one tensor, gate and up in another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
+from scratchlm.weights.families.family import EMBEDDING, END, NORMS_BEFORE, Family, inside
+from scratchlm.weights.families.fields import Fields
+from scratchlm.weights.families.llama import write_common
+
+FUSED = (
+    inside("self_attn.qkv_proj.weight", "attention.query.weight", "attention.key.weight", "attention.value.weight"),
+    inside("self_attn.o_proj.weight", "attention.output.weight"),
+    inside("mlp.gate_up_proj.weight", "feed_forward.gate.weight", "feed_forward.up.weight"),
+    inside("mlp.down_proj.weight", "feed_forward.down.weight"),
+)
+
+
+def read(fields: Fields) -> DecoderConfig:
+    """Turn a config.json into a shape."""
+    fields.only("hidden_act", "silu")
+    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    context = fields.whole("max_position_embeddings", 4096)
+    return DecoderConfig(
+        vocabulary_size=fields.whole("vocab_size"),
+        context=context,
+        width=width,
+        layers=fields.whole("num_hidden_layers"),
+        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-5)),
+        positions=fields.rope(context),
+        attention=AttentionConfig(
+            heads=heads,
+            kv_heads=fields.whole("num_key_value_heads", heads),
+            head_dim=fields.whole("head_dim", width // heads),
+            qk_norm=False,
+            window=fields.window(),
+        ),
+        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size")),
+        tied=fields.truth("tie_word_embeddings", False),
+    )
+
+
+def write(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a config.json."""
+    share = config.positions.share if isinstance(config.positions, RopeConfig) else 1.0
+    return {
+        **write_common(config),
+        "sliding_window": config.attention.window,
+        "partial_rotary_factor": share,
+        "pad_token_id": None,  # transformers' own default lies outside a small vocabulary
+    }
+
+
+PHI3 = Family("phi3", "Phi3ForCausalLM", (*EMBEDDING, *NORMS_BEFORE, *FUSED, *END), read, write)

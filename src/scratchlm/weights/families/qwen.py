@@ -1,0 +1,157 @@
+"""Qwen2.5 (arXiv 2412.15115): Llama with biases on queries, keys and values.
+
+Qwen3 (arXiv 2505.09388) has none, but norms of queries and keys; dense, or with a mixture of experts in every layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from scratchlm.model.config import (
+    AttentionConfig,
+    DecoderConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    RMSNormConfig,
+    SwiGLUConfig,
+)
+from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, QK_NORM, Family, inside
+from scratchlm.weights.families.fields import Fields
+from scratchlm.weights.families.llama import write_common
+
+EXPERTS = (
+    inside("mlp.gate.weight", "feed_forward.router.weight"),
+    *(inside(f"mlp.experts.{{expert}}.{name}_proj.weight", f"feed_forward.{name}") for name in ("gate", "up", "down")),
+)
+
+
+def read_qwen2(fields: Fields) -> DecoderConfig:
+    """Turn a Qwen2's config.json into a shape."""
+    return _read(fields, _dense(fields), *_window(fields), bias=True)
+
+
+def read_qwen3(fields: Fields) -> DecoderConfig:
+    """Turn a Qwen3's config.json into a shape."""
+    config = _read(fields, _dense(fields), *_window(fields), bias=fields.truth("attention_bias", False))
+    head_dim = fields.whole("head_dim", 128)  # whatever the width
+    return _with_norms(replace(config, attention=replace(config.attention, head_dim=head_dim)))
+
+
+def read_mixture(fields: Fields) -> DecoderConfig:
+    """Turn a Qwen3 mixture's config.json into a shape; every layer must hold experts, and a window is all layers'."""
+    fields.only("decoder_sparse_step", 1)
+    fields.only("mlp_only_layers", [], None)
+    experts = ExpertsConfig(
+        hidden=fields.whole("moe_intermediate_size", 768),
+        experts=fields.whole("num_experts" if "num_experts" in fields.data else "num_local_experts", 128),
+        chosen=fields.whole("num_experts_per_tok", 8),
+        normalised=fields.truth("norm_topk_prob", False),
+    )
+    window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
+    return _with_norms(_read(fields, experts, window, (), bias=fields.truth("attention_bias", False)))
+
+
+def _read(
+    fields: Fields, feed_forward: FeedForwardConfig, window: int | None, full: tuple[int, ...], bias: bool
+) -> DecoderConfig:
+    fields.only("hidden_act", "silu")
+    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    context = fields.whole("max_position_embeddings", 32768)
+    return DecoderConfig(
+        vocabulary_size=fields.whole("vocab_size"),
+        context=context,
+        width=width,
+        layers=fields.whole("num_hidden_layers"),
+        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6)),
+        positions=fields.rope(context),
+        attention=AttentionConfig(
+            heads=heads,
+            kv_heads=fields.whole("num_key_value_heads", heads),
+            head_dim=fields.whole("head_dim", width // heads),
+            qk_norm=False,
+            bias=bias,
+            window=window,
+            global_layers=full,
+        ),
+        feed_forward=feed_forward,
+        tied=fields.truth("tie_word_embeddings", False),
+    )
+
+
+def _dense(fields: Fields) -> SwiGLUConfig:
+    return SwiGLUConfig(hidden=fields.whole("intermediate_size"))
+
+
+def _with_norms(config: DecoderConfig) -> DecoderConfig:
+    """Add what Qwen3 has and Qwen2 has not: norms of queries and keys, and the biases, if any, on the output too."""
+    attention = replace(config.attention, qk_norm=True, output_bias=config.attention.bias)
+    return replace(config, attention=attention)
+
+
+def _window(fields: Fields) -> tuple[int | None, tuple[int, ...]]:
+    """Return the window and the layers that see everything; a window counts only where `use_sliding_window` is true.
+
+    The first `max_window_layers` have none, unless `layer_types` says which.
+    """
+    layers = fields.whole("num_hidden_layers")
+    window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
+    if window is None:
+        return None, ()
+    full = fields.full_layers(layers)
+    full = tuple(range(min(layers, fields.whole("max_window_layers", 28, least=0)))) if full is None else full
+    return (None, ()) if len(full) == layers else (window, full)
+
+
+def _write(config: DecoderConfig) -> dict[str, Any]:
+    attention = config.attention
+    written = {**write_common(config), "use_sliding_window": attention.window is not None}
+    if attention.window is None:
+        return written
+    full = attention.global_layers
+    kinds = ["full_attention" if layer in full else "sliding_attention" for layer in range(config.layers)]
+    return {**written, "sliding_window": attention.window, "layer_types": kinds, "max_window_layers": len(full)}
+
+
+def write_qwen2(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a Qwen2's config.json."""
+    return _write(config)
+
+
+def write_qwen3(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a Qwen3's config.json."""
+    return {**_write(config), "attention_bias": config.attention.bias}
+
+
+def write_mixture(config: DecoderConfig) -> dict[str, Any]:
+    """Turn a shape into the fields of a Qwen3 mixture's config.json."""
+    written, mixture = write_qwen3(config), config.feed_forward
+    experts = mixture if isinstance(mixture, ExpertsConfig) else ExpertsConfig()
+    return {
+        **{name: value for name, value in written.items() if name not in ("layer_types", "max_window_layers")},
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "moe_intermediate_size": experts.hidden,
+        "num_experts": experts.experts,
+        "num_experts_per_tok": experts.chosen,
+        "norm_topk_prob": experts.normalised,
+    }
+
+
+QWEN2 = Family(
+    "qwen2", "Qwen2ForCausalLM", (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *GATED, *END), read_qwen2, write_qwen2
+)
+QWEN3 = Family(
+    "qwen3",
+    "Qwen3ForCausalLM",
+    (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *QK_NORM, *GATED, *END),
+    read_qwen3,
+    write_qwen3,
+)
+QWEN3_MOE = Family(
+    "qwen3_moe",
+    "Qwen3MoeForCausalLM",
+    (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *QK_NORM, *EXPERTS, *END),
+    read_mixture,
+    write_mixture,
+)

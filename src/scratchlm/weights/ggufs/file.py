@@ -1,0 +1,91 @@
+"""A GGUF file read through llama.cpp's own library: tensors of any listed precision, and what the file says of itself.
+
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from torch import Tensor
+
+from scratchlm.base.errors import UserError, raise_all
+
+READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+"""Precisions that are unpacked."""
+
+
+class GGUFFile(Mapping[str, Tensor]):
+    """The tensors of a file under their GGUF names, unpacked one at a time, and its `metadata`.
+
+    F16 and BF16 stay as they are; all others become fp32. Raises `UserError` for a file that is no GGUF or cut short,
+    and for tensors in a precision that is not listed in `READ`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            reader = gguf.GGUFReader(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file; check the spelling") from error
+        except (ValueError, IndexError, KeyError, OSError, OverflowError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path}: cannot be read as GGUF ({error}); restore the file, it may be cut short"
+            ) from error
+        self._fields = reader.fields
+        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        raise_all(
+            [
+                f"{path}: {name} is stored as {tensor.tensor_type.name}; only {', '.join(READ)} can be read"
+                for name, tensor in self._tensors.items()
+                if tensor.tensor_type.name not in READ
+            ][:3]
+        )
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """Everything that the file says of itself."""
+        return {name: _shortest(field) for name, field in self._fields.items()}
+
+    @property
+    def architecture(self) -> str:
+        """What llama.cpp calls the family."""
+        return str(self.metadata.get("general.architecture", "none"))
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Return every tensor's shape, outputs first, without unpacking one."""
+        return {name: torch.Size(reversed(tensor.shape.tolist())) for name, tensor in self._tensors.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        stored = self._tensors[name]
+        data = np.array(stored.data)  # a copy: the map of the file ends with it
+        match stored.tensor_type.name:
+            case "F32" | "F16":
+                return torch.from_numpy(data)
+            case "BF16":
+                return torch.from_numpy(data).view(torch.bfloat16)
+            case _:
+                unpacked = gguf.quants.dequantize(data, stored.tensor_type)
+                return torch.from_numpy(np.ascontiguousarray(unpacked, dtype=np.float32))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def _shortest(field: gguf.ReaderField) -> Any:
+    """Return a field's value; a 32-bit number as the shortest decimal that is that number, as it was written."""
+    value = field.contents()
+    single = field.types and field.types[0] == gguf.GGUFValueType.FLOAT32
+    return float(str(np.float32(value))) if single else value

@@ -1,0 +1,108 @@
+"""A model out of a GGUF file: shape, weights, tokenizer, chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.tokens.pretrained import tokenizer_of
+from scratchlm.weights.checkpoint import SavedModel, fill
+from scratchlm.weights.families.family import Family
+from scratchlm.weights.ggufs.file import GGUFFile
+from scratchlm.weights.ggufs.layout import Layout
+from scratchlm.weights.ggufs.shape import Described, shape_of
+from scratchlm.weights.ggufs.tokens import read_vocabulary
+from scratchlm.weights.mapping import expand, shapes, to_ours
+
+EMBEDDING, FACTORS = "token_embd.weight", "rope_freqs.weight"
+
+
+class AsTheirs(Mapping[str, Tensor]):
+    """The tensors of a GGUF file under Hugging Face's names and in its layout."""
+
+    def __init__(self, file: GGUFFile, layout: Layout, wanted: list[str]) -> None:
+        self._file, self._layout = file, layout
+        stored = {name: place for name, place in layout.names(wanted).items() if place[0] in file}
+        used = {place[0] for place in stored.values()} | {FACTORS}
+        self._stack = ("", torch.empty(0))
+        self._places = {**stored, **{name: (name, None) for name in file if name not in used}}
+
+    def __getitem__(self, name: str) -> Tensor:
+        stored, expert = self._places[name]
+        if expert is not None and self._stack[0] != stored:
+            self._stack = (stored, self._file[stored])  # kept: its experts are asked for one after the other
+        tensor = self._file[stored] if expert is None else self._stack[1]
+        return self._layout.restored(name, tensor if expert is None else tensor[expert])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Return every tensor's shape without unpacking one."""
+        sizes, found = self._file.shapes(), {}
+        for name, (stored, expert) in self._places.items():
+            shape = sizes[stored] if expert is None else sizes[stored][1:]
+            found[name] = torch.Size(reversed(shape)) if self._layout.turned(name) else shape
+        return found
+
+
+def _described(file: GGUFFile) -> Described:
+    """Gather what the file tells of the shape."""
+    before = f"{file.architecture}."
+    return Described(
+        file.architecture,
+        rows=file.shapes()[EMBEDDING][0],
+        tied="output.weight" not in file,
+        values={key.removeprefix(before): value for key, value in file.metadata.items() if key.startswith(before)},
+        factors=file.get(FACTORS),
+    )
+
+
+def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
+    """Read a model from a GGUF file, unpacked to `dtype`, or to what each tensor's precision needs.
+
+    Raises `UserError` for a file that is cut short or no GGUF, an architecture, a precision or a tokenizer that cannot
+    be read, and tensors that do not fit, all together.
+    """
+    file = GGUFFile(path)
+    if EMBEDDING not in file:
+        raise UserError(f"{path}: {EMBEDDING}: missing; restore the file")
+    family, config = shape_of(_described(file), str(path))
+    expected = shapes(config)
+    wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
+    layout = Layout(file.architecture, config.layers, config.attention.head_dim)
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    theirs = AsTheirs(file, layout, wanted)
+    read = {
+        name: tensor.to(dtype or tensor.dtype).contiguous()
+        for name, tensor in to_ours(theirs, family.rules, config, family.ignored)
+    }
+    vocabulary = read_vocabulary(file.metadata, str(path))
+    tokenizer = tokenizer_of(vocabulary)
+    if tokenizer.vocabulary_size > config.vocabulary_size:
+        raise UserError(
+            f"{path}: {tokenizer.vocabulary_size:,} tokens for {config.vocabulary_size:,} rows; fetch it anew"
+        )
+    template = file.metadata.get("tokenizer.chat_template")
+    ends = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    model = SavedModel(
+        fill(decoder, read),
+        tokenizer,
+        template=ChatTemplate(tokenizer, template) if template else None,
+        generation={"stop_ids": sorted({int(id) for id in ends if id is not None})},
+        provenance={"source": path.name, "family": family.model_type, "licence": file.metadata.get("general.license")},
+    )
+    return model, family

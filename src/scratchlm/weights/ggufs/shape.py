@@ -1,0 +1,134 @@
+"""A model's shape as GGUF's fields, both ways, so that writing can check that reading gives the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.model.config import DecoderConfig, Llama3ScalingConfig, RopeConfig
+from scratchlm.model.positions import rope_frequencies
+from scratchlm.weights.families.family import Family, different, for_inference
+from scratchlm.weights.families.known import read_shape
+from scratchlm.weights.ggufs.layout import ARCHITECTURES, architecture_of, field_names
+
+WIDEST_GEMMA = 62
+"""Layers of the Gemma 3 of 27 billion parameters, which divides scores by another number than the others."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a GGUF file tells of a shape."""
+
+    architecture: str
+    rows: int
+    """Rows of the embedding."""
+    tied: bool
+    """Whether the file has no head of its own."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """Fields without the architecture in front."""
+    factors: Tensor | None = None
+    """By how much each pair of channels turns more slowly (`rope_freqs.weight`)."""
+
+
+def describe(family: Family, config: DecoderConfig) -> Described:
+    """Turn a shape into GGUF's fields.
+
+    Raises `UserError` where llama.cpp has no such architecture, or its fields cannot say all of the shape.
+    """
+    architecture = architecture_of(family.model_type)
+    fields = family.fields(config)
+    values = {
+        key: value
+        for key, theirs in field_names(architecture).items()
+        if (value := fields.get(theirs)) is not None and not isinstance(value, bool)
+    }
+    factors = None
+    rope = config.positions
+    if isinstance(rope, RopeConfig):
+        head_dim = config.attention.head_dim
+        values |= {"attention.value_length": head_dim, "rope.dimension_count": int(head_dim * rope.share)}
+        if isinstance(rope.scaling, Llama3ScalingConfig):
+            plain, scaled = (rope_frequencies(head_dim, rope.theta, each) for each in (None, rope.scaling))
+            factors = plain / scaled
+    scaling = fields.get("rope_scaling") or {}
+    if scaling.get("rope_type") == "linear":
+        values |= {"rope.scaling.type": "linear", "rope.scaling.factor": scaling["factor"]}
+    described = Described(architecture, config.vocabulary_size, config.tied, values, factors)
+    lost = _lost(described, config)
+    if lost:
+        raise UserError(f"GGUF cannot say all of this model: {'; '.join(lost)}; export it to hf")
+    return described
+
+
+def _lost(described: Described, config: DecoderConfig) -> list[str]:
+    """Return what reading the fields again would give otherwise; biases stand in tensors that it would not look for."""
+    try:
+        _, again = shape_of(described, "the file")
+    except UserError as error:
+        return [str(error)]
+    return different(for_inference(config), for_inference(again), "the file")
+
+
+def shape_of(described: Described, where: str) -> tuple[Family, DecoderConfig]:
+    """Turn GGUF's fields into those of a config.json, which the family reads.
+
+    Raises `UserError` for an unknown architecture and fields that cannot be used.
+    """
+    kind, values = described.architecture, described.values
+    model_type = next((name for name, architecture in ARCHITECTURES.items() if architecture == kind), None)
+    if model_type is None:
+        known = ", ".join(sorted(set(ARCHITECTURES.values())))
+        raise UserError(f"{where}: its architecture {kind!r} is not known; known are {known}")
+    fields: dict[str, Any] = {
+        theirs: values[key] for key, theirs in field_names(kind).items() if values.get(key) is not None
+    }
+    if not fields.get("sliding_window"):
+        fields.pop("sliding_window", None)  # some files write none as 0
+    if kind == "llama" and "sliding_window" in fields:
+        model_type = "mistral"
+    fields |= {"vocab_size": described.rows, "tie_word_embeddings": described.tied}
+    fields |= _further(described, fields, where)
+    return read_shape({"model_type": model_type, **fields}, where)
+
+
+def _further(described: Described, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return fields that GGUF leaves to the program, by architecture."""
+    more: dict[str, Any] = {}
+    values, heads = described.values, fields.get("num_attention_heads")
+    width, head_dim = fields.get("hidden_size"), fields.get("head_dim")
+    per_head = width // heads if isinstance(width, int) and isinstance(heads, int) and heads else None
+    scaling = values.get("rope.scaling.type")
+    if scaling not in (None, "none"):
+        more["rope_scaling"] = {"rope_type": scaling, "factor": values.get("rope.scaling.factor", 1.0)}
+    if described.factors is not None:
+        more["rope_scaling"] = _llama3_scaling(described.factors, fields, where)
+    match described.architecture:
+        case "qwen3moe":
+            more["norm_topk_prob"] = True
+        case "gemma3":
+            widest = fields.get("num_hidden_layers") == WIDEST_GEMMA
+            more["query_pre_attn_scalar"] = per_head if widest else head_dim or 256
+        case "phi3" if values.get("rope.dimension_count") and (head_dim or per_head):
+            more["partial_rotary_factor"] = values["rope.dimension_count"] / (head_dim or per_head)
+    return more
+
+
+def _llama3_scaling(factors: Tensor, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Find the scaling whose factors these are; Llama 3's models differ in the largest alone."""
+    theta = float(fields.get("rope_theta", 10_000.0))
+    scaling = Llama3ScalingConfig(factor=float(factors.max()))
+    plain, scaled = (rope_frequencies(2 * len(factors), theta, each) for each in (None, scaling))
+    if not torch.allclose(plain / scaled, factors.float(), rtol=1e-4):
+        raise UserError(f"{where}: rope_freqs.weight holds factors that are not Llama 3's; they cannot be read")
+    return {
+        "rope_type": "llama3",
+        "factor": scaling.factor,
+        "low_freq_factor": scaling.low_frequency_factor,
+        "high_freq_factor": scaling.high_frequency_factor,
+        "original_max_position_embeddings": scaling.original_context,
+    }

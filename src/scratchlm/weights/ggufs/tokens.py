@@ -1,0 +1,135 @@
+"""Tokenizers in GGUF: what llama.cpp calls `gpt2` (byte-level BPE) and `llama` (SentencePiece-style BPE)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gguf import TokenType
+
+from scratchlm.base.errors import UserError
+from scratchlm.tokens.base import END_OF_TEXT, Ends, Tokenizer
+from scratchlm.tokens.format import Vocabulary, require_merges, spell, unspell
+from scratchlm.tokens.patterns import CL100K, GPT2, QWEN2, SMOLLM
+from scratchlm.tokens.pieceformat import byte_name
+from scratchlm.tokens.pieces import PieceVocabulary, merges_by_score
+from scratchlm.tokens.vocabulary import BytePairVocabulary
+
+PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "llama-bpe": CL100K, "olmo": GPT2}
+"""Split patterns by llama.cpp's names for them; the first name of a pattern is the one that is written."""
+
+
+def read_vocabulary(metadata: Mapping[str, Any], where: str) -> Vocabulary:
+    """Read the tokenizer that a file's metadata holds. Raises `UserError` for kinds and patterns that are not known."""
+    kind, tokens = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.tokens")
+    if kind not in ("gpt2", "llama") or not tokens:
+        raise UserError(f"{where}: its tokenizer is {kind!r}; only gpt2 (byte-level BPE) and llama can be read")
+    types = metadata.get("tokenizer.ggml.token_type") or [TokenType.NORMAL] * len(tokens)
+    if len(types) != len(tokens):
+        raise UserError(f"{where}: {len(types):,} kinds for {len(tokens):,} tokens; restore the file")
+    by_type: dict[int, dict[str, int]] = {}
+    for id, (text, type_) in enumerate(zip(tokens, types, strict=True)):
+        by_type.setdefault(int(type_), {})[text] = id
+    ends = _ends(metadata, tokens, by_type.get(TokenType.CONTROL, {}))
+    if kind == "gpt2":
+        return _byte_pairs(metadata, by_type, ends, where)
+    return _pieces(metadata, tokens, by_type, ends)
+
+
+def _ends(metadata: Mapping[str, Any], tokens: list[str], specials: Mapping[str, int]) -> Ends:
+    begin, end = (metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
+    adds = metadata.get("tokenizer.ggml.add_bos_token", metadata.get("tokenizer.ggml.model") == "llama")
+    begin, end = (id if id is not None and id < len(tokens) else None for id in (begin, end))
+    named = None if end is None else tokens[end]
+    last = END_OF_TEXT if END_OF_TEXT in specials else named
+    return Ends(None if begin is None else tokens[begin], last, put=bool(adds), last=named if named != last else None)
+
+
+def _byte_pairs(
+    metadata: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends, where: str
+) -> BytePairVocabulary:
+    name = metadata.get("tokenizer.ggml.pre", "default")
+    if name not in PATTERNS:
+        raise UserError(f"{where}: its split pattern is {name!r}; known are {', '.join(PATTERNS)}")
+    try:
+        tokens = {unspell(text): id for text, id in by_type.get(TokenType.NORMAL, {}).items()}
+    except KeyError as error:
+        raise UserError(f"{where}: its tokenizer has a token with {error}, which spells no byte") from error
+    specials, added = by_type.get(TokenType.CONTROL, {}), by_type.get(TokenType.USER_DEFINED, {})
+    vocabulary = BytePairVocabulary(tokens, PATTERNS[name], dict(specials), dict(added), ends=ends)
+    try:
+        require_merges(vocabulary, metadata.get("tokenizer.ggml.merges") or [])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return vocabulary
+
+
+def _pieces(
+    metadata: Mapping[str, Any], tokens: list[str], by_type: Mapping[int, Mapping[str, int]], ends: Ends
+) -> PieceVocabulary:
+    pieces = dict(by_type.get(TokenType.NORMAL, {}))
+    scores = metadata.get("tokenizer.ggml.scores") or [-float(id) for id in range(len(tokens))]
+    bytes_, spelled = by_type.get(TokenType.BYTE, {}), [byte_name(value) for value in range(256)]
+    unknown = next(iter(by_type.get(TokenType.UNKNOWN, {}).items()), None)
+    specials = {**by_type.get(TokenType.CONTROL, {}), **({} if unknown is None else {unknown[0]: unknown[1]})}
+    return PieceVocabulary(
+        pieces=pieces,
+        merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
+        byte_ids=[bytes_[name] for name in spelled] if all(name in bytes_ for name in spelled) else [],
+        specials=specials,
+        unknown=None if unknown is None else unknown[1],
+        added=dict(by_type.get(TokenType.USER_DEFINED, {})),
+        prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
+        ends=ends,
+    )
+
+
+@dataclass
+class Listed:
+    """A tokenizer as GGUF lists it."""
+
+    model: str
+    pre: str
+    tokens: list[str]
+    types: list[int]
+    merges: list[str] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    prefix: bool = False
+    """Whether a space goes before a text."""
+
+
+def listed(tokenizer: Tokenizer, rows: int) -> Listed:
+    """Return a tokenizer as GGUF lists it, filled up to the embedding's `rows`.
+
+    Raises `UserError` for a tokenizer that llama.cpp has no like of: by characters, by words, or with a split pattern
+    that it does not know.
+    """
+    vocabulary = getattr(tokenizer, "vocabulary", None)
+    tokens, types = [f"[PAD{id}]" for id in range(rows)], [int(TokenType.UNUSED)] * rows
+    if not isinstance(vocabulary, BytePairVocabulary | PieceVocabulary):
+        raise UserError("llama.cpp has no tokenizer of characters or words; train one by byte-level BPE")
+    for kind, named in [(TokenType.CONTROL, vocabulary.specials), (TokenType.USER_DEFINED, vocabulary.added)]:
+        for text, id in named.items():
+            tokens[id], types[id] = text, int(kind)
+    if isinstance(vocabulary, BytePairVocabulary):
+        pre = next((name for name, pattern in PATTERNS.items() if pattern == vocabulary.pattern), None)
+        if pre is None or vocabulary.normalization not in (None, "NFC"):  # of NFC, llama.cpp leaves it to the caller
+            what = "normalizes text in a way" if pre else "splits text by a pattern"
+            raise UserError(f"the tokenizer {what} that llama.cpp does not know; known are {', '.join(PATTERNS)}")
+        for token, id in vocabulary.tokens.items():
+            tokens[id], types[id] = spell(token), int(TokenType.NORMAL)
+        return Listed(
+            "gpt2", pre, tokens, types, [f"{spell(left)} {spell(right)}" for left, right in vocabulary.merges]
+        )
+    for piece, id in vocabulary.pieces.items():
+        tokens[id], types[id] = piece, int(TokenType.NORMAL)
+    for value, id in enumerate(vocabulary.byte_ids):
+        tokens[id], types[id] = byte_name(value), int(TokenType.BYTE)
+    if vocabulary.unknown is not None:
+        types[vocabulary.unknown] = int(TokenType.UNKNOWN)
+    order: dict[str, int] = {}
+    for left, right in vocabulary.merges:
+        order.setdefault(left + right, len(order))
+    scores = [-float(order.get(text, len(order))) for text in tokens]
+    return Listed("llama", "default", tokens, types, scores=scores, prefix=vocabulary.prefix)

@@ -1,0 +1,160 @@
+"""A model into a GGUF file that llama.cpp and Ollama run, and the Modelfile that Ollama makes a model of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scratchlm.model.config import DecoderConfig
+from scratchlm.tokens.base import PAD, TURN_END
+from scratchlm.tokens.chat import CHATML
+from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.weights.families.family import Family, for_inference
+from scratchlm.weights.families.known import family_of
+from scratchlm.weights.ggufs.layout import Layout
+from scratchlm.weights.ggufs.shape import Described, describe
+from scratchlm.weights.ggufs.tokens import Listed, listed
+from scratchlm.weights.mapping import to_theirs
+
+Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+ALWAYS_FP32 = ("position_embd.weight", "ffn_gate_inp.weight")
+"""Small tensors that llama.cpp wants whole."""
+Array = npt.NDArray[Any]
+
+
+def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
+    """Write a model to `path`. Vectors stay fp32, and rows that blocks of 32 do not fill stay F16.
+
+    Raises `UserError` where llama.cpp has no such architecture or no such tokenizer.
+    """
+    config = for_inference(model.decoder.config)
+    family = family_of(config)
+    described = describe(family, config)
+    writer = gguf.GGUFWriter(path, described.architecture)
+    _describe(writer, model, precision)
+    _shape(writer, described)
+    _tokenizer(writer, model, listed(model.tokenizer, config.vocabulary_size))
+    packed = [(name, *_packed(name, tensor, precision)) for name, tensor in _tensors(model, family, config, described)]
+    for name, data, kind in packed:
+        writer.add_tensor(name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return family
+
+
+def _describe(writer: gguf.GGUFWriter, model: SavedModel, precision: Precision) -> None:
+    writer.add_name(model.provenance.get("name") or "scratchlm model")
+    licences = {source.get("licence") for source in model.provenance.get("sources") or []}
+    if len(licences) == 1 and (licence := next(iter(licences))):
+        writer.add_license(licence)
+    kinds = gguf.LlamaFileType
+    writer.add_file_type(
+        {
+            "f32": kinds.ALL_F32,
+            "f16": kinds.MOSTLY_F16,
+            "bf16": kinds.MOSTLY_BF16,
+            "q8_0": kinds.MOSTLY_Q8_0,
+            "q4_0": kinds.MOSTLY_Q4_0,
+        }[precision]
+    )
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _shape(writer: gguf.GGUFWriter, described: Described) -> None:
+    """Write the fields of a shape, each as the kind of number it is."""
+    writer.add_vocab_size(described.rows)
+    for key, value in described.values.items():
+        place = f"{described.architecture}.{key}"
+        if isinstance(value, str):
+            writer.add_string(place, value)
+        elif isinstance(value, int):
+            writer.add_uint32(place, value)
+        else:
+            writer.add_float32(place, value)
+
+
+def _tokenizer(writer: gguf.GGUFWriter, model: SavedModel, tokens: Listed) -> None:
+    writer.add_tokenizer_model(tokens.model)
+    writer.add_tokenizer_pre(tokens.pre)
+    writer.add_token_list(tokens.tokens)
+    writer.add_token_types(tokens.types)
+    if tokens.merges:
+        writer.add_token_merges(tokens.merges)
+    if tokens.model == "llama":
+        writer.add_token_scores(tokens.scores)
+        writer.add_add_space_prefix(tokens.prefix)
+    tokenizer = model.tokenizer
+    if tokenizer.begin_of_text is not None:
+        writer.add_bos_token_id(tokenizer.begin_of_text)
+    writer.add_add_bos_token(tokenizer.begin_of_text is not None)
+    ends_turn = tokenizer.specials.get(TURN_END) if model.template is not None else None
+    end = tokenizer.end_of_text if ends_turn is None else ends_turn
+    if end is not None:
+        writer.add_eos_token_id(end)
+    if PAD in tokenizer.specials:
+        writer.add_pad_token_id(tokenizer.specials[PAD])
+    if model.template is not None:
+        writer.add_chat_template(model.template.source)
+
+
+def _tensors(
+    model: SavedModel, family: Family, config: DecoderConfig, described: Described
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor under its GGUF name; experts of a layer as one."""
+    ours = {name: tensor.detach().to("cpu") for name, tensor in model.decoder.named_parameters()}
+    ours.pop("ahead.weight", None)
+    layout = Layout(described.architecture, config.layers, config.attention.head_dim)
+    theirs = dict(to_theirs(ours, family.rules, config))
+    experts: dict[str, list[Tensor]] = {}
+    for name, (stored, expert) in layout.names(list(theirs)).items():
+        tensor = layout.stored(name, theirs[name])
+        if expert is None:
+            yield stored, tensor
+        else:
+            experts.setdefault(stored, []).append(tensor)
+    for stored, parts in experts.items():
+        yield stored, torch.stack(parts)
+    if described.factors is not None:
+        yield "rope_freqs.weight", described.factors
+
+
+def _packed(name: str, tensor: Tensor, precision: Precision) -> tuple[Array, gguf.GGMLQuantizationType]:
+    """Return a tensor's numbers as the precision packs them, and the precision that they have."""
+    kinds = gguf.GGMLQuantizationType
+    numbers = np.ascontiguousarray(tensor.float().numpy())
+    if numbers.ndim < 2 or name.endswith(ALWAYS_FP32) or precision == "f32":
+        return numbers, kinds.F32
+    kind = kinds[precision.upper()]
+    if precision.startswith("q") and numbers.shape[-1] % 32:
+        kind = kinds.F16
+    return gguf.quants.quantize(numbers, kind), kind
+
+
+def modelfile(model: SavedModel, file: str) -> str:
+    """Return the Modelfile from which `ollama create` makes a model of the GGUF beside it."""
+    lines = [f"FROM ./{file}"]
+    if model.template is not None and model.template.source == CHATML:
+        lines.append(
+            'TEMPLATE """{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}'
+            '<|im_start|>assistant\n"""'
+        )
+    stops = [text for text, id in model.tokenizer.specials.items() if id in _stops(model)]
+    lines += [f'PARAMETER stop "{text}"' for text in stops if text.isprintable() and not set(text) & {'"', "\\"}]
+    settings = {name: value for name, value in model.generation.items() if name in ("temperature", "top_k", "top_p")}
+    lines += [f"PARAMETER {name} {value}" for name, value in settings.items()]
+    lines.append(f"PARAMETER num_ctx {model.decoder.config.context}")
+    return "\n".join(lines) + "\n"
+
+
+def _stops(model: SavedModel) -> frozenset[int]:
+    turn = frozenset() if model.template is None else model.template.stop_ids
+    return turn | frozenset(model.generation.get("stop_ids", []))

@@ -1,0 +1,91 @@
+"""Models by name: fetched from Hugging Face once, kept in its cache, and read from there without a network.
+
+Downloads are huggingface-hub's: shown, continued where they stopped, shared with transformers. A weight file's name in
+the cache is the SHA-256 that the server stated; it is compared with the file before the file is read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchlm.base.errors import UserError, nearest
+from scratchlm.base.files import sha256_of
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model that has a short name here."""
+
+    repository: str
+    licence: str
+
+
+NAMED = {
+    "gpt2": Named("openai-community/gpt2", "MIT"),
+    "smollm2-135m": Named("HuggingFaceTB/SmolLM2-135M", "Apache-2.0"),
+    "smollm2-135m-instruct": Named("HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
+    "smollm2-360m": Named("HuggingFaceTB/SmolLM2-360M", "Apache-2.0"),
+    "smollm2-360m-instruct": Named("HuggingFaceTB/SmolLM2-360M-Instruct", "Apache-2.0"),
+    "qwen3-0.6b": Named("Qwen/Qwen3-0.6B", "Apache-2.0"),
+    "qwen2.5-0.5b": Named("Qwen/Qwen2.5-0.5B", "Apache-2.0"),
+    "tinyllama-1.1b-chat": Named("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "Apache-2.0"),
+    "olmo2-1b": Named("allenai/OLMo-2-0425-1B", "Apache-2.0"),
+}
+
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+)
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def fetch(name: str) -> Path:
+    """Return the folder of a named model or of a repository `owner/name`, downloaded unless it is in the cache.
+
+    Raises `UserError` for a name that is neither, for one that the hub does not give, without a network, and for a file
+    that is not what the server stated.
+    """
+    repository = NAMED[name].repository if name in NAMED else name
+    if not _REPOSITORY.fullmatch(repository):
+        raise UserError(
+            f"{name}: no such file or folder, and no model by that name ({nearest(name, NAMED)}); name a path, one of "
+            "these, or a Hugging Face repository as owner/name"
+        )
+    folder = _download(repository)
+    for path in sorted(folder.iterdir()):
+        stated = path.resolve().name
+        if _SHA256.fullmatch(stated) and sha256_of(path) != stated:
+            raise UserError(f"{path}: is not what the server stated (its SHA-256 differs); delete it and import again")
+    return folder
+
+
+def _download(repository: str) -> Path:
+    from httpx import HTTPError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
+    except GatedRepoError as error:
+        raise UserError(
+            f"{repository}: its owners ask for consent; give it on the model's page, then run: hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UserError(f"{repository}: no such model on Hugging Face; check the spelling") from error
+    except HFValidationError as error:
+        raise UserError(f"{repository}: is no name that Hugging Face allows ({error}); check the spelling") from error
+    except (HTTPError, OSError) as error:  # the hub's own errors are of both kinds
+        raise UserError(
+            f"{repository}: cannot be fetched ({type(error).__name__}) and is not in the cache whole; connect to the "
+            "network, or name a folder or file that holds the model"
+        ) from error

@@ -1,0 +1,162 @@
+"""Models in Hugging Face's layout: a folder that transformers, vLLM and llama.cpp's converter read, in and out.
+
+config.json, model.safetensors (or shards and their index), tokenizer.json, tokenizer_config.json,
+chat_template.jinja, generation_config.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import PAD, Tokenizer
+from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate
+from scratchlm.tokens.format import ENDS_FILE, ends_to_json
+from scratchlm.tokens.pretrained import load_tokenizer
+from scratchlm.weights.card import model_card
+from scratchlm.weights.checkpoint import SavedModel, fill
+from scratchlm.weights.families.family import Family, for_inference
+from scratchlm.weights.families.known import family_of, read_shape
+from scratchlm.weights.mapping import to_ours, to_theirs
+from scratchlm.weights.tensors import Renamed, SafetensorsFiles
+
+CONFIG, GENERATION, CARD_FILE = "config.json", "generation_config.json", "README.md"
+DTYPE_NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A decoder read from elsewhere."""
+
+    decoder: Decoder
+    family: Family
+    fields: Mapping[str, Any]
+    """Its config.json."""
+
+
+def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
+    """Read config and weights of a folder in Hugging Face's layout, as stored or in `dtype`, one tensor at a time.
+
+    Raises `UserError` for an unknown architecture, for fields and tensors that do not fit (all together), and for files
+    that are missing, cut or pickled.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; check the spelling")
+    fields = read_json(folder / CONFIG)
+    if not isinstance(fields, dict):
+        raise UserError(f"{folder / CONFIG}: holds no fields; restore the file")
+    family, config = read_shape(fields, str(folder / CONFIG))
+    files = SafetensorsFiles(folder)
+    tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    read: dict[str, Tensor] = {}
+    for name, tensor in to_ours(tensors, family.rules, config, family.ignored):
+        read[name] = tensor.to(dtype or tensor.dtype).contiguous()
+    return Weights(fill(decoder, read), family, fields)
+
+
+def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
+    """Read a whole model: weights, tokenizer, chat template and the settings it is generated with.
+
+    Raises `UserError` as `read_weights` does, and where the tokenizer has more ids than the model.
+    """
+    weights = read_weights(folder, dtype)
+    tokenizer = load_tokenizer(folder)
+    vocabulary = weights.decoder.config.vocabulary_size
+    if tokenizer.vocabulary_size > vocabulary:
+        raise UserError(
+            f"{folder}: its tokenizer has {tokenizer.vocabulary_size:,} ids and its embedding {vocabulary:,} rows; "
+            "they do not belong together, fetch both from one place"
+        )
+    source = _template_source(folder)
+    model = SavedModel(
+        weights.decoder,
+        tokenizer,
+        template=None if source is None else ChatTemplate(tokenizer, source),
+        generation=_generation(folder, weights.fields),
+        provenance={"source": folder.name, "family": weights.family.model_type},
+    )
+    return model, weights.family
+
+
+def _template_source(folder: Path) -> str | None:
+    """Return the chat template: a file of its own, or a field of tokenizer_config.json."""
+    path = folder / TEMPLATE_FILE
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    beside = folder / ENDS_FILE
+    stored = read_json(beside) if beside.exists() else None
+    found = stored.get("chat_template") if isinstance(stored, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of generation_config.json that we have too, and the ids that end an output."""
+    path = folder / GENERATION
+    found = read_json(path) if path.exists() else None
+    stored: dict[str, Any] = found if isinstance(found, dict) else {}
+    ends = stored.get("eos_token_id", fields.get("eos_token_id"))
+    listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    settings: dict[str, Any] = {"stop_ids": listed}
+    if stored.get("do_sample"):
+        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+        settings |= {name: stored[name] for name in names if isinstance(stored.get(name), int | float)}
+    return settings
+
+
+def write_folder(folder: Path, model: SavedModel) -> Family:
+    """Write a model as transformers, vLLM and llama.cpp's converter read it. Raises as `write_weights` does."""
+    tokenizer, template = model.tokenizer, model.template
+    turn = frozenset() if template is None else template.stop_ids
+    ends = {*turn, *model.generation.get("stop_ids", [])} | ({tokenizer.end_of_text} - {None})
+    special = {
+        "bos_token_id": tokenizer.begin_of_text,
+        "eos_token_id": _one_or_all(sorted(id for id in ends if id is not None)),
+        "pad_token_id": tokenizer.specials.get(PAD),
+    }
+    family = write_weights(folder, model.decoder, special)
+    tokenizer.save(folder)
+    write_json(folder / ENDS_FILE, _tokenizer_config(tokenizer, model))
+    if template is not None:
+        write_text(folder / TEMPLATE_FILE, template.source)
+    sampling = {name: value for name, value in model.generation.items() if name in ("temperature", "top_k", "top_p")}
+    samples = sampling.get("temperature") != 0
+    write_json(folder / GENERATION, {**special, "do_sample": samples, **(sampling if samples else {})})
+    write_text(folder / CARD_FILE, model_card(model, family.architecture))
+    return family
+
+
+def _one_or_all(ids: list[int]) -> int | list[int] | None:
+    """Return one id as such, for readers that expect no list."""
+    return ids if len(ids) > 1 else ids[0] if ids else None
+
+
+def _tokenizer_config(tokenizer: Tokenizer, model: SavedModel) -> dict[str, Any]:
+    pad = {"pad_token": PAD} if PAD in tokenizer.specials else {}
+    return {**ends_to_json(tokenizer.ends), **pad, "model_max_length": model.decoder.config.context}
+
+
+def write_weights(folder: Path, decoder: Decoder, special: Mapping[str, Any]) -> Family:
+    """Write config.json and model.safetensors; `special` are further fields, such as the ids that end a text.
+
+    Raises `UserError` where no family can hold the model.
+    """
+    family = family_of(decoder.config)
+    ours = {name: tensor.detach().to("cpu") for name, tensor in decoder.named_parameters() if name != "ahead.weight"}
+    config: DecoderConfig = for_inference(decoder.config)
+    theirs = dict(to_theirs(ours, family.rules, config))
+    dtype = DTYPE_NAMES[next(iter(theirs.values())).dtype]
+    write_json(folder / CONFIG, {**family.fields(config), "torch_dtype": dtype, **special})
+    save_file(theirs, folder / "model.safetensors", metadata={"format": "pt"})
+    return family

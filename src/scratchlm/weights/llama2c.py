@@ -1,0 +1,143 @@
+"""llama2.c's version-0 files: a header of seven numbers, then every tensor in fp32 (Karpathy 2023, karpathy/llama2.c).
+
+The tokenizer stands in a file beside it, `tok*.bin`: for each token its score and its text.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import explain_os_error
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import Ends
+from scratchlm.tokens.pieces import SPACE, PieceBPE, PieceVocabulary, merges_by_score
+from scratchlm.weights.checkpoint import SavedModel, fill
+from scratchlm.weights.families.family import Family
+from scratchlm.weights.families.llama import LLAMA
+from scratchlm.weights.ggufs.layout import Layout
+from scratchlm.weights.mapping import to_ours
+
+HEADER = struct.Struct("<7i")
+BEGIN, END = 1, 2
+FIRST_BYTE = 3
+
+
+def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
+    """Read a model and the tokenizer beside it. Raises `UserError` for files that are cut or do not belong together."""
+    config, shared = _header(path)
+    tensors = _tensors(path, config, shared)
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    read = {
+        name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in to_ours(tensors, LLAMA.rules, config)
+    }
+    tokenizer = PieceBPE(_vocabulary(path, config.vocabulary_size))
+    told: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
+    return SavedModel(fill(decoder, read), tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
+
+
+def _header(path: Path) -> tuple[DecoderConfig, bool]:
+    """Read the shape; a negative vocabulary size says that the head is not the embedding."""
+    try:
+        with path.open("rb") as file:
+            found = file.read(HEADER.size)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    sizes = HEADER.unpack(found) if len(found) == HEADER.size else (0,) * 7
+    width, hidden, layers, heads, kv_heads, vocabulary, context = sizes
+    if (
+        min(width, hidden, layers, heads, kv_heads, abs(vocabulary), context) < 1
+        or width % heads
+        or max(sizes) > 1 << 24
+    ):
+        raise UserError(f"{path}: its first {HEADER.size} bytes are no header of llama2.c version 0; give another file")
+    config = DecoderConfig(
+        vocabulary_size=abs(vocabulary),
+        context=context,
+        width=width,
+        layers=layers,
+        norm=RMSNormConfig(eps=1e-5),
+        attention=AttentionConfig(heads=heads, kv_heads=kv_heads, head_dim=width // heads, qk_norm=False),
+        feed_forward=SwiGLUConfig(hidden=hidden),
+        tied=vocabulary > 0,
+    )
+    return config, vocabulary > 0
+
+
+def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tensor]:
+    """Cut the numbers into tensors under Hugging Face's names; each kind holds all layers, one after the other."""
+    width, hidden, layers, head = config.width, config.feed_forward.hidden, config.layers, config.attention.head_dim
+    q, kv = config.attention.heads * head, config.attention.kv_heads * head
+    kinds = [
+        ("model.embed_tokens.weight", (config.vocabulary_size, width)),
+        ("input_layernorm.weight", (layers, width)),
+        ("self_attn.q_proj.weight", (layers, q, width)),
+        ("self_attn.k_proj.weight", (layers, kv, width)),
+        ("self_attn.v_proj.weight", (layers, kv, width)),
+        ("self_attn.o_proj.weight", (layers, width, q)),
+        ("post_attention_layernorm.weight", (layers, width)),
+        ("mlp.gate_proj.weight", (layers, hidden, width)),
+        ("mlp.down_proj.weight", (layers, width, hidden)),
+        ("mlp.up_proj.weight", (layers, hidden, width)),
+        ("model.norm.weight", (width,)),
+        ("rotations", (2, config.context, head // 2)),  # of an older program; they are computed
+        *([] if shared else [("lm_head.weight", (config.vocabulary_size, width))]),
+    ]
+    needed = HEADER.size + 4 * sum(int(np.prod(shape)) for _, shape in kinds)
+    if path.stat().st_size != needed:
+        raise UserError(f"{path}: {path.stat().st_size:,} bytes where its header asks for {needed:,}; restore the file")
+    numbers = np.fromfile(path, np.float32, offset=HEADER.size)
+    layout, tensors, start = Layout("llama", layers, head), {}, 0
+    for name, shape in kinds:
+        size = int(np.prod(shape))
+        whole = torch.from_numpy(numbers[start : start + size]).view(shape)
+        start += size
+        if name.startswith(("model.", "lm_head.")):
+            tensors[name] = whole
+        elif name != "rotations":
+            for layer, part in enumerate(whole.unbind(0)):
+                full = f"model.layers.{layer}.{name}"
+                tensors[full] = layout.restored(full, part)  # neighbours turn together, as in llama.cpp
+    return tensors
+
+
+def _vocabulary(path: Path, size: int) -> PieceVocabulary:
+    """Read the tokenizer of so many tokens that stands beside the model."""
+    for file in sorted(path.parent.glob("tok*.bin")):
+        texts, scores = _tokens(file)
+        if len(texts) == size:
+            break
+    else:
+        raise UserError(f"{path}: no tokenizer of {size:,} tokens beside it; put its tok{size}.bin there")
+    names = [text.decode("utf-8", errors="replace").replace(" ", SPACE) for text in texts]
+    pieces = {names[id]: id for id in range(FIRST_BYTE + 256, size)}
+    return PieceVocabulary(
+        pieces=pieces,
+        merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
+        byte_ids=range(FIRST_BYTE, FIRST_BYTE + 256),
+        specials={"<unk>": 0, "<s>": BEGIN, "</s>": END},
+        ends=Ends("<s>", "</s>"),
+    )
+
+
+def _tokens(file: Path) -> tuple[list[bytes], list[float]]:
+    data, texts, scores, at = file.read_bytes(), [], [], 4  # the first number is the longest text's length
+    try:
+        while at < len(data):
+            score, length = struct.unpack_from("<fi", data, at)
+            at += 8 + length
+            if length < 0 or at > len(data):
+                raise struct.error("a text reaches past the end")
+            texts.append(data[at - length : at])
+            scores.append(score)
+    except struct.error as error:
+        raise UserError(f"{file}: is no whole tokenizer of llama2.c ({error}); restore the file") from error
+    return texts, scores

@@ -1,0 +1,127 @@
+"""Tensors in safetensors files, one or many, each read from disk when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.files import read_json
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.pt", "model.pth")
+KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+"""What safetensors calls the dtypes that weights are read in."""
+
+
+class SafetensorsFiles(Mapping[str, Tensor]):
+    """The tensors of a folder's `model.safetensors`, or of the shards that its index names.
+
+    Reading one copies it into memory of its own, and nothing else of the file. Raises `UserError` for a folder
+    without such files, for pickles, for shards outside the folder, and for files that are cut or hold other dtypes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._place: dict[str, Any] = {}  # name -> the open file that holds it
+        index = folder / INDEX
+        listed = _shards(index) if index.exists() else {}
+        for name in sorted(set(listed.values())) or [self._single()]:
+            file = _open(folder / name)
+            self._place.update(dict.fromkeys(file.keys(), file))
+        raise_all([f"{index}: {name} is in none of its files" for name in listed if name not in self._place])
+        self._slices = {name: file.get_slice(name) for name, file in self._place.items()}
+        raise_all(
+            [
+                f"{folder}: {name} is stored as {piece.get_dtype()}; only {', '.join(KINDS)} can be read"
+                for name, piece in self._slices.items()
+                if piece.get_dtype() not in KINDS
+            ]
+        )
+
+    def _single(self) -> str:
+        if (self.folder / SINGLE).exists():
+            return SINGLE
+        pickled = next((name for name in PICKLES if (self.folder / name).exists()), None)
+        if pickled is not None:
+            raise UserError(
+                f"{self.folder / pickled}: is a pickle, which can run any program when it is read, so it is refused; "
+                "take the safetensors version of the model"
+            )
+        raise UserError(f"{self.folder}: holds no {SINGLE}; name a folder in Hugging Face's layout")
+
+    def __getitem__(self, name: str) -> Tensor:
+        try:
+            tensor: Tensor = self._place[name].get_tensor(name)
+        except SafetensorError as error:
+            raise UserError(f"{self.folder}: {name} cannot be read ({error}); restore the file") from error
+        return tensor
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._place
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Return every tensor's shape without reading one."""
+        return {name: torch.Size(piece.get_shape()) for name, piece in self._slices.items()}
+
+
+class Renamed(Mapping[str, Tensor]):
+    """Tensors under the names that a table uses: `prefix` is put before names that lack it."""
+
+    def __init__(self, tensors: SafetensorsFiles, prefix: str) -> None:
+        self._tensors = tensors
+        self._stored = {name if name.startswith((prefix, "lm_head.")) else prefix + name: name for name in tensors}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[self._stored[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Return every tensor's shape without reading one."""
+        sizes = self._tensors.shapes()
+        return {name: sizes[stored] for name, stored in self._stored.items()}
+
+
+def _shards(index: Path) -> dict[str, str]:
+    """Read which file holds which tensor; only files beside the index may be named."""
+    data = read_json(index)
+    listed = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(listed, dict) or not listed:
+        raise UserError(f"{index}: has no weight_map; restore the file")
+    for name in listed.values():
+        if not isinstance(name, str) or Path(name).name != name or "\\" in name:
+            raise UserError(
+                f"{index}: names {name!r}, which lies outside its folder; take the model from another place"
+            )
+        if not (index.parent / name).exists():
+            raise UserError(f"{index.parent / name}: is missing; fetch all files that {index.name} names")
+    return listed
+
+
+def _open(path: Path) -> Any:
+    try:
+        # pread copies a tensor to fresh memory: a mapped one starts where the file puts it, fp32 products differ in
+        # bits with alignment, and the pages of the map would count beside the copy.
+        return safe_open(path, framework="pt", backend="pread")
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); restore the file, it may be cut short") from error

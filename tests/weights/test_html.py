@@ -1,0 +1,138 @@
+"""One file for a browser: its script computes what the model computes, and the page writes the same tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from commands import fails, run
+from scratchlm.generation.language_model import load
+from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.tokens.patterns import PATTERNS
+from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
+from scratchlm.weights.ggufs.reading import read_gguf
+from scratchlm.weights.ggufs.writing import write_gguf
+from scripts import SCRIPTS
+from toys import random_decoder, toy_config
+
+DRIVER = """
+const fs = require("fs");
+const page = fs.readFileSync(process.argv[2], "utf8");
+const asked = JSON.parse(fs.readFileSync(process.argv[3], "utf8"));
+const data = page.match(/<script type="application\\/json" id="model">([^]*?)<\\/script>/)[1];
+const script = page.match(/<script>([^]*?)<\\/script>/)[1].split("// The page:")[0];
+const run = new Function("stored", "asked", script + `
+  const loaded = load(stored);
+  const ids = asked.texts.map((text) => loaded.tokenizer.encode(text));
+  const logits = asked.ids.map((id) => Array.from(loaded.model.step(id)));
+  const texts = ids.map((each) => loaded.tokenizer.decode(each));
+  return { ids, logits, texts };
+`);
+console.log(JSON.stringify(run(JSON.parse(data), asked)));
+"""
+
+
+def model(pattern: str = "qwen2", **changes: object) -> SavedModel:
+    tokenizer = FastBPE.train(SCRIPTS.values(), 400, PATTERNS[pattern])
+    config = toy_config("default", vocabulary_size=tokenizer.vocabulary_size, **changes)
+    return SavedModel(random_decoder(config), tokenizer)
+
+
+def asked_by_node(page: Path, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed: it runs the page's script")
+    (folder / "driver.cjs").write_text(DRIVER)
+    (folder / "asked.json").write_text(json.dumps(asked))
+    command = ["node", folder / "driver.cjs", page, folder / "asked.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("shape", [{}, {"tied": False}, {"logit_softcap": 12.0}])
+def test_the_script_computes_the_logits_of_the_packed_weights(
+    shape: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = model(**shape)
+    save_model(tmp_path / "model", left)
+    if "logit_softcap" in shape:
+        assert "no known family holds this model" in fails(
+            capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page"
+        )
+        return
+    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
+    ids = left.tokenizer.encode(SCRIPTS["english"])[:20]
+    found = asked_by_node(tmp_path / "page" / "model.html", {"texts": [], "ids": ids}, tmp_path)
+    write_gguf(tmp_path / "packed.gguf", left, "q8_0")  # the same 8 bits, unpacked again
+    packed, _ = read_gguf(tmp_path / "packed.gguf", torch.float32)
+    with torch.no_grad():
+        expected = packed.decoder.eval()(torch.tensor([ids]))[0]
+    assert (torch.tensor(found["logits"]) - expected).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("pattern", sorted(PATTERNS))
+def test_the_script_cuts_text_as_the_tokenizer_does(
+    pattern: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], fuzzed: list[str]
+) -> None:
+    left = model(pattern)
+    save_model(tmp_path / "model", left)
+    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
+    texts = [text for text in [*SCRIPTS.values(), *fuzzed[:1000]] if "'ſ" not in text]
+    found = asked_by_node(tmp_path / "page" / "model.html", {"texts": texts, "ids": []}, tmp_path)
+    wrong = [text for text, ids in zip(texts, found["ids"], strict=True) if left.tokenizer.encode(text) != ids]
+    assert wrong == []
+    assert found["texts"] == texts
+
+
+def test_the_page_is_one_file_that_loads_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    left = model()
+    left.provenance["name"] = "</script><b>bold"
+    left.template = ChatTemplate(left.tokenizer)
+    save_model(tmp_path / "model", left)
+    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
+    page = (tmp_path / "page" / "model.html").read_text(encoding="utf-8")
+    assert [path.name for path in (tmp_path / "page").iterdir()] == ["model.html"]
+    assert not re.search(r"\b(?:src|href)=|https?://|fetch\(|import\(", page.split('id="model">')[0])
+    assert page.count("</script>") == 2
+    stored = json.loads(re.search(r'id="model">(.*?)</script>', page, re.DOTALL).group(1))  # type: ignore[union-attr]
+    asked = [{"role": "user", "content": "where?"}]
+    around = stored["conversation"]
+    inside = left.tokenizer.encode("where?")
+    assert [*around["before"], *inside, *around["after"]] == left.template.render(asked, reply=True).ids
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_page_writes_the_tokens_of_the_model(tmp_path: Path, capsys) -> None:
+    chromium = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    save_model(tmp_path / "model", model())
+    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
+    write_gguf(tmp_path / "packed.gguf", load_model(tmp_path / "model"), "q8_0")
+    assert run(capsys, "import", tmp_path / "packed.gguf", "--dtype", "fp32", "--out", tmp_path / "packed")[0] == 0
+    packed = load(tmp_path / "packed")
+    prompt = "The old"
+    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+    done = subprocess.run(
+        [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, "--disable-sync"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=60000", "--dump-dom"),
+            f"file://{tmp_path}/page/model.html#greedy=16&plain=1&prompt={prompt.replace(' ', '+')}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    written = json.loads(re.search(r'<pre id="ids" hidden="">(.*?)</pre>', done.stdout).group(1))  # type: ignore[union-attr]
+    expected = packed.generate(prompt, temperature=0.0, max_tokens=16)
+    assert packed.tokenizer.decode(written) == expected

