@@ -5,6 +5,7 @@ Llama 2, 3 and 3.2, SmolLM2, TinyLlama, and Mistral (arXiv 2310.06825), which ad
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
@@ -16,35 +17,39 @@ RULES = (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *GATED, *END)
 
 def read_llama(fields: Fields) -> DecoderConfig:
     """Turn a Llama's config.json into a shape."""
-    return _read(fields, bias=fields.truth("attention_bias", False), window=None)
+    config, bias = read_common(fields), fields.truth("attention_bias", False)
+    return replace(
+        config,
+        attention=replace(config.attention, bias=bias, output_bias=bias),
+        feed_forward=SwiGLUConfig(hidden=config.feed_forward.hidden, bias=fields.truth("mlp_bias", False)),
+    )
 
 
 def read_mistral(fields: Fields) -> DecoderConfig:
     """Turn a Mistral's config.json into a shape; without a word on the window it has one of 4,096."""
-    return _read(fields, bias=False, window=fields.window(default=4096))
+    config = read_common(fields)
+    return replace(config, attention=replace(config.attention, window=fields.window(default=4096)))
 
 
-def _read(fields: Fields, bias: bool, window: int | None) -> DecoderConfig:
+def read_common(fields: Fields, context: int = 2048, eps: float = 1e-6) -> DecoderConfig:
+    """Read what all families after Llama share, with a family's own context and epsilon where the file has none."""
     fields.only("hidden_act", "silu")
     width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    context = fields.whole("max_position_embeddings", 2048)
+    context = fields.whole("max_position_embeddings", context)
     return DecoderConfig(
         vocabulary_size=fields.whole("vocab_size"),
         context=context,
         width=width,
         layers=fields.whole("num_hidden_layers"),
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6)),
+        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", eps)),
         positions=fields.rope(context),
         attention=AttentionConfig(
             heads=heads,
             kv_heads=fields.whole("num_key_value_heads", heads),
             head_dim=fields.whole("head_dim", width // heads),
             qk_norm=False,
-            bias=bias,
-            output_bias=bias,
-            window=window,
         ),
-        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size"), bias=fields.truth("mlp_bias", False)),
+        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size")),
         tied=fields.truth("tie_word_embeddings", False),
     )
 

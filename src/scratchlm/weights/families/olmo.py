@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
+from scratchlm.model.config import DecoderConfig
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.families.llama import write_common
+from scratchlm.weights.families.llama import read_common, write_common
 
 NORMS = (
     inside("post_attention_layernorm.weight", "attention_out_norm.weight"),
@@ -17,30 +18,10 @@ NORMS = (
 
 def read(fields: Fields) -> DecoderConfig:
     """Turn a config.json into a shape."""
-    fields.only("hidden_act", "silu")
     fields.only("clip_qkv", None)
-    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    context = fields.whole("max_position_embeddings", 2048)
-    bias = fields.truth("attention_bias", False)
-    return DecoderConfig(
-        vocabulary_size=fields.whole("vocab_size"),
-        context=context,
-        width=width,
-        layers=fields.whole("num_hidden_layers"),
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-5)),
-        norm_places="after",
-        positions=fields.rope(context),
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=fields.whole("num_key_value_heads", heads),
-            head_dim=fields.whole("head_dim", width // heads),
-            qk_norm_span="all",
-            bias=bias,
-            output_bias=bias,
-        ),
-        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size")),
-        tied=fields.truth("tie_word_embeddings", False),
-    )
+    config, bias = read_common(fields, eps=1e-5), fields.truth("attention_bias", False)
+    attention = replace(config.attention, qk_norm=True, qk_norm_span="all", bias=bias, output_bias=bias)
+    return replace(config, norm_places="after", attention=attention)
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
+from scratchlm.model.config import DecoderConfig, RopeConfig
 from scratchlm.weights.families.family import EMBEDDING, END, NORMS_BEFORE, Family, inside
 from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.families.llama import write_common
+from scratchlm.weights.families.llama import read_common, write_common
 
 FUSED = (
     inside("self_attn.qkv_proj.weight", "attention.query.weight", "attention.key.weight", "attention.value.weight"),
@@ -19,26 +20,8 @@ FUSED = (
 
 def read(fields: Fields) -> DecoderConfig:
     """Turn a config.json into a shape."""
-    fields.only("hidden_act", "silu")
-    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    context = fields.whole("max_position_embeddings", 4096)
-    return DecoderConfig(
-        vocabulary_size=fields.whole("vocab_size"),
-        context=context,
-        width=width,
-        layers=fields.whole("num_hidden_layers"),
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-5)),
-        positions=fields.rope(context),
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=fields.whole("num_key_value_heads", heads),
-            head_dim=fields.whole("head_dim", width // heads),
-            qk_norm=False,
-            window=fields.window(),
-        ),
-        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size")),
-        tied=fields.truth("tie_word_embeddings", False),
-    )
+    config = read_common(fields, context=4096, eps=1e-5)
+    return replace(config, attention=replace(config.attention, window=fields.window()))
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:

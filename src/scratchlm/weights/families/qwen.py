@@ -8,17 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import (
-    AttentionConfig,
-    DecoderConfig,
-    ExpertsConfig,
-    FeedForwardConfig,
-    RMSNormConfig,
-    SwiGLUConfig,
-)
+from scratchlm.model.config import DecoderConfig, ExpertsConfig
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.families.llama import write_common
+from scratchlm.weights.families.llama import read_common, write_common
 
 EXPERTS = (
     inside("mlp.gate.weight", "feed_forward.router.weight"),
@@ -28,12 +21,12 @@ EXPERTS = (
 
 def read_qwen2(fields: Fields) -> DecoderConfig:
     """Turn a Qwen2's config.json into a shape."""
-    return _read(fields, _dense(fields), *_window(fields), bias=True)
+    return _read(fields, *_window(fields), bias=True)
 
 
 def read_qwen3(fields: Fields) -> DecoderConfig:
     """Turn a Qwen3's config.json into a shape."""
-    config = _read(fields, _dense(fields), *_window(fields), bias=fields.truth("attention_bias", False))
+    config = _read(fields, *_window(fields), bias=fields.truth("attention_bias", False))
     head_dim = fields.whole("head_dim", 128)  # whatever the width
     return _with_norms(replace(config, attention=replace(config.attention, head_dim=head_dim)))
 
@@ -49,38 +42,13 @@ def read_mixture(fields: Fields) -> DecoderConfig:
         normalised=fields.truth("norm_topk_prob", False),
     )
     window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
-    return _with_norms(_read(fields, experts, window, (), bias=fields.truth("attention_bias", False)))
+    config = _read(fields, window, (), bias=fields.truth("attention_bias", False))
+    return _with_norms(replace(config, feed_forward=experts))
 
 
-def _read(
-    fields: Fields, feed_forward: FeedForwardConfig, window: int | None, full: tuple[int, ...], bias: bool
-) -> DecoderConfig:
-    fields.only("hidden_act", "silu")
-    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    context = fields.whole("max_position_embeddings", 32768)
-    return DecoderConfig(
-        vocabulary_size=fields.whole("vocab_size"),
-        context=context,
-        width=width,
-        layers=fields.whole("num_hidden_layers"),
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6)),
-        positions=fields.rope(context),
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=fields.whole("num_key_value_heads", heads),
-            head_dim=fields.whole("head_dim", width // heads),
-            qk_norm=False,
-            bias=bias,
-            window=window,
-            global_layers=full,
-        ),
-        feed_forward=feed_forward,
-        tied=fields.truth("tie_word_embeddings", False),
-    )
-
-
-def _dense(fields: Fields) -> SwiGLUConfig:
-    return SwiGLUConfig(hidden=fields.whole("intermediate_size"))
+def _read(fields: Fields, window: int | None, full: tuple[int, ...], bias: bool) -> DecoderConfig:
+    config = read_common(fields, context=32768)
+    return replace(config, attention=replace(config.attention, bias=bias, window=window, global_layers=full))
 
 
 def _with_norms(config: DecoderConfig) -> DecoderConfig:
