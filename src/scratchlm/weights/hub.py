@@ -70,7 +70,6 @@ def fetch(name: str) -> Path:
 
 
 def _download(repository: str) -> Path:
-    from httpx import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
@@ -84,7 +83,7 @@ def _download(repository: str) -> Path:
         raise UserError(f"{repository}: no such model on Hugging Face; check the spelling") from error
     except HFValidationError as error:
         raise UserError(f"{repository}: is no name that Hugging Face allows ({error}); check the spelling") from error
-    except (HTTPError, OSError) as error:  # the hub's own errors are of both kinds
+    except Exception as error:  # the HTTP client below the hub, and so its errors, differ from version to version
         raise UserError(
             f"{repository}: cannot be fetched ({type(error).__name__}) and is not in the cache whole; connect to the "
             "network, or name a folder or file that holds the model"
