@@ -13,11 +13,10 @@ import pytest
 import torch
 
 from commands import fails, run
-from scratchlm.generation.language_model import load
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.patterns import PATTERNS
-from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
+from scratchlm.weights.checkpoint import SavedModel, save_model
 from scratchlm.weights.ggufs.reading import read_gguf
 from scratchlm.weights.ggufs.writing import write_gguf
 from scripts import SCRIPTS
@@ -107,32 +106,3 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path: Path, capsys: pytest.
     around = stored["conversation"]
     inside = left.tokenizer.encode("where?")
     assert [*around["before"], *inside, *around["after"]] == left.template.render(asked, reply=True).ids
-
-
-@pytest.mark.slow
-def test_in_a_browser_the_page_writes_the_tokens_of_the_model(tmp_path: Path, capsys) -> None:
-    chromium = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
-    if chromium is None:
-        pytest.skip("no Chromium is installed")
-    save_model(tmp_path / "model", model())
-    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
-    write_gguf(tmp_path / "packed.gguf", load_model(tmp_path / "model"), "q8_0")
-    assert run(capsys, "import", tmp_path / "packed.gguf", "--dtype", "fp32", "--out", tmp_path / "packed")[0] == 0
-    packed = load(tmp_path / "packed")
-    prompt = "The old"
-    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
-    done = subprocess.run(
-        [
-            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, "--disable-sync"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=60000", "--dump-dom"),
-            f"file://{tmp_path}/page/model.html#greedy=16&plain=1&prompt={prompt.replace(' ', '+')}",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    written = json.loads(re.search(r'<pre id="ids" hidden="">(.*?)</pre>', done.stdout).group(1))  # type: ignore[union-attr]
-    expected = packed.generate(prompt, temperature=0.0, max_tokens=16)
-    assert packed.tokenizer.decode(written) == expected

@@ -104,7 +104,7 @@ def test_the_card_tells_the_training_and_warns_of_mixed_licences(exported: Path)
     assert "different licences" not in card
     mixed = model()
     mixed.provenance["sources"] = [*mixed.provenance["sources"], {"name": "letters", "licence": None}]
-    assert "**Texts of different licences were mixed: Apache-2.0, not stated.**" in model_card(mixed, "X")
+    assert "**Material of different licences was mixed: Apache-2.0, not stated.**" in model_card(mixed, "X")
 
 
 def test_what_the_model_was_made_to_stop_at_is_taken_over(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from scratchlm.model.counting import sizes_of
 from scratchlm.tokens.chat import CHATML
 from scratchlm.weights.checkpoint import find_model, load_model
 from scratchlm.weights.families.known import family_of
+from scratchlm.weights.history import history_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Inspected:
         facts.add_row("tokenizer", f"{self.tokenizer}, {self.vocabulary:,} ids; special: {', '.join(self.specials)}")
         facts.add_row("conversations", self.template)
         for name, value in self.provenance.items():
-            facts.add_row(name, str(value))
+            facts.add_row(name, _told(value))
         return Group(parts, facts)
 
 
@@ -70,6 +71,7 @@ def inspect(config: InspectConfig) -> Inspected:
     """Read a model folder and count. Raises `UserError` where it is none."""
     folder = find_model(config.model)
     model = load_model(folder, None)
+    told = {**model.provenance, **history_of(folder)}
     shape, sizes = model.decoder.config, sizes_of(model.decoder.config)
     dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in model.decoder.parameters()})
     return Inspected(
@@ -92,8 +94,15 @@ def inspect(config: InspectConfig) -> Inspected:
         else "ChatML"
         if model.template.source == CHATML
         else "its own template",
-        provenance={name: value for name, value in model.provenance.items() if value is not None},
+        provenance={name: value for name, value in told.items() if value is not None and name != "family"},
     )
+
+
+def _told(value: Any) -> str:
+    """Spell a fact of the provenance for a reader."""
+    if isinstance(value, list):
+        return ", ".join(f"{each['name']} ({each.get('licence') or 'licence not stated'})" for each in value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if isinstance(value, float) else str(value)
 
 
 def _family(config: Any) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-
 from scratchlm.model.config import DecoderConfig, ExpertsConfig
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.decoder import outline
 
 BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.5, "int4": 4.5}
 """Bits a weight takes; of the last two with a half-precision scale for each 32 (llama.cpp's Q8_0 and Q4_0)."""
@@ -45,8 +43,7 @@ class Sizes:
 
 def sizes_of(config: DecoderConfig) -> Sizes:
     """Count a decoder of this shape."""
-    with torch.device("meta"):
-        decoder = Decoder(config)
+    decoder = outline(config)
     parts: dict[str, int] = {}
     for name, parameter in decoder.named_parameters():
         parts[_part(name)] = parts.get(_part(name), 0) + parameter.numel()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
@@ -235,6 +238,23 @@ def initialise(decoder: Decoder, seed: int) -> None:
             parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
     if decoder.shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):
         nn.init.constant_(decoder.shortcut.embedding_scale, config.shortcut.share)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leave out torch's own filling of new weights: without memory it does nothing, and takes a second's imports."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def outline(config: DecoderConfig) -> Decoder:
+    """Build a decoder whose tensors have shapes but no memory (torch's meta device), to be counted or given weights."""
+    with torch.device("meta"), _Unfilled():
+        return Decoder(config)
 
 
 def build_decoder(config: DecoderConfig, seed: int = 0) -> Decoder:

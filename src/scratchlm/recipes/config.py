@@ -28,8 +28,8 @@ class PretrainConfig:
     """Train a model from random weights on prepared data, or continue one."""
 
     recipe: Positional[str] = "default"
-    """Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2) or a TOML file; its values are
-    the defaults of all flags below."""
+    """Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2, further) or a TOML file; its
+    values are the defaults of all flags below."""
     data: Path | None = None
     """Folder that `scratchlm prepare` wrote."""
     out: Path | None = None
@@ -39,7 +39,7 @@ class PretrainConfig:
     depth: int | None = None
     """The dial: layers, from which width, heads, learning rate, batch and length follow."""
     init: Path | None = None
-    """Model folder to continue from, instead of random weights."""
+    """Model folder to continue from, instead of random weights; `further` is the recipe for an imported model."""
     resume: Path | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags do not."""
     seed: int = 0

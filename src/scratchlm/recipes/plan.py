@@ -6,13 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
-from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.recipes.config import PlanConfig
 from scratchlm.recipes.expected import fitted, loss_law
 from scratchlm.recipes.sizes import Size, best_of, random_tokens, sizes_within
@@ -97,8 +96,7 @@ def plan(config: PlanConfig) -> Plan:
     """
     set_threads(config.threads)
     setting = Setting(choose_device(config.device))
-    with torch.device("meta"):
-        decoder = Decoder(config.model)
+    decoder = outline(config.model)
     training, ids = config.training, random_tokens(config.model, config.training)
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None

@@ -77,22 +77,24 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     if config.resume is None:
         prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=(config.data,))
     threads, device = set_threads(config.threads), choose_device(config.device)
-    decoder = _decoder(config, tokenizer)
+    saved = _beginning(config, tokenizer)
+    decoder = saved.decoder
     if config.resume is None:
         config = _resolve(dataclasses.replace(config, threads=threads, device=_name(device)), decoder, train)
         assert config.out is not None
         _begin(config.out, config, tokenizer)
-    _train(config, decoder, tokenizer, train, held_out)
+    saved.provenance = _provenance(config, saved)
+    _train(config, saved, train, held_out)
     assert config.out is not None
     return _finish(config.out, decoder, time.perf_counter() - started)
 
 
-def _train(config: PretrainConfig, decoder: Decoder, tokenizer: Tokenizer, tokens: Tokens, held_out: Tokens) -> None:
+def _train(config: PretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
     """Hand everything to the loop; a stop is answered with how to go on."""
     assert config.out is not None
     training, device = config.training, choose_device(config.device)
     setting = Setting(device, DTYPES[config.dtype], config.seed)
-    saved = SavedModel(decoder, tokenizer, provenance=_provenance(config))
+    decoder = saved.decoder
     progress = TrainingProgress(
         "pretrain",
         training.steps,
@@ -108,7 +110,7 @@ def _train(config: PretrainConfig, decoder: Decoder, tokenizer: Tokenizer, token
                 setting=setting,
                 folder=config.out,
                 checkpoints=Checkpoints(config.out / "checkpoints", saved, training.keep_checkpoints),
-                hooks=_hooks(config, tokenizer, held_out),
+                hooks=_hooks(config, saved.tokenizer, held_out),
                 watcher=progress,
                 stop=stop,
                 resume=config.resume is not None,
@@ -149,8 +151,8 @@ def _stored(run: Path, threads: int | None) -> PretrainConfig:
     return dataclasses.replace(stored, out=run, resume=run, threads=threads or stored.threads)
 
 
-def _decoder(config: PretrainConfig, tokenizer: Tokenizer) -> Decoder:
-    """Build the model with random weights, or load the one to continue."""
+def _beginning(config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
+    """Build the model with random weights, or load the one to continue, with its template and settings."""
     shape = dataclasses.replace(config.model, vocabulary_size=tokenizer.vocabulary_size)
     if config.training.sequence_length > shape.context:
         raise UserError(
@@ -158,7 +160,7 @@ def _decoder(config: PretrainConfig, tokenizer: Tokenizer) -> Decoder:
             "lower the first or raise the second"
         )
     if config.init is None:
-        return build_decoder(shape, config.seed)
+        return SavedModel(build_decoder(shape, config.seed), tokenizer)
     saved = load_model(find_model(config.init))
     if saved.tokenizer.fingerprint != tokenizer.fingerprint:
         raise UserError(
@@ -170,7 +172,7 @@ def _decoder(config: PretrainConfig, tokenizer: Tokenizer) -> Decoder:
             f"training.sequence_length {config.training.sequence_length}: exceeds the context of --init, "
             f"{saved.decoder.config.context}; lower it"
         )
-    return saved.decoder
+    return saved
 
 
 def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> PretrainConfig:
@@ -225,14 +227,21 @@ def origins(config: PretrainConfig, values: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _provenance(config: PretrainConfig) -> dict[str, Any]:
+def _provenance(config: PretrainConfig, before: SavedModel) -> dict[str, Any]:
+    """Tell where the weights come from: this run's data, and the data and licence of the model that it continues.
+
+    Files are told by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
+    """
     assert config.data is not None
     report = read_json(config.data / REPORT_FILE)
+    sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in report["sources"]]
+    earlier = [source for source in before.provenance.get("sources") or [] if source not in sources]
     return {
         "recipe": config.recipe,
         "steps": config.training.steps,
-        "sources": [{key: source[key] for key in ("name", "licence")} for source in report["sources"]],
-        "init": None if config.init is None else str(config.init),
+        "sources": sources + earlier,
+        "init": None if config.init is None else config.init.name,
+        "licence": before.provenance.get("licence"),
     }
 
 

@@ -39,7 +39,7 @@ PATTERNS = {"qwen2": QWEN2, "gpt2": GPT2, "cl100k": CL100K, "smollm": SMOLLM}
 LONGEST_RUN = 100_000
 _STRIDE = 1_000
 _CLASSES = (r"\s", r"\p{L}", r"\p{N}", r"[^\s\p{L}\p{N}]")
-_LONG_RUN = regex.compile("|".join(f"{kind}{{{LONGEST_RUN + 1},}}" for kind in _CLASSES))
+_RUN = regex.compile("|".join(f"{kind}+" for kind in _CLASSES))  # with a least length of 100,001 it would take 140 MB
 _LONG_RUN_OF_SAMPLES = regex.compile("|".join(f"{kind}{{{LONGEST_RUN // _STRIDE},}}" for kind in _CLASSES))
 _SAFE_PLACE = re.compile(r"(?<=\S)(?= )|(?<=\S\n)(?=\S)")
 _PIECE = 1 << 16
@@ -70,7 +70,7 @@ def cut_runs(text: str) -> list[str]:
     if len(text) <= LONGEST_RUN or not _LONG_RUN_OF_SAMPLES.search(text[::_STRIDE]):
         return [text] if text else []
     cuts = [0]
-    for run in _LONG_RUN.finditer(text):
+    for run in _RUN.finditer(text):
         cuts.extend(range(run.start() + LONGEST_RUN, run.end(), LONGEST_RUN))
     cuts.append(len(text))
     return [text[start:stop] for start, stop in itertools.pairwise(cuts)]

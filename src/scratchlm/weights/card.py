@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from scratchlm.weights.checkpoint import SavedModel
 
+WATTS = 65
+"""What a laptop or a small desktop computer is assumed to draw under load."""
+
 
 def model_card(model: SavedModel, architecture: str) -> str:
     """Return a model card in Markdown, from what the model's folder knows; what is not known is said so."""
     config, told = model.decoder.config, model.provenance
     sources = told.get("sources") or []
     licences = sorted({source.get("licence") or "not stated" for source in sources})
+    known = set(licences) | ({told["licence"]} if told.get("licence") else set())
     lines = [
         "---",
         "library_name: transformers",
         "pipeline_tag: text-generation",
+        *([f"license: {next(iter(known)).lower()}"] if len(known) == 1 and "not stated" not in known else []),
         "---",
         "",
         f"# {told.get('name') or 'A language model made with scratchlm'}",
@@ -25,15 +30,20 @@ def model_card(model: SavedModel, architecture: str) -> str:
         "",
     ]
     facts = [("recipe", "Recipe"), ("steps", "Steps"), ("init", "Began from"), ("source", "Taken over from")]
+    facts += [("licence", "Licence of what was taken over")]
     lines += [f"- {title}: {told[key]}" for key, title in facts if told.get(key) is not None]
     lines += [f"- Text: {source['name']}, licence {source.get('licence') or 'not stated'}" for source in sources]
     if not sources:
         lines.append("- Text: not known to this folder")
+    if told.get("tokens"):
+        lines.append(f"- Tokens: about {told['tokens']:,}")
     if told.get("bits_per_byte") is not None:
-        lines.append(f"- Held-out loss: {told['bits_per_byte']:.3f} bits a byte")
-    lines.append("- Energy: not measured")
-    if len(licences) > 1:
-        lines += ["", f"**Texts of different licences were mixed: {', '.join(licences)}.** Heed each before sharing."]
+        loss = f", {told['loss']:.3f} nats a token" if told.get("loss") is not None else ""
+        lines.append(f"- Held-out loss: {told['bits_per_byte']:.3f} bits a byte{loss}")
+    lines.append(f"- Energy: {_energy(told.get('seconds'))}")
+    if len(known) > 1:
+        mixed = ", ".join(sorted(known))
+        lines += ["", f"**Material of different licences was mixed: {mixed}.** Heed each before sharing."]
     talks = model.template is not None
     lines += [
         "",
@@ -43,3 +53,10 @@ def model_card(model: SavedModel, architecture: str) -> str:
         "small: it repeats what its text was like, states falsehoods fluently, and is no source of facts or advice.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _energy(seconds: float | None) -> str:
+    """Estimate from the time of training, saying what was assumed."""
+    if not seconds:
+        return "not measured"
+    return f"not measured; {seconds / 3600:.2f} hours, about {WATTS * seconds / 3600:.0f} Wh if it drew {WATTS} W"

@@ -27,7 +27,7 @@ from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_folder, read_json, sha256_of, write_json, write_text
 from scratchlm.model.config import DecoderConfig
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.decoder import Decoder, outline
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
@@ -66,7 +66,7 @@ def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tenso
     """Write a model folder with the optimizer's tensors and the loop's JSON state, atomically."""
     with atomic_folder(folder) as temporary:
         _write_model(temporary, model)
-        _save_tensors(temporary / OPTIMIZER_FILE, tensors)
+        save_tensors(temporary / OPTIMIZER_FILE, tensors)
         write_json(temporary / STATE_FILE, {"format": FORMAT, **state})
         _write_hashes(temporary)
 
@@ -74,19 +74,23 @@ def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tenso
 def _write_model(folder: Path, model: SavedModel) -> None:
     config = {"format": FORMAT, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
     write_json(folder / CONFIG_FILE, config)
-    _save_tensors(folder / WEIGHTS_FILE, dict(model.decoder.named_parameters()))
+    save_tensors(folder / WEIGHTS_FILE, dict(model.decoder.named_parameters()))
     model.tokenizer.save(folder)
     write_json(folder / GENERATION_FILE, model.generation)
     if model.template is not None:
         write_text(folder / TEMPLATE_FILE, model.template.source)
 
 
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors, readable by whom new files are readable by. Raises `OSError`."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would leave it to the owner alone
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(plain, path)
+        save_file(plain, path, metadata)
     except SafetensorError as error:
         raise OSError(*_errno_in(str(error))) from error  # atomic_folder explains it
+    path.chmod(mode)
 
 
 def _errno_in(message: str) -> tuple[int, str]:
@@ -141,9 +145,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} ids and the model {config.vocabulary_size}; "
             "they do not belong together, restore the folder"
         )
-    with torch.device("meta"):
-        decoder = Decoder(config)
-    decoder = fill(decoder, _load_tensors(folder / WEIGHTS_FILE, dtype))
+    decoder = fill(outline(config), _load_tensors(folder / WEIGHTS_FILE, dtype))
     return SavedModel(
         decoder=decoder,
         tokenizer=tokenizer,

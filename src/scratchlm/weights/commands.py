@@ -18,6 +18,7 @@ from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, find_model, lo
 from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
+from scratchlm.weights.history import history_of
 from scratchlm.weights.hub import fetch
 from scratchlm.weights.huggingface import CARD_FILE, read_folder, write_folder
 
@@ -83,6 +84,7 @@ def export_model(config: ExportConfig) -> Transfer:
     marker = {"gguf": "Modelfile", "html": PAGE_FILE, "hf": CARD_FILE}[config.to]
     prepare_output(config.out, force=config.force, marker=marker, sources=(folder,))
     model = load_model(folder, None)
+    model.provenance |= history_of(folder)
     with atomic_folder(config.out) as temporary:
         if config.to == "gguf":
             from scratchlm.weights.ggufs.writing import modelfile, write_gguf

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
@@ -24,10 +23,10 @@ from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate
 from scratchlm.tokens.format import ENDS_FILE, ends_to_json
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.card import model_card
-from scratchlm.weights.checkpoint import SavedModel, fill
+from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of, read_shape
-from scratchlm.weights.mapping import to_ours, to_theirs
+from scratchlm.weights.mapping import take_over, to_theirs
 from scratchlm.weights.tensors import Renamed, SafetensorsFiles
 
 CONFIG, GENERATION, CARD_FILE = "config.json", "generation_config.json", "README.md"
@@ -58,12 +57,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
     family, config = read_shape(fields, str(folder / CONFIG))
     files = SafetensorsFiles(folder)
     tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
-    with torch.device("meta"):
-        decoder = Decoder(config)
-    read: dict[str, Tensor] = {}
-    for name, tensor in to_ours(tensors, family.rules, config, family.ignored):
-        read[name] = tensor.to(dtype or tensor.dtype).contiguous()
-    return Weights(fill(decoder, read), family, fields)
+    return Weights(take_over(tensors, family.rules, config, family.ignored, dtype), family, fields)
 
 
 def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
@@ -158,5 +152,5 @@ def write_weights(folder: Path, decoder: Decoder, special: Mapping[str, Any]) ->
     theirs = dict(to_theirs(ours, family.rules, config))
     dtype = DTYPE_NAMES[next(iter(theirs.values())).dtype]
     write_json(folder / CONFIG, {**family.fields(config), "torch_dtype": dtype, **special})
-    save_file(theirs, folder / "model.safetensors", metadata={"format": "pt"})
+    save_tensors(folder / "model.safetensors", theirs, {"format": "pt"})
     return family

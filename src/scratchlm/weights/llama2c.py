@@ -16,14 +16,13 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
-from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.pieces import SPACE, PieceBPE, PieceVocabulary, merges_by_score
-from scratchlm.weights.checkpoint import SavedModel, fill
+from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.llama import LLAMA
 from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.mapping import to_ours
+from scratchlm.weights.mapping import take_over
 
 HEADER = struct.Struct("<7i")
 BEGIN, END = 1, 2
@@ -34,14 +33,10 @@ def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedMod
     """Read a model and the tokenizer beside it. Raises `UserError` for files that are cut or do not belong together."""
     config, shared = _header(path)
     tensors = _tensors(path, config, shared)
-    with torch.device("meta"):
-        decoder = Decoder(config)
-    read = {
-        name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in to_ours(tensors, LLAMA.rules, config)
-    }
+    decoder = take_over(tensors, LLAMA.rules, config, dtype=dtype)
     tokenizer = PieceBPE(_vocabulary(path, config.vocabulary_size))
     told: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
-    return SavedModel(fill(decoder, read), tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
+    return SavedModel(decoder, tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
 
 
 def _header(path: Path) -> tuple[DecoderConfig, bool]:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.model.config import DecoderConfig, ExpertsConfig
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.decoder import Decoder, outline
+from scratchlm.weights.checkpoint import fill
 
 Shapes = Mapping[str, torch.Size]
 
@@ -61,8 +62,7 @@ def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> li
 
 def shapes(config: DecoderConfig) -> dict[str, torch.Size]:
     """Return the shape of each of our tensors without giving any of them memory."""
-    with torch.device("meta"):
-        return {name: parameter.shape for name, parameter in Decoder(config).named_parameters()}
+    return {name: parameter.shape for name, parameter in outline(config).named_parameters()}
 
 
 def problems_of(theirs: Shapes, placed: Sequence[Placed], expected: Shapes, ignored: str | None = None) -> list[str]:
@@ -114,6 +114,18 @@ def to_ours(
         sizes = [expected[name][0] for name in each.ours]
         for name, part in zip(each.ours, torch.split(whole, sizes), strict=True):
             yield name, _swapped(part, config) if each.rule.halves_swapped else part
+
+
+def take_over(
+    theirs: Mapping[str, Tensor],
+    rules: Sequence[Rule],
+    config: DecoderConfig,
+    ignored: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Decoder:
+    """Build a decoder from their tensors, in `dtype` or as they are stored. Raises as `to_ours` does."""
+    read = to_ours(theirs, rules, config, ignored)
+    return fill(outline(config), {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in read})
 
 
 def _shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:

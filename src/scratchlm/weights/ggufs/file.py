@@ -20,6 +20,9 @@ from scratchlm.base.errors import UserError, raise_all
 READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 """Precisions that are unpacked."""
 
+ROWS = 1024
+"""Rows of a tensor that are unpacked at a time."""
+
 
 class GGUFFile(Mapping[str, Tensor]):
     """The tensors of a file under their GGUF names, unpacked one at a time, and its `metadata`.
@@ -60,19 +63,24 @@ class GGUFFile(Mapping[str, Tensor]):
 
     def shapes(self) -> dict[str, torch.Size]:
         """Return every tensor's shape, outputs first, without unpacking one."""
-        return {name: torch.Size(reversed(tensor.shape.tolist())) for name, tensor in self._tensors.items()}
+        return {name: self.shape(name) for name in self}
+
+    def shape(self, name: str) -> torch.Size:
+        """Return one tensor's shape, outputs first."""
+        return torch.Size(reversed(self._tensors[name].shape.tolist()))
 
     def __getitem__(self, name: str) -> Tensor:
         stored = self._tensors[name]
-        data = np.array(stored.data)  # a copy: the map of the file ends with it
-        match stored.tensor_type.name:
-            case "F32" | "F16":
-                return torch.from_numpy(data)
-            case "BF16":
-                return torch.from_numpy(data).view(torch.bfloat16)
-            case _:
-                unpacked = gguf.quants.dequantize(data, stored.tensor_type)
-                return torch.from_numpy(np.ascontiguousarray(unpacked, dtype=np.float32))
+        if stored.tensor_type.name in ("F32", "F16", "BF16"):
+            copied = torch.from_numpy(np.array(stored.data))  # a map of the file would end with it
+            return copied.view(torch.bfloat16) if stored.tensor_type.name == "BF16" else copied
+        unpacked = torch.empty(self.shape(name))
+        rows = unpacked.view(-1, unpacked.shape[-1])
+        packed = np.asarray(stored.data).reshape(len(rows), -1)
+        for start in range(0, len(rows), ROWS):  # the library makes several copies of what it is given
+            part = gguf.quants.dequantize(packed[start : start + ROWS], stored.tensor_type)
+            rows[start : start + ROWS] = torch.from_numpy(part)
+        return unpacked
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import tokenizer_of
-from scratchlm.weights.checkpoint import SavedModel, fill
+from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.ggufs.file import GGUFFile
 from scratchlm.weights.ggufs.layout import Layout
 from scratchlm.weights.ggufs.shape import Described, shape_of
 from scratchlm.weights.ggufs.tokens import read_vocabulary
-from scratchlm.weights.mapping import expand, shapes, to_ours
+from scratchlm.weights.mapping import expand, shapes, take_over
 
 EMBEDDING, FACTORS = "token_embd.weight", "rope_freqs.weight"
 
@@ -83,13 +82,8 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     expected = shapes(config)
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, config.attention.head_dim)
-    with torch.device("meta"):
-        decoder = Decoder(config)
     theirs = AsTheirs(file, layout, wanted)
-    read = {
-        name: tensor.to(dtype or tensor.dtype).contiguous()
-        for name, tensor in to_ours(theirs, family.rules, config, family.ignored)
-    }
+    decoder = take_over(theirs, family.rules, config, family.ignored, dtype)
     vocabulary = read_vocabulary(file.metadata, str(path))
     tokenizer = tokenizer_of(vocabulary)
     if tokenizer.vocabulary_size > config.vocabulary_size:
@@ -99,7 +93,7 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     template = file.metadata.get("tokenizer.chat_template")
     ends = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
     model = SavedModel(
-        fill(decoder, read),
+        decoder,
         tokenizer,
         template=ChatTemplate(tokenizer, template) if template else None,
         generation={"stop_ids": sorted({int(id) for id in ends if id is not None})},
