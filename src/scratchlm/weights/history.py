@@ -18,15 +18,16 @@ def history_of(checkpoint: Path) -> dict[str, Any]:
     """
     if not checkpoint.name.isdigit():
         return {}
-    step, before = int(checkpoint.name), 0
+    step = int(checkpoint.name)
+    records = [r for r in read_log(checkpoint.parent.parent / LOG_FILE) if r.get("step", 0) <= step]
+    steps = [record for record in records if record["kind"] == "train"]
+    if not steps:
+        return {}
     told: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
-    for record in read_log(checkpoint.parent.parent / LOG_FILE):
-        if record.get("step", 0) > step:
-            continue
-        if record["kind"] == "train":
-            steps, before = record["step"] - before, record["step"]
-            told["tokens"] += steps * record["tokens"]
-            told["seconds"] += round(steps * record["timing"]["seconds"], 1)
-        elif record["kind"] == "evaluation":
-            told |= {"loss": record["loss"], "bits_per_byte": record["bits_per_byte"]}
-    return told if told["tokens"] else {}
+    begins = [0, *(record["step"] for record in steps[:-1])]
+    ends = [*begins[1:], step]
+    for record, begin, end in zip(steps, begins, ends, strict=True):
+        told["tokens"] += (end - begin) * record["tokens"]
+        told["seconds"] += (end - begin) * record["timing"]["seconds"]
+    evaluations = [record for record in records if record["kind"] == "evaluation"]
+    return told | ({key: evaluations[-1][key] for key in ("loss", "bits_per_byte")} if evaluations else {})
