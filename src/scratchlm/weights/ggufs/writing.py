@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -44,10 +45,14 @@ def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
     packed = [(name, *_packed(name, tensor, precision)) for name, tensor in _tensors(model, family, config, described)]
     for name, data, kind in packed:
         writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    except OSError as error:  # numpy tells how much it could write, not why; a short write is a full disk
+        raise OSError(error.errno or errno.ENOSPC, str(error)) from error
+    finally:
+        writer.close()
     return family
 
 
