@@ -13,12 +13,13 @@ def model_card(model: SavedModel, architecture: str) -> str:
     config, told = model.decoder.config, model.provenance
     sources = told.get("sources") or []
     licences = sorted({source.get("licence") or "not stated" for source in sources})
-    known = set(licences) | ({told["licence"]} if told.get("licence") else set())
+    stated = licences + ([told["licence"]] if told.get("licence") else [])
+    known = {licence.lower(): licence for licence in reversed(stated)}
     lines = [
         "---",
         "library_name: transformers",
         "pipeline_tag: text-generation",
-        *([f"license: {next(iter(known)).lower()}"] if len(known) == 1 and "not stated" not in known else []),
+        *([f"license: {next(iter(known))}"] if len(known) == 1 and "not stated" not in known else []),
         "---",
         "",
         f"# {told.get('name') or 'A language model made with scratchlm'}",
@@ -42,7 +43,7 @@ def model_card(model: SavedModel, architecture: str) -> str:
         lines.append(f"- Held-out loss: {told['bits_per_byte']:.3f} bits a byte{loss}")
     lines.append(f"- Energy: {_energy(told.get('seconds'))}")
     if len(known) > 1:
-        mixed = ", ".join(sorted(known))
+        mixed = ", ".join(sorted(known.values()))
         lines += ["", f"**Material of different licences was mixed: {mixed}.** Heed each before sharing."]
     talks = model.template is not None
     lines += [
