@@ -113,3 +113,21 @@ FAMILIES: dict[str, tuple[str, DecoderConfig]] = {
     "nanochat": ("nanochat", _NANOCHAT),
 }
 """The model_type that must hold each toy shape, and the shape."""
+
+_NARROW = _attention(head_dim=8)
+_GLOBAL = RopeConfig(theta=1e6, local_theta=1e4, scaling=LinearScalingConfig(8.0))
+_IN_GEMMA = _attention(_GEMMA.attention, global_layers=(5,), query_scale=12**-0.5)
+IN_GGUF: dict[str, DecoderConfig] = {
+    **{
+        name: FAMILIES[name][1]
+        for name in ("gpt2", "llama", "llama tied", "llama linear", "qwen3", "qwen3 tied", "qwen3 experts")
+    },
+    "llama 3": _shape(positions=RopeConfig(theta=500_000.0, scaling=Llama3ScalingConfig(32.0))),
+    "qwen2": _shape(attention=replace(_NARROW, bias=True)),
+    "gemma3": replace(_GEMMA, layers=7, positions=_GLOBAL, attention=_IN_GEMMA),
+    "olmo2": replace(FAMILIES["olmo2"][1], attention=replace(_NARROW, qk_norm=True, qk_norm_span="all")),
+    "phi3": _shape(positions=RopeConfig(theta=3.0, share=0.5), attention=_NARROW),
+}
+"""Shapes that llama.cpp runs: heads of the usual width, windows and scaling where it has them."""
+BEYOND_GGUF = tuple(name for name, (kind, _) in FAMILIES.items() if name not in IN_GGUF and kind != "nanochat")
+"""Toy shapes that it does not: other factors than Llama 3's, windows and biases where it has none."""

@@ -18,6 +18,10 @@ from scratchlm.weights.ggufs.layout import ARCHITECTURES, architecture_of, field
 
 WIDEST_GEMMA = 62
 """Layers of the Gemma 3 of 27 billion parameters, which divides scores by another number than the others."""
+PER_HEAD = ("gpt2", "qwen2", "olmo2", "phi3")
+"""Architectures for which llama.cpp reads no width of a head."""
+SEES_ALL = ("llama", "phi3")
+"""Architectures for which llama.cpp knows no window, though files may state one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def describe(family: Family, config: DecoderConfig) -> Described:
     if scaling.get("rope_type") == "linear":
         values |= {"rope.scaling.type": "linear", "rope.scaling.factor": scaling["factor"]}
     described = Described(architecture, config.vocabulary_size, config.tied, values, factors)
-    lost = _lost(described, config)
+    lost = _lost(described, config) + _unsupported(architecture, config)
     if lost:
         raise UserError(f"GGUF cannot say all of this model: {'; '.join(lost)}; export it to hf")
     return described
@@ -72,6 +76,19 @@ def _lost(described: Described, config: DecoderConfig) -> list[str]:
     except UserError as error:
         return [str(error)]
     return different(for_inference(config), for_inference(again), "the file")
+
+
+def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
+    """Return what the fields say and llama.cpp does not do (src/llama-model.cpp)."""
+    attention, problems = config.attention, []
+    per_head = config.width // attention.heads
+    if architecture in PER_HEAD and attention.head_dim != per_head:
+        problems.append(
+            f"model.attention.head_dim {attention.head_dim}: llama.cpp's {architecture} wants width / heads, {per_head}"
+        )
+    if architecture in SEES_ALL and attention.window is not None and attention.window < config.context:
+        problems.append(f"model.attention.window {attention.window}: llama.cpp's {architecture} has none")
+    return problems
 
 
 def shape_of(described: Described, where: str) -> tuple[Family, DecoderConfig]:
