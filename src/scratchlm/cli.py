@@ -177,6 +177,32 @@ def _pretrain(arguments: Arguments) -> None:
     _show(pretrain(config), False)
 
 
+def _finetune(arguments: Arguments) -> None:
+    """Teach a model: classes of texts."""
+    _dispatch({"classify": _finetune_classify}, arguments, "scratchlm finetune")
+
+
+def _finetune_classify(arguments: Arguments) -> None:
+    """Teach a model to put texts into classes."""
+    from scratchlm.finetuning.config import ClassifyTrainingConfig
+
+    config = parse(ClassifyTrainingConfig, arguments, "scratchlm finetune classify")
+    from scratchlm.recipes.classify import finetune_classify
+
+    _show(finetune_classify(config), config.json)
+
+
+def _classify(arguments: Arguments) -> None:
+    """Put texts into the classes that a model has learned."""
+    from scratchlm.finetuning.config import ClassifyConfig
+
+    config = parse(ClassifyConfig, arguments, "scratchlm classify")
+    from scratchlm.finetuning.classifier import classify
+
+    for answer in classify(config):
+        print(json.dumps(answer.as_dict(), ensure_ascii=False) if config.json else answer)
+
+
 def _evaluate(arguments: Arguments) -> None:
     """Loss and bits per byte on held-out text."""
     from scratchlm.evaluation.config import EvaluateConfig
@@ -252,6 +278,8 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "prepare": _prepare,
     "plan": _plan,
     "pretrain": _pretrain,
+    "finetune": _finetune,
+    "classify": _classify,
     "evaluate": _evaluate,
     "generate": _generate,
     "chat": _chat,

@@ -15,6 +15,7 @@ from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     AheadConfig,
+    ClassesConfig,
     DecoderConfig,
     EmbeddingShortcutConfig,
     ExpertsConfig,
@@ -91,6 +92,8 @@ class Decoder(nn.Module):
         self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
         looks_ahead = isinstance(config.ahead, AheadConfig)  # for the loss alone: `forward` never reads this head
         self.ahead = nn.Linear(config.width, config.vocabulary_size, bias=False) if looks_ahead else None
+        classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
+        self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
         self.restore_tables()
 
     def restore_tables(self) -> None:
@@ -169,6 +172,15 @@ class Decoder(nn.Module):
         """Bound a head's logits where the configuration says so."""
         softcap = self.config.logit_softcap
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+    def class_logits(self, hidden: Float[Tensor, "B T D"], last: Int[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Score the classes of each row, a text that ends at the position `last`; what stands behind it has no part."""
+        assert self.classifier is not None
+        assert isinstance(self.config.classes, ClassesConfig)
+        if self.config.classes.pooling == "last":
+            return self.classifier(hidden[torch.arange(len(hidden), device=hidden.device), last])
+        inside = (torch.arange(hidden.size(1), device=hidden.device) <= last[:, None])[..., None]  # (B, T, 1)
+        return self.classifier((hidden * inside).sum(1) / inside.sum(1))
 
     def _is_local(self, layer: int) -> bool:
         """Tell whether a layer sees a window of positions alone."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -170,6 +170,49 @@ class PackedBatches:
             documents[used : used + width] = number
             used, number = used + width, number + 1
         documents[used:] = number
+
+
+@dataclass(frozen=True)
+class LabelledBatches:
+    """Whole texts with a class each; the target stands at a text's last token, so padding behind it has no part.
+
+    Texts of like length share a batch: each epoch, random groups of `GROUP` batches are sorted by length, so that
+    little is padded and every epoch is mixed anew.
+    """
+
+    rows_of_ids: Sequence[Sequence[int]]
+    labels: Sequence[int]
+    rows: int
+    seed: int
+    pad: int
+    GROUP: ClassVar[int] = 16
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches without end, each with the state from which the next one follows."""
+        order = _Order(self._epoch_order, state)
+        while True:
+            chosen = order.take(self.rows)
+            ids, last = padded([self.rows_of_ids[index] for index in chosen], self.pad)
+            targets = torch.full_like(ids, IGNORED)
+            targets[torch.arange(len(chosen)), last] = torch.tensor([self.labels[index] for index in chosen])
+            yield Batch(ids, targets), order.state()
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(len(self.rows_of_ids))
+        size, batches = self.rows * self.GROUP, []
+        for start in range(0, len(order), size):
+            group = sorted(order[start : start + size], key=lambda index: len(self.rows_of_ids[index]))
+            batches += [group[at : at + self.rows] for at in range(0, len(group), self.rows)]
+        return np.array([index for batch in generator.permutation(len(batches)) for index in batches[batch]])
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
+    """Lay rows of at least one id into a table, filled up behind; return it with the place of each row's last id."""
+    table = torch.full((len(rows), max(len(row) for row in rows)), pad, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        table[index, : len(row)] = torch.tensor(row)
+    return table, torch.tensor([len(row) - 1 for row in rows])
 
 
 class _Order:

@@ -1,0 +1,113 @@
+"""What fine-tuning can be told. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from scratchlm.base.errors import UserError, raise_all
+from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+
+
+def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> TrainingConfig:
+    """Steps for a model that knows much already."""
+    return TrainingConfig(
+        batch_rows=batch_rows,
+        optimizer=AdamWConfig(learning_rate=learning_rate, weight_decay=0.01),
+        schedule=ScheduleConfig(shape="linear", warmup_steps=10),
+        evaluate_every=evaluate_every,
+        sample_every=0,
+        checkpoint_every=evaluate_every,
+        keep_checkpoints=1,
+    )
+
+
+@dataclass(frozen=True)
+class ClassifyTrainingConfig:
+    """Teach a model to put texts into classes: a head on the last token, trained with all layers, some, or adapters."""
+
+    init: Path | None = None
+    """Model folder to begin from."""
+    data: Path | None = None
+    """Table of texts and labels: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed."""
+    out: Path | None = None
+    """Folder of the run to write; the model is in its model/."""
+    held_out: Path | None = None
+    """Table that training never sees; without, a share of the data is held out."""
+    split: str = "hash:0.1"
+    """What is held out where no table is: hash:FRACTION, by the hash of each text, so that copies stay together."""
+    text_column: str | None = None
+    """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
+    label_column: str | None = None
+    """Column of the labels."""
+    positive: str | None = None
+    """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
+    epochs: float = 3.0
+    """Times that every text is seen; sets training.steps."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether rare classes weigh more, so that all weigh the same in sum."""
+    pooling: Literal["last", "mean"] = "last"
+    """What of a text the head reads: the hidden state of its last token, or the mean of all."""
+    lora: bool = False
+    """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
+    adapter: LoRAConfig = field(default_factory=LoRAConfig)
+    """What the adapters are, with --lora."""
+    frozen_layers: int = 0
+    """Layers from the first that stay as they are, with the embedding; without --lora."""
+    patience: int = 5
+    """Evaluations in a row without a better held-out F1 before training ends; 0: never before its last step."""
+    resume: Path | None = None
+    """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not."""
+    seed: int = 0
+    """Seed of the head, the adapters and the order of the data."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    force: bool = False
+    """Replace a run that stands in the folder already."""
+    json: bool = False
+    """Print the result as JSON."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        problems = []
+        if not self.epochs > 0:
+            problems.append(f"--epochs {self.epochs:g}: must be over 0")
+        if self.frozen_layers < 0:
+            problems.append(f"--frozen-layers {self.frozen_layers}: must not be negative")
+        if self.lora and self.frozen_layers:
+            problems.append("--frozen-layers: with --lora the whole model is frozen already; leave out one of the two")
+        if self.patience < 0:
+            problems.append(f"--patience {self.patience}: must not be negative")
+        if self.threads is not None and self.threads < 1:
+            problems.append(f"--threads {self.threads}: must be at least 1")
+        raise_all(problems)
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """Put texts into the classes that a model has learned."""
+
+    model: Positional[Path]
+    """Model folder or run folder of a classifier."""
+    texts: Positional[tuple[str, ...]] = ()
+    """Texts; without any, each line of the standard input is one."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    json: bool = False
+    """Print labels and probabilities as JSON, one text a line."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads {self.threads}: must be at least 1")
