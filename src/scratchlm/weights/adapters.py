@@ -7,11 +7,13 @@ the order in which theirs stacks them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratchlm.base.errors import raise_all
@@ -72,20 +74,22 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     """
     decoder = model.decoder
     family = family_of(replace(decoder.config, classes=NoClassesConfig()))
-    config, layers = model.adapters[name], adapted(decoder)
+    config = model.adapters[name]
+    owned = {path: part for path, part in adapted(decoder).items() if name in part.scales}
+    held = {slot: [owned[ours] for ours in slot.ours if ours in owned] for slot in slots(family, decoder.config)}
+    left = {slot.theirs.rpartition(".")[2] for slot, parts in held.items() if not parts}
     tensors: dict[str, Tensor] = {}
     modules, ranks, alphas = set(), {}, {}
-    for slot in slots(family, decoder.config):
-        parts = [layers.get(ours) for ours in slot.ours]
-        held = [part for part in parts if part is not None and name in part.scales]
-        if not held:
+    for slot, parts in held.items():
+        if not parts:
             continue
         first, last = slot.names()
-        tensors[first], tensors[last] = _side_by_side(slot, parts, name)
-        kind = slot.theirs.rpartition(".")[2]
+        tensors[first], tensors[last] = _side_by_side(slot, [owned.get(ours) for ours in slot.ours], name)
+        *_, parent, kind = slot.theirs.split(".")
+        kind = f"{parent}.{kind}" if kind in left else kind  # GPT-2 has a c_proj in both branches
         modules.add(kind)
-        if len(held) > 1:
-            ranks[kind], alphas[kind] = len(held) * config.rank, len(held) * config.alpha
+        if len(parts) > 1:
+            ranks[kind], alphas[kind] = len(parts) * config.rank, len(parts) * config.alpha
     if decoder.classifier is not None:
         tensors[f"{PREFIX}{SCORE}.weight"] = decoder.classifier.weight
     save_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
@@ -110,13 +114,12 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
 
 def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> tuple[Tensor, Tensor]:
     """Return A and B of a slot: those of ours above and beside each other, zeros where a part has no adapter."""
-    held = [part is not None and name in part.scales for part in parts]
-    firsts = [part.lora_a[name].detach() for part, there in zip(parts, held, strict=True) if part is not None and there]
+    firsts = [part.lora_a[name].detach() for part in parts if part is not None]
     rank = len(firsts[0])
     last = torch.zeros(sum(slot.outputs), rank * len(firsts))
     row = column = 0
-    for part, there, outputs in zip(parts, held, slot.outputs, strict=True):
-        if part is not None and there:
+    for part, outputs in zip(parts, slot.outputs, strict=True):
+        if part is not None:
             last[row : row + outputs, column : column + rank] = part.lora_b[name].detach()
             column += rank
         row += outputs
@@ -135,22 +138,45 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     found = {slot: slot.names() for slot in slots(family, decoder.config) if slot.names()[0] in tensors}
     known = {each for names in found.values() for each in names}
     problems = [f"{each}: no such matrix in the model below" for each in sorted(tensors.keys() - known)]
-    for slot, (first, last) in found.items():
-        rank = len(tensors[first])
-        for each, wanted in [(first, (rank, slot.inputs)), (last, (sum(slot.outputs), rank))]:
-            if each not in tensors:
-                problems.append(f"{each}: missing")
-            elif tuple(tensors[each].shape) != wanted:
-                problems.append(f"{each}: {tuple(tensors[each].shape)} where {wanted} is expected")
+    problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]
     more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []
     raise_all([f"{folder}: {problem}" for problem in problems[:5]] + more)
     kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
-    targets = tuple(part for part in PARTS if part in kinds)
-    config = LoRAConfig(int(told["r"]), float(told["lora_alpha"]), targets)
+    shares = [
+        (ours, _scale(told, slot), *_without_zeros(tensors[first].float(), rows.float()))
+        for slot, (first, last) in found.items()
+        for ours, rows in zip(slot.ours, torch.split(tensors[last], list(slot.outputs)), strict=True)
+    ]
+    rank = max(len(narrow) for _, _, narrow, _ in shares)
+    alpha = float(told["lora_alpha"]) * rank / float(told["r"])
+    config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds))
     add_adapter(decoder, name, config)
-    for slot, (first, last) in found.items():
-        _put(decoder, slot, name, tensors[first], tensors[last], _scale(told, slot))
+    for ours, scale, narrow, wide in shares:
+        layer = decoder.get_submodule(ours)
+        assert isinstance(layer, AdaptedLinear)
+        spare = rank - len(narrow)  # a pattern may give some matrices a smaller rank, and a scale of their own
+        layer.lora_a[name] = torch.nn.Parameter(F.pad(narrow, (0, 0, 0, spare)))
+        layer.lora_b[name] = torch.nn.Parameter(F.pad(wide * (scale / config.scale), (0, spare)))
     return config
+
+
+def _misfits(slot: Slot, names: tuple[str, str], tensors: Mapping[str, Tensor]) -> list[str]:
+    """Say what of a slot's two tensors is missing or has another shape than the model below needs."""
+    rank = len(tensors[names[0]])
+    problems = []
+    for name, wanted in zip(names, [(rank, slot.inputs), (sum(slot.outputs), rank)], strict=True):
+        if name not in tensors:
+            problems.append(f"{name}: missing")
+        elif tuple(tensors[name].shape) != wanted:
+            problems.append(f"{name}: {tuple(tensors[name].shape)} where {wanted} is expected")
+    return problems
+
+
+def _without_zeros(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Drop the ranks of a fused matrix that another part of it uses; one is kept of a part that uses none."""
+    used = last.any(0)
+    used[0] |= not used.any()
+    return first[used], last[:, used]
 
 
 def _beyond(told: dict[str, Any], folder: Path) -> list[str]:
@@ -167,14 +193,3 @@ def _scale(told: dict[str, Any], slot: Slot) -> float:
     kind = slot.theirs.rpartition(".")[2]
     rank = (told.get("rank_pattern") or {}).get(kind, told["r"])
     return float((told.get("alpha_pattern") or {}).get(kind, told["lora_alpha"])) / float(rank)
-
-
-@torch.no_grad()
-def _put(decoder: Decoder, slot: Slot, name: str, first: Tensor, last: Tensor, scale: float) -> None:
-    """Give each of our matrices its share of a slot's product."""
-    for ours, rows in zip(slot.ours, torch.split(last, list(slot.outputs)), strict=True):
-        layer = decoder.get_submodule(ours)
-        assert isinstance(layer, AdaptedLinear)
-        ratio = scale / layer.scales[name]  # the adapter has one scale, a pattern may give a matrix another
-        layer.lora_a[name] = torch.nn.Parameter(first.float().clone())
-        layer.lora_b[name] = torch.nn.Parameter(rows.float() * ratio)
