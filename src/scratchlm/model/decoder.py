@@ -135,6 +135,8 @@ class Decoder(nn.Module):
         assert end <= self.config.context, f"{end} positions in a context of {self.config.context}"
         x = self._embed(ids, cache, documents)
         places = torch.arange(start, end, device=ids.device) if documents is None else positions_within(documents)
+        if cache is not None and cache.starts is not None:
+            places = (places - cache.starts[:, None]).clamp(min=0)
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
         if self.config.embedding_scale is not None:
@@ -156,8 +158,13 @@ class Decoder(nn.Module):
         x: Tensor = self.embedding(ids)
         if self.ngrams is None:
             return x
-        seen = ids if cache is None else cache.remember(ids)[:, -(ids.size(1) + self.ngrams.reach) :]
-        return x + self.ngrams(seen, documents)[:, -ids.size(1) :]
+        if cache is None:
+            return x + self.ngrams(ids, documents)
+        reach = ids.size(1) + self.ngrams.reach
+        seen = cache.remember(ids)
+        if cache.starts is not None:  # what fills a row up is another document
+            documents = (torch.arange(seen.size(1), device=ids.device) >= cache.starts[:, None]).long()[:, -reach:]
+        return x + self.ngrams(seen[:, -reach:], documents)[:, -ids.size(1) :]
 
     @property
     def head_weight(self) -> Float[Tensor, "V D"]:
@@ -201,6 +208,11 @@ class Decoder(nn.Module):
         window = self.config.attention.window if local else None
         if window is not None and window >= seen:
             window = None  # wider than the text: no mask needed
+        if cache is not None and cache.starts is not None:
+            mask = visible(new, seen, window, None, ids.device)
+            at = torch.arange(seen, device=ids.device)
+            itself = at == at[-new:, None]  # so that what fills a row up sees something, and stays finite
+            return Visibility(ids, rotation, mask & (at >= cache.starts[:, None, None]) | itself, False, cache)
         if documents is not None or window is not None or 1 < new < seen:
             return Visibility(ids, rotation, visible(new, seen, window, documents, ids.device), False, cache)
         return Visibility(ids, rotation, None, new > 1, cache)
