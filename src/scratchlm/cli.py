@@ -178,8 +178,9 @@ def _pretrain(arguments: Arguments) -> None:
 
 
 def _finetune(arguments: Arguments) -> None:
-    """Teach a model: classes of texts."""
-    _dispatch({"classify": _finetune_classify}, arguments, "scratchlm finetune")
+    """Teach a model: classes of texts, or to answer."""
+    verbs = {"classify": _finetune_classify, "instruct": _finetune_instruct}
+    _dispatch(verbs, arguments, "scratchlm finetune")
 
 
 def _finetune_classify(arguments: Arguments) -> None:
@@ -190,6 +191,18 @@ def _finetune_classify(arguments: Arguments) -> None:
     from scratchlm.recipes.classify import finetune_classify
 
     _show(finetune_classify(config), config.json)
+
+
+def _finetune_instruct(arguments: Arguments) -> None:
+    """Teach a model to answer in conversations."""
+    from scratchlm.finetuning.config import InstructTrainingConfig
+
+    config = parse(InstructTrainingConfig, arguments, "scratchlm finetune instruct")
+    from scratchlm.recipes.instruct import finetune_instruct
+
+    result = finetune_instruct(config)
+    if result is not None:
+        _show(result, config.json)
 
 
 def _classify(arguments: Arguments) -> None:

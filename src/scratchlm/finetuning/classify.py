@@ -6,7 +6,6 @@ padding nor on the texts beside it.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.records import Record, require_columns
 from scratchlm.text.rows import TEXT_FIELDS, listed
+from scratchlm.text.split import share_of
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import IGNORED, Batch, padded
 from scratchlm.training.loss import Loss
@@ -173,7 +173,7 @@ def split_labelled(texts: Sequence[Labelled], split: SplitConfig) -> tuple[list[
         cut = len(texts) - int(len(texts) * split.fraction)
         sides = list(texts[:cut]), list(texts[cut:])
     else:
-        held = [_share(each.text) < split.fraction for each in texts]
+        held = [share_of(each.text) < split.fraction for each in texts]
         sides = (
             [each for each, out in zip(texts, held, strict=True) if not out],
             [each for each, out in zip(texts, held, strict=True) if out],
@@ -184,9 +184,3 @@ def split_labelled(texts: Sequence[Labelled], split: SplitConfig) -> tuple[list[
             "give more texts, another fraction, or --held-out"
         )
     return sides
-
-
-def _share(text: str) -> float:
-    """Return where between 0 and 1 the hash of a text lies."""
-    digest = hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "replace")).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

@@ -27,31 +27,22 @@ def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> Train
 
 
 @dataclass(frozen=True)
-class ClassifyTrainingConfig:
-    """Teach a model to put texts into classes: a head on the last token, trained with all layers, some, or adapters."""
+class FinetuneConfig:
+    """What every fine-tuning can be told."""
 
     init: Path | None = None
     """Model folder to begin from."""
     data: Path | None = None
-    """Table of texts and labels: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed."""
+    """File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed."""
     out: Path | None = None
     """Folder of the run to write; the model is in its model/."""
     held_out: Path | None = None
-    """Table that training never sees; without, a share of the data is held out."""
+    """File that training never sees; without, a share of the data is held out."""
     split: str = "hash:0.1"
-    """What is held out where no table is: hash:FRACTION, by the hash of each text, so that copies stay together."""
-    text_column: str | None = None
-    """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
-    label_column: str | None = None
-    """Column of the labels."""
-    positive: str | None = None
-    """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
+    """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
+    tail:FRACTION, the last rows."""
     epochs: float = 3.0
-    """Times that every text is seen; sets training.steps."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """Whether rare classes weigh more, so that all weigh the same in sum."""
-    pooling: Literal["last", "mean"] = "last"
-    """What of a text the head reads: the hidden state of its last token, or the mean of all."""
+    """Times that all data are seen; sets training.steps."""
     lora: bool = False
     """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
     adapter: LoRAConfig = field(default_factory=LoRAConfig)
@@ -59,11 +50,11 @@ class ClassifyTrainingConfig:
     frozen_layers: int = 0
     """Layers from the first that stay as they are, with the embedding; without --lora."""
     patience: int = 5
-    """Evaluations in a row without a better held-out F1 before training ends; 0: never before its last step."""
+    """Evaluations in a row without a better one before training ends; 0: never before its last step."""
     resume: Path | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not."""
     seed: int = 0
-    """Seed of the head, the adapters and the order of the data."""
+    """Seed of what is new in the model and of the order of the data."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -74,10 +65,13 @@ class ClassifyTrainingConfig:
     """Replace a run that stands in the folder already."""
     json: bool = False
     """Print the result as JSON."""
-    training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
+        raise_all(self._problems())
+
+    def _problems(self) -> list[str]:
         problems = []
         if not self.epochs > 0:
             problems.append(f"--epochs {self.epochs:g}: must be over 0")
@@ -89,7 +83,52 @@ class ClassifyTrainingConfig:
             problems.append(f"--patience {self.patience}: must not be negative")
         if self.threads is not None and self.threads < 1:
             problems.append(f"--threads {self.threads}: must be at least 1")
-        raise_all(problems)
+        return problems
+
+
+@dataclass(frozen=True)
+class ClassifyTrainingConfig(FinetuneConfig):
+    """Teach a model to put texts into classes: a head on the last token, trained with all layers, some, or adapters.
+
+    The data are a table of texts and labels; the best model by held-out F1 is kept.
+    """
+
+    text_column: str | None = None
+    """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
+    label_column: str | None = None
+    """Column of the labels."""
+    positive: str | None = None
+    """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether rare classes weigh more, so that all weigh the same in sum."""
+    pooling: Literal["last", "mean"] = "last"
+    """What of a text the head reads: the hidden state of its last token, or the mean of all."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
+
+
+@dataclass(frozen=True)
+class InstructTrainingConfig(FinetuneConfig):
+    """Teach a model to answer: the loss falls on what the assistant says and on the end of its turn, nothing else.
+
+    The data are conversations in one of four layouts: messages, ShareGPT's conversations, Alpaca's instruction, input
+    and output, or prompt and completion. The best model by held-out loss is kept.
+    """
+
+    rehearse: Path | None = None
+    """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
+    preview: int = 0
+    """Show the tokens of so many conversations, those that are learned in colour, and do not train."""
+    scored: int = 100
+    """Most held-out conversations that are answered before and after training, to compare."""
+    reply_tokens: int = 160
+    """Most tokens of such an answer."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(1e-4, 8, 50))
+
+    def _problems(self) -> list[str]:
+        least = {"preview": (self.preview, 0), "scored": (self.scored, 1), "reply-tokens": (self.reply_tokens, 1)}
+        return super()._problems() + [
+            f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low
+        ]
 
 
 @dataclass(frozen=True)

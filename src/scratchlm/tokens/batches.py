@@ -207,6 +207,15 @@ class LabelledBatches:
         return np.array([index for batch in generator.permutation(len(batches)) for index in batches[batch]])
 
 
+def masked_batch(samples: Sequence[Rendered], length: int, pad: int) -> Batch:
+    """Lay conversations one to a row, each cut to `length`; what carries no loss in them is no target."""
+    rows = [sample.ids[: length + 1] for sample in samples]
+    table, _ = padded(rows, pad)
+    mask, _ = padded([[int(wanted) for wanted in sample.mask[: length + 1]] for sample in samples])
+    targets = torch.where(mask[:, 1:].bool(), table[:, 1:], IGNORED)
+    return Batch(table[:, :-1].contiguous(), targets)
+
+
 def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
     """Lay rows of at least one id into a table, filled up behind; return it with the place of each row's last id."""
     table = torch.full((len(rows), max(len(row) for row in rows)), pad, dtype=torch.int64)
