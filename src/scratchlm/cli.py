@@ -6,6 +6,7 @@ Only the named verb's config is imported and parsed, so that `--help` answers wi
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -178,8 +179,8 @@ def _pretrain(arguments: Arguments) -> None:
 
 
 def _finetune(arguments: Arguments) -> None:
-    """Teach a model: classes of texts, or to answer."""
-    verbs = {"classify": _finetune_classify, "instruct": _finetune_instruct}
+    """Teach a model: classes of texts, to answer, or which answers are preferred."""
+    verbs = {"classify": _finetune_classify, "instruct": _finetune_instruct, "prefer": _finetune_prefer}
     _dispatch(verbs, arguments, "scratchlm finetune")
 
 
@@ -203,6 +204,20 @@ def _finetune_instruct(arguments: Arguments) -> None:
     result = finetune_instruct(config)
     if result is not None:
         _show(result, config.json)
+
+
+def _finetune_prefer(arguments: Arguments) -> None:
+    """Teach a model which of two answers is preferred."""
+    from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig
+
+    program = "scratchlm finetune prefer"
+    named = next((value for flag, value in itertools.pairwise(arguments) if flag == "--method"), "dpo")
+    named = next((a.partition("=")[2] for a in arguments if a.startswith("--method=")), named)
+    default = PreferTrainingConfig(loss=LOSSES.get(named, LOSSES["dpo"]))  # its settings are the flags under --loss
+    config = parse(PreferTrainingConfig, arguments, program, default)
+    from scratchlm.recipes.prefer import finetune_prefer
+
+    _show(finetune_prefer(config), config.json)
 
 
 def _classify(arguments: Arguments) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tyro.conf import Positional
 
@@ -129,6 +129,102 @@ class InstructTrainingConfig(FinetuneConfig):
         return super()._problems() + [
             f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low
         ]
+
+
+@dataclass(frozen=True)
+class DPOConfig:
+    """Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290)."""
+
+    type: ClassVar[str] = "dpo"
+    beta: float = 0.1
+    """How dearly a departure from the model of before is paid."""
+
+
+@dataclass(frozen=True)
+class IPOConfig:
+    """Identity preference optimization (Azar et al. 2023, arXiv 2310.12036): the margin is drawn to 1 / (2 beta).
+
+    On means a token, as its authors advise, so that length has no part.
+    """
+
+    type: ClassVar[str] = "ipo"
+    beta: float = 0.1
+    """Half the inverse of the wanted margin."""
+
+
+@dataclass(frozen=True)
+class KTOConfig:
+    """Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv 2402.01306): each answer is good or bad by itself.
+
+    What both are compared with, the paper's KL term, is taken as the batch's mean reward, at least 0.
+    """
+
+    type: ClassVar[str] = "kto"
+    beta: float = 0.1
+    """How dearly a departure from the model of before is paid."""
+    rejected_weight: float = 1.0
+    """Weight of bad answers beside good ones."""
+
+
+@dataclass(frozen=True)
+class ORPOConfig:
+    """Odds-ratio preference optimization (Hong et al. 2024, arXiv 2403.07691): the chosen answer is learned as well.
+
+    Needs no model of before.
+    """
+
+    type: ClassVar[str] = "orpo"
+    weight: float = 0.1
+    """Weight of the odds ratio beside the loss of the chosen answer."""
+
+
+@dataclass(frozen=True)
+class SimPOConfig:
+    """Simple preference optimization (Meng et al. 2024, arXiv 2405.14734): mean log-probabilities, and a margin.
+
+    Needs no model of before.
+    """
+
+    type: ClassVar[str] = "simpo"
+    beta: float = 2.0
+    """What the difference of the means is multiplied by."""
+    margin: float = 1.0
+    """By how much the chosen answer must lead."""
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """A model of rewards (Bradley and Terry 1952): a head scores whole answers, the chosen one higher."""
+
+    type: ClassVar[str] = "reward"
+
+
+PreferenceLossConfig = DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig
+LOSSES: dict[str, PreferenceLossConfig] = {
+    each.type: each for each in (DPOConfig(), IPOConfig(), KTOConfig(), ORPOConfig(), SimPOConfig(), RewardConfig())
+}
+
+
+@dataclass(frozen=True)
+class PreferTrainingConfig(FinetuneConfig):
+    """Teach a model which of two answers is preferred.
+
+    The data are rows with chosen and rejected, as texts beside prompt or instruction, or as lists of messages. The best
+    model by held-out loss is kept.
+    """
+
+    method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] = "dpo"
+    """Which loss; its settings are under --loss."""
+    epochs: float = 1.0
+    """Times that all pairs are seen; sets training.steps."""
+    loss: PreferenceLossConfig = field(default_factory=DPOConfig)
+    training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 8, 20))
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        values = {key: value for key, value in vars(self.loss).items() if not value > 0 and key != "margin"}
+        problems += [f"--loss.{key} {value}: must be over 0" for key, value in values.items()]
+        return problems
 
 
 @dataclass(frozen=True)

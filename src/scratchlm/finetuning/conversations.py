@@ -82,7 +82,7 @@ def read_conversations(records: Sequence[Record]) -> tuple[list[Messages], Layou
     for record in records:
         try:
             messages = layout.read(record.values)
-            problem = _problem(messages)
+            problem = problem_of(messages)
         except (KeyError, TypeError, AttributeError) as error:
             problem = f"is not in the layout {layout.name} of the first row ({error!r})"
         if problem is None:
@@ -94,7 +94,7 @@ def read_conversations(records: Sequence[Record]) -> tuple[list[Messages], Layou
     return found, layout
 
 
-def _problem(messages: Messages) -> str | None:
+def problem_of(messages: Messages) -> str | None:
     """Say what is wrong with a conversation: after a system's word, user and assistant must take turns."""
     for number, message in enumerate(messages, 1):
         if message["role"] not in ROLES:

@@ -104,7 +104,7 @@ class WindowBatches:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        order = _Order(self._starts, state)
+        order = Order(self._starts, state)
         while True:
             rows = [self.tokens.read(start, start + self.length + 1) for start in order.take(self.rows)]
             table = torch.from_numpy(np.stack(rows).astype(np.int64))
@@ -141,7 +141,7 @@ class PackedBatches:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        order = _Order(self._epoch_order, state)
+        order = Order(self._epoch_order, state)
         while True:
             ids = np.full((self.rows, self.length), self.pad, dtype=np.int64)
             targets = np.full((self.rows, self.length), IGNORED, dtype=np.int64)
@@ -153,7 +153,7 @@ class PackedBatches:
     def _epoch_order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
 
-    def _fill(self, order: _Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
+    def _fill(self, order: Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
         """Lay conversations into one row until the next does not fit."""
         used, number = 0, 1
         while used < self.length:
@@ -189,7 +189,7 @@ class LabelledBatches:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        order = _Order(self._epoch_order, state)
+        order = Order(self._epoch_order, state)
         while True:
             chosen = order.take(self.rows)
             ids, last = padded([self.rows_of_ids[index] for index in chosen], self.pad)
@@ -224,7 +224,7 @@ def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B 
     return table, torch.tensor([len(row) - 1 for row in rows])
 
 
-class _Order:
+class Order:
     """A walk through the epochs' orders whose place is (epoch, index)."""
 
     def __init__(self, order_of: Callable[[int], np.ndarray], state: Mapping[str, int] | None) -> None:
@@ -234,12 +234,14 @@ class _Order:
         self._order = order_of(self._epoch)
 
     def peek(self) -> int:
+        """Return the next place without taking it."""
         if self._index >= len(self._order):
             self._epoch, self._index = self._epoch + 1, 0
             self._order = self._order_of(self._epoch)
         return int(self._order[self._index])
 
     def take(self, count: int) -> list[int]:
+        """Return the next places, going on to the next epoch where one ends."""
         taken = []
         for _ in range(count):
             taken.append(self.peek())
@@ -247,6 +249,7 @@ class _Order:
         return taken
 
     def state(self) -> State:
+        """Return where the walk stands."""
         return {"epoch": self._epoch, "index": self._index}
 
 
