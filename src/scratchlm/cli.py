@@ -179,8 +179,13 @@ def _pretrain(arguments: Arguments) -> None:
 
 
 def _finetune(arguments: Arguments) -> None:
-    """Teach a model: classes of texts, to answer, or which answers are preferred."""
-    verbs = {"classify": _finetune_classify, "instruct": _finetune_instruct, "prefer": _finetune_prefer}
+    """Teach a model: classes, answers, preferences, or by the worth of its own answers."""
+    verbs = {
+        "classify": _finetune_classify,
+        "instruct": _finetune_instruct,
+        "prefer": _finetune_prefer,
+        "reinforce": _finetune_reinforce,
+    }
     _dispatch(verbs, arguments, "scratchlm finetune")
 
 
@@ -218,6 +223,16 @@ def _finetune_prefer(arguments: Arguments) -> None:
     from scratchlm.recipes.prefer import finetune_prefer
 
     _show(finetune_prefer(config), config.json)
+
+
+def _finetune_reinforce(arguments: Arguments) -> None:
+    """Teach a model by what its own answers are worth."""
+    from scratchlm.finetuning.config import ReinforceTrainingConfig
+
+    config = parse(ReinforceTrainingConfig, arguments, "scratchlm finetune reinforce")
+    from scratchlm.recipes.reinforce import finetune_reinforce
+
+    _show(finetune_reinforce(config), config.json)
 
 
 def _classify(arguments: Arguments) -> None:

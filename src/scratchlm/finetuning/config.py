@@ -228,6 +228,45 @@ class PreferTrainingConfig(FinetuneConfig):
 
 
 @dataclass(frozen=True)
+class ReinforceTrainingConfig(FinetuneConfig):
+    """Teach a model by what its own answers are worth (GRPO, Shao et al. 2024, arXiv 2402.03300).
+
+    Each step draws several answers to some questions and makes those likelier that are better than their group. The
+    best model by the true score on held-out questions is kept.
+    """
+
+    task: Literal["sums", "storyworld", "sums-exploitable"] = "sums"
+    """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
+    had by saying many numbers, to see it happen. From Python, any questions and rewards."""
+    questions: int = 16
+    """Questions of one step."""
+    answers: int = 8
+    """Answers drawn to each question."""
+    temperature: float = 1.0
+    """Of the draw."""
+    reply_tokens: int = 16
+    """Most tokens of an answer."""
+    kl_weight: float = 0.0
+    """How dearly a departure from the model of before is paid."""
+    scaled: bool = True
+    """Whether advantages are divided by their group's standard deviation; without, see Dr. GRPO (arXiv 2503.20783)."""
+    epochs: float = 1.0
+    """Times that all questions are asked; sets training.steps."""
+    patience: int = 0
+    """Evaluations in a row without a better one before training ends; 0: never before its last step."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(3e-4, 128, 20))
+
+    def _problems(self) -> list[str]:
+        least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
+        problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
+        if not self.temperature > 0:
+            problems.append(f"--temperature {self.temperature:g}: must be over 0; equal answers teach nothing")
+        if not self.kl_weight >= 0:
+            problems.append(f"--kl-weight {self.kl_weight:g}: must not be negative")
+        return super()._problems() + problems
+
+
+@dataclass(frozen=True)
 class ClassifyConfig:
     """Put texts into the classes that a model has learned."""
 

@@ -30,9 +30,11 @@ def continue_batch(
     stop_ids: frozenset[int] = frozenset(),
     *,
     rows: int = ROWS,
+    keep_stop: bool = False,
 ) -> list[list[int]]:
-    """Continue prompts of any lengths until a stop id, which is not part of the answer, `max_tokens`, or the context.
+    """Continue prompts of any lengths until a stop id, `max_tokens`, or the context.
 
+    The stop id that ended an answer is its last token with `keep_stop`, else no part of it.
     Equal to continuing each alone, up to rounding; row i draws with the seed `config.seed + i`. Raises `UserError` for
     a prompt that is empty or longer than the context.
     """
@@ -42,8 +44,11 @@ def continue_batch(
                 f"prompt {index + 1}: {len(prompt):,} tokens; must be 1 to the context of {decoder.config.context:,}"
             )
     answers: list[list[int]] = [[] for _ in prompts]
+    stops = stop_ids.union(config.stop_ids)
     for members in _groups([len(prompt) for prompt in prompts], decoder.config.context, config.max_tokens, rows):
-        _continue(decoder, prompts, members, answers, config, stop_ids.union(config.stop_ids))
+        _continue(decoder, prompts, members, answers, config, stops)
+    if not keep_stop:
+        answers = [ids[:-1] if ids and ids[-1] in stops else ids for ids in answers]
     return answers
 
 
@@ -94,8 +99,8 @@ def _continue(
     for count in range(room):
         chosen = _choose(logits, prompts, members, answers, config, generators)
         going = [row for row, token in enumerate(chosen) if token not in stop_ids]
-        for row in going:
-            answers[members[row]].append(chosen[row])
+        for row, token in enumerate(chosen):
+            answers[members[row]].append(token)
         if not going or count + 1 == room:
             return
         if len(going) < len(members):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from scratchlm.recipes.runs import (
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.forecast import choose_dtype
-from scratchlm.training.loop import BatchSource, Pace, Setting
+from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
 from scratchlm.training.loss import Loss
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
 
@@ -37,20 +37,19 @@ ADAPTER = "default"
 C = TypeVar("C", bound=FinetuneConfig)
 
 
-def resolved(config: C) -> C:
+def resolved(config: C, *, from_file: bool = True) -> C:
     """Return the settings of a new run, or those that the run to resume was begun with; the data must be the same.
 
-    Raises `UserError` for what is missing and for an `out` that is taken.
+    Raises `UserError` for what is missing and for an `out` that is taken. A run without `from_file` needs no data.
     """
     if config.resume is None:
-        require_given(init=config.init, data=config.data, out=config.out)
+        require_given(init=config.init, out=config.out, **({"data": config.data} if from_file else {}))
         assert config.out is not None
         sources = [path for path in (config.init, config.data, config.held_out) if path is not None]
         prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=tuple(sources))
         return dataclasses.replace(config, threads=set_threads(config.threads))
     stored = stored_settings(type(config), config.resume)
-    assert stored.data is not None
-    require_same_data(config.resume, digest(stored), stored.data)
+    require_same_data(config.resume, digest(stored), stored.data or Path("the package"))
     threads = set_threads(config.threads or stored.threads)
     return dataclasses.replace(stored, out=config.resume, resume=config.resume, threads=threads, json=config.json)
 
@@ -174,7 +173,13 @@ class KeepBest:
 
 
 def train(
-    kind: str, config: FinetuneConfig, model: SavedModel, batches: BatchSource, loss: Loss, best: KeepBest
+    kind: str,
+    config: FinetuneConfig,
+    model: SavedModel,
+    batches: BatchSource,
+    loss: Loss,
+    best: KeepBest,
+    hooks: Sequence[Hook] = (),
 ) -> SavedModel:
     """Run the loop and return the best model, as it stands in the run's model/."""
     assert config.out is not None
@@ -186,7 +191,7 @@ def train(
         batches,
         config.training,
         setting,
-        hooks=[best],
+        hooks=[best, *hooks],
         loss=loss,
         pace=best.pace,
         resume=config.resume is not None,
