@@ -28,7 +28,7 @@ from scratchlm.tokens.batches import LabelledBatches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
-FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-rows", "8", "--dtype", "fp32")
+FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-rows", "8", "--dtype", "fp32", "--threads", "1")
 
 
 def toy(name: str = "default") -> SavedModel:

@@ -93,7 +93,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-FLAGS = ("--training.sequence-length", "64", "--reply-tokens", "20", "--scored", "5", "--dtype", "fp32")
+FLAGS = (
+    "--training.sequence-length",
+    "64",
+    "--reply-tokens",
+    "20",
+    "--scored",
+    "5",
+    "--dtype",
+    "fp32",
+    "--threads",
+    "1",
+)
 
 
 @pytest.mark.parametrize("lora", [False, True])

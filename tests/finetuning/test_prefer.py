@@ -178,7 +178,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "run"
     where = ("--init", folder / "base", "--data", folder / "pairs.jsonl", "--out", out, "--method", method)
-    flags = ("--epochs", "4", "--training.optimizer.learning-rate", "0.003", "--dtype", "fp32", "--lora")
+    flags = (
+        "--epochs",
+        "4",
+        "--training.optimizer.learning-rate",
+        "0.003",
+        "--dtype",
+        "fp32",
+        "--lora",
+        "--threads",
+        "1",
+    )
     code, shown, err = run(capsys, "finetune", "prefer", *where, *flags)
     assert code == 0, err
     result = json.loads((out / "result.json").read_text())

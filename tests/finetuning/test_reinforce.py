@@ -171,7 +171,7 @@ def settings(base: Path, out: Path, **changes) -> ReinforceTrainingConfig:
         batch_rows=1,
     )
     plain = {"init": base, "out": out, "training": training, "questions": 8, "answers": 8, "reply_tokens": 4}
-    return ReinforceTrainingConfig(**{**plain, "dtype": "fp32", **changes})
+    return ReinforceTrainingConfig(**{**plain, "dtype": "fp32", "threads": 1, **changes})
 
 
 def wants_e() -> Task:
@@ -240,7 +240,20 @@ def test_the_command_names_what_cannot_be(base: Path, tmp_path: Path, capsys: py
     where = ("--init", base, "--out", tmp_path / "run")
     assert "--answers 1: must be at least 2" in fails(capsys, "finetune", "reinforce", *where, "--answers", "1", code=2)
     assert "exceeds the model's context" in fails(capsys, "finetune", "reinforce", *where, "--reply-tokens", "5000")
-    flags = ("--questions", "8", "--answers", "2", "--epochs", "0.005", "--reply-tokens", "3", "--dtype", "fp32")
+    flags = (
+        "--questions",
+        "8",
+        "--answers",
+        "2",
+        "--epochs",
+        "0.005",
+        "--reply-tokens",
+        "3",
+        "--dtype",
+        "fp32",
+        "--threads",
+        "1",
+    )
     code, out, err = run(capsys, "finetune", "reinforce", *where, *flags)
     assert code == 0, err
     assert "true score on 823 held-out questions" in out
