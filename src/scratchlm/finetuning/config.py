@@ -254,7 +254,9 @@ class ReinforceTrainingConfig(FinetuneConfig):
     """Times that all questions are asked; sets training.steps."""
     patience: int = 0
     """Evaluations in a row without a better one before training ends; 0: never before its last step."""
-    training: TrainingConfig = field(default_factory=lambda: _gentle(3e-4, 128, 20))
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Number format of matrix products. Answers are drawn in fp32, and what is learned of them should see the same."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 128, 20))
 
     def _problems(self) -> list[str]:
         least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
