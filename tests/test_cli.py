@@ -63,7 +63,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_verb_answers_help_without_torch() -> None:
     for verb in VERBS:
-        arguments = [verb, "train", "--help"] if verb == "tokenizer" else [verb, "--help"]
+        inner = {"tokenizer": ["train"], "finetune": ["classify"]}.get(verb, [])
+        arguments = [verb, *inner, "--help"]
         code = (
             "import sys; from scratchlm.cli import main\n"
             f"try: main({arguments!r})\nexcept SystemExit as stop: assert not stop.code, stop.code\n"

@@ -6,6 +6,7 @@ Only the named verb's config is imported and parsed, so that `--help` answers wi
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -177,6 +178,74 @@ def _pretrain(arguments: Arguments) -> None:
     _show(pretrain(config), False)
 
 
+def _finetune(arguments: Arguments) -> None:
+    """Teach a model: classes, answers, preferences, or by the worth of its own answers."""
+    verbs = {
+        "classify": _finetune_classify,
+        "instruct": _finetune_instruct,
+        "prefer": _finetune_prefer,
+        "reinforce": _finetune_reinforce,
+    }
+    _dispatch(verbs, arguments, "scratchlm finetune")
+
+
+def _finetune_classify(arguments: Arguments) -> None:
+    """Teach a model to put texts into classes."""
+    from scratchlm.finetuning.config import ClassifyTrainingConfig
+
+    config = parse(ClassifyTrainingConfig, arguments, "scratchlm finetune classify")
+    from scratchlm.recipes.classify import finetune_classify
+
+    _show(finetune_classify(config), config.json)
+
+
+def _finetune_instruct(arguments: Arguments) -> None:
+    """Teach a model to answer in conversations."""
+    from scratchlm.finetuning.config import InstructTrainingConfig
+
+    config = parse(InstructTrainingConfig, arguments, "scratchlm finetune instruct")
+    from scratchlm.recipes.instruct import finetune_instruct
+
+    result = finetune_instruct(config)
+    if result is not None:
+        _show(result, config.json)
+
+
+def _finetune_prefer(arguments: Arguments) -> None:
+    """Teach a model which of two answers is preferred."""
+    from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig
+
+    program = "scratchlm finetune prefer"
+    named = next((value for flag, value in itertools.pairwise(arguments) if flag == "--method"), "dpo")
+    named = next((a.partition("=")[2] for a in arguments if a.startswith("--method=")), named)
+    default = PreferTrainingConfig(loss=LOSSES.get(named, LOSSES["dpo"]))  # its settings are the flags under --loss
+    config = parse(PreferTrainingConfig, arguments, program, default)
+    from scratchlm.recipes.prefer import finetune_prefer
+
+    _show(finetune_prefer(config), config.json)
+
+
+def _finetune_reinforce(arguments: Arguments) -> None:
+    """Teach a model by what its own answers are worth."""
+    from scratchlm.finetuning.config import ReinforceTrainingConfig
+
+    config = parse(ReinforceTrainingConfig, arguments, "scratchlm finetune reinforce")
+    from scratchlm.recipes.reinforce import finetune_reinforce
+
+    _show(finetune_reinforce(config), config.json)
+
+
+def _classify(arguments: Arguments) -> None:
+    """Put texts into the classes that a model has learned."""
+    from scratchlm.finetuning.config import ClassifyConfig
+
+    config = parse(ClassifyConfig, arguments, "scratchlm classify")
+    from scratchlm.finetuning.classifier import classify
+
+    for answer in classify(config):
+        print(json.dumps(answer.as_dict(), ensure_ascii=False) if config.json else answer)
+
+
 def _evaluate(arguments: Arguments) -> None:
     """Loss and bits per byte on held-out text."""
     from scratchlm.evaluation.config import EvaluateConfig
@@ -252,6 +321,8 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "prepare": _prepare,
     "plan": _plan,
     "pretrain": _pretrain,
+    "finetune": _finetune,
+    "classify": _classify,
     "evaluate": _evaluate,
     "generate": _generate,
     "chat": _chat,

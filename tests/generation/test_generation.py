@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from scratchlm.generation import engine as engine_module
+from scratchlm.generation.batch import continue_batch, greedy_batch
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import Engine, greedy_batch, stream_ids
+from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids, window_start
 from toys import CONTEXT, TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
@@ -110,6 +112,29 @@ def test_a_greedy_batch_equals_each_prompt_alone(name: str) -> None:
     stopped = [list(generate_ids(decoder, prompt, config, stop_ids)) for prompt in prompts]
     assert len({len(ids) for ids in stopped}) > 1
     assert greedy_batch(decoder, prompts, 12, stop_ids) == stopped
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_rows_of_a_batch_draw_as_if_they_were_alone(name: str) -> None:
+    decoder = random_decoder(toy_config(name, tied=False))
+    prompts = [prompt_of(length, seed) for seed, length in enumerate([3, 9, 1, 5, 12])]
+    config = SamplingConfig(max_tokens=12, temperature=0.9, top_k=20, seed=4)
+    alone = [
+        list(generate_ids(decoder, prompt, dataclasses.replace(config, seed=4 + index)))
+        for index, prompt in enumerate(prompts)
+    ]
+    assert continue_batch(decoder, prompts, config) == alone
+    assert continue_batch(decoder, prompts, config, rows=2) == alone
+
+
+def test_a_batch_with_a_window_and_scores_past_the_first_room() -> None:
+    base = toy_config("default", tied=False)
+    config = dataclasses.replace(base, attention=dataclasses.replace(base.attention, window=5), context=700)
+    decoder = random_decoder(config)
+    prompts = [prompt_of(length, length) for length in (640, 2, 300)]
+    greedy = SamplingConfig(max_tokens=8, temperature=0.0)
+    alone = [list(generate_ids(decoder, prompt, greedy)) for prompt in prompts]
+    assert greedy_batch(decoder, prompts, 8, frozenset()) == alone
 
 
 def test_a_greedy_batch_stays_within_the_context() -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 import torch
 
-from scratchlm.generation.engine import greedy_batch
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.weights.checkpoint import find_model, load_model

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from scratchlm.generation.engine import greedy_batch
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel, load
 
 PROMPTS = (

@@ -41,7 +41,8 @@ def _one_line(boxed: str, program: str) -> str:
     """Reduce tyro's box to what was wrong and the nearest flags."""
     lines = [line.strip("│╭╮╰╯─ ") for line in boxed.splitlines()]
     rule = next((i for i, line in enumerate(boxed.splitlines()) if re.match(r"^│ ─+ │", line)), len(lines))
-    wrong = " ".join(line for line in lines[1:rule] if line)
+    end = next((i for i, line in enumerate(lines) if line.startswith("For full helptext")), rule)
+    wrong = " ".join(line for line in lines[1 : min(rule, end)] if line.strip("-─"))
     near = [line.split()[0] for line in lines[rule:] if line.startswith("--") and "--help" not in line]
     offer = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if "Unrecognized" in wrong and near else ""
     return f"{program}: {wrong}{offer}; see {program} --help"

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
 from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer, first_token
+from scratchlm.tokens.batches import padded
 
 BATCH_TOKENS = 8192
 """Tokens of one forward pass, about."""
@@ -60,7 +60,7 @@ def log_likelihoods(
     while order:
         count = max(1, BATCH_TOKENS // max(len(rows[order[-1]]), 1))  # the longest first: memory is known at once
         chosen, order = order[-count:], order[:-count]
-        table = padded([[first, *rows[index]] for index in chosen]).to(device)
+        table = padded([[first, *rows[index]] for index in chosen])[0].to(device)
         with autocast(device, dtype):
             logits = decoder(table[:, :-1]).float()
         scores = logits.log_softmax(-1).gather(-1, table[:, 1:, None]).squeeze(-1)
@@ -68,14 +68,6 @@ def log_likelihoods(
         inside = torch.arange(scores.size(1), device=device) < lengths[:, None]
         found[chosen] = (scores.double() * inside).sum(1).cpu().numpy()
     return found
-
-
-def padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B T"]:
-    """Lay rows into a table, filled up with zeros behind."""
-    table = torch.zeros((len(rows), max(len(row) for row in rows)), dtype=torch.int64)
-    for index, row in enumerate(rows):
-        table[index, : len(row)] = torch.tensor(row)
-    return table
 
 
 def pair_accuracy(

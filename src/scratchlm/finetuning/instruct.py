@@ -9,7 +9,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import PackedBatches
-from scratchlm.tokens.chat import CHATML, ChatTemplate, Conversation, Rendered
+from scratchlm.tokens.chat import ChatTemplate, Conversation, Rendered
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Hook, Pace, Setting, Watcher, fit
 from scratchlm.training.signals import StopRequest
@@ -27,7 +27,7 @@ def instruct_batches(
     `documents` are texts of the kind the model learned before; with them, conversations are repeated until both fill
     about as many tokens of an epoch.
     """
-    template = model.saved.template or ChatTemplate(model.tokenizer, CHATML)
+    template = model.saved.template or ChatTemplate.suited_to(model.tokenizer)
     pad = model.tokenizer.specials.get("<|pad|>", model.tokenizer.end_of_text)
     if pad is None:
         raise UserError(
@@ -85,4 +85,4 @@ def instruct(
         pace=pace,
     )
     if model.saved.template is None:
-        model.saved.template = ChatTemplate(model.tokenizer, CHATML)
+        model.saved.template = ChatTemplate.suited_to(model.tokenizer)

@@ -19,6 +19,9 @@ class KVCache:
     `length` is the only place where the position lives: the decoder reads it to number new tokens and calls
     `advance` once all layers have stored theirs. Memory is taken as texts grow, doubled each time, up to
     2 * L * B * K * capacity * E numbers: a published model's context would fill many a machine.
+
+    Rows of different lengths are filled up in front: `starts` then holds the place of each row's first own token, and
+    nothing before it is seen or counted.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class KVCache:
         attention = config.attention
         self.capacity = capacity or config.context
         self.length = 0
+        self.starts: Int[Tensor, " B"] | None = None
         room = min(self.capacity, FIRST_ROOM)
         shape = (config.layers, batch, attention.kv_heads, room, attention.head_dim)
         self.keys = torch.empty(shape, dtype=dtype, device=device)
@@ -69,6 +73,12 @@ class KVCache:
     def advance(self, positions: int) -> None:
         """Move on by `positions` once every layer has appended them."""
         self.length += positions
+
+    def keep(self, rows: Int[Tensor, " R"]) -> None:
+        """Drop all rows but these."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.ids = self.ids[rows]
+        self.starts = None if self.starts is None else self.starts[rows]
 
     def clear(self) -> None:
         """Forget everything; the memory is kept for reuse."""

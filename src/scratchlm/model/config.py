@@ -267,6 +267,27 @@ ShortcutConfig = NoShortcutConfig | EmbeddingShortcutConfig
 NgramsConfig = NoNgramsConfig | NgramEmbeddingConfig
 AheadChoice = NoAheadConfig | AheadConfig
 ValuesConfig = NoValueEmbeddingConfig | ValueEmbeddingConfig
+
+
+@dataclass(frozen=True)
+class NoClassesConfig:
+    """The model writes: hidden states become logits of tokens."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class ClassesConfig:
+    """A second head scores classes of a whole text; one class alone is a reward (Ouyang et al. 2022)."""
+
+    type: ClassVar[str] = "classes"
+    count: int = 2
+    """Outputs of the head."""
+    pooling: Literal["last", "mean"] = "last"
+    """What of a text the head reads: the hidden state of its last token, or the mean of all."""
+
+
+ClassesChoice = NoClassesConfig | ClassesConfig
 PositionsConfig = RopeConfig | LearnedPositionsConfig | NoPositionsConfig
 FeedForwardConfig = SwiGLUConfig | MLPConfig | ExpertsConfig
 
@@ -293,6 +314,7 @@ class DecoderConfig:
     values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
     ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
     ahead: AheadChoice = field(default_factory=NoAheadConfig)
+    classes: ClassesChoice = field(default_factory=NoClassesConfig)
     embedding_scale: float | None = None
     """What embeddings are multiplied by; Gemma's is sqrt(width)."""
     embedding_norm: bool = False
@@ -338,6 +360,8 @@ class DecoderConfig:
         if isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
             remedy = 'to learn the next token alone, give [model.ahead] of a recipe the type "none"'
             problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0; {remedy}")
+        if isinstance(self.classes, ClassesConfig) and self.classes.count < 1:
+            problems.append(f"model.classes.count is {self.classes.count}: must be at least 1")
         if attention.kv_heads >= 1 and attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "

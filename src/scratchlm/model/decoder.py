@@ -15,6 +15,7 @@ from scratchlm.model.attention import Attention, Visibility, visible
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     AheadConfig,
+    ClassesConfig,
     DecoderConfig,
     EmbeddingShortcutConfig,
     ExpertsConfig,
@@ -91,6 +92,8 @@ class Decoder(nn.Module):
         self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
         looks_ahead = isinstance(config.ahead, AheadConfig)  # for the loss alone: `forward` never reads this head
         self.ahead = nn.Linear(config.width, config.vocabulary_size, bias=False) if looks_ahead else None
+        classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
+        self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
         self.restore_tables()
 
     def restore_tables(self) -> None:
@@ -132,6 +135,8 @@ class Decoder(nn.Module):
         assert end <= self.config.context, f"{end} positions in a context of {self.config.context}"
         x = self._embed(ids, cache, documents)
         places = torch.arange(start, end, device=ids.device) if documents is None else positions_within(documents)
+        if cache is not None and cache.starts is not None:
+            places = (places - cache.starts[:, None]).clamp(min=0)
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
         if self.config.embedding_scale is not None:
@@ -153,8 +158,13 @@ class Decoder(nn.Module):
         x: Tensor = self.embedding(ids)
         if self.ngrams is None:
             return x
-        seen = ids if cache is None else cache.remember(ids)[:, -(ids.size(1) + self.ngrams.reach) :]
-        return x + self.ngrams(seen, documents)[:, -ids.size(1) :]
+        if cache is None:
+            return x + self.ngrams(ids, documents)
+        reach = ids.size(1) + self.ngrams.reach
+        seen = cache.remember(ids)
+        if cache.starts is not None:  # what fills a row up is another document
+            documents = (torch.arange(seen.size(1), device=ids.device) >= cache.starts[:, None]).long()[:, -reach:]
+        return x + self.ngrams(seen[:, -reach:], documents)[:, -ids.size(1) :]
 
     @property
     def head_weight(self) -> Float[Tensor, "V D"]:
@@ -169,6 +179,15 @@ class Decoder(nn.Module):
         """Bound a head's logits where the configuration says so."""
         softcap = self.config.logit_softcap
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+    def class_logits(self, hidden: Float[Tensor, "B T D"], last: Int[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Score the classes of each row, a text that ends at the position `last`; what stands behind it has no part."""
+        assert self.classifier is not None
+        assert isinstance(self.config.classes, ClassesConfig)
+        if self.config.classes.pooling == "last":
+            return self.classifier(hidden[torch.arange(len(hidden), device=hidden.device), last])
+        inside = (torch.arange(hidden.size(1), device=hidden.device) <= last[:, None])[..., None]  # (B, T, 1)
+        return self.classifier((hidden * inside).sum(1) / inside.sum(1))
 
     def _is_local(self, layer: int) -> bool:
         """Tell whether a layer sees a window of positions alone."""
@@ -189,6 +208,11 @@ class Decoder(nn.Module):
         window = self.config.attention.window if local else None
         if window is not None and window >= seen:
             window = None  # wider than the text: no mask needed
+        if cache is not None and cache.starts is not None:
+            mask = visible(new, seen, window, None, ids.device)
+            at = torch.arange(seen, device=ids.device)
+            itself = at == at[-new:, None]  # so that what fills a row up sees something, and stays finite
+            return Visibility(ids, rotation, mask & (at >= cache.starts[:, None, None]) | itself, False, cache)
         if documents is not None or window is not None or 1 < new < seen:
             return Visibility(ids, rotation, visible(new, seen, window, documents, ids.device), False, cache)
         return Visibility(ids, rotation, None, new > 1, cache)

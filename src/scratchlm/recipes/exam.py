@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scratchlm.generation.engine import greedy_batch
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.recipes.quicktext import Corpus
 from scratchlm.text import storyworld

@@ -6,34 +6,37 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-import scratchlm
-from scratchlm.base.config import flatten, from_dict, read_toml, to_dict, to_toml
-from scratchlm.base.device import DTYPES, choose_device, machine, set_threads
-from scratchlm.base.errors import Interrupted, UserError
-from scratchlm.base.files import prepare_output, read_json, write_json, write_text
+from scratchlm.base.config import flatten, to_dict
+from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import prepare_output, read_json
 from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
+from scratchlm.recipes.runs import (
+    RECIPE_FILE,
+    begin_run,
+    device_name,
+    dtype_name,
+    end_run,
+    require_same_data,
+    run_fit,
+    stored_settings,
+)
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.prepare import REPORT_FILE, open_data
-from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.forecast import SECONDS_A_MINUTE, product_peak, steps_within
-from scratchlm.training.loop import Hook, Setting, fit
-from scratchlm.training.progress import TrainingProgress
-from scratchlm.training.signals import stop_on_signals
+from scratchlm.training.forecast import SECONDS_A_MINUTE, steps_within
+from scratchlm.training.loop import Hook, Setting
 from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
-
-RECIPE_FILE = "recipe.toml"
-MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     saved = _beginning(config, tokenizer)
     decoder = saved.decoder
     if config.resume is None:
-        config = _resolve(dataclasses.replace(config, threads=threads, device=_name(device)), decoder, train)
+        config = _resolve(dataclasses.replace(config, threads=threads, device=device_name(device)), decoder, train)
         assert config.out is not None
         _begin(config.out, config, tokenizer)
     saved.provenance = _provenance(config, saved)
@@ -90,33 +93,19 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
 
 
 def _train(config: PretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
-    """Hand everything to the loop; a stop is answered with how to go on."""
     assert config.out is not None
-    training, device = config.training, choose_device(config.device)
-    setting = Setting(device, DTYPES[config.dtype], config.seed)
-    decoder = saved.decoder
-    progress = TrainingProgress(
-        "pretrain",
-        training.steps,
-        flops_per_token=decoder.flops_per_token(training.sequence_length),
-        peak=product_peak(device, setting.dtype),
+    training = config.training
+    setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
+    run_fit(
+        "scratchlm pretrain",
+        config.out,
+        saved,
+        training_batches(tokens, training, config.seed),
+        training,
+        setting,
+        hooks=_hooks(config, saved.tokenizer, held_out),
+        resume=config.resume is not None,
     )
-    try:
-        with stop_on_signals() as stop, progress:
-            fit(
-                decoder,
-                training_batches(tokens, training, config.seed),
-                training,
-                setting=setting,
-                folder=config.out,
-                checkpoints=Checkpoints(config.out / "checkpoints", saved, training.keep_checkpoints),
-                hooks=_hooks(config, saved.tokenizer, held_out),
-                watcher=progress,
-                stop=stop,
-                resume=config.resume is not None,
-            )
-    except Interrupted as request:
-        raise Interrupted(f"{request}; continue with: scratchlm pretrain --resume {config.out}") from request
 
 
 def _hooks(config: PretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> list[Hook]:
@@ -134,20 +123,12 @@ def _hooks(config: PretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> li
     return [scores, Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed)]
 
 
-def _name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
-    return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
-
-
 def _stored(run: Path, threads: int | None) -> PretrainConfig:
     """Read the config of a run to resume. Only the number of threads may differ, and then bits may too."""
-    if not (run / RECIPE_FILE).exists():
-        raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
-    stored = from_dict(PretrainConfig, read_toml(run / RECIPE_FILE), str(run / RECIPE_FILE), None)
-    data_hash = read_json(run / MANIFEST_FILE)["data_hash"]
+    stored = stored_settings(PretrainConfig, run)
     if stored.data is None or not (stored.data / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} is gone; put it back")
-    if read_json(stored.data / REPORT_FILE)["data_hash"] != data_hash:
-        raise UserError(f"--resume {run}: {stored.data} has other data than the run began with; put the old data back")
+    require_same_data(run, read_json(stored.data / REPORT_FILE)["data_hash"], stored.data)
     return dataclasses.replace(stored, out=run, resume=run, threads=threads or stored.threads)
 
 
@@ -184,7 +165,7 @@ def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> Pretra
         started = time.perf_counter()
         chosen, seconds = measure_step(dtype, decoder, tokens, training, setting)
         probed = time.perf_counter() - started  # a compilation is in it, which the run then finds done
-        dtype = "bf16" if chosen == torch.bfloat16 else "fp16" if chosen == torch.float16 else "fp32"
+        dtype = dtype_name(chosen)
         if config.minutes is not None:
             steps = steps_within(SECONDS_A_MINUTE * config.minutes - probed, seconds)
             training = dataclasses.replace(training, steps=steps)
@@ -193,28 +174,15 @@ def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> Pretra
 
 def _begin(out: Path, config: PretrainConfig, tokenizer: Tokenizer) -> None:
     """Write the run's recipe, each value marked with where it came from, and its manifest."""
-    import shutil
-
     assert config.data is not None
-    for name in ("checkpoints", "samples", "nonfinite"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("metrics.jsonl", "report.html"):
-        (out / name).unlink(missing_ok=True)
-    stored = dataclasses.replace(config, data=config.data.absolute())
-    values = {key: value for key, value in to_dict(stored).items() if key not in ("out", "resume", "force")}
-    write_text(out / RECIPE_FILE, to_toml(values, origins(config, values)))
-    manifest = {
-        "format": 1,
-        "scratchlm": scratchlm.__version__,
-        "machine": machine(),
-        "threads": torch.get_num_threads(),
+    values = to_dict(dataclasses.replace(config, data=config.data.absolute()))
+    told = {
         "dtype": config.dtype,
         "seed": config.seed,
         "tokenizer": tokenizer.fingerprint,
         "data_hash": read_json(config.data / REPORT_FILE)["data_hash"],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    write_json(out / MANIFEST_FILE, manifest)
+    begin_run(out, values, origins(config, values), told)
 
 
 def origins(config: PretrainConfig, values: dict[str, Any]) -> dict[str, str]:
@@ -247,8 +215,7 @@ def _provenance(config: PretrainConfig, before: SavedModel) -> dict[str, Any]:
 
 def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
-    manifest = {**read_json(out / MANIFEST_FILE), "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    write_json(out / MANIFEST_FILE, manifest)
+    end_run(out)
     records = list(read_log(out / "metrics.jsonl"))
     last = [record for record in records if record["kind"] == "evaluation"][-1]
     steps = [record for record in records if record["kind"] == "train"]

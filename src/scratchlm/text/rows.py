@@ -46,10 +46,11 @@ def choose_field(row: Mapping[str, Any], place: str) -> str:
     prose = [name for name, value in row.items() if _is_prose(value)]
     if len(prose) == 1:
         return prose[0]
-    raise NoTextField(f"{place}: which field holds the text? Fields: {_listed(row)}; name one with --text-field")
+    raise NoTextField(f"{place}: which field holds the text? Fields: {listed(row)}; name one with --text-field")
 
 
-def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+def listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+    """Spell the names of fields, the first twenty of them."""
     shown = [printable(str(name))[:60] for name in names]
     more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
     return ", ".join(shown[:20]) + more if shown else "none"
@@ -75,7 +76,7 @@ class FieldReader:
             self.field = choose_field(row, place)
         if self.field not in row:
             hint = f"{nearest(self.field, [str(name) for name in row])}; " if self.given and row else ""
-            message = f"{place}: no field {self.field!r}; {hint}fields: {_listed(row)}; see --text-field"
+            message = f"{place}: no field {self.field!r}; {hint}fields: {listed(row)}; see --text-field"
             self.problems.row("no text field", message)
             return None
         value = row[self.field]
@@ -141,13 +142,13 @@ def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterato
     except (ValueError, RecursionError) as error:
         raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); mend the file") from error
     del data
-    for number, row in enumerate(_rows_of(value, path, text_field), start=1):
+    for number, row in enumerate(rows_of(value, path, text_field), start=1):
         text = reader.text_of(row, f"{path}, row {number}")
         if text is not None:
             yield Document(text, f"{path}, row {number}")
 
 
-def _rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:
+def rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:
     """Return the list of rows inside a loaded JSON value."""
     if isinstance(value, list):
         return value
@@ -164,5 +165,5 @@ def _rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:
         return next(iter(lists.values()))
     if not lists:
         return [value]
-    message = f"{path}: several lists ({_listed(lists)}), none named {', '.join(LIST_FIELDS)}; write one as .jsonl"
+    message = f"{path}: several lists ({listed(lists)}), none named {', '.join(LIST_FIELDS)}; write one as .jsonl"
     raise BadFile("no text field", message)

@@ -151,3 +151,9 @@ def _by_position(documents: Iterator[Document], cut: int) -> Iterator[tuple[Side
             yield "train", Document(document.text[: cut - start], document.source)
             yield "validation", Document(document.text[cut - start :], document.source, document.continued)
         start = end
+
+
+def share_of(text: str) -> float:
+    """Return where between 0 and 1 the hash of a text lies, whatever its case and the space between its words."""
+    digest = hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

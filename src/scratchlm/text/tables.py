@@ -25,7 +25,7 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
     A .csv file may use semicolons; a .tsv file has no quoting, as its standard says.
     Raises `BadFile` when the file cannot be read on or no column is the text.
     """
-    rows = _table_rows(path, problems)
+    rows = table_rows(path, problems)
     _, header = next(rows, (0, []))
     if not header:
         return
@@ -58,7 +58,7 @@ def _column(path: Path, header: list[str], first: list[str], text_field: str | N
     return header.index(choose_field(shown, str(path)))
 
 
-def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells); a row that the csv module refuses is counted and passed over."""
     csv.field_size_limit(CELL_LIMIT)
     lines = text_lines(path)

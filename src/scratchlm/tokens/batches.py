@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class WindowBatches:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        order = _Order(self._starts, state)
+        order = Order(self._starts, state)
         while True:
             rows = [self.tokens.read(start, start + self.length + 1) for start in order.take(self.rows)]
             table = torch.from_numpy(np.stack(rows).astype(np.int64))
@@ -141,7 +141,7 @@ class PackedBatches:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        order = _Order(self._epoch_order, state)
+        order = Order(self._epoch_order, state)
         while True:
             ids = np.full((self.rows, self.length), self.pad, dtype=np.int64)
             targets = np.full((self.rows, self.length), IGNORED, dtype=np.int64)
@@ -153,7 +153,7 @@ class PackedBatches:
     def _epoch_order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
 
-    def _fill(self, order: _Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
+    def _fill(self, order: Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
         """Lay conversations into one row until the next does not fit."""
         used, number = 0, 1
         while used < self.length:
@@ -172,7 +172,59 @@ class PackedBatches:
         documents[used:] = number
 
 
-class _Order:
+@dataclass(frozen=True)
+class LabelledBatches:
+    """Whole texts with a class each; the target stands at a text's last token, so padding behind it has no part.
+
+    Texts of like length share a batch: each epoch, random groups of `GROUP` batches are sorted by length, so that
+    little is padded and every epoch is mixed anew.
+    """
+
+    rows_of_ids: Sequence[Sequence[int]]
+    labels: Sequence[int]
+    rows: int
+    seed: int
+    pad: int
+    GROUP: ClassVar[int] = 16
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches without end, each with the state from which the next one follows."""
+        order = Order(self._epoch_order, state)
+        while True:
+            chosen = order.take(self.rows)
+            ids, last = padded([self.rows_of_ids[index] for index in chosen], self.pad)
+            targets = torch.full_like(ids, IGNORED)
+            targets[torch.arange(len(chosen)), last] = torch.tensor([self.labels[index] for index in chosen])
+            yield Batch(ids, targets), order.state()
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(len(self.rows_of_ids))
+        size, batches = self.rows * self.GROUP, []
+        for start in range(0, len(order), size):
+            group = sorted(order[start : start + size], key=lambda index: len(self.rows_of_ids[index]))
+            batches += [group[at : at + self.rows] for at in range(0, len(group), self.rows)]
+        return np.array([index for batch in generator.permutation(len(batches)) for index in batches[batch]])
+
+
+def masked_batch(samples: Sequence[Rendered], length: int, pad: int) -> Batch:
+    """Lay conversations one to a row, each cut to `length`; what carries no loss in them is no target."""
+    rows = [sample.ids[: length + 1] for sample in samples]
+    table, _ = padded(rows, pad)
+    mask, _ = padded([[int(wanted) for wanted in sample.mask[: length + 1]] for sample in samples])
+    targets = torch.where(mask[:, 1:].bool(), table[:, 1:], IGNORED)
+    return Batch(table[:, :-1].contiguous(), targets)
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
+    """Lay rows of at least one id into a table, filled up behind; return it with the place of each row's last id."""
+    table = torch.full((len(rows), max(len(row) for row in rows)), pad, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        table[index, : len(row)] = torch.tensor(row)
+    return table, torch.tensor([len(row) - 1 for row in rows])
+
+
+class Order:
     """A walk through the epochs' orders whose place is (epoch, index)."""
 
     def __init__(self, order_of: Callable[[int], np.ndarray], state: Mapping[str, int] | None) -> None:
@@ -182,12 +234,14 @@ class _Order:
         self._order = order_of(self._epoch)
 
     def peek(self) -> int:
+        """Return the next place without taking it."""
         if self._index >= len(self._order):
             self._epoch, self._index = self._epoch + 1, 0
             self._order = self._order_of(self._epoch)
         return int(self._order[self._index])
 
     def take(self, count: int) -> list[int]:
+        """Return the next places, going on to the next epoch where one ends."""
         taken = []
         for _ in range(count):
             taken.append(self.peek())
@@ -195,6 +249,7 @@ class _Order:
         return taken
 
     def state(self) -> State:
+        """Return where the walk stands."""
         return {"epoch": self._epoch, "index": self._index}
 
 

@@ -34,6 +34,15 @@ CHATML = (
 )
 """ChatML, the layout of Qwen2 and of this package's own models."""
 
+PLAIN = (
+    "{%- for message in messages -%}"
+    "{{- message['role'] | capitalize + ': ' + (message['content'] | trim) -}}"
+    "{{- (eos_token if message['role'] == 'assistant' else '') + '\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}"
+)
+"""A layout for tokenizers that have no tokens of turns, such as GPT-2's: the end of a text ends an answer."""
+
 # Private-use characters around a number stand for a message's content while the template runs.
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
@@ -106,6 +115,18 @@ class ChatTemplate:
             )
         except jinja2.TemplateError as error:
             raise UserError(f"chat template: {error}; use the template that came with the model") from error
+
+    @classmethod
+    def suited_to(cls, tokenizer: Tokenizer) -> ChatTemplate:
+        """Return ChatML where the tokenizer has its tokens, else the plain layout.
+
+        Raises `UserError` where it has neither these nor a token that ends a text, so that an answer could not end.
+        """
+        if TURN_END in tokenizer.specials:
+            return cls(tokenizer, CHATML)
+        if tokenizer.end_of_text is None:
+            raise UserError("tokenizer: has no token that could end an answer; train one with its special tokens")
+        return cls(tokenizer, PLAIN)
 
     @property
     def stop_ids(self) -> frozenset[int]:

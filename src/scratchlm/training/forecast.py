@@ -29,7 +29,7 @@ def step_seconds(
     budget: float = 2.0,
     loss: Loss = next_token_loss,
 ) -> float:
-    """Return the median seconds of one optimizer step, measured on a copy for about `budget` seconds.
+    """Return the median seconds of one optimizer step, measured for about `budget` seconds on a copy of what it trains.
 
     The first step, which allocates memory and picks kernels, is not counted. The model is left as it was.
     """
@@ -37,7 +37,8 @@ def step_seconds(
     started = time.perf_counter()
     watcher = _Stopwatch(seconds, lambda: time.perf_counter() - started > budget and len(seconds) > 3)
     trial = replace(config, steps=1_000_000, checkpoint_every=0, evaluate_every=0, sample_every=0)
-    loop = Loop(copy.deepcopy(decoder), batches, trial, loss, setting, watcher=watcher)
+    shared = {id(weight): weight for weight in decoder.parameters() if not weight.requires_grad}
+    loop = Loop(copy.deepcopy(decoder, shared), batches, trial, loss, setting, watcher=watcher)
     with contextlib.suppress(_Enough):
         loop.run()
     return spread(seconds[1:]).median
@@ -65,7 +66,12 @@ class _Stopwatch:
 
 
 def choose_dtype(
-    name: DtypeName, decoder: Decoder, batches: BatchSource, config: TrainingConfig, setting: Setting
+    name: DtypeName,
+    decoder: Decoder,
+    batches: BatchSource,
+    config: TrainingConfig,
+    setting: Setting,
+    loss: Loss = next_token_loss,
 ) -> tuple[torch.dtype, float]:
     """Return the dtype to train in and the seconds of one step in it.
 
@@ -76,7 +82,9 @@ def choose_dtype(
     if name == "auto" and setting.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         names = ["fp32", "fp16"]
     timed = {
-        each: step_seconds(decoder, batches, config, replace(setting, dtype=DTYPES[each]), budget=2.0 / len(names))
+        each: step_seconds(
+            decoder, batches, config, replace(setting, dtype=DTYPES[each]), budget=2.0 / len(names), loss=loss
+        )
         for each in names
     }
     best = min(timed, key=timed.__getitem__)

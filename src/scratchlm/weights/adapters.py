@@ -7,12 +7,30 @@ the order in which theirs stacks them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from scratchlm.model.config import DecoderConfig
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scratchlm.base.errors import raise_all
+from scratchlm.base.files import read_json, write_json
+from scratchlm.model.config import DecoderConfig, NoClassesConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import AdaptedLinear, adapted, add_adapter
+from scratchlm.model.loraconfig import PARTS, LoRAConfig
+from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family
+from scratchlm.weights.families.known import family_of
 from scratchlm.weights.mapping import expand, shapes
+from scratchlm.weights.tensors import SafetensorsFiles
 
+SCORE = "score"
+"""What transformers calls the head of classes of decoders."""
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 """What PEFT puts before the names of modules."""
 
@@ -46,3 +64,132 @@ def slots(family: Family, config: DecoderConfig) -> list[Slot]:
         ours = tuple(part.removesuffix(".weight") for part in each.ours)
         found.append(Slot(name.removesuffix(".weight"), ours, tuple(size[0] for size in sizes), sizes[0][1]))
     return found
+
+
+def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
+    """Write an adapter as PEFT reads it.
+
+    Where theirs fuses several of our matrices, their products stand in one of a larger rank, side by side: equal, and
+    `rank_pattern` and `alpha_pattern` say so. Raises `UserError` where no family holds the model below.
+    """
+    decoder = model.decoder
+    family = family_of(replace(decoder.config, classes=NoClassesConfig()))
+    config = model.adapters[name]
+    owned = {path: part for path, part in adapted(decoder).items() if name in part.scales}
+    held = {slot: [owned[ours] for ours in slot.ours if ours in owned] for slot in slots(family, decoder.config)}
+    left = {slot.theirs.rpartition(".")[2] for slot, parts in held.items() if not parts}
+    tensors: dict[str, Tensor] = {}
+    modules, ranks, alphas = set(), {}, {}
+    for slot, parts in held.items():
+        if not parts:
+            continue
+        first, last = slot.names()
+        tensors[first], tensors[last] = _side_by_side(slot, [owned.get(ours) for ours in slot.ours], name)
+        *_, parent, kind = slot.theirs.split(".")
+        kind = f"{parent}.{kind}" if kind in left else kind  # GPT-2 has a c_proj in both branches
+        modules.add(kind)
+        if len(parts) > 1:
+            ranks[kind], alphas[kind] = len(parts) * config.rank, len(parts) * config.alpha
+    if decoder.classifier is not None:
+        tensors[f"{PREFIX}{SCORE}.weight"] = decoder.classifier.weight
+    save_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
+    told: dict[str, Any] = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM" if decoder.classifier is None else "SEQ_CLS",
+        "modules_to_save": None if decoder.classifier is None else [SCORE],
+        "base_model_name_or_path": None if model.base is None else str(model.base.path),
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": sorted(modules),
+        "rank_pattern": ranks,
+        "alpha_pattern": alphas,
+        "bias": "none",
+        "fan_in_fan_out": any(rule.transposed for rule in family.rules),
+        "inference_mode": True,
+    }
+    write_json(folder / CONFIG, told)
+    return family
+
+
+def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> tuple[Tensor, Tensor]:
+    """Return A and B of a slot: those of ours above and beside each other, zeros where a part has no adapter."""
+    firsts = [part.lora_a[name].detach() for part in parts if part is not None]
+    rank = len(firsts[0])
+    last = torch.zeros(sum(slot.outputs), rank * len(firsts))
+    row = column = 0
+    for part, outputs in zip(parts, slot.outputs, strict=True):
+        if part is not None:
+            last[row : row + outputs, column : column + rank] = part.lora_b[name].detach()
+            column += rank
+        row += outputs
+    return torch.cat(firsts), last
+
+
+def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
+    """Give a decoder an adapter that PEFT wrote, and use it.
+
+    Raises `UserError` for adapters of another kind, and with every tensor that does not fit the decoder.
+    """
+    told = read_json(folder / CONFIG)
+    raise_all(_beyond(told, folder))
+    family = family_of(decoder.config)
+    tensors = SafetensorsFiles(folder, WEIGHTS)
+    found = {slot: slot.names() for slot in slots(family, decoder.config) if slot.names()[0] in tensors}
+    known = {each for names in found.values() for each in names}
+    problems = [f"{each}: no such matrix in the model below" for each in sorted(tensors.keys() - known)]
+    problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]
+    more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []
+    raise_all([f"{folder}: {problem}" for problem in problems[:5]] + more)
+    kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
+    shares = [
+        (ours, _scale(told, slot), *_without_zeros(tensors[first].float(), rows.float()))
+        for slot, (first, last) in found.items()
+        for ours, rows in zip(slot.ours, torch.split(tensors[last], list(slot.outputs)), strict=True)
+    ]
+    rank = max(len(narrow) for _, _, narrow, _ in shares)
+    alpha = float(told["lora_alpha"]) * rank / float(told["r"])
+    config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds))
+    add_adapter(decoder, name, config)
+    for ours, scale, narrow, wide in shares:
+        layer = decoder.get_submodule(ours)
+        assert isinstance(layer, AdaptedLinear)
+        spare = rank - len(narrow)  # a pattern may give some matrices a smaller rank, and a scale of their own
+        layer.lora_a[name] = torch.nn.Parameter(F.pad(narrow, (0, 0, 0, spare)))
+        layer.lora_b[name] = torch.nn.Parameter(F.pad(wide * (scale / config.scale), (0, spare)))
+    return config
+
+
+def _misfits(slot: Slot, names: tuple[str, str], tensors: Mapping[str, Tensor]) -> list[str]:
+    """Say what of a slot's two tensors is missing or has another shape than the model below needs."""
+    rank = len(tensors[names[0]])
+    problems = []
+    for name, wanted in zip(names, [(rank, slot.inputs), (sum(slot.outputs), rank)], strict=True):
+        if name not in tensors:
+            problems.append(f"{name}: missing")
+        elif tuple(tensors[name].shape) != wanted:
+            problems.append(f"{name}: {tuple(tensors[name].shape)} where {wanted} is expected")
+    return problems
+
+
+def _without_zeros(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Drop the ranks of a fused matrix that another part of it uses; one is kept of a part that uses none."""
+    used = last.any(0)
+    used[0] |= not used.any()
+    return first[used], last[:, used]
+
+
+def _beyond(told: dict[str, Any], folder: Path) -> list[str]:
+    """Say what of an adapter's description is more than a plain LoRA."""
+    plain = {"peft_type": "LORA", "use_dora": False, "use_rslora": False, "bias": "none", "modules_to_save": None}
+    return [
+        f"{folder / CONFIG}: {key} is {told[key]!r}; only {value!r} can be read"
+        for key, value in plain.items()
+        if told.get(key, value) not in (value, [])
+    ]
+
+
+def _scale(told: dict[str, Any], slot: Slot) -> float:
+    kind = slot.theirs.rpartition(".")[2]
+    rank = (told.get("rank_pattern") or {}).get(kind, told["r"])
+    return float((told.get("alpha_pattern") or {}).get(kind, told["lora_alpha"])) / float(rank)

@@ -1,7 +1,7 @@
 """One way to save a model: a folder of safetensors and JSON, whole or absent, checked when it is read.
 
-    config.json          shape of the decoder, format version
-    model.safetensors    its weights, in fp32 where they were trained here, else as they came
+    config.json          shape of the decoder, format version; adapters, classes and the base it stands on, if any
+    model.safetensors    its weights, in fp32 where they were trained here, else as they came; without those of the base
     tokenizer.json       its tokenizer
     chat_template.jinja  the layout of conversations, where it has learned one
     generation.json      sampling settings it was made for
@@ -28,6 +28,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_folder, read_json, sha256_of, write_json, write_text
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
+from scratchlm.model.lora import add_adapter
+from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
@@ -43,6 +45,31 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
 
 
+@dataclass(frozen=True)
+class Base:
+    """The model folder that a model stands on: only what differs from it is stored (adapters, a head of classes)."""
+
+    path: Path
+    weights: str
+    """SHA-256 of its weights."""
+    own: frozenset[str] = frozenset()
+    """Tensors that are stored here."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the outputs of a head of classes mean, and how an answer is chosen from them."""
+
+    labels: tuple[str, ...]
+    """Label of each output."""
+    temperature: float = 1.0
+    """Logits are divided by it, so that probabilities are as often right as they say (Guo et al. 2017)."""
+    positive: str | None = None
+    """Of two classes, the one that is sought."""
+    threshold: float = 0.5
+    """Least probability of `positive` at which it is answered."""
+
+
 @dataclass
 class SavedModel:
     """What a model folder holds, in memory."""
@@ -53,6 +80,10 @@ class SavedModel:
     generation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     """Where the weights come from: data, steps, loss. Told by the run that made them."""
+    adapters: dict[str, LoRAConfig] = field(default_factory=dict)
+    """Adapters of the decoder; the first is in use when the model is loaded."""
+    classes: Classes | None = None
+    base: Base | None = None
 
 
 def save_model(folder: Path, model: SavedModel) -> None:
@@ -73,8 +104,16 @@ def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tenso
 
 def _write_model(folder: Path, model: SavedModel) -> None:
     config = {"format": FORMAT, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
+    if model.adapters:
+        config["adapters"] = {name: to_dict(each) for name, each in model.adapters.items()}
+    if model.classes is not None:
+        config["classes"] = to_dict(model.classes)
+    tensors = dict(model.decoder.named_parameters())
+    if model.base is not None:
+        config["base"] = {"path": str(model.base.path), "weights": model.base.weights}
+        tensors = {name: tensor for name, tensor in tensors.items() if name in model.base.own}
     write_json(folder / CONFIG_FILE, config)
-    save_tensors(folder / WEIGHTS_FILE, dict(model.decoder.named_parameters()))
+    save_tensors(folder / WEIGHTS_FILE, tensors)
     model.tokenizer.save(folder)
     write_json(folder / GENERATION_FILE, model.generation)
     if model.template is not None:
@@ -145,14 +184,45 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} ids and the model {config.vocabulary_size}; "
             "they do not belong together, restore the folder"
         )
-    decoder = fill(outline(config), _load_tensors(folder / WEIGHTS_FILE, dtype))
+    stored = read_json(folder / CONFIG_FILE)
+    adapters = {name: from_dict(LoRAConfig, each, name) for name, each in stored.get("adapters", {}).items()}
+    decoder = outline(config)
+    for name, each in reversed(adapters.items()):  # the first is in use afterwards
+        add_adapter(decoder, name, each)
+    tensors, base = _tensors_of(folder, stored, dtype)
+    classes = stored.get("classes")
     return SavedModel(
-        decoder=decoder,
+        decoder=fill(decoder, tensors),
         tokenizer=tokenizer,
         template=load_template(folder, tokenizer),
         generation=read_json(folder / GENERATION_FILE),
-        provenance=read_json(folder / CONFIG_FILE).get("provenance", {}),
+        provenance=stored.get("provenance", {}),
+        adapters=adapters,
+        classes=None if classes is None else from_dict(Classes, classes, "classes"),
+        base=base,
     )
+
+
+def _tensors_of(
+    folder: Path, stored: Mapping[str, Any], dtype: torch.dtype | None
+) -> tuple[dict[str, Tensor], Base | None]:
+    """Read a folder's tensors and those of the base it stands on, which must be the one it was made for."""
+    own = _load_tensors(folder / WEIGHTS_FILE, dtype)
+    if "base" not in stored:
+        return own, None
+    base = base_of(Path(stored["base"]["path"]), frozenset(own), where=str(folder))
+    if base.weights != stored["base"]["weights"]:
+        raise UserError(f"{folder}: was made for other weights than {base.path} holds now; put the old ones back")
+    verify(base.path)
+    below, _ = _tensors_of(base.path, read_json(base.path / CONFIG_FILE), dtype)
+    return {**below, **own}, base
+
+
+def base_of(path: Path, own: frozenset[str], where: str = "--init") -> Base:
+    """Describe a model folder as a base. Raises `UserError` where there is none any more."""
+    if not (path / HASHES_FILE).exists():
+        raise UserError(f"{where}: stands on the model {path}, which is gone; put it back")
+    return Base(path.absolute(), read_json(path / HASHES_FILE)[WEIGHTS_FILE], own)
 
 
 def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
@@ -173,11 +243,12 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
 
 
 def load_weights(decoder: Decoder, folder: Path) -> None:
-    """Copy a checkpoint's weights into a decoder that exists."""
+    """Copy a checkpoint's weights into a decoder that exists; what it does not hold was never trained."""
     tensors = _load_tensors(folder / WEIGHTS_FILE)
+    parameters = dict(decoder.named_parameters())
     with torch.no_grad():
-        for name, parameter in decoder.named_parameters():
-            parameter.copy_(tensors[name])
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
 
 
 def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

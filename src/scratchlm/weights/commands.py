@@ -14,7 +14,10 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_folder, prepare_output, write_text
-from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, find_model, load_model, save_model
+from scratchlm.model.lora import merge_adapter
+from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
+from scratchlm.weights.adapters import read_adapter, write_adapter
+from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, base_of, find_model, load_model, save_model
 from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
@@ -22,6 +25,7 @@ from scratchlm.weights.history import history_of
 from scratchlm.weights.hub import fetch
 from scratchlm.weights.huggingface import CARD_FILE, read_folder, write_folder
 
+ADAPTER_NAME = "default"
 GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
 
 
@@ -56,11 +60,30 @@ def import_model(config: ImportConfig) -> Transfer:
     prepare_output(config.out, force=config.force, marker=HASHES_FILE, sources=(source,))
     fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
     source = fetch(config.source) if fetched else source
+    if (source / ADAPTER_CONFIG).exists() or config.base is not None:
+        return _import_adapter(config, source)
     model, family = _reader(source)(source, None if config.dtype == "stored" else DTYPES[config.dtype])
     if fetched:
         model.provenance |= {"source": config.source, "revision": source.name}
     save_model(config.out, model)
     return _transfer(str(config.out), family.architecture, model)
+
+
+def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
+    """Put an adapter of PEFT's on a model of ours, which stays where it is."""
+    if config.base is None or not (source / ADAPTER_CONFIG).exists():
+        what = "--base: is missing; name the model folder that the adapter was made for"
+        raise UserError(what if config.base is None else f"{source}: holds no {ADAPTER_CONFIG}; leave out --base")
+    below = find_model(config.base)
+    model = load_model(below, None)
+    if model.adapters:
+        raise UserError(f"--base {config.base}: has an adapter already; name the model below it")
+    model.adapters = {ADAPTER_NAME: read_adapter(source, model.decoder, ADAPTER_NAME)}
+    own = frozenset(name for name, _ in model.decoder.named_parameters() if ".lora_" in name)
+    model.base = base_of(below, own)
+    model.provenance = {**model.provenance, "adapter": source.name}
+    save_model(config.out, model)
+    return _transfer(str(config.out), family_of(model.decoder.config).architecture, model)
 
 
 def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:
@@ -81,10 +104,15 @@ def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedMod
 def export_model(config: ExportConfig) -> Transfer:
     """Write a model as other programs read it."""
     folder = find_model(config.model)
-    marker = {"gguf": "Modelfile", "html": PAGE_FILE, "hf": CARD_FILE}[config.to]
+    marker = {"gguf": "Modelfile", "html": PAGE_FILE, "hf": CARD_FILE, "peft": ADAPTER_CONFIG}[config.to]
     prepare_output(config.out, force=config.force, marker=marker, sources=(folder,))
     model = load_model(folder, None)
     model.provenance |= history_of(folder)
+    adapter = next(iter(model.adapters), None)
+    if adapter is None and config.to == "peft":
+        raise UserError(f"{config.model}: has no adapter; train one with --lora, or export the model to hf")
+    if adapter is not None and config.to != "peft":
+        merge_adapter(model.decoder, adapter)
     with atomic_folder(config.out) as temporary:
         if config.to == "gguf":
             from scratchlm.weights.ggufs.writing import modelfile, write_gguf
@@ -96,6 +124,9 @@ def export_model(config: ExportConfig) -> Transfer:
 
             family = family_of(model.decoder.config)
             write_text(temporary / PAGE_FILE, write_page(model))
+        elif config.to == "peft":
+            assert adapter is not None
+            family = write_adapter(temporary, model, adapter)
         else:
             family = write_folder(temporary, model)
     return _transfer(str(config.out), family.architecture, model)

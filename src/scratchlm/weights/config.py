@@ -24,10 +24,12 @@ class ImportConfig:
     """Take a published model over: its weights, tokenizer and chat template, as a model folder of ours."""
 
     source: Positional[str]
-    """A folder in Hugging Face's layout, a .gguf file, a .bin file of llama2.c with its tok*.bin beside it, or a name:
-    smollm2-135m and the like, or a Hugging Face repository as owner/name."""
+    """A folder in Hugging Face's layout, a .gguf file, a .bin file of llama2.c with its tok*.bin beside it, an adapter
+    that PEFT wrote (with --base), or a name: smollm2-135m and the like, or a Hugging Face repository as owner/name."""
     out: Path
     """Model folder to write."""
+    base: Path | None = None
+    """Model folder below the adapter, where `source` is a folder that PEFT wrote."""
     dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored"
     """Precision of the weights in the folder; stored keeps each as it is."""
     force: bool = False
@@ -44,9 +46,9 @@ class ExportConfig:
     """Model folder or run folder."""
     out: Path
     """Folder to write."""
-    to: Literal["hf", "gguf", "html"] = "hf"
+    to: Literal["hf", "gguf", "html", "peft"] = "hf"
     """hf: what transformers and vLLM load. gguf: what llama.cpp and Ollama run, with a Modelfile. html: one file that
-    runs the model in a browser, from disk."""
+    runs the model in a browser, from disk. An adapter is merged into each; peft: the adapter alone, for PEFT."""
     precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16"
     """Of the matrices in a GGUF file; q8_0 and q4_0 take 8.5 and 4.5 bits a weight."""
     force: bool = False

@@ -21,14 +21,14 @@ KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class SafetensorsFiles(Mapping[str, Tensor]):
-    """The tensors of a folder's `model.safetensors`, or of the shards that its index names.
+    """The tensors of a folder's file `name`, or of the shards that its index names.
 
     Reading one copies it into memory of its own, and nothing else of the file. Raises `UserError` for a folder
     without such files, for pickles, for shards outside the folder, and for files that are cut or hold other dtypes.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, name: str = SINGLE) -> None:
+        self.folder, self._name = folder, name
         self._place: dict[str, Any] = {}  # name -> the open file that holds it
         index = folder / INDEX
         listed = _shards(index) if index.exists() else {}
@@ -46,15 +46,15 @@ class SafetensorsFiles(Mapping[str, Tensor]):
         )
 
     def _single(self) -> str:
-        if (self.folder / SINGLE).exists():
-            return SINGLE
+        if (self.folder / self._name).exists():
+            return self._name
         pickled = next((name for name in PICKLES if (self.folder / name).exists()), None)
         if pickled is not None:
             raise UserError(
                 f"{self.folder / pickled}: is a pickle, which can run any program when it is read, so it is refused; "
                 "take the safetensors version of the model"
             )
-        raise UserError(f"{self.folder}: holds no {SINGLE}; name a folder in Hugging Face's layout")
+        raise UserError(f"{self.folder}: holds no {self._name}; name a folder in Hugging Face's layout")
 
     def __getitem__(self, name: str) -> Tensor:
         try:

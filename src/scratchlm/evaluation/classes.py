@@ -1,0 +1,171 @@
+"""How good a classifier is: what it confuses, how sure it may be of itself, and where it should say yes.
+
+Everything is computed from the logits of texts that training never saw. A threshold or a temperature that was chosen on
+them flatters the scores on them: judge with a table that no choice was made on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from scratchlm.base.statistics import Interval, bootstrap_interval, wilson_interval
+
+BINS = 15
+"""Bins of equal width between 0 and 1 in which confidence and correctness are compared (Guo et al. 2017)."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class, as if it alone were sought."""
+
+    label: str
+    texts: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a classifier reached on texts that it had not seen."""
+
+    texts: int
+    accuracy: float
+    accuracy_interval: Interval
+    f1: float
+    """Of the sought class where there are two, else the mean over classes."""
+    f1_interval: Interval
+    average_precision: float | None
+    """Area under precision against recall of the sought class; None with more than two."""
+    classes: list[ClassScore]
+    confusion: list[list[int]]
+    """Texts by true class (rows) and given class (columns)."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        import dataclasses
+
+        return dataclasses.asdict(self)
+
+
+def probabilities(logits: Float[np.ndarray, "N C"], temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
+    """Return the softmax of logits divided by a temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def answers(
+    chances: Float[np.ndarray, "N C"], positive: int | None = None, threshold: float = 0.5
+) -> Int[np.ndarray, " N"]:
+    """Return the class of each text: the likeliest, or of two the sought one from a threshold on."""
+    if positive is None:
+        return chances.argmax(1)
+    return np.where(chances[:, positive] >= threshold, positive, 1 - positive)
+
+
+def score(
+    chances: Float[np.ndarray, "N C"],
+    truth: Int[np.ndarray, " N"],
+    labels: Sequence[str],
+    positive: int | None = None,
+    threshold: float = 0.5,
+) -> Scores:
+    """Score the answers that follow from probabilities. With two classes `positive` is the one that is sought."""
+    from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
+
+    given = answers(chances, positive, threshold)
+    known = list(range(len(labels)))
+    each = np.stack(precision_recall_fscore_support(truth, given, labels=known, zero_division=0.0))  # (4, C)
+    right = int((truth == given).sum())
+    table: list[list[int]] = confusion_matrix(truth, given, labels=known).tolist()
+    precision = None if positive is None else float(average_precision_score(truth == positive, chances[:, positive]))
+    return Scores(
+        texts=len(truth),
+        accuracy=right / len(truth),
+        accuracy_interval=wilson_interval(right, len(truth)),
+        f1=f1_of(truth, given, len(labels), positive),
+        f1_interval=f1_interval(truth, given, len(labels), positive),
+        average_precision=precision,
+        classes=[
+            ClassScore(label, int(n), float(p), float(r), float(f))
+            for label, p, r, f, n in zip(labels, *each, strict=True)
+        ],
+        confusion=table,
+    )
+
+
+def f1_of(
+    truth: Int[np.ndarray, " N"], given: Int[np.ndarray, " N"], classes: int, positive: int | None = None
+) -> float:
+    """Return F1 of the sought class, or its mean over the classes that occur; 0 where nothing was found or given."""
+    pairs = np.bincount(truth * classes + given, minlength=classes * classes).reshape(classes, classes)
+    hits, true, said = pairs.diagonal(), pairs.sum(1), pairs.sum(0)
+    each = 2 * hits / np.maximum(true + said, 1)
+    return float(each[positive]) if positive is not None else float(each[(true + said) > 0].mean())
+
+
+def f1_interval(
+    truth: Int[np.ndarray, " N"], given: Int[np.ndarray, " N"], classes: int, positive: int | None = None
+) -> Interval:
+    """Return the bootstrap interval of F1 over texts."""
+
+    def of(sample: np.ndarray) -> float:
+        chosen = sample.astype(np.int64)
+        return f1_of(truth[chosen], given[chosen], classes, positive)
+
+    return bootstrap_interval(np.arange(len(truth), dtype=np.float64), of, samples=1000)
+
+
+def calibration_error(chances: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
+    """Return the expected calibration error: how far confidence and correctness are apart, by bin and size."""
+    sure, right = chances.max(1), chances.argmax(1) == truth
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    gaps = [abs(sure[bins == b].mean() - right[bins == b].mean()) * (bins == b).sum() for b in np.unique(bins)]
+    return float(sum(gaps) / len(truth))
+
+
+def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
+    """Return the temperature at which the true classes are likeliest (Guo et al. 2017, arXiv 1706.04599).
+
+    The loss is convex in its inverse; golden-section search between 1/20 and 20 finds it.
+    """
+
+    def loss(inverse: float) -> float:
+        return -float(np.log(probabilities(logits, 1 / inverse)[np.arange(len(truth)), truth] + 1e-300).mean())
+
+    low, high, ratio = 1 / 20, 20.0, (math.sqrt(5) - 1) / 2
+    while high - low > 1e-4 * high:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return 2 / (low + high)
+
+
+def calibrated(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> tuple[float, float, float]:
+    """Return the best temperature, and the calibration error before it and after it.
+
+    The error after it is measured on each half of the texts with the temperature that suits the other half.
+    """
+    halves = np.arange(len(truth)) % 2 == 0
+    after = np.empty_like(logits, dtype=np.float64)
+    for half in (halves, ~halves):
+        after[half] = probabilities(logits[half], best_temperature(logits[~half], truth[~half]))
+    before = calibration_error(probabilities(logits), truth)
+    return best_temperature(logits, truth), before, calibration_error(after, truth)
+
+
+def best_threshold(chance: Float[np.ndarray, " N"], sought: Float[np.ndarray, " N"]) -> float:
+    """Return the threshold with the highest F1 of the sought class, in the middle of the range that gives it."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(sought, chance)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    best = int(f1[:-1].argmax())
+    below = float(thresholds[best - 1]) if best else 0.0
+    return (below + float(thresholds[best])) / 2

@@ -1,0 +1,52 @@
+"""How near written answers come to expected ones: the same words, or the same letters in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scratchlm.base.statistics import Interval, bootstrap_interval, wilson_interval
+
+
+@dataclass(frozen=True)
+class ReplyScores:
+    """Scores of answers to a set of questions."""
+
+    answers: int
+    exact: float
+    """Share equal to what was expected, but for space around and between words."""
+    exact_interval: Interval
+    chrf: float
+    """Mean of the sentences' chrF, 0 to 100 (Popovic 2015): overlap of runs of up to six letters."""
+    chrf_interval: Interval
+    stopped: float
+    """Share that ended by themselves."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"chrF {self.chrf:.1f} ({self.chrf_interval.low:.1f} to {self.chrf_interval.high:.1f}), exact "
+            f"{self.exact:.1%} ({self.exact_interval.low:.1%} to {self.exact_interval.high:.1%}), "
+            f"{self.stopped:.0%} end by themselves"
+        )
+
+
+def score_replies(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> ReplyScores:
+    """Score answers beside expected ones."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    each = [metric.sentence_score(one, [other]).score for one, other in zip(given, expected, strict=True)]
+    same = sum(one.split() == other.split() for one, other in zip(given, expected, strict=True))
+    return ReplyScores(
+        answers=len(each),
+        exact=same / len(each),
+        exact_interval=wilson_interval(same, len(each)),
+        chrf=sum(each) / len(each),
+        chrf_interval=bootstrap_interval(each),
+        stopped=sum(stopped) / len(each),
+    )

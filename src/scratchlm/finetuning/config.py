@@ -1,0 +1,289 @@
+"""What fine-tuning can be told. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from tyro.conf import Positional
+
+from scratchlm.base.errors import UserError, raise_all
+from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+
+
+def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> TrainingConfig:
+    """Steps for a model that knows much already."""
+    return TrainingConfig(
+        batch_rows=batch_rows,
+        optimizer=AdamWConfig(learning_rate=learning_rate, weight_decay=0.01),
+        schedule=ScheduleConfig(shape="linear", warmup_steps=10),
+        evaluate_every=evaluate_every,
+        sample_every=0,
+        checkpoint_every=evaluate_every,
+        keep_checkpoints=1,
+    )
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """What every fine-tuning can be told."""
+
+    init: Path | None = None
+    """Model folder to begin from."""
+    data: Path | None = None
+    """File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed."""
+    out: Path | None = None
+    """Folder of the run to write; the model is in its model/."""
+    held_out: Path | None = None
+    """File that training never sees; without, a share of the data is held out."""
+    split: str = "hash:0.1"
+    """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
+    tail:FRACTION, the last rows."""
+    epochs: float = 3.0
+    """Times that all data are seen; sets training.steps."""
+    lora: bool = False
+    """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
+    adapter: LoRAConfig = field(default_factory=LoRAConfig)
+    """What the adapters are, with --lora."""
+    frozen_layers: int = 0
+    """Layers from the first that stay as they are, with the embedding; without --lora."""
+    patience: int = 5
+    """Evaluations in a row without a better one before training ends; 0: never before its last step."""
+    resume: Path | None = None
+    """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not."""
+    seed: int = 0
+    """Seed of what is new in the model and of the order of the data."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    force: bool = False
+    """Replace a run that stands in the folder already."""
+    json: bool = False
+    """Print the result as JSON."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        raise_all(self._problems())
+
+    def _problems(self) -> list[str]:
+        problems = []
+        if not self.epochs > 0:
+            problems.append(f"--epochs {self.epochs:g}: must be over 0")
+        if self.frozen_layers < 0:
+            problems.append(f"--frozen-layers {self.frozen_layers}: must not be negative")
+        if self.lora and self.frozen_layers:
+            problems.append("--frozen-layers: with --lora the whole model is frozen already; leave out one of the two")
+        if self.patience < 0:
+            problems.append(f"--patience {self.patience}: must not be negative")
+        if self.threads is not None and self.threads < 1:
+            problems.append(f"--threads {self.threads}: must be at least 1")
+        return problems
+
+
+@dataclass(frozen=True)
+class ClassifyTrainingConfig(FinetuneConfig):
+    """Teach a model to put texts into classes: a head on the last token, trained with all layers, some, or adapters.
+
+    The data are a table of texts and labels; the best model by held-out F1 is kept.
+    """
+
+    text_column: str | None = None
+    """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
+    label_column: str | None = None
+    """Column of the labels."""
+    positive: str | None = None
+    """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether rare classes weigh more, so that all weigh the same in sum."""
+    pooling: Literal["last", "mean"] = "last"
+    """What of a text the head reads: the hidden state of its last token, or the mean of all."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
+
+
+@dataclass(frozen=True)
+class InstructTrainingConfig(FinetuneConfig):
+    """Teach a model to answer: the loss falls on what the assistant says and on the end of its turn, nothing else.
+
+    The data are conversations in one of four layouts: messages, ShareGPT's conversations, Alpaca's instruction, input
+    and output, or prompt and completion. The best model by held-out loss is kept.
+    """
+
+    rehearse: Path | None = None
+    """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
+    preview: int = 0
+    """Show the tokens of so many conversations, those that are learned in colour, and do not train."""
+    scored: int = 100
+    """Most held-out conversations that are answered before and after training, to compare."""
+    reply_tokens: int = 160
+    """Most tokens of such an answer."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(1e-4, 8, 50))
+
+    def _problems(self) -> list[str]:
+        least = {"preview": (self.preview, 0), "scored": (self.scored, 1), "reply-tokens": (self.reply_tokens, 1)}
+        return super()._problems() + [
+            f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low
+        ]
+
+
+@dataclass(frozen=True)
+class DPOConfig:
+    """Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290)."""
+
+    type: ClassVar[str] = "dpo"
+    beta: float = 0.1
+    """How dearly a departure from the model of before is paid."""
+
+
+@dataclass(frozen=True)
+class IPOConfig:
+    """Identity preference optimization (Azar et al. 2023, arXiv 2310.12036): the margin is drawn to 1 / (2 beta).
+
+    On means a token, as its authors advise, so that length has no part.
+    """
+
+    type: ClassVar[str] = "ipo"
+    beta: float = 0.1
+    """Half the inverse of the wanted margin."""
+
+
+@dataclass(frozen=True)
+class KTOConfig:
+    """Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv 2402.01306): each answer is good or bad by itself.
+
+    What both are compared with, the paper's KL term, is taken as the batch's mean reward, at least 0.
+    """
+
+    type: ClassVar[str] = "kto"
+    beta: float = 0.1
+    """How dearly a departure from the model of before is paid."""
+    rejected_weight: float = 1.0
+    """Weight of bad answers beside good ones."""
+
+
+@dataclass(frozen=True)
+class ORPOConfig:
+    """Odds-ratio preference optimization (Hong et al. 2024, arXiv 2403.07691): the chosen answer is learned as well.
+
+    Needs no model of before.
+    """
+
+    type: ClassVar[str] = "orpo"
+    weight: float = 0.1
+    """Weight of the odds ratio beside the loss of the chosen answer."""
+
+
+@dataclass(frozen=True)
+class SimPOConfig:
+    """Simple preference optimization (Meng et al. 2024, arXiv 2405.14734): mean log-probabilities, and a margin.
+
+    Needs no model of before.
+    """
+
+    type: ClassVar[str] = "simpo"
+    beta: float = 2.0
+    """What the difference of the means is multiplied by."""
+    margin: float = 1.0
+    """By how much the chosen answer must lead."""
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """A model of rewards (Bradley and Terry 1952): a head scores whole answers, the chosen one higher."""
+
+    type: ClassVar[str] = "reward"
+
+
+PreferenceLossConfig = DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig
+LOSSES: dict[str, PreferenceLossConfig] = {
+    each.type: each for each in (DPOConfig(), IPOConfig(), KTOConfig(), ORPOConfig(), SimPOConfig(), RewardConfig())
+}
+
+
+@dataclass(frozen=True)
+class PreferTrainingConfig(FinetuneConfig):
+    """Teach a model which of two answers is preferred.
+
+    The data are rows with chosen and rejected, as texts beside prompt or instruction, or as lists of messages. The best
+    model by held-out loss is kept.
+    """
+
+    method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] = "dpo"
+    """Which loss; its settings are under --loss."""
+    epochs: float = 1.0
+    """Times that all pairs are seen; sets training.steps."""
+    loss: PreferenceLossConfig = field(default_factory=DPOConfig)
+    training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 8, 20))
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        values = {key: value for key, value in vars(self.loss).items() if not value > 0 and key != "margin"}
+        problems += [f"--loss.{key} {value}: must be over 0" for key, value in values.items()]
+        return problems
+
+
+@dataclass(frozen=True)
+class ReinforceTrainingConfig(FinetuneConfig):
+    """Teach a model by what its own answers are worth (GRPO, Shao et al. 2024, arXiv 2402.03300).
+
+    Each step draws several answers to some questions and makes those likelier that are better than their group. The
+    best model by the true score on held-out questions is kept.
+    """
+
+    task: Literal["sums", "storyworld", "sums-exploitable"] = "sums"
+    """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
+    had by saying many numbers, to see it happen. From Python, any questions and rewards."""
+    questions: int = 16
+    """Questions of one step."""
+    answers: int = 8
+    """Answers drawn to each question."""
+    temperature: float = 1.0
+    """Of the draw."""
+    reply_tokens: int = 16
+    """Most tokens of an answer."""
+    kl_weight: float = 0.0
+    """How dearly a departure from the model of before is paid."""
+    scaled: bool = True
+    """Whether advantages are divided by their group's standard deviation; without, see Dr. GRPO (arXiv 2503.20783)."""
+    epochs: float = 1.0
+    """Times that all questions are asked; sets training.steps."""
+    patience: int = 0
+    """Evaluations in a row without a better one before training ends; 0: never before its last step."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Number format of matrix products. Answers are drawn in fp32, and what is learned of them should see the same."""
+    training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 128, 20))
+
+    def _problems(self) -> list[str]:
+        least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
+        problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
+        if not self.temperature > 0:
+            problems.append(f"--temperature {self.temperature:g}: must be over 0; equal answers teach nothing")
+        if not self.kl_weight >= 0:
+            problems.append(f"--kl-weight {self.kl_weight:g}: must not be negative")
+        return super()._problems() + problems
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """Put texts into the classes that a model has learned."""
+
+    model: Positional[Path]
+    """Model folder or run folder of a classifier."""
+    texts: Positional[tuple[str, ...]] = ()
+    """Texts; without any, each line of the standard input is one."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    json: bool = False
+    """Print labels and probabilities as JSON, one text a line."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads {self.threads}: must be at least 1")

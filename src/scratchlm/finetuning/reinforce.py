@@ -1,0 +1,207 @@
+"""Group-relative policy optimization: several answers to each question, those better than their group made likelier.
+
+GRPO (Shao et al. 2024, arXiv 2402.03300) on the policy itself: answers are drawn by the weights that the next step
+changes, so the ratio of the two is 1 and nothing is clipped. The loss is summed over the tokens of all answers and
+divided by their number, so that long and short answers weigh by their tokens (Yu et al. 2025, arXiv 2503.14476).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.finetuning.rewards import Item, Reward
+from scratchlm.generation.batch import continue_batch
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.batches import IGNORED, Batch, Order, State, masked_batch
+from scratchlm.tokens.chat import ChatTemplate, Rendered
+from scratchlm.training.loss import Loss
+
+Reference = Callable[[Batch], Float[Tensor, "B T"]]
+"""Log-probability of each target under the model of before; 0 where nothing is predicted."""
+
+
+@dataclass(frozen=True)
+class RolloutBatch(Batch):
+    """Answers with what they were worth beside the others of their group."""
+
+    advantages: Float[Tensor, " B"] | None = None
+    reference: Float[Tensor, "B T"] | None = None
+
+    def split(self, rows: int | None) -> list[Batch]:
+        """Cut into micro-batches of at most `rows` rows."""
+        if rows is None or rows >= len(self.ids):
+            return [self]
+        return [self._part(slice(start, start + rows)) for start in range(0, len(self.ids), rows)]
+
+    def _part(self, part: slice) -> RolloutBatch:
+        assert self.advantages is not None
+        return replace(
+            self,
+            ids=self.ids[part],
+            targets=self.targets[part],
+            advantages=self.advantages[part],
+            reference=None if self.reference is None else self.reference[part],
+        )
+
+    def to(self, device: torch.device) -> RolloutBatch:
+        """Move to a device."""
+        assert self.advantages is not None
+        reference = None if self.reference is None else self.reference.to(device)
+        return replace(
+            self,
+            ids=self.ids.to(device),
+            targets=self.targets.to(device),
+            advantages=self.advantages.to(device),
+            reference=reference,
+        )
+
+
+@dataclass
+class RolloutStats:
+    """What the answers of the latest step were like."""
+
+    reward: float = 0.0
+    """Mean over all answers."""
+    spread: float = 0.0
+    """Mean over groups of the standard deviation within."""
+    zero_spread: float = 0.0
+    """Share of groups whose answers were all worth the same, from which nothing is learned."""
+    kl: float = 0.0
+    """Estimated distance from the model of before, nats a token; 0 where there is none to compare with."""
+    length: float = 0.0
+    """Mean tokens of an answer, its end included."""
+    sample: str = ""
+    """One question with an answer."""
+
+
+def advantages(rewards: Float[np.ndarray, "P G"], scaled: bool = True) -> Float[np.ndarray, "P G"]:
+    """Return by how much each answer is better than its group's mean, in the group's standard deviations if `scaled`.
+
+    A group whose answers are all worth the same gets zeros.
+
+    >>> advantages(np.array([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])).tolist()
+    [[1.0, -1.0, -1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
+    """
+    centred = rewards - rewards.mean(1, keepdims=True)
+    deviation = rewards.std(1, keepdims=True)
+    if not scaled:
+        return centred
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-8)
+
+
+@dataclass
+class Rollouts:
+    """A source of batches that draws answers with the decoder as it is when a batch is asked for."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    items: Sequence[Item]
+    reward: Reward
+    questions: int
+    answers: int
+    """Answers to each question: the size of a group."""
+    sampling: SamplingConfig
+    seed: int
+    pad: int
+    scaled: bool = True
+    reference: Reference | None = None
+    stats: RolloutStats = field(default_factory=RolloutStats)
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches without end, each with the state from which the next one follows."""
+        walk = None if state is None else {"epoch": state["epoch"], "index": state["index"]}
+        order = Order(lambda epoch: np.random.default_rng([self.seed, epoch]).permutation(len(self.items)), walk)
+        step = 0 if state is None else state["step"]
+        while True:
+            chosen = [self.items[index] for index in order.take(self.questions)]
+            step += 1
+            yield self._draw(chosen, step), {**order.state(), "step": step}
+
+    def _draw(self, items: Sequence[Item], step: int) -> RolloutBatch:
+        """Answer each question several times and judge the answers."""
+        asked = [self.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
+        prompts = [ids for ids in asked for _ in range(self.answers)]
+        stop = self.template.stop_ids
+        sampling = replace(self.sampling, seed=self.seed * 1_000_003 + step * len(prompts))
+        drawn = continue_batch(self.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
+        texts = [self.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
+        worth = np.array(
+            [self._judge(items[index // self.answers], text) for index, text in enumerate(texts)], np.float64
+        ).reshape(len(items), self.answers)
+        rows = [
+            Rendered([*prompt, *ids], [False] * len(prompt) + [True] * len(ids))
+            for prompt, ids in zip(prompts, drawn, strict=True)
+        ]
+        batch = masked_batch(rows, max(len(row.ids) for row in rows), self.pad)
+        gains = torch.from_numpy(advantages(worth, self.scaled).reshape(-1)).float()
+        reference = None if self.reference is None else self.reference(batch)
+        made = RolloutBatch(batch.ids, batch.targets, None, gains, reference)
+        self.stats = RolloutStats(
+            reward=float(worth.mean()),
+            spread=float(worth.std(1).mean()),
+            zero_spread=float((worth.std(1) < 1e-8).mean()),
+            kl=self.stats.kl,
+            length=float(np.mean([sum(row.mask) for row in rows])),
+            sample=f"{items[0].question} -> {texts[0]}",
+        )
+        return made
+
+    def _judge(self, item: Item, answer: str) -> float:
+        """Ask the reward; what it raises or returns that is no number is the user's to mend."""
+        try:
+            value = float(self.reward(item, answer))
+        except Exception as error:
+            raise UserError(
+                f"reward: raised {type(error).__name__} ({error}) for the answer {answer!r} to {item.question!r}"
+            ) from error
+        if not math.isfinite(value):
+            raise UserError(
+                f"reward: is {value} for the answer {answer!r} to {item.question!r}; return a finite number"
+            )
+        return value
+
+
+def token_log_probabilities(decoder: Decoder, batch: Batch) -> Float[Tensor, "B T"]:
+    """Return the log-probability of each target, 0 where nothing is predicted."""
+    wanted = batch.targets != IGNORED
+    hidden = decoder.hidden(batch.ids)[wanted]
+    losses = F.cross_entropy(decoder.logits(hidden).float(), batch.targets[wanted], reduction="none")
+    return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
+
+
+def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = None) -> Loss:
+    """Return minus the advantage-weighted likelihood, plus `kl_weight` times the distance from the model of before.
+
+    The gradient of `exp(now - now.detach())` is that of the log-probability, so the value of the first term is minus
+    the advantages' sum. Distance: `exp(d) - d - 1` of the log ratio d, unbiased and never negative (Schulman 2020).
+    """
+
+    def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
+        rollout = cast(RolloutBatch, batch)
+        assert rollout.advantages is not None
+        now = token_log_probabilities(decoder, batch)
+        wanted: Int[Tensor, "B T"] = (batch.targets != IGNORED).int()
+        ratio = torch.exp(now - now.detach())
+        total = -(ratio * rollout.advantages[:, None] * wanted).sum()
+        if rollout.reference is None:
+            return total
+        apart = rollout.reference - now
+        distance = ((apart.exp() - apart - 1) * wanted).sum()
+        if stats is not None:
+            stats().kl = float(distance.detach() / wanted.sum().clamp(min=1))
+        return total + kl_weight * distance if kl_weight else total
+
+    return loss

@@ -1,0 +1,135 @@
+"""Many texts continued together: a step reads the weights once for all of them.
+
+Shorter prompts are filled up in front, unseen. A row draws from a generator of its own, so what it becomes does not
+depend on the rows beside it, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.engine import PREFILL_CHUNK
+from scratchlm.generation.sampling import next_token
+from scratchlm.model.cache import KVCache
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.batches import padded
+
+ROWS = 64
+"""Most texts that are continued together."""
+
+
+def continue_batch(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    stop_ids: frozenset[int] = frozenset(),
+    *,
+    rows: int = ROWS,
+    keep_stop: bool = False,
+) -> list[list[int]]:
+    """Continue prompts of any lengths until a stop id, `max_tokens`, or the context.
+
+    The stop id that ended an answer is its last token with `keep_stop`, else no part of it.
+    Equal to continuing each alone, up to rounding; row i draws with the seed `config.seed + i`. Raises `UserError` for
+    a prompt that is empty or longer than the context.
+    """
+    for index, prompt in enumerate(prompts):
+        if not 0 < len(prompt) <= decoder.config.context:
+            raise UserError(
+                f"prompt {index + 1}: {len(prompt):,} tokens; must be 1 to the context of {decoder.config.context:,}"
+            )
+    answers: list[list[int]] = [[] for _ in prompts]
+    stops = stop_ids.union(config.stop_ids)
+    for members in _groups([len(prompt) for prompt in prompts], decoder.config.context, config.max_tokens, rows):
+        _continue(decoder, prompts, members, answers, config, stops)
+    if not keep_stop:
+        answers = [ids[:-1] if ids and ids[-1] in stops else ids for ids in answers]
+    return answers
+
+
+def greedy_batch(
+    decoder: Decoder, prompts: Sequence[Sequence[int]], max_tokens: int, stop_ids: frozenset[int]
+) -> list[list[int]]:
+    """Continue many prompts by their likeliest tokens."""
+    return continue_batch(decoder, prompts, SamplingConfig(max_tokens=max_tokens, temperature=0.0), stop_ids)
+
+
+def _groups(lengths: Sequence[int], context: int, new: int, rows: int) -> Iterator[list[int]]:
+    """Yield the places of prompts that go together: of like length, and all with room for their new tokens.
+
+    Where the longest has no room for all of them, only prompts of its own length stand beside it.
+    """
+    group: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        longest = lengths[group[0]] if group else lengths[index]
+        apart = lengths[index] != longest and longest + new > context
+        if group and (len(group) == rows or apart):
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group
+
+
+@torch.no_grad()
+def _continue(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    members: list[int],
+    answers: list[list[int]],
+    config: SamplingConfig,
+    stop_ids: frozenset[int],
+) -> None:
+    """Continue one group, dropping rows that have ended."""
+    decoder.eval()
+    weight = decoder.embedding.weight
+    longest = max(len(prompts[index]) for index in members)
+    room = min(config.max_tokens, decoder.config.context - longest)
+    cache = KVCache(decoder.config, len(members), dtype=weight.dtype, device=weight.device)
+    starts = torch.tensor([longest - len(prompts[index]) for index in members], device=weight.device)
+    cache.starts = starts if bool(starts.any()) else None
+    table = padded([list(reversed(prompts[index])) for index in members])[0].flip(1)  # filled up in front
+    logits = _prefill(decoder, table.to(weight.device), cache)
+    generators = {index: torch.Generator().manual_seed(config.seed + index) for index in members}
+    for count in range(room):
+        chosen = _choose(logits, prompts, members, answers, config, generators)
+        going = [row for row, token in enumerate(chosen) if token not in stop_ids]
+        for row, token in enumerate(chosen):
+            answers[members[row]].append(token)
+        if not going or count + 1 == room:
+            return
+        if len(going) < len(members):
+            cache.keep(torch.tensor(going, device=weight.device))
+            members = [members[row] for row in going]
+        new = torch.tensor([[chosen[row]] for row in going], device=weight.device)
+        logits = decoder.logits(decoder.hidden(new, cache)[:, -1])
+
+
+def _prefill(decoder: Decoder, table: Tensor, cache: KVCache) -> Tensor:
+    """Run prompts into the cache in chunks and return the logits after their last tokens, `(B, V)`."""
+    hidden = torch.empty(0)
+    for start in range(0, table.size(1), PREFILL_CHUNK):
+        hidden = decoder.hidden(table[:, start : start + PREFILL_CHUNK], cache)
+    return decoder.logits(hidden[:, -1])
+
+
+def _choose(
+    logits: Tensor,
+    prompts: Sequence[Sequence[int]],
+    members: Sequence[int],
+    answers: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    generators: dict[int, torch.Generator],
+) -> list[int]:
+    """Choose the next token of each row."""
+    if config.temperature == 0.0 and config.repetition_penalty == 1.0:
+        return [int(token) for token in logits.argmax(-1).tolist()]
+    return [
+        next_token(row, [*prompts[index], *answers[index]], config, generators[index])
+        for row, index in zip(logits, members, strict=True)
+    ]

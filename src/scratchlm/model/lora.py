@@ -1,0 +1,147 @@
+"""Low-rank adapters beside the matrices of a decoder: added, chosen, switched off, merged (see `LoRAConfig`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scratchlm.base.errors import UserError
+from scratchlm.model.decoder import Decoder
+from scratchlm.model.loraconfig import LoRAConfig
+
+
+class AdaptedLinear(nn.Linear):
+    """A linear layer that keeps its weight and has adapters by name, of which one or none is in use."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        nn.Module.__init__(self)  # takes the tensors over instead of making its own
+        self.in_features, self.out_features = base.in_features, base.out_features
+        self.weight, self.bias = base.weight, base.bias
+        self.lora_a, self.lora_b = nn.ParameterDict(), nn.ParameterDict()
+        self.scales: dict[str, float] = {}
+        self.active: str | None = None
+
+    def forward(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
+        """Return what the weight answers and, with an adapter in use, what it adds."""
+        answer = F.linear(input, self.weight, self.bias)
+        if self.active is None:
+            return answer
+        narrow = F.linear(input, self.lora_a[self.active])  # (*batch, rank)
+        return answer + F.linear(narrow, self.lora_b[self.active]) * self.scales[self.active]
+
+
+def adapted(decoder: Decoder) -> dict[str, AdaptedLinear]:
+    """Return the layers that have adapters by the names of their modules."""
+    return {name: part for name, part in decoder.named_modules() if isinstance(part, AdaptedLinear)}
+
+
+def adapters(decoder: Decoder) -> list[str]:
+    """Return the names of a decoder's adapters, in the order in which they came."""
+    return list(dict.fromkeys(name for part in adapted(decoder).values() for name in part.scales))
+
+
+def add_adapter(decoder: Decoder, name: str, config: LoRAConfig, seed: int = 0) -> None:
+    """Give a decoder an adapter that changes nothing yet, and use it: A is drawn uniformly, B is zero.
+
+    The draw is torch's of a linear layer, as in the paper's code. Raises `UserError` for a name that is taken or is no
+    identifier, and where no layer has one of the targets.
+    """
+    if name in adapters(decoder) or not name.isidentifier():
+        raise UserError(f"adapter {name!r}: give it a name of letters and digits that no other adapter has")
+    generator = torch.Generator().manual_seed(seed)
+    found = False
+    for path, part in list(decoder.named_modules()):
+        place, _, kind = path.rpartition(".")
+        if path.startswith("blocks.") and kind in config.targets and isinstance(part, nn.Linear):
+            layer = part if isinstance(part, AdaptedLinear) else AdaptedLinear(part)
+            setattr(decoder.get_submodule(place), kind, layer)
+            _extend(layer, name, config, generator)
+            found = True
+    if not found:
+        raise UserError(f"lora.targets {', '.join(config.targets)}: no layer of this model has one of them")
+    use_adapter(decoder, name)
+
+
+def _extend(layer: AdaptedLinear, name: str, config: LoRAConfig, generator: torch.Generator) -> None:
+    bound = 1 / math.sqrt(layer.in_features)
+    drawn = torch.rand(config.rank, layer.in_features, generator=generator) * 2 * bound - bound
+    device = layer.weight.device
+    layer.lora_a[name] = nn.Parameter(drawn.to(device))
+    layer.lora_b[name] = nn.Parameter(torch.zeros(layer.out_features, config.rank, device=device))
+    layer.scales[name] = config.scale
+
+
+def use_adapter(decoder: Decoder, name: str | None) -> None:
+    """Choose the adapter that answers from now on; None switches all off. An unknown name is a `UserError`."""
+    known = adapters(decoder)
+    if name is not None and name not in known:
+        raise UserError(f"adapter {name!r}: this model has {', '.join(known) or 'none'}")
+    for layer in adapted(decoder).values():
+        layer.active = name if name in layer.scales else None
+
+
+@contextmanager
+def without_adapter(decoder: Decoder) -> Iterator[None]:
+    """Switch all adapters off for a while: the model as it was before they learned."""
+    layers = adapted(decoder).values()
+    before = [layer.active for layer in layers]
+    use_adapter(decoder, None)
+    try:
+        yield
+    finally:
+        for layer, active in zip(layers, before, strict=True):
+            layer.active = active
+
+
+@torch.no_grad()
+def merge_adapter(decoder: Decoder, name: str) -> None:
+    """Add an adapter's product to the weights and drop the adapter: the model answers as before, at its old speed.
+
+    Raises `UserError` for a name that the decoder does not have, as after a first merge.
+    """
+    if name not in adapters(decoder):
+        raise UserError(f"adapter {name!r}: this model has none of that name; it may be merged already")
+    for layer in adapted(decoder).values():
+        if name in layer.scales:
+            layer.weight += (layer.lora_b[name] @ layer.lora_a[name]) * layer.scales[name]
+    remove_adapter(decoder, name)
+
+
+def remove_adapter(decoder: Decoder, name: str) -> None:
+    """Drop an adapter; a layer without any becomes a plain one again."""
+    for path, layer in adapted(decoder).items():
+        if name in layer.scales:
+            del layer.lora_a[name], layer.lora_b[name], layer.scales[name]
+            layer.active = None if layer.active == name else layer.active
+        if not layer.scales:
+            place, _, kind = path.rpartition(".")
+            setattr(decoder.get_submodule(place), kind, _plain(layer))
+
+
+def _plain(layer: AdaptedLinear) -> nn.Linear:
+    plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+    plain.weight, plain.bias = layer.weight, layer.bias
+    return plain
+
+
+def freeze(decoder: Decoder, trained: str | None = None, *, layers: int = 0) -> None:
+    """Choose what training changes: with `trained` that adapter alone, else all from block number `layers` on.
+
+    A head of classes is always trained. With `layers` above 0 the embedding and the first blocks stay as they are.
+    """
+    for name, parameter in decoder.named_parameters():
+        if name.startswith("classifier."):
+            wanted = True
+        elif trained is not None:
+            wanted = ".lora_" in name and name.endswith(f".{trained}")
+        elif name.startswith("blocks."):
+            wanted = int(name.split(".")[1]) >= layers
+        else:
+            wanted = layers == 0 or name.startswith("final_norm.")
+        parameter.requires_grad_(wanted)

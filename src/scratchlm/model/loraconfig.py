@@ -1,0 +1,43 @@
+"""What an adapter is made of. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scratchlm.base.errors import raise_all
+
+Part = Literal["query", "key", "value", "output", "gate", "up", "down"]
+PARTS: tuple[Part, ...] = ("query", "key", "value", "output", "gate", "up", "down")
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): the model stays, a product of two thin matrices is learned.
+
+    A matrix W answers W x + (alpha / rank) B A x.
+    """
+
+    rank: int = 8
+    """Rows of A and columns of B."""
+    alpha: float = 16.0
+    """What the product is multiplied by, over the rank."""
+    targets: tuple[Part, ...] = PARTS
+    """Matrices of each layer that have an adapter: query, key, value and output of attention; gate, up and down of the
+    feed-forward."""
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        problems = []
+        if self.rank < 1:
+            problems.append(f"lora.rank is {self.rank}: must be at least 1")
+        if not self.alpha > 0:
+            problems.append(f"lora.alpha is {self.alpha}: must be over 0")
+        if not self.targets:
+            problems.append(f"lora.targets is empty: name some of {', '.join(PARTS)}")
+        raise_all(problems)
+
+    @property
+    def scale(self) -> float:
+        """What the product of the two matrices is multiplied by."""
+        return self.alpha / self.rank

@@ -1,0 +1,201 @@
+"""What all fine-tunings share: the model made ready, the settings stored, and the best of its states kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scratchlm.base.config import flatten, to_dict
+from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import prepare_output, sha256_of
+from scratchlm.finetuning.config import FinetuneConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import add_adapter, freeze
+from scratchlm.recipes.runs import (
+    RECIPE_FILE,
+    begin_run,
+    device_name,
+    dtype_name,
+    require_given,
+    require_same_data,
+    run_fit,
+    stored_settings,
+)
+from scratchlm.tokens.base import PAD, Tokenizer
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.forecast import choose_dtype
+from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
+from scratchlm.training.loss import Loss
+from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
+
+ADAPTER = "default"
+C = TypeVar("C", bound=FinetuneConfig)
+
+
+def resolved(config: C, *, from_file: bool = True) -> C:
+    """Return the settings of a new run, or those that the run to resume was begun with; the data must be the same.
+
+    Raises `UserError` for what is missing and for an `out` that is taken. A run without `from_file` needs no data.
+    """
+    if config.resume is None:
+        require_given(init=config.init, out=config.out, **({"data": config.data} if from_file else {}))
+        assert config.out is not None
+        sources = [path for path in (config.init, config.data, config.held_out) if path is not None]
+        prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=tuple(sources))
+        return dataclasses.replace(config, threads=set_threads(config.threads))
+    stored = stored_settings(type(config), config.resume)
+    require_same_data(config.resume, digest(stored), stored.data or Path("the package"))
+    threads = set_threads(config.threads or stored.threads)
+    return dataclasses.replace(stored, out=config.resume, resume=config.resume, threads=threads, json=config.json)
+
+
+def digest(config: FinetuneConfig) -> str:
+    """Return a hash of the files that a run reads."""
+    files = [path for path in (config.data, config.held_out) if path is not None]
+    for path in files:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; check the spelling")
+    return ":".join(sha256_of(path) for path in files)
+
+
+def open_model(config: FinetuneConfig) -> SavedModel:
+    """Load the model that a run begins from."""
+    assert config.init is not None
+    model = load_model(find_model(config.init))
+    if config.frozen_layers > model.decoder.config.layers:
+        raise UserError(f"--frozen-layers {config.frozen_layers}: the model has {model.decoder.config.layers} layers")
+    if config.lora and model.adapters:
+        raise UserError(f"--init {config.init}: has an adapter already; begin from the model below it")
+    return model
+
+
+def equip(model: SavedModel, config: FinetuneConfig) -> None:
+    """Give the model its adapters, freeze what is not trained, and note on which model it stands."""
+    assert config.init is not None
+    name = ADAPTER if config.lora else None
+    if name is not None:
+        add_adapter(model.decoder, name, config.adapter, config.seed)
+        model.adapters = {name: config.adapter}
+    freeze(model.decoder, name, layers=config.frozen_layers)
+    model.base = None
+    if config.lora or config.frozen_layers:
+        own = frozenset(n for n, parameter in model.decoder.named_parameters() if parameter.requires_grad)
+        model.base = base_of(find_model(config.init), own)
+    told = {"init": config.init.name, "taught": None if config.data is None else config.data.name}
+    model.provenance = {**model.provenance, **told}
+
+
+def pad_of(tokenizer: Tokenizer) -> int:
+    """Return the id that fills rows up; nothing is learned of it."""
+    return tokenizer.specials.get(PAD, tokenizer.end_of_text or 0)
+
+
+def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: Loss) -> C:
+    """Settle steps, device and dtype of a run over `count` batches an epoch, and write its settings and manifest."""
+    if config.resume is not None:
+        return config
+    device = choose_device(config.device)
+    config = dataclasses.replace(config, device=device_name(device), training=_steps(config, count))
+    if config.dtype == "auto":
+        setting = Setting(device, seed=config.seed)
+        chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, setting, loss)
+        config = dataclasses.replace(config, dtype=dtype_name(chosen))
+    here = ("out", "resume")
+    paths: dict[str, Any] = {
+        key: value.absolute() for key, value in vars(config).items() if isinstance(value, Path) and key not in here
+    }
+    values = to_dict(dataclasses.replace(config, **paths))
+    usual = dict(flatten(to_dict(type(config)())))
+    marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}
+    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": model.tokenizer.fingerprint}
+    assert config.out is not None
+    begin_run(config.out, values, marks, {**told, "data_hash": digest(config)})
+    return config
+
+
+def _steps(config: FinetuneConfig, count: int) -> TrainingConfig:
+    """Turn epochs into steps, and evaluate at least four times."""
+    steps = max(1, math.ceil(config.epochs * count))
+    every = max(1, min(config.training.evaluate_every or steps, steps // 4))
+    return dataclasses.replace(config.training, steps=steps, evaluate_every=every, checkpoint_every=every)
+
+
+class KeepBest:
+    """A hook that measures a model on held-out data, keeps the best in the run's model/, and tells when to give up."""
+
+    name = "evaluation"
+
+    def __init__(
+        self,
+        model: SavedModel,
+        config: FinetuneConfig,
+        measure: Callable[[Decoder], dict[str, float]],
+        key: str,
+        *,
+        higher: bool,
+    ) -> None:
+        assert config.out is not None
+        self.every, self.patience, self.steps = config.training.evaluate_every, config.patience, config.training.steps
+        self.best: float | None = None
+        self.step = self.waited = 0
+        self._model, self._folder = model, config.out / "model"
+        self._measure, self._key, self._sign = measure, key, 1.0 if higher else -1.0
+
+    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+        """Return what was measured; a state better than all before is saved. Before the first step none is."""
+        started = time.perf_counter()
+        found = self._measure(decoder)
+        if step > 0 and (self.best is None or self._sign * found[self._key] > self._sign * self.best):
+            self.best, self.step, self.waited = found[self._key], step, 0
+            save_model(self._folder, self._model)
+        elif step > 0:
+            self.waited += 1
+        seconds = {"seconds": time.perf_counter() - started, "clock": time.time()}
+        return {**found, "kept": self.step == step > 0, "timing": seconds}
+
+    @property
+    def pace(self) -> Pace:
+        """What ends the run early, when nothing better was found for long."""
+        return lambda step: step if self.patience and self.waited >= self.patience else self.steps
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value so far, its step, and the evaluations since."""
+        return {"best": self.best, "step": self.step, "waited": self.waited}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.best, self.step, self.waited = state["best"], state["step"], state["waited"]
+
+
+def train(
+    kind: str,
+    config: FinetuneConfig,
+    model: SavedModel,
+    batches: BatchSource,
+    loss: Loss,
+    best: KeepBest,
+    hooks: Sequence[Hook] = (),
+) -> SavedModel:
+    """Run the loop and return the best model, as it stands in the run's model/."""
+    assert config.out is not None
+    setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
+    run_fit(
+        f"scratchlm finetune {kind}",
+        config.out,
+        model,
+        batches,
+        config.training,
+        setting,
+        hooks=[best, *hooks],
+        loss=loss,
+        pace=best.pace,
+        resume=config.resume is not None,
+    )
+    kept = load_model(config.out / "model")
+    kept.decoder.to(setting.device)
+    return kept

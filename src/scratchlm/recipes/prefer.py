@@ -1,0 +1,222 @@
+"""`scratchlm finetune prefer`: pairs of answers in, a model that leans to the chosen kind, or a model of rewards."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from scratchlm.base.device import DTYPES, autocast, choose_device
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import write_json
+from scratchlm.base.runlog import read_log
+from scratchlm.base.statistics import Interval, wilson_interval
+from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig, RewardConfig
+from scratchlm.finetuning.preferences import (
+    PairBatch,
+    PairBatches,
+    Preference,
+    RenderedPair,
+    pair_batch,
+    read_preferences,
+    render_pairs,
+)
+from scratchlm.finetuning.preferring import answer_log_probabilities, preference_loss, rewards, sides
+from scratchlm.model.decoder import Decoder
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
+from scratchlm.recipes.report import Page
+from scratchlm.recipes.runs import end_run
+from scratchlm.text.records import read_records
+from scratchlm.text.split import parse_split, share_of
+from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.weights.checkpoint import Classes, SavedModel
+
+
+@dataclass
+class PreferResult:
+    """What came out, on the held-out pairs."""
+
+    out: str
+    method: str
+    pairs: int
+    held_out: int
+    left_out: int
+    """Pairs that do not fit a row."""
+    step: int
+    steps: int
+    accuracy_before: float
+    """Share of pairs whose chosen answer the model found likelier, a token; of rewards, a coin's."""
+    accuracy: float
+    accuracy_interval: Interval
+    margin: float
+    """Mean lead of the chosen answer over the model of before, in nats; of rewards, of the chosen answer."""
+    kl: float
+    """Estimated distance from the model of before on these answers, nats a token."""
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return {"format": 1, **dataclasses.asdict(self)}
+
+    def __rich__(self) -> str:
+        left = f"; {self.left_out:,} do not fit a row and were left out" if self.left_out else ""
+        low, high = self.accuracy_interval
+        return "\n".join(
+            [
+                f"{self.method} on {self.pairs:,} pairs, {self.held_out:,} held out{left}",
+                f"the chosen answer is preferred in {self.accuracy_before:.1%} before, {self.accuracy:.1%} after "
+                f"({low:.1%} to {high:.1%})",
+                f"margin {self.margin:.2f} nats, distance from the model of before {self.kl:.4f} nats a token",
+                f"kept: step {self.step:,} of {self.steps:,}, whose held-out loss was the lowest",
+                f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html",
+            ]
+        )
+
+
+def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
+    """Train on preferences and write the run folder: the model with the lowest held-out loss, a result, a report.
+
+    The model of before answers once, ahead of training, so that no second model is held. Raises `UserError` for data or
+    a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
+    """
+    started = time.perf_counter()
+    if config.resume is None and config.loss.type != config.method:
+        config = dataclasses.replace(config, loss=LOSSES[config.method])
+    config = resolved(config)
+    model = open_model(config)
+    model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
+    model.decoder.to(choose_device(config.device))
+    train_side, held_side = _sides(config)
+    length, pad = config.training.sequence_length, pad_of(model.tokenizer)
+    pairs, left = render_pairs(model.template, train_side, length)
+    held, left_held = render_pairs(model.template, held_side, length)
+    rewarded = isinstance(config.loss, RewardConfig)
+    if rewarded:
+        add_classes(model, ("reward",), "last", config.seed)
+        model.classes = Classes(("reward",))
+    else:
+        pairs, held = _referred(model, pairs, config), _referred(model, held, config)
+    equip(model, config)
+    batches = PairBatches(pairs, config.training.batch_rows, length, config.seed, pad)
+    loss = preference_loss(config.loss)
+    count = math.ceil(len(pairs) / max(1, config.training.batch_rows // 2))
+    config = begin(config, model, batches, count, loss)
+    chunks = _held_batches(held, config, pad)
+    before = _measure(model.decoder, chunks, config)
+    best = KeepBest(model, config, lambda decoder: _measure(decoder, chunks, config), "loss", higher=False)
+    kept = train("prefer", config, model, batches, loss, best)
+    after = _measure(kept.decoder, chunks, config)
+    result = PreferResult(
+        out=str(config.out),
+        method=config.loss.type,
+        pairs=len(pairs),
+        held_out=len(held),
+        left_out=left + left_held,
+        step=best.step,
+        steps=config.training.steps,
+        accuracy_before=before["accuracy"],
+        accuracy=after["accuracy"],
+        accuracy_interval=wilson_interval(round(after["accuracy"] * len(held)), len(held)),
+        margin=after["margin"],
+        kl=after["kl"],
+        seconds=time.perf_counter() - started,
+    )
+    _finish(config, result)
+    return result
+
+
+def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference]]:
+    """Read the pairs and hold some out, by the hash of the question or from the end."""
+    assert config.data is not None
+    found = read_preferences(read_records(config.data))
+    if config.held_out is not None:
+        return found, read_preferences(read_records(config.held_out))
+    split = parse_split(config.split)
+    if split.method == "tail":
+        cut = len(found) - int(len(found) * split.fraction)
+        both = found[:cut], found[cut:]
+    else:
+        held = [share_of(each.chosen[0]["content"]) < split.fraction for each in found]
+        both = (
+            [each for each, out in zip(found, held, strict=True) if not out],
+            [each for each, out in zip(found, held, strict=True) if out],
+        )
+    if not all(both):
+        raise UserError(f"--split {config.split}: of {len(found):,} pairs one side has none; give more, or --held-out")
+    return both
+
+
+@torch.no_grad()
+def _referred(model: SavedModel, pairs: Sequence[RenderedPair], config: PreferTrainingConfig) -> list[RenderedPair]:
+    """Note what the model thinks of every answer before it learns; in fp32, as a resumed run must find the same."""
+    model.decoder.eval()
+    device, rows = model.decoder.embedding.weight.device, max(1, config.training.batch_rows // 2)
+    found: list[RenderedPair] = []
+    for start in range(0, len(pairs), rows):
+        chunk = pairs[start : start + rows]
+        batch = pair_batch(chunk, config.training.sequence_length, pad_of(model.tokenizer)).to(device)
+        sums = answer_log_probabilities(model.decoder, batch)[0].tolist()
+        found += [dataclasses.replace(pair, reference=(sums[2 * i], sums[2 * i + 1])) for i, pair in enumerate(chunk)]
+    return found
+
+
+def _held_batches(held: Sequence[RenderedPair], config: PreferTrainingConfig, pad: int) -> list[PairBatch]:
+    rows = max(1, config.training.batch_rows // 2)
+    ordered = sorted(held, key=lambda pair: len(pair.chosen.ids))
+    length = config.training.sequence_length
+    return [pair_batch(ordered[start : start + rows], length, pad) for start in range(0, len(ordered), rows)]
+
+
+@torch.no_grad()
+def _measure(decoder: Decoder, held: Sequence[PairBatch], config: PreferTrainingConfig) -> dict[str, float]:
+    """Return loss, accuracy, margin and distance on the held-out pairs."""
+    decoder.eval()
+    device = decoder.embedding.weight.device
+    loss = preference_loss(config.loss)
+    count = sum(batch.target_count for batch in held)
+    total = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "kl": 0.0}
+    tokens = 0.0
+    for each in held:
+        batch = each.to(device)
+        with autocast(device, DTYPES[config.dtype]):
+            total["loss"] += float(loss(decoder, batch))
+            if isinstance(config.loss, RewardConfig):
+                given = rewards(decoder, batch)
+                lead = given[::2] - given[1::2]
+                total["accuracy"] += float((lead > 0).sum() + 0.5 * (lead == 0).sum())
+                total["margin"] += float(lead.sum())
+                continue
+            s = sides(decoder, batch)
+        total["accuracy"] += float((s.chosen / s.chosen_tokens > s.rejected / s.rejected_tokens).sum())
+        total["margin"] += float(s.margin.sum())
+        for now, before, size in [
+            (s.chosen, s.reference_chosen, s.chosen_tokens),
+            (s.rejected, s.reference_rejected, s.rejected_tokens),
+        ]:
+            ratio = (before - now) / size  # mean log ratio a token: exp(x) - x - 1 is never negative (Schulman 2020)
+            total["kl"] += float((size * (ratio.exp() - ratio - 1)).sum())
+            tokens += float(size.sum())
+    total["kl"] = total["kl"] / tokens * count if tokens else 0.0
+    return {name: value / count for name, value in total.items()}
+
+
+def _finish(config: PreferTrainingConfig, result: PreferResult) -> None:
+    """Write result and report."""
+    assert config.out is not None
+    write_json(config.out / "result.json", result.as_dict())
+    page = Page(f"Preferences: {config.out.name}")
+    for line in result.__rich__().splitlines():
+        page.text(line)
+    records = list(read_log(config.out / "metrics.jsonl"))
+    scored = [record for record in records if record["kind"] == "evaluation"]
+    steps = [record["step"] for record in scored]
+    for name, unit in {"loss": "nats a pair", "accuracy": "share", "margin": "nats", "kl": "nats a token"}.items():
+        page.plot(f"Held-out {name}", "step", unit, {name: (steps, [record[name] for record in scored])})
+    page.write(config.out / "report.html")
+    end_run(config.out)

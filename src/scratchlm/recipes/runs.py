@@ -1,0 +1,131 @@
+"""What every run shares: its folder, the settings and the manifest in it, the loop with its progress, stop and resume.
+
+recipe.toml      the settings, each value marked default, recipe or flag
+manifest.json    versions, machine, seed, hashes of tokenizer and data, begin and end
+metrics.jsonl    the log; checkpoints/ what a resume goes on from
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+
+import scratchlm
+from scratchlm.base.config import from_dict, read_toml, to_toml
+from scratchlm.base.device import machine
+from scratchlm.base.errors import Interrupted, UserError, raise_all
+from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.forecast import product_peak
+from scratchlm.training.loop import BatchSource, Hook, Pace, Setting, fit
+from scratchlm.training.loss import Loss, next_token_loss
+from scratchlm.training.progress import TrainingProgress
+from scratchlm.training.signals import stop_on_signals
+from scratchlm.weights.checkpoint import SavedModel
+
+RECIPE_FILE = "recipe.toml"
+MANIFEST_FILE = "manifest.json"
+NOT_STORED = ("out", "resume", "force", "json")
+"""Settings that say where and how to run, not what."""
+
+T = TypeVar("T")
+
+
+def require_given(**paths: Path | None) -> None:
+    """Refuse to begin a run without these; each is told by its flag."""
+    what = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
+    raise_all([f"--{name}: is missing; name {what[name]}" for name, path in paths.items() if path is None])
+
+
+def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:
+    """Empty a run folder and write its settings and its manifest; `told` goes into the manifest."""
+    for name in ("checkpoints", "samples", "nonfinite", "model"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("metrics.jsonl", "report.html", "result.json"):
+        (out / name).unlink(missing_ok=True)
+    kept = {key: value for key, value in values.items() if key not in NOT_STORED}
+    write_text(out / RECIPE_FILE, to_toml(kept, marks))
+    manifest = {
+        "format": 1,
+        "scratchlm": scratchlm.__version__,
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        **told,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    write_json(out / MANIFEST_FILE, manifest)
+
+
+def end_run(out: Path) -> None:
+    """Add the end to the manifest."""
+    ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended})
+
+
+def stored_settings(cls: type[T], run: Path) -> T:
+    """Read the settings of a run to resume. Raises `UserError` where the folder is no run."""
+    if not (run / RECIPE_FILE).exists():
+        raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
+    return from_dict(cls, read_toml(run / RECIPE_FILE), str(run / RECIPE_FILE), None)
+
+
+def require_same_data(run: Path, digest: str, data: Path) -> None:
+    """Refuse to resume a run whose data have changed."""
+    if read_json(run / MANIFEST_FILE)["data_hash"] != digest:
+        raise UserError(f"--resume {run}: {data} has other data than the run began with; put the old data back")
+
+
+def run_fit(
+    command: str,
+    out: Path,
+    saved: SavedModel,
+    batches: BatchSource,
+    training: TrainingConfig,
+    setting: Setting,
+    *,
+    hooks: Sequence[Hook],
+    loss: Loss = next_token_loss,
+    pace: Pace | None = None,
+    resume: bool = False,
+) -> None:
+    """Hand everything to the loop; a stop is answered with how to go on, by `command`."""
+    progress = TrainingProgress(
+        command.removeprefix("scratchlm "),
+        training.steps,
+        flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
+        peak=product_peak(setting.device, setting.dtype),
+    )
+    try:
+        with stop_on_signals() as stop, progress:
+            fit(
+                saved.decoder,
+                batches,
+                training,
+                loss=loss,
+                setting=setting,
+                folder=out,
+                checkpoints=Checkpoints(out / "checkpoints", saved, training.keep_checkpoints),
+                hooks=hooks,
+                watcher=progress,
+                stop=stop,
+                pace=pace,
+                resume=resume,
+            )
+    except Interrupted as request:
+        raise Interrupted(f"{request}; continue with: {command} --resume {out}") from request
+
+
+def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
+    """Return the name under which a run stores its device."""
+    return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
+
+
+def dtype_name(dtype: torch.dtype) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the name under which a run stores its dtype."""
+    return "bf16" if dtype == torch.bfloat16 else "fp16" if dtype == torch.float16 else "fp32"

@@ -1,0 +1,216 @@
+"""Preferences: each loss by hand, the model of before kept aside, and what the command makes of pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands import fails, run
+from scratchlm.finetuning.config import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
+from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
+from scratchlm.finetuning.preferring import (
+    Sides,
+    answer_log_probabilities,
+    dpo,
+    ipo,
+    kto,
+    orpo,
+    preference_loss,
+    rewards,
+    simpo,
+)
+from scratchlm.model.decoder import build_decoder
+from scratchlm.model.presets import tiny
+from scratchlm.text.records import Record
+from scratchlm.tokens.batches import IGNORED
+from scratchlm.tokens.chat import ChatTemplate, Rendered
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
+from toys import random_decoder, toy_config
+
+TWO = Sides(
+    chosen=torch.tensor([-4.0, -9.0]),
+    rejected=torch.tensor([-6.0, -5.0]),
+    chosen_tokens=torch.tensor([2.0, 3.0]),
+    rejected_tokens=torch.tensor([3.0, 5.0]),
+    reference_chosen=torch.tensor([-5.0, -8.0]),
+    reference_rejected=torch.tensor([-5.0, -6.0]),
+)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_dpo_by_hand() -> None:
+    assert TWO.margin.tolist() == [2.0, -2.0]
+    expected = -math.log(sigmoid(0.2)) - math.log(sigmoid(-0.2))
+    assert dpo(TWO, DPOConfig(beta=0.1)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_ipo_by_hand() -> None:
+    leads = [1 / 2 - (-1 / 3), -1 / 3 - 1 / 5]
+    expected = sum((lead - 5.0) ** 2 for lead in leads)
+    assert ipo(TWO, IPOConfig(beta=0.1)).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_kto_by_hand() -> None:
+    middle = max((1.0 - 1.0 - 1.0 + 1.0) / 4, 0.0)
+    good = sum(1 - sigmoid(0.1 * (reward - middle)) for reward in (1.0, -1.0))
+    bad = sum(1 - sigmoid(0.1 * (middle - reward)) for reward in (-1.0, 1.0))
+    assert kto(TWO, KTOConfig(beta=0.1, rejected_weight=2.0)).item() == pytest.approx(good + 2 * bad, abs=1e-6)
+
+
+def test_orpo_by_hand() -> None:
+    def log_odds(mean: float) -> float:
+        return mean - math.log(1 - math.exp(mean))
+
+    expected = 0.0
+    for chosen, rejected in [(-2.0, -2.0), (-3.0, -1.0)]:
+        expected += -chosen - 0.1 * math.log(sigmoid(log_odds(chosen) - log_odds(rejected)))
+    assert orpo(TWO, ORPOConfig(weight=0.1)).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_simpo_by_hand() -> None:
+    expected = -math.log(sigmoid(2.0 * 0.0 - 1.0)) - math.log(sigmoid(2.0 * (-3.0 + 1.0) - 1.0))
+    assert simpo(TWO, SimPOConfig(beta=2.0, margin=1.0)).item() == pytest.approx(expected, abs=1e-5)
+
+
+def pairs(decoder=None) -> list[RenderedPair]:
+    """Three pairs of different lengths, with the decoder's own opinion as the reference."""
+    made = []
+    for first in (5, 9, 20):
+        chosen = Rendered([first, 6, 7, 8], [False, False, True, True])
+        rejected = Rendered([first, 6, 11], [False, False, True])
+        made.append(RenderedPair(chosen, rejected))
+    if decoder is None:
+        return made
+    sums = answer_log_probabilities(decoder, pair_batch(made, 10, 0))[0].tolist()
+    return [RenderedPair(p.chosen, p.rejected, (sums[2 * i], sums[2 * i + 1])) for i, p in enumerate(made)]
+
+
+@torch.no_grad()
+def test_log_probabilities_are_those_of_the_answers_tokens_alone() -> None:
+    decoder = random_decoder(toy_config("default"))
+    batch = pair_batch(pairs(), 10, 0)
+    sums, counts = answer_log_probabilities(decoder, batch)
+    scores = decoder(torch.tensor([[5, 6, 7, 8]])).log_softmax(-1)[0]
+    assert sums[0].item() == pytest.approx((scores[1, 7] + scores[2, 8]).item(), abs=1e-5)
+    assert counts.tolist() == [2, 1, 2, 1, 2, 1]
+
+
+def test_the_loss_begins_at_the_logarithm_of_two_and_training_on_ten_pairs_raises_the_margin() -> None:
+    decoder = random_decoder(toy_config("default"))
+    batch = next(PairBatches(pairs(decoder), 6, 10, 0, 0)(None))[0]
+    loss = preference_loss(DPOConfig())
+    assert loss(decoder, batch).item() / batch.target_count == pytest.approx(math.log(2), abs=1e-6)
+    optimizer = torch.optim.SGD(decoder.parameters(), lr=0.05)
+    for _ in range(10):
+        value = loss(decoder, batch) / batch.target_count
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    assert value.item() < math.log(2) - 0.05
+
+
+def test_micro_batches_give_the_same_loss_and_never_part_a_pair() -> None:
+    decoder = random_decoder(toy_config("default"))
+    batch = pair_batch(pairs(decoder), 10, 0)
+    loss = preference_loss(SimPOConfig())
+    parts = batch.split(3)
+    assert [len(part.ids) for part in parts] == [2, 2, 2]
+    assert sum(part.target_count for part in parts) == batch.target_count == 3
+    total = sum(loss(decoder, part).item() for part in parts)
+    assert total == pytest.approx(loss(decoder, batch).item(), abs=1e-5)
+
+
+def row(**values: object) -> list[Record]:
+    return [Record("row 1", values)]
+
+
+def test_layouts_of_pairs() -> None:
+    question, yes, no = (
+        {"role": r, "content": c} for r, c in [("user", "Q"), ("assistant", "yes"), ("assistant", "no")]
+    )
+    expected = read_preferences(row(chosen=[question, yes], rejected=[question, no]))
+    assert read_preferences(row(prompt="Q", chosen="yes", rejected="no")) == expected
+    assert read_preferences(row(instruction="Q", input="", chosen="yes", rejected="no")) == expected
+
+
+def test_pairs_that_tell_nothing_are_refused() -> None:
+    for values, what in [
+        ({"prompt": "Q", "chosen": "same", "rejected": " same"}, "are equal"),
+        ({"prompt": "Q", "chosen": "yes"}, "no pair; columns: prompt, chosen"),
+        ({"prompt": "Q", "chosen": "yes", "rejected": ""}, r"message 2 \(assistant\) is empty"),
+    ]:
+        with pytest.raises(ValueError, match=f"row 1: .*{what}"):
+            read_preferences(row(**values))
+
+
+def test_only_the_last_answer_is_compared() -> None:
+    tokenizer = FastBPE.train([], 256)
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    both = ([*talk, {"role": "assistant", "content": answer}] for answer in ("d", "e"))
+    made = read_preferences(row(chosen=next(both), rejected=next(both)))
+    (pair,), left = render_pairs(ChatTemplate(tokenizer), made, 200)
+    end = tokenizer.specials["<|im_end|>"]
+    assert [id for id, wanted in zip(pair.chosen.ids, pair.chosen.mask, strict=True) if wanted] == [ord("d"), end]
+    assert left == 0
+    with pytest.raises(ValueError, match="no pair fits 5 tokens"):
+        render_pairs(ChatTemplate(tokenizer), made, 5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prefer")
+    rows = [{"prompt": f"Is {n} nice?", "chosen": f"Yes, {n}.", "rejected": f"No {n}!"} for n in range(80)]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    tokenizer = FastBPE.train([text for each in rows for text in each.values()], 262)
+    save_model(folder / "base", SavedModel(build_decoder(tiny(tokenizer.vocabulary_size), 0), tokenizer))
+    return folder
+
+
+@pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo", "reward"])
+def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "run"
+    where = ("--init", folder / "base", "--data", folder / "pairs.jsonl", "--out", out, "--method", method)
+    flags = (
+        "--epochs",
+        "4",
+        "--training.optimizer.learning-rate",
+        "0.003",
+        "--dtype",
+        "fp32",
+        "--lora",
+        "--threads",
+        "1",
+    )
+    code, shown, err = run(capsys, "finetune", "prefer", *where, *flags)
+    assert code == 0, err
+    result = json.loads((out / "result.json").read_text())
+    assert result["accuracy"] == 1.0
+    assert result["method"] == method
+    assert "is preferred in" in shown
+    model = load_model(find_model(out))
+    if method == "reward":
+        tokenizer = model.tokenizer
+        template = ChatTemplate(tokenizer)
+        rows = [
+            template.render([{"role": "user", "content": "Is 5 nice?"}, {"role": "assistant", "content": answer}])
+            for answer in ("Yes, 5.", "No 5!")
+        ]
+        batch = pair_batch([RenderedPair(*rows)], 200, 0)
+        good, bad = rewards(model.decoder, batch).tolist()
+        assert good > bad
+        assert int((batch.targets[0] != IGNORED).sum()) > 0
+    elif method in ("dpo", "ipo", "kto"):
+        assert result["margin"] > 0
+
+
+def test_settings_of_another_loss_are_no_flags(folder: Path, capsys) -> None:
+    assert "--loss.margin" in fails(capsys, "finetune", "prefer", "--method", "dpo", "--loss.margin", "1", code=2)
+    assert "--loss.beta -1" in fails(capsys, "finetune", "prefer", "--loss.beta", "-1", code=2)
