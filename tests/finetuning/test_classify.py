@@ -21,9 +21,9 @@ from scratchlm.finetuning.classify import (
     class_logits,
     class_loss,
     encode_texts,
-    split_labelled,
 )
 from scratchlm.text.config import SplitConfig
+from scratchlm.text.split import two_sides
 from scratchlm.tokens.batches import LabelledBatches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -131,7 +131,7 @@ def test_every_text_is_seen_once_an_epoch_and_batches_go_on_from_their_state() -
 
 def test_copies_of_a_text_share_a_side() -> None:
     texts = [Labelled(text, "a") for index in range(300) for text in (f"text {index}", f"TEXT  {index}")]
-    train, held_out = split_labelled(texts, SplitConfig("hash", 0.2))
+    train, held_out = two_sides(texts, SplitConfig("hash", 0.2), lambda each: each.text)
     assert 60 < len(held_out) < 180
     assert {each.text.lower().split()[1] for each in train}.isdisjoint(each.text.split()[1] for each in held_out)
 

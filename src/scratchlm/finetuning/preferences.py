@@ -41,7 +41,7 @@ def read_preferences(records: Sequence[Record]) -> list[Preference]:
             problem = problem_of(pair.chosen) or problem_of(pair.rejected)
             if problem is None and _spoken(pair.chosen) == _spoken(pair.rejected):
                 problem = "chosen and rejected are equal, so nothing is preferred"
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             problem = (
                 f"no pair; columns: {listed(record.values)}; wanted: chosen and rejected, with prompt or instruction"
             )
@@ -88,7 +88,7 @@ def render_pairs(
     kept = []
     for each in preferences:
         pair = RenderedPair(_last_turn(template, each.chosen), _last_turn(template, each.rejected))
-        if max(len(pair.chosen.ids), len(pair.rejected.ids)) <= length + 1:
+        if max(len(pair.chosen.ids), len(pair.rejected.ids)) <= length:
             kept.append(pair)
     if not kept:
         raise UserError(
@@ -137,7 +137,8 @@ class PairBatch(Batch):
 
 def pair_batch(pairs: Sequence[RenderedPair], length: int, pad: int) -> PairBatch:
     """Lay pairs into one batch."""
-    rows = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    both = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    rows = [Rendered([*side.ids, pad], [*side.mask, False]) for side in both]  # so that no row's end is cut off
     batch = masked_batch(rows, length, pad)
     reference = torch.tensor([value for pair in pairs for value in pair.reference])
     return PairBatch(batch.ids, batch.targets, None, reference)

@@ -74,6 +74,12 @@ def open_model(config: FinetuneConfig) -> SavedModel:
     return model
 
 
+def within_context(config: C, model: SavedModel) -> C:
+    """Shorten rows to what the model can see."""
+    length = min(config.training.sequence_length, model.decoder.config.context)
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, sequence_length=length))
+
+
 def equip(model: SavedModel, config: FinetuneConfig) -> None:
     """Give the model its adapters, freeze what is not trained, and note on which model it stands."""
     assert config.init is not None

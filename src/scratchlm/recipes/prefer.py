@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
-from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig, RewardConfig
+from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.preferences import (
     PairBatch,
     PairBatches,
@@ -29,11 +29,11 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.finetuning.preferring import answer_log_probabilities, preference_loss, rewards, sides
 from scratchlm.model.decoder import Decoder
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train, within_context
 from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run
 from scratchlm.text.records import read_records
-from scratchlm.text.split import parse_split, share_of
+from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import Classes, SavedModel
 
@@ -90,6 +90,7 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
         config = dataclasses.replace(config, loss=LOSSES[config.method])
     config = resolved(config)
     model = open_model(config)
+    config = within_context(config, model)
     model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
     model.decoder.to(choose_device(config.device))
     train_side, held_side = _sides(config)
@@ -137,19 +138,7 @@ def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Prefere
     found = read_preferences(read_records(config.data))
     if config.held_out is not None:
         return found, read_preferences(read_records(config.held_out))
-    split = parse_split(config.split)
-    if split.method == "tail":
-        cut = len(found) - int(len(found) * split.fraction)
-        both = found[:cut], found[cut:]
-    else:
-        held = [share_of(each.chosen[0]["content"]) < split.fraction for each in found]
-        both = (
-            [each for each, out in zip(found, held, strict=True) if not out],
-            [each for each, out in zip(found, held, strict=True) if out],
-        )
-    if not all(both):
-        raise UserError(f"--split {config.split}: of {len(found):,} pairs one side has none; give more, or --held-out")
-    return both
+    return two_sides(found, parse_split(config.split), lambda each: question_of(each.chosen))
 
 
 @torch.no_grad()
