@@ -29,18 +29,20 @@ class Preference:
     rejected: Messages
 
 
-def read_preferences(records: Sequence[Record]) -> list[Preference]:
+def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
     """Take pairs out of rows: chosen and rejected as messages, or as texts beside prompt or instruction (and input).
 
-    Raises `UserError` with every row that is none, and with every pair whose answers are equal.
+    Pairs whose answers are equal tell nothing: they are left out, and counted. Raises `UserError` with every row that
+    is no pair, and where all answers are equal.
     """
-    found, problems = [], []
+    found, problems, equal = [], [], 0
     for record in records:
         try:
             pair = _pair(record.values)
             problem = problem_of(pair.chosen) or problem_of(pair.rejected)
             if problem is None and _spoken(pair.chosen) == _spoken(pair.rejected):
-                problem = "chosen and rejected are equal, so nothing is preferred"
+                equal += 1
+                continue
         except (KeyError, TypeError, ValueError, AttributeError):
             problem = (
                 f"no pair; columns: {listed(record.values)}; wanted: chosen and rejected, with prompt or instruction"
@@ -51,7 +53,9 @@ def read_preferences(records: Sequence[Record]) -> list[Preference]:
             problems.append(f"{record.place}: {problem}")
     more = [f"and {len(problems) - SHOWN:,} more rows"] if len(problems) > SHOWN else []
     raise_all(problems[:SHOWN] + more)
-    return found
+    if not found:
+        raise UserError(f"{records[0].place}: chosen and rejected are equal in every row, so nothing is preferred")
+    return found, equal
 
 
 def _pair(values: Mapping[str, Any]) -> Preference:

@@ -47,7 +47,7 @@ class PreferResult:
     pairs: int
     held_out: int
     left_out: int
-    """Pairs that do not fit a row."""
+    """Pairs whose answers are equal or do not fit a row."""
     step: int
     steps: int
     accuracy_before: float
@@ -65,7 +65,7 @@ class PreferResult:
         return {"format": 1, **dataclasses.asdict(self)}
 
     def __rich__(self) -> str:
-        left = f"; {self.left_out:,} do not fit a row and were left out" if self.left_out else ""
+        left = f"; {self.left_out:,} are equal or do not fit a row and were left out" if self.left_out else ""
         low, high = self.accuracy_interval
         return "\n".join(
             [
@@ -93,7 +93,7 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     config = within_context(config, model)
     model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
     model.decoder.to(choose_device(config.device))
-    train_side, held_side = _sides(config)
+    train_side, held_side, equal = _sides(config)
     length, pad = config.training.sequence_length, pad_of(model.tokenizer)
     pairs, left = render_pairs(model.template, train_side, length)
     held, left_held = render_pairs(model.template, held_side, length)
@@ -118,7 +118,7 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
         method=config.loss.type,
         pairs=len(pairs),
         held_out=len(held),
-        left_out=left + left_held,
+        left_out=equal + left + left_held,
         step=best.step,
         steps=config.training.steps,
         accuracy_before=before["accuracy"],
@@ -132,13 +132,14 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     return result
 
 
-def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference]]:
-    """Read the pairs and hold some out, by the hash of the question or from the end."""
+def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
+    """Read the pairs, hold some out by the hash of the question or from the end, and count those that tell nothing."""
     assert config.data is not None
-    found = read_preferences(read_records(config.data))
+    found, equal = read_preferences(read_records(config.data))
     if config.held_out is not None:
-        return found, read_preferences(read_records(config.held_out))
-    return two_sides(found, parse_split(config.split), lambda each: question_of(each.chosen))
+        held_out, more = read_preferences(read_records(config.held_out))
+        return found, held_out, equal + more
+    return *two_sides(found, parse_split(config.split), lambda each: question_of(each.chosen)), equal
 
 
 @torch.no_grad()
