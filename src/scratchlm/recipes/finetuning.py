@@ -112,8 +112,10 @@ def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: 
         chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, setting, loss)
         config = dataclasses.replace(config, dtype=dtype_name(chosen))
     here = ("out", "resume")
-    paths: dict[str, Any] = {
-        key: value.absolute() for key, value in vars(config).items() if isinstance(value, Path) and key not in here
+    paths: dict[str, Any] = {  # a source may be a name, which no folder makes absolute
+        key: value.absolute()
+        for key, value in vars(config).items()
+        if isinstance(value, Path) and key not in here and value.exists()
     }
     values = to_dict(dataclasses.replace(config, **paths))
     usual = dict(flatten(to_dict(type(config)())))

@@ -204,7 +204,8 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
         generation=read_json(folder / GENERATION_FILE),
         provenance=stored.get("provenance", {}),
         adapters=adapters,
-        classes=None if classes is None else from_dict(Classes, classes, "classes"),
+        # not by from_dict, to which a text "none" is nothing: a label may be called so
+        classes=None if classes is None else Classes(**{**classes, "labels": tuple(classes["labels"])}),
         base=base,
     )
 
