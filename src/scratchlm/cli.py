@@ -27,7 +27,8 @@ def _show(result: Any, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(result)
+    # No markup: what models and users write may hold brackets.
+    Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False, emoji=False).print(result)
 
 
 def _quickstart(arguments: Arguments) -> None:

@@ -21,11 +21,11 @@ from scratchlm.finetuning.classify import (
     class_logits,
     class_loss,
     encode_texts,
-    split_labelled,
 )
 from scratchlm.text.config import SplitConfig
+from scratchlm.text.split import two_sides
 from scratchlm.tokens.batches import LabelledBatches
-from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import Classes, SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-rows", "8", "--dtype", "fp32", "--threads", "1")
@@ -131,7 +131,7 @@ def test_every_text_is_seen_once_an_epoch_and_batches_go_on_from_their_state() -
 
 def test_copies_of_a_text_share_a_side() -> None:
     texts = [Labelled(text, "a") for index in range(300) for text in (f"text {index}", f"TEXT  {index}")]
-    train, held_out = split_labelled(texts, SplitConfig("hash", 0.2))
+    train, held_out = two_sides(texts, SplitConfig("hash", 0.2), lambda each: each.text)
     assert 60 < len(held_out) < 180
     assert {each.text.lower().split()[1] for each in train}.isdisjoint(each.text.split()[1] for each in held_out)
 
@@ -191,6 +191,14 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
         ).read_bytes()
     results = [json.loads((tmp_path / run_ / "result.json").read_text()) for run_ in ("whole", "stopped")]
     assert results[0]["scores"] == results[1]["scores"]
+
+
+def test_a_label_may_be_called_none(tmp_path: Path) -> None:
+    model = toy()
+    add_classes(model, ("none", "toxic"), "last", seed=0)
+    model.classes = Classes(("none", "toxic"), positive="none", threshold=0.9)
+    save_model(tmp_path / "model", model)
+    assert load_model(tmp_path / "model").classes == model.classes
 
 
 BAD = {

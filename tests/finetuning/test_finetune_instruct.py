@@ -43,7 +43,8 @@ def test_alpacas_input_follows_its_instruction() -> None:
 
 BAD = {
     "no assistant": ([{"role": "user", "content": "Hi"}], "has no assistant's turn"),
-    "out of order": ([TALK[1], TALK[0]], "roles are out of order"),
+    "out of order": ([TALK[1], TALK[0], *TALK], "roles are out of order"),
+    "no last answer": ([*TALK, TALK[0]], "ends with a turn of user"),
     "twice": ([TALK[0], TALK[0], TALK[1]], "roles are out of order"),
     "empty": ([TALK[0], {"role": "assistant", "content": " "}], r"message 2 \(assistant\) is empty"),
     "unknown": ([{"role": "judge", "content": "x"}, TALK[1]], "message 1 has role 'judge'"),
@@ -75,10 +76,10 @@ def test_a_tokenizer_without_tokens_of_turns_ends_answers_with_the_end_of_the_te
     template = ChatTemplate.suited_to(tokenizer)
     assert template.source == PLAIN
     rendered = template.render([*TALK, *TALK])
-    text = "User: Hi\nAssistant: Yes<|endoftext|>\n" * 2
+    text = "User:\nHi\nAssistant:\nYes<|endoftext|>\n" * 2
     assert rendered.ids == [id for part in text.split("<|endoftext|>") for id in [*part.encode(), 256]][:-1]
     assert [id for id, wanted in zip(rendered.ids, rendered.mask, strict=True) if wanted] == [*b"Yes", 256] * 2
-    assert template.render(TALK[:1], reply=True).ids == list(b"User: Hi\nAssistant:")
+    assert template.render(TALK[:1], reply=True).ids == list(b"User:\nHi\nAssistant:\n")
     with pytest.raises(UserError, match="no token that could end an answer"):
         ChatTemplate.suited_to(ReadableBPE(BytePairVocabulary(bytes_, QWEN2, {})))
 
@@ -140,9 +141,11 @@ def test_rows_too_short_for_any_answer_are_refused(folder: Path, tmp_path: Path,
     where = ("--init", folder / "base", "--data", folder / "talk.jsonl", "--out", tmp_path / "run")
     line = fails(capsys, "finetune", "instruct", *where, "--training.sequence-length", "5")
     assert "within 5 tokens" in line
+    short = ("--training.sequence-length", "64")
     assert "no conversation; columns: a" in fails(
-        capsys, "finetune", "instruct", *where[:2], "--data", _written(tmp_path, {"a": 1}), *where[4:]
+        capsys, "finetune", "instruct", *where[:2], "--data", _written(tmp_path, {"a": 1}), *where[4:], *short
     )
+    assert "--data: is missing" in fails(capsys, "finetune", "instruct", *where[:2], "--preview", "1")
 
 
 def _written(folder: Path, row: dict[str, object]) -> Path:

@@ -143,7 +143,7 @@ def test_layouts_of_pairs() -> None:
 
 def test_pairs_that_tell_nothing_are_refused() -> None:
     for values, what in [
-        ({"prompt": "Q", "chosen": "same", "rejected": " same"}, "are equal"),
+        ({"prompt": "Q", "chosen": "same", "rejected": " same"}, "are equal in every row"),
         ({"prompt": "Q", "chosen": "yes"}, "no pair; columns: prompt, chosen"),
         ({"prompt": "Q", "chosen": "yes", "rejected": ""}, r"message 2 \(assistant\) is empty"),
     ]:
@@ -151,11 +151,17 @@ def test_pairs_that_tell_nothing_are_refused() -> None:
             read_preferences(row(**values))
 
 
+def test_pairs_whose_answers_are_equal_are_left_out_and_counted() -> None:
+    rows = [Record(f"row {n}", {"prompt": "Q", "chosen": "yes", "rejected": "no" if n else "yes"}) for n in range(3)]
+    found, equal = read_preferences(rows)
+    assert (len(found), equal) == (2, 1)
+
+
 def test_only_the_last_answer_is_compared() -> None:
     tokenizer = FastBPE.train([], 256)
     talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     both = ([*talk, {"role": "assistant", "content": answer}] for answer in ("d", "e"))
-    made = read_preferences(row(chosen=next(both), rejected=next(both)))
+    made, _ = read_preferences(row(chosen=next(both), rejected=next(both)))
     (pair,), left = render_pairs(ChatTemplate(tokenizer), made, 200)
     end = tokenizer.specials["<|im_end|>"]
     assert [id for id, wanted in zip(pair.chosen.ids, pair.chosen.mask, strict=True) if wanted] == [ord("d"), end]

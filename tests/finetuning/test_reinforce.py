@@ -92,6 +92,7 @@ def rollouts(decoder: Decoder, tokenizer: FastBPE, reward) -> Rollouts:
         questions=3,
         answers=4,
         sampling=SamplingConfig(max_tokens=5, temperature=1.0),
+        stop=ChatTemplate(tokenizer).stop_ids,
         seed=0,
         pad=0,
     )

@@ -136,6 +136,8 @@ def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " 
 
     The loss is convex in its inverse; golden-section search between 1/20 and 20 finds it.
     """
+    if not len(truth):
+        return 1.0
 
     def loss(inverse: float) -> float:
         return -float(np.log(probabilities(logits, 1 / inverse)[np.arange(len(truth)), truth] + 1e-300).mean())
@@ -164,6 +166,8 @@ def best_threshold(chance: Float[np.ndarray, " N"], sought: Float[np.ndarray, " 
     """Return the threshold with the highest F1 of the sought class, in the middle of the range that gives it."""
     from sklearn.metrics import precision_recall_curve
 
+    if not sought.any() or sought.all():
+        return 0.5  # nothing to choose by
     precision, recall, thresholds = precision_recall_curve(sought, chance)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(f1[:-1].argmax())

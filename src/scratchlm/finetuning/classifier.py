@@ -40,6 +40,8 @@ class Classifier:
         """Take a model. Raises `UserError` where it has learned no classes."""
         if model.classes is None:
             raise UserError("this model has learned no classes; teach it some with scratchlm finetune classify")
+        if len(model.classes.labels) < 2:
+            raise UserError("this is a model of rewards: it compares whole answers and knows no classes")
         self.model, self.classes = model, model.classes
 
     @classmethod

@@ -21,10 +21,8 @@ from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.model.config import ClassesConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.text.config import SplitConfig
 from scratchlm.text.records import Record, require_columns
 from scratchlm.text.rows import TEXT_FIELDS, listed
-from scratchlm.text.split import share_of
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import IGNORED, Batch, padded
 from scratchlm.training.loss import Loss
@@ -69,11 +67,11 @@ def _columns(first: Record, text_column: str | None, label_column: str | None) -
     """Choose the columns of text and label where they are not given."""
     names = [name for name in first.values if name not in (text_column, label_column)]
     if label_column is None:
-        usual = [name for name in names if str(name).lower() in LABEL_FIELDS]
+        usual = [name for field in LABEL_FIELDS for name in names if str(name).lower() == field]
         label_column = usual[0] if usual else names[0] if len(names) == 1 and text_column else None
     if text_column is None:
         names = [name for name in names if name != label_column]
-        usual = [name for name in names if str(name).lower() in TEXT_FIELDS]
+        usual = [name for field in TEXT_FIELDS for name in names if str(name).lower() == field]
         text_column = usual[0] if usual else names[0] if len(names) == 1 else None
     if text_column is None or label_column is None:
         flags = " and ".join(["--text-column"] * (text_column is None) + ["--label-column"] * (label_column is None))
@@ -162,25 +160,3 @@ def _alike(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         count = max(1, BATCH_TOKENS // len(rows[order[-1]]))
         yield order[-count:]
         order = order[:-count]
-
-
-def split_labelled(texts: Sequence[Labelled], split: SplitConfig) -> tuple[list[Labelled], list[Labelled]]:
-    """Hold some texts out: those whose hash is lowest, so that copies share a side whatever their case, or the last.
-
-    Raises `UserError` where one side would be empty.
-    """
-    if split.method == "tail":
-        cut = len(texts) - int(len(texts) * split.fraction)
-        sides = list(texts[:cut]), list(texts[cut:])
-    else:
-        held = [share_of(each.text) < split.fraction for each in texts]
-        sides = (
-            [each for each, out in zip(texts, held, strict=True) if not out],
-            [each for each, out in zip(texts, held, strict=True) if out],
-        )
-    if not all(sides):
-        raise UserError(
-            f"--split {split.method}:{split.fraction:g}: of {len(texts):,} texts one side has none; "
-            "give more texts, another fraction, or --held-out"
-        )
-    return sides

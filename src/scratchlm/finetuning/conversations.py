@@ -94,6 +94,11 @@ def read_conversations(records: Sequence[Record]) -> tuple[list[Messages], Layou
     return found, layout
 
 
+def question_of(messages: Messages) -> str:
+    """Return the first thing that the user says, by whose hash a conversation is held out."""
+    return next(message["content"] for message in messages if message["role"] == "user")
+
+
 def problem_of(messages: Messages) -> str | None:
     """Say what is wrong with a conversation: after a system's word, user and assistant must take turns."""
     for number, message in enumerate(messages, 1):
@@ -105,6 +110,8 @@ def problem_of(messages: Messages) -> str | None:
     turns = turns[1:] if turns[:1] == ["system"] else turns
     if "assistant" not in turns:
         return "has no assistant's turn, so there is nothing to learn"
+    if turns[-1] != "assistant":
+        return f"ends with a turn of {turns[-1]}; remove it, or add the answer"
     for number, role in enumerate(turns):
         if role != ("user", "assistant")[number % 2]:
             return f"roles are out of order ({', '.join(turns[:6])}); user and assistant must take turns"

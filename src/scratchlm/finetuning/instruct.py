@@ -73,6 +73,7 @@ def instruct(
     """
     setting = setting or Setting()
     batches = instruct_batches(model, conversations, config, setting.seed, documents)
+    model.saved.base = None  # everything is trained, so everything must be stored
     fit(
         model.decoder,
         batches,

@@ -29,19 +29,21 @@ class Preference:
     rejected: Messages
 
 
-def read_preferences(records: Sequence[Record]) -> list[Preference]:
+def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
     """Take pairs out of rows: chosen and rejected as messages, or as texts beside prompt or instruction (and input).
 
-    Raises `UserError` with every row that is none, and with every pair whose answers are equal.
+    Pairs whose answers are equal tell nothing: they are left out, and counted. Raises `UserError` with every row that
+    is no pair, and where all answers are equal.
     """
-    found, problems = [], []
+    found, problems, equal = [], [], 0
     for record in records:
         try:
             pair = _pair(record.values)
             problem = problem_of(pair.chosen) or problem_of(pair.rejected)
             if problem is None and _spoken(pair.chosen) == _spoken(pair.rejected):
-                problem = "chosen and rejected are equal, so nothing is preferred"
-        except (KeyError, TypeError, AttributeError):
+                equal += 1
+                continue
+        except (KeyError, TypeError, ValueError, AttributeError):
             problem = (
                 f"no pair; columns: {listed(record.values)}; wanted: chosen and rejected, with prompt or instruction"
             )
@@ -51,7 +53,9 @@ def read_preferences(records: Sequence[Record]) -> list[Preference]:
             problems.append(f"{record.place}: {problem}")
     more = [f"and {len(problems) - SHOWN:,} more rows"] if len(problems) > SHOWN else []
     raise_all(problems[:SHOWN] + more)
-    return found
+    if not found:
+        raise UserError(f"{records[0].place}: chosen and rejected are equal in every row, so nothing is preferred")
+    return found, equal
 
 
 def _pair(values: Mapping[str, Any]) -> Preference:
@@ -88,7 +92,7 @@ def render_pairs(
     kept = []
     for each in preferences:
         pair = RenderedPair(_last_turn(template, each.chosen), _last_turn(template, each.rejected))
-        if max(len(pair.chosen.ids), len(pair.rejected.ids)) <= length + 1:
+        if max(len(pair.chosen.ids), len(pair.rejected.ids)) <= length:
             kept.append(pair)
     if not kept:
         raise UserError(
@@ -137,7 +141,8 @@ class PairBatch(Batch):
 
 def pair_batch(pairs: Sequence[RenderedPair], length: int, pad: int) -> PairBatch:
     """Lay pairs into one batch."""
-    rows = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    both = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    rows = [Rendered([*side.ids, pad], [*side.mask, False]) for side in both]  # so that no row's end is cut off
     batch = masked_batch(rows, length, pad)
     reference = torch.tensor([value for pair in pairs for value in pair.reference])
     return PairBatch(batch.ids, batch.targets, None, reference)

@@ -103,7 +103,6 @@ def rewards(decoder: Decoder, batch: Batch) -> Float[Tensor, " B"]:
     """Return the reward that a head of one class gives each row, at its last target."""
     places = torch.arange(batch.targets.size(1), device=batch.targets.device)
     last = ((batch.targets != IGNORED) * places).amax(1) + 1  # the end of the turn itself, one after its prediction
-    last = last.clamp(max=batch.ids.size(1) - 1)
     return decoder.class_logits(decoder.hidden(batch.ids), last).squeeze(-1).float()
 
 

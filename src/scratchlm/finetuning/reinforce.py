@@ -114,6 +114,7 @@ class Rollouts:
     answers: int
     """Answers to each question: the size of a group."""
     sampling: SamplingConfig
+    stop: frozenset[int]
     seed: int
     pad: int
     scaled: bool = True
@@ -134,7 +135,7 @@ class Rollouts:
         """Answer each question several times and judge the answers."""
         asked = [self.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
         prompts = [ids for ids in asked for _ in range(self.answers)]
-        stop = self.template.stop_ids
+        stop = self.stop
         sampling = replace(self.sampling, seed=self.seed * 1_000_003 + step * len(prompts))
         drawn = continue_batch(self.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
         texts = [self.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
@@ -174,15 +175,15 @@ class Rollouts:
         return value
 
 
-def token_log_probabilities(decoder: Decoder, batch: Batch) -> Float[Tensor, "B T"]:
-    """Return the log-probability of each target, 0 where nothing is predicted."""
+def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
+    """Return the log-probability of each target as it is drawn at a temperature, 0 where nothing is predicted."""
     wanted = batch.targets != IGNORED
     hidden = decoder.hidden(batch.ids)[wanted]
-    losses = F.cross_entropy(decoder.logits(hidden).float(), batch.targets[wanted], reduction="none")
+    losses = F.cross_entropy(decoder.logits(hidden).float() / temperature, batch.targets[wanted], reduction="none")
     return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
 
 
-def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = None) -> Loss:
+def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = None, temperature: float = 1.0) -> Loss:
     """Return minus the advantage-weighted likelihood, plus `kl_weight` times the distance from the model of before.
 
     The gradient of `exp(now - now.detach())` is that of the log-probability, so the value of the first term is minus
@@ -192,7 +193,7 @@ def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = 
     def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
         rollout = cast(RolloutBatch, batch)
         assert rollout.advantages is not None
-        now = token_log_probabilities(decoder, batch)
+        now = token_log_probabilities(decoder, batch, temperature)
         wanted: Int[Tensor, "B T"] = (batch.targets != IGNORED).int()
         ratio = torch.exp(now - now.detach())
         total = -(ratio * rollout.advantages[:, None] * wanted).sum()

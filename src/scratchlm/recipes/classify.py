@@ -32,7 +32,6 @@ from scratchlm.finetuning.classify import (
     encode_texts,
     labels_of,
     read_labelled,
-    split_labelled,
 )
 from scratchlm.finetuning.config import ClassifyTrainingConfig
 from scratchlm.model.decoder import Decoder
@@ -40,7 +39,7 @@ from scratchlm.recipes.classreport import write_class_report
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
 from scratchlm.recipes.runs import end_run
 from scratchlm.text.records import read_records
-from scratchlm.text.split import parse_split
+from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import LabelledBatches
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 
@@ -164,7 +163,7 @@ def _data(config: ClassifyTrainingConfig, model: SavedModel) -> Data:
     if config.held_out is not None:
         held_out = read_labelled(read_records(config.held_out, columns), config.text_column, config.label_column)
     else:
-        texts, held_out = split_labelled(texts, parse_split(config.split))
+        texts, held_out = two_sides(texts, parse_split(config.split), lambda each: each.text)
     labels = labels_of(texts, held_out)
     positive = _positive(config.positive, labels, texts)
     context = model.decoder.config.context

@@ -74,6 +74,12 @@ def open_model(config: FinetuneConfig) -> SavedModel:
     return model
 
 
+def within_context(config: C, model: SavedModel) -> C:
+    """Shorten rows to what the model can see."""
+    length = min(config.training.sequence_length, model.decoder.config.context)
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, sequence_length=length))
+
+
 def equip(model: SavedModel, config: FinetuneConfig) -> None:
     """Give the model its adapters, freeze what is not trained, and note on which model it stands."""
     assert config.init is not None
@@ -106,8 +112,10 @@ def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: 
         chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, setting, loss)
         config = dataclasses.replace(config, dtype=dtype_name(chosen))
     here = ("out", "resume")
-    paths: dict[str, Any] = {
-        key: value.absolute() for key, value in vars(config).items() if isinstance(value, Path) and key not in here
+    paths: dict[str, Any] = {  # a source may be a name, which no folder makes absolute
+        key: value.absolute()
+        for key, value in vars(config).items()
+        if isinstance(value, Path) and key not in here and value.exists()
     }
     values = to_dict(dataclasses.replace(config, **paths))
     usual = dict(flatten(to_dict(type(config)())))

@@ -18,18 +18,18 @@ from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.evaluation.replies import ReplyScores, score_replies
 from scratchlm.finetuning.config import InstructTrainingConfig
-from scratchlm.finetuning.conversations import Messages, read_conversations
+from scratchlm.finetuning.conversations import Messages, question_of, read_conversations
 from scratchlm.finetuning.instruct import instruct_batches
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, resolved, train
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page, add_training
-from scratchlm.recipes.runs import end_run
+from scratchlm.recipes.runs import end_run, require_given
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
 from scratchlm.text.sources import open_source
-from scratchlm.text.split import parse_split, share_of
+from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import Batch, masked_batch
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.loss import next_token_loss
@@ -115,6 +115,7 @@ def finetune_instruct(config: InstructTrainingConfig) -> InstructResult | None:
         return None
     config = resolved(config)
     model = open_model(config)
+    config = within_context(config, model)
     model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
     taught = _read(config)
     equip(model, config)
@@ -158,21 +159,7 @@ def _read(config: InstructTrainingConfig) -> Taught:
     found, layout = read_conversations(read_records(config.data))
     if config.held_out is not None:
         return Taught(layout.name, found, read_conversations(read_records(config.held_out))[0])
-    split = parse_split(config.split)
-    if split.method == "tail":
-        cut = len(found) - int(len(found) * split.fraction)
-        sides = found[:cut], found[cut:]
-    else:
-        shares = [share_of(messages[0]["content"]) for messages in found]
-        sides = (
-            [each for each, share in zip(found, shares, strict=True) if share >= split.fraction],
-            [each for each, share in zip(found, shares, strict=True) if share < split.fraction],
-        )
-    if not all(sides):
-        raise UserError(
-            f"--split {config.split}: of {len(found):,} conversations one side has none; give more, or --held-out"
-        )
-    return Taught(layout.name, *sides)
+    return Taught(layout.name, *two_sides(found, parse_split(config.split), question_of))
 
 
 def _rehearsed(config: InstructTrainingConfig) -> list[str]:
@@ -224,8 +211,7 @@ def _answers(
         model.template.render(messages[:-1], reply=True).ids[-(room - 1) :]
         for messages in conversations[: config.scored]
     ]
-    stop = model.template.stop_ids
-    written = greedy_batch(model.decoder, prompts, config.reply_tokens, stop)
+    written = greedy_batch(model.decoder, prompts, config.reply_tokens, model.stop_ids)
     return [
         (model.tokenizer.decode(ids).strip(), len(ids) < min(config.reply_tokens, room - len(prompt)))
         for ids, prompt in zip(written, prompts, strict=True)
@@ -253,7 +239,8 @@ def _finish(config: InstructTrainingConfig, result: InstructResult) -> None:
 
 
 def preview(config: InstructTrainingConfig) -> None:
-    """Show the tokens of some conversations on stderr's terminal: green ones are learned, grey ones are read."""
+    """Show the tokens of some conversations: green ones are learned, grey ones are read."""
+    require_given(init=config.init, data=config.data)
     model = open_model(config)
     template = model.template or ChatTemplate.suited_to(model.tokenizer)
     taught = _read(config)

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
-from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig, RewardConfig
+from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.preferences import (
     PairBatch,
     PairBatches,
@@ -29,11 +29,11 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.finetuning.preferring import answer_log_probabilities, preference_loss, rewards, sides
 from scratchlm.model.decoder import Decoder
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train, within_context
 from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run
 from scratchlm.text.records import read_records
-from scratchlm.text.split import parse_split, share_of
+from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import Classes, SavedModel
 
@@ -47,7 +47,7 @@ class PreferResult:
     pairs: int
     held_out: int
     left_out: int
-    """Pairs that do not fit a row."""
+    """Pairs whose answers are equal or do not fit a row."""
     step: int
     steps: int
     accuracy_before: float
@@ -65,7 +65,7 @@ class PreferResult:
         return {"format": 1, **dataclasses.asdict(self)}
 
     def __rich__(self) -> str:
-        left = f"; {self.left_out:,} do not fit a row and were left out" if self.left_out else ""
+        left = f"; {self.left_out:,} are equal or do not fit a row and were left out" if self.left_out else ""
         low, high = self.accuracy_interval
         return "\n".join(
             [
@@ -90,9 +90,10 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
         config = dataclasses.replace(config, loss=LOSSES[config.method])
     config = resolved(config)
     model = open_model(config)
+    config = within_context(config, model)
     model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
     model.decoder.to(choose_device(config.device))
-    train_side, held_side = _sides(config)
+    train_side, held_side, equal = _sides(config)
     length, pad = config.training.sequence_length, pad_of(model.tokenizer)
     pairs, left = render_pairs(model.template, train_side, length)
     held, left_held = render_pairs(model.template, held_side, length)
@@ -117,7 +118,7 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
         method=config.loss.type,
         pairs=len(pairs),
         held_out=len(held),
-        left_out=left + left_held,
+        left_out=equal + left + left_held,
         step=best.step,
         steps=config.training.steps,
         accuracy_before=before["accuracy"],
@@ -131,25 +132,14 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     return result
 
 
-def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference]]:
-    """Read the pairs and hold some out, by the hash of the question or from the end."""
+def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
+    """Read the pairs, hold some out by the hash of the question or from the end, and count those that tell nothing."""
     assert config.data is not None
-    found = read_preferences(read_records(config.data))
+    found, equal = read_preferences(read_records(config.data))
     if config.held_out is not None:
-        return found, read_preferences(read_records(config.held_out))
-    split = parse_split(config.split)
-    if split.method == "tail":
-        cut = len(found) - int(len(found) * split.fraction)
-        both = found[:cut], found[cut:]
-    else:
-        held = [share_of(each.chosen[0]["content"]) < split.fraction for each in found]
-        both = (
-            [each for each, out in zip(found, held, strict=True) if not out],
-            [each for each, out in zip(found, held, strict=True) if out],
-        )
-    if not all(both):
-        raise UserError(f"--split {config.split}: of {len(found):,} pairs one side has none; give more, or --held-out")
-    return both
+        held_out, more = read_preferences(read_records(config.held_out))
+        return found, held_out, equal + more
+    return *two_sides(found, parse_split(config.split), lambda each: question_of(each.chosen)), equal
 
 
 @torch.no_grad()

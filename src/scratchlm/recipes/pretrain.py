@@ -153,6 +153,7 @@ def _beginning(config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
             f"training.sequence_length {config.training.sequence_length}: exceeds the context of --init, "
             f"{saved.decoder.config.context}; lower it"
         )
+    saved.base = None  # everything is trained, so everything is stored
     return saved
 
 

@@ -17,16 +17,15 @@ from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
-from scratchlm.base.statistics import Interval, wilson_interval
+from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.finetuning.config import ReinforceTrainingConfig
-from scratchlm.finetuning.reinforce import Reference, Rollouts, reinforce_loss, token_log_probabilities
+from scratchlm.finetuning.reinforce import Reference, Rollouts, RolloutStats, reinforce_loss, token_log_probabilities
 from scratchlm.finetuning.rewards import TASKS, Item, Reward, Task, Verdict, hacked
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
-from scratchlm.recipes.hooks import Stateless
 from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run
 from scratchlm.tokens.batches import Batch
@@ -70,7 +69,7 @@ class ReinforceResult:
         return "\n".join([*lines, f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html"])
 
 
-class RolloutLog(Stateless):
+class RolloutLog:
     """A hook that logs what the latest answers were like."""
 
     name = "rollout"
@@ -81,6 +80,14 @@ class RolloutLog(Stateless):
     def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
         """Return reward, spread, zero-spread share, distance, length, and a sample."""
         return dataclasses.asdict(self._rollouts.stats)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the latest answers were like: a resumed run logs the step again that it goes on from."""
+        return dataclasses.asdict(self._rollouts.stats)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self._rollouts.stats = RolloutStats(**state)
 
 
 def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None) -> ReinforceResult:
@@ -93,6 +100,8 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     started = time.perf_counter()
     config = resolved(config, from_file=False)
     task = task or TASKS[config.task]()
+    if not task.train or not task.held_out:
+        raise UserError("task: has no question on one side; give some to train on and some to hold out")
     model = open_model(config)
     model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
     model.decoder.to(choose_device(config.device))
@@ -101,7 +110,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
         config, training=dataclasses.replace(config.training, batch_rows=config.questions * config.answers)
     )
     rollouts = _rollouts(config, model, task)
-    loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats)
+    loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
     before = _answers(model, task.held_out, config)
     config = begin(config, model, rollouts, math.ceil(len(task.train) / config.questions), loss)
 
@@ -121,7 +130,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
         steps=config.training.steps,
         score_before=_mean(task.score, task.held_out, before),
         score=score,
-        score_interval=wilson_interval(round(score * len(task.held_out)), len(task.held_out)),
+        score_interval=bootstrap_interval(_each(task.score, task.held_out, after)),
         verdict=_verdict(config),
         exchanges=[
             (item.question, item.answer, one, other)
@@ -151,25 +160,26 @@ def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) ->
         questions=config.questions,
         answers=config.answers,
         sampling=SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature),
+        stop=model.stop_ids,
         seed=config.seed,
         pad=pad_of(model.tokenizer),
         scaled=config.scaled,
-        reference=_reference(model.decoder, lora=config.lora),
+        reference=_reference(model.decoder, config),
     )
 
 
-def _reference(decoder: Decoder, *, lora: bool) -> Reference:
+def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference:
     """Return what asks the model of before: the one below the adapter, or a copy that stays as it is."""
-    frozen = decoder if lora else copy.deepcopy(decoder).requires_grad_(False)
+    frozen = decoder if config.lora else copy.deepcopy(decoder).requires_grad_(False)
 
     @torch.no_grad()
     def ask(batch: Batch) -> Tensor:
         there = batch_on(frozen, batch)
         frozen.eval()
-        if not lora:
-            return token_log_probabilities(frozen, there)
+        if not config.lora:
+            return token_log_probabilities(frozen, there, config.temperature)
         with without_adapter(decoder):
-            return token_log_probabilities(decoder, there)
+            return token_log_probabilities(decoder, there, config.temperature)
 
     return ask
 
@@ -188,12 +198,16 @@ def _answers(model: SavedModel, items: Sequence[Item], config: ReinforceTraining
     """Answer questions by the likeliest tokens."""
     assert model.template is not None
     prompts = [_prompt(model.template, item) for item in items]
-    written = greedy_batch(model.decoder, prompts, config.reply_tokens, model.template.stop_ids)
+    written = greedy_batch(model.decoder, prompts, config.reply_tokens, model.stop_ids)
     return [model.tokenizer.decode(ids) for ids in written]
 
 
+def _each(score: Reward, items: Sequence[Item], answers: Sequence[str]) -> list[float]:
+    return [score(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+
 def _mean(score: Reward, items: Sequence[Item], answers: Sequence[str]) -> float:
-    return sum(score(item, answer) for item, answer in zip(items, answers, strict=True)) / len(items)
+    return sum(_each(score, items, answers)) / len(items)
 
 
 def _verdict(config: ReinforceTrainingConfig) -> Verdict:

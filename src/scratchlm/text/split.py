@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import accumulate
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
 
+T = TypeVar("T")
 Side: TypeAlias = Literal["train", "validation"]
 MakeDocuments: TypeAlias = Callable[[], Iterator[Document]]
 
@@ -151,6 +152,28 @@ def _by_position(documents: Iterator[Document], cut: int) -> Iterator[tuple[Side
             yield "train", Document(document.text[: cut - start], document.source)
             yield "validation", Document(document.text[cut - start :], document.source, document.continued)
         start = end
+
+
+def two_sides(rows: Sequence[T], split: SplitConfig, text_of: Callable[[T], str]) -> tuple[list[T], list[T]]:
+    """Hold some rows out: those whose texts' hashes are lowest, so that copies share a side, or the last ones.
+
+    Raises `UserError` where one side would be empty.
+    """
+    if split.method == "tail":
+        cut = len(rows) - int(len(rows) * split.fraction)
+        sides = list(rows[:cut]), list(rows[cut:])
+    else:
+        held = [share_of(text_of(row)) < split.fraction for row in rows]
+        sides = (
+            [row for row, out in zip(rows, held, strict=True) if not out],
+            [row for row, out in zip(rows, held, strict=True) if out],
+        )
+    if not all(sides):
+        raise UserError(
+            f"--split {split.method}:{split.fraction:g}: of {len(rows):,} rows one side has none; "
+            "give more rows, another fraction, or --held-out"
+        )
+    return sides
 
 
 def share_of(text: str) -> float:

@@ -36,10 +36,10 @@ CHATML = (
 
 PLAIN = (
     "{%- for message in messages -%}"
-    "{{- message['role'] | capitalize + ': ' + (message['content'] | trim) -}}"
+    "{{- message['role'] | capitalize + ':\\n' + (message['content'] | trim) -}}"
     "{{- (eos_token if message['role'] == 'assistant' else '') + '\n' -}}"
     "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:\\n' -}}{%- endif -%}"
 )
 """A layout for tokenizers that have no tokens of turns, such as GPT-2's: the end of a text ends an answer."""
 

@@ -138,6 +138,7 @@ class Loop:
         self.optimizers.load_tensors({name: tensor for name, tensor in moved.items() if name not in means})
         self.average.load_tensors(means)
         self.step, self.bad_steps, self.batch_state = state["step"], state["bad_steps"], state["batches"]
+        self.config = replace(self.config, steps=state.get("steps", self.config.steps))  # a pace may have ended it
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         for hook in self.hooks:
@@ -253,6 +254,7 @@ class Loop:
         state = {
             "batches": self.batch_state,
             "bad_steps": self.bad_steps,
+            "steps": self.config.steps,
             "scaler": self.scaler.state_dict(),
             "hooks": {hook.name: hook.state() for hook in self.hooks},
             "log_lines": 0 if self.log is None else self.log.lines(),

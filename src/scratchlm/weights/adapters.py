@@ -7,6 +7,7 @@ the order in which theirs stacks them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchlm.base.errors import raise_all
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, write_json
-from scratchlm.model.config import DecoderConfig, NoClassesConfig
+from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import AdaptedLinear, adapted, add_adapter
 from scratchlm.model.loraconfig import PARTS, LoRAConfig
@@ -75,6 +76,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     decoder = model.decoder
     family = family_of(replace(decoder.config, classes=NoClassesConfig()))
     config = model.adapters[name]
+    _require_plain(family, decoder)
     owned = {path: part for path, part in adapted(decoder).items() if name in part.scales}
     held = {slot: [owned[ours] for ours in slot.ours if ours in owned] for slot in slots(family, decoder.config)}
     left = {slot.theirs.rpartition(".")[2] for slot, parts in held.items() if not parts}
@@ -112,6 +114,16 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     return family
 
 
+def _require_plain(family: Family, decoder: Decoder) -> None:
+    """Refuse what PEFT's layout cannot say: heads turned the other way round, and classes of a text's mean."""
+    if any(rule.halves_swapped for rule in family.rules):
+        raise UserError(
+            f"{family.model_type}: its adapters cannot be exchanged with PEFT; export the merged model to hf"
+        )
+    if isinstance(decoder.config.classes, ClassesConfig) and decoder.config.classes.pooling != "last":
+        raise UserError("--pooling mean: PEFT knows classes of a text's last token alone; train with --pooling last")
+
+
 def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> tuple[Tensor, Tensor]:
     """Return A and B of a slot: those of ours above and beside each other, zeros where a part has no adapter."""
     firsts = [part.lora_a[name].detach() for part in parts if part is not None]
@@ -134,6 +146,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     told = read_json(folder / CONFIG)
     raise_all(_beyond(told, folder))
     family = family_of(decoder.config)
+    _require_plain(family, decoder)
     tensors = SafetensorsFiles(folder, WEIGHTS)
     found = {slot: slot.names() for slot in slots(family, decoder.config) if slot.names()[0] in tensors}
     known = {each for names in found.values() for each in names}
@@ -190,6 +203,9 @@ def _beyond(told: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _scale(told: dict[str, Any], slot: Slot) -> float:
-    kind = slot.theirs.rpartition(".")[2]
-    rank = (told.get("rank_pattern") or {}).get(kind, told["r"])
-    return float((told.get("alpha_pattern") or {}).get(kind, told["lora_alpha"])) / float(rank)
+    def of(patterns: dict[str, Any] | None, usual: Any) -> float:
+        """Find the value whose pattern ends the module's name, as PEFT matches them."""
+        fitting = (value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", slot.theirs))
+        return float(next(fitting, usual))
+
+    return of(told.get("alpha_pattern"), told["lora_alpha"]) / of(told.get("rank_pattern"), told["r"])

@@ -85,6 +85,12 @@ class SavedModel:
     classes: Classes | None = None
     base: Base | None = None
 
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Ids that end an answer: those of the template, and what else an imported model was made to stop at."""
+        told = frozenset(int(id) for id in self.generation.get("stop_ids", ()))
+        return told if self.template is None else told | self.template.stop_ids
+
 
 def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model folder atomically, replacing what stood there. Raises `UserError` on a full disk and the like."""
@@ -198,7 +204,8 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
         generation=read_json(folder / GENERATION_FILE),
         provenance=stored.get("provenance", {}),
         adapters=adapters,
-        classes=None if classes is None else from_dict(Classes, classes, "classes"),
+        # not by from_dict, to which a text "none" is nothing: a label may be called so
+        classes=None if classes is None else Classes(**{**classes, "labels": tuple(classes["labels"])}),
         base=base,
     )
 

@@ -57,7 +57,8 @@ class Transfer:
 def import_model(config: ImportConfig) -> Transfer:
     """Read a published model and write it as a model folder."""
     source = Path(config.source)
-    prepare_output(config.out, force=config.force, marker=HASHES_FILE, sources=(source,))
+    sources = (source,) if config.base is None else (source, config.base)
+    prepare_output(config.out, force=config.force, marker=HASHES_FILE, sources=sources)
     fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
     source = fetch(config.source) if fetched else source
     if (source / ADAPTER_CONFIG).exists() or config.base is not None:

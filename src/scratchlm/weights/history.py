@@ -29,5 +29,5 @@ def history_of(checkpoint: Path) -> dict[str, Any]:
     for record, begin, end in zip(steps, begins, ends, strict=True):
         told["tokens"] += (end - begin) * record["tokens"]
         told["seconds"] += (end - begin) * record["timing"]["seconds"]
-    evaluations = [record for record in records if record["kind"] == "evaluation"]
-    return told | ({key: evaluations[-1][key] for key in ("loss", "bits_per_byte")} if evaluations else {})
+    last: dict[str, Any] = next((record for record in reversed(records) if record["kind"] == "evaluation"), {})
+    return told | {key: last[key] for key in ("loss", "bits_per_byte") if key in last}
