@@ -18,7 +18,6 @@ from scratchlm.finetuning.reinforce import (
     Rollouts,
     advantages,
     reinforce_loss,
-    token_log_probabilities,
 )
 from scratchlm.finetuning.rewards import TASKS, Item, Task, contains, exact, hacked, sides, sums
 from scratchlm.generation.config import SamplingConfig
@@ -29,6 +28,7 @@ from scratchlm.tokens.batches import IGNORED
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
 from toys import random_decoder, toy_config
 
@@ -240,6 +240,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypat
 def test_the_command_names_what_cannot_be(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--init", base, "--out", tmp_path / "run")
     assert "--answers 1: must be at least 2" in fails(capsys, "finetune", "reinforce", *where, "--answers", "1", code=2)
+    assert "--data, --held-out: have no part" in fails(capsys, "finetune", "reinforce", *where, "--data", "x", code=2)
     assert "exceeds the model's context" in fails(capsys, "finetune", "reinforce", *where, "--reply-tokens", "5000")
     flags = (
         "--questions",

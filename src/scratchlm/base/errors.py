@@ -35,3 +35,9 @@ def raise_all(problems: Sequence[str]) -> None:
     """Raise one `UserError` that lists every problem, or return when there is none."""
     if problems:
         raise UserError("; ".join(problems))
+
+
+def raise_first(problems: Sequence[str], what: str, shown: int = 5) -> None:
+    """Raise one `UserError` with the first problems and how many more `what` have one, or return when there is none."""
+    more = [f"and {len(problems) - shown:,} more {what}"] if len(problems) > shown else []
+    raise_all([*problems[:shown], *more])

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.base.device import autocast
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import UserError, raise_first
 from scratchlm.model.config import ClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.text.records import Record, require_columns
@@ -58,8 +58,7 @@ def read_labelled(records: Sequence[Record], text_column: str | None, label_colu
             problems.append(f"{record.place}: the label is empty; remove the row")
         else:
             found.append(Labelled(text, str(label).strip()))
-    more = [f"and {len(problems) - 5:,} more rows"] if len(problems) > 5 else []
-    raise_all(problems[:5] + more)
+    raise_first(problems, "rows")
     return found
 
 

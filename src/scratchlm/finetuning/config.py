@@ -261,6 +261,8 @@ class ReinforceTrainingConfig(FinetuneConfig):
     def _problems(self) -> list[str]:
         least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
         problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
+        if self.data is not None or self.held_out is not None:
+            problems.append("--data, --held-out: have no part here; questions come from --task, or from Python")
         if not self.temperature > 0:
             problems.append(f"--temperature {self.temperature:g}: must be over 0; equal answers teach nothing")
         if not self.kl_weight >= 0:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import UserError, raise_first
 from scratchlm.text.records import Record
 from scratchlm.text.rows import listed
 from scratchlm.tokens.chat import ROLES
 
 SHARED_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 """Who speaks in ShareGPT's layout."""
-SHOWN = 5
 
 Messages = list[dict[str, str]]
 
@@ -89,8 +88,7 @@ def read_conversations(records: Sequence[Record]) -> tuple[list[Messages], Layou
             found.append(messages)
         else:
             problems.append(f"{record.place}: {problem}")
-    more = [f"and {len(problems) - SHOWN:,} more rows"] if len(problems) > SHOWN else []
-    raise_all(problems[:SHOWN] + more)
+    raise_first(problems, "rows")
     return found, layout
 
 

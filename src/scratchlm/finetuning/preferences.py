@@ -11,14 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import UserError, raise_first
 from scratchlm.finetuning.conversations import Messages, problem_of
 from scratchlm.text.records import Record
 from scratchlm.text.rows import listed
 from scratchlm.tokens.batches import Batch, Order, State, masked_batch
 from scratchlm.tokens.chat import ChatTemplate, Rendered
-
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
             found.append(pair)
         else:
             problems.append(f"{record.place}: {problem}")
-    more = [f"and {len(problems) - SHOWN:,} more rows"] if len(problems) > SHOWN else []
-    raise_all(problems[:SHOWN] + more)
+    raise_first(problems, "rows")
     if not found:
         raise UserError(f"{records[0].place}: chosen and rejected are equal in every row, so nothing is preferred")
     return found, equal

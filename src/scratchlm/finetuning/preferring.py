@@ -25,7 +25,7 @@ from scratchlm.finetuning.config import (
 from scratchlm.finetuning.preferences import PairBatch
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import IGNORED, Batch
-from scratchlm.training.loss import Loss
+from scratchlm.training.loss import Loss, token_log_probabilities
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ class Sides:
 
 def answer_log_probabilities(decoder: Decoder, batch: Batch) -> tuple[Float[Tensor, " B"], Int[Tensor, " B"]]:
     """Return the log-probability of each row's targets, summed, and how many they are."""
-    wanted = batch.targets != IGNORED
-    hidden = decoder.hidden(batch.ids)[wanted]  # (N, D): only where something is predicted
-    losses = F.cross_entropy(decoder.logits(hidden).float(), batch.targets[wanted], reduction="none")
-    rows = wanted.nonzero()[:, 0]
-    sums = torch.zeros(len(batch.ids), device=losses.device).index_add(0, rows, -losses)
-    return sums, wanted.sum(1)
+    return token_log_probabilities(decoder, batch).sum(1), (batch.targets != IGNORED).sum(1)
 
 
 def sides(decoder: Decoder, batch: PairBatch) -> Sides:

@@ -14,7 +14,6 @@ from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import IGNORED, Batch, Order, State, masked_batch
 from scratchlm.tokens.chat import ChatTemplate, Rendered
-from scratchlm.training.loss import Loss
+from scratchlm.training.loss import Loss, token_log_probabilities
 
 Reference = Callable[[Batch], Float[Tensor, "B T"]]
 """Log-probability of each target under the model of before; 0 where nothing is predicted."""
@@ -173,14 +172,6 @@ class Rollouts:
                 f"reward: is {value} for the answer {answer!r} to {item.question!r}; return a finite number"
             )
         return value
-
-
-def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
-    """Return the log-probability of each target as it is drawn at a temperature, 0 where nothing is predicted."""
-    wanted = batch.targets != IGNORED
-    hidden = decoder.hidden(batch.ids)[wanted]
-    losses = F.cross_entropy(decoder.logits(hidden).float() / temperature, batch.targets[wanted], reduction="none")
-    return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
 
 
 def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = None, temperature: float = 1.0) -> Loss:

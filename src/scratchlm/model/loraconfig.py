@@ -8,6 +8,8 @@ from typing import Literal
 from scratchlm.base.errors import raise_all
 
 Part = Literal["query", "key", "value", "output", "gate", "up", "down"]
+ADAPTER_NAME = "default"
+"""Name of an adapter that is the only one of its model."""
 PARTS: tuple[Part, ...] = ("query", "key", "value", "output", "gate", "up", "down")
 
 

@@ -43,7 +43,6 @@ from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import LabelledBatches
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 
-ADAPTER = "default"
 ERRORS_SHOWN = 20
 
 

@@ -16,6 +16,7 @@ from scratchlm.base.files import prepare_output, sha256_of
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze
+from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.recipes.runs import (
     RECIPE_FILE,
     begin_run,
@@ -33,7 +34,6 @@ from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
 from scratchlm.training.loss import Loss
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
 
-ADAPTER = "default"
 C = TypeVar("C", bound=FinetuneConfig)
 
 
@@ -83,7 +83,7 @@ def within_context(config: C, model: SavedModel) -> C:
 def equip(model: SavedModel, config: FinetuneConfig) -> None:
     """Give the model its adapters, freeze what is not trained, and note on which model it stands."""
     assert config.init is not None
-    name = ADAPTER if config.lora else None
+    name = ADAPTER_NAME if config.lora else None
     if name is not None:
         add_adapter(model.decoder, name, config.adapter, config.seed)
         model.adapters = {name: config.adapter}

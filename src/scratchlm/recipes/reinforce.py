@@ -19,7 +19,7 @@ from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.finetuning.config import ReinforceTrainingConfig
-from scratchlm.finetuning.reinforce import Reference, Rollouts, RolloutStats, reinforce_loss, token_log_probabilities
+from scratchlm.finetuning.reinforce import Reference, Rollouts, RolloutStats, reinforce_loss
 from scratchlm.finetuning.rewards import TASKS, Item, Reward, Task, Verdict, hacked
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import SamplingConfig
@@ -30,6 +30,7 @@ from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run
 from scratchlm.tokens.batches import Batch
 from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel
 
 SHOWN = 12
@@ -174,7 +175,7 @@ def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference:
 
     @torch.no_grad()
     def ask(batch: Batch) -> Tensor:
-        there = batch_on(frozen, batch)
+        there = batch.to(frozen.embedding.weight.device)
         frozen.eval()
         if not config.lora:
             return token_log_probabilities(frozen, there, config.temperature)
@@ -182,11 +183,6 @@ def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference:
             return token_log_probabilities(decoder, there, config.temperature)
 
     return ask
-
-
-def batch_on(decoder: Decoder, batch: Batch) -> Batch:
-    """Move a batch to where a decoder is."""
-    return batch.to(decoder.embedding.weight.device)
 
 
 def _prompt(template: ChatTemplate, item: Item) -> list[int]:

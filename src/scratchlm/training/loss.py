@@ -46,6 +46,14 @@ def plain_next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
     return _with_gradient_ahead(loss, ahead, decoder)
 
 
+def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
+    """Return the log-probability of each target as it is drawn at a temperature, 0 where nothing is predicted."""
+    wanted = batch.targets != IGNORED
+    hidden = decoder.hidden(batch.ids)[wanted]
+    losses = F.cross_entropy(decoder.logits(hidden).float() / temperature, batch.targets[wanted], reduction="none")
+    return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
+
+
 def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import UserError, raise_all, raise_first
 from scratchlm.base.files import read_json, write_json
 from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
@@ -152,8 +152,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     known = {each for names in found.values() for each in names}
     problems = [f"{each}: no such matrix in the model below" for each in sorted(tensors.keys() - known)]
     problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]
-    more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []
-    raise_all([f"{folder}: {problem}" for problem in problems[:5]] + more)
+    raise_first([f"{folder}: {problem}" for problem in problems], "tensors")
     kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
     shares = [
         (ours, _scale(told, slot), *_without_zeros(tensors[first].float(), rows.float()))

@@ -15,6 +15,7 @@ from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_folder, prepare_output, write_text
 from scratchlm.model.lora import merge_adapter
+from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
 from scratchlm.weights.adapters import read_adapter, write_adapter
 from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, base_of, find_model, load_model, save_model
@@ -25,7 +26,6 @@ from scratchlm.weights.history import history_of
 from scratchlm.weights.hub import fetch
 from scratchlm.weights.huggingface import CARD_FILE, read_folder, write_folder
 
-ADAPTER_NAME = "default"
 GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
 
 
