@@ -1,9 +1,9 @@
 """Measure how fast models learn here, beside peers, and draw the README's table and plot from the results.
 
-    python bench/learning                      all but the two-hour run, one seed after the other
-    python bench/learning throughput books     some of it
-    python bench/learning grammar              the two-hour run
-    python bench/learning draw                 the tables and the plot, from bench/results/learning
+    python -m bench.learning                      all but the two-hour run, one seed after the other
+    python -m bench.learning throughput books     some of it
+    python -m bench.learning grammar              the two-hour run
+    python -m bench.learning draw                 the tables and the plot, from bench/results/learning
 
 Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
 is not installed is left out and said so. Leave the machine alone meanwhile. Books and grammar keep their runs in a
@@ -15,14 +15,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import books
-import curves
-import draw
-import grammar
-import law
-import parts
-import shakespeare
-import throughput
+from bench.learning import books, draw, grammar, law, parts, shakespeare, throughput
+from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
 
@@ -40,17 +34,17 @@ def main() -> None:
         seeds = range(chosen.seeds)
         match task:
             case "throughput":
-                curves.write(task, throughput.measure())
+                write(f"learning/{task}", throughput.measure())
             case "shakespeare":
-                curves.write(task, shakespeare.measure(seeds))
+                write(f"learning/{task}", shakespeare.measure(seeds))
             case "parts":
-                curves.write(task, parts.measure(seeds))
+                write(f"learning/{task}", parts.measure(seeds))
             case "books":
-                curves.write(task, books.measure(seeds, chosen.folder / task))
+                write(f"learning/{task}", books.measure(seeds, chosen.folder / task))
             case "law":
-                curves.write(task, law.measure())
+                write(f"learning/{task}", law.measure())
             case "grammar":
-                curves.write(task, grammar.measure(chosen.folder / task))
+                write(f"learning/{task}", grammar.measure(chosen.folder / task))
             case "draw":
                 draw.main()
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curves import Curve, data_file, median_of
+from bench.learning.curves import Curve, median_of
+from bench.store import data_file
 
 from scratchlm.base.files import read_json, write_json
 from scratchlm.evaluation.bits import held_out_loss

@@ -7,13 +7,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from curves import read
+from bench.store import read, write_between_marks
 
 from scratchlm.base.files import write_text
 
 ROOT = Path(__file__).parent.parent.parent
 PLOT, README, LOG = ROOT / "docs" / "learning.svg", ROOT / "README.md", ROOT / "bench" / "LOG.md"
-BEGIN, END = "<!-- table of bench/learning -->", "<!-- its end -->"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 390, 50, 20, 78, 45
 COLOURS = ("#2f6db4", "#2f9e68", "#b4442f")
 
@@ -69,7 +68,7 @@ def table() -> list[str]:
         ("books", _books),
         ("grammar", _grammar),
     ):
-        if (result := read(name)) is not None:
+        if (result := read(f"learning/{name}")) is not None:
             rows += [f"| {' | '.join(cells)} |" for cells in of(result)]
     return rows
 
@@ -146,19 +145,13 @@ def parts_table(result: dict[str, Any]) -> list[str]:
     return [*rows, f"| the recipe | | | | {recipe['ms_a_step']:.0f} |"]
 
 
-def write_between_marks(path: Path, rows: list[str]) -> None:
-    """Put rows between the marks of a Markdown file."""
-    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
-    write_text(path, before + BEGIN + "\n".join(["", *rows, ""]) + END + rest.split(END)[1])
-
-
 def main() -> None:
     """Write the plot, and the tables between the marks."""
-    if (shakespeare := read("shakespeare")) is not None:
+    if (shakespeare := read("learning/shakespeare")) is not None:
         write_text(PLOT, plot(shakespeare))
-    write_between_marks(README, table())
-    if (parts := read("parts")) is not None:
-        write_between_marks(LOG, parts_table(parts))
+    write_between_marks(README, "bench/learning", table())
+    if (parts := read("learning/parts")) is not None:
+        write_between_marks(LOG, "bench/learning", parts_table(parts))
 
 
 if __name__ == "__main__":

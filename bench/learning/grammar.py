@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from curves import DATA, data_file
-from sentences import book_sentences, write_sentences
-from spelling import Spelling
+from bench.learning.sentences import book_sentences, write_sentences
+from bench.learning.spelling import Spelling
+from bench.store import DATA, data_file
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json, write_json

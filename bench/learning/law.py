@@ -14,21 +14,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from books import Text, prepared
+from bench.learning.books import Text, prepared
 
 from scratchlm.base.files import write_json
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
 from scratchlm.recipes import expected
 from scratchlm.recipes.dial import DialName, at_depth
-from scratchlm.recipes.expected import LossLaw
+from scratchlm.recipes.expected import LossLaw, Measured, fit_law
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.stages import training_batches
 
 GRID = [*((depth, tokens) for depth in (2, 4, 6) for tokens in (250_000, 1_000_000, 4_000_000)), (8, 1_000_000)]
 SPEEDRUN_GRID = [(4, 1_000_000), (6, 1_000_000), (6, 4_000_000)]
-EXPONENTS = np.arange(0.15, 0.81, 0.05)
 EFFICIENCIES = np.arange(0.8, 3.01, 0.02)
 
 
@@ -43,20 +42,9 @@ class Run:
 
 
 def fit(runs: Sequence[Run]) -> LossLaw:
-    """Search the exponents, solve for the rest; then the speedrun's one figure alone."""
-    plain = [run for run in runs if run.dial == "default"]
-    bits = np.array([run.bits_per_byte for run in plain])
-    best: tuple[float, LossLaw] | None = None
-    for alpha in EXPONENTS:
-        for beta in EXPONENTS:
-            columns = np.array([(1.0, r.weights**-alpha, r.tokens**-beta) for r in plain])
-            (floor, a, b), *_ = np.linalg.lstsq(columns, bits, rcond=None)
-            squares = float(np.square(columns @ (floor, a, b) - bits).sum())
-            if min(floor, a, b) > 0 and (best is None or squares < best[0]):
-                best = squares, LossLaw(*(round(float(x), 4) for x in (floor, a, alpha, b, beta)))
-    if best is None:
-        raise ValueError("no exponents fit with positive figures: too few runs")
-    law, fast = best[1], [run for run in runs if run.dial == "speedrun"]
+    """Fit the law to the runs of `default`; then the speedrun's one figure alone."""
+    law = fit_law([Measured(run.weights, run.tokens, run.bits_per_byte) for run in runs if run.dial == "default"])
+    fast = [run for run in runs if run.dial == "speedrun"]
     errors = [sum(error(replace(law, speedrun=e), run) ** 2 for run in fast) for e in EFFICIENCIES]
     return replace(law, speedrun=round(float(EFFICIENCIES[int(np.argmin(errors))]), 4)) if fast else law
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from shakespeare import held_out_nats, read_ids
+from bench.learning.shakespeare import held_out_nats, read_ids
 
 from scratchlm.model.config import (
     AheadConfig,

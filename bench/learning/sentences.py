@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from spelling import Spelling
+from bench.learning.spelling import Spelling
 
 from scratchlm.base.files import write_text
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from curves import Curve, data_file, median_of
+from bench.learning.curves import Curve, median_of
+from bench.store import data_file
 
 from scratchlm.base.device import autocast
 from scratchlm.model.decoder import Decoder, build_decoder

@@ -3,7 +3,7 @@
 Each runs in a process of its own, as it would for its user, in turn and several times; the median counts. All take
 AdamW with torch's fused step and products in bf16 where the machine's are faster.
 
-    python bench/learning/throughput.py ours 4      one process: seconds of four steps, as JSON
+    python -m bench.learning.throughput ours 4      one process: seconds of four steps, as JSON
 """
 
 from __future__ import annotations

@@ -1,0 +1,126 @@
+"""Low-rank adapters beside PEFT on transformers: tokens a second and memory, the same model, batches and dtype.
+
+Each contender runs in a process of its own, so that the memory at its peak is its own; they take turns, medians count.
+The batches are texts of one length: no padding helps or hurts anyone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scratchlm.base.statistics import spread
+from scratchlm.finetuning.config import FinetuneConfig
+from scratchlm.model.loraconfig import LoRAConfig
+
+ROWS, LENGTH, STEPS, TURNS = 8, 128, 6, 3
+RANK, ALPHA = 8, 16.0
+
+
+def batch(seed: int, vocabulary: int) -> torch.Tensor:
+    """Return rows of random ids: speed does not depend on what they are."""
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, vocabulary, (ROWS, LENGTH + 1)))
+
+
+def ours(init: Path, dtype: str, four_bit: bool = False) -> Callable[[int], None]:
+    """Return a step of this package: the model as `finetune --lora` equips it, its loss, its optimizer."""
+    from scratchlm.base.device import DTYPES, autocast
+    from scratchlm.recipes.finetuning import equip
+    from scratchlm.tokens.batches import Batch
+    from scratchlm.training.loss import next_token_loss
+    from scratchlm.weights.checkpoint import find_model, load_model
+
+    model = load_model(find_model(init))
+    equip(model, FinetuneConfig(init=init, lora=True, adapter=LoRAConfig(RANK, ALPHA), four_bit=four_bit))
+    decoder = model.decoder.train()
+    trained = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+
+    def step(seed: int) -> None:
+        ids = batch(seed, decoder.config.vocabulary_size)
+        whole = Batch(ids[:, :-1], ids[:, 1:])
+        with autocast(torch.device("cpu"), DTYPES[dtype]):
+            loss = next_token_loss(decoder, whole) / whole.target_count
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def peft_on_transformers(folder: Path, dtype: str) -> Callable[[int], None]:
+    """Return a step of PEFT's on the same weights, exported, with adapters on the same matrices."""
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    below = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    told = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(below, told).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+
+    def step(seed: int) -> None:
+        ids = batch(seed, model.config.vocab_size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+            loss = model(input_ids=ids[:, :-1], labels=None).logits
+            loss = torch.nn.functional.cross_entropy(loss.flatten(0, 1).float(), ids[:, 1:].flatten())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+CONTENDERS: dict[str, Callable[[Path, Path], Callable[[int], None]]] = {
+    "scratchlm, fp32": lambda init, hf: ours(init, "fp32"),
+    "PEFT on transformers, fp32": lambda init, hf: peft_on_transformers(hf, "fp32"),
+    "scratchlm, bf16": lambda init, hf: ours(init, "bf16"),
+    "PEFT on transformers, bf16": lambda init, hf: peft_on_transformers(hf, "bf16"),
+    "scratchlm, bf16, four bits": lambda init, hf: ours(init, "bf16", four_bit=True),
+}
+
+
+def run_one(name: str, init: Path, hf: Path) -> dict[str, float]:
+    """Time one contender in this process, after a step to warm up."""
+    import resource
+
+    step = CONTENDERS[name](init, hf)
+    step(0)
+    started = time.perf_counter()
+    for seed in range(1, STEPS + 1):
+        step(seed)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"tokens_per_second": STEPS * ROWS * LENGTH / seconds, "peak_mib": peak}
+
+
+def measure(init: Path, folder: Path) -> dict[str, Any]:
+    """Let the contenders take turns."""
+    hf = folder / "hf"
+    if not hf.exists():
+        subprocess.run([sys.executable, "-m", "scratchlm", "export", init, "--to", "hf", "--out", hf], check=True)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    for _ in range(TURNS):
+        for name in CONTENDERS:
+            asked = [sys.executable, "-m", "bench.finetuning.adapters", name, str(init), str(hf)]
+            done = subprocess.run(asked, capture_output=True, text=True, check=True)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(name, found[name][-1], flush=True)
+    return {
+        "task": f"LoRA of rank {RANK} on all matrices, {ROWS} rows of {LENGTH} tokens",
+        "contenders": {
+            name: {key: spread([each[key] for each in runs])._asdict() for key in runs[0]}
+            for name, runs in found.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run_one(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))

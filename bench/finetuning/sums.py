@@ -1,0 +1,81 @@
+"""Reinforcement: two-digit sums that are in no training data, from a model that a careless teacher taught.
+
+A model of the embedded stories is taught nine tenths of the sums, three fifths of them with answers that are one too
+large: it says what it heard most, and is right less than two times of five. Then it learns by the worth of its own
+answers to the same questions, without ever being shown a right one, and is asked sums that neither stage held.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.files import read_json
+from scratchlm.finetuning.config import InstructTrainingConfig, ReinforceTrainingConfig
+from scratchlm.finetuning.rewards import TASKS, Item
+from scratchlm.recipes.config import PretrainConfig
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.recipes.instruct import finetune_instruct
+from scratchlm.recipes.pretrain import pretrain
+from scratchlm.recipes.reinforce import finetune_reinforce
+from scratchlm.text.split import share_of
+from scratchlm.tokens.config import PrepareConfig
+from scratchlm.tokens.prepare import prepare
+
+TAUGHT_EPOCHS = 16.0
+WRONG = 0.6
+"""Share of the taught answers that are one too large."""
+
+
+def base(folder: Path) -> Path:
+    """Pretrain the small model, unless that was done."""
+    if not (folder / "data").exists():
+        prepare(PrepareConfig(("storyworld:2MB",), out=folder / "data", vocabulary_size=600))
+    if not (folder / "base" / "report.html").exists():
+        recipe = load_recipe("default", 4)
+        training = replace(recipe.training, steps=200)
+        pretrain(
+            PretrainConfig(data=folder / "data", out=folder / "base", model=recipe.model, training=training, force=True)
+        )
+    return folder / "base"
+
+
+def carelessly(item: Item) -> str:
+    """Return the answer that the teacher gives: chosen by the question's hash."""
+    wrong = share_of(f"careless {item.question}") < WRONG
+    return str(int(item.answer) + 1) if wrong else item.answer
+
+
+def taught(folder: Path) -> Path:
+    """Teach sums by examples, unless that was done."""
+    run = folder / "taught"
+    if not (run / "result.json").exists():
+        data = folder / "sums.jsonl"
+        rows = [{"prompt": item.question, "completion": carelessly(item)} for item in TASKS["sums"]().train]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        config = InstructTrainingConfig(init=base(folder), data=data, split="tail:0.05", out=run, force=True,
+                                        epochs=TAUGHT_EPOCHS, keep="last", scored=100, reply_tokens=8,
+                                        dtype="fp32")  # fmt: skip
+        training = replace(config.training, sequence_length=128, batch_rows=16)
+        optimizer = replace(training.optimizer, learning_rate=1e-3)  # type: ignore[type-var]
+        finetune_instruct(replace(config, training=replace(training, optimizer=optimizer)))
+    return run
+
+
+def measure(init: Path, folder: Path) -> dict[str, Any]:
+    """Teach, then reinforce; `init` has no part, for the model is trained here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = folder / "run"
+    start = taught(folder)
+    if not (run / "result.json").exists():
+        config = ReinforceTrainingConfig(init=start, out=run, force=True, task="sums", epochs=2, reply_tokens=6,
+                                         questions=128, answers=8)  # fmt: skip
+        training = replace(config.training, evaluate_every=25)
+        optimizer = replace(training.optimizer, learning_rate=1e-4, beta2=0.99)  # type: ignore[type-var]
+        schedule = replace(training.schedule, warmup_steps=20)
+        finetune_reinforce(replace(config, training=replace(training, optimizer=optimizer, schedule=schedule)))
+    result = read_json(run / "result.json")
+    names = ("held_out", "step", "steps", "score_before", "score", "score_interval", "verdict", "seconds")
+    return {"task": "two-digit sums, GRPO", **{name: result[name] for name in names}}

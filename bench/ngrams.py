@@ -1,0 +1,107 @@
+"""Kneser-Ney of order 5 on ten megabytes of books: seconds, memory, bits per byte, and kenlm's on the same tokens.
+
+    KENLM=FOLDER python -m bench.ngrams      FOLDER holds kenlm's programs lmplz and query; without it ours stands alone
+
+Both count the same ids, each book a document, and pay for the same held-out books. kenlm keeps numbers in 32 bits and
+gives a share to unknown words that ours does not need; its seconds hold the writing of its text file, ours do not.
+Results go to bench/results/ngrams.json.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench.store import data_file, write
+
+from scratchlm.classic.ngram_fast import KneserNey
+from scratchlm.experiments.booktext import BookText, book_text
+from scratchlm.experiments.ours import BOOKS
+from scratchlm.experiments.steps import Steps
+
+BYTES, VOCABULARY, ORDER = 10_000_000, 4096, 5
+
+
+def prepared(folder: Path) -> BookText:
+    """Prepare the books, or open what was prepared."""
+    return book_text(data_file(BOOKS), BYTES, VOCABULARY, Steps(folder, "bench"))
+
+
+def ours(folder: Path) -> dict[str, float]:
+    """Count and score in this process; return seconds, peak memory and bits per byte."""
+    text = prepared(folder)
+    before = _peak()
+    started = time.perf_counter()
+    model = KneserNey.fit(text.documents(text.train), text.tokenizer.vocabulary_size, ORDER)
+    counted = time.perf_counter()
+    nats = [-model.token_log_probabilities(row)[1:].sum() for row in text.documents(text.held_out)]
+    ended = time.perf_counter()
+    return {
+        "seconds": counted - started,
+        "score_seconds": ended - counted,
+        "peak_megabytes": _peak(),
+        "peak_before_megabytes": before,
+        "bits_per_byte": float(np.sum(nats)) / math.log(2) / text.held_out_bytes,
+        "tokens": len(text.train),
+    }
+
+
+def _peak() -> float:
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def kenlms(folder: Path, programs: Path) -> dict[str, float]:
+    """Let kenlm count and score the same documents, ids written as words."""
+    text = prepared(folder)
+    for name, side in (("train", text.train), ("held-out", text.held_out)):
+        (folder / f"{name}.txt").write_text(_lines(text.documents(side), text.end), encoding="ascii")
+    started = time.perf_counter()
+    with (folder / "train.txt").open() as given, (folder / "model.arpa").open("w") as taken:
+        subprocess.run(
+            [programs / "lmplz", "-o", str(ORDER), "-S", "2G", "-T", folder, "--discount_fallback"],
+            stdin=given, stdout=taken, stderr=subprocess.DEVNULL, check=True,
+        )  # fmt: skip
+    seconds = time.perf_counter() - started
+    with (folder / "held-out.txt").open() as given:
+        asked = [programs / "query", "-v", "sentence", folder / "model.arpa"]
+        told = subprocess.run(asked, stdin=given, capture_output=True, text=True, check=True).stdout
+    logs = [float(found) for found in re.findall(r"Total: (-?[\d.e+]+) OOV", told)]
+    return {"seconds": seconds, "bits_per_byte": -sum(logs) * math.log2(10) / text.held_out_bytes}
+
+
+def _lines(documents: Sequence[np.ndarray], end: int) -> str:
+    """Write each document as a line of its ids; kenlm puts its own marks for the ends of a line."""
+    return "".join(" ".join(str(id) for id in row[1:] if id != end) + "\n" for row in documents)
+
+
+def main() -> None:
+    """Measure ours in a process of its own, then kenlm's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepared(folder)
+        asked = [sys.executable, "-m", "bench.ngrams", name]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+        result: dict[str, Any] = {"task": f"Kneser-Ney, order {ORDER}, {BYTES / 1e6:g} MB of books"}
+        result["scratchlm"] = json.loads(done.stdout.splitlines()[-1])
+        if os.environ.get("KENLM"):
+            result["kenlm"] = kenlms(folder, Path(os.environ["KENLM"]))
+            result["ratio_of_bits"] = result["scratchlm"]["bits_per_byte"] / result["kenlm"]["bits_per_byte"]
+    write("ngrams", result)
+    print(result)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(ours(Path(sys.argv[1]))))
+    else:
+        main()
