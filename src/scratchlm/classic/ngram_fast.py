@@ -1,20 +1,17 @@
 """Interpolated Kneser-Ney in numpy: the model of `ngram.PlainKneserNey`, number for number, at corpus size.
 
-A gram is its row in a sorted array. The row of a longer gram is found from the row of its context: the pair
-(row of the context, next token) is packed into one 64-bit integer, exactly and without hashing, and the integers
-of each order are sorted. So the grams that continue a context lie side by side, and finding a gram of N tokens is
-N binary searches.
+How grams are counted and found is in `counted.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchlm.base.errors import UserError
+from scratchlm.classic.counted import NO_KEY, counted, find, joined, row_of
 from scratchlm.classic.ngram import (
     DiscountRule,
     Discounts,
@@ -24,8 +21,6 @@ from scratchlm.classic.ngram import (
     checked_ids,
     three_discounts,
 )
-
-_NO_KEY = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -39,11 +34,6 @@ class Level:
     kept: NDArray[np.float64]  # (G + 1,) discounted count of the gram / count of its context
     backoff: NDArray[np.float64]  # (C + 1,) share of a context's probability that the shorter context deals out
     discounts: Discounts
-
-    def find(self, queries: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the row of each key, -1 where it was never seen. Keys made from context -1 are negative: unseen."""
-        rows = np.searchsorted(self.keys, queries)
-        return np.where(self.keys[rows] == queries, rows, -1)
 
 
 class KneserNey(NgramModel):
@@ -67,12 +57,13 @@ class KneserNey(NgramModel):
         All ids are held in memory at once, with about 100 bytes of working space each beside the model.
         """
         check_settings(vocabulary_size, order)
-        tokens, starts = _joined(documents, vocabulary_size)
+        tokens, starts = joined(documents, vocabulary_size)
         levels: list[Level] = []
         contexts = 1
-        for keys, counts in _counted(tokens, starts, vocabulary_size, order):
-            levels.append(_smoothed(keys, counts, contexts, vocabulary_size, estimate))
-            contexts = len(keys)
+        for grams in counted(tokens, starts, vocabulary_size, order):
+            counts = grams.occurrences if grams.neighbours is None else grams.neighbours
+            levels.append(_smoothed(grams.keys, counts, contexts, vocabulary_size, estimate))
+            contexts = len(grams.keys)
         return cls(levels, vocabulary_size)
 
     def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
@@ -81,7 +72,7 @@ class KneserNey(NgramModel):
         probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
         contexts = np.zeros(len(tokens), np.int64)  # row of the gram of `length` tokens from each position on
         for length, level in enumerate(self.levels):
-            grams = level.find(contexts * self.vocabulary_size + tokens[length:])
+            grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
             probabilities[length:] *= level.backoff[contexts]
             probabilities[length:] += level.kept[grams]
             contexts = grams[:-1]
@@ -93,7 +84,7 @@ class KneserNey(NgramModel):
         recent = checked_ids(context[max(len(context) - self.order + 1, 0) :], self.vocabulary_size)
         probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
         for length in range(len(recent) + 1):
-            row = self._row(recent[len(recent) - length :])
+            row = row_of((level.keys for level in self.levels), recent[len(recent) - length :], self.vocabulary_size)
             if row < 0:
                 break
             level = self.levels[length]
@@ -102,61 +93,6 @@ class KneserNey(NgramModel):
             probabilities *= level.backoff[row]
             probabilities[level.keys[first:last] - smallest_key] += level.kept[first:last]
         return probabilities
-
-    def _row(self, gram: NDArray[np.int64]) -> int:
-        """Return the row of one gram, -1 where it was never seen; the empty gram is row 0."""
-        row = np.zeros(1, np.int64)
-        for level, token in zip(self.levels, gram, strict=False):
-            row = level.find(row * self.vocabulary_size + token)
-        return int(row[0])
-
-
-def _joined(documents: Iterable[Ids], vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all ids in one row, and where each document that is not empty begins."""
-    rows = [row for document in documents if (row := checked_ids(document, vocabulary_size)).size]
-    lengths = np.array([len(row) for row in rows], np.int64)
-    return np.concatenate([np.zeros(0, np.int64), *rows]), np.cumsum(lengths) - lengths
-
-
-def _counted(
-    tokens: NDArray[np.int64], starts: NDArray[np.int64], vocabulary_size: int, order: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the keys, ascending, and the adjusted counts of the grams of 1, 2, ... `order` tokens.
-
-    The left neighbours of a gram are counted from the grams one longer, so each order is yielded one turn late.
-    """
-    ends = np.append(starts[1:], len(tokens))
-    room = np.repeat(ends, ends - starts) - np.arange(len(tokens)) if len(tokens) else tokens
-    contexts = np.zeros(len(tokens), np.int64)  # row of the gram of `length - 1` tokens from each position on
-    rows_before = 1
-    keys_before = tokens[:0]
-    for length in range(1, order + 1):
-        if rows_before > _NO_KEY // vocabulary_size:
-            raise UserError(f"vocabulary_size {vocabulary_size}: too large to pack with {rows_before:,} grams")
-        positions = np.flatnonzero(room >= length)
-        packed = contexts[positions] * vocabulary_size + tokens[positions + length - 1]
-        keys, rows, occurrences = np.unique(packed, return_inverse=True, return_counts=True)
-        if length > 1:
-            where = np.empty(len(keys), np.int64)
-            where[rows] = positions
-            yield keys_before, _left_neighbours(contexts, where, starts, rows_before)
-        contexts = np.full(len(tokens), -1, np.int64)
-        contexts[positions] = rows
-        keys_before, rows_before = keys, len(keys)
-    yield keys, occurrences
-
-
-def _left_neighbours(
-    rows: NDArray[np.int64], longer: NDArray[np.int64], starts: NDArray[np.int64], grams: int
-) -> NDArray[np.int64]:
-    """Count the different left neighbours of each gram, the start of a document being one.
-
-    `rows` holds the gram that begins at each position, `longer` one position of each distinct gram one token longer.
-    """
-    neighbours = np.bincount(rows[longer + 1], minlength=grams)
-    opening = np.unique(rows[starts])
-    neighbours[opening[opening >= 0]] += 1
-    return neighbours
 
 
 def _smoothed(
@@ -176,4 +112,4 @@ def _smoothed(
     backoff = np.ones(contexts + 1)
     np.divide(reserved, totals, out=backoff[:-1], where=totals > 0)
     kept = (counts - taken) / totals[parents]
-    return Level(np.append(keys, _NO_KEY), np.append(kept, 0.0), backoff, discounts)
+    return Level(np.append(keys, NO_KEY), np.append(kept, 0.0), backoff, discounts)

@@ -1,0 +1,261 @@
+"""The smoothings before Kneser-Ney: add-k, and Katz's back-off; each once in dictionaries and once in numpy.
+
+What a text never held must not be impossible. Add-k gives every token k more occurrences than it had, which takes far
+too much from what was seen. Katz takes a little off small counts, as much as Good and Turing's estimate says was there
+by luck, and asks the shorter context about the rest alone: what followed a context never mixes with what did not.
+
+    p(w | h) = d(c(h w)) c(h w) / c(h)      where h w was seen
+             = alpha(h) p(w | h')           where it was not, h' being h without its oldest token
+
+Below the empty context stands 1 / V. alpha(h) hands out what the discounts left. Where they left nothing, a context's
+total is counted one higher, so that nothing becomes impossible; where every token was seen, nothing is taken off.
+
+Sources: Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling"; Katz 1987,
+"Estimation of probabilities from sparse data for the language model component of a speech recognizer".
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchlm.base.errors import UserError
+from scratchlm.classic.counted import NO_KEY, Grams, counted, find, joined, row_of
+from scratchlm.classic.ngram import Ids, NgramModel, check_settings, checked_ids
+
+RELIABLE = 5
+"""Counts above it are believed as they are (Katz 1987)."""
+
+
+def katz_discounts(counts: Sequence[int]) -> NDArray[np.float64]:
+    """Return what counts of 0 to 5 are multiplied by, and those above: Good and Turing's ratio, scaled to end at 1.
+
+    `counts` tells how many grams occur once, twice, ... six times. Where too few do for a ratio between 0 and 1, a
+    count is multiplied by 1 - 1 / 2^count.
+    """
+    factors = np.ones(RELIABLE + 2)
+    rest = (RELIABLE + 1) * counts[RELIABLE] / counts[0] if counts[0] else 1.0
+    for count in range(1, RELIABLE + 1):
+        here, above = counts[count - 1], counts[count]
+        ratio = (count + 1) * above / (count * here) if here else 0.0
+        factor = (ratio - rest) / (1 - rest) if rest < 1 else 0.0
+        factors[count] = factor if 0 < factor < 1 else 1 - 0.5**count
+    return factors
+
+
+def _counts_to_six(counts: Iterable[int]) -> list[int]:
+    tally = Counter(counts)
+    return [tally[count] for count in range(1, RELIABLE + 2)]
+
+
+class _Dictionaries(NgramModel):
+    """Occurrences of grams of all orders, and of their contexts as contexts."""
+
+    def __init__(self, documents: Iterable[Ids], vocabulary_size: int, order: int) -> None:
+        check_settings(vocabulary_size, order)
+        self.vocabulary_size, self.order = vocabulary_size, order
+        self.counts: Counter[tuple[int, ...]] = Counter()
+        for document in documents:
+            row = checked_ids(document, vocabulary_size).tolist()
+            for end in range(1, len(row) + 1):
+                self.counts.update(tuple(row[start:end]) for start in range(max(end - order, 0), end))
+        self.totals: Counter[tuple[int, ...]] = Counter()
+        for gram, count in self.counts.items():
+            self.totals[gram[:-1]] += count
+
+    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
+        """Return the natural log-probability of each token given those before it, shape (T,)."""
+        row = checked_ids(ids, self.vocabulary_size).tolist()
+        contexts = (tuple(row[max(end - self.order + 1, 0) : end]) for end in range(len(row)))
+        return np.array([math.log(self.of(token, h)) for token, h in zip(row, contexts, strict=True)])
+
+    def distribution(self, context: Ids) -> NDArray[np.float64]:
+        """Return the probability of each id after `context`, shape (V,)."""
+        row = checked_ids(context, self.vocabulary_size).tolist()
+        recent = tuple(row[max(len(row) - self.order + 1, 0) :])
+        return np.array([self.of(token, recent) for token in range(self.vocabulary_size)])
+
+    @abstractmethod
+    def of(self, token: int, context: tuple[int, ...]) -> float:
+        """Return the probability of a token after at most `order - 1` tokens."""
+
+
+class PlainAddK(_Dictionaries):
+    """Add-k in dictionaries: (c(h w) + k) / (c(h) + k V), with no word about shorter contexts."""
+
+    def __init__(self, documents: Iterable[Ids], vocabulary_size: int, order: int, k: float = 1.0) -> None:
+        super().__init__(documents, vocabulary_size, order)
+        self.k = k
+
+    def of(self, token: int, context: tuple[int, ...]) -> float:
+        """Apply the formula."""
+        return (self.counts[(*context, token)] + self.k) / (self.totals[context] + self.k * self.vocabulary_size)
+
+
+class PlainKatz(_Dictionaries):
+    """Katz's back-off in dictionaries, the formula at the head of this file."""
+
+    def __init__(self, documents: Iterable[Ids], vocabulary_size: int, order: int) -> None:
+        super().__init__(documents, vocabulary_size, order)
+        self.followers: dict[tuple[int, ...], list[int]] = {}
+        for gram in self.counts:
+            self.followers.setdefault(gram[:-1], []).append(gram[-1])
+        alike = {n: [c for gram, c in self.counts.items() if len(gram) == n] for n in range(1, order + 1)}
+        self.factors = {n: katz_discounts(_counts_to_six(counts)) for n, counts in alike.items()}
+        self.backoffs = {context: self._backoff(context) for context in self.followers}
+
+    def of(self, token: int, context: tuple[int, ...]) -> float:
+        """Apply the formula."""
+        if self.counts[(*context, token)]:
+            return self._seen(token, context)
+        shorter = self.of(token, context[1:]) if context else 1 / self.vocabulary_size
+        return self.backoffs.get(context, 1.0) * shorter
+
+    def _seen(self, token: int, context: tuple[int, ...]) -> float:
+        if len(self.followers[context]) == self.vocabulary_size:
+            return self.counts[(*context, token)] / self.totals[context]
+        discounted = [self._discounted(each, context) for each in self.followers[context]]
+        total = self.totals[context]
+        return self._discounted(token, context) / (total if sum(discounted) < total - 1e-9 else total + 1)
+
+    def _discounted(self, token: int, context: tuple[int, ...]) -> float:
+        count = self.counts[(*context, token)]
+        return float(self.factors[len(context) + 1][min(count, RELIABLE + 1)]) * count
+
+    def _backoff(self, context: tuple[int, ...]) -> float:
+        seen = self.followers[context]
+        left = 1 - sum(self._seen(token, context) for token in seen)
+        below = sum(self.of(token, context[1:]) if context else 1 / self.vocabulary_size for token in seen)
+        return left / (1 - below) if len(seen) < self.vocabulary_size else 0.0
+
+
+class _Level(NamedTuple):
+    """The step from contexts of n tokens to grams of n + 1; one entry more than needed stands for "never seen"."""
+
+    keys: NDArray[np.int64]  # (G + 1,)
+    kept: NDArray[np.float64]  # (G + 1,) probability of a seen gram, or its occurrences
+    backoff: NDArray[np.float64]  # (C + 1,) factor of the shorter context's probability, or occurrences of the context
+
+
+class _Levels(NgramModel):
+    """What the fast forms share: rows of grams, found order by order."""
+
+    def __init__(self, levels: list[_Level], vocabulary_size: int) -> None:
+        self.levels, self.vocabulary_size, self.order = levels, vocabulary_size, len(levels)
+
+    def _followers(self, context: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
+        """Return a context's row, what followed it, and what is kept of each; row -1 where it was never seen."""
+        level, size = self.levels[len(context)], self.vocabulary_size
+        row = row_of((each.keys for each in self.levels), context, size)
+        first, last = np.searchsorted(level.keys, [row * size, (row + 1) * size]) if row >= 0 else (0, 0)
+        return row, level.keys[first:last] - row * size, level.kept[first:last]
+
+
+class AddK(_Levels):
+    """Add-k at corpus size; the same numbers as `PlainAddK`."""
+
+    k: float
+
+    @classmethod
+    def fit(cls, documents: Iterable[Ids], vocabulary_size: int, order: int, k: float = 1.0) -> AddK:
+        """Count documents, each a row of ids. Raises `UserError` for ids outside the vocabulary, and k not above 0."""
+        check_settings(vocabulary_size, order)
+        if not k > 0:
+            raise UserError(f"k {k:g}: must be over 0, or what was never seen is impossible")
+        levels, contexts = [], 1
+        for grams in counted(*joined(documents, vocabulary_size), vocabulary_size, order):
+            totals = np.bincount(grams.keys // vocabulary_size, weights=grams.occurrences, minlength=contexts)
+            kept = np.append(grams.occurrences.astype(np.float64), 0.0)
+            levels.append(_Level(np.append(grams.keys, NO_KEY), kept, np.append(totals, 0.0)))
+            contexts = len(grams.keys)
+        model = cls(levels, vocabulary_size)
+        model.k = k
+        return model
+
+    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
+        """Return the natural log-probability of each token given those before it, shape (T,)."""
+        tokens = checked_ids(ids, self.vocabulary_size)
+        probabilities = np.zeros(len(tokens))
+        contexts = np.zeros(len(tokens), np.int64)
+        for length, level in enumerate(self.levels):
+            grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
+            total = level.backoff[contexts] + self.k * self.vocabulary_size
+            probabilities[length:] = (level.kept[grams] + self.k) / total
+            contexts = grams[:-1]
+        return np.log(probabilities)
+
+    def distribution(self, context: Ids) -> NDArray[np.float64]:
+        """Return the probability of each id after `context`, shape (V,)."""
+        recent = checked_ids(context[max(len(context) - self.order + 1, 0) :], self.vocabulary_size)
+        row, followers, kept = self._followers(recent)
+        counts = np.full(self.vocabulary_size, self.k)
+        counts[followers] += kept
+        return counts / (self.levels[len(recent)].backoff[row] + self.k * self.vocabulary_size)
+
+
+class Katz(_Levels):
+    """Katz's back-off at corpus size; the same numbers as `PlainKatz`."""
+
+    @classmethod
+    def fit(cls, documents: Iterable[Ids], vocabulary_size: int, order: int = 3) -> Katz:
+        """Count documents, each a row of ids. Raises `UserError` for ids outside the vocabulary."""
+        check_settings(vocabulary_size, order)
+        levels: list[_Level] = []
+        contexts, below = 1, np.full(1, 1 / vocabulary_size)
+        for grams in counted(*joined(documents, vocabulary_size), vocabulary_size, order):
+            levels.append(_backed_off(grams, contexts, below, vocabulary_size))
+            contexts, below = len(grams.keys), levels[-1].kept
+        return cls(levels, vocabulary_size)
+
+    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
+        """Return the natural log-probability of each token given those before it, shape (T,)."""
+        tokens = checked_ids(ids, self.vocabulary_size)
+        probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
+        contexts = np.zeros(len(tokens), np.int64)
+        for length, level in enumerate(self.levels):
+            grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
+            backed_off = level.backoff[contexts] * probabilities[length:]
+            probabilities[length:] = np.where(grams >= 0, level.kept[grams], backed_off)
+            contexts = grams[:-1]
+        return np.log(probabilities)
+
+    def distribution(self, context: Ids) -> NDArray[np.float64]:
+        """Return the probability of each id after `context`, shape (V,)."""
+        recent = checked_ids(context[max(len(context) - self.order + 1, 0) :], self.vocabulary_size)
+        probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
+        for length in range(len(recent) + 1):
+            row, followers, kept = self._followers(recent[len(recent) - length :])
+            if row < 0:
+                break
+            probabilities *= self.levels[length].backoff[row]
+            probabilities[followers] = kept
+        return probabilities
+
+
+def _backed_off(grams: Grams, contexts: int, below: NDArray[np.float64], vocabulary_size: int) -> _Level:
+    """Return the probabilities of the seen grams of one order, and each context's factor for the others.
+
+    `below` holds the probability of each gram one token shorter, by its row.
+    """
+    factors = katz_discounts([int((grams.occurrences == count).sum()) for count in range(1, RELIABLE + 2)])
+    parents = grams.keys // vocabulary_size
+    complete = np.bincount(parents, minlength=contexts) == vocabulary_size
+    discounted = factors[np.minimum(grams.occurrences, RELIABLE + 1)] * grams.occurrences
+    discounted = np.where(complete[parents], grams.occurrences, discounted)
+    totals = np.bincount(parents, weights=grams.occurrences, minlength=contexts)
+    taken = np.bincount(parents, weights=discounted, minlength=contexts)
+    totals = np.where(complete | (taken < totals - 1e-9), totals, totals + 1)
+    kept = discounted / totals[parents]
+    left = 1 - np.bincount(parents, weights=kept, minlength=contexts)
+    room = 1 - np.bincount(parents, weights=below[grams.shorter], minlength=contexts)
+    # A context that nothing follows (the last of a document) hands everything on: factor 1, like the unseen row.
+    backoff = np.ones(contexts + 1)
+    np.divide(left, room, out=backoff[:-1], where=~complete)
+    backoff[:-1][complete] = 0.0
+    return _Level(np.append(grams.keys, NO_KEY), np.append(kept, 0.0), backoff)

@@ -1,0 +1,119 @@
+"""Word vectors by skip-gram with negative sampling: words in like company get like vectors.
+
+Each word has two vectors, one as the word in the middle and one as its neighbour. For each pair that stands together
+the product of the two is pushed up, and for a few words drawn at random it is pushed down:
+
+    loss = -log s(u_o . v_c) - sum over k draws of log s(-u_k . v_c),   s(x) = 1 / (1 + exp(-x))
+
+Its gradient fits on a line, so it is written out. Sources: Mikolov et al. 2013, "Distributed representations of words
+and phrases and their compositionality" (arXiv 1310.4546): draws by counts to the power 3/4, frequent words thinned out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from scratchlm.base.errors import UserError, nearest
+
+
+class WordVectors:
+    """Words with a vector each."""
+
+    def __init__(self, words: Sequence[str], vectors: Float[np.ndarray, "V D"]) -> None:
+        self.words, self.vectors = list(words), vectors
+        self._places = {word: place for place, word in enumerate(self.words)}
+        self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def similarity(self, one: str, other: str) -> float:
+        """Return the cosine of two words' vectors. Raises `UserError` for a word that has none."""
+        return float(self._unit[self._place(one)] @ self._unit[self._place(other)])
+
+    def nearest(self, word: str, count: int = 5) -> list[tuple[str, float]]:
+        """Return the words nearest to one, with their cosines, without itself."""
+        place = self._place(word)
+        cosines = self._unit @ self._unit[place]
+        cosines[place] = -np.inf
+        best = np.argsort(-cosines, kind="stable")[:count]
+        return [(self.words[at], float(cosines[at])) for at in best]
+
+    def _place(self, word: str) -> int:
+        if word not in self._places:
+            raise UserError(f"{word!r}: has no vector; {nearest(word, self.words)}")
+        return self._places[word]
+
+
+def learn_vectors(
+    sentences: Sequence[Sequence[str]],
+    width: int = 64,
+    *,
+    window: int = 4,
+    negatives: int = 5,
+    epochs: int = 5,
+    learning_rate: float = 0.05,
+    least: int = 5,
+    thin: float = 1e-3,
+    seed: int = 0,
+) -> WordVectors:
+    """Learn a vector for each word that occurs `least` times. `UserError` where fewer than two do.
+
+    `thin`: words with a share above it are left out with chance 1 - sqrt(thin / share). Rates fall linearly to zero.
+    """
+    counts = Counter(word for sentence in sentences for word in sentence)
+    words = [word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= least]
+    if len(words) < 2:
+        raise UserError(f"least {least}: {len(words)} words occur so often; give more text, or lower it")
+    places = {word: place for place, word in enumerate(words)}
+    rows = [np.array([places[word] for word in sentence if word in places]) for sentence in sentences]
+    frequency = np.array([counts[word] for word in words], np.float64)
+    keep = np.minimum(1.0, np.sqrt(thin / (frequency / frequency.sum())))
+    noise = np.cumsum(frequency**0.75 / (frequency**0.75).sum())
+    draw = np.random.default_rng(seed)
+    # Steps of a block are taken at once: of few words each would be taken many times over.
+    size = min(max(len(words) // 4, 1), 512)
+    middle = (draw.random((len(words), width)) - 0.5) / width
+    beside = np.zeros((len(words), width))
+    for epoch in range(epochs):
+        pairs = _pairs(rows, keep, window, draw)
+        blocks = np.array_split(draw.permutation(pairs), max(1, len(pairs) // size))
+        for number, block in enumerate(blocks):
+            rate = learning_rate * (1 - (epoch + number / len(blocks)) / epochs)
+            drawn = np.searchsorted(noise, draw.random((len(block), negatives)))
+            _step(middle, beside, block[:, 0], np.column_stack([block[:, 1], drawn]), rate)
+    return WordVectors(words, middle)
+
+
+def _pairs(
+    rows: Sequence[np.ndarray], keep: Float[np.ndarray, " V"], window: int, draw: np.random.Generator
+) -> Int[np.ndarray, "P 2"]:
+    """Return pairs of a word and one within a random distance up to `window`, after frequent words were thinned out."""
+    found = [np.zeros((0, 2), np.int64)]
+    for row in rows:
+        kept = row[draw.random(len(row)) < keep[row]] if len(row) else row
+        reach = draw.integers(1, window + 1, size=len(kept))
+        for distance in range(1, min(window, len(kept) - 1) + 1):
+            left, right = kept[:-distance], kept[distance:]
+            found.append(np.column_stack([left, right])[reach[:-distance] >= distance])
+            found.append(np.column_stack([right, left])[reach[distance:] >= distance])
+    return np.concatenate(found)
+
+
+def _step(
+    middle: Float[np.ndarray, "V D"],
+    beside: Float[np.ndarray, "V D"],
+    centres: Int[np.ndarray, " P"],
+    others: Int[np.ndarray, "P K"],
+    rate: float,
+) -> None:
+    """Step both tables in place; the first of `others` really stood beside, the rest were drawn."""
+    v, u = middle[centres], beside[others]  # (P, D), (P, K, D)
+    wanted = np.zeros(others.shape)
+    wanted[:, 0] = 1.0
+    error = 1 / (1 + np.exp(-np.einsum("pd,pkd->pk", v, u))) - wanted  # the loss's gradient by each product
+    for_v = np.einsum("pk,pkd->pd", error, u)
+    for_u = error[..., None] * v[:, None]
+    np.add.at(middle, centres, -rate * for_v)
+    np.add.at(beside, others, -rate * for_u)

@@ -1,0 +1,209 @@
+"""The other branches of the family, from the same parts: an encoder-decoder, and an encoder that sees both sides.
+
+An encoder-decoder (Vaswani et al. 2017, arXiv 1706.03762) reads a source with attention that looks everywhere, then
+writes a target whose every token looks back at the target so far and across at the source. An encoder alone (Devlin et
+al. 2018, arXiv 1810.04805) is trained to restore tokens that were hidden: it sees both sides, and cannot write.
+
+Both are decoders to what trains and measures them: hidden states of shape (B, T, D), and a head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from scratchlm.model.attention import Attention, Visibility, fused_attention
+from scratchlm.model.cache import KVCache
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import Block, Decoder, initialise
+from scratchlm.model.dropout import Dropout
+from scratchlm.model.feedforward import build_feed_forward
+from scratchlm.model.norms import build_norm
+
+SOURCE, TARGET, FILLING = 0, 1, 2
+"""What a position of a row is: of the source, of the target, or behind both."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of sources and targets, taken apart."""
+
+    source: Int[Tensor, "B S"]
+    real: Bool[Tensor, "B S"]
+    """Which positions of the sources are no filling."""
+    target: Int[Tensor, "B Y"]
+    written: Bool[Tensor, "B Y"]
+    """Which positions of the targets are no filling."""
+    places: Bool[Tensor, "B T"]
+    """Where the targets stand in the rows."""
+
+    def put_back(self, states: Float[Tensor, "B Y D"]) -> Float[Tensor, "B T D"]:
+        """Return states of targets where they stand in the rows; zeros elsewhere."""
+        x = states.new_zeros(*self.places.shape, states.size(-1))
+        x[self.places] = states[self.written]
+        return x
+
+
+def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"]) -> Parts:
+    """Take rows apart that begin with a source, behind which its target stands."""
+    of_source, of_target = documents == SOURCE, documents == TARGET
+    sources, targets = of_source.sum(1), of_target.sum(1)
+    along = torch.arange(int(targets.max()), device=ids.device)
+    places = (sources[:, None] + along).clamp(max=ids.size(1) - 1)
+    read = slice(0, int(sources.max()))
+    return Parts(ids[:, read], of_source[:, read], ids.gather(1, places), along < targets[:, None], of_target)
+
+
+class CrossAttention(nn.Module):
+    """Queries from one text, keys and values from another."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config.attention
+        heads, kv_heads, head_dim = self.config.heads, self.config.kv_heads, self.config.head_dim
+        self.query = nn.Linear(config.width, heads * head_dim, bias=False)
+        self.key = nn.Linear(config.width, kv_heads * head_dim, bias=False)
+        self.value = nn.Linear(config.width, kv_heads * head_dim, bias=False)
+        self.output = nn.Linear(heads * head_dim, config.width, bias=False)
+
+    def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]]:
+        """Return keys and values of the other text, which serve every step."""
+        heads, width = self.config.kv_heads, self.config.head_dim
+        keys, values = (part(memory).unflatten(-1, (heads, width)) for part in (self.key, self.value))
+        return keys.transpose(1, 2), values.transpose(1, 2)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        memory: tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]],
+        real: Bool[Tensor, "B S"],
+    ) -> Float[Tensor, "B T D"]:
+        """Let each position of `x` look at the real positions of the other text."""
+        q = self.query(x).unflatten(-1, (self.config.heads, self.config.head_dim)).transpose(1, 2)
+        keys, values = memory
+        mask = real[:, None, :].expand(-1, x.size(1), -1)
+        mixed = fused_attention(q, keys.to(q.dtype), values.to(q.dtype), mask, causal=False)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class CrossBlock(nn.Module):
+    """One layer of the writing side: look back, look across, feed forward."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = build_norm(config.width, config.norm)
+        self.attention = Attention(config, layer)
+        self.cross_norm = build_norm(config.width, config.norm)
+        self.cross = CrossAttention(config)
+        self.feed_forward_norm = build_norm(config.width, config.norm)
+        self.feed_forward = build_feed_forward(config.width, config.feed_forward)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        visibility: Visibility,
+        memory: tuple[Tensor, Tensor],
+        real: Bool[Tensor, "B S"],
+    ) -> Float[Tensor, "B T D"]:
+        """Add what the block computes to the stream; the shape is kept."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), visibility))
+        x = x + self.dropout(self.cross(self.cross_norm(x), memory, real))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A source as the writing side sees it: keys and values of each layer, and which positions are real."""
+
+    layers: list[tuple[Tensor, Tensor]]
+    real: Bool[Tensor, "B S"]
+
+
+class EncoderDecoder(Decoder):
+    """Reads a source, writes a target. A row holds both, and `documents` tells which is which (`SOURCE`, `TARGET`).
+
+    As deep on each side as `config.layers`; embedding and head are shared. Rotary positions count anew in each text.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config)
+        self.blocks = nn.ModuleList(CrossBlock(config, layer) for layer in range(config.layers))
+        self.encoder_blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.encoder_norm = build_norm(config.width, config.norm)
+
+    def encode(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> Memory:
+        """Read sources, filled up behind where `real` is false."""
+        mask = real[:, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
+        cos, sin = (table.expand(len(ids), -1, -1) for table in self._rotation(0, ids.size(1)))
+        visibility = Visibility(ids, (cos, sin), mask, False)
+        x = self.dropout(self.embedding(ids))
+        for block in self.encoder_blocks:
+            x = block(x, visibility)
+        x = self.encoder_norm(x)
+        return Memory([block.cross.remember(x) for block in self._crossing()], real)
+
+    def decode(self, ids: Int[Tensor, "B T"], memory: Memory, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
+        """Return the states of targets after `memory`; with a cache the new ids continue what it holds."""
+        start = 0 if cache is None else cache.length
+        assert cache is None or start == 0 or ids.size(1) == 1, "after the first, tokens come one by one"
+        visibility = Visibility(ids, self._rotation(start, start + ids.size(1)), None, ids.size(1) > 1, cache)
+        x = self.dropout(self.embedding(ids))
+        for block, remembered in zip(self._crossing(), memory.layers, strict=True):
+            x = block(x, visibility, remembered, memory.real)
+        if cache is not None:
+            cache.advance(ids.size(1))
+        return self.final_norm(x)
+
+    def hidden(
+        self,
+        ids: Int[Tensor, "B T"],
+        cache: KVCache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
+        assert cache is None, "rows of sources and targets are read whole"
+        assert documents is not None, "say by `documents` what is source and what is target"
+        parts = part(ids, documents)
+        return parts.put_back(self.decode(parts.target, self.encode(parts.source, parts.real)))
+
+    def _crossing(self) -> list[CrossBlock]:
+        return [block for block in self.blocks if isinstance(block, CrossBlock)]
+
+    def _rotation(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        return self.rope_cos[start:end], self.rope_sin[start:end]
+
+
+class MaskedEncoder(Decoder):
+    """Every position sees every other of its row; trained to restore hidden tokens (BERT's half of the family).
+
+    `documents` keeps packed texts, and what fills rows up, apart. It cannot write: its prediction for a position has
+    seen what comes later.
+    """
+
+    def _visibility(
+        self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None, local: bool
+    ) -> Visibility:
+        assert cache is None, "an encoder reads whole texts"
+        if documents is None:
+            mask = torch.ones(ids.size(1), ids.size(1), dtype=torch.bool, device=ids.device)
+        else:
+            mask = documents[:, :, None] == documents[:, None, :]
+        return Visibility(ids, (self.rope_cos[places], self.rope_sin[places]), mask, False)
+
+
+def build_encoder_decoder(config: DecoderConfig, seed: int = 0) -> EncoderDecoder:
+    """Build an encoder-decoder with weights drawn from `seed`."""
+    model = EncoderDecoder(config)
+    initialise(model, seed)
+    return model
+
+
+def build_masked_encoder(config: DecoderConfig, seed: int = 0) -> MaskedEncoder:
+    """Build an encoder with weights drawn from `seed`."""
+    model = MaskedEncoder(config)
+    initialise(model, seed)
+    return model

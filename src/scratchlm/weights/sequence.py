@@ -1,0 +1,106 @@
+"""Classifiers in Hugging Face's layout: what transformers calls sequence classification.
+
+Its models read the hidden state of a text's last token, as ours do. The tokenizer that is written ends each text as
+training did, so that a `text-classification` pipeline gives the same probabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.model.config import ClassesConfig, NoClassesConfig
+from scratchlm.tokens.base import PAD, Tokenizer
+from scratchlm.tokens.format import ENDS_FILE
+from scratchlm.weights.card import model_card
+from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.weights.families.family import Family
+from scratchlm.weights.families.known import family_of
+from scratchlm.weights.huggingface import CARD_FILE, tensors_and_fields, tokenizer_fields, write_tensors
+
+SCORE = "score.weight"
+"""What transformers calls the head."""
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def write_classifier(folder: Path, model: SavedModel) -> Family:
+    """Write a classifier as transformers reads it; its temperature becomes part of the head.
+
+    A threshold other than one half has no place there: it stands in the card. Raises `UserError` where no family holds
+    the model, for classes of a text's mean, for texts read in a prompt, and for a model of rewards: transformers knows
+    none of these.
+    """
+    decoder, classes = model.decoder, model.classes
+    assert classes is not None
+    assert decoder.classifier is not None
+    if len(classes.labels) < 2:
+        raise UserError("export: this is a model of rewards, read at the end of a turn; transformers has no such head")
+    if classes.prompt != "{text}":
+        raise UserError(f"export: its texts stand in the prompt {classes.prompt!r}; transformers reads texts alone")
+    if isinstance(decoder.config.classes, ClassesConfig) and decoder.config.classes.pooling != "last":
+        raise UserError("--pooling mean: transformers knows classes of a text's last token alone; train with last")
+    family = family_of(replace(decoder.config, classes=NoClassesConfig()))
+    architecture = family.architecture.replace("LMHeadModel", "ForCausalLM").replace(
+        "CausalLM", "SequenceClassification"
+    )
+    tensors, fields = tensors_and_fields(decoder, family)
+    tensors.pop("lm_head.weight", None)
+    tensors[SCORE] = decoder.classifier.weight.detach().cpu() / classes.temperature
+    numbered = dict(enumerate(classes.labels))
+    pad = _pad(model.tokenizer)
+    told: dict[str, Any] = {
+        **fields,
+        "architectures": [architecture],
+        "num_labels": len(numbered),
+        "id2label": {str(index): label for index, label in numbered.items()},
+        "label2id": {label: index for index, label in numbered.items()},
+        "bos_token_id": model.tokenizer.begin_of_text,
+        "eos_token_id": model.tokenizer.end_of_text,
+        "pad_token_id": None if pad is None else model.tokenizer.specials[pad],
+    }
+    write_tensors(folder, tensors, told)
+    model.tokenizer.save(folder)
+    _end_each_text(folder / TOKENIZER_FILE, model.tokenizer)
+    write_json(folder / ENDS_FILE, {**tokenizer_fields(model.tokenizer, model), **({"pad_token": pad} if pad else {})})
+    write_text(folder / CARD_FILE, _card(model, architecture))
+    return replace(family, architecture=architecture)
+
+
+def _card(model: SavedModel, architecture: str) -> str:
+    """Return the model card, which tells what classes there are and where to say yes."""
+    classes = model.classes
+    assert classes is not None
+    card = model_card(model, architecture).replace("pipeline_tag: text-generation", "pipeline_tag: text-classification")
+    use = f"It puts texts into classes: {', '.join(classes.labels)}."
+    if classes.positive is not None:
+        use += f" Say {classes.positive!r} from a probability of {classes.threshold:.3f} on."
+    before, _, _ = card.partition("## Use")
+    return f"{before}## Use\n\n{use} It is small, and as good as the texts that it learned from.\n"
+
+
+def _pad(tokenizer: Tokenizer) -> str | None:
+    """Return a special token that fills rows up: transformers takes the last token that is another for the text's."""
+    ends = {tokenizer.end_of_text, tokenizer.begin_of_text}
+    free = [name for name, id in tokenizer.specials.items() if id not in ends]
+    return PAD if PAD in free else free[0] if free else None
+
+
+def _end_each_text(path: Path, tokenizer: Tokenizer) -> None:
+    """Let a tokenizer.json put what begins and what ends a text around it."""
+    stored = read_json(path)
+    names = {id: name for name, id in tokenizer.specials.items()}
+    around = [tokenizer.begin_of_text, tokenizer.end_of_text]
+    begin, end = ([] if id is None else [{"SpecialToken": {"id": names[id], "type_id": 0}}] for id in around)
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    stored["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [*begin, first, *end],
+        "pair": [*begin, first, *end, second, *end],
+        "special_tokens": {
+            names[id]: {"id": names[id], "ids": [id], "tokens": [names[id]]} for id in around if id is not None
+        },
+    }
+    write_json(path, stored)

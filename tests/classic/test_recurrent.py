@@ -1,0 +1,89 @@
+"""The recurrent network: a step written out, torch's layer, and the decoder's protocol."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from scratchlm.classic.recurrent import Cell, build_recurrent, gru_step, lstm_step
+from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.generate import generate_ids
+from scratchlm.model.config import ClassesConfig, DecoderConfig
+from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+from scratchlm.training.config import AdamWConfig, TrainingConfig
+from scratchlm.training.loop import fit
+from toys import byte_tokenizer
+
+SHAPE = DecoderConfig(vocabulary_size=300, width=12, layers=2, context=32)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_steps_written_out_give_the_states_of_torch(cell: Cell) -> None:
+    network = build_recurrent(SHAPE, cell)
+    layer = network.layers[0]
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(3, 7, 12)
+    theirs, _ = layer(x)
+    state, memory = torch.zeros(3, 12), torch.zeros(3, 12)
+    for t in range(7):
+        if isinstance(layer, nn.LSTM):
+            state, memory = lstm_step(layer, x[:, t], state, memory)
+        else:
+            assert isinstance(layer, nn.GRU)
+            state = gru_step(layer, x[:, t], state)
+        torch.testing.assert_close(state, theirs[:, t], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_changing_a_token_never_changes_logits_before_it(cell: Cell) -> None:
+    network = build_recurrent(SHAPE, cell, seed=3)
+    ids = torch.randint(0, 300, (1, 10))
+    other = ids.clone()
+    other[0, 6] = (other[0, 6] + 1) % 300
+    before, after = network(ids), network(other)
+    torch.testing.assert_close(before[:, :6], after[:, :6])
+    assert not torch.allclose(before[:, 6:], after[:, 6:])
+
+
+def test_weights_follow_from_the_seed_and_the_forget_gate_begins_open() -> None:
+    one, same, other = (build_recurrent(SHAPE, "lstm", seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.embedding.weight, other.embedding.weight)
+    bias = dict(one.named_parameters())["layers.0.bias_ih_l0"]
+    assert bias.tolist() == [0.0] * 12 + [1.0] * 12 + [0.0] * 24
+
+
+def test_it_trains_in_the_one_loop_and_writes() -> None:
+    tokenizer = byte_tokenizer()
+    shape = DecoderConfig(vocabulary_size=tokenizer.vocabulary_size, width=24, layers=1, context=32, init_std=0.1)
+    network = build_recurrent(shape, "gru")
+    ids = torch.tensor(tokenizer.encode("the cat sat. " * 60)).numpy()
+    before = held_out_loss(network, tokenizer, ArrayTokens(ids), length=32).loss
+    training = TrainingConfig(steps=60, batch_rows=8, sequence_length=32, optimizer=AdamWConfig(learning_rate=0.02))
+    fit(network, WindowBatches(ArrayTokens(ids), 8, 32, 0), training)
+    after = held_out_loss(network, tokenizer, ArrayTokens(ids), length=32).loss
+    assert before == pytest.approx(math.log(tokenizer.vocabulary_size), rel=0.1)
+    assert after < 0.5
+    written = list(generate_ids(network, tokenizer.encode("the cat"), SamplingConfig(max_tokens=6, temperature=0.0)))
+    assert tokenizer.decode(written) == " sat. "
+
+
+def test_what_a_text_is_called_does_not_depend_on_padding() -> None:
+    shape = DecoderConfig(vocabulary_size=300, width=12, layers=1, context=32, classes=ClassesConfig(3, pooling="mean"))
+    network = build_recurrent(shape)
+    ids = torch.randint(0, 300, (1, 5))
+    longer = torch.cat([ids, torch.randint(0, 300, (1, 4))], 1)
+    last = torch.tensor([4])
+    torch.testing.assert_close(
+        network.class_logits(network.hidden(ids), last), network.class_logits(network.hidden(longer), last)
+    )
+
+
+def test_flops_count_the_head_and_not_the_table() -> None:
+    tied = build_recurrent(SHAPE)
+    assert tied.flops_per_token(32) == 6 * tied.parameter_count()

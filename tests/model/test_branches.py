@@ -1,0 +1,159 @@
+"""The encoder-decoder and the encoder: what sees what, cached and plain, and that they learn in the one loop."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from scratchlm.classic.translator import build_translator
+from scratchlm.generation.writing import until, write_targets
+from scratchlm.model.cache import KVCache
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import Decoder
+from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
+from scratchlm.tokens.batches import IGNORED
+from scratchlm.tokens.pairs import MaskedBatches, SourceTargetBatches, source_target_batch
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import fit
+from scratchlm.training.loss import next_token_loss
+from toys import VOCABULARY, randomise, toy_config
+
+END, PAD = VOCABULARY - 2, VOCABULARY - 1
+PAIRS = [([5, 6, 7], [8, 9]), ([4, 3], [2, 1, 9, 8]), ([1, 2, 3, 4, 5], [6])]
+
+
+def shape(**changes: object) -> DecoderConfig:
+    return dataclasses.replace(toy_config("default"), **changes)  # type: ignore[arg-type]
+
+
+def both_ways() -> EncoderDecoder:
+    model = EncoderDecoder(shape())
+    randomise(model)
+    return model.eval()
+
+
+def writers() -> list[Decoder]:
+    with_attention, without = (build_translator(shape(), attention=attends).eval() for attends in (True, False))
+    return [both_ways(), with_attention, without]
+
+
+@pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
+def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: Decoder) -> None:
+    batch = source_target_batch(PAIRS[1:2], END, PAD)
+    before = model(batch.ids, documents=batch.documents)
+    for place in range(2):  # any word of the source changes every prediction
+        ids = batch.ids.clone()
+        ids[0, place] = 30
+        changed = (model(ids, documents=batch.documents) - before).abs().sum(-1)[0]
+        assert (changed[2:] > 0).all()
+    ids = batch.ids.clone()
+    ids[0, 4] = 30  # the second word of the target
+    changed = (model(ids, documents=batch.documents) - before).abs().sum(-1)[0]
+    assert changed[:4].max() < 1e-5
+    assert (changed[4:] > 0).all()
+
+
+@pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
+def test_rows_of_a_batch_and_what_fills_them_up_do_not_touch_each_other(model: Decoder) -> None:
+    together = source_target_batch(PAIRS, END, PAD)
+    found = model(together.ids, documents=together.documents)
+    for row, pair in enumerate(PAIRS):
+        alone = source_target_batch([pair], END, PAD)
+        places = alone.documents[0] == 1
+        expected = model(alone.ids, documents=alone.documents)[0, places]
+        torch.testing.assert_close(found[row, : len(places)][places], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_cached_writing_equals_plain_writing() -> None:
+    model = both_ways()
+    batch = source_target_batch(PAIRS[:1], END, PAD)
+    real = torch.ones(1, 3, dtype=torch.bool)
+    memory = model.encode(batch.ids[:, :3], real)
+    target = torch.tensor([[END, 8, 9, 4, 4, 7]])
+    plain = model.decode(target, memory)
+    cache = KVCache(model.config, 1)
+    steps = [model.decode(target[:, t : t + 1], memory, cache) for t in range(6)]
+    torch.testing.assert_close(torch.cat(steps, 1), plain, rtol=1e-4, atol=1e-5)
+    cache = KVCache(model.config, 1)
+    first = model.decode(target[:, :4], memory, cache)
+    rest = [model.decode(target[:, t : t + 1], memory, cache) for t in (4, 5)]
+    torch.testing.assert_close(torch.cat([first, *rest], 1), plain, rtol=1e-4, atol=1e-5)
+    rows = model.hidden(batch.ids, documents=batch.documents)
+    torch.testing.assert_close(rows[:, 3:6], model.decode(torch.tensor([[END, 8, 9]]), memory), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "attention", "no attention"])
+def test_each_learns_to_turn_a_text_round(kind: str) -> None:
+    small = shape(width=32, layers=1, vocabulary_size=12, init_std=0.1)
+    model: Decoder = build_encoder_decoder(small) if kind == "transformer" else build_translator(
+        small, attention=kind == "attention"
+    )  # fmt: skip
+    draw = torch.Generator().manual_seed(0)
+    texts = [torch.randint(0, 10, (3,), generator=draw).tolist() for _ in range(120)]
+    batches = SourceTargetBatches([(text, text[::-1]) for text in texts], 16, 0, end=10, pad=11)
+    batch, _ = next(batches(None))
+    before = next_token_loss(model, batch).item() / batch.target_count
+    training = TrainingConfig(steps=150, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
+    fit(model, batches, training)
+    after = next_token_loss(model, batch).item() / batch.target_count
+    assert after < 0.5 * before
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_targets_are_written_alike_with_a_cache_and_without_and_in_any_company(cached: bool) -> None:
+    model = both_ways()
+    sources = [source for source, _ in PAIRS]
+    together = write_targets(model, sources, END, 7, cached=cached)
+    assert together == [write_targets(model, [source], END, 7, cached=not cached)[0] for source in sources]
+    assert any(together)
+    assert until([4, END, 5, END], END) == [4]
+
+
+def test_an_encoder_sees_both_sides_and_keeps_texts_apart() -> None:
+    model = MaskedEncoder(shape())
+    randomise(model)
+    model.eval()
+    ids = torch.randint(0, 50, (1, 8), generator=torch.Generator().manual_seed(0))
+    other = ids.clone()
+    other[0, 7] = (other[0, 7] + 1) % 50
+    assert (model(ids) - model(other)).abs().sum(-1).min() > 0
+    documents = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
+    apart = (model(ids, documents=documents) - model(other, documents=documents)).abs().sum(-1)[0]
+    assert apart[:4].max() == 0
+    assert apart[4:].min() > 0
+
+
+def test_an_encoder_learns_to_restore_what_was_hidden() -> None:
+    tokens = torch.arange(10).repeat(40).numpy()
+    batches = MaskedBatches(tokens, 8, 12, 0, mask=10, vocabulary_size=10)
+    model = build_masked_encoder(shape(width=32, layers=1, vocabulary_size=11, context=12, init_std=0.1))
+    batch, _ = next(batches(None))
+    before = next_token_loss(model, batch).item() / batch.target_count
+    training = TrainingConfig(steps=120, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
+    fit(model, batches, training)
+    assert next_token_loss(model, batch).item() / batch.target_count < 0.3 * before
+
+
+def test_rows_hold_source_and_target_with_the_token_between_them() -> None:
+    batch = source_target_batch([([5, 6], [7]), ([1], [2, 3])], 90, 99)
+    assert batch.ids.tolist() == [[5, 6, 90, 7], [1, 90, 2, 3]]
+    assert batch.targets.tolist() == [[IGNORED, IGNORED, 7, 90], [IGNORED, 2, 3, 90]]
+    assert batch.documents is not None
+    assert batch.documents.tolist() == [[0, 0, 1, 1], [0, 1, 1, 1]]
+
+
+def test_hidden_tokens_are_about_the_share_and_batches_go_on_from_their_state() -> None:
+    tokens = torch.arange(20_000).numpy() % 50
+    batches = MaskedBatches(tokens, 32, 50, 3, mask=50, vocabulary_size=50)
+    stream = batches(None)
+    first, state = next(stream)
+    chosen = first.targets != IGNORED
+    assert 0.12 < chosen.float().mean() < 0.18
+    assert 0.7 < (first.ids[chosen] == 50).float().mean() < 0.9
+    assert (first.ids[~chosen] != 50).all()
+    second, _ = next(stream)
+    again, _ = next(batches(state))
+    assert torch.equal(second.ids, again.ids)
+    assert torch.equal(second.targets, again.targets)
