@@ -13,18 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 from commands import fails, run
-from scratchlm.finetuning.classifier import Classifier
-from scratchlm.finetuning.classify import (
-    Labelled,
-    add_classes,
-    balanced_weights,
-    class_logits,
-    class_loss,
-    encode_texts,
-)
+from scratchlm.base.errors import UserError
+from scratchlm.finetuning.classify import add_classes, balanced_weights
+from scratchlm.generation.classifier import Classifier, class_logits, encode_texts
+from scratchlm.model.lora import adapted
 from scratchlm.text.config import SplitConfig
+from scratchlm.text.labelled import Labelled
 from scratchlm.text.split import two_sides
 from scratchlm.tokens.batches import LabelledBatches
+from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -251,3 +248,56 @@ def test_a_text_longer_than_the_context_keeps_its_beginning() -> None:
     tokenizer = byte_tokenizer()
     end = tokenizer.end_of_text
     assert encode_texts(tokenizer, ["abcdefgh"], 5) == [[*tokenizer.encode("abcd"), end]]
+
+
+def test_adapters_beside_four_bits_learn_and_come_back_as_they_were(tmp_path: Path, capsys) -> None:
+    data = table(tmp_path / "t.csv", 60)
+    save_model(tmp_path / "base", toy())
+    flags = ("--data", data, "--epochs", "8", "--lora", "--four-bit", *FAST)
+    code, out, err = run(capsys, "finetune", "classify", "--init", tmp_path / "base", "--out", tmp_path / "r", *flags)
+    assert code == 0, err
+    f1 = json.loads((tmp_path / "r" / "result.json").read_text())["scores"]["f1"]
+    stored = json.loads((tmp_path / "r" / "model" / "config.json").read_text())
+    assert stored["four_bit"] is True
+    kept = load_model(find_model(tmp_path / "r"))
+    assert all(layer.packed is not None for layer in adapted(kept.decoder).values())
+    code, out, _ = run(capsys, "evaluate", tmp_path / "r", "--task", f"classes={data}", "--threads", "1", "--json")
+    assert json.loads(out)["tasks"][0]["scores"]["F1"]["value"] >= f1 - 0.2
+    assert run(capsys, "export", tmp_path / "r", "--to", "hf", "--out", tmp_path / "hf")[0] == 0  # merged
+    line = fails(capsys, "finetune", "classify", "--four-bit", code=2)
+    assert "give --lora too" in line
+
+
+def test_a_prompt_stands_around_each_text_and_is_never_cut(tmp_path: Path, capsys) -> None:
+    tokenizer = byte_tokenizer()
+    end = tokenizer.end_of_text
+    assert encode_texts(tokenizer, ["ab"], 24, "<{text}>") == [[*tokenizer.encode("<ab>"), end]]
+    assert encode_texts(tokenizer, ["abcdefgh"], 7, "<{text}>") == [[*tokenizer.encode("<abcd>"), end]]
+    with pytest.raises(UserError, match="--prompt: has 8 tokens; the model sees 8"):
+        encode_texts(tokenizer, ["abcdefgh"], 8, "1234{text}5678")
+    line = fails(capsys, "finetune", "classify", "--prompt", "{txt}", code=2)
+    assert "must hold {text} once" in line
+    data = table(tmp_path / "t.csv", 40)
+    save_model(tmp_path / "base", toy())
+    ask = ("--prompt", "<{text}>", "--epochs", "1", "--keep", "last", *FAST)
+    flags = ("--init", tmp_path / "base", "--data", data, "--out", tmp_path / "r", *ask)
+    code, out, err = run(capsys, "finetune", "classify", *flags)
+    assert code == 0, err
+    assert "the last" in out
+    classifier = Classifier.load(tmp_path / "r")
+    assert classifier.classes.prompt == "<{text}>"
+    logits = class_logits(classifier.model.decoder, encode_texts(tokenizer, ["ab"], 24, "<{text}>"))
+    chances = torch.tensor(logits / classifier.classes.temperature).double().softmax(-1)[0].tolist()
+    assert list(classifier.classify(["ab"])[0].probabilities.values()) == pytest.approx(chances, abs=1e-5)
+
+
+@pytest.mark.parametrize("more", [(), ("--frozen-layers", "1")])
+def test_a_run_beside_four_bits_can_be_taught_further_as_a_whole(more: tuple[str, ...], tmp_path: Path, capsys) -> None:
+    data = table(tmp_path / "t.csv", 40)
+    save_model(tmp_path / "base", toy())
+    flags = ("--data", data, "--epochs", "1", *FAST)
+    first = ("--init", tmp_path / "base", "--out", tmp_path / "r", "--lora", "--four-bit")
+    assert run(capsys, "finetune", "classify", *first, *flags)[0] == 0
+    code, _, err = run(capsys, "finetune", "classify", "--init", tmp_path / "r", "--out", tmp_path / "s", *flags, *more)
+    assert code == 0, err
+    assert load_model(find_model(tmp_path / "s")).four_bit is False

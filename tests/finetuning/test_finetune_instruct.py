@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,38 @@ def test_rows_too_short_for_any_answer_are_refused(folder: Path, tmp_path: Path,
         capsys, "finetune", "instruct", *where[:2], "--data", _written(tmp_path, {"a": 1}), *where[4:], *short
     )
     assert "--data: is missing" in fails(capsys, "finetune", "instruct", *where[:2], "--preview", "1")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_command_names_the_row_of_what_is_no_conversation(name: str, folder: Path, tmp_path: Path, capsys) -> None:
+    messages, expected = BAD[name]
+    rows = [{"messages": TALK}, {"messages": messages}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    where = ("--init", folder / "base", "--data", tmp_path / "rows.jsonl", "--out", tmp_path / "run")
+    line = fails(capsys, "finetune", "instruct", *where)
+    assert "rows.jsonl, line 2: " in line
+    assert re.search(expected, line)
+    assert not (tmp_path / "run" / "model").exists()
+
+
+TEMPLATES = {
+    "refuses": ("{% if messages | length > 1 %}{{ raise_exception('one message at a time') }}{% endif %}",
+                "conversation 1: chat template: one message at a time"),
+    "breaks": ("{{ 1 / 0 }}", "conversation 1: chat template: division by zero"),
+    "is none": ("{% for %}", "conversation 1: chat template: "),
+    "leaves the answers out": ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+                               "none has an assistant's reply"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_that_fails_or_masks_all_is_told(name: str, folder: Path, tmp_path: Path, capsys) -> None:
+    source, expected = TEMPLATES[name]
+    model = load_model(folder / "base")
+    model.template = ChatTemplate(model.tokenizer, source)
+    save_model(tmp_path / "base", model)
+    where = ("--init", tmp_path / "base", "--data", folder / "talk.jsonl", "--out", tmp_path / "run")
+    assert expected in fails(capsys, "finetune", "instruct", *where)
 
 
 def _written(folder: Path, row: dict[str, object]) -> Path:

@@ -199,6 +199,7 @@ def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path,
     assert code == 0, err
     result = json.loads((out / "result.json").read_text())
     assert result["accuracy"] == 1.0
+    assert result["led"] == 1.0
     assert result["method"] == method
     assert "is preferred in" in shown
     model = load_model(find_model(out))
@@ -220,3 +221,10 @@ def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path,
 def test_settings_of_another_loss_are_no_flags(folder: Path, capsys) -> None:
     assert "--loss.margin" in fails(capsys, "finetune", "prefer", "--method", "dpo", "--loss.margin", "1", code=2)
     assert "--loss.beta -1" in fails(capsys, "finetune", "prefer", "--loss.beta", "-1", code=2)
+
+
+def test_pairs_of_equal_answers_alone_are_refused_by_the_command(folder: Path, tmp_path: Path, capsys) -> None:
+    rows = [{"prompt": f"p {n}", "chosen": "same", "rejected": "same"} for n in range(5)]
+    (tmp_path / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    where = ("--init", folder / "base", "--data", tmp_path / "same.jsonl", "--out", tmp_path / "run")
+    assert "equal" in fails(capsys, "finetune", "prefer", *where)

@@ -240,7 +240,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypat
 def test_the_command_names_what_cannot_be(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--init", base, "--out", tmp_path / "run")
     assert "--answers 1: must be at least 2" in fails(capsys, "finetune", "reinforce", *where, "--answers", "1", code=2)
-    assert "--data, --held-out: have no part" in fails(capsys, "finetune", "reinforce", *where, "--data", "x", code=2)
+    assert "--data, --held-out, --split: have no part" in fails(
+        capsys, "finetune", "reinforce", *where, "--data", "x", code=2
+    )
     assert "exceeds the model's context" in fails(capsys, "finetune", "reinforce", *where, "--reply-tokens", "5000")
     flags = (
         "--questions",

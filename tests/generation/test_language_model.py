@@ -184,3 +184,13 @@ def test_a_loaded_model_writes_what_the_saved_one_wrote(tmp_path: Path) -> None:
 def test_pieces_join_to_the_whole_text_in_order() -> None:
     out = pieces("a🙂STOX", TOKENIZER, ("STOP",))
     assert list(itertools.accumulate(out)) == ["a", "a🙂", "a🙂STOX"]
+
+
+def test_many_replies_together_are_those_of_each_alone() -> None:
+    model = language_model(context=64)
+    said = [[{"role": "user", "content": text}] for text in ("a", "some more", "and so on")]
+    together = model.replies(said, 8)
+    alone = ["".join(model.reply(each, temperature=0.0, max_tokens=8)).strip() for each in said]
+    assert together == alone
+    with pytest.raises(UserError, match="has learned no conversations"):
+        language_model(template=False).replies(said, 8)

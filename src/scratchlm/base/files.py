@@ -114,6 +114,16 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not valid JSON ({error}); restore the file or make it again") from error
 
 
+def require_file_place(path: Path) -> None:
+    """Make the folder of a file that is to be written. Raises `UserError` where none can stand there."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def require_free_space(folder: Path, needed: int) -> None:
     """Refuse to begin when the disk of `folder` has fewer than `needed` bytes free."""
     place = folder.absolute()

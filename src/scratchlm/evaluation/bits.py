@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from scratchlm.base.device import autocast
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer, first_token
-from scratchlm.tokens.batches import ArrayTokens, Tokens, whole_windows
+from scratchlm.tokens.batches import IGNORED, ArrayTokens, Tokens, whole_windows
 from scratchlm.training.loss import next_token_loss
 
 
@@ -101,3 +102,20 @@ def held_out_loss(
             nats += float(next_token_loss(decoder, batch.to(device)))
         count += batch.target_count
     return HeldOutLoss(nats, count, count_text_bytes(source, tokenizer))
+
+
+@torch.no_grad()
+def token_nats(
+    decoder: Decoder, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
+) -> Float[np.ndarray, " T"]:
+    """Return what each token of a text costs, in nats: the terms that `held_out_loss` adds up."""
+    decoder.eval()
+    device = decoder.embedding.weight.device
+    found = []
+    for batch in whole_windows(tokens, length or decoder.config.context, rows, first_token(tokenizer) or 0):
+        given = batch.to(device)
+        logits = decoder(given.ids).float()
+        chosen = given.targets.clamp(min=0)[..., None]
+        nats = logits.logsumexp(-1) - logits.gather(-1, chosen).squeeze(-1)
+        found.append(nats[given.targets != IGNORED].double().cpu().numpy())
+    return np.concatenate(found)

@@ -8,14 +8,23 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import nearest, raise_all
+
+NORMALISATIONS = ("raw", "characters", "bytes", "tokens", "unconditional")
+"""How likelihoods of answers of different lengths are made comparable."""
+DEFAULT_NORMALISATIONS = ("raw", "characters")
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure loss and bits per byte of a model on held-out text."""
+    """Measure a model: loss and bits per byte on held-out text, or the score of tasks; or compare two results.
 
-    model: Positional[Path]
+    Tasks are named with their files, as in `--task arc-easy=FILE --task storyworld`: arc-easy, openbookqa, hellaswag,
+    copa, winogrande, blimp (a folder), lambada, gsm8k, storyworld (built in), and, for files of your own, choices,
+    pairs, last-word, answers, classes (of a classifier).
+    """
+
+    model: Positional[Path | None] = None
     """Model folder or run folder."""
     data: Path | None = None
     """Folder that prepare wrote; its held-out side is measured."""
@@ -23,16 +32,86 @@ class EvaluateConfig:
     """Or a text of your own: a file or folder, every document of it."""
     text_field: str | None = None
     """Field or column of a structured file that holds the text."""
+    task: tuple[str, ...] = ()
+    """Or a task, NAME=FILE; give the flag again for another."""
+    shots: int = 0
+    """Solved examples before each question."""
+    example: tuple[str, ...] = ()
+    """File that examples of a task are drawn from, NAME=FILE; without, they are other items of the task."""
+    limit: int | None = None
+    """Most items of a task, drawn at random; all if not given."""
+    chat: bool = False
+    """Whether questions that are answered freely are put through the model's chat template."""
+    normalisation: tuple[str, ...] = ()
+    """How answers of different lengths are compared: raw, characters, bytes, tokens, unconditional; raw and characters
+    if not given."""
+    answer_tokens: int = 256
+    """Most tokens of an answer that is written."""
+    shuffled: bool = False
+    """Whether tasks are put once more with the words of what is asked in random order."""
+    trained_on: tuple[str, ...] = ()
+    """Training text to look for the items in: what stood there was not learned but remembered."""
+    text_column: str | None = None
+    """Column of the texts of --task classes=FILE."""
+    label_column: str | None = None
+    """Column of its labels."""
+    out: Path | None = None
+    """File to write the result of the tasks to, with what became of each item."""
+    replay: Path | None = None
+    """Result file to reproduce: its settings on the same model and files must give the same; flags do not hold."""
+    compare: tuple[Path, Path] | None = None
+    """Two result files to compare, item by item."""
+    judge: str | None = None
+    """With --compare: address of an OpenAI-compatible endpoint that judges written answers, each pair
+    in both orders."""
+    judge_model: str = "default"
+    """Name of the judging model there."""
+    rows: int = 16
+    """Texts that are read together."""
+    seed: int = 0
+    """Seed of what is drawn: items, examples, orders."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of matrix products where tasks ask for likelihoods; answers are written in fp32."""
     threads: int | None = None
     """CPU threads; all cores if not given."""
     json: bool = False
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        """Check that there is one text to measure on."""
-        if (self.data is None) == (self.text is None):
-            raise UserError("evaluate: give the text to measure on, either --data DIR or --text PATH")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"--threads {self.threads}: must be at least 1")
+        """Check that there is one thing to do, and ranges; every problem is reported at once."""
+        raise_all([*self._ways(), *self._ranges()])
+
+    def _ways(self) -> list[str]:
+        alone = {"--replay": self.replay, "--compare": self.compare}
+        measured = {"--data DIR": self.data, "--text PATH": self.text, "--task NAME=FILE": self.task or None}
+        chosen = [name for name, value in {**alone, **measured}.items() if value is not None]
+        if len(chosen) != 1:
+            told = f"; given are {', '.join(chosen)}" if chosen else ""
+            return [f"evaluate: give one thing to measure on: {', '.join(measured)}, or {', '.join(alone)}{told}"]
+        if self.model is None and chosen[0] not in alone:
+            return ["evaluate: name the model, a folder"]
+        if not self.task:
+            usual = EvaluateConfig.__dataclass_fields__
+            names = ("out", "limit", "shots", "example", "shuffled", "trained_on", "chat", "normalisation")
+            idle = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) != usual[name].default]
+            if idle:
+                return [f"{', '.join(idle)}: have no part without --task; leave them out"]
+        if self.example and not self.shots:
+            return ["--example: examples are put before questions with --shots N alone"]
+        if self.judge is not None and self.compare is None:
+            return ["--judge: judges the answers of two results; name them with --compare"]
+        return []
+
+    def _ranges(self) -> list[str]:
+        least = {"shots": (self.shots, 0), "limit": (self.limit, 1), "answer-tokens": (self.answer_tokens, 1),
+                 "rows": (self.rows, 1), "threads": (self.threads, 1)}  # fmt: skip
+        problems = [
+            f"--{name} {value}: must be at least {low}"
+            for name, (value, low) in least.items()
+            if value is not None and value < low
+        ]
+        unknown = [name for name in self.normalisation if name not in NORMALISATIONS]
+        problems += [f"--normalisation {name!r}: {nearest(name, NORMALISATIONS)}" for name in unknown]
+        return problems

@@ -13,16 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
-from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
+from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.base import Tokenizer, first_token
-from scratchlm.tokens.batches import padded
+from scratchlm.tokens.base import Tokenizer
 
-BATCH_TOKENS = 8192
-"""Tokens of one forward pass, about."""
+ROWS = 256
+"""Sentences that are read together."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +43,11 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
-@torch.no_grad()
-def log_likelihoods(
-    decoder: Decoder, rows: Sequence[Sequence[int]], first: int, dtype: torch.dtype = torch.float32
-) -> Float[np.ndarray, " N"]:
-    """Return the natural log of each row's probability after the id `first`, summed over its tokens.
-
-    Rows of like length share a forward pass; padding stands behind a row, where no position sees it.
-    """
-    device = decoder.embedding.weight.device
-    decoder.eval()
-    found = np.zeros(len(rows))
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    while order:
-        count = max(1, BATCH_TOKENS // max(len(rows[order[-1]]), 1))  # the longest first: memory is known at once
-        chosen, order = order[-count:], order[:-count]
-        table = padded([[first, *rows[index]] for index in chosen])[0].to(device)
-        with autocast(device, dtype):
-            logits = decoder(table[:, :-1]).float()
-        scores = logits.log_softmax(-1).gather(-1, table[:, 1:, None]).squeeze(-1)
-        lengths = torch.tensor([len(rows[index]) for index in chosen], device=device)
-        inside = torch.arange(scores.size(1), device=device) < lengths[:, None]
-        found[chosen] = (scores.double() * inside).sum(1).cpu().numpy()
-    return found
-
-
 def pair_accuracy(
     decoder: Decoder, tokenizer: Tokenizer, pairs: Sequence[Pair], dtype: torch.dtype = torch.float32
 ) -> float:
     """Return the share of pairs whose good sentence is the likelier; a tie counts half."""
-    first = first_token(tokenizer)
-    if first is None:
-        raise UserError("the tokenizer has no end-of-text token, after which a sentence could begin")
-    texts = [text for pair in pairs for text in (pair.good, pair.bad)]
-    rows = [ids.tolist() for ids in tokenizer.encode_batch(texts)]
-    scores = log_likelihoods(decoder, rows, first, dtype).reshape(-1, 2)
+    requests = encode_requests(tokenizer, [("", text) for pair in pairs for text in (pair.good, pair.bad)])
+    found = likelihoods(decoder, requests, rows=ROWS, dtype=dtype)
+    scores = np.array([each.nats for each in found]).reshape(-1, 2)
     return float(np.mean(np.where(scores[:, 0] == scores[:, 1], 0.5, scores[:, 0] > scores[:, 1])))

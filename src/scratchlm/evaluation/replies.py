@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from scratchlm.base.statistics import Interval, bootstrap_interval, wilson_interval
+from scratchlm.evaluation.scoring import plain_words
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,20 @@ def score_replies(given: Sequence[str], expected: Sequence[str], stopped: Sequen
         chrf_interval=bootstrap_interval(each),
         stopped=sum(stopped) / len(each),
     )
+
+
+def token_f1(given: str, expected: str) -> float:
+    """Return the F1 of the words that an answer shares with the expected one, case, articles and punctuation aside.
+
+    Source: Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
+    """
+    said, wanted = bare_words(given), bare_words(expected)
+    if not said or not wanted:
+        return float(said == wanted)
+    shared = sum((Counter(said) & Counter(wanted)).values())
+    return 2 * shared / (len(said) + len(wanted))
+
+
+def bare_words(text: str) -> list[str]:
+    """Return the words of a text without case, articles and punctuation."""
+    return [word for word in plain_words(text) if word not in ("a", "an", "the")]

@@ -1,23 +1,40 @@
-"""`scratchlm evaluate`: loss and bits per byte on held-out text, in fp32, every token predicted once."""
+"""`scratchlm evaluate`: bits per byte on held-out text, tasks, and two results side by side."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchlm.base.device import choose_device, set_threads
+from scratchlm.base.config import from_dict, to_dict
+from scratchlm.base.device import DTYPES, choose_device, machine, set_threads
+from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
+from scratchlm.base.files import require_file_place, sha256_of
+from scratchlm.evaluation.asking import Asking, ask
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
-from scratchlm.evaluation.config import EvaluateConfig
+from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
+from scratchlm.evaluation.contamination import contamination
+from scratchlm.evaluation.judge import judge_results
+from scratchlm.evaluation.results import (
+    ComparisonResult,
+    TasksResult,
+    compare_results,
+    largest_gap,
+    read_result,
+    write_result,
+)
+from scratchlm.evaluation.tasks import Task, read_task
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import ArrayTokens, Tokens
 from scratchlm.tokens.shards import ShardSet
-from scratchlm.weights.checkpoint import find_model, load_model
+from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
 
 
 @dataclass(frozen=True)
@@ -49,13 +66,47 @@ class EvaluateResult:
         )
 
 
-def evaluate(config: EvaluateConfig) -> EvaluateResult:
-    """Score every token of the held-out side of `config.data`, or of the documents of `config.text`.
+@dataclass(frozen=True)
+class ReplayResult:
+    """A result that was reproduced."""
 
-    Raises `UserError` when model, tokenizer and data do not belong together or there is no text.
+    result: str
+    items: int
+    largest_gap: float
+    """Nats that a likelihood differs at most."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return vars(self)
+
+    def __rich__(self) -> str:
+        return (
+            f"{self.result}: {self.items:,} items turn out the same; likelihoods differ by {self.largest_gap:.1e} nats "
+            "at most"
+        )
+
+
+def evaluate(config: EvaluateConfig) -> EvaluateResult | TasksResult | ComparisonResult | ReplayResult:
+    """Measure bits per byte or tasks, compare two results, or replay one.
+
+    Raises `UserError` when model, tokenizer and data do not belong together, or there is nothing to measure on.
     """
+    if config.compare is not None:
+        first, second = (read_result(path) for path in config.compare)
+        compared = compare_results(first, second)
+        if config.judge is not None:
+            compared.judged = judge_results(first, second, Endpoint(config.judge, config.judge_model))
+        return compared
+    if config.replay is not None:
+        return _replay(config)
+    return evaluate_tasks(config) if config.task else evaluate_text(config)
+
+
+def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
+    """Score every token of the held-out side of `config.data`, or of the documents of `config.text`, in fp32."""
     started = time.perf_counter()
     set_threads(config.threads)
+    assert config.model is not None
     folder = find_model(config.model)
     saved = load_model(folder)
     tokens: Tokens
@@ -85,3 +136,76 @@ def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, 
         rows.append(np.array(ids, dtype=np.int64))
     counts.warn()
     return ArrayTokens(np.concatenate(rows)), documents
+
+
+def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
+    """Put all tasks to the model; with `config.out`, write the result file."""
+    started = time.perf_counter()
+    set_threads(config.threads)
+    assert config.model is not None
+    tasks = [read_task(spec) for spec in config.task]  # what is wrong with them is told before the model is loaded
+    examples = {task.name: task for task in map(read_task, config.example)}
+    if config.out is not None:
+        require_file_place(config.out)
+    folder = find_model(config.model)
+    model = load_model(folder)
+    model.decoder.to(choose_device(config.device))
+    found = []
+    for task in tasks:
+        asking = Asking(
+            shots=config.shots,
+            examples=examples[task.name].items if task.name in examples else None,
+            limit=config.limit,
+            chat=config.chat,
+            normalisations=config.normalisation or DEFAULT_NORMALISATIONS,
+            answer_tokens=config.answer_tokens,
+            rows=config.rows,
+            dtype=DTYPES[config.dtype],
+            seed=config.seed,
+            text_column=config.text_column,
+            label_column=config.label_column,
+        )
+        scored = ask(model, task, asking, control=config.shuffled)
+        if config.trained_on and task.items:
+            scored.contaminated = contamination(task, config.trained_on)
+        scored.digest = _digest(task, examples.get(task.name))
+        found.append(scored)
+    settings = to_dict(dataclasses.replace(config, out=None, json=False))
+    result = TasksResult(
+        str(folder), digest_of(folder), settings, machine(), found, round(time.perf_counter() - started, 2)
+    )
+    if config.out is not None:
+        write_result(config.out, result)
+    return result
+
+
+def _digest(task: Task, examples: Task | None) -> str:
+    """Return a hash of a task's files and those that its examples are drawn from."""
+    return task.digest if examples is None else f"{task.digest}+{examples.digest}"
+
+
+def digest_of(folder: Path) -> str:
+    """Return a hash of a model folder: of the list of its files, which holds theirs."""
+    return sha256_of(folder / HASHES_FILE)
+
+
+def _replay(config: EvaluateConfig) -> ReplayResult:
+    """Evaluate again as a result file says; everything must turn out the same."""
+    assert config.replay is not None
+    stored = read_result(config.replay)
+    again = from_dict(EvaluateConfig, stored.settings, str(config.replay), None)
+    again = dataclasses.replace(again, model=config.model or Path(stored.model), trained_on=())
+    assert again.model is not None
+    if digest_of(find_model(again.model)) != stored.model_digest:
+        raise UserError(
+            f"--replay {config.replay}: {again.model} is another model than was measured; name the right one"
+        )
+    examples = {task.name: task for task in map(read_task, again.example)}
+    for spec, task in zip(again.task, stored.tasks, strict=True):
+        if _digest(read_task(spec), examples.get(task.name)) != task.digest:
+            raise UserError(
+                f"--replay {config.replay}: {spec} holds other items than were asked; put the old file back"
+            )
+    found = evaluate_tasks(again)
+    gap = largest_gap(stored.tasks, found.tasks)
+    return ReplayResult(str(config.replay), sum(task.items for task in found.tasks), gap)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tyro.conf import Positional
 
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import raise_all
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 
@@ -47,10 +47,16 @@ class FinetuneConfig:
     """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
     adapter: LoRAConfig = field(default_factory=LoRAConfig)
     """What the adapters are, with --lora."""
+    four_bit: bool = False
+    """Whether the model below the adapters is held in four bits, with --lora: a seventh of the memory, a little less
+    exact (QLoRA, arXiv 2305.14314)."""
     frozen_layers: int = 0
     """Layers from the first that stay as they are, with the embedding; without --lora."""
     patience: int = 5
     """Evaluations in a row without a better one before training ends; 0: never before its last step."""
+    keep: Literal["best", "last"] = "best"
+    """Which state is the result: the best by what is held out, or the last, measured once, by whose scores nothing was
+    chosen."""
     resume: Path | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not."""
     seed: int = 0
@@ -79,6 +85,8 @@ class FinetuneConfig:
             problems.append(f"--frozen-layers {self.frozen_layers}: must not be negative")
         if self.lora and self.frozen_layers:
             problems.append("--frozen-layers: with --lora the whole model is frozen already; leave out one of the two")
+        if self.four_bit and not self.lora:
+            problems.append("--four-bit: holds the frozen model below adapters; give --lora too")
         if self.patience < 0:
             problems.append(f"--patience {self.patience}: must not be negative")
         if self.threads is not None and self.threads < 1:
@@ -101,9 +109,17 @@ class ClassifyTrainingConfig(FinetuneConfig):
     """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether rare classes weigh more, so that all weigh the same in sum."""
+    prompt: str = "{text}"
+    """What the model reads: {text} with words before and after it, such as "{text}\nIs this message spam?"."""
     pooling: Literal["last", "mean"] = "last"
     """What of a text the head reads: the hidden state of its last token, or the mean of all."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if self.prompt.count("{text}") != 1:
+            problems.append(f"--prompt {self.prompt!r}: must hold {{text}} once, where each text stands")
+        return problems
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,8 @@ class IPOConfig:
 class KTOConfig:
     """Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv 2402.01306): each answer is good or bad by itself.
 
-    What both are compared with, the paper's KL term, is taken as the batch's mean reward, at least 0.
+    What both are compared with, the paper's KL term, is taken as the mean reward of a batch, or of a micro-batch where
+    there are several, at least 0.
     """
 
     type: ClassVar[str] = "kto"
@@ -261,8 +278,8 @@ class ReinforceTrainingConfig(FinetuneConfig):
     def _problems(self) -> list[str]:
         least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
         problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
-        if self.data is not None or self.held_out is not None:
-            problems.append("--data, --held-out: have no part here; questions come from --task, or from Python")
+        if self.data is not None or self.held_out is not None or self.split != FinetuneConfig.split:
+            problems.append("--data, --held-out, --split: have no part; questions come from --task, or from Python")
         if not self.temperature > 0:
             problems.append(f"--temperature {self.temperature:g}: must be over 0; equal answers teach nothing")
         if not self.kl_weight >= 0:
@@ -271,21 +288,49 @@ class ReinforceTrainingConfig(FinetuneConfig):
 
 
 @dataclass(frozen=True)
-class ClassifyConfig:
-    """Put texts into the classes that a model has learned."""
+class SynthesizeConfig:
+    """Make conversations of your own documents: by templates over their sentences, or by a model behind an endpoint.
 
-    model: Positional[Path]
-    """Model folder or run folder of a classifier."""
-    texts: Positional[tuple[str, ...]] = ()
-    """Texts; without any, each line of the standard input is one."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-    threads: int | None = None
-    """CPU threads; all cores if not given."""
+    The file that is written is one that `finetune instruct --data` reads.
+    """
+
+    sources: Positional[tuple[str, ...]] = ()
+    """Files, folders or names of known sources."""
+    out: Path | None = None
+    """File to write, .jsonl."""
+    templates: Path | None = None
+    """TOML file of your own templates: [[template]] with user and assistant; slots are {passage}, {mixed}, {before},
+    {next}, {sentence}, {word}, {blank}, {statement}, {subject}, {verb}."""
+    endpoint: str | None = None
+    """Or the address of an OpenAI-compatible endpoint whose model writes questions and answers."""
+    endpoint_model: str = "default"
+    """Name of the model there."""
+    per_document: int = 8
+    """Most conversations of one document."""
+    count: int | None = None
+    """Most conversations in all."""
+    near_duplicates: float = 0.8
+    """Leave out what resembles an earlier one at least so much; 0 leaves out only equal ones."""
+    text_field: str | None = None
+    """Field or column of a structured file that holds the text."""
+    seed: int = 0
+    """Seed of what is drawn."""
+    force: bool = False
+    """Replace the file."""
     json: bool = False
-    """Print labels and probabilities as JSON, one text a line."""
+    """Print the account as JSON."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"--threads {self.threads}: must be at least 1")
+        """Check ranges; every problem is reported at once."""
+        problems = [] if self.sources else ["synthesize: name the documents, files or folders"]
+        if self.out is None:
+            problems.append("--out: is missing; name the file to write")
+        elif self.out.suffix != ".jsonl":
+            problems.append(f"--out {self.out}: must end in .jsonl")
+        if self.endpoint is not None and self.templates is not None:
+            problems.append("--endpoint, --templates: choose one of the two")
+        if self.per_document < 1 or (self.count is not None and self.count < 1):
+            problems.append("--per-document, --count: must be at least 1")
+        if not 0 <= self.near_duplicates <= 1:
+            problems.append(f"--near-duplicates {self.near_duplicates:g}: must lie between 0 and 1")
+        raise_all(problems)

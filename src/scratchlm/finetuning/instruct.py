@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_first
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import PackedBatches
+from scratchlm.tokens.batches import PackedBatches, pad_of
 from scratchlm.tokens.chat import ChatTemplate, Conversation, Rendered
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Hook, Pace, Setting, Watcher, fit
@@ -28,17 +28,24 @@ def instruct_batches(
     about as many tokens of an epoch.
     """
     template = model.saved.template or ChatTemplate.suited_to(model.tokenizer)
-    pad = model.tokenizer.specials.get("<|pad|>", model.tokenizer.end_of_text)
-    if pad is None:
-        raise UserError(
-            "tokenizer: has neither <|pad|> nor <|endoftext|>, so rows cannot be filled; train one with them"
-        )
-    samples = [template.render(conversation) for conversation in conversations]
+    samples = rendered(template, conversations)
     rehearsed = _windows(model.tokenizer, documents, config.sequence_length)
     if rehearsed:
         sizes = [sum(min(len(part.ids), config.sequence_length) for part in parts) for parts in (samples, rehearsed)]
         samples = samples * max(1, round(sizes[1] / max(sizes[0], 1))) + rehearsed
-    return PackedBatches(samples, config.batch_rows, config.sequence_length, seed, pad)
+    return PackedBatches(samples, config.batch_rows, config.sequence_length, seed, pad_of(model.tokenizer))
+
+
+def rendered(template: ChatTemplate, conversations: Sequence[Conversation]) -> list[Rendered]:
+    """Render conversations. Raises `UserError` with all that the template cannot lay out."""
+    found, problems = [], []
+    for number, conversation in enumerate(conversations, 1):
+        try:
+            found.append(template.render(conversation))
+        except UserError as error:
+            problems.append(f"conversation {number}: {error}")
+    raise_first(problems, "conversations", shown=2)
+    return found
 
 
 def _windows(tokenizer: Tokenizer, documents: Sequence[str], length: int) -> list[Rendered]:

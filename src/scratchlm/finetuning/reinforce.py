@@ -25,7 +25,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import IGNORED, Batch, Order, State, masked_batch
 from scratchlm.tokens.chat import ChatTemplate, Rendered
-from scratchlm.training.loss import Loss, token_log_probabilities
+from scratchlm.training.loss import Loss, distance_from, token_log_probabilities
 
 Reference = Callable[[Batch], Float[Tensor, "B T"]]
 """Log-probability of each target under the model of before; 0 where nothing is predicted."""
@@ -178,7 +178,7 @@ def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = 
     """Return minus the advantage-weighted likelihood, plus `kl_weight` times the distance from the model of before.
 
     The gradient of `exp(now - now.detach())` is that of the log-probability, so the value of the first term is minus
-    the advantages' sum. Distance: `exp(d) - d - 1` of the log ratio d, unbiased and never negative (Schulman 2020).
+    the advantages' sum.
     """
 
     def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
@@ -190,8 +190,7 @@ def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = 
         total = -(ratio * rollout.advantages[:, None] * wanted).sum()
         if rollout.reference is None:
             return total
-        apart = rollout.reference - now
-        distance = ((apart.exp() - apart - 1) * wanted).sum()
+        distance = (distance_from(rollout.reference, now) * wanted).sum()
         if stats is not None:
             stats().kl = float(distance.detach() / wanted.sum().clamp(min=1))
         return total + kl_weight * distance if kl_weight else total

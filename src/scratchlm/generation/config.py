@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from scratchlm.base.errors import raise_all
+from scratchlm.base.errors import UserError, raise_all
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,24 @@ class ChatConfig:
     """Where to compute."""
     threads: int | None = None
     """CPU threads; all cores if not given."""
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """Put texts into the classes that a model has learned."""
+
+    model: Positional[Path]
+    """Model folder or run folder of a classifier."""
+    texts: Positional[tuple[str, ...]] = ()
+    """Texts; without any, each line of the standard input is one."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    json: bool = False
+    """Print labels and probabilities as JSON, one text a line."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads {self.threads}: must be at least 1")

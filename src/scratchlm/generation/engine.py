@@ -12,6 +12,7 @@ from scratchlm.generation.generate import window_start
 from scratchlm.generation.sampling import next_token
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import adapted
 
 PREFILL_CHUNK = 512
 """Most prompt tokens of one forward pass: bounds the memory of a long prompt's scores."""
@@ -35,7 +36,7 @@ class Engine:
         self.cache = KVCache(decoder.config, 1, dtype=weight.dtype, device=weight.device)
         self.ids: list[int] = []
         self._cached_from = 0
-        self._weights = self._weights_sum()
+        self._weights = self._fingerprint()
 
     @torch.no_grad()
     def advance(self, new: Sequence[int]) -> Tensor:
@@ -48,9 +49,12 @@ class Engine:
         return prefill(self.decoder, self.ids[start + self.cache.length :], self.cache)
 
     @torch.no_grad()
-    def _weights_sum(self) -> float:
-        """Return a number that training changes: one read of the weights, as a single token costs too."""
-        return sum(float(parameter.sum()) for parameter in self.decoder.parameters())
+    def _fingerprint(self) -> tuple[float, list[str | None]]:
+        """Return what training changes, by one read of the weights, as a token costs too, and the adapters in use."""
+        held = (parameter for parameter in self.decoder.parameters() if not parameter.is_meta)
+        return sum(float(parameter.sum()) for parameter in held), [
+            each.active for each in adapted(self.decoder).values()
+        ]
 
     def truncate(self, length: int) -> None:
         """Forget all ids after the first `length`, as when another prompt shares that beginning."""
@@ -62,7 +66,7 @@ class Engine:
     def restart(self, prompt: Sequence[int]) -> Tensor:
         """Set the text to `prompt`, keeping of the cache what it shares with the text before; return its logits."""
         shared = 0
-        if self._weights != (now := self._weights_sum()):  # trained since: the cache holds another model's keys
+        if self._weights != (now := self._fingerprint()):  # changed since: the cache holds another model's keys
             self.truncate(0)
             self._weights = now
         while shared < min(len(prompt) - 1, len(self.ids)) and prompt[shared] == self.ids[shared]:

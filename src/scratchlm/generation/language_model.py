@@ -12,13 +12,15 @@ from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import read_json
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import use_adapter
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.chat import Conversation
-from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, load_model
+from scratchlm.tokens.chat import ChatTemplate, Conversation
+from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
 
 
 class LanguageModel:
@@ -27,8 +29,10 @@ class LanguageModel:
     Not thread-safe: one cache serves all calls, and what a prompt shares with the one before is not computed again.
     """
 
-    def __init__(self, saved: SavedModel) -> None:
+    def __init__(self, saved: SavedModel, templates: Mapping[str, ChatTemplate | None] | None = None) -> None:
+        """Take a model, and the chat templates that its adapters were taught with."""
         self.saved = saved
+        self._own, self._templates = saved.template, dict(templates or {})
         self._engine = Engine(saved.decoder)
 
     @property
@@ -49,6 +53,16 @@ class LanguageModel:
                 raise UserError(f"unknown sampling setting {name!r}: {nearest(name, names)}")
         return dataclasses.replace(sampling_from(self.saved.generation), **changes)
 
+    def use(self, adapter: str | None) -> LanguageModel:
+        """Choose the adapter that answers from now on, None for the model below, and return the model.
+
+        Many adapters stand on one model and cost little: `model.use("poet").generate(...)`. Raises `UserError` for an
+        unknown name.
+        """
+        use_adapter(self.decoder, adapter)
+        self.saved.template = self._templates.get(adapter or "") or self._own
+        return self
+
     def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
         if cached:
@@ -68,14 +82,27 @@ class LanguageModel:
 
         Raises `UserError` when the model has learned no conversations, or the conversation exceeds the context.
         """
-        template = self.saved.template
-        if template is None:
-            raise UserError("this model has learned no conversations; fine-tune it first, or use scratchlm generate")
+        template = self._template()
         config = self.settings(**changes)
         prompt = template.render(conversation, reply=True).ids
         self._check_length(len(prompt), "conversation")
         ids = stream_ids(self._engine, prompt, config, template.stop_ids)
         return assemble(ids, self.tokenizer, config.stop)
+
+    def replies(self, conversations: Sequence[Conversation], max_tokens: int) -> list[str]:
+        """Return the assistant's next message to each of many conversations, the likeliest token each time.
+
+        Raises `UserError` as `reply` does.
+        """
+        template = self._template()
+        prompts = [template.render(each, reply=True).ids for each in conversations]
+        found = greedy_batch(self.decoder, prompts, max_tokens, template.stop_ids)
+        return [self.tokenizer.decode(ids).strip() for ids in found]
+
+    def _template(self) -> ChatTemplate:
+        if self.saved.template is None:
+            raise UserError("this model has learned no conversations; fine-tune it first, or use scratchlm generate")
+        return self.saved.template
 
     @property
     def _document_end(self) -> frozenset[int]:
@@ -148,11 +175,14 @@ def stored_sampling(place: Path) -> SamplingConfig:
     return sampling_from(read_json(find_model(place) / GENERATION_FILE))
 
 
-def load(place: str | Path, device: str = "auto") -> LanguageModel:
-    """Load a model folder, or the newest model of a run's folder.
+def load(place: str | Path, device: str = "auto", adapters: Mapping[str, str | Path] | None = None) -> LanguageModel:
+    """Load a model folder, or the newest model of a run's folder, and by name the adapters of runs begun from it.
 
-    Raises `UserError` when there is none or a file of it is truncated or altered.
+    Raises `UserError` when there is none or a file of it is truncated or altered, and for adapters of other models.
     """
-    saved = load_model(find_model(Path(place)))
+    folder = find_model(Path(place))
+    saved = load_model(folder)
+    runs = {name: find_model(Path(run)) for name, run in (adapters or {}).items()}
+    templates = {name: join_adapter(saved, folder, name, run) for name, run in runs.items()}
     saved.decoder.to(choose_device(device))
-    return LanguageModel(saved)
+    return LanguageModel(saved, templates)

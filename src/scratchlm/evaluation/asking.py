@@ -1,0 +1,231 @@
+"""Tasks put to a model: likelihoods of answers, or answers it writes itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from scratchlm.base.errors import UserError
+from scratchlm.evaluation.classes import f1_interval, f1_of
+from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS
+from scratchlm.evaluation.likelihood import ROWS, Likelihood, encode_requests, likelihoods
+from scratchlm.evaluation.scoring import Record, Score, TaskResult, answer_record, choice_record, scores_of, word_record
+from scratchlm.evaluation.tasks import Item, Task
+from scratchlm.generation.batch import continue_batch
+from scratchlm.generation.classifier import Classifier
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.text.labelled import read_labelled
+from scratchlm.text.records import read_records
+from scratchlm.weights.checkpoint import SavedModel
+
+T = TypeVar("T")
+ASKED_BY = ("Question: ", "\nAnswer:")
+"""What stands around a question in many prompts, and is no part of it."""
+STOPS = ("Question:",)
+"""Where an answer without a chat template ends: the next question, as after examples."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How tasks are put."""
+
+    shots: int = 0
+    """Examples before each question."""
+    examples: Sequence[Item] | None = None
+    """What they are drawn from; None: the other items of the task."""
+    limit: int | None = None
+    """Most items of a task, drawn at random."""
+    chat: bool = False
+    """Whether questions are put through the model's chat template."""
+    normalisations: tuple[str, ...] = DEFAULT_NORMALISATIONS
+    answer_tokens: int = 256
+    rows: int = ROWS
+    dtype: torch.dtype = torch.float32
+    seed: int = 0
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+def ask(model: SavedModel, task: Task, asking: Asking, *, control: bool = False) -> TaskResult:
+    """Put a task to a model and score it; with `control` once more with the words of what is asked shuffled.
+
+    Raises `UserError` for what the model cannot do: answer by a template it has not, or classify without classes.
+    """
+    if task.of.kind == "classes":
+        return _classes(model, task, asking, control)
+    items = _drawn(task.items, asking)
+    if asking.shots and not any(map(_asks, items)):
+        raise UserError(
+            f"--shots {asking.shots}: {task.name} asks no question that an example could show; leave it out"
+        )
+    if "unconditional" in asking.normalisations and task.of.kind == "choices" and not any(map(_asks, items)):
+        raise UserError(f"--normalisation unconditional: {task.name} asks nothing that could be left out")
+    records = _records(model, task, items, asking)
+    shuffled = None
+    if control:
+        shuffled = scores_of(_records(model, task, [_shuffled(item, asking.seed) for item in items], asking, items))
+    chance = None
+    if task.of.kind == "choices":
+        chance = sum(1 / len(item.answers) for item in items) / len(items)
+    return TaskResult(
+        name=task.name,
+        items=len(items),
+        shots=asking.shots,
+        scores=scores_of(records),
+        chance=chance,
+        human=task.of.human,
+        human_source=task.of.source,
+        shuffled=shuffled,
+        digest=task.digest,
+        records=records,
+    )
+
+
+def _asks(item: Item) -> bool:
+    return any(item.prompts)
+
+
+def _drawn(items: Sequence[T], asking: Asking) -> list[T]:
+    """Return the items that are asked, in their order."""
+    if asking.limit is None or asking.limit >= len(items):
+        return list(items)
+    chosen = random.Random(asking.seed).sample(range(len(items)), asking.limit)
+    return [items[index] for index in sorted(chosen)]
+
+
+def _shuffled(item: Item, seed: int) -> Item:
+    """Put the words of what is asked, or of pairs that ask nothing, in random order; texts of a pair in the same."""
+
+    def mix(text: str) -> str:
+        head, tail = ASKED_BY if text.startswith(ASKED_BY[0]) and text.endswith(ASKED_BY[1]) else ("", "")
+        words = text.removeprefix(head).removesuffix(tail).split(" ")
+        random.Random(f"{seed} {item.id}").shuffle(words)
+        return head + " ".join(words) + tail
+
+    if any(item.prompts):
+        return replace(item, prompts=tuple(mix(prompt) for prompt in item.prompts))
+    return replace(item, answers=tuple(" " + mix(answer.removeprefix(" ")) for answer in item.answers))
+
+
+def _examples(item: Item, task: Task, asking: Asking) -> list[Item]:
+    """Draw the examples that stand before an item; it is never among them."""
+    if not asking.shots:
+        return []
+    pool = [each for each in (task.items if asking.examples is None else asking.examples) if each.id != item.id]
+    if len(pool) < asking.shots:
+        raise UserError(f"--shots {asking.shots}: only {len(pool):,} examples of {task.name}; lower it")
+    return random.Random(f"{asking.seed} {item.id}").sample(pool, asking.shots)
+
+
+def _records(
+    model: SavedModel, task: Task, items: Sequence[Item], asking: Asking, unshuffled: Sequence[Item] | None = None
+) -> list[Record]:
+    if task.of.kind == "answer":
+        return _written(model, task, items, asking)
+    ahead = ["".join(f"{each.shown}\n\n" for each in _examples(item, task, asking)) for item in items]
+    found = _likelihoods(model, items, lambda index, prompt: ahead[index] + prompt, asking)
+    if task.of.kind == "last word":
+        return [word_record(item, each[0]) for item, each in zip(items, found, strict=True)]
+    bare: Sequence[Sequence[Likelihood] | None] = [None] * len(items)
+    if "unconditional" in asking.normalisations:
+        bare = _likelihoods(model, unshuffled or items, lambda index, prompt: _bare(prompt), asking)
+    return [
+        choice_record(item, each, without, asking.normalisations)
+        for item, each, without in zip(items, found, bare, strict=True)
+    ]
+
+
+def _bare(prompt: str) -> str:
+    """Return what is left of a prompt without its question: the last of several lines, such as `Answer:`."""
+    return prompt.rpartition("\n")[2] if "\n" in prompt else ""
+
+
+def _likelihoods(
+    model: SavedModel, items: Sequence[Item], prompt: Callable[[int, str], str], asking: Asking
+) -> list[list[Likelihood]]:
+    """Score all answers of all items, each after its prompt."""
+    texts = []
+    for index, item in enumerate(items):
+        prompts = item.prompts * (len(item.answers) // len(item.prompts))
+        texts += [(prompt(index, before), answer) for before, answer in zip(prompts, item.answers, strict=True)]
+    requests = encode_requests(model.tokenizer, texts)
+    flat = iter(likelihoods(model.decoder, requests, rows=asking.rows, dtype=asking.dtype))
+    return [[next(flat) for _ in item.answers] for item in items]
+
+
+def _written(model: SavedModel, task: Task, items: Sequence[Item], asking: Asking) -> list[Record]:
+    """Let the model write answers, and judge them."""
+    prompts = [_prompt(model, task, item, asking) for item in items]
+    cut = [fitted(ids, asking.answer_tokens, model.decoder.config.context) for ids in prompts]
+    greedy = SamplingConfig(max_tokens=asking.answer_tokens, temperature=0.0)
+    replies = continue_batch(model.decoder, cut, greedy, ends_of(model), rows=asking.rows)
+    written = [model.tokenizer.decode(ids) for ids in replies]
+    if not _through_template(task, asking):
+        written = [min((text.partition(stop)[0] for stop in STOPS), key=len) for text in written]
+    return [answer_record(item, text.strip(), task.name) for item, text in zip(items, written, strict=True)]
+
+
+def ends_of(model: SavedModel) -> frozenset[int]:
+    """Return the ids that end what a model writes: of its turns, and of a text."""
+    end = model.tokenizer.end_of_text
+    return model.stop_ids if end is None else model.stop_ids | {end}
+
+
+def fitted(prompt: Sequence[int], new: int, context: int) -> list[int]:
+    """Cut the beginning of a prompt so that an answer of `new` tokens, or of half the context, has room behind it."""
+    return list(prompt[-(context - min(new, context // 2)) :])
+
+
+def _through_template(task: Task, asking: Asking) -> bool:
+    return asking.chat or task.of.built_in
+
+
+def _prompt(model: SavedModel, task: Task, item: Item, asking: Asking) -> list[int]:
+    """Return the ids of a question with its examples: as turns of a conversation, or as text."""
+    examples = _examples(item, task, asking)
+    if not _through_template(task, asking):
+        begin = [] if model.tokenizer.begin_of_text is None else [model.tokenizer.begin_of_text]
+        text = "".join(f"{each.shown}\n\n" for each in examples) + item.prompt
+        return [*begin, *model.tokenizer.encode(text)]
+    if model.template is None:
+        raise UserError(f"{task.name}: is asked in conversation, which this model has not learned; fine-tune it first")
+    turns = []
+    for each in [*examples, item]:
+        question = each.prompt.removeprefix(ASKED_BY[0]).removesuffix(ASKED_BY[1])
+        turns.append({"role": "user", "content": question})
+        if each is not item:
+            turns.append({"role": "assistant", "content": (each.worked or each.answers[each.gold]).strip()})
+    return model.template.render(turns, reply=True).ids
+
+
+def _classes(model: SavedModel, task: Task, asking: Asking, control: bool) -> TaskResult:
+    """Classify the texts of a table by the classes that the model has learned."""
+    assert task.path is not None
+    if asking.shots or control:
+        raise UserError("--shots, --shuffled: have no part in --task classes; leave them out")
+    classifier = Classifier(model)
+    labels = list(classifier.classes.labels)
+    columns = [column for column in (asking.text_column, asking.label_column) if column is not None]
+    rows = read_labelled(read_records(task.path, columns), asking.text_column, asking.label_column)
+    rows = _drawn(rows, asking)
+    unknown = sorted({row.label for row in rows} - set(labels))
+    if unknown:
+        raise UserError(f"{task.path}: {', '.join(map(repr, unknown[:5]))} are no classes of this model: {labels[:10]}")
+    answers = classifier.classify([row.text for row in rows])
+    records = [
+        Record(str(number), {"accuracy": float(answer.label == row.label)}, given=answer.label)
+        for number, (row, answer) in enumerate(zip(rows, answers, strict=True), 1)
+    ]
+    positive = classifier.classes.positive
+    sought = None if positive is None or len(labels) > 2 else labels.index(positive)
+    truth = np.array([labels.index(row.label) for row in rows])
+    given = np.array([labels.index(answer.label) for answer in answers])
+    interval = f1_interval(truth, given, len(labels), sought)
+    error = (interval.high - interval.low) / 3.92
+    f1 = Score(f1_of(truth, given, len(labels), sought), error, interval)
+    return TaskResult(task.name, len(rows), 0, {**scores_of(records), "F1": f1}, digest=task.digest, records=records)

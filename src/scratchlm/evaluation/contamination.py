@@ -1,0 +1,30 @@
+"""Whether the items of a task stand in a training text: what was read there is not learned but remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from scratchlm.evaluation.tasks import Task
+from scratchlm.text.counts import Counts, Document
+from scratchlm.text.overlap import overlap_report
+from scratchlm.text.sources import open_source
+
+RUN = 8
+"""Words of a run that is looked for, as PaLM's authors took (Chowdhery et al. 2022, arXiv 2204.02311, section 8)."""
+
+
+def contamination(task: Task, sources: Sequence[str]) -> float:
+    """Return the share of items of which at least 80% of the runs of eight words stand in the training text.
+
+    An item is its question with the right answer. One of fewer words counts where a document has exactly these.
+    """
+    counts = Counts()
+
+    def train() -> Iterator[Document]:
+        for source in sources:
+            yield from open_source(source).documents(counts)
+
+    items = (Document(f"{item.prompt} {item.worked or item.answers[item.gold]}", item.id) for item in task.items)
+    report = overlap_report(train(), items, run=RUN)
+    counts.warn()
+    return report.documents_mostly / max(1, report.documents)

@@ -1,0 +1,238 @@
+"""Result files: what was asked, of which model, and what became of each item; compared and replayed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import write_json
+from scratchlm.base.sealed import read_sealed, sealed
+from scratchlm.base.statistics import Comparison, Interval, comparison_of
+from scratchlm.evaluation.scoring import Record, Score, TaskResult, mean_over_sets
+
+FORMAT, KIND = 1, "scratchlm evaluation"
+
+
+@dataclass
+class TasksResult:
+    """The scores of a model."""
+
+    model: str
+    model_digest: str
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+    tasks: list[TaskResult]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, sealed with a hash so that a change by hand is noticed."""
+        return sealed(KIND, FORMAT, {**vars(self), "tasks": [task.as_dict() for task in self.tasks]})
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+
+        titles = ["task", "items", "score, percent", "value", "95% interval", "guessing", "shuffled"]
+        table = Table(*titles if any(task.shuffled for task in self.tasks) else titles[:-1], box=None, pad_edge=False)
+        for task in self.tasks:
+            for number, (name, score) in enumerate(task.scores.items()):
+                table.add_row(
+                    *([task.name, f"{task.items:,}"] if number == 0 else ["", ""]), *_cells(task, name, score)
+                )
+        return Group(table, *self._notes())
+
+    def _notes(self) -> list[str]:
+        """Return what stands below the table: sources of human scores, contamination, time."""
+        lines = [f"people at {t.name}: {t.human:.1%} ({t.human_source})" for t in self.tasks if t.human is not None]
+        lines += [
+            f"{task.name}: {task.contaminated:.1%} of the items stand in the training text for the most part"
+            for task in self.tasks
+            if task.contaminated is not None
+        ]
+        return [*lines, f"{self.seconds:.1f} s"]
+
+
+def _cells(task: TaskResult, name: str, score: Score) -> list[str]:
+    """Return a score with its interval, and what stands beside it."""
+    beside = [_shown(name, task.chance) if name.startswith("accuracy") else ""]
+    if task.shuffled is not None:
+        beside.append(_shown(name, task.shuffled[name].value))
+    return [name, _shown(name, score.value), " to ".join(_shown(name, end) for end in score.interval), *beside]
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "" if value is None else "?"
+    if name == "nats":
+        return f"{value:.3f} nats"
+    return f"{value:.2f}" if name == "perplexity" else f"{100 * value:.1f}"
+
+
+def write_result(path: Path, result: TasksResult) -> None:
+    """Write a result file."""
+    write_json(path, result.as_dict())
+
+
+def read_result(path: Path) -> TasksResult:
+    """Read a result file.
+
+    Raises `UserError` for a file that is none, was written by another version, or was changed by hand.
+    """
+    body = read_sealed(path, KIND, FORMAT, "scratchlm evaluate --task --out")
+    tasks = [_task(task) for task in body["tasks"]]
+    names = ("model", "model_digest", "settings", "machine", "seconds")
+    return TasksResult(**{name: body[name] for name in names}, tasks=tasks)
+
+
+def _task(values: Mapping[str, Any]) -> TaskResult:
+    shuffled = values["shuffled"]
+    return TaskResult(
+        **{
+            **values,
+            "scores": _scores(values["scores"]),
+            "shuffled": None if shuffled is None else _scores(shuffled),
+            "records": [Record(**record) for record in values["records"]],
+        }
+    )
+
+
+def _scores(values: Mapping[str, Any]) -> dict[str, Score]:
+    def number(value: float | None, otherwise: float) -> float:
+        return otherwise if value is None else value
+
+    return {
+        name: Score(
+            number(s["value"], math.inf),
+            number(s["error"], math.inf),
+            Interval(number(s["interval"][0], -math.inf), number(s["interval"][1], math.inf)),
+        )
+        for name, s in values.items()
+    }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One score of one task, of two models."""
+
+    task: str
+    score: str
+    items: int
+    first: float
+    second: float
+    comparison: Comparison
+
+
+@dataclass
+class ComparisonResult:
+    """Two results, compared item by item."""
+
+    first: str
+    second: str
+    compared: list[Compared] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Scores that are no mean over items, such as F1."""
+    judged: dict[str, Any] | None = None
+    """Answers that a judge preferred, where one was asked."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        compared = [{**asdict(each), "comparison": each.comparison._asdict()} for each in self.compared]
+        return {**asdict(self), "compared": compared}
+
+    def __rich__(self) -> Any:
+        lines = [f"first: {self.first}", f"second: {self.second}", "differences, second less first, on the same items:"]
+        for each in self.compared:
+            c = each.comparison
+            lines += [
+                f"{each.task}, {each.score}, {each.items:,} items: a difference of {_gap(each, c.detectable)} or more "
+                "would have been seen four times of five",
+                f"  {_shown(each.score, each.first)} and {_shown(each.score, each.second)}: {_gap(each, c.difference)} "
+                f"({_gap(each, c.interval.low)} to {_gap(each, c.interval.high)}), p = {c.p_value:.2g}"
+                + ("" if c.p_value < 0.05 else "; no difference shown"),
+            ]
+        if self.left_out:
+            lines.append(f"not compared, for they are no mean over items: {'; '.join(self.left_out)}")
+        return "\n".join([*lines, *([] if self.judged is None else [str(self.judged["told"])])])
+
+
+def _gap(each: Compared, value: float) -> str:
+    return f"{value:+.3f} nats" if each.score == "nats" else f"{100 * value:+.1f} points"
+
+
+def compare_results(first: TasksResult, second: TasksResult) -> ComparisonResult:
+    """Compare all scores of tasks that both results hold, item by item.
+
+    Raises `UserError` where they share no task, or were asked other items.
+    """
+    found, left_out = [], []
+    for task, other in pairs_of(first, second):
+        names = [name for name in task.records[0].values if name in other.records[0].values]
+        found += [_compared(name, task, other) for name in names]
+        left_out += [f"{task.name}, {name}" for name in task.scores if name not in task.records[0].values]
+    if not found:
+        held = [", ".join(task.name for task in result.tasks) for result in (first, second)]
+        raise UserError(f"--compare: the results share no task; the first has {held[0]}, the second {held[1]}")
+    return ComparisonResult(first.model, second.model, found, left_out)
+
+
+def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, TaskResult]]:
+    """Return the tasks of both, those of one name in their order. Raises `UserError` for other items."""
+    left = list(second.tasks)
+    pairs = []
+    for task in first.tasks:
+        other = next((each for each in left if each.name == task.name), None)
+        if other is not None:
+            left.remove(other)
+            _same_items(task, other)
+            pairs.append((task, other))
+    return pairs
+
+
+def _same_items(first: TaskResult, second: TaskResult) -> None:
+    if first.digest != second.digest or [r.id for r in first.records] != [r.id for r in second.records]:
+        raise UserError(f"--compare: {first.name} was asked with other items; evaluate both on the same file and limit")
+
+
+def _compared(name: str, first: TaskResult, second: TaskResult) -> Compared:
+    one, other = ([record.values[name] for record in task.records] for task in (first, second))
+    gap, error = mean_over_sets(first.records, [b - a for a, b in zip(one, other, strict=True)])
+    means = [mean_over_sets(first.records, values)[0] for values in (one, other)]
+    return Compared(first.name, name, len(first.records), means[0], means[1], comparison_of(gap, error))
+
+
+def largest_gap(first: Sequence[TaskResult], second: Sequence[TaskResult]) -> float:
+    """Return how far likelihoods of the same items are apart at most.
+
+    Raises `UserError` where items, scores or what was written differ.
+    """
+    gap, problems = 0.0, []
+    for task, other in zip(first, second, strict=True):
+        if [record.id for record in task.records] != [record.id for record in other.records]:
+            problems.append(f"{task.name}: other items were drawn")
+            continue
+        pairs = list(zip(task.records, other.records, strict=True))
+        changed = [a.id for a, b in pairs if a.given != b.given or _judged(a) != _judged(b)]
+        if _values(task.shuffled) != _values(other.shuffled):
+            problems.append(f"{task.name}: the scores with words shuffled came out otherwise")
+        if changed:
+            problems.append(
+                f"{task.name}: {len(changed):,} of {len(pairs):,} items turned out otherwise: {changed[:3]}"
+            )
+        gaps = [abs(x - y) for a, b in pairs for x, y in zip(a.nats, b.nats, strict=True)]
+        gap = max([gap, *gaps])
+    if problems:
+        raise UserError("replay: " + "; ".join(problems))
+    return gap
+
+
+def _values(scores: Mapping[str, Score] | None) -> list[float]:
+    return [] if scores is None else [round(score.value, 6) for name, score in scores.items() if name != "perplexity"]
+
+
+def _judged(record: Record) -> dict[str, float]:
+    """Return the scores of an item that are judgements, not measures."""
+    return {name: value for name, value in record.values.items() if name != "nats"}

@@ -1,0 +1,86 @@
+"""Likelihoods of continuations: by hand, whatever stands beside them, shared texts read once or not."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from scratchlm.base.errors import UserError
+from scratchlm.evaluation import likelihood
+from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from toys import TOYS, byte_tokenizer, random_decoder, toy_config
+
+
+def requests(seed: int = 0, texts: int = 7, vocabulary: int = 61) -> list[Request]:
+    """Texts of 1 to 18 tokens, each with one to four continuations."""
+    draw = random.Random(seed)
+
+    def ids(most: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(vocabulary) for _ in range(draw.randint(1, most)))
+
+    return [Request(text, ids(6)) for text in (ids(18) for _ in range(texts)) for _ in range(draw.randint(1, 4))]
+
+
+def by_hand(decoder: torch.nn.Module, request: Request) -> tuple[float, bool]:
+    row = [*request.context, *request.continuation]
+    with torch.no_grad():
+        logs = decoder(torch.tensor([row[:-1]])).double().log_softmax(-1)[0]
+    places = range(len(request.context), len(row))
+    nats = sum(float(logs[place - 1, row[place]]) for place in places)
+    return nats, all(int(logs[place - 1].argmax()) == row[place] for place in places)
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("rows", [1, 3, 16])
+def test_a_likelihood_is_the_sum_over_tokens_at_every_batch(name: str, shared: bool, rows: int) -> None:
+    decoder = random_decoder(toy_config(name))
+    asked = requests()
+    found = likelihoods(decoder, asked, rows=rows, shared=shared)
+    expected = [by_hand(decoder, request) for request in asked]
+    np.testing.assert_allclose([each.nats for each in found], [nats for nats, _ in expected], rtol=1e-5, atol=1e-5)
+    assert [each.greedy for each in found] == [greedy for _, greedy in expected]
+    assert [each.tokens for each in found] == [len(each.continuation) for each in asked]
+
+
+def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder, asked = random_decoder(toy_config("default")), requests(1)
+    expected = likelihoods(decoder, asked)
+    for name in ("BATCH_TOKENS", "TOGETHER"):
+        monkeypatch.setattr(likelihood, name, 2)
+    found = likelihoods(decoder, asked)
+    np.testing.assert_allclose([each.nats for each in found], [each.nats for each in expected], rtol=1e-5)
+
+
+def test_of_a_text_too_long_the_beginning_is_cut() -> None:
+    decoder = random_decoder(toy_config("default"))
+    context = decoder.config.context
+    text = tuple(index % 50 for index in range(context + 30))
+    asked = [Request(text, (1, 2, 3)), Request(text, (4, 5))]
+    expected = [by_hand(decoder, Request(text[-(context + 1 - size) :], each.continuation))[0] for each, size in
+                zip(asked, (3, 2), strict=True)]  # fmt: skip
+    np.testing.assert_allclose([each.nats for each in likelihoods(decoder, asked)], expected, rtol=1e-5)
+    with pytest.raises(UserError, match="the model sees"):
+        likelihoods(decoder, [Request((1,), text)])
+
+
+def test_a_greedy_continuation_is_told() -> None:
+    decoder = random_decoder(toy_config("default"))
+    with torch.no_grad():
+        best = int(decoder(torch.tensor([[1, 2, 3]]))[0, -1].argmax())
+    good, bad = likelihoods(decoder, [Request((1, 2, 3), (best,)), Request((1, 2, 3), ((best + 1) % 60,))])
+    assert good.greedy
+    assert not bad.greedy
+
+
+def test_texts_are_cut_as_running_text() -> None:
+    tokenizer = byte_tokenizer()
+    first = tokenizer.end_of_text
+    plain, moved, empty = encode_requests(tokenizer, [("a b", " c"), ("a b ", "c"), ("", "c")])
+    assert plain == moved == Request(tuple(tokenizer.encode("a b")), tuple(tokenizer.encode(" c")))
+    assert empty == Request((first,), tuple(tokenizer.encode("c")))
+    with pytest.raises(UserError, match="has no token of its own"):
+        encode_requests(tokenizer, [("a", "")])
