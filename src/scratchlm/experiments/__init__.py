@@ -1,0 +1,1 @@
+"""Experiments: each claim of the notes as one command with an honest result."""

@@ -1,0 +1,35 @@
+"""A language model that is only asked: which answer to a question about a text is likelier. It learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from scratchlm.evaluation.likelihood import encode_requests, likelihoods
+from scratchlm.weights.checkpoint import SavedModel
+
+
+class AskedModel:
+    """Puts each text into a question and compares the likelihoods of the answers, one for each class (zero-shot)."""
+
+    def __init__(self, model: SavedModel, question: str, answers: Sequence[str], longest: int = 600) -> None:
+        """Take a question with `{text}` in it; of a text of more than `longest` characters the end is cut."""
+        self.model, self.question, self.answers, self.longest = model, question, answers, longest
+
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> AskedModel:
+        """Learn nothing."""
+        return self
+
+    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each answer, those of all answers together being 1."""
+        asked = [(self.question.format(text=text[: self.longest]), answer) for text in texts for answer in self.answers]
+        found = likelihoods(self.model.decoder, encode_requests(self.model.tokenizer, asked))
+        nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
+        powers = np.exp(nats - nats.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+    def size(self) -> int:
+        """Return the bytes of the weights, in fp32."""
+        return 4 * self.model.decoder.parameter_count()

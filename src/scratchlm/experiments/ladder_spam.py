@@ -1,0 +1,244 @@
+"""`experiment ladder-spam`: the same messages, found to be spam or not by each kind of method.
+
+Every message is tested once, by what learned from the other four folds. A decision is taken at a probability of one
+half and, beside it, at the threshold that is best on the tested messages of the other folds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlm.base.statistics import Comparison, compare_statistics, comparison_of, spread, standard_error
+from scratchlm.classic.bayes import NaiveBayes
+from scratchlm.classic.linear import LinearTexts
+from scratchlm.classic.protocol import TextClassifier
+from scratchlm.classic.recurrent import build_recurrent
+from scratchlm.classic.rules import Majority, SpamRules
+from scratchlm.evaluation.classes import best_threshold, calibration_error, f1_interval, f1_of, score
+from scratchlm.experiments.asked import AskedModel
+from scratchlm.experiments.folds import FOLDS, Folded, like_others, read_folded
+from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
+from scratchlm.experiments.networks import NetworkTexts
+from scratchlm.experiments.ours import BOOKS, Ours, prepare_ours
+from scratchlm.experiments.outcome import Claim, Outcome, Table, Value
+from scratchlm.experiments.settings_ladders import LadderSpamConfig
+from scratchlm.experiments.steps import Steps
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.recipes.quickstart import TEACHING
+from scratchlm.training.config import AdamWConfig, OptimizerConfig
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+
+MARGIN = 0.01
+"""Difference of F1 that is called none."""
+QUESTION = "Is this text message spam? Answer yes or no.\n\nMessage: {text}\nAnswer:"
+COLUMNS = (
+    Column("f1", "F1", interval=True),
+    Column("f1_at_threshold", "F1 at threshold"),
+    Column("average_precision", "average precision"),
+    Column("accuracy", "accuracy", ".1%"),
+    Column("calibration_error", "calibration error"),
+)
+
+
+Make = Callable[[], TextClassifier]
+
+
+def files(config: LadderSpamConfig) -> dict[str, Path]:
+    """Return what the experiment reads."""
+    found = {"texts": config.texts or config.data_file("classify/sms-spam.tsv"), "books": config.data_file(BOOKS)}
+    if config.fold_file is not None:
+        found["folds"] = config.fold_file
+    if config.init is not None:
+        found["init"] = find_model(config.init) / "files.json"
+    return found
+
+
+def methods(config: LadderSpamConfig, ours: Ours) -> list[Method[Make]]:
+    """Return the rungs, the oldest first."""
+    seed = config.seed
+
+    def recurrent() -> SavedModel:
+        shape = DecoderConfig(ours.tokenizer.vocabulary_size, width=96, layers=1, dropout=0.2, init_std=0.1)
+        return SavedModel(build_recurrent(shape, "lstm", seed), ours.tokenizer)
+
+    def network(
+        make: Callable[[], SavedModel], epochs: float, optimizer: OptimizerConfig
+    ) -> Callable[[], TextClassifier]:
+        return lambda: NetworkTexts(make, epochs=epochs, optimizer=optimizer, seed=seed)
+
+    adam = partial(AdamWConfig, weight_decay=0.01)
+
+    found: list[Method[Make]] = [
+        Method("majority", "the commoner class", Majority),
+        Method("rules", "hand-written rules", SpamRules),
+        Method("bayes", "naive Bayes on words and pairs", NaiveBayes),
+        Method("logistic", "TF-IDF of words, logistic regression", lambda: LinearTexts("words", "logistic")),
+        Method("svm", "TF-IDF of words and characters, linear SVM", LinearTexts),
+        Method(
+            "lstm", "recurrent network (LSTM)", network(recurrent, config.recurrent_epochs, adam(learning_rate=4e-3))
+        ),
+        Method("random", "our model, from random weights", network(ours.random, config.epochs, TEACHING)),
+        Method("pretrained", "our model, pretrained on books", network(ours.pretrained, config.epochs, TEACHING)),
+    ]
+    if config.init is not None:
+        published = partial(load_model, find_model(config.init))
+        settings: dict[str, Any] = {
+            "epochs": 3,
+            "optimizer": adam(5e-4),
+            "batch_rows": 16,
+            "dtype": "bf16",
+            "seed": seed,
+        }
+        taught = partial(NetworkTexts, published, adapter=LoRAConfig(rank=16, alpha=32), **settings)
+        found += [
+            Method("asked", "published model, only asked", lambda: AskedModel(published(), QUESTION, (" no", " yes"))),
+            Method("lora", "published model, taught with LoRA", taught),
+        ]
+    return found
+
+
+def run(config: LadderSpamConfig, steps: Steps, outcome: Outcome) -> None:
+    """Climb the ladder."""
+    data = read_folded(files(config)["texts"], config.text_column or _column(config, "2"),
+                       config.label_column or _column(config, "1"), config.fold_file)  # fmt: skip
+    ours = prepare_ours(config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps)
+    tested = np.flatnonzero(data.folds < config.folds)
+    truth, folds = data.truth[tested], data.folds[tested]
+    chances: dict[str, np.ndarray] = {}
+    rungs = []
+    for method in methods(config, ours):
+        found = [
+            steps.once(f"{method.key}-{fold}", partial(on_fold, method, data, fold)) for fold in range(config.folds)
+        ]
+        each = np.zeros(len(data.texts))
+        for fold, result in enumerate(found):
+            each[data.sides(fold)[1]] = result["chances"]
+        chances[method.key] = each[tested]
+        rungs.append(_rung(method, found, scores(chances[method.key], truth, folds, data.labels)))
+    _report(outcome, rungs, chances, tested, data)
+
+
+def _column(config: LadderSpamConfig, place: str) -> str | None:
+    """Return a column of the SMS spam collection, which names none."""
+    return None if config.texts is not None else place
+
+
+def on_fold(method: Method[Make], data: Folded, fold: int) -> dict[str, Any]:
+    """Learn from four folds and test on the fifth."""
+    inside, outside = data.sides(fold)
+    started = time.perf_counter()
+    model = method.make().fit([data.texts[i] for i in inside], data.truth[inside].tolist())
+    trained = time.perf_counter()
+    chances = model.chances([data.texts[i] for i in outside])[:, 1]
+    ended = time.perf_counter()
+    return {
+        "chances": [round(float(chance), 9) for chance in chances],
+        "train_seconds": trained - started,
+        "item_microseconds": 1e6 * (ended - trained) / len(outside),
+        "megabytes": model.size() / 1e6,
+    }
+
+
+def at_threshold(chances: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return what each text is called at the threshold with the highest F1 on the texts of the other folds.
+
+    With a single fold there are no others: the threshold is one half.
+    """
+    each = np.full(FOLDS, 0.5)
+    for fold in np.unique(folds):
+        others = folds != fold
+        if others.any():
+            each[fold] = best_threshold(chances[others], truth[others] == 1)
+    return (chances >= each[folds]).astype(np.int64)
+
+
+def scores(chances: np.ndarray, truth: np.ndarray, folds: np.ndarray, labels: tuple[str, str]) -> Mapping[str, Value]:
+    """Score one method on all tested texts together."""
+    both = np.stack([1 - chances, chances], 1)
+    found = score(both, truth, labels, positive=1)
+    tuned = at_threshold(chances, truth, folds)
+    assert found.average_precision is not None
+    return {
+        "f1": Value(found.f1, *found.f1_interval),
+        "f1_at_threshold": Value(f1_of(truth, tuned, 2, 1), *f1_interval(truth, tuned, 2, 1)),
+        "average_precision": Value(found.average_precision),
+        "accuracy": Value(found.accuracy, *found.accuracy_interval),
+        "calibration_error": Value(calibration_error(both, truth)),
+    }
+
+
+def _rung(method: Method[Make], found: list[dict[str, Any]], values: Mapping[str, Value]) -> Rung:
+    middle = {key: spread([fold[key] for fold in found]).median for key in found[0] if key != "chances"}
+    return Rung(method.key, method.name, values, **middle)
+
+
+def compared(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> Comparison:
+    """Compare the F1 of two methods' answers on the same texts, second less first."""
+
+    def gap(rows: np.ndarray) -> float:
+        return f1_of(truth[rows], other[rows], 2, 1) - f1_of(truth[rows], one[rows], 2, 1)
+
+    return compare_statistics(len(truth), gap)
+
+
+def _report(
+    outcome: Outcome,
+    rungs: list[Rung],
+    chances: Mapping[str, np.ndarray],
+    tested: np.ndarray,
+    data: Folded,
+) -> None:
+    """Fill the outcome."""
+    truth = data.truth[tested]
+    outcome.values["texts"], outcome.values["sought"] = Value(len(truth)), Value(int(truth.sum()))
+    halves = {key: (each >= 0.5).astype(np.int64) for key, each in chances.items()}
+    title = f"{len(truth):,} texts, {int(truth.sum()):,} of them {data.labels[1]}, each tested once"
+    add_ladder(outcome, title, rungs, COLUMNS, lambda a, b: compared(halves[a.key], halves[b.key], truth))
+    value = outcome.values
+    says = {
+        "learning-beats-rules": ("Counting words beats rules written by hand", value["bayes.gain"].low),
+        "pretraining-helps": ("Our model does better after reading books than from random weights",
+                              value["pretrained.gain"].low),
+    }  # fmt: skip
+    outcome.claims.update({key: Claim(text, low is not None and low > 0) for key, (text, low) in says.items()})
+    svm = compared(halves["pretrained"], halves["svm"], truth)
+    outcome.values["svm.over_pretrained"] = Value(svm.difference, *svm.interval)
+    outcome.claims["svm-holds-its-own"] = Claim(
+        f"A linear SVM on words and characters is at most {MARGIN} of F1 behind our small pretrained model",
+        svm.interval.low > -MARGIN,
+    )
+    cheap = outcome.timings["svm.item_microseconds"] < outcome.timings["pretrained.item_microseconds"]
+    outcome.claims["svm-is-cheaper"] = Claim("and takes less time for a message", cheap)
+    if "lora" in chances:
+        gain = compared(halves["svm"], halves["lora"], truth)
+        outcome.values["lora.over_svm"] = Value(gain.difference, *gain.interval)
+    right = (halves["rules"] == truth).astype(np.float64) - (halves["majority"] == truth)
+    gain = comparison_of(float(right.mean()), standard_error(right))
+    outcome.values["rules.accuracy_gain"] = Value(gain.difference, *gain.interval)
+    outcome.claims["rules-beat-majority"] = Claim(
+        "A few rules written by hand are right more often than calling everything by the commoner class",
+        gain.interval.low > 0,
+    )
+    both = (halves["svm"] != truth) & (halves["pretrained"] != truth)
+    outcome.values["wrong_by_both"] = Value(int(both.sum()))
+    alike = like_others(data)[tested]
+    outcome.values["near_copies"] = Value(float(alike[truth == 1].mean()))
+    for rung in rungs:
+        given, sure = halves[rung.key][~alike], truth[~alike]
+        outcome.values[f"{rung.key}.f1_unlike"] = Value(f1_of(sure, given, 2, 1), *f1_interval(sure, given, 2, 1))
+    rows = [[rung.name, outcome.values[f"{rung.key}.f1_unlike"].shown()] for rung in rungs]
+    title = f"F1 on the {int((~alike).sum()):,} texts that are no near copy of one in another fold"
+    outcome.tables.append(Table(title, ["", "F1"], rows))
+    outcome.notes += [
+        "spam is sent in templates: what has a near copy in another fold is left out of the last table",
+        "the rules were written after reading spam of this collection, so they may have seen some of what is tested",
+        "one seed of each network; the recurrent one sees the messages more often than ours, as it needs",
+        "pooling, rank, rate and epochs of the adapters were chosen on the first two folds, which are tested here too",
+    ]

@@ -1,0 +1,276 @@
+"""`experiment ladder-translate`: short English sentences into German, by rules, by counting, by networks.
+
+Pairs that share a sentence on either side stand on the same side of the split, so nothing that is tested was seen in
+any pairing. All translations of a tested sentence are references. The networks share a tokenizer, the pairs and the
+number of epochs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison_of, standard_error
+from scratchlm.classic.alignment import WordTranslation, learn_translation, words_of
+from scratchlm.classic.phrasebook import translate
+from scratchlm.classic.translator import build_translator, write_recurrent
+from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
+from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
+from scratchlm.experiments.settings_ladders import LadderTranslateConfig
+from scratchlm.experiments.steps import Steps
+from scratchlm.generation.batch import greedy_batch
+from scratchlm.generation.writing import write_targets
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.encoderdecoder import build_encoder_decoder
+from scratchlm.model.presets import qwen3_shaped
+from scratchlm.recipes.dial import load_recipe
+from scratchlm.tokens.base import PAD
+from scratchlm.tokens.batches import Batch
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.tokens.pairs import SourceTargetBatches
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import Setting, fit
+from scratchlm.training.loss import next_token_loss
+
+PAIRS = "translate/eng-deu.tsv"
+LONGEST = 24
+"""Most tokens of a translation that is written."""
+LENGTHS = {
+    "short": (1, 3, "to 3 words"),
+    "middle": (4, 5, "4 and 5 words"),
+    "long": (6, 99, "6 words and more"),
+}
+"""Words of a source, by which scores are told apart."""
+COLUMNS = (Column("chrf", "chrF, mean of sentences", ".1f", interval=True), Column("bleu", "BLEU", ".1f"))
+Translate = Callable[[Sequence[str]], list[str]]
+Make = Callable[["Pairs"], tuple[Translate, int]]
+"""Learns from pairs; returns what translates, and the bytes of what was learned."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentences with their translations."""
+
+    train: list[tuple[str, str]]
+    tested: list[tuple[str, list[str]]]
+
+
+def files(config: LadderTranslateConfig) -> dict[str, Path]:
+    """Return what the experiment reads."""
+    return {"pairs": config.data_file(PAIRS)}
+
+
+def methods(config: LadderTranslateConfig) -> list[Method[Make]]:
+    """Return the rungs, the oldest first."""
+    return [
+        Method("copy", "the source as it is", lambda pairs: (lambda texts: list(texts), 0)),
+        Method("rules", "lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)),
+        Method("ibm1", "word for word, IBM model 1", partial(_word_for_word, config, 0)),
+        Method("ibm2", "word for word, IBM model 2", partial(_word_for_word, config, config.rounds)),
+        Method("recurrent", "recurrent, one vector", partial(_network, config, "recurrent")),
+        Method("attention", "recurrent with attention", partial(_network, config, "attention")),
+        Method("transformer", "encoder-decoder transformer", partial(_network, config, "transformer")),
+        Method("decoder", "decoder alone, pairs as text", partial(_network, config, "decoder")),
+    ]
+
+
+def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
+    """Climb the ladder."""
+    pairs = read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
+    found = {method.key: steps.once(method.key, partial(_measure, method, pairs)) for method in methods(config)}
+    each = {key: np.array(result["each"]) for key, result in found.items()}
+    rungs = []
+    for method in methods(config):
+        result = found[method.key]
+        scores = {"chrf": Value(result["chrf"], *bootstrap_interval(each[method.key])), "bleu": Value(result["bleu"])}
+        clocks = {key: result[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
+        rungs.append(Rung(method.key, method.name, scores, **clocks))
+
+    def compare(below: Rung, above: Rung) -> Comparison:
+        gaps = each[above.key] - each[below.key]
+        return comparison_of(float(gaps.mean()), standard_error(gaps))
+
+    title = f"{len(pairs.train):,} pairs learned from, {len(pairs.tested):,} sentences tested"
+    add_ladder(outcome, title, rungs, COLUMNS, compare, "+.1f")
+    _by_length(outcome, pairs, each, rungs)
+    outcome.notes += [
+        "the networks have one seed, equal widths, not equal sizes; each sees the pairs as often",
+        "recurrent networks are stepped by AdamW, transformers by Muon, as their recipe says",
+        "a translation is the likeliest token each time; no beam",
+    ]
+    for number in range(0, min(len(pairs.tested), 400), 100):
+        source, references = pairs.tested[number]
+        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in methods(config)]
+        outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
+    by = {rung.key: rung for rung in rungs}
+    for key, above, below, says in (
+        ("rules-beat-copying", "rules", "copy", "Rules beat leaving the source as it is"),
+        ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
+        ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word for word"),
+        ("transformer-beats-recurrent", "transformer", "attention", "A transformer beats recurrence with attention"),
+    ):
+        outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
+
+
+def read_pairs(path: Path, most: int, tested: int) -> Pairs:
+    """Read pairs, and hold about `tested` source sentences out with all that shares a sentence with them.
+
+    Raises `UserError` with the first line that is no pair.
+    """
+    rows: list[tuple[str, str]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        cells = line.split("\t")
+        if len(cells) != 2:
+            raise UserError(f"{path}, line {number}: has {len(cells)} columns; a pair has two, with a tab between them")
+        if cells != ["1", "2"]:  # a first line of column numbers
+            rows.append((cells[0], cells[1]))
+    groups = _groups(rows)
+    order = sorted(set(groups), key=lambda group: hashlib.sha256(rows[group][0].encode()).digest())
+    members: dict[int, list[int]] = {}
+    for at, group in enumerate(groups):
+        members.setdefault(group, []).append(at)
+    held: dict[str, list[str]] = {}
+    while order and len(held) < tested:
+        for at in members[order.pop()]:
+            held.setdefault(rows[at][0], []).append(rows[at][1])
+    train = [rows[at] for group in order for at in members[group]]
+    return Pairs(train[:most], list(held.items()))
+
+
+def _groups(rows: Sequence[tuple[str, str]]) -> list[int]:
+    """Return for each pair the number of its group: pairs that share a sentence, directly or through others."""
+    parent = list(range(len(rows)))
+
+    def root(at: int) -> int:
+        while parent[at] != at:
+            parent[at] = parent[parent[at]]
+            at = parent[at]
+        return at
+
+    first: dict[tuple[int, str], int] = {}
+    for at, pair in enumerate(rows):
+        for side, text in enumerate(pair):
+            other = first.setdefault((side, text.lower().strip(" .!?")), at)
+            parent[max(root(at), root(other))] = min(root(at), root(other))
+    return [root(at) for at in range(len(rows))]
+
+
+def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
+    """Learn, translate, score each sentence and all together."""
+    from sacrebleu import CHRF, corpus_bleu
+
+    started = time.perf_counter()
+    model, size = method.make(pairs)
+    trained = time.perf_counter()
+    written = model([source for source, _ in pairs.tested])
+    ended = time.perf_counter()
+    scorer = CHRF()
+    most = max(len(references) for _, references in pairs.tested)
+    # A list of references for each place; where a sentence has fewer its first stands again, which changes nothing.
+    lists = [[(refs[at] if at < len(refs) else refs[0]) for _, refs in pairs.tested] for at in range(most)]
+    each = [scorer.sentence_score(text, refs).score for text, (_, refs) in zip(written, pairs.tested, strict=True)]
+    return {
+        "chrf": float(np.mean(each)),
+        "bleu": corpus_bleu(written, lists).score,
+        "each": [round(float(score), 6) for score in each],
+        "written": written,
+        "train_seconds": trained - started,
+        "item_microseconds": 1e6 * (ended - trained) / len(pairs.tested),
+        "megabytes": size / 1e6,
+    }
+
+
+def _by_length(outcome: Outcome, pairs: Pairs, each: dict[str, np.ndarray], rungs: Sequence[Rung]) -> None:
+    lengths = np.array([len(source.split()) for source, _ in pairs.tested])
+    inside = {name: (lengths >= low) & (lengths <= high) for name, (low, high, _) in LENGTHS.items()}
+    inside = {name: chosen for name, chosen in inside.items() if chosen.any()}
+    rows = []
+    for rung in rungs:
+        means = {name: float(each[rung.key][chosen].mean()) for name, chosen in inside.items()}
+        outcome.values.update({f"{rung.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
+        rows.append([rung.name, *(f"{mean:.1f}" for mean in means.values())])
+    header = ["", *(f"{LENGTHS[name][2]}, {chosen.sum():,}" for name, chosen in inside.items())]
+    outcome.tables.append(Table("chrF by the length of the source", header, rows))
+
+
+def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pairs) -> tuple[Translate, int]:
+    """Learn translations of words, then take each word's likeliest one, placed as model 2 expects."""
+    learned = learn_translation([(words_of(e), words_of(f)) for e, f in pairs.train], config.rounds, place_rounds)
+    size = sum(len(e.encode()) + len(f.encode()) + 8 for e, of in learned.words.items() for f in of)
+    size += 20 * sum(map(len, learned.places.values()))
+    return (lambda texts: [joined(learned, words_of(text)) for text in texts]), size
+
+
+def joined(learned: WordTranslation, words: Sequence[str]) -> str:
+    """Translate words and write them as a sentence."""
+    written = learned.word_for_word(words)
+    if learned.places:
+        written = [written[at] for at in _places(learned, len(words))]
+    text = " ".join(written)
+    for mark in ".,!?":
+        text = text.replace(f" {mark}", mark)
+    return text[:1].upper() + text[1:]
+
+
+def _places(learned: WordTranslation, length: int) -> list[int]:
+    """Return the order in which words of a source of `length` are likeliest written, if as many are written."""
+    expected = []
+    for at in range(length):
+        along = [learned.places.get((j, length, length), {}).get(at + 1, 0.0) for j in range(length)]
+        total = sum(along)
+        expected.append(sum(j * chance for j, chance in enumerate(along)) / total if total else float(at))
+    return sorted(range(length), key=lambda at: expected[at])
+
+
+def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Translate, int]:
+    """Train a network on the pairs."""
+    tokenizer = FastBPE.train([text for pair in pairs.train for text in pair], config.vocabulary_size)
+    end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
+    assert end is not None
+    sides = [[ids.tolist() for ids in tokenizer.encode_batch([pair[side] for pair in pairs.train])] for side in (0, 1)]
+    rows = [(source, target) for source, target in zip(*sides, strict=True) if source]
+    batches = SourceTargetBatches(rows, 64, config.seed, end, pad)
+    shape = qwen3_shaped(tokenizer.vocabulary_size, width=config.width, layers=2, context=128)
+    shape = replace(shape, dropout=0.1, init_std=0.05, zero_init_outputs=False)
+    steps = max(1, round(config.epochs * len(rows) / 64))
+    # Each by what suits it: matrices inside blocks by Muon, as the default recipe has it, recurrent ones by AdamW.
+    recurrent = kind in ("recurrent", "attention")
+    adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
+    optimizer = adam if recurrent else muon
+    schedule = ScheduleConfig("linear", warmup_steps=min(50, steps // 4))
+    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
+    model: Decoder
+    loss: Any = next_token_loss
+    write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
+    if kind == "transformer":
+        model = build_encoder_decoder(shape, config.seed)
+        write = partial(write_targets, model, end=end, max_tokens=LONGEST)
+    elif kind == "decoder":
+        model = build_decoder(shape, config.seed)
+        loss = _as_text
+
+        stop = frozenset({end})
+        write = lambda sources: greedy_batch(model, [[*source, end] for source in sources], LONGEST, stop)  # noqa: E731
+    else:
+        model = build_translator(shape, attention=kind == "attention", seed=config.seed)
+        write = partial(write_recurrent, model, end=end, max_tokens=LONGEST)
+    fit(model, batches, training, loss=loss, setting=Setting(seed=config.seed))
+
+    def answer(texts: Sequence[str]) -> list[str]:
+        sources = [ids.tolist() for ids in tokenizer.encode_batch(list(texts))]
+        return [tokenizer.decode(ids) for ids in write(sources)]
+
+    return answer, 4 * model.parameter_count()
+
+
+def _as_text(decoder: Decoder, batch: Batch) -> Any:
+    """Return the loss of a decoder that reads source and target as one text; what fills rows up stands behind both."""
+    return next_token_loss(decoder, Batch(batch.ids, batch.targets))

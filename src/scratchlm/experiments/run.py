@@ -1,0 +1,105 @@
+"""`scratchlm experiment NAME`: run an experiment, or repeat one from its result file.
+
+result.json    what was found, sealed
+report.html    the same to be read, with figures; opens offline
+steps/         what each step found, from which an interrupted run goes on
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import scratchlm
+from scratchlm.base.config import from_dict, to_dict
+from scratchlm.base.device import machine, set_threads
+from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.files import sha256_of
+from scratchlm.experiments.config import find
+from scratchlm.experiments.outcome import Outcome, read_outcome, replayed, write_outcome
+from scratchlm.experiments.report import write_report
+from scratchlm.experiments.settings import NOT_SETTINGS, NOT_STEPS, ExperimentConfig
+from scratchlm.experiments.steps import Steps, is_experiment
+
+RESULT_FILE = "result.json"
+
+
+def experiment(name: str, config: ExperimentConfig) -> Outcome:
+    """Run an experiment and write its result and report.
+
+    Raises `UserError` for data that are missing or cannot be used and a folder that is taken, for a replay that found
+    something else, and `Interrupted` after Ctrl-C: what was done is kept, and the same command goes on from there.
+    """
+    entry = find(name)
+    stored = None
+    if config.replay is not None:
+        stored = read_outcome(config.replay)
+        config = _as_stored(name, config, stored)
+    module = import_module(f"scratchlm.experiments.{entry.module}")
+    files = module.files(config)
+    settings = {key: value for key, value in to_dict(config).items() if key not in NOT_SETTINGS}
+    out = config.out or Path("runs") / (name if stored is None else f"{name}-replay")
+    outcome = Outcome(name, entry.asks, settings, {key: _digest(path) for key, path in files.items()}, machine())
+    if config.replay is not None and out.resolve() in config.replay.resolve().parents:
+        raise UserError(f"--out {out}: holds the result that is to be repeated; name another folder")
+    ended = stored is not None and (out / RESULT_FILE).exists()  # an earlier repetition: begin another
+    for key, path in files.items():
+        if (config.force or ended) and out.resolve() in path.resolve().parents:
+            raise UserError(f"--out {out}: is begun anew, and holds {path}, which is read ({key}); move that file")
+    steps = _open(out, config.force or ended, outcome, stored is not None)
+    wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
+    steps.threads = outcome.machine["threads"] = set_threads(wanted)
+    started = time.monotonic()
+    try:
+        module.run(config, steps, outcome)
+    except (KeyboardInterrupt, Interrupted):
+        raise Interrupted(f"stopped; what was done is kept in {out}: the same command goes on") from None
+    outcome.seconds = time.monotonic() - started
+    if steps.taken:
+        outcome.notes.append(f"{steps.taken} steps were taken from an earlier call; the seconds are of this one")
+    write_outcome(out / RESULT_FILE, outcome)
+    write_report(out / "report.html", outcome)
+    outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / 'report.html'}")
+    if stored is not None:
+        outcome.notes.append(replayed(stored, outcome))
+    return outcome
+
+
+def _digest(path: Path) -> str:
+    """Return the hash of a file, or of a folder's files with their names."""
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        return hashlib.sha256("".join(f"{file.name} {sha256_of(file)}\n" for file in inside).encode()).hexdigest()
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the spelling")
+    return sha256_of(path)
+
+
+def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
+    """Open the folder of an experiment; a repetition has steps of its own."""
+    if out.is_file():
+        raise UserError(f"--out {out}: a file stands there; choose another name")
+    if out.exists() and any(out.iterdir()):
+        if not is_experiment(out):
+            raise UserError(f"--out {out}: exists and holds no experiment; choose another folder")
+        if anew:
+            shutil.rmtree(out)
+    settings, data = (
+        {key: value for key, value in each.items() if key not in NOT_STEPS} for each in (outcome.settings, outcome.data)
+    )
+    told = [outcome.name, scratchlm.__version__, settings, data, again]
+    return Steps(out, hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest())
+
+
+def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> ExperimentConfig:
+    """Return the settings of a result file, with where and how this call says."""
+    if stored.name != name:
+        raise UserError(f"--replay {config.replay}: is a result of {stored.name}; name that experiment")
+    here: dict[str, Any] = {key: getattr(config, key) for key in NOT_SETTINGS}
+    return replace(from_dict(type(config), stored.settings, str(config.replay)), **here)

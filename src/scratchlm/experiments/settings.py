@@ -1,0 +1,92 @@
+"""What every experiment can be told. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchlm.base.errors import UserError, raise_all
+
+NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
+"""What says where and how to run, not what is measured."""
+NOT_STEPS = ("ratings",)
+"""What comes in when all steps are done, and changes none of them."""
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """What every experiment can be told."""
+
+    out: Path | None = None
+    """Folder to write; runs/NAME if not given. Interrupted, the same command goes on where it stopped."""
+    data: Path | None = None
+    """Folder of real data; that which the environment variable SCRATCHLM_DATA names if not given."""
+    full: bool = False
+    """The thorough form: more folds, more training, larger models. Hours instead of minutes."""
+    small: bool = False
+    """The quick form: a minute or two, for a look. Its numbers are not those of the notes."""
+    replay: Path | None = None
+    """Result file to repeat: its settings are taken, and what comes out is compared with it."""
+    seed: int = 0
+    """Seed of weights, order and draws."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    force: bool = False
+    """Begin anew in a folder that holds another run of an experiment."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        raise_all(self._problems())
+
+    def _problems(self) -> list[str]:
+        problems = []
+        if self.full and self.small:
+            problems.append("--full and --small: are two forms; give one")
+        if self.seed < 0:
+            problems.append(f"--seed {self.seed}: must not be negative")
+        if self.threads is not None and self.threads < 1:
+            problems.append(f"--threads {self.threads}: must be at least 1")
+        return problems
+
+    def data_file(self, name: str) -> Path:
+        """Return a file of the data folder; `UserError` that tells how to get it where it is missing."""
+        given = self.data or (Path(os.environ["SCRATCHLM_DATA"]) if os.environ.get("SCRATCHLM_DATA") else None)
+        if given is None:
+            raise UserError(
+                f"{name}: this experiment reads it; name the folder that holds it with --data or SCRATCHLM_DATA "
+                "(which files, and where they come from: notes/data.md)"
+            )
+        if not (given / name).exists():
+            raise UserError(f"{given / name}: no such file; notes/data.md tells where it comes from")
+        return given / name
+
+
+def too_small(config: ExperimentConfig, least: Mapping[str, float]) -> list[str]:
+    """Return a problem for each setting below its least value."""
+    return [
+        f"--{name.replace('_', '-')} {getattr(config, name):g}: must be at least {low:g}"
+        for name, low in least.items()
+        if getattr(config, name) < low
+    ]
+
+
+@dataclass(frozen=True)
+class StorySettings(ExperimentConfig):
+    """What experiments on a model of the embedded stories can be told."""
+
+    pretraining_steps: int = 1200
+    """Steps, of 8 rows of 192 tokens, in which our model reads stories."""
+    vocabulary_size: int = 2048
+    """Tokens of its tokenizer."""
+    epochs: float = 2.0
+    """Times that it sees the conversations it is taught."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems() + too_small(self, {"pretraining_steps": 1, "vocabulary_size": 256})
+        if not self.epochs > 0:
+            problems.append(f"--epochs {self.epochs:g}: must be over 0")
+        return problems

@@ -1,0 +1,58 @@
+"""What an experiment has done so far: each step's finding is a file, so that an interrupted run goes on.
+
+key.json        hash of the settings and of the data that the steps belong to
+steps/NAME.json what a step found
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import read_json, write_json
+
+KEY_FILE = "experiment.json"
+KIND = "steps of a scratchlm experiment"
+
+
+def is_experiment(folder: Path) -> bool:
+    """Tell whether a folder holds steps of an experiment."""
+    file = folder / KEY_FILE
+    return file.is_file() and KIND in file.read_text(encoding="utf-8", errors="replace")
+
+
+class Steps:
+    """The folder of an experiment; `once` does a step, or takes what it found before."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """Open a folder. Raises `UserError` where it holds steps of other settings or data."""
+        self.folder, self.began, self.taken = folder, time.monotonic(), 0
+        self.threads: int | None = None
+        self._key = key
+        file = folder / KEY_FILE
+        if file.exists() and read_json(file)["key"] != key:
+            raise UserError(
+                f"--out {folder}: holds steps of other settings, data or version; name another folder, or begin anew "
+                "with --force"
+            )
+
+    def once(self, name: str, work: Callable[[], Any]) -> Any:
+        """Return what `work` finds, as plain JSON values; it is not called where the step was done before."""
+        file = self.folder / "steps" / f"{name}.json"
+        if file.exists():
+            self.taken += 1
+            return read_json(file)
+        self.tell(name)
+        write_json(
+            self.folder / KEY_FILE, {"kind": KIND, "key": self._key}
+        )  # not before: what cannot begin leaves no folder
+        write_json(file, work())
+        return read_json(file)
+
+    def tell(self, what: str) -> None:
+        """Say on stderr what is being done."""
+        print(f"[{time.monotonic() - self.began:6.1f} s] {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,166 @@
+"""Claims follow the numbers: each turns out otherwise when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from outcomes import holding, outcome
+from scratchlm.experiments import context, knobs, label_efficiency, objective
+from scratchlm.experiments.folds import Folded, like_others
+from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
+from scratchlm.experiments.ladder_spam import compared
+from scratchlm.experiments.outcome import Value
+from scratchlm.experiments.shares import of_draws
+
+
+def spread_around(mean: float, count: int = 40) -> list[float]:
+    return (mean + 0.01 * np.sin(np.arange(count))).tolist()
+
+
+def test_context_claims_follow_the_losses() -> None:
+    class Shape:
+        context = 16
+
+    class Ours:
+        shape = Shape
+
+    def told(losses: Mapping[str, float]) -> set[str]:
+        made = outcome()
+        nats = {name: np.array(spread_around(loss)) for name, loss in losses.items()}
+        context._tell_context(made, nats, Ours)  # type: ignore[arg-type]
+        return holding(made)
+
+    usual = {
+        "1": 6.0,
+        "2": 5.5,
+        "4": 5.0,
+        "8": 4.8,
+        "16": 4.5,
+        "shuffled": 5.9,
+        "far shuffled": 4.6,
+        "no attention": 6.5,
+    }
+    assert told(usual) == {"context-helps", "order-matters", "near-order-is-most", "attention-carries-context"}
+    none = told(dict.fromkeys(usual, 5.0))
+    assert none == set()
+    assert "near-order-is-most" not in told({**usual, "far shuffled": 5.8})
+    assert "attention-carries-context" not in told({**usual, "no attention": 5.5})
+
+
+def test_copying_claims_follow_the_losses() -> None:
+    def told(first: float, second: float, best: float, others: float) -> set[str]:
+        made = outcome()
+        found = {"first": first, "second": second, "without best": best, "without others": others}
+        rows: dict[str, Any] = {key: spread_around(value, 12) for key, value in found.items()}
+        rows |= {"scores": {"1.1": 0.8}, "chosen": ["1.1"]}
+        context._tell_copies(made, rows, rows)
+        return holding(made)
+
+    assert told(8.0, 4.0, 7.5, 4.1) == {
+        "copies", "induction-heads-copy", "copying-hangs-on-them", "other-heads-matter-less"
+    }  # fmt: skip
+    assert told(8.0, 4.0, 5.0, 6.0) == {"copies", "induction-heads-copy"}
+    assert told(8.0, 8.0, 8.0, 8.0) == set()
+
+
+def test_the_head_worth_most_is_judged_on_windows_it_was_not_chosen_on() -> None:
+    made = outcome()
+    lucky = [1.0] * 20 + [0.0] * 20  # worth much where it is chosen, nothing where it is judged
+    context._tell_heads(made, {"1.1": lucky, "1.2": [0.01] * 40, "2.1": [0.02] * 40})
+    assert not made.claims["heads-are-unequal"].holds
+    made = outcome()
+    context._tell_heads(made, {"1.1": spread_around(1.0), "1.2": [0.01] * 40, "2.1": [0.02] * 40})
+    assert made.claims["heads-are-unequal"].holds
+
+
+def test_knob_claims_follow_the_numbers() -> None:
+    def harm(little: float, much: float, cut: float) -> set[str]:
+        made = outcome()
+        made.values = {
+            "noise.0.0": Value(4.0), "noise.0.01": Value(little), "noise.1.0": Value(much),
+            "cut.0.0": Value(4.0), "cut.0.1": Value(cut),
+        }  # fmt: skip
+        knobs._claim_harm(made)
+        return holding(made)
+
+    assert harm(4.01, 9.0, 4.01) == {"little-noise-is-forgiven", "much-noise-destroys", "small-weights-matter-little"}
+    assert harm(4.2, 4.5, 4.2) == set()
+    for measured, holds in ((0.101, True), (0.2, False)):
+        made = outcome()
+        found = {"name": "b", "place": 0, "value": 1.0, "slope": 0.1, "measured": measured, "before": 0.2}
+        knobs._tell_turn(made, {**found, "chances": [0.2] * len(knobs.TURNS)})
+        assert made.claims["gradient-foretells"].holds == holds
+
+
+def test_objective_claims_follow_the_bits() -> None:
+    def told(bits: Mapping[str, float], losses: Mapping[str, float]) -> set[str]:
+        made, found = outcome(), {}
+        for name in bits:
+            look = {"step": 1, "loss": losses[name], "bits_per_byte": bits[name], "blocks": [], "text": ""}
+            rest = {"vocabulary": 5, "parameters": 1, "bytes_a_token": 1.0, "text_passes": 1.0, "unknown_share": 0.0}
+            found[name] = {"looks": [look, look], **rest}
+        objective._tell_kinds(made, found)
+        return holding(made)
+
+    losses = {"bytes": 1.5, "characters": 1.6, "sub-words": 4.0, "words": 5.0}
+    assert told({"bytes": 2.5, "characters": 2.4, "sub-words": 2.0, "words": 2.2}, losses) == {
+        "sub-words-win", "loss-a-token-misleads"
+    }  # fmt: skip
+    assert told({"bytes": 1.9, "characters": 2.4, "sub-words": 2.0, "words": 2.2}, {**losses, "words": 9.0}) == set()
+
+
+def test_label_claims_follow_the_draws() -> None:
+    sizes = [8, 100, 1000]
+
+    def told(svm_at_first: float, pretrained: float) -> set[str]:
+        made = outcome()
+        of = {"rules": 0.9, "bayes": 0.6, "svm": svm_at_first, "random": 0.5, "pretrained": pretrained}
+        found = {
+            key: {size: [{"f1": v, "average_precision": v + 0.001 * d} for d in range(5)] for size in sizes}
+            for key, v in of.items()
+        }
+        methods = {key: Method(key, key, None) for key in of}
+        label_efficiency._tell(made, found, methods, sizes)  # type: ignore[arg-type]
+        return holding(made)
+
+    assert told(0.7, 0.6) == {"rules-win-at-first", "pretraining-saves-labels", "svm-leads-still"}
+    assert told(0.95, 0.5) == {"svm-leads-still"}
+
+
+def test_draws_have_students_interval() -> None:
+    value = of_draws([1.0, 2.0, 3.0])
+    assert value.value == 2.0
+    assert value.high == pytest.approx(2 + 4.303 * 1 / np.sqrt(3))
+    assert of_draws([1.0]) == Value(1.0)
+
+
+def test_near_copies_are_told_across_folds_and_not_within_one() -> None:
+    texts = [
+        "WIN 500 pounds now, call 0906",
+        "win 900 pounds now call 1234!",
+        "see you at lunch then",
+        "see you at lunch then ok",
+    ]
+    folds = np.array([0, 1, 2, 2])
+    data = Folded(("ham", "spam"), texts, np.array([1, 1, 0, 0]), folds)
+    assert like_others(data).tolist() == [True, True, False, False]
+
+
+def test_a_ladder_tells_each_gain_on_the_rung_before() -> None:
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0] * 20)
+    answers = {"none": np.zeros(160, int), "half": np.where(np.arange(160) % 2, truth, 0), "all": truth}
+    rungs = [Rung(key, key.upper(), {"f1": Value(0.1 * at)}, 1.0, 2.0, 3.0) for at, key in enumerate(answers)]
+    made = outcome()
+    columns = [Column("f1", "F1")]
+    add_ladder(made, "title", rungs, columns, lambda a, b: compared(answers[a.key], answers[b.key], truth))
+    assert "none.gain" not in made.values
+    assert made.values["all.gain"].value == pytest.approx(1 - 2 / 3)
+    low = made.values["all.gain"].low
+    assert low is not None
+    assert low > 0
+    assert [table.title for table in made.tables] == ["title", "What it costs, and what it gains"]
+    assert made.timings["all.train_seconds"] == 1.0

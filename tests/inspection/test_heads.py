@@ -1,0 +1,85 @@
+"""Attention maps, and models without single heads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from scratchlm.inspection.heads import all_heads, attention_maps, induction_scores, without_heads
+from scratchlm.model.decoder import Decoder
+from toys import CONTEXT, VOCABULARY, randomise, toy_config
+
+
+def toy(**changes: object) -> Decoder:
+    return randomise(Decoder(dataclasses.replace(toy_config("default"), **changes)))  # type: ignore[arg-type]
+
+
+IDS = torch.randint(0, VOCABULARY, (2, 12), generator=torch.Generator().manual_seed(0))
+
+
+def test_rows_sum_to_one_and_nothing_later_is_looked_at() -> None:
+    maps = attention_maps(toy(), IDS)
+    assert [tuple(each.shape) for each in maps] == [(2, 4, 12, 12)] * 2
+    for each in maps:
+        torch.testing.assert_close(each.sum(-1), torch.ones(2, 4, 12))
+        assert each.triu(1).abs().max() == 0
+
+
+def test_looking_changes_nothing_and_is_over_afterwards() -> None:
+    decoder = toy()
+    before = decoder(IDS)
+    attention_maps(decoder, IDS)
+    torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
+    assert not any("_attend" in vars(block.attention) for block in decoder.blocks)
+
+
+def test_the_values_weighted_by_the_map_are_what_a_layer_mixes() -> None:
+    decoder = toy()
+    attention = decoder.blocks[0].attention
+    mixed = []
+    attention.output.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0]))
+    values = []
+    attention.value.register_forward_hook(lambda module, inputs, output: values.append(output))
+    weights = attention_maps(decoder, IDS)[0]
+    v = values[0].view(2, 12, decoder.config.attention.kv_heads, -1).transpose(1, 2)
+    v = v.repeat_interleave(weights.size(1) // v.size(1), dim=1)
+    torch.testing.assert_close((weights @ v).transpose(1, 2).flatten(2), mixed[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_silent_head_passes_nothing_on_and_speaks_again_afterwards() -> None:
+    decoder = toy()
+    before = decoder(IDS)
+    with without_heads(decoder, [(1, 0)]):
+        one = decoder(IDS)
+        weight = decoder.blocks[1].attention.output.weight
+        width = decoder.config.attention.head_dim
+        assert weight[:, :width].abs().max() == 0
+        assert weight[:, width:].abs().min() > 0
+    assert not torch.allclose(one, before)
+    torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
+
+
+def test_without_any_head_a_token_sees_itself_alone() -> None:
+    decoder = toy()
+    other = IDS.clone()
+    other[:, :6] = (other[:, :6] + 1) % VOCABULARY
+    with without_heads(decoder, all_heads(decoder)):
+        torch.testing.assert_close(decoder(IDS)[:, 6:], decoder(other)[:, 6:])
+    assert not torch.allclose(decoder(IDS)[:, 6:], decoder(other)[:, 6:])
+
+
+def test_induction_is_the_attention_to_what_followed_the_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = toy()
+    period, length = 4, 12
+    perfect = torch.zeros(1, 4, length, length)
+    for t in range(length):
+        perfect[0, 0, t, max(t - period + 1, 0)] = 1.0  # looks at what followed the same token a round ago
+        perfect[0, 1, t, t] = 1.0
+    monkeypatch.setattr("scratchlm.inspection.heads.attention_maps", lambda *_: [perfect, torch.zeros_like(perfect)])
+    ids = torch.arange(period).repeat(3)[None]
+    scores = induction_scores(decoder, ids, period)
+    assert {head for head, score in scores.items() if score == 1.0} == {(0, 0)}
+    assert sum(scores.values()) == 1.0
+    assert ids.size(1) <= CONTEXT
