@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.learning.sentences import book_sentences
+from bench.learning.spelling import Spelling
 
 from scratchlm.evaluation.pairs import read_pairs
 
-LEARNING = Path(__file__).parent.parent / "bench" / "learning"
 TOLD = [
     "Every day the dog and its friend walk to Anna.",
     "They walk, they hug, and they carry a library away.",
@@ -19,14 +18,6 @@ TOLD = [
     "The king is kind and the slow dog is slow; a slow king.",
     "Here she and he saw one thing walking.",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bench() -> Iterator[None]:
-    """The benchmark's modules find each other in their own folder, as when it runs."""
-    sys.path.insert(0, str(LEARNING))
-    yield
-    sys.path.remove(str(LEARNING))
 
 
 @pytest.mark.parametrize(
@@ -41,16 +32,11 @@ def bench() -> Iterator[None]:
     ],
 )
 def test_endings_and_negations_are_words_and_only_names_keep_their_capital(sentence: str, spelled: str) -> None:
-    from spelling import Spelling
-
     assert Spelling(TOLD)(sentence) == spelled
 
 
 @pytest.mark.slow
 def test_sentences_of_a_pair_are_spelled_alike_only_where_they_are_alike(data: Path) -> None:
-    from sentences import book_sentences
-    from spelling import Spelling
-
     spelling, alike = Spelling(book_sentences(data / "pretrain" / "books.jsonl")), []
     for file in sorted((data / "evaluate" / "blimp").glob("*.jsonl")):
         alike += [pair for pair in read_pairs(file) if spelling(pair.good) == spelling(pair.bad)]

@@ -39,7 +39,7 @@ def toy_config(name: str, **changes: object) -> DecoderConfig:
             config = presets.gpt2(VOCABULARY, width=32, layers=2, heads=4)
         case _:
             raise AssertionError(name)
-    return dataclasses.replace(config, context=CONTEXT, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(config, **{"context": CONTEXT, **changes})  # type: ignore[arg-type]
 
 
 TOYS = ("tiny", "default", "speedrun", "gpt2")

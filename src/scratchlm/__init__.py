@@ -14,13 +14,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scratchlm.evaluation.config import EvaluateConfig
     from scratchlm.evaluation.run import evaluate
-    from scratchlm.finetuning.classifier import Classifier
     from scratchlm.finetuning.config import (
         ClassifyTrainingConfig,
         InstructTrainingConfig,
         PreferTrainingConfig,
         ReinforceTrainingConfig,
     )
+    from scratchlm.generation.classifier import Classifier
     from scratchlm.generation.language_model import LanguageModel, load
     from scratchlm.recipes.classify import finetune_classify
     from scratchlm.recipes.config import PlanConfig, PretrainConfig, QuickstartConfig
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Classifier": "finetuning.classifier",
+    "Classifier": "generation.classifier",
     "ClassifyTrainingConfig": "finetuning.config",
     "EvaluateConfig": "evaluation.config",
     "InstructTrainingConfig": "finetuning.config",

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from scratchlm.base.errors import Interrupted, UserError, nearest
 from scratchlm.base.flags import parse
 
 Arguments = Sequence[str]
+PIPED_WIDTH = 180
+"""Columns of a table that no terminal shows."""
 
 
 def _show(result: Any, as_json: bool) -> None:
@@ -27,8 +30,30 @@ def _show(result: Any, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    # No markup: what models and users write may hold brackets.
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False, emoji=False).print(result)
+    # No markup: what models and users write may hold brackets. In a file or a pipe a table need not fold.
+    piped = not sys.stdout.isatty()
+    width = PIPED_WIDTH if piped else None
+    Console(soft_wrap=piped, width=width, highlight=False, markup=False, emoji=False).print(result)
+
+
+def _verb(program: str, says: str, config: str, function: str) -> Callable[[Arguments], None]:
+    """Make a verb that is one call: parse its config, call its function, print what it returns unless that is None.
+
+    Both are named as `module:name` inside the package and imported when the verb is called.
+    """
+
+    def named(place: str) -> Any:
+        module, _, name = place.partition(":")
+        return getattr(import_module(f"scratchlm.{module}"), name)
+
+    def call(arguments: Arguments) -> None:
+        given = parse(named(config), arguments, f"scratchlm {program}")
+        result = named(function)(given)
+        if result is not None:
+            _show(result, given.json)
+
+    call.__doc__ = says
+    return call
 
 
 def _quickstart(arguments: Arguments) -> None:
@@ -62,7 +87,13 @@ def _doctor(arguments: Arguments) -> None:
 
 def _tokenizer(arguments: Arguments) -> None:
     """Train, inspect and compare tokenizers."""
-    verbs = {"train": _tokenizer_train, "inspect": _tokenizer_inspect, "compare": _tokenizer_compare}
+    inspect = _verb(
+        "tokenizer inspect",
+        "Show merges, longest tokens, and how a text is cut.",
+        "tokens.config:InspectTokenizerConfig",
+        "tokens.commands:inspect",
+    )
+    verbs = {"train": _tokenizer_train, "inspect": inspect, "compare": _tokenizer_compare}
     _dispatch(verbs, arguments, "scratchlm tokenizer")
 
 
@@ -74,16 +105,6 @@ def _tokenizer_train(arguments: Arguments) -> None:
     from scratchlm.tokens.commands import train
 
     _show(train(config, _texts(config.sources), _size(config.sources)), config.json)
-
-
-def _tokenizer_inspect(arguments: Arguments) -> None:
-    """Show merges, longest tokens, and how a text is cut."""
-    from scratchlm.tokens.config import InspectTokenizerConfig
-
-    config = parse(InspectTokenizerConfig, arguments, "scratchlm tokenizer inspect")
-    from scratchlm.tokens.commands import inspect
-
-    _show(inspect(config), config.json)
 
 
 def _tokenizer_compare(arguments: Arguments) -> None:
@@ -110,16 +131,6 @@ def _size(sources: Sequence[str]) -> int | None:
     """Return the bytes of all sources where all are plain files."""
     paths = [Path(source) for source in sources]
     return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
-
-
-def _prepare(arguments: Arguments) -> None:
-    """Text in, cleaned and counted, token shards out."""
-    from scratchlm.tokens.config import PrepareConfig
-
-    config = parse(PrepareConfig, arguments, "scratchlm prepare")
-    from scratchlm.tokens.prepare import prepare
-
-    _show(prepare(config), config.json)
 
 
 def _with_recipe(cls: Any, arguments: Arguments, program: str) -> Any:
@@ -182,34 +193,27 @@ def _pretrain(arguments: Arguments) -> None:
 def _finetune(arguments: Arguments) -> None:
     """Teach a model: classes, answers, preferences, or by the worth of its own answers."""
     verbs = {
-        "classify": _finetune_classify,
-        "instruct": _finetune_instruct,
+        "classify": _verb(
+            "finetune classify",
+            "Teach a model to put texts into classes.",
+            "finetuning.config:ClassifyTrainingConfig",
+            "recipes.classify:finetune_classify",
+        ),
+        "instruct": _verb(
+            "finetune instruct",
+            "Teach a model to answer in conversations.",
+            "finetuning.config:InstructTrainingConfig",
+            "recipes.instruct:finetune_instruct",
+        ),
         "prefer": _finetune_prefer,
-        "reinforce": _finetune_reinforce,
+        "reinforce": _verb(
+            "finetune reinforce",
+            "Teach a model by what its own answers are worth.",
+            "finetuning.config:ReinforceTrainingConfig",
+            "recipes.reinforce:finetune_reinforce",
+        ),
     }
     _dispatch(verbs, arguments, "scratchlm finetune")
-
-
-def _finetune_classify(arguments: Arguments) -> None:
-    """Teach a model to put texts into classes."""
-    from scratchlm.finetuning.config import ClassifyTrainingConfig
-
-    config = parse(ClassifyTrainingConfig, arguments, "scratchlm finetune classify")
-    from scratchlm.recipes.classify import finetune_classify
-
-    _show(finetune_classify(config), config.json)
-
-
-def _finetune_instruct(arguments: Arguments) -> None:
-    """Teach a model to answer in conversations."""
-    from scratchlm.finetuning.config import InstructTrainingConfig
-
-    config = parse(InstructTrainingConfig, arguments, "scratchlm finetune instruct")
-    from scratchlm.recipes.instruct import finetune_instruct
-
-    result = finetune_instruct(config)
-    if result is not None:
-        _show(result, config.json)
 
 
 def _finetune_prefer(arguments: Arguments) -> None:
@@ -226,35 +230,15 @@ def _finetune_prefer(arguments: Arguments) -> None:
     _show(finetune_prefer(config), config.json)
 
 
-def _finetune_reinforce(arguments: Arguments) -> None:
-    """Teach a model by what its own answers are worth."""
-    from scratchlm.finetuning.config import ReinforceTrainingConfig
-
-    config = parse(ReinforceTrainingConfig, arguments, "scratchlm finetune reinforce")
-    from scratchlm.recipes.reinforce import finetune_reinforce
-
-    _show(finetune_reinforce(config), config.json)
-
-
 def _classify(arguments: Arguments) -> None:
     """Put texts into the classes that a model has learned."""
-    from scratchlm.finetuning.config import ClassifyConfig
+    from scratchlm.generation.config import ClassifyConfig
 
     config = parse(ClassifyConfig, arguments, "scratchlm classify")
-    from scratchlm.finetuning.classifier import classify
+    from scratchlm.generation.classifier import classify
 
     for answer in classify(config):
         print(json.dumps(answer.as_dict(), ensure_ascii=False) if config.json else answer)
-
-
-def _evaluate(arguments: Arguments) -> None:
-    """Loss and bits per byte on held-out text."""
-    from scratchlm.evaluation.config import EvaluateConfig
-
-    config = parse(EvaluateConfig, arguments, "scratchlm evaluate")
-    from scratchlm.evaluation.run import evaluate
-
-    _show(evaluate(config), config.json)
 
 
 def _with_stored_sampling(cls: Any, arguments: Arguments, program: str) -> Any:
@@ -285,51 +269,85 @@ def _chat(arguments: Arguments) -> None:
     chat(config)
 
 
-def _inspect(arguments: Arguments) -> None:
-    """What a model is made of."""
-    from scratchlm.inspection.config import InspectConfig
+def _experiment(arguments: Arguments) -> None:
+    """Prove a claim of the notes: one experiment, its numbers, its report."""
+    from scratchlm.experiments.config import EXPERIMENTS, find, form_of, recipe
 
-    config = parse(InspectConfig, arguments, "scratchlm inspect")
-    from scratchlm.inspection.parameters import inspect
+    program = "scratchlm experiment"
+    if not arguments or arguments[0] in ("-h", "--help", "--list"):
+        width = max(map(len, EXPERIMENTS))
+        lines = [f"  {name:<{width}}  {entry.asks}" for name, entry in EXPERIMENTS.items()]
+        print(f"usage: {program} NAME ...\n\n" + "\n".join(lines) + f"\n\n{program} NAME --help tells more.")
+        if not arguments:
+            raise SystemExit(2)
+        return
+    name, rest = arguments[0], arguments[1:]
+    config = parse(find(name).config, rest, f"{program} {name}", recipe(name, form_of(rest)))
+    from scratchlm.experiments.run import experiment
 
-    _show(inspect(config), config.json)
+    outcome = experiment(name, config)
+    _show(outcome, config.json)
 
 
-def _import(arguments: Arguments) -> None:
-    """Take a published model over as a model folder."""
-    from scratchlm.weights.config import ImportConfig
+def _quiz(arguments: Arguments) -> None:
+    """Ask the cards of the notes, spaced over days, or as an exam."""
+    from scratchlm.quiz.config import QuizConfig
 
-    config = parse(ImportConfig, arguments, "scratchlm import")
-    from scratchlm.weights.commands import import_model
+    config = parse(QuizConfig, arguments, "scratchlm quiz")
+    from scratchlm.quiz.commands import quiz
 
-    _show(import_model(config), config.json)
-
-
-def _export(arguments: Arguments) -> None:
-    """Write a model for transformers and other programs."""
-    from scratchlm.weights.config import ExportConfig
-
-    config = parse(ExportConfig, arguments, "scratchlm export")
-    from scratchlm.weights.commands import export_model
-
-    _show(export_model(config), config.json)
+    result = quiz(config)
+    if isinstance(result, Path):
+        print(result)
+    elif result is not None:
+        _show(result, config.json)
 
 
 VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "quickstart": _quickstart,
     "doctor": _doctor,
     "tokenizer": _tokenizer,
-    "prepare": _prepare,
+    "prepare": _verb(
+        "prepare",
+        "Text in, cleaned and counted, token shards out.",
+        "tokens.config:PrepareConfig",
+        "tokens.prepare:prepare",
+    ),
     "plan": _plan,
     "pretrain": _pretrain,
+    "synthesize": _verb(
+        "synthesize",
+        "Make conversations of your own documents, to fine-tune on.",
+        "finetuning.config:SynthesizeConfig",
+        "recipes.synthesize:synthesize",
+    ),
     "finetune": _finetune,
     "classify": _classify,
-    "evaluate": _evaluate,
+    "evaluate": _verb(
+        "evaluate",
+        "Bits per byte on held-out text, scores of tasks, two models compared.",
+        "evaluation.config:EvaluateConfig",
+        "evaluation.run:evaluate",
+    ),
     "generate": _generate,
     "chat": _chat,
-    "inspect": _inspect,
-    "import": _import,
-    "export": _export,
+    "inspect": _verb(
+        "inspect", "What a model is made of.", "inspection.config:InspectConfig", "inspection.parameters:inspect"
+    ),
+    "import": _verb(
+        "import",
+        "Take a published model over as a model folder.",
+        "weights.config:ImportConfig",
+        "weights.commands:import_model",
+    ),
+    "export": _verb(
+        "export",
+        "Write a model for transformers and other programs.",
+        "weights.config:ExportConfig",
+        "weights.commands:export_model",
+    ),
+    "experiment": _experiment,
+    "quiz": _quiz,
 }
 
 

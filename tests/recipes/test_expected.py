@@ -10,7 +10,7 @@ import pytest
 
 from scratchlm.recipes.config import PlanConfig
 from scratchlm.recipes.dial import load_recipe
-from scratchlm.recipes.expected import fitted, loss_law
+from scratchlm.recipes.expected import LossLaw, Measured, fit_law, fitted, loss_law
 from scratchlm.recipes.plan import Plan, plan
 
 RESULT = Path(__file__).parents[2] / "bench" / "results" / "learning" / "law.json"
@@ -32,6 +32,24 @@ def test_the_law_is_the_measured_one_and_misses_no_run_by_more_than_it_says() ->
         assert fitted(run["dial"])
         assert abs(law.bits(run["dial"], run["weights"], run["tokens"]) - run["bits_per_byte"]) <= law.error
         assert law.covers(run["weights"], run["tokens"])
+
+
+def test_a_law_is_found_again_from_runs_that_follow_it() -> None:
+    law = LossLaw(1.3, 5.0, 0.3, 20.0, 0.25)
+    sizes = [(n, d) for n in (50_000, 200_000, 800_000) for d in (100_000, 400_000, 1_600_000)]
+    found = fit_law([Measured(n, d, law.bits("default", n, d)) for n, d in sizes])
+    assert (found.alpha, found.beta) == (0.3, 0.25)
+    assert found.floor == pytest.approx(1.3, abs=1e-3)
+    assert found.bits("default", 10**7, 10**8) == pytest.approx(law.bits("default", 10**7, 10**8), abs=1e-3)
+    with pytest.raises(ValueError, match="too few runs"):
+        fit_law([Measured(n, d, float(n)) for n, d in sizes])  # larger is worse: no such law
+
+
+def test_the_stored_law_is_the_fit_of_the_stored_runs() -> None:
+    runs = [run for run in json.loads(RESULT.read_text(encoding="utf-8"))["runs"] if run["dial"] == "default"]
+    found = fit_law([Measured(run["weights"], run["tokens"], run["bits_per_byte"]) for run in runs])
+    for name in ("floor", "a", "alpha", "b", "beta"):
+        assert getattr(found, name) == getattr(loss_law(), name)
 
 
 @pytest.mark.parametrize("recipe", ["default", "speedrun"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scratchlm.text import words
 from scratchlm.text.counts import Document
-from scratchlm.text.overlap import overlap_report
+from scratchlm.text.overlap import overlap_report, shared_paragraphs
 from scratchlm.text.words import run_hashes, word_hashes
 
 
@@ -100,3 +100,11 @@ def test_hashes_are_the_same_on_every_machine() -> None:
         "0x5bdf868bf7f5aed4",
         "0x79cbc04b88449d79",
     ]
+
+
+def test_paragraphs_that_share_a_run_of_words_are_told() -> None:
+    held_out = ["The quick brown fox jumps over the lazy dog again and again."]
+    paragraphs = ["see: the QUICK brown fox, jumps over the lazy dog!", "the quick brown fox sleeps", ""]
+    assert shared_paragraphs(paragraphs, held_out) == [True, False, False]
+    assert shared_paragraphs(paragraphs, held_out, run=4) == [True, True, False]
+    assert shared_paragraphs(paragraphs, ["too short"]) == [False, False, False]

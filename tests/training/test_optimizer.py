@@ -200,6 +200,15 @@ def test_a_frozen_parameter_is_in_no_optimizer() -> None:
         assert "embedding.weight" not in Optimizers(decoder, config).names.values()
 
 
+def test_muon_needs_no_parameters_of_either_kind() -> None:
+    for inside in (True, False):
+        model = random_decoder(toy_config("default"))
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_((parameter.dim() == 2 and "blocks." in name) == inside)
+        optimizers = Optimizers(model, MuonConfig())
+        assert [isinstance(member, Muon) for member in optimizers.members] == ([True] if inside else [False])
+
+
 def test_the_defaults_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         AdamWConfig().learning_rate = 1.0  # type: ignore[misc]

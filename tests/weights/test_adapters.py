@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from commands import fails, run
 from families import FAMILIES
+from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
+from scratchlm.generation.language_model import load
 from scratchlm.model.lora import add_adapter, without_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.fast import FastBPE
@@ -114,3 +116,28 @@ def test_adapters_that_do_not_fit_are_refused(tmp_path: Path, capsys) -> None:
     write_json(peft / "adapter_config.json", {**read_json(peft / "adapter_config.json"), "use_dora": True})
     assert "use_dora is True" in fails(capsys, "import", peft, *out)
     assert not (tmp_path / "out").exists()
+
+
+def test_many_adapters_stand_on_one_model_and_are_chosen_by_request(tmp_path: Path) -> None:
+    shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=FastBPE.train([], 256).vocabulary_size)
+    names = ("one", "two")
+    for seed, name in enumerate(names):
+        adapted(tmp_path / name, "llama tied", LoRAConfig(rank=2 + seed, alpha=9.0 + seed))
+    assert shape.vocabulary_size == load_model(tmp_path / "one" / "base").decoder.config.vocabulary_size
+    asked: dict[str, object] = {"temperature": 0.0, "max_tokens": 12}
+    alone = {name: load(tmp_path / name / "adapted").generate("ab", **asked) for name in names}
+    runs = {name: tmp_path / name / "adapted" for name in names}
+    model = load(tmp_path / "one" / "base", adapters=runs)
+    plain = model.generate("ab", **asked)
+    assert len({plain, *alone.values()}) == 3
+    for name in ("one", "two", "one"):  # the cache of one is never another's
+        assert model.use(name).generate("ab", **asked) == alone[name]
+    assert model.use(None).generate("ab", **asked) == plain
+    with pytest.raises(UserError, match="this model has one, two"):
+        model.use("three")
+    with pytest.raises(UserError, match="holds no adapter"):
+        load(tmp_path / "one" / "base", adapters={"x": tmp_path / "two" / "base"})
+    other = random_decoder(dataclasses.replace(shape, layers=1), seed=9)
+    save_model(tmp_path / "other", SavedModel(other, FastBPE.train([], 256)))
+    with pytest.raises(UserError, match="was made for other weights"):
+        load(tmp_path / "other", adapters=runs)

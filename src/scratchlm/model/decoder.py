@@ -29,6 +29,9 @@ from scratchlm.model.ngrams import build_ngrams
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
 
+BRANCH_OUTPUTS = ("attention.output.weight", "cross.output.weight", "feed_forward.down.weight", "feed_forward.down")
+"""Ends of the names of the last matrix of each branch."""
+
 
 class Block(nn.Module):
     """One layer: attention and feed-forward, each normalised and added to the residual stream."""
@@ -253,7 +256,7 @@ def initialise(decoder: Decoder, seed: int) -> None:
                 parameter.fill_(1.0 if name.endswith(ones) else 0.0)
                 continue
             std = config.init_std
-            if name.endswith(("attention.output.weight", "feed_forward.down.weight", "feed_forward.down")):
+            if name.endswith(BRANCH_OUTPUTS):
                 std = 0.0 if config.zero_init_outputs else std / math.sqrt(2 * config.layers)
             elif name.endswith("value_embedding.table.weight"):
                 std *= math.sqrt(config.width)  # as large as the values it is added to

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.fourbit import FourBit, pack, product
 from scratchlm.model.loraconfig import LoRAConfig
 
 
 class AdaptedLinear(nn.Linear):
-    """A linear layer that keeps its weight and has adapters by name, of which one or none is in use."""
+    """A linear layer that keeps its weight and has adapters by name, of which one or none is in use.
+
+    The weight may be held in four bits; `weight` then has no memory.
+    """
 
     def __init__(self, base: nn.Linear) -> None:
         nn.Module.__init__(self)  # takes the tensors over instead of making its own
@@ -26,14 +30,46 @@ class AdaptedLinear(nn.Linear):
         self.lora_a, self.lora_b = nn.ParameterDict(), nn.ParameterDict()
         self.scales: dict[str, float] = {}
         self.active: str | None = None
+        self.packed: FourBit | None = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AdaptedLinear:
+        """Move or cast all tensors, those in four bits too; a weight without memory stays as it is."""
+        if self.packed is None:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            return self
+        weight, self._parameters["weight"] = self._parameters["weight"], None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._parameters["weight"] = weight
+        self.packed = FourBit(fn(self.packed.codes), fn(self.packed.scales), self.packed.shape)
+        return self
 
     def forward(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """Return what the weight answers and, with an adapter in use, what it adds."""
-        answer = F.linear(input, self.weight, self.bias)
+        if self.packed is None:
+            answer = F.linear(input, self.weight, self.bias)
+        else:
+            answer = product(input, self.packed)
+            answer = answer if self.bias is None else answer + self.bias.to(answer.dtype)
         if self.active is None:
             return answer
         narrow = F.linear(input, self.lora_a[self.active])  # (*batch, rank)
         return answer + F.linear(narrow, self.lora_b[self.active]) * self.scales[self.active]
+
+
+def pack_base(decoder: Decoder) -> None:
+    """Hold the weights that have adapters in four bits from now on."""
+    for layer in adapted(decoder).values():
+        if layer.packed is None:
+            layer.packed = pack(layer.weight)
+            layer.weight = nn.Parameter(torch.empty_like(layer.weight, device="meta"), requires_grad=False)
+
+
+def unpack_base(decoder: Decoder) -> None:
+    """Give the weights that are held in four bits back their memory: the values that they stood for."""
+    for layer in adapted(decoder).values():
+        if layer.packed is not None:
+            layer.weight = nn.Parameter(layer.packed.unpacked(layer.weight.dtype), requires_grad=False)
+            layer.packed = None
 
 
 def adapted(decoder: Decoder) -> dict[str, AdaptedLinear]:
@@ -71,7 +107,7 @@ def add_adapter(decoder: Decoder, name: str, config: LoRAConfig, seed: int = 0) 
 def _extend(layer: AdaptedLinear, name: str, config: LoRAConfig, generator: torch.Generator) -> None:
     bound = 1 / math.sqrt(layer.in_features)
     drawn = torch.rand(config.rank, layer.in_features, generator=generator) * 2 * bound - bound
-    device = layer.weight.device
+    device = layer.weight.device if layer.packed is None else layer.packed.codes.device
     layer.lora_a[name] = nn.Parameter(drawn.to(device))
     layer.lora_b[name] = nn.Parameter(torch.zeros(layer.out_features, config.rank, device=device))
     layer.scales[name] = config.scale
@@ -107,6 +143,7 @@ def merge_adapter(decoder: Decoder, name: str) -> None:
     """
     if name not in adapters(decoder):
         raise UserError(f"adapter {name!r}: this model has none of that name; it may be merged already")
+    unpack_base(decoder)
     for layer in adapted(decoder).values():
         if name in layer.scales:
             layer.weight += (layer.lora_b[name] @ layer.lora_a[name]) * layer.scales[name]
@@ -133,7 +170,8 @@ def _plain(layer: AdaptedLinear) -> nn.Linear:
 def freeze(decoder: Decoder, trained: str | None = None, *, layers: int = 0) -> None:
     """Choose what training changes: with `trained` that adapter alone, else all from block number `layers` on.
 
-    A head of classes is always trained. With `layers` above 0 the embedding and the first blocks stay as they are.
+    A head of classes is always trained. With `layers` above 0 the embedding, with a head that is tied to it, and the
+    first blocks stay as they are.
     """
     for name, parameter in decoder.named_parameters():
         if name.startswith("classifier."):
@@ -143,5 +181,5 @@ def freeze(decoder: Decoder, trained: str | None = None, *, layers: int = 0) -> 
         elif name.startswith("blocks."):
             wanted = int(name.split(".")[1]) >= layers
         else:
-            wanted = layers == 0 or name.startswith("final_norm.")
+            wanted = layers == 0 or name.startswith(("final_norm.", "head."))
         parameter.requires_grad_(wanted)

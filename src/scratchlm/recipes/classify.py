@@ -23,24 +23,18 @@ from scratchlm.evaluation.classes import (
     probabilities,
     score,
 )
-from scratchlm.finetuning.classify import (
-    Labelled,
-    add_classes,
-    balanced_weights,
-    class_logits,
-    class_loss,
-    encode_texts,
-    labels_of,
-    read_labelled,
-)
+from scratchlm.finetuning.classify import add_classes, balanced_weights
 from scratchlm.finetuning.config import ClassifyTrainingConfig
+from scratchlm.generation.classifier import class_logits, encode_texts
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.classreport import write_class_report
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
 from scratchlm.recipes.runs import end_run
+from scratchlm.text.labelled import Labelled, labels_of, read_labelled
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
-from scratchlm.tokens.batches import LabelledBatches
+from scratchlm.tokens.batches import LabelledBatches, pad_of
+from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 
 ERRORS_SHOWN = 20
@@ -66,7 +60,9 @@ class ClassifyResult:
     training_texts: int
     truncated: int
     step: int
-    """The step whose weights were kept: that of the best held-out F1."""
+    """The step whose weights were kept."""
+    chosen: bool
+    """Whether they were chosen by their held-out F1, which flatters it a little; else they are the last."""
     steps: int
     scores: Scores
     temperature: float
@@ -98,7 +94,7 @@ class ClassifyResult:
             f"calibration error {self.calibration_error:.3f}, with temperature {self.temperature:.2f} "
             f"{self.calibration_error_after:.3f}"
         )
-        lines.append(f"kept: step {self.step:,} of {self.steps:,}, whose held-out F1 was the best")
+        lines.append(kept_line(self.step, self.steps, self.chosen, "F1 was the best"))
         lines += [
             f"sure and wrong: {m.text[:60]!r} is {m.truth}, said {m.given} ({m.probability:.2f})"
             for m in self.mistakes[:3]
@@ -131,7 +127,7 @@ def finetune_classify(config: ClassifyTrainingConfig) -> ClassifyResult:
     data = _data(config, model)
     add_classes(model, data.labels, config.pooling, config.seed)
     positive = None if data.positive is None else data.labels[data.positive]
-    model.classes = Classes(data.labels, positive=positive)
+    model.classes = Classes(data.labels, positive=positive, prompt=config.prompt)
     equip(model, config)
     batches = LabelledBatches(data.rows, data.truth, config.training.batch_rows, config.seed, pad_of(model.tokenizer))
     weights = balanced_weights(data.truth, len(data.labels)) if config.class_weights == "balanced" else None
@@ -166,8 +162,10 @@ def _data(config: ClassifyTrainingConfig, model: SavedModel) -> Data:
     labels = labels_of(texts, held_out)
     positive = _positive(config.positive, labels, texts)
     context = model.decoder.config.context
-    rows = encode_texts(model.tokenizer, [each.text for each in texts], context)
-    held_out_rows = encode_texts(model.tokenizer, [each.text for each in held_out], context)
+    rows, held_out_rows = (
+        encode_texts(model.tokenizer, [each.text for each in side], context, config.prompt)
+        for side in (texts, held_out)
+    )
     numbers = {label: index for index, label in enumerate(labels)}
     return Data(
         labels=labels,
@@ -216,6 +214,7 @@ def _finish(
         training_texts=len(data.rows),
         truncated=data.truncated,
         step=best.step,
+        chosen=config.keep == "best",
         steps=config.training.steps,
         scores=scores,
         temperature=temperature,

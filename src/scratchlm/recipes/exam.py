@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.recipes.quicktext import Corpus
 from scratchlm.text import storyworld
@@ -56,11 +55,7 @@ class Reading:
 
 def ask(model: LanguageModel, questions: Sequence[Question]) -> list[Answer]:
     """Ask every question, taking the likeliest answer."""
-    template = model.saved.template
-    assert template is not None, "questions come after fine-tuning on conversations"
-    prompts = [template.render([{"role": "user", "content": q.question}], reply=True).ids for q in questions]
-    replies = greedy_batch(model.decoder, prompts, ANSWER_TOKENS, template.stop_ids)
-    given = [model.tokenizer.decode(ids).strip() for ids in replies]
+    given = model.replies([[{"role": "user", "content": q.question}] for q in questions], ANSWER_TOKENS)
     return [Answer(q.split, q.question, q.expected, g, q.chance) for q, g in zip(questions, given, strict=True)]
 
 

@@ -8,14 +8,19 @@ vocabulary of 4,096.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, NamedTuple, TypeGuard, get_args
+
+import numpy as np
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json
 
 LAW_FILE = "loss_law.json"
+EXPONENTS = np.arange(0.15, 0.81, 0.05)
+"""Exponents that are tried."""
 Fitted = Literal["default", "speedrun"]
 """Recipes that the law was fitted to."""
 
@@ -46,6 +51,34 @@ class LossLaw:
         """Tell whether runs about as small and as large were measured: within half as much again."""
         inside = self.fewest_weights / 1.5 <= weights <= 1.5 * self.most_weights
         return inside and self.fewest_tokens / 1.5 <= tokens <= 1.5 * self.most_tokens
+
+
+class Measured(NamedTuple):
+    """A finished run: its matrix weights, the tokens it read, and the held-out bits a byte where it ended."""
+
+    weights: int
+    tokens: int
+    bits_per_byte: float
+
+
+def fit_law(runs: Sequence[Measured]) -> LossLaw:
+    """Fit the law to runs of one recipe by least squares: search the exponents, solve for the rest.
+
+    Raises `ValueError` where no exponents fit with positive figures.
+    """
+    bits = np.array([run.bits_per_byte for run in runs])
+    best: tuple[float, LossLaw] | None = None
+    for alpha in EXPONENTS:
+        for beta in EXPONENTS:
+            columns = np.array([(1.0, run.weights**-alpha, run.tokens**-beta) for run in runs])
+            (floor, a, b), *_ = np.linalg.lstsq(columns, bits, rcond=None)
+            squares = float(np.square(columns @ (floor, a, b) - bits).sum())
+            if min(floor, a, b) > 0 and (best is None or squares < best[0]):
+                floor, a, alpha, b, beta = (round(float(x), 4) for x in (floor, a, alpha, b, beta))
+                best = squares, LossLaw(floor, a, alpha, b, beta)
+    if best is None:
+        raise ValueError("no exponents fit with positive figures: too few runs")
+    return best[1]
 
 
 def fitted(recipe: str) -> TypeGuard[Fitted]:

@@ -15,7 +15,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import prepare_output, sha256_of
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.lora import add_adapter, freeze
+from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.recipes.runs import (
     RECIPE_FILE,
@@ -27,12 +27,11 @@ from scratchlm.recipes.runs import (
     run_fit,
     stored_settings,
 )
-from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.forecast import choose_dtype
 from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
 from scratchlm.training.loss import Loss
-from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, base_of, find_model, load_model, save_model
 
 C = TypeVar("C", bound=FinetuneConfig)
 
@@ -49,18 +48,23 @@ def resolved(config: C, *, from_file: bool = True) -> C:
         prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=tuple(sources))
         return dataclasses.replace(config, threads=set_threads(config.threads))
     stored = stored_settings(type(config), config.resume)
-    require_same_data(config.resume, digest(stored), stored.data or Path("the package"))
+    assert stored.init is not None
+    require_same_data(config.resume, digest(stored), stored.data or stored.init)
     threads = set_threads(config.threads or stored.threads)
     return dataclasses.replace(stored, out=config.resume, resume=config.resume, threads=threads, json=config.json)
 
 
 def digest(config: FinetuneConfig) -> str:
-    """Return a hash of the files that a run reads."""
+    """Return a hash of what a run reads: its files, and the model it begins from; not of a folder to rehearse."""
     files = [path for path in (config.data, config.held_out) if path is not None]
     for path in files:
         if not path.is_file():
             raise UserError(f"{path}: no such file; check the spelling")
-    return ":".join(sha256_of(path) for path in files)
+    rehearsed = getattr(config, "rehearse", None)
+    if rehearsed is not None and rehearsed.is_file():
+        files.append(rehearsed)
+    assert config.init is not None
+    return ":".join(sha256_of(path) for path in [*files, find_model(config.init) / HASHES_FILE])
 
 
 def open_model(config: FinetuneConfig) -> SavedModel:
@@ -71,6 +75,8 @@ def open_model(config: FinetuneConfig) -> SavedModel:
         raise UserError(f"--frozen-layers {config.frozen_layers}: the model has {model.decoder.config.layers} layers")
     if config.lora and model.adapters:
         raise UserError(f"--init {config.init}: has an adapter already; begin from the model below it")
+    unpack_base(model.decoder)
+    model.four_bit = False
     return model
 
 
@@ -87,6 +93,9 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
     if name is not None:
         add_adapter(model.decoder, name, config.adapter, config.seed)
         model.adapters = {name: config.adapter}
+        model.four_bit = config.four_bit
+        if config.four_bit:
+            pack_base(model.decoder)
     freeze(model.decoder, name, layers=config.frozen_layers)
     model.base = None
     if config.lora or config.frozen_layers:
@@ -94,11 +103,6 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
         model.base = base_of(find_model(config.init), own)
     told = {"init": config.init.name, "taught": None if config.data is None else config.data.name}
     model.provenance = {**model.provenance, **told}
-
-
-def pad_of(tokenizer: Tokenizer) -> int:
-    """Return the id that fills rows up; nothing is learned of it."""
-    return tokenizer.specials.get(PAD, tokenizer.end_of_text or 0)
 
 
 def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: Loss) -> C:
@@ -127,14 +131,21 @@ def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: 
 
 
 def _steps(config: FinetuneConfig, count: int) -> TrainingConfig:
-    """Turn epochs into steps, and evaluate at least four times."""
+    """Turn epochs into steps; save and evaluate at least four times, but evaluate once where the last state is kept."""
     steps = max(1, math.ceil(config.epochs * count))
     every = max(1, min(config.training.evaluate_every or steps, steps // 4))
-    return dataclasses.replace(config.training, steps=steps, evaluate_every=every, checkpoint_every=every)
+    evaluate = steps if config.keep == "last" else every
+    save = max(1, min(config.training.checkpoint_every or steps, steps // 4))
+    return dataclasses.replace(config.training, steps=steps, evaluate_every=evaluate, checkpoint_every=save)
+
+
+def kept_line(step: int, steps: int, chosen: bool, why: str) -> str:
+    """Tell which state was kept, and why: such as `F1 was the best`."""
+    return f"kept: step {step:,} of {steps:,}, {f'whose held-out {why}' if chosen else 'the last'}"
 
 
 class KeepBest:
-    """A hook that measures a model on held-out data, keeps the best in the run's model/, and tells when to give up."""
+    """A hook that measures a model on held-out data, keeps a state in the run's model/, and tells when to give up."""
 
     name = "evaluation"
 
@@ -149,16 +160,21 @@ class KeepBest:
     ) -> None:
         assert config.out is not None
         self.every, self.patience, self.steps = config.training.evaluate_every, config.patience, config.training.steps
+        self._last = config.keep == "last"
         self.best: float | None = None
         self.step = self.waited = 0
         self._model, self._folder = model, config.out / "model"
         self._measure, self._key, self._sign = measure, key, 1.0 if higher else -1.0
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
-        """Return what was measured; a state better than all before is saved. Before the first step none is."""
+        """Return what was measured; a state better than all before is saved, or each that comes last so far.
+
+        Before the first step none is.
+        """
         started = time.perf_counter()
         found = self._measure(decoder)
-        if step > 0 and (self.best is None or self._sign * found[self._key] > self._sign * self.best):
+        better = self.best is None or self._sign * found[self._key] > self._sign * self.best
+        if step > 0 and (better or self._last):
             self.best, self.step, self.waited = found[self._key], step, 0
             save_model(self._folder, self._model)
         elif step > 0:

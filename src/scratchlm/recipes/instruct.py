@@ -19,11 +19,11 @@ from scratchlm.base.runlog import read_log
 from scratchlm.evaluation.replies import ReplyScores, score_replies
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, question_of, read_conversations
-from scratchlm.finetuning.instruct import instruct_batches
+from scratchlm.finetuning.instruct import instruct_batches, rendered
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, resolved, train, within_context
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page, add_training
 from scratchlm.recipes.runs import end_run, require_given
 from scratchlm.text.counts import Counts
@@ -61,6 +61,7 @@ class InstructResult:
     """Conversations longer than a row: their ends are not learned."""
     step: int
     steps: int
+    chosen: bool
     loss_before: float
     loss: float
     before: ReplyScores
@@ -79,7 +80,7 @@ class InstructResult:
             f"held-out loss {self.loss_before:.3f} before, {self.loss:.3f} after (nats a token of the answers)",
             f"before: {self.before}",
             f"after:  {self.after}",
-            f"kept: step {self.step:,} of {self.steps:,}, whose held-out loss was the lowest",
+            kept_line(self.step, self.steps, self.chosen, "loss was the lowest"),
         ]
         for each in self.exchanges[:2]:
             lines += [
@@ -120,7 +121,7 @@ def finetune_instruct(config: InstructTrainingConfig) -> InstructResult | None:
     taught = _read(config)
     equip(model, config)
     batches = instruct_batches(LanguageModel(model), taught.train, config.training, config.seed, _rehearsed(config))
-    held = [model.template.render(messages) for messages in taught.held_out]
+    held = rendered(model.template, taught.held_out)
     rows = _held_batches(held, config, batches.pad)
     count = _batches_an_epoch(batches.samples, config)
     config = begin(config, model, batches, count, next_token_loss)
@@ -139,6 +140,7 @@ def finetune_instruct(config: InstructTrainingConfig) -> InstructResult | None:
         truncated=sum(len(sample.ids) > config.training.sequence_length + 1 for sample in [*batches.samples, *held]),
         step=best.step,
         steps=config.training.steps,
+        chosen=config.keep == "best",
         loss_before=loss_before,
         loss=best.best,
         before=_scored(before, expected),

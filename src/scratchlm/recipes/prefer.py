@@ -29,11 +29,12 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.finetuning.preferring import answer_log_probabilities, preference_loss, rewards, sides
 from scratchlm.model.decoder import Decoder
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train, within_context
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
+from scratchlm.tokens.batches import pad_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import Classes, SavedModel
 
@@ -50,10 +51,15 @@ class PreferResult:
     """Pairs whose answers are equal or do not fit a row."""
     step: int
     steps: int
+    chosen: bool
+    """Whether they were chosen by their held-out loss; else they are the last."""
     accuracy_before: float
     """Share of pairs whose chosen answer the model found likelier, a token; of rewards, a coin's."""
     accuracy: float
     accuracy_interval: Interval
+    led: float
+    """Share of pairs whose chosen answer gained more on the model of before than the rejected one: half at first, and
+    what the losses that compare with that model are trained on."""
     margin: float
     """Mean lead of the chosen answer over the model of before, in nats; of rewards, of the chosen answer."""
     kl: float
@@ -72,8 +78,9 @@ class PreferResult:
                 f"{self.method} on {self.pairs:,} pairs, {self.held_out:,} held out{left}",
                 f"the chosen answer is preferred in {self.accuracy_before:.1%} before, {self.accuracy:.1%} after "
                 f"({low:.1%} to {high:.1%})",
-                f"margin {self.margin:.2f} nats, distance from the model of before {self.kl:.4f} nats a token",
-                f"kept: step {self.step:,} of {self.steps:,}, whose held-out loss was the lowest",
+                f"it gained more than the other in {self.led:.1%}, by {self.margin:.2f} nats on average; distance to "
+                f"the model of before {self.kl:.4f} nats a token",
+                kept_line(self.step, self.steps, self.chosen, "loss was the lowest"),
                 f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html",
             ]
         )
@@ -121,9 +128,11 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
         left_out=equal + left + left_held,
         step=best.step,
         steps=config.training.steps,
+        chosen=config.keep == "best",
         accuracy_before=before["accuracy"],
         accuracy=after["accuracy"],
         accuracy_interval=wilson_interval(round(after["accuracy"] * len(held)), len(held)),
+        led=after["led"],
         margin=after["margin"],
         kl=after["kl"],
         seconds=time.perf_counter() - started,
@@ -170,7 +179,7 @@ def _measure(decoder: Decoder, held: Sequence[PairBatch], config: PreferTraining
     device = decoder.embedding.weight.device
     loss = preference_loss(config.loss)
     count = sum(batch.target_count for batch in held)
-    total = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "kl": 0.0}
+    total = {"loss": 0.0, "accuracy": 0.0, "led": 0.0, "margin": 0.0, "kl": 0.0}
     tokens = 0.0
     for each in held:
         batch = each.to(device)
@@ -179,21 +188,29 @@ def _measure(decoder: Decoder, held: Sequence[PairBatch], config: PreferTraining
             if isinstance(config.loss, RewardConfig):
                 given = rewards(decoder, batch)
                 lead = given[::2] - given[1::2]
-                total["accuracy"] += float((lead > 0).sum() + 0.5 * (lead == 0).sum())
+                total["accuracy"] += _positive(lead)
+                total["led"] += _positive(lead)
                 total["margin"] += float(lead.sum())
                 continue
             s = sides(decoder, batch)
         total["accuracy"] += float((s.chosen / s.chosen_tokens > s.rejected / s.rejected_tokens).sum())
+        total["led"] += _positive(s.margin)
         total["margin"] += float(s.margin.sum())
         for now, before, size in [
             (s.chosen, s.reference_chosen, s.chosen_tokens),
             (s.rejected, s.reference_rejected, s.rejected_tokens),
         ]:
-            ratio = (before - now) / size  # mean log ratio a token: exp(x) - x - 1 is never negative (Schulman 2020)
-            total["kl"] += float((size * (ratio.exp() - ratio - 1)).sum())
+            # Half the square of the mean log ratio a token (Schulman 2020): these answers are not drawn from the model,
+            # so the unbiased estimate would grow without bound where it now finds one unlikely.
+            total["kl"] += float((size * ((now - before) / size).square() / 2).sum())
             tokens += float(size.sum())
     total["kl"] = total["kl"] / tokens * count if tokens else 0.0
     return {name: value / count for name, value in total.items()}
+
+
+def _positive(lead: torch.Tensor) -> float:
+    """Count what is above 0; what is 0 counts half."""
+    return float((lead > 0).sum() + 0.5 * (lead == 0).sum())
 
 
 def _finish(config: PreferTrainingConfig, result: PreferResult) -> None:
@@ -206,7 +223,8 @@ def _finish(config: PreferTrainingConfig, result: PreferResult) -> None:
     records = list(read_log(config.out / "metrics.jsonl"))
     scored = [record for record in records if record["kind"] == "evaluation"]
     steps = [record["step"] for record in scored]
-    for name, unit in {"loss": "nats a pair", "accuracy": "share", "margin": "nats", "kl": "nats a token"}.items():
+    units = {"loss": "nats a pair", "accuracy": "share", "led": "share", "margin": "nats", "kl": "nats a token"}
+    for name, unit in units.items():
         page.plot(f"Held-out {name}", "step", unit, {name: (steps, [record[name] for record in scored])})
     page.write(config.out / "report.html")
     end_run(config.out)

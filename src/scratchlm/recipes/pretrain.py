@@ -16,6 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import prepare_output, read_json
 from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.lora import unpack_base
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
@@ -153,7 +154,8 @@ def _beginning(config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
             f"training.sequence_length {config.training.sequence_length}: exceeds the context of --init, "
             f"{saved.decoder.config.context}; lower it"
         )
-    saved.base = None  # everything is trained, so everything is stored
+    unpack_base(saved.decoder)
+    saved.base, saved.four_bit = None, False  # everything is trained, so everything is stored
     return saved
 
 

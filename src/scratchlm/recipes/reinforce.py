@@ -25,10 +25,10 @@ from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
-from scratchlm.recipes.finetuning import KeepBest, begin, equip, open_model, pad_of, resolved, train
+from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
 from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run
-from scratchlm.tokens.batches import Batch
+from scratchlm.tokens.batches import Batch, pad_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel
@@ -46,6 +46,7 @@ class ReinforceResult:
     held_out: int
     step: int
     steps: int
+    chosen: bool
     score_before: float
     score: float
     score_interval: Interval
@@ -64,7 +65,7 @@ class ReinforceResult:
             f"{self.task}: true score on {self.held_out:,} held-out questions {self.score_before:.1%} before, "
             f"{self.score:.1%} after ({low:.1%} to {high:.1%})",
             str(self.verdict),
-            f"kept: step {self.step:,} of {self.steps:,}, whose held-out score was the best",
+            kept_line(self.step, self.steps, self.chosen, "score was the best"),
             *(f"asked: {q}  right: {a}  before: {b}  after: {c}" for q, a, b, c in self.exchanges[:3]),
         ]
         return "\n".join([*lines, f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html"])
@@ -129,6 +130,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
         held_out=len(task.held_out),
         step=best.step,
         steps=config.training.steps,
+        chosen=config.keep == "best",
         score_before=_mean(task.score, task.held_out, before),
         score=score,
         score_interval=bootstrap_interval(_each(task.score, task.held_out, after)),

@@ -50,8 +50,16 @@ class Page:
             lines.append(f"<tr>{''.join(cells)}<td{kind}>{html.escape(row[-1])}</td></tr>")
         self._parts.append(f"<table><tr>{head}</tr>{''.join(lines)}</table>")
 
-    def plot(self, title: str, x: str, y: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-        """Add a line plot of named curves."""
+    def plot(
+        self,
+        title: str,
+        x: str,
+        y: str,
+        curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+        *,
+        logarithmic: bool = False,
+    ) -> None:
+        """Add a line plot of named curves; `logarithmic` spreads places by their logarithm."""
         import plotly.graph_objects as go
 
         figure = go.Figure()
@@ -61,6 +69,8 @@ class Page:
         figure.update_layout(
             title=title, xaxis_title=x, yaxis_title=y, height=380, margin={"l": 60, "r": 20, "t": 50, "b": 50}
         )
+        if logarithmic:
+            figure.update_xaxes(type="log")
         script = not self._plotted
         self._plotted = True
         drawn = figure.to_html(full_html=False, include_plotlyjs=script, config={"displaylogo": False})

@@ -6,7 +6,7 @@ means that the held-out loss measures memory as well as skill.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,6 +90,19 @@ def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run:
         documents_mostly=len(mostly),
         examples=tuple(names[index] for index in mostly[:SHOWN]),
     )
+
+
+def shared_paragraphs(paragraphs: Sequence[str], held_out: Sequence[str], run: int = 8) -> list[bool]:
+    """Tell of each paragraph whether it shares `run` words in a row with a held-out text."""
+    wanted = np.unique(np.concatenate([np.zeros(0, np.uint64), *(run_hashes(word_hashes(t), run) for t in held_out)]))
+    if not len(wanted):
+        return [False] * len(paragraphs)
+    found = []
+    for paragraph in paragraphs:
+        runs = run_hashes(word_hashes(paragraph), run)
+        places = np.minimum(np.searchsorted(wanted, runs), len(wanted) - 1)
+        found.append(bool((wanted[places] == runs).any()))
+    return found
 
 
 def _held_out_runs(documents: Iterable[Document], run: int) -> tuple[Hashes, NDArray[np.int64], list[str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,12 +15,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.chat import Rendered
 
 IGNORED = -100
 """Target of a position that carries no loss (torch's `ignore_index`)."""
 
 State = dict[str, int]
+
+GROUP = 16
+"""Batches whose texts are sorted by length together."""
 
 
 @runtime_checkable
@@ -176,8 +180,7 @@ class PackedBatches:
 class LabelledBatches:
     """Whole texts with a class each; the target stands at a text's last token, so padding behind it has no part.
 
-    Texts of like length share a batch: each epoch, random groups of `GROUP` batches are sorted by length, so that
-    little is padded and every epoch is mixed anew.
+    Texts of like length share a batch, see `alike_order`.
     """
 
     rows_of_ids: Sequence[Sequence[int]]
@@ -185,7 +188,6 @@ class LabelledBatches:
     rows: int
     seed: int
     pad: int
-    GROUP: ClassVar[int] = 16
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
@@ -198,13 +200,21 @@ class LabelledBatches:
             yield Batch(ids, targets), order.state()
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        generator = np.random.default_rng([self.seed, epoch])
-        order = generator.permutation(len(self.rows_of_ids))
-        size, batches = self.rows * self.GROUP, []
-        for start in range(0, len(order), size):
-            group = sorted(order[start : start + size], key=lambda index: len(self.rows_of_ids[index]))
-            batches += [group[at : at + self.rows] for at in range(0, len(group), self.rows)]
-        return np.array([index for batch in generator.permutation(len(batches)) for index in batches[batch]])
+        return alike_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
+
+
+def alike_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.ndarray:
+    """Return an epoch's order of texts in which those of like length stand together, so that little is padded.
+
+    Random groups of `GROUP` batches are sorted by length, then their batches are mixed; every epoch is mixed anew.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    size, batches = rows * GROUP, []
+    for start in range(0, len(order), size):
+        group = sorted(order[start : start + size], key=lambda index: lengths[index])
+        batches += [group[at : at + rows] for at in range(0, len(group), rows)]
+    return np.array([index for batch in generator.permutation(len(batches)) for index in batches[batch]])
 
 
 def masked_batch(samples: Sequence[Rendered], length: int, pad: int) -> Batch:
@@ -214,6 +224,11 @@ def masked_batch(samples: Sequence[Rendered], length: int, pad: int) -> Batch:
     mask, _ = padded([[int(wanted) for wanted in sample.mask[: length + 1]] for sample in samples])
     targets = torch.where(mask[:, 1:].bool(), table[:, 1:], IGNORED)
     return Batch(table[:, :-1].contiguous(), targets)
+
+
+def pad_of(tokenizer: Tokenizer) -> int:
+    """Return the id that fills rows up; nothing is learned of it, and nothing sees it."""
+    return tokenizer.specials.get(PAD, tokenizer.end_of_text or 0)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:

@@ -105,6 +105,11 @@ class ChatTemplate:
 
         marked = [{**message, "content": f"\ue000{index}\ue001"} for index, message in enumerate(conversation)]
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+
+        def refuse(why: str) -> None:
+            raise jinja2.TemplateError(why)
+
+        environment.globals["raise_exception"] = refuse  # what templates say no with, to roles out of their order
         try:
             template = environment.from_string(self.source)
             return template.render(
@@ -113,7 +118,7 @@ class ChatTemplate:
                 bos_token=self.tokenizer.ends.begin or "",
                 eos_token=self.tokenizer.ends.last or self.tokenizer.ends.end or "",
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise UserError(f"chat template: {error}; use the template that came with the model") from error
 
     @classmethod

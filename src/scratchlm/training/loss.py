@@ -46,6 +46,15 @@ def plain_next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
     return _with_gradient_ahead(loss, ahead, decoder)
 
 
+def distance_from(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+    """Estimate how far the model is from a reference, given what both think of a token that the model drew, in nats.
+
+    `exp(d) - d - 1` of the log ratio d: unbiased and never negative (Schulman 2020, "Approximating KL divergence").
+    """
+    apart = reference - now
+    return apart.exp() - apart - 1
+
+
 def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
     """Return the log-probability of each target as it is drawn at a temperature, 0 where nothing is predicted."""
     wanted = batch.targets != IGNORED
@@ -89,6 +98,19 @@ def _with_target(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     hidden, targets = hidden.flatten(0, 1), targets.flatten()
     wanted = targets != IGNORED
     return (hidden, targets) if bool(wanted.all()) else (hidden[wanted], targets[wanted])
+
+
+def class_loss(weights: Float[Tensor, " C"] | None = None) -> Loss:
+    """Return the summed cross-entropy of the classes, each text's multiplied by the weight of its class."""
+
+    def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
+        last = (batch.targets != IGNORED).int().argmax(1)
+        logits = decoder.class_logits(decoder.hidden(batch.ids), last).float()
+        labels = batch.targets.gather(1, last[:, None]).squeeze(1)
+        heavy = None if weights is None else weights.to(logits.device)
+        return F.cross_entropy(logits, labels, heavy, reduction="sum")
+
+    return loss
 
 
 def linear_cross_entropy(

@@ -149,10 +149,11 @@ class Optimizers:
             matrices = matrices_of(model)
             chosen = set(matrices)
             others = [p for p in parameters if p not in chosen]
-            self.members: list[torch.optim.Optimizer] = [
-                Muon([{"params": matrices}], config, dtype),
-                _adamw(others, config.adam),
-            ]
+            self.members: list[torch.optim.Optimizer] = []
+            if matrices:
+                self.members.append(Muon([{"params": matrices}], config, dtype))
+            if others:  # where all but some matrices is frozen, none is left
+                self.members.append(_adamw(others, config.adam))
         else:
             self.members = [_adamw(parameters, config)]
         groups = [group for member in self.members for group in member.param_groups]

@@ -28,7 +28,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_folder, read_json, sha256_of, write_json, write_text
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
-from scratchlm.model.lora import add_adapter
+from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
@@ -68,6 +68,8 @@ class Classes:
     """Of two classes, the one that is sought."""
     threshold: float = 0.5
     """Least probability of `positive` at which it is answered."""
+    prompt: str = "{text}"
+    """What the model reads: a text with words before and after it."""
 
 
 @dataclass
@@ -84,6 +86,8 @@ class SavedModel:
     """Adapters of the decoder; the first is in use when the model is loaded."""
     classes: Classes | None = None
     base: Base | None = None
+    four_bit: bool = False
+    """Whether the weights below the adapters are held in four bits, as they were when the adapters were trained."""
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -116,6 +120,7 @@ def _write_model(folder: Path, model: SavedModel) -> None:
         config["classes"] = to_dict(model.classes)
     tensors = dict(model.decoder.named_parameters())
     if model.base is not None:
+        config["four_bit"] = model.four_bit
         config["base"] = {"path": str(model.base.path), "weights": model.base.weights}
         tensors = {name: tensor for name, tensor in tensors.items() if name in model.base.own}
     write_json(folder / CONFIG_FILE, config)
@@ -197,8 +202,12 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
         add_adapter(decoder, name, each)
     tensors, base = _tensors_of(folder, stored, dtype)
     classes = stored.get("classes")
+    four_bit = bool(stored.get("four_bit", False))
+    fill(decoder, tensors)
+    if four_bit:
+        pack_base(decoder)
     return SavedModel(
-        decoder=fill(decoder, tensors),
+        decoder=decoder,
         tokenizer=tokenizer,
         template=load_template(folder, tokenizer),
         generation=read_json(folder / GENERATION_FILE),
@@ -207,6 +216,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
         # not by from_dict, to which a text "none" is nothing: a label may be called so
         classes=None if classes is None else Classes(**{**classes, "labels": tuple(classes["labels"])}),
         base=base,
+        four_bit=four_bit,
     )
 
 
@@ -247,6 +257,36 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
         parameter.requires_grad_(True)
     decoder.restore_tables()
     return decoder
+
+
+def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> ChatTemplate | None:
+    """Give a model, loaded from the folder `below`, the adapter of a run that was begun from it, under a name.
+
+    The adapter in use stays in use. Returns the run's chat template, where it has one. Raises `UserError` where the
+    folder holds no adapter, one for another model, or one that would answer otherwise here than in its run.
+    """
+    verify(folder)
+    stored = read_json(folder / CONFIG_FILE)
+    if not stored.get("adapters") or "base" not in stored:
+        raise UserError(f"{folder}: holds no adapter; name a run that was trained with --lora")
+    if stored.get("classes"):
+        raise UserError(f"{folder}: is a classifier, whose head has no place beside other adapters; load it by itself")
+    if bool(stored.get("four_bit")) != model.four_bit:
+        raise UserError(f"{folder}: was trained beside weights in four bits; load it by itself")
+    if stored["base"]["weights"] != read_json(below / HASHES_FILE)[WEIGHTS_FILE]:
+        raise UserError(f"{folder}: its adapter was made for other weights than those of {below}")
+    theirs, settings = next(iter(stored["adapters"].items()))
+    config = from_dict(LoRAConfig, settings, theirs)
+    active = next((layer.active for layer in adapted(model.decoder).values()), None)
+    add_adapter(model.decoder, name, config)
+    use_adapter(model.decoder, active)
+    tensors = _load_tensors(folder / WEIGHTS_FILE, torch.float32)
+    with torch.no_grad():
+        for path, parameter in model.decoder.named_parameters():
+            if ".lora_" in path and path.endswith(f".{name}"):
+                parameter.copy_(tensors[path.removesuffix(name) + theirs])
+    model.adapters[name] = config
+    return load_template(folder, model.tokenizer)
 
 
 def load_weights(decoder: Decoder, folder: Path) -> None:

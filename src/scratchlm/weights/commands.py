@@ -128,6 +128,10 @@ def export_model(config: ExportConfig) -> Transfer:
         elif config.to == "peft":
             assert adapter is not None
             family = write_adapter(temporary, model, adapter)
+        elif model.classes is not None:
+            from scratchlm.weights.sequence import write_classifier
+
+            family = write_classifier(temporary, model)
         else:
             family = write_folder(temporary, model)
     return _transfer(str(config.out), family.architecture, model)

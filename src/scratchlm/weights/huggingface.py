@@ -7,7 +7,7 @@ chat_template.jinja, generation_config.json
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json, write_text
-from scratchlm.model.config import DecoderConfig
+from scratchlm.model.config import DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate
@@ -121,7 +121,7 @@ def write_folder(folder: Path, model: SavedModel) -> Family:
     }
     family = write_weights(folder, model.decoder, special)
     tokenizer.save(folder)
-    write_json(folder / ENDS_FILE, _tokenizer_config(tokenizer, model))
+    write_json(folder / ENDS_FILE, tokenizer_fields(tokenizer, model))
     if template is not None:
         write_text(folder / TEMPLATE_FILE, template.source)
     sampling = {name: value for name, value in model.generation.items() if name in ("temperature", "top_k", "top_p")}
@@ -136,7 +136,8 @@ def _one_or_all(ids: list[int]) -> int | list[int] | None:
     return ids if len(ids) > 1 else ids[0] if ids else None
 
 
-def _tokenizer_config(tokenizer: Tokenizer, model: SavedModel) -> dict[str, Any]:
+def tokenizer_fields(tokenizer: Tokenizer, model: SavedModel) -> dict[str, Any]:
+    """Return the fields of tokenizer_config.json."""
     pad = {"pad_token": PAD} if PAD in tokenizer.specials else {}
     return {**ends_to_json(tokenizer.ends), **pad, "model_max_length": model.decoder.config.context}
 
@@ -147,10 +148,21 @@ def write_weights(folder: Path, decoder: Decoder, special: Mapping[str, Any]) ->
     Raises `UserError` where no family can hold the model.
     """
     family = family_of(decoder.config)
-    ours = {name: tensor.detach().to("cpu") for name, tensor in decoder.named_parameters() if name != "ahead.weight"}
-    config: DecoderConfig = for_inference(decoder.config)
-    theirs = dict(to_theirs(ours, family.rules, config))
-    dtype = DTYPE_NAMES[next(iter(theirs.values())).dtype]
-    write_json(folder / CONFIG, {**family.fields(config), "torch_dtype": dtype, **special})
-    save_tensors(folder / "model.safetensors", theirs, {"format": "pt"})
+    tensors, fields = tensors_and_fields(decoder, family)
+    write_tensors(folder, tensors, {**fields, **special})
     return family
+
+
+def tensors_and_fields(decoder: Decoder, family: Family) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a decoder under a family's names, without a head of classes, and its config.json."""
+    left = ("ahead.weight", "classifier.weight")
+    ours = {name: tensor.detach().to("cpu") for name, tensor in decoder.named_parameters() if name not in left}
+    config: DecoderConfig = for_inference(replace(decoder.config, classes=NoClassesConfig()))
+    return dict(to_theirs(ours, family.rules, config)), family.fields(config)
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], fields: Mapping[str, Any]) -> None:
+    """Write config.json and model.safetensors."""
+    dtype = DTYPE_NAMES[next(iter(tensors.values())).dtype]
+    write_json(folder / CONFIG, {**fields, "torch_dtype": dtype})
+    save_tensors(folder / "model.safetensors", tensors, {"format": "pt"})

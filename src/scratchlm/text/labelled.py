@@ -1,0 +1,74 @@
+"""Labelled texts: a table's columns of texts and of what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scratchlm.base.errors import UserError, raise_first
+from scratchlm.text.records import Record, require_columns
+from scratchlm.text.rows import TEXT_FIELDS, listed
+
+LABEL_FIELDS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "topic")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A text and what it is called."""
+
+    text: str
+    label: str
+
+
+def read_labelled(records: Sequence[Record], text_column: str | None, label_column: str | None) -> list[Labelled]:
+    """Take text and label out of rows; columns that are not named are found by the usual names.
+
+    Raises `UserError` for columns that are not there or not clear, and with every text that is empty or no text.
+    """
+    text_column, label_column = _columns(records[0], text_column, label_column)
+    require_columns(records, [text_column], "--text-column")
+    require_columns(records, [label_column], "--label-column")
+    problems, found = [], []
+    for record in records:
+        text, label = record.values[text_column], record.values[label_column]
+        if not isinstance(text, str) or not text.strip():
+            problems.append(f"{record.place}: the text is empty; remove the row")
+        elif label is None or not str(label).strip():
+            problems.append(f"{record.place}: the label is empty; remove the row")
+        else:
+            found.append(Labelled(text, str(label).strip()))
+    raise_first(problems, "rows")
+    return found
+
+
+def _columns(first: Record, text_column: str | None, label_column: str | None) -> tuple[str, str]:
+    """Choose the columns of text and label where they are not given."""
+    names = [name for name in first.values if name not in (text_column, label_column)]
+    if label_column is None:
+        usual = [name for field in LABEL_FIELDS for name in names if str(name).lower() == field]
+        label_column = usual[0] if usual else names[0] if len(names) == 1 and text_column else None
+    if text_column is None:
+        names = [name for name in names if name != label_column]
+        usual = [name for field in TEXT_FIELDS for name in names if str(name).lower() == field]
+        text_column = usual[0] if usual else names[0] if len(names) == 1 else None
+    if text_column is None or label_column is None:
+        flags = " and ".join(["--text-column"] * (text_column is None) + ["--label-column"] * (label_column is None))
+        raise UserError(f"{first.place}: which column is which? Columns: {listed(first.values)}; say it with {flags}")
+    return text_column, label_column
+
+
+def labels_of(texts: Sequence[Labelled], held_out: Sequence[Labelled] = ()) -> tuple[str, ...]:
+    """Return the labels in the order of the alphabet.
+
+    Raises `UserError` where there is one alone, and for held-out labels that training never sees.
+    """
+    labels = tuple(sorted({each.label for each in texts}))
+    if len(labels) < 2:
+        raise UserError(f"labels: all {len(texts):,} texts are {labels[0]!r}; a classifier needs at least two classes")
+    unseen = sorted({each.label for each in held_out} - set(labels))
+    if unseen:
+        raise UserError(
+            f"labels: {', '.join(map(repr, unseen[:5]))} of the held-out texts never occur in training; "
+            "correct the labels, or move some of those texts to training"
+        )
+    return labels
