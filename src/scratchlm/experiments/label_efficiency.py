@@ -1,4 +1,4 @@
-"""`experiment label-efficiency`: how many labelled texts each method needs, on the spam ladder's first fold.
+"""`experiment label-efficiency`: how many labelled texts each rung of the spam ladder needs, on its first fold.
 
 Labels are drawn several times, at least two of each class, from what is not in the fold; all methods learn from the
 same draws, and each draw holds the smaller ones. A score's interval is that of the draws: it tells how much luck with
@@ -13,20 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.bayes import NaiveBayes
-from scratchlm.classic.linear import LinearTexts
-from scratchlm.classic.rules import SpamRules
 from scratchlm.evaluation.classes import f1_of
 from scratchlm.experiments.folds import Folded, read_folded
 from scratchlm.experiments.ladder import Method
-from scratchlm.experiments.ladder_spam import Make
-from scratchlm.experiments.networks import NetworkTexts
-from scratchlm.experiments.ours import BOOKS, Ours, prepare_ours
+from scratchlm.experiments.ladder_spam import Make, methods
+from scratchlm.experiments.ours import BOOKS, prepare_ours
 from scratchlm.experiments.outcome import Claim, Curves, Outcome, Table
 from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig
 from scratchlm.experiments.shares import of_draws
 from scratchlm.experiments.steps import Steps
-from scratchlm.recipes.quickstart import TEACHING
 
 Found = dict[str, dict[int, list[dict[str, float]]]]
 """Scores by method, number of labels and draw."""
@@ -37,22 +32,6 @@ def files(config: LabelEfficiencyConfig) -> dict[str, Path]:
     return {"texts": config.data_file("classify/sms-spam.tsv"), "books": config.data_file(BOOKS)}
 
 
-def methods(config: LabelEfficiencyConfig, ours: Ours) -> list[Method[Make]]:
-    """Return what is compared; networks take at least so many steps, however few the labels."""
-
-    def network(make: str) -> Make:
-        return partial(NetworkTexts, getattr(ours, make), epochs=2.0, least_steps=config.least_steps,
-                       optimizer=TEACHING, seed=config.seed)  # fmt: skip
-
-    return [
-        Method("rules", "hand-written rules", SpamRules),
-        Method("bayes", "naive Bayes", NaiveBayes),
-        Method("svm", "words and characters, linear SVM", LinearTexts),
-        Method("random", "our model, from random weights", network("random")),
-        Method("pretrained", "our model, pretrained on books", network("pretrained")),
-    ]
-
-
 def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
     """Teach each method more and more labels."""
     data = read_folded(config.data_file("classify/sms-spam.tsv"), "2", "1", None)
@@ -61,7 +40,8 @@ def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
     sizes = [size for size in config.sizes if size < len(inside)] + [len(inside)]
     if len(sizes) < 2:
         raise UserError(f"--sizes {config.sizes[0]}: there are {len(inside):,} labels in all; give a smaller number")
-    each = {method.key: method for method in methods(config, ours)}
+    compared = methods(ours, config.epochs, config.recurrent_epochs, config.seed, config.least_steps)
+    each = {method.key: method for method in compared}
     found: Found = {key: {size: [] for size in sizes} for key in each}
     for size in sizes:
         draws = 1 if size == len(inside) else config.draws

@@ -46,7 +46,7 @@ COLUMNS = (
     Column("calibration_error", "calibration error"),
 )
 
-
+adam = partial(AdamWConfig, weight_decay=0.01)
 Make = Callable[[], TextClassifier]
 
 
@@ -60,9 +60,8 @@ def files(config: LadderSpamConfig) -> dict[str, Path]:
     return found
 
 
-def methods(config: LadderSpamConfig, ours: Ours) -> list[Method[Make]]:
-    """Return the rungs, the oldest first."""
-    seed = config.seed
+def methods(ours: Ours, epochs: float, recurrent_epochs: float, seed: int, least_steps: int = 1) -> list[Method[Make]]:
+    """Return the rungs, the oldest first; networks take at least so many steps, however few the labels."""
 
     def recurrent() -> SavedModel:
         shape = DecoderConfig(ours.tokenizer.vocabulary_size, width=96, layers=1, dropout=0.2, init_std=0.1)
@@ -71,37 +70,35 @@ def methods(config: LadderSpamConfig, ours: Ours) -> list[Method[Make]]:
     def network(
         make: Callable[[], SavedModel], epochs: float, optimizer: OptimizerConfig
     ) -> Callable[[], TextClassifier]:
-        return lambda: NetworkTexts(make, epochs=epochs, optimizer=optimizer, seed=seed)
+        return lambda: NetworkTexts(make, epochs=epochs, optimizer=optimizer, least_steps=least_steps, seed=seed)
 
-    adam = partial(AdamWConfig, weight_decay=0.01)
-
-    found: list[Method[Make]] = [
+    return [
         Method("majority", "the commoner class", Majority),
         Method("rules", "hand-written rules", SpamRules),
         Method("bayes", "naive Bayes on words and pairs", NaiveBayes),
         Method("logistic", "TF-IDF of words, logistic regression", lambda: LinearTexts("words", "logistic")),
         Method("svm", "TF-IDF of words and characters, linear SVM", LinearTexts),
-        Method(
-            "lstm", "recurrent network (LSTM)", network(recurrent, config.recurrent_epochs, adam(learning_rate=4e-3))
-        ),
-        Method("random", "our model, from random weights", network(ours.random, config.epochs, TEACHING)),
-        Method("pretrained", "our model, pretrained on books", network(ours.pretrained, config.epochs, TEACHING)),
+        Method("lstm", "recurrent network (LSTM)", network(recurrent, recurrent_epochs, adam(learning_rate=4e-3))),
+        Method("random", "our model, from random weights", network(ours.random, epochs, TEACHING)),
+        Method("pretrained", "our model, pretrained on books", network(ours.pretrained, epochs, TEACHING)),
     ]
-    if config.init is not None:
-        published = partial(load_model, find_model(config.init))
-        settings: dict[str, Any] = {
-            "epochs": 3,
-            "optimizer": adam(5e-4),
-            "batch_rows": 16,
-            "dtype": "bf16",
-            "seed": seed,
-        }
-        taught = partial(NetworkTexts, published, adapter=LoRAConfig(rank=16, alpha=32), **settings)
-        found += [
-            Method("asked", "published model, only asked", lambda: AskedModel(published(), QUESTION, (" no", " yes"))),
-            Method("lora", "published model, taught with LoRA", taught),
-        ]
-    return found
+
+
+def published(init: Path, seed: int) -> list[Method[Make]]:
+    """Return the rungs of a published model."""
+    load = partial(load_model, find_model(init))
+    settings: dict[str, Any] = {
+        "epochs": 3,
+        "optimizer": adam(5e-4),
+        "batch_rows": 16,
+        "dtype": "bf16",
+        "seed": seed,
+    }
+    taught = partial(NetworkTexts, load, adapter=LoRAConfig(rank=16, alpha=32), **settings)
+    return [
+        Method("asked", "published model, only asked", lambda: AskedModel(load(), QUESTION, (" no", " yes"))),
+        Method("lora", "published model, taught with LoRA", taught),
+    ]
 
 
 def run(config: LadderSpamConfig, steps: Steps, outcome: Outcome) -> None:
@@ -113,7 +110,8 @@ def run(config: LadderSpamConfig, steps: Steps, outcome: Outcome) -> None:
     truth, folds = data.truth[tested], data.folds[tested]
     chances: dict[str, np.ndarray] = {}
     rungs = []
-    for method in methods(config, ours):
+    compared = methods(ours, config.epochs, config.recurrent_epochs, config.seed)
+    for method in compared + (published(config.init, config.seed) if config.init is not None else []):
         found = [
             steps.once(f"{method.key}-{fold}", partial(on_fold, method, data, fold)) for fold in range(config.folds)
         ]

@@ -74,6 +74,15 @@ def too_small(config: ExperimentConfig, least: Mapping[str, float]) -> list[str]
     ]
 
 
+def not_positive(config: ExperimentConfig, *names: str) -> list[str]:
+    """Return a problem for each setting that is zero or less."""
+    return [
+        f"--{name.replace('_', '-')} {getattr(config, name):g}: must be over 0"
+        for name in names
+        if not getattr(config, name) > 0
+    ]
+
+
 @dataclass(frozen=True)
 class StorySettings(ExperimentConfig):
     """What experiments on a model of the embedded stories can be told."""
@@ -87,6 +96,4 @@ class StorySettings(ExperimentConfig):
 
     def _problems(self) -> list[str]:
         problems = super()._problems() + too_small(self, {"pretraining_steps": 1, "vocabulary_size": 256})
-        if not self.epochs > 0:
-            problems.append(f"--epochs {self.epochs:g}: must be over 0")
-        return problems
+        return problems + not_positive(self, "epochs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchlm.experiments.settings import ExperimentConfig, StorySettings, too_small
+from scratchlm.experiments.settings import ExperimentConfig, StorySettings, not_positive, too_small
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,7 @@ class LadderSpamConfig(ExperimentConfig):
         if not 1 <= self.folds <= 5:
             problems.append(f"--folds {self.folds}: must be from 1 to 5")
         problems += too_small(self, {"vocabulary_size": 256})
-        for name in ("pretraining_steps", "epochs", "recurrent_epochs"):
-            if not getattr(self, name) > 0:
-                problems.append(f"--{name.replace('_', '-')} {getattr(self, name):g}: must be over 0")
-        return problems
+        return problems + not_positive(self, "pretraining_steps", "epochs", "recurrent_epochs")
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,7 @@ class LadderLmConfig(ExperimentConfig):
         problems = super()._problems()
         least = {"megabytes": 0.1, "vocabulary_size": 256, "depth": 1, "recurrent_width": 1, "pairs": 2}
         problems += too_small(self, least)
-        if not self.epochs > 0:
-            problems.append(f"--epochs {self.epochs:g}: must be over 0")
-        return problems
+        return problems + not_positive(self, "epochs")
 
 
 @dataclass(frozen=True)
@@ -93,8 +88,7 @@ class LadderTranslateConfig(ExperimentConfig):
     def _problems(self) -> list[str]:
         least = {"pairs": 100, "tested": 10, "rounds": 1, "width": 32, "vocabulary_size": 256}
         problems = super()._problems() + too_small(self, least)
-        if not self.epochs > 0:
-            problems.append(f"--epochs {self.epochs:g}: must be over 0")
+        problems += not_positive(self, "epochs")
         if self.width % 32:
             problems.append(f"--width {self.width}: must be a multiple of 32, the channels of a head")
         return problems
@@ -108,11 +102,15 @@ class LabelEfficiencyConfig(ExperimentConfig):
     """Numbers of labels, besides all of them; give the flag again for another."""
     draws: int = 5
     """How often so many labels are drawn."""
+    epochs: float = 2.0
+    """Times that our model sees the labels, if that is more steps than the least."""
+    recurrent_epochs: float = 4.0
+    """Times that the recurrent network sees them."""
     least_steps: int = 60
     """Training steps of a network at least, however few the labels."""
     vocabulary_size: int = 4096
     """Tokens of the networks' tokenizer."""
-    pretraining_steps: int = 600
+    pretraining_steps: int = 500
     """Steps in which our model reads books before it sees a message."""
 
     def _problems(self) -> list[str]:
@@ -120,7 +118,7 @@ class LabelEfficiencyConfig(ExperimentConfig):
         few = [f"--sizes {size}: must be at least 4, two of each class" for size in self.sizes if size < 4]
         if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes:
             few.append(f"--sizes {', '.join(map(str, self.sizes))}: give each once, the smallest first")
-        return super()._problems() + too_small(self, least) + few
+        return super()._problems() + too_small(self, least) + not_positive(self, "epochs", "recurrent_epochs") + few
 
 
 @dataclass(frozen=True)
@@ -143,9 +141,7 @@ class LadderUnderstandConfig(ExperimentConfig):
     def _problems(self) -> list[str]:
         least = {"questions": 32, "tested": 10, "vocabulary_size": 2048, "pretraining_steps": 1}
         problems = super()._problems() + too_small(self, least)
-        if not self.epochs > 0:
-            problems.append(f"--epochs {self.epochs:g}: must be over 0")
-        return problems
+        return problems + not_positive(self, "epochs")
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,11 @@ class ScalingConfig(ExperimentConfig):
 
     depths: tuple[int, ...] = (1, 2, 3)
     """Layers of the models that the law is fitted to, the fewest first; give the flag again for another."""
-    tokens: tuple[int, ...] = (250_000, 500_000, 1_000_000, 2_000_000)
+    tokens: tuple[int, ...] = (400_000, 800_000, 1_600_000)
     """Tokens that each of them reads, the fewest first."""
     larger_depth: int = 4
     """Layers of the run that is foretold."""
-    larger_tokens: int = 3_500_000
+    larger_tokens: int = 2_400_000
     """Tokens that it reads."""
     vocabulary_size: int = 2048
     """Tokens of the tokenizer that all share."""

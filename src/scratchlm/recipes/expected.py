@@ -19,7 +19,7 @@ from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json
 
 LAW_FILE = "loss_law.json"
-EXPONENTS = np.arange(0.15, 0.81, 0.05)
+EXPONENTS = np.arange(0.05, 0.81, 0.025)
 """Exponents that are tried."""
 Fitted = Literal["default", "speedrun"]
 """Recipes that the law was fitted to."""
