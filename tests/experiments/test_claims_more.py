@@ -300,8 +300,8 @@ def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
 
 
 def test_settings_that_lead_nowhere_are_refused() -> None:
-    with pytest.raises(UserError, match="must be beyond the runs of the fit, 3 and 2000000"):
-        ScalingConfig(larger_depth=3, larger_tokens=2_000_000)
+    with pytest.raises(UserError, match="must be beyond the runs of the fit, 3 and 1600000"):
+        ScalingConfig(larger_depth=3, larger_tokens=1_600_000)
     with pytest.raises(UserError, match="--seed -1: must not be negative"):
         ScalingConfig(seed=-1)
     with pytest.raises(UserError, match="at most 48"):
