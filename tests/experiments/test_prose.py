@@ -10,7 +10,7 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.experiments.drawing import ticks
-from scratchlm.experiments.outcome import Curves, Outcome, Table, Value
+from scratchlm.experiments.outcome import Curves, Outcome, Sample, Table, Value
 from scratchlm.experiments.prose import draw, filled, plain
 
 
@@ -21,6 +21,7 @@ def results(value: float = 0.5) -> dict[str, Outcome]:
     made.tables = [Table("T", ["x", "y|z"], [["1", "2"]])]
     lines = {"one <a>": ([1.0, 10.0, 100.0], [3.0, 2.0, 1.0]), "two": ([1.0, 100.0], [1.5, 1.5])}
     made.curves = [Curves("Loss & more", "tokens", "nats", lines, logarithmic=True)]
+    made.samples = [Sample("before", "so *much* <!-- for\nthis")]
     return {"toy": made}
 
 
@@ -41,6 +42,12 @@ def test_a_table_stands_as_markdown() -> None:
     text = plain(filled("{{toy table 0}}", results()))
     assert text.strip() == "| x | y\\|z |\n| --- | --- |\n| 1 | 2 |"
     assert filled(filled("{{toy table 0}}", results()), results()) == filled("{{toy table 0}}", results())
+
+
+def test_a_sample_stands_as_a_quotation_whose_letters_are_no_marks() -> None:
+    once = filled("{{toy sample 0}}", results())
+    assert plain(once).strip() == "> **before**\n>\n> so \\*much\\* &lt;!-- for\n>\n> this"
+    assert filled(once, results()) == once
 
 
 @pytest.mark.parametrize(

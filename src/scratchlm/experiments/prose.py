@@ -3,8 +3,8 @@
     python -m scratchlm.experiments.prose notes
 
 A writer types `{{ladder-lm katz.bits_per_byte .3f}}`, or with `+` at the end of the format for the interval too, or
-`{{ladder-lm table 0}}` or `{{context figure 0}}` on a line of its own. It becomes the number between two comments,
-which no reader sees and a later call fills anew. Figures are drawn beside the result files.
+`{{ladder-lm table 0}}`, `{{context figure 0}}` or `{{objective sample 0}}` on a line of its own. It becomes the number
+between two comments, which no reader sees and a later call fills anew. Figures are drawn beside the result files.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import write_text
 from scratchlm.experiments.drawing import as_svg
-from scratchlm.experiments.outcome import Outcome, Table, read_outcome
+from scratchlm.experiments.outcome import Outcome, Sample, Table, read_outcome
 
 END = "<!-- end -->"
 _TYPED = re.compile(r"\{\{(?P<what>[^{}]+)\}\}")
@@ -54,19 +55,30 @@ def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) 
     if name not in results:
         raise UserError(f"{place}: {what}: no result of {name!r}; {nearest(name, results)}")
     outcome = results[name]
-    if key in ("table", "figure"):
-        number, drawn = int(form) if form.isdigit() else 0, outcome.tables if key == "table" else outcome.curves
-        if number >= len(drawn):
-            raise UserError(f"{place}: {what}: {name} has {len(drawn)} {key}s, numbered from 0")
-        if key == "figure":
-            return f"\n\n![{outcome.curves[number].title}]({figures}/{figure_name(name, number)})\n\n"
-        return "\n\n" + as_markdown(outcome.tables[number]) + "\n\n"
+    blocks: dict[str, list[str]] = {
+        "table": [as_markdown(table) for table in outcome.tables],
+        "figure": [
+            f"![{curves.title}]({figures}/{figure_name(name, number)})" for number, curves in enumerate(outcome.curves)
+        ],
+        "sample": [_quoted(sample) for sample in outcome.samples],
+    }
+    if key in blocks:
+        number = int(form) if form.isdigit() else 0
+        if number >= len(blocks[key]):
+            raise UserError(f"{place}: {what}: {name} has {len(blocks[key])} {key}s, numbered from 0")
+        return f"\n\n{blocks[key][number]}\n\n"
     if key in outcome.timings:
         return format(outcome.timings[key], form)
     if key not in outcome.values:
         raise UserError(f"{place}: {what}: {name} has no value {key!r}; {nearest(key, outcome.values)}")
     value = outcome.values[key]
     return value.shown(form[:-1]) if form.endswith("+") else format(value.value, form)
+
+
+def _quoted(sample: Sample) -> str:
+    """Return a sample as a quotation under its title; letters that Markdown takes for marks are kept as letters."""
+    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(sample.text, quote=False))
+    return "\n>\n".join(f"> {line}" for line in (f"**{sample.label}**", *escaped.splitlines()))
 
 
 def figure_name(name: str, number: int) -> str:
