@@ -264,38 +264,47 @@ def test_claims_on_replies_follow_the_shares() -> None:
     def told(model: float, others: float) -> set[str]:
         made = outcome()
         by = {}
-        for key, part in (("eliza", others), ("retrieval", others), ("ngram", others), ("chat", model)):
+        for key in ("eliza", "recall", "retrieval", "ngram", "chat"):
+            part = model if key == "chat" else others
             scores = {c.key: Value(part, part - 0.05, part + 0.05) for c in ladder_respond.COLUMNS}
             by[key] = Rung(key, key, scores, 0.0, 0.0, 0.0)
         ladder_respond._claim(made, by)
         return holding(made)
 
-    assert len(told(0.9, 0.2)) == 4
+    assert len(told(0.9, 0.2)) == 5
     assert told(0.2, 0.2) == set()
 
 
 def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
-    cases = [{"said": f"say {n}"} for n in range(6)]
-    given = {"eliza": [f"e{n}" for n in range(6)], "chat": [f"c\n{n}" for n in range(6)]}
-    laid = sheet(cases, given, 4, 0)
-    assert len(laid) == 8
-    assert {tuple(row["method"] for row in laid[at : at + 2]) for at in range(0, 8, 2)} > {("eliza", "chat")}
+    cases = [{"said": f"say {n}"} for n in range(12)]
+    given = {"eliza": [f"e{n}" for n in range(12)], "chat": [f"c\n{n}" for n in range(12)]}
+    laid = sheet(cases, given, 10, 0)
+    assert len(laid) == 20
+    assert {tuple(row["method"] for row in laid[at : at + 2]) for at in range(0, 20, 2)} > {("eliza", "chat")}
     blind = [{key: text for key, text in row.items() if key != "method"} for row in laid]
     path = tmp_path / "blind.tsv"
     path.write_text(ladder_respond._as_table(blind))
     assert "eliza" not in path.read_text()
     with pytest.raises(UserError, match="row 1: relevant and coherent must each be 0 or 1"):
         read_ratings(path, laid)
-    for row, key in zip(blind, laid, strict=True):
-        row["relevant"], row["coherent"] = ("1", "1") if key["method"] == "chat" else ("0", "1")
-    path.write_text(ladder_respond._as_table(blind))
-    made = Outcome("toy", "?")
-    ladder_respond._tell_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
+
+    def told(relevant: str) -> Outcome:
+        """Rate one method's replies as relevant, and none of the other's."""
+        for row, key in zip(blind, laid, strict=True):
+            row["relevant"], row["coherent"] = ("1", "1") if key["method"] == relevant else ("0", "1")
+        path.write_text(ladder_respond._as_table(blind))
+        made = Outcome("toy", "?")
+        ladder_respond._tell_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
+        return made
+
+    made = told("chat")
     assert (made.values["chat.read_relevant"].value, made.values["eliza.read_relevant"].value) == (1, 0)
+    assert made.claims["read-as-relevant"].holds
+    assert not told("eliza").claims["read-as-relevant"].holds
     with pytest.raises(UserError, match="row 1: another reply"):
         read_ratings(path, [{**row, "reply": "x"} for row in laid])
     path.write_text("number\n")
-    with pytest.raises(UserError, match="has 0 rows, the sheet 8"):
+    with pytest.raises(UserError, match="has 0 rows, the sheet 20"):
         read_ratings(path, laid)
 
 

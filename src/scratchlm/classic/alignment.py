@@ -28,9 +28,9 @@ EMPTY = ""
 _WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
-def words_of(sentence: str) -> list[str]:
-    """Cut a sentence into words and marks, lower-cased."""
-    return _WORD.findall(sentence.lower())
+def words_of(sentence: str, lower: bool = True) -> list[str]:
+    """Cut a sentence into words and marks, lower-cased unless told otherwise."""
+    return _WORD.findall(sentence.lower() if lower else sentence)
 
 
 @dataclass

@@ -10,6 +10,8 @@ from scratchlm.base.statistics import Comparison
 from scratchlm.experiments.outcome import Outcome, Table, Value
 
 M = TypeVar("M")
+LEAST_P = 1e-16
+"""Chances below this are not told apart: sums of rounded numbers do not reach further."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ def _gain(outcome: Outcome, rung: Rung, compared: Comparison, form: str) -> list
     outcome.values[f"{rung.key}.detectable"] = Value(compared.detectable)
     outcome.values[f"{rung.key}.p"] = Value(compared.p_value)
     gain = f"{compared.difference:{form}} ({low:{form}} to {high:{form}})"
-    return [gain, f"{compared.detectable:{form[1:]}}", f"{compared.p_value:.2g}"]
+    return [gain, f"{compared.detectable:{form[1:]}}", _chance(compared.p_value)]
+
+
+def _chance(p: float) -> str:
+    return f"{p:.2g}" if p >= LEAST_P else f"<{LEAST_P:g}"
 
 
 def _cell(value: Value | None, column: Column) -> str:

@@ -19,9 +19,9 @@ import numpy as np
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison_of, standard_error
-from scratchlm.classic.alignment import WordTranslation, learn_translation, words_of
 from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
+from scratchlm.classic.wordforword import WordForWord
 from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.experiments.settings_ladders import LadderTranslateConfig
@@ -202,32 +202,9 @@ def _by_length(outcome: Outcome, pairs: Pairs, each: dict[str, np.ndarray], rung
 
 
 def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pairs) -> tuple[Translate, int]:
-    """Learn translations of words, then take each word's likeliest one, placed as model 2 expects."""
-    learned = learn_translation([(words_of(e), words_of(f)) for e, f in pairs.train], config.rounds, place_rounds)
-    size = sum(len(e.encode()) + len(f.encode()) + 8 for e, of in learned.words.items() for f in of)
-    size += 20 * sum(map(len, learned.places.values()))
-    return (lambda texts: [joined(learned, words_of(text)) for text in texts]), size
-
-
-def joined(learned: WordTranslation, words: Sequence[str]) -> str:
-    """Translate words and write them as a sentence."""
-    written = learned.word_for_word(words)
-    if learned.places:
-        written = [written[at] for at in _places(learned, len(words))]
-    text = " ".join(written)
-    for mark in ".,!?":
-        text = text.replace(f" {mark}", mark)
-    return text[:1].upper() + text[1:]
-
-
-def _places(learned: WordTranslation, length: int) -> list[int]:
-    """Return the order in which words of a source of `length` are likeliest written, if as many are written."""
-    expected = []
-    for at in range(length):
-        along = [learned.places.get((j, length, length), {}).get(at + 1, 0.0) for j in range(length)]
-        total = sum(along)
-        expected.append(sum(j * chance for j, chance in enumerate(along)) / total if total else float(at))
-    return sorted(range(length), key=lambda at: expected[at])
+    """Learn translations of words, and with model 2 their places."""
+    model = WordForWord(pairs.train, config.rounds, place_rounds)
+    return (lambda texts: [model.translate(text) for text in texts]), model.size()
 
 
 def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Translate, int]:

@@ -33,7 +33,7 @@ def share(values: Sequence[float], clusters: Sequence[object] | None = None) -> 
     return Value(mean, wilson_interval(math.floor(ones), counted).low, wilson_interval(math.ceil(ones), counted).high)
 
 
-def mean_of(values: Sequence[float], clusters: Sequence[object]) -> Value:
+def mean_of(values: Sequence[float], clusters: Sequence[object] | None = None) -> Value:
     """Return the mean with the interval that its clusters allow; none where they are a single one."""
     mean, half = float(np.mean(values)), 1.96 * standard_error(values, clusters)
     return Value(mean, mean - half, mean + half) if math.isfinite(half) else Value(mean)

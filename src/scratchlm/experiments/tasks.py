@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from scratchlm.base.statistics import comparison_of, standard_error
-from scratchlm.classic.alignment import learn_translation, words_of
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.reading import Retrieval, sentences
+from scratchlm.classic.wordforword import WordForWord
 from scratchlm.experiments.folds import read_folded
-from scratchlm.experiments.ladder_translate import PAIRS, joined, read_pairs
+from scratchlm.experiments.ladder_translate import PAIRS, read_pairs
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.experiments.settings_models import TasksConfig
-from scratchlm.experiments.shares import names
+from scratchlm.experiments.shares import mean_of, names, share
 from scratchlm.experiments.steps import Steps
 from scratchlm.experiments.taught import answers, asked, storyteller, teach
 from scratchlm.text import storyworld
@@ -224,8 +224,8 @@ def _translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str,
     before = "Translate into German: "
 
     def narrow() -> list[str]:
-        model = learn_translation([(words_of(e), words_of(f)) for e, f in learned], 5, 0)
-        return [joined(model, words_of(text)) for text, _ in tested]
+        model = WordForWord(learned)
+        return [model.translate(text) for text, _ in tested]
 
     return Task(
         "translate",
@@ -248,8 +248,8 @@ def _tell(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, l
             way: np.array([task.score(*pair) for pair in zip(given[way][key], wanted, strict=True)]) for way in shown
         }
         for way, scores in each[key].items():
-            mean, half = float(scores.mean()), 1.96 * standard_error(scores, task.clusters)
-            outcome.values[f"{key}.{way}"] = Value(mean, mean - half, mean + half)
+            of = share if set(scores.tolist()) <= {0.0, 1.0} else mean_of
+            outcome.values[f"{key}.{way}"] = of(scores.tolist(), task.clusters)
         cells = [outcome.values[f"{key}.{way}"].shown() for way in shown]
         rows.append([f"{task.name} ({task.measure})", str(len(task.tested)), *cells, task.rival])
     header = ["task", "tested", *shown.values(), "the rival"]

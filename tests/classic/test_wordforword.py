@@ -1,0 +1,40 @@
+"""Translation word for word: in German nouns are written with a capital, marks stand where they belong."""
+
+from __future__ import annotations
+
+import pytest
+
+from scratchlm.base.errors import UserError
+from scratchlm.classic.wordforword import WordForWord, commonest_cases
+
+PAIRS = [
+    ("The dog sees Tom.", "Der Hund sieht Tom."),
+    ("I see the dog.", "Ich sehe den Hund."),
+    ("I see the cat!", "Ich sehe die Katze!"),
+    ("The dog runs.", "Der Hund läuft."),
+    ("I run.", "Ich laufe."),
+    ("Tom!", "Tom!"),
+    ("Tom sees.", "Tom sieht."),
+]
+
+
+def test_a_word_is_written_as_it_mostly_stands_within_sentences() -> None:
+    assert commonest_cases(["Der Hund", "ein Hund", "Ein hund", "Tom und ich", "Ich"]) == {"hund": "Hund"}
+    assert commonest_cases(["Sieh Tom"]) == {"tom": "Tom"}
+    assert commonest_cases(["so Ich", "so ich"]) == {}  # as often: in lower case
+
+
+@pytest.mark.parametrize("place_rounds", [0, 5])
+def test_nouns_keep_their_capital_and_marks_their_place(place_rounds: int) -> None:
+    model = WordForWord(PAIRS, 20, place_rounds)
+    assert model.translate("I see Tom.") == "Ich sehe Tom."
+    assert "Hund" in model.translate("The dog runs!")
+    assert model.translate("The dog runs!").endswith("!")
+    assert model.translate("") == ""
+    assert "zebra" in model.translate("I see the zebra.").lower()  # unknown words stay
+
+
+def test_places_cost_memory_and_nothing_to_learn_from_is_told() -> None:
+    assert WordForWord(PAIRS, 5, 5).size() > WordForWord(PAIRS, 5).size() > 0
+    with pytest.raises(UserError, match="none has words on both sides"):
+        WordForWord([("", "x")])
