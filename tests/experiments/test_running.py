@@ -123,6 +123,33 @@ def test_a_folder_of_other_settings_is_refused_and_begun_anew_when_told(
     (out / "mine.txt").unlink()
     (out / "experiment.json").write_text('{"kind": "steps of a scratchlm experiment", "key": "another"}')
     assert "holds steps of other settings" in fails(capsys, *spam(toy_data, out))
+    (out / "result.json").write_text("what was found before")
+    assert run(capsys, *spam(toy_data, out), "--force")[0] == 0
+    assert read_outcome(out / "result.json").name == "ladder-spam"
+
+
+def test_a_repetition_removes_an_earlier_repetition_and_nothing_else(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, *spam(toy_data, tmp_path / "run"))[0] == 0
+    assert run(capsys, *spam(toy_data, tmp_path / "other"))[0] == 0
+    kept = (tmp_path / "other" / "result.json").read_bytes()
+    again = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "run" / "result.json", "--out")
+    assert "holds steps of other settings" in fails(capsys, *again, tmp_path / "other")
+    assert (tmp_path / "other" / "result.json").read_bytes() == kept
+    for _ in range(2):
+        code, out, err = run(capsys, *again, tmp_path / "again")
+        assert (code, "turn out the same" in out) == (0, True), err
+
+
+def test_other_data_are_refused_before_anything_is_measured(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = Outcome("ladder-spam", "?", settings={}, data={"texts": "0" * 64})
+    write_outcome(tmp_path / "stored.json", stored)
+    place = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "stored.json")
+    assert "texts: is another file than the stored result" in fails(capsys, *place, "--out", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_result_is_not_repeated_into_its_own_folder(
@@ -338,7 +365,7 @@ def test_ratings_come_in_when_the_steps_are_done(tmp_path: Path, capsys: pytest.
     assert code == 0, err
     sheet = tmp_path / "run" / "blind.tsv"
     header, *rows = sheet.read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 8
+    assert len(rows) == 2 * 5
     assert header.split("\t") == ["number", "said", "reply", "relevant", "coherent"]
     filled = "\n".join([header, *("\t".join([*row.split("\t")[:3], "1", "0"]) for row in rows)]) + "\n"
     sheet.write_text(filled, encoding="utf-8")

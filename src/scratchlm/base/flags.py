@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import re
 import sys
@@ -20,6 +21,7 @@ def parse(cls: type[T], arguments: Sequence[str], program: str, default: T | Non
     """
     import tyro
 
+    default = _emptied(default, arguments)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -35,6 +37,16 @@ def parse(cls: type[T], arguments: Sequence[str], program: str, default: T | Non
         if stop.code:
             print(_one_line(printed.getvalue(), program), file=sys.stderr)
         raise
+
+
+def _emptied(default: T | None, arguments: Sequence[str]) -> T | None:
+    """Return the default without the lists that are given on the command line: what is given stands in their place."""
+    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    copied = copy.copy(default)
+    for name, value in vars(default).items() if default is not None else ():
+        if isinstance(value, tuple) and f"--{name.replace('_', '-')}" in given:
+            object.__setattr__(copied, name, ())  # a copy that nobody sees: its checks run on what is parsed
+    return copied
 
 
 def _one_line(boxed: str, program: str) -> str:

@@ -9,7 +9,7 @@ N binary searches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,27 @@ def row_of(levels: Iterable[NDArray[np.int64]], gram: NDArray[np.int64], vocabul
     for keys, token in zip(levels, gram, strict=False):
         row = find(keys, row * vocabulary_size + token)
     return int(row[0])
+
+
+class Table(Protocol):
+    """One order of a counted model: its grams, what is kept of each, and what each context leaves to shorter ones."""
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The grams."""
+
+    @property
+    def kept(self) -> NDArray[np.float64]:
+        """What is kept of each."""
+
+    @property
+    def backoff(self) -> NDArray[np.float64]:
+        """What each context leaves."""
+
+
+def table_bytes(tables: Iterable[Table]) -> int:
+    """Return the bytes that the tables of a counted model take."""
+    return sum(each.nbytes for table in tables for each in (table.keys, table.kept, table.backoff))
 
 
 def joined(documents: Iterable[Ids], vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -27,8 +27,8 @@ Cell = Literal["lstm", "gru"]
 class RecurrentDecoder(Decoder):
     """Embedding, recurrent layers, head; a decoder to everything that trains, measures and samples.
 
-    Of its `config` only vocabulary, context, width, layers, dropout, classes and tying have a meaning. Texts begin with
-    an empty memory, and there is no cache: sampling reads the text anew for each token.
+    Of its `config` only vocabulary, context, width, layers, dropout, norm, init_std, classes and tying have a meaning.
+    Texts begin with an empty memory, and there is no cache: sampling reads the text anew for each token.
     """
 
     def __init__(self, config: DecoderConfig, cell: Cell = "lstm") -> None:

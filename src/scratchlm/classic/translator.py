@@ -29,7 +29,8 @@ from scratchlm.model.norms import build_norm
 class RecurrentTranslator(Decoder):
     """Reads a source with a GRU in both directions, writes a target with another.
 
-    Rows and `documents` are those of `EncoderDecoder`. Of `config` vocabulary, width and dropout have a meaning.
+    Rows and `documents` are those of `EncoderDecoder`. Of `config` vocabulary, width, dropout and init_std have a
+    meaning.
     """
 
     def __init__(self, config: DecoderConfig, *, attention: bool) -> None:

@@ -173,7 +173,7 @@ def _read(key: str, seen: Seen, config: FeaturesConfig) -> dict[str, Any]:
     given = {
         "token": sides(lambda each, at: each.last_tokens(1)[at]),
         "last": sides(lambda each, at: each.last_tokens(LAST)[at]),
-        "handmade": sides(lambda each, at: np.stack([each.seen[name][at] for name in NAMES], 1).astype(np.float64)),
+        "handmade": sides(lambda each, at: each.seen[key][at][:, None].astype(np.int64)),
     }
     for reader, inputs in given.items():
         found["right"][reader] = _right(inputs, truth)["test"]
@@ -185,7 +185,10 @@ def _read(key: str, seen: Seen, config: FeaturesConfig) -> dict[str, Any]:
         found["right"][reader] = rights[best]["test"]
         if reader == "learned":
             # One order may happen to go along with what else the states tell, and all test tokens share it: draw many.
-            mixed = [{**truth, "learn": draw.permutation(truth["learn"])} for _ in range(SHUFFLES)]
+            mixed = [
+                {**truth, **{side: draw.permutation(truth[side]) for side in ("learn", "choose")}}
+                for _ in range(SHUFFLES)
+            ]
             found["shuffled"] = [float(np.mean(_right(layers[best], each)["test"])) for each in mixed]
             found["best"] = best
     return found

@@ -1,7 +1,8 @@
 """Labelled texts in five folds that never change: which fold a text belongs to follows from the text alone.
 
-A file of folds has a line for each: its number, a tab, and the beginnings of the SHA-256 of its texts, each lower-cased
-and stripped, with spaces between. Without a file, or for texts in none, the fold is the hash modulo five.
+A file of folds has a line for each: its number, a tab, and the first ten hexadecimal digits of the SHA-256 of its
+texts, each lower-cased and stripped, with spaces between. Without a file, or for texts in none, the fold is the hash
+modulo five.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ def read_folded(path: Path, text_column: str | None, label_column: str | None, f
     truth = np.array([int(each.label == rare) for each in kept.values()])
     known = read_folds(fold_file)
     marks = [mark_of(text) for text in texts]
+    if fold_file is not None and not known.keys() & set(marks):
+        raise UserError(f"--fold-file {fold_file}: knows none of the texts of {path}; leave it out, or name theirs")
     folds = np.array([known.get(mark, int(mark, 16) % FOLDS) for mark in marks])
     for fold in range(FOLDS):
         found = set(truth[folds == fold].tolist())
@@ -113,10 +116,12 @@ def read_folds(path: Path | None) -> Mapping[str, int]:
         fold, _, marks = line.partition("\t")
         place = f"{path}:{number}"
         if not fold.isdigit() or not marks.split():
-            raise UserError(f"{place}: is no fold; a line has a number, a tab, and beginnings of SHA-256 of its texts")
+            raise UserError(f"{place}: is no fold; a line has a number, a tab, and marks of its texts")
         if int(fold) >= FOLDS:
             raise UserError(f"{place}: fold {fold}: must be from 0 to {FOLDS - 1}")
         for mark in marks.split():
+            if not re.fullmatch(rf"[0-9a-f]{{{MARK}}}", mark):
+                raise UserError(f"{place}: {mark!r} is no mark of a text: the first {MARK} hex digits of its SHA-256")
             if known.setdefault(mark, int(fold)) != int(fold):
                 raise UserError(f"{place}: {mark} stands in fold {known[mark]} too; a text has one fold")
     return known

@@ -152,7 +152,7 @@ def _freeze(ours: Ours, config: KnobsConfig, free: Callable[[str], bool]) -> dic
     trained = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
     if trained:
         _, train, _ = open_data(ours.data)
-        schedule = ScheduleConfig(warmup_steps=min(10, config.frozen_steps // 4))
+        schedule = ScheduleConfig(warmup_steps=10)
         training = replace(
             load_recipe("default", ours.shape.layers).training, steps=config.frozen_steps, schedule=schedule
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -80,7 +81,8 @@ def add_ladder(
 def _gain(outcome: Outcome, rung: Rung, compared: Comparison, form: str) -> list[str]:
     low, high = compared.interval
     outcome.values[f"{rung.key}.gain"] = Value(compared.difference, low, high)
-    outcome.values[f"{rung.key}.detectable"] = Value(compared.detectable)
+    if math.isfinite(compared.detectable):  # not where a single book or passage was tested
+        outcome.values[f"{rung.key}.detectable"] = Value(compared.detectable)
     outcome.values[f"{rung.key}.p"] = Value(compared.p_value)
     gain = f"{compared.difference:{form}} ({low:{form}} to {high:{form}})"
     return [gain, f"{compared.detectable:{form[1:]}}", _chance(compared.p_value)]

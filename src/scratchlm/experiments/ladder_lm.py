@@ -19,6 +19,7 @@ import numpy as np
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import Comparison, comparison_of, standard_error
+from scratchlm.classic.counted import table_bytes
 from scratchlm.classic.ngram import NgramModel
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.recurrent import build_recurrent
@@ -92,7 +93,6 @@ def run(config: LadderLmConfig, steps: Steps, outcome: Outcome) -> None:
         gaps = scale * (blocks[above.key] - blocks[below.key])
         return comparison_of(float(gaps.mean()), standard_error(gaps, books))
 
-    outcome.values["training_bytes"] = Value(config.megabytes * 1e6)
     outcome.values["training_tokens"] = Value(len(text.train))
     outcome.values["held_out_bytes"] = Value(text.held_out_bytes)
     title = f"{len(text.train):,} tokens of books learned from, {text.held_out_bytes:,} bytes of other books held out"
@@ -147,7 +147,7 @@ def _trained(config: LadderLmConfig, text: BookText, decoder: Decoder, training:
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)
     steps = max(1, math.ceil(config.epochs * tokens / (training.batch_rows * length)))
-    schedule = ScheduleConfig(warmup_steps=min(20, steps // 4))
+    schedule = ScheduleConfig(warmup_steps=20)
     training = replace(training, steps=steps, sequence_length=length, schedule=schedule)
     batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, length, config.seed)
     fit(decoder, batches, training, setting=Setting(seed=config.seed))
@@ -202,8 +202,7 @@ def _size(model: Fitted) -> int:
     """Return the bytes of a model: of its tables, or its weights in fp32."""
     if isinstance(model, Decoder):
         return 4 * model.parameter_count()
-    levels = getattr(model, "levels", [])
-    return sum(each.nbytes for level in levels for each in (level.keys, level.kept, level.backoff))
+    return table_bytes(getattr(model, "levels", []))
 
 
 def _sample(model: Fitted, text: BookText, config: LadderLmConfig) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.base.files import write_text
 from scratchlm.base.statistics import Comparison, comparison_of, standard_error
+from scratchlm.classic.counted import table_bytes
 from scratchlm.classic.eliza import Eliza
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.reading import Retrieval, sentences
@@ -77,7 +78,14 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
     if not (steps.folder / SHEET).exists():  # a reader may have begun to fill it in
         write_text(steps.folder / SHEET, _as_table([{k: v for k, v in row.items() if k != "method"} for row in laid]))
     if config.ratings is not None:
-        _tell_ratings(outcome, laid, read_ratings(config.ratings, laid), {method.key: method.name for method in rungs})
+        try:
+            ratings = read_ratings(config.ratings, laid)
+        except UserError as error:
+            if config.replay is None:
+                raise
+            outcome.notes.append(f"what was read blind is left out: {error}")
+        else:
+            _tell_ratings(outcome, laid, ratings, {method.key: method.name for method in rungs})
 
 
 def prompts(most: int, seed: int) -> list[dict[str, str]]:
@@ -142,7 +150,7 @@ def _counting(ours: Ours, corpus: Corpus) -> tuple[Any, int]:
             found.append(" ".join(tokenizer.decode([id for id in ids[begun:] if id != end]).split()))
         return found
 
-    return reply, sum(each.nbytes for level in model.levels for each in (level.keys, level.kept, level.backoff))
+    return reply, table_bytes(model.levels)
 
 
 def _chat(config: LadderRespondConfig, ours: Ours, corpus: Corpus) -> tuple[Any, int]:

@@ -128,9 +128,9 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
     rows: list[tuple[str, str]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         cells = line.split("\t")
-        if len(cells) != 2:
+        if len(cells) < 2:  # more are told of no one: who wrote the pair, in the files of manythings.org
             raise UserError(f"{path}, line {number}: has {len(cells)} columns; a pair has two, with a tab between them")
-        if cells != ["1", "2"]:  # a first line of column numbers
+        if cells[:2] != ["1", "2"]:  # a first line of column numbers
             rows.append((cells[0], cells[1]))
     groups = _groups(rows)
     order = sorted(set(groups), key=lambda group: hashlib.sha256(rows[group][0].encode()).digest())
@@ -142,6 +142,8 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
         for at in members[order.pop()]:
             held.setdefault(rows[at][0], []).append(rows[at][1])
     train = [rows[at] for group in order for at in members[group]]
+    if not (train and held):
+        raise UserError(f"--tested {tested}: {path} has {len(rows)} pairs, all of which that takes; give fewer to test")
     return Pairs(train[:most], list(held.items()))
 
 
@@ -222,7 +224,7 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     recurrent = kind in ("recurrent", "attention")
     adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
     optimizer = adam if recurrent else muon
-    schedule = ScheduleConfig("linear", warmup_steps=min(50, steps // 4))
+    schedule = ScheduleConfig("linear", warmup_steps=50)
     training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
     model: Decoder
     loss: Any = next_token_loss

@@ -228,7 +228,7 @@ def _recurrent(
     )
     model = build_translator(replace(shape, dropout=0.1), attention=True, seed=config.seed)
     steps = max(1, round(config.epochs * len(rows) / 32))
-    schedule = ScheduleConfig("linear", warmup_steps=min(50, steps // 4))
+    schedule = ScheduleConfig("linear", warmup_steps=50)
     training = TrainingConfig(
         steps=steps, optimizer=AdamWConfig(learning_rate=3e-3, weight_decay=0.01), schedule=schedule
     )

@@ -97,7 +97,7 @@ def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: O
     unknown = size - sum(len(tokenizer.token_bytes(int(id))) for id in tested if not _is_unknown(tokenizer, int(id)))
     shape, training = at_depth(config.depth)
     decoder = build_decoder(replace(shape, vocabulary_size=tokenizer.vocabulary_size), config.seed)
-    training = replace(training, steps=config.steps, schedule=ScheduleConfig(warmup_steps=min(20, config.steps // 4)))
+    training = replace(training, steps=config.steps, schedule=ScheduleConfig(warmup_steps=20))
 
     def look(step: int, model: Decoder) -> dict[str, Any]:
         nats = token_nats(model, tokenizer, ArrayTokens(tested))

@@ -26,6 +26,8 @@ BOOKS = "pretrain/books.jsonl"
 """The text that our models read, in the data folder."""
 
 
+HELD_OUT = 0.06
+"""Share of its documents that pretraining does not read."""
 LEAST_BYTES, BYTES_A_TOKEN = 1_000_000, 4
 """How much of it is prepared."""
 
@@ -86,7 +88,9 @@ def prepare_ours(
 
     def cut() -> dict[str, Any]:
         text = str(write_texts(steps.folder / "books.jsonl", pieces_of_books(source, size)))
-        made = prepare(PrepareConfig((text,), data, split="hash:0.06", vocabulary_size=vocabulary_size, force=True))
+        made = prepare(
+            PrepareConfig((text,), data, split=f"hash:{HELD_OUT}", vocabulary_size=vocabulary_size, force=True)
+        )
         return {"tokens": made.tokens["train"], "bytes": made.bytes}
 
     def train() -> dict[str, Any]:

@@ -19,8 +19,8 @@ SAME = 1e-9
 """Relative difference up to which two runs of one machine found the same."""
 NEAR = 0.1
 """The same for machines that round otherwise, where a value has no interval."""
-DERIVED = (".p", ".detectable")
-"""What follows from other values and is not compared by itself."""
+DERIVED = (".p", ".detectable", ".read_relevant", ".read_coherent", "read-as-relevant")
+"""What follows from other values, or was read of replies that another machine does not give: not compared there."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class Sample:
 
     label: str
     text: str
+
+
+SAME_MACHINE = ("processor", "torch", "threads")
+"""What sums are rounded by: where these are equal, numbers come out equal."""
 
 
 @dataclass
@@ -135,6 +139,15 @@ def read_outcome(path: Path) -> Outcome:
     )
 
 
+def other_data(stored: Outcome, again: Outcome) -> list[str]:
+    """Return a problem for each file that a stored result read and that is another one now."""
+    return [
+        f"{name}: is another file than the stored result of {stored.name} read; name its data folder with --data"
+        for name in stored.data
+        if again.data.get(name) != stored.data[name]
+    ]
+
+
 def replayed(stored: Outcome, again: Outcome) -> str:
     """Tell that a second run found what the first did.
 
@@ -142,13 +155,14 @@ def replayed(stored: Outcome, again: Outcome) -> str:
     ninth digit. With another processor, torch or number of threads sums are rounded otherwise, and training makes much
     of it: there a value must lie within the first one's interval, or within a tenth of it where it has none.
     """
-    problems = [f"{name}: other data" for name in stored.data if again.data.get(name) != stored.data[name]]
+    here = all(stored.machine.get(key) == again.machine.get(key) for key in SAME_MACHINE)
+    problems = other_data(stored, again)
     problems += [
         f"{name}: {'no longer ' if claim.holds else 'now '}holds"
         for name, claim in stored.claims.items()
-        if name not in again.claims or again.claims[name].holds != claim.holds
+        if (name not in again.claims or again.claims[name].holds != claim.holds)
+        and (here or not name.endswith(DERIVED))
     ]
-    here = all(stored.machine.get(key) == again.machine.get(key) for key in ("processor", "torch", "threads"))
     moved = 0
     for name, value in stored.values.items():
         if not here and name.endswith(DERIVED):

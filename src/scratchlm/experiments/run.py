@@ -19,13 +19,13 @@ from typing import Any
 import scratchlm
 from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.device import machine, set_threads
-from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of
 from scratchlm.experiments.config import find
-from scratchlm.experiments.outcome import Outcome, read_outcome, replayed, write_outcome
+from scratchlm.experiments.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.experiments.report import write_report
 from scratchlm.experiments.settings import NOT_SETTINGS, NOT_STEPS, ExperimentConfig
-from scratchlm.experiments.steps import Steps, is_experiment
+from scratchlm.experiments.steps import Steps, is_experiment, repeats
 
 RESULT_FILE = "result.json"
 
@@ -46,20 +46,25 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     settings = {key: value for key, value in to_dict(config).items() if key not in NOT_SETTINGS}
     out = config.out or Path("runs") / (name if stored is None else f"{name}-replay")
     outcome = Outcome(name, entry.asks, settings, {key: _digest(path) for key, path in files.items()}, machine())
+    if stored is not None:
+        raise_all(other_data(stored, outcome))
     if config.replay is not None and out.resolve() in config.replay.resolve().parents:
         raise UserError(f"--out {out}: holds the result that is to be repeated; name another folder")
-    ended = stored is not None and (out / RESULT_FILE).exists()  # an earlier repetition: begin another
+    # An earlier repetition that ended: begin another. What was run by itself is never removed without --force.
+    ended = stored is not None and (out / RESULT_FILE).exists() and repeats(out)
     for key, path in files.items():
         if (config.force or ended) and out.resolve() in path.resolve().parents:
             raise UserError(f"--out {out}: is begun anew, and holds {path}, which is read ({key}); move that file")
-    steps = _open(out, config.force or ended, outcome, stored is not None)
     wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
-    steps.threads = outcome.machine["threads"] = set_threads(wanted)
+    outcome.machine["threads"] = set_threads(wanted)
+    steps = _open(out, config.force or ended, outcome, stored is not None)
+    steps.threads = outcome.machine["threads"]
     started = time.monotonic()
     try:
         module.run(config, steps, outcome)
     except (KeyboardInterrupt, Interrupted):
-        raise Interrupted(f"stopped; what was done is kept in {out}: the same command goes on") from None
+        again = "the same command without --force" if config.force else "the same command"
+        raise Interrupted(f"stopped; what was done is kept in {out}: {again} goes on") from None
     outcome.seconds = time.monotonic() - started
     if steps.taken:
         outcome.notes.append(f"{steps.taken} steps were taken from an earlier call; the seconds are of this one")
@@ -93,8 +98,9 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
     settings, data = (
         {key: value for key, value in each.items() if key not in NOT_STEPS} for each in (outcome.settings, outcome.data)
     )
-    told = [outcome.name, scratchlm.__version__, settings, data, again]
-    return Steps(out, hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest())
+    where = [outcome.machine.get(key) for key in SAME_MACHINE]  # what was rounded otherwise is not mixed
+    told = [outcome.name, scratchlm.__version__, settings, data, where, again]
+    return Steps(out, hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest(), again)
 
 
 def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> ExperimentConfig:
@@ -102,4 +108,5 @@ def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> Experime
     if stored.name != name:
         raise UserError(f"--replay {config.replay}: is a result of {stored.name}; name that experiment")
     here: dict[str, Any] = {key: getattr(config, key) for key in NOT_SETTINGS}
+    here |= {key: getattr(config, key) for key in NOT_STEPS if getattr(config, key, None) is not None}
     return replace(from_dict(type(config), stored.settings, str(config.replay)), **here)

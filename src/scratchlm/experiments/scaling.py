@@ -48,6 +48,12 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
     """Train each size on each amount, fit, foretell, and only then train the larger run."""
     size = BYTES_A_TOKEN * max(config.larger_tokens, *config.tokens)
     text = book_text(config.data_file(BOOKS), size, config.vocabulary_size, steps)
+    longest = max(config.larger_tokens, *config.tokens)
+    if len(text.train) < longest:
+        raise UserError(
+            f"--tokens, --larger-tokens {longest}: the books have {len(text.train)} tokens, and none is to be read "
+            "twice; give fewer"
+        )
     found = {
         (depth, tokens): steps.once(f"depth-{depth}-tokens-{tokens}", partial(_train, depth, tokens, text, config))
         for depth in config.depths

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scratchlm.experiments.settings import ExperimentConfig, StorySettings, not_positive, too_small
+from scratchlm.recipes.dial import MAX_DEPTH
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class LadderLmConfig(ExperimentConfig):
     def _problems(self) -> list[str]:
         problems = super()._problems()
         least = {"megabytes": 0.1, "vocabulary_size": 256, "depth": 1, "recurrent_width": 1, "pairs": 2}
-        problems += too_small(self, least)
+        problems += too_small(self, {**least, "sample_tokens": 1})
+        if self.depth > MAX_DEPTH:
+            problems.append(f"--depth {self.depth}: must be at most {MAX_DEPTH}")
         return problems + not_positive(self, "epochs")
 
 

@@ -25,7 +25,9 @@ def share(values: Sequence[float], clusters: Sequence[object] | None = None) -> 
     n, mean = len(values), float(np.mean(values))
     alone = standard_error(values)
     worth = 1.0
-    if clusters is not None and alone > 0:
+    if clusters is not None and alone == 0:
+        worth = n / len(set(clusters))  # all alike: how much they vary together is not known, so take the most
+    elif clusters is not None:
         together = standard_error(values, clusters)
         worth = max(1.0, (together / alone) ** 2) if math.isfinite(together) else float(n)
     counted = max(1, round(n / worth))

@@ -1,6 +1,6 @@
 """What an experiment has done so far: each step's finding is a file, so that an interrupted run goes on.
 
-key.json        hash of the settings and of the data that the steps belong to
+experiment.json hash of the settings and of the data that the steps belong to
 steps/NAME.json what a step found
 """
 
@@ -25,19 +25,24 @@ def is_experiment(folder: Path) -> bool:
     return file.is_file() and KIND in file.read_text(encoding="utf-8", errors="replace")
 
 
+def repeats(folder: Path) -> bool:
+    """Tell whether a folder holds a repetition of a stored result."""
+    return is_experiment(folder) and bool(read_json(folder / KEY_FILE).get("repeats"))
+
+
 class Steps:
     """The folder of an experiment; `once` does a step, or takes what it found before."""
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, repeats: bool = False) -> None:
         """Open a folder. Raises `UserError` where it holds steps of other settings or data."""
         self.folder, self.began, self.taken = folder, time.monotonic(), 0
         self.threads: int | None = None
-        self._key = key
+        self._told = {"kind": KIND, "key": key, "repeats": repeats}
         file = folder / KEY_FILE
         if file.exists() and read_json(file)["key"] != key:
             raise UserError(
-                f"--out {folder}: holds steps of other settings, data or version; name another folder, or begin anew "
-                "with --force"
+                f"--out {folder}: holds steps of other settings, data, version or machine; name another folder, or "
+                "begin anew with --force"
             )
 
     def once(self, name: str, work: Callable[[], Any]) -> Any:
@@ -47,9 +52,7 @@ class Steps:
             self.taken += 1
             return read_json(file)
         self.tell(name)
-        write_json(
-            self.folder / KEY_FILE, {"kind": KIND, "key": self._key}
-        )  # not before: what cannot begin leaves no folder
+        write_json(self.folder / KEY_FILE, self._told)  # not before: what cannot begin leaves no folder
         write_json(file, work())
         return read_json(file)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
-from scratchlm.experiments.ours import Ours, prepare_ours, write_texts
+from scratchlm.experiments.ours import HELD_OUT, Ours, prepare_ours, write_texts
 from scratchlm.experiments.settings import StorySettings
 from scratchlm.experiments.steps import Steps
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.recipes.quickstart import TEACHING
 from scratchlm.recipes.quicktext import Corpus, storyworld_corpus
+from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import Setting
@@ -53,7 +55,7 @@ def teach(
         batch_rows=rows,
         sequence_length=length,
         optimizer=TEACHING,
-        schedule=ScheduleConfig(shape="linear", warmup_steps=min(10, steps)),
+        schedule=ScheduleConfig(shape="linear", warmup_steps=10),
     )
     instruct(taught, conversations, config, documents=documents, setting=Setting(seed=seed))
     return taught
@@ -77,6 +79,7 @@ def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -
     texts = [*corpus.train, *more]
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.folder / "stories.jsonl", texts)
+    corpus = replace(corpus, train=[text for text in corpus.train if not held_out(text, HELD_OUT)])  # what is read
     ours = prepare_ours(
         source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, rows=8, length=192
     )

@@ -37,6 +37,9 @@ mistake, exam target, advanced topic, cannot be used or a concern."""
 VARIATION = "\ufe0f"
 """Asks for a sign in colour; the sign is the same without."""
 
+SHOWN = "\ue000"
+"""Stands for < in blocks of code while cards are looked for: a character that no text uses."""
+
 _FOLDED = re.compile(r"<details[^>]*>\s*<summary>(?P<summary>.*?)</summary>(?P<body>.*?)</details>", re.DOTALL)
 _QUESTION = re.compile(r"^(?P<signs>[^\w]*)Q\.\s*(?P<question>\S.*)$", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # where a number came from
@@ -122,6 +125,11 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
         for start in begun
         if not any(match.start() <= start < match.end() for match in whole)
     ]
+    problems += [
+        f"{_place(file, text, match.start())}: holds another <details>; a question can hold none, nor stand in one"
+        for match in whole
+        if re.search(r"<details[^>]*>", match["body"]) or "<details" in match["summary"]
+    ]
     for match in whole:
         summary = re.sub(r"</?\w+>|\*\*", "", match["summary"]).strip()
         asked = _QUESTION.match(summary)
@@ -137,7 +145,7 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
 
 def _blank(match: re.Match[str]) -> str:
     """Return as many lines as a block of code has, with its words kept but nothing in them folded."""
-    return re.sub(r"<(/?)(details|summary|sub)", r"‹\1\2", match[0])
+    return re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", match[0])
 
 
 def _place(file: Path, text: str, start: int) -> str:
@@ -150,7 +158,7 @@ def _card(signs: str, question: str, body: str, place: str) -> Card:
             raise UserError(f"{place}: the sign {sign} is not in the legend; use one of {' '.join(LEGEND)}")
     footer = _FOOTER.search(body)
     told = _told(footer["footer"] if footer else "", place)
-    answer = _COMMENT.sub("", body[: footer.start()] if footer else body).strip()
+    answer = _COMMENT.sub("", body[: footer.start()] if footer else body).replace(SHOWN, "<").strip()
     if not answer:
         raise UserError(f"{place}: the question has no answer; write one below its summary")
     inside = [character for character in signs + answer if character in LEGEND]

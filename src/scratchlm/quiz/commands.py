@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import sys
@@ -17,7 +18,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.quiz.anki import write_deck
 from scratchlm.quiz.cards import LEGEND, Card, built_in, chosen, read_cards
 from scratchlm.quiz.config import QuizConfig
-from scratchlm.quiz.progress import GRADES, Progress, usual_place
+from scratchlm.quiz.progress import GRADES, Progress, load_fsrs, usual_place
 
 EXAMINED = ("🎯", "🔥")
 """Signs of the cards that exams are made of."""
@@ -90,11 +91,13 @@ def quiz(config: QuizConfig) -> QuizCounts | ExamResult | Path | None:
     if config.anki is not None:
         return write_deck(config.anki, cards)
     if config.exam is not None:
-        return _exam(config.exam, config.minutes, _drawn(cards, config))
+        with contextlib.redirect_stdout(sys.stderr) if config.json else contextlib.nullcontext():
+            return _exam(config.exam, config.minutes, _drawn(cards, config))
     progress = Progress(config.progress or usual_place())
     if config.count:
         return _count(cards, progress)
     _require_terminal()
+    load_fsrs()  # not only when the first answer is to be kept
     _practise(cards, progress, config.new)
     return None
 
