@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from outcomes import holding, outcome
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
-from scratchlm.experiments.ladder import Rung
+from scratchlm.experiments.ladder import Column, Rung, add_ladder
 from scratchlm.experiments.ladder_respond import read_ratings, sheet
 from scratchlm.experiments.marks import COMPOUND, NAMES, SIMPLE
-from scratchlm.experiments.outcome import Outcome, Value
+from scratchlm.experiments.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.experiments.settings_models import ScalingConfig, TasksConfig
 from scratchlm.experiments.shares import grammatical, names, share
 from scratchlm.experiments.taught import rows_of
@@ -198,9 +199,21 @@ def test_values_of_a_cluster_count_for_fewer() -> None:
     assert together.low is not None
     assert together.low < alone.low - 0.1
     assert share([0.0] * 20).high == pytest.approx(0.161, abs=1e-3)  # Wilson's: none seen is not none there
+    alike = share([0.0] * 60, [at // 3 for at in range(60)])
+    assert alike.high == share([0.0] * 20).high  # all alike, so each cluster counts once
     one = share(values, [0] * 60)  # a single cluster is worth one value
     assert one.low is not None
     assert one.low < 0.1
+
+
+def test_a_single_tested_book_leaves_a_ladder_that_can_be_stored(tmp_path: Path) -> None:
+    made = outcome()
+    rungs = [Rung(key, key, {"f1": Value(0.5)}, 1.0, 1.0, 1.0) for key in ("one", "two")]
+    add_ladder(made, "toy", rungs, [Column("f1", "F1")], lambda below, above: comparison_of(0.1, math.inf))
+    write_outcome(tmp_path / "result.json", made)
+    stored = read_outcome(tmp_path / "result.json")
+    assert "two.detectable" not in stored.values
+    assert "turn out the same" in replayed(stored, made)
 
 
 def test_a_value_is_named_by_whole_words_and_a_cut_sentence_is_not_judged() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
+from scratchlm.base.flags import parse
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.experiments import ladder_lm, ladder_spam
 from scratchlm.experiments.booktext import BookText
@@ -19,7 +20,7 @@ from scratchlm.experiments.folds import mark_of, read_folded, read_folds
 from scratchlm.experiments.ladder_spam import at_threshold
 from scratchlm.experiments.ladder_translate import read_pairs
 from scratchlm.experiments.outcome import Claim, Outcome, Value, read_outcome, replayed, write_outcome
-from scratchlm.experiments.settings_ladders import LadderLmConfig, LadderSpamConfig
+from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
 SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")
@@ -179,6 +180,13 @@ def test_missing_data_and_wrong_names_are_told(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_run_that_would_read_its_text_twice_is_refused(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("experiment", "scaling", "--data", toy_data, "--out", tmp_path / "x", "--vocabulary-size", "280")
+    assert "none is to be read twice; give fewer" in fails(capsys, *place, "--small")
+
+
 def test_other_columns_and_classes_are_told(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "mine.csv"
     table.write_text("words,kind\nhello you,a\nbye now,b\n", encoding="utf-8")
@@ -197,6 +205,7 @@ def test_other_columns_and_classes_are_told(toy_data: Path, tmp_path: Path, caps
     [
         ("no tab here", "is no fold; a line has a number, a tab"),
         ("5\t0123456789", "fold 5: must be from 0 to 4"),
+        ("0\t01234567", "'01234567' is no mark of a text: the first 10 hex digits of its SHA-256"),
         ("0\t0123456789\n1\t0123456789", "stands in fold 0 too; a text has one fold"),
     ],
 )
@@ -205,6 +214,22 @@ def test_a_broken_file_of_folds_is_told_with_its_line(tmp_path: Path, line: str,
     path.write_text(line, encoding="utf-8")
     with pytest.raises(UserError, match=told):
         read_folds(path)
+
+
+def test_a_file_of_folds_that_knows_none_of_the_texts_is_refused(toy_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "folds.tsv").write_text("0\t0123456789", encoding="utf-8")
+    with pytest.raises(UserError, match="knows none of the texts of"):
+        read_folded(toy_data / "classify" / "sms-spam.tsv", "2", "1", tmp_path / "folds.tsv")
+
+
+def test_a_list_that_is_given_stands_in_place_of_the_recipe_s() -> None:
+    def sizes(*arguments: str) -> tuple[int, ...]:
+        config = parse(LabelEfficiencyConfig, arguments, "toy", recipe("label-efficiency", "default"))
+        return config.sizes
+
+    assert sizes() == (8, 32, 128, 512)
+    assert sizes("--sizes", "16") == (16,)
+    assert sizes("--sizes", "4", "--sizes", "64") == (4, 64)
 
 
 def test_a_text_keeps_its_fold_wherever_it_stands(toy_data: Path, tmp_path: Path) -> None:
@@ -302,6 +327,8 @@ def test_the_settings_of_the_ladders_are_checked() -> None:
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)
+    with pytest.raises(UserError, match="--sample-tokens 0: must be at least 1; --depth 60: must be at most 48"):
+        LadderLmConfig(depth=60, sample_tokens=0)
 
 
 def test_pairs_that_share_a_sentence_stand_on_one_side(tmp_path: Path) -> None:
@@ -317,6 +344,10 @@ def test_pairs_that_share_a_sentence_stand_on_one_side(tmp_path: Path) -> None:
     both = dict(pairs.tested)
     assert ("other." in both) == ("word 3." in both)  # "wort 7!" and "Wort 7" are one sentence
     assert len(read_pairs(path, 5, 6).train) == 5
+    with pytest.raises(UserError, match=r"--tested 100: .* has 42 pairs, all of which that takes"):
+        read_pairs(path, 1000, 100)
+    path.write_text("\n".join(f"{line}\tby somebody" for line in lines), encoding="utf-8")
+    assert read_pairs(path, 1000, 6) == pairs  # who wrote a pair is not read
     path.write_text("one\ttwo\nthree\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 2: has 1 columns; a pair has two"):
         read_pairs(path, 10, 1)

@@ -87,11 +87,19 @@ def test_a_card_keeps_its_name_while_its_words_stay(tmp_path: Path) -> None:
         ("<details><summary>Q. Empty?</summary> </details>", "the question has no answer"),
         ("<details><summary>Q. A?</summary> b\n<sub>chapters 3</sub></details>", "did you mean 'chapter N'?"),
         (FOLDED + FOLDED, "is asked at"),
+        (f"<details><summary>Chapter 2</summary>\n{FOLDED}</details>", ":1: holds another <details>"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
         read_cards([written(tmp_path, text)])
+
+
+def test_what_a_block_of_code_shows_stays_as_it_is(tmp_path: Path) -> None:
+    code = "```html\n<details><summary>Q. No card?</summary> <sub>2</sub></details>\n```"
+    cards = read_cards([written(tmp_path, f"<details><summary>Q. How?</summary>\n\nSo:\n\n{code}\n\n</details>\n")])
+    assert [card.question for card in cards] == ["How?"]
+    assert cards[0].answer == f"So:\n\n{code}"
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:

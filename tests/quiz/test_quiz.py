@@ -143,6 +143,18 @@ def test_an_exam_scores_and_tells_what_to_read_again(notes: Path) -> None:
     assert terminal.end() == 0
 
 
+def test_an_exam_asked_for_as_json_prints_nothing_else(notes: Path) -> None:
+    inside, outside = pty.openpty()
+    command = [sys.executable, "-m", "scratchlm", "quiz", "--notes", str(notes), "--exam", "1", "--json"]
+    process = subprocess.Popen(command, stdin=outside, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.write(inside, b"q\n")
+    out, err = process.communicate(timeout=60)
+    os.close(inside)
+    os.close(outside)
+    assert (json.loads(out)["questions"], json.loads(out)["left"]) == (1, 1)
+    assert b"1 of 1" in err
+
+
 def test_what_is_not_reached_in_time_counts_as_missed(notes: Path) -> None:
     terminal = Terminal("quiz", "--notes", notes, "--exam", "2", "--minutes", "0.02", "--seed", "1")
     terminal.wait_for("\n> ")
