@@ -22,7 +22,7 @@ def as_svg(curves: Curves) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 20, curves.title, size=14),
+        _text(LEFT, 20, curves.title, size=min(14, 1040 // max(1, len(curves.title)))),  # a long one is set smaller
     ]
     for height in ticks(min(heights), max(heights)):
         y = up(height)
