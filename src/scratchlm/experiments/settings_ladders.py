@@ -109,11 +109,11 @@ class LabelEfficiencyConfig(ExperimentConfig):
     """Times that our model sees the labels, if that is more steps than the least."""
     recurrent_epochs: float = 4.0
     """Times that the recurrent network sees them."""
-    least_steps: int = 60
+    least_steps: int = 48
     """Training steps of a network at least, however few the labels."""
     vocabulary_size: int = 4096
     """Tokens of the networks' tokenizer."""
-    pretraining_steps: int = 500
+    pretraining_steps: int = 400
     """Steps in which our model reads books before it sees a message."""
 
     def _problems(self) -> list[str]:
