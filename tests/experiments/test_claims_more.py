@@ -16,6 +16,7 @@ from outcomes import holding, outcome
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
+from scratchlm.experiments.jointlaw import JointLaw, fit_joint
 from scratchlm.experiments.ladder import Column, Rung, add_ladder
 from scratchlm.experiments.ladder_respond import read_ratings, sheet
 from scratchlm.experiments.marks import COMPOUND, NAMES, SIMPLE
@@ -23,7 +24,7 @@ from scratchlm.experiments.outcome import Outcome, Value, read_outcome, replayed
 from scratchlm.experiments.settings_models import ScalingConfig, TasksConfig
 from scratchlm.experiments.shares import grammatical, names, share
 from scratchlm.experiments.taught import rows_of
-from scratchlm.recipes.expected import LossLaw, Measured
+from scratchlm.recipes.expected import LossLaw, Measured, fit_law
 from scratchlm.tokens.chat import Rendered
 
 BOOKS = [0, 0, 1, 1, 2, 2, 3, 3]
@@ -58,18 +59,35 @@ def test_scaling_claims_follow_the_losses() -> None:
 
 
 def test_the_laws_claims_follow_the_larger_run() -> None:
-    law = LossLaw(1.0, 10.0, 0.5, 100.0, 0.5)
+    joint, separate = JointLaw(1e7, 0.12, 1e9, 0.1), LossLaw(1.0, 10.0, 0.5, 100.0, 0.5)
 
     def told(measured: float) -> set[str]:
         made = outcome()
-        found = {(1, 1): run_of(law.bits("default", 10_000, 10_000), 10_000, 10_000)}
-        scaling._tell_law(made, law, found, run_of(measured, 100_000, 100_000), 1.0)
+        runs = [Measured(10_000, 10_000, joint.bits(10_000, 10_000))]
+        larger = {**run_of(measured, 100_000, 100_000), "compute_ratio": 3.0}
+        scaling._tell_laws(made, joint, separate, runs, larger, 1.0)
         return holding(made)
 
-    expected = law.bits("default", 100_000, 100_000)
-    assert told(expected) == {"law-foretells", "law-beats-no-law"}
-    assert told(1.1 * expected) == {"law-beats-no-law"}
-    assert told(2.0) == set()
+    by_joint, by_separate = joint.bits(100_000, 100_000), separate.bits("default", 100_000, 100_000)
+    assert by_joint > 1.5 * by_separate
+    assert told(by_joint) == {"law-foretells", "joint-is-nearer", "law-beats-no-law"}
+    assert told(1.05 * by_joint) == {"joint-is-nearer", "law-beats-no-law"}
+    assert told(by_separate) == {"separate-law-foretells", "law-beats-no-law"}
+    assert told(10 * by_joint) == {"joint-is-nearer"}
+
+
+def test_a_joint_law_is_found_again_from_runs_that_follow_it() -> None:
+    law = JointLaw(2e7, 0.11, 9e8, 0.1)
+    runs = [Measured(n, d, law.bits(n, d)) for n in (50_000, 100_000, 400_000) for d in (400_000, 1_600_000)]
+    found = fit_joint(runs)
+    assert (found.alpha, found.beta) == (0.11, 0.1)
+    assert found.n == pytest.approx(2e7, rel=1e-6)
+    assert found.d == pytest.approx(9e8, rel=1e-6)
+    # The gain of size grows with the text, which a sum of separate shares cannot tell.
+    gains = [law.bits(50_000, d) - law.bits(400_000, d) for d in (400_000, 1_600_000)]
+    assert gains[1] > 1.2 * gains[0] > 0
+    with pytest.raises(ValueError, match="3 runs are too few for a law of four figures"):
+        fit_joint(runs[:3])
 
 
 def test_claims_on_layers_follow_what_probes_read() -> None:
@@ -329,7 +347,7 @@ def test_settings_that_lead_nowhere_are_refused() -> None:
     with pytest.raises(UserError, match="at most 48"):
         ScalingConfig(larger_depth=60)
     with pytest.raises(UserError, match="--depths, --tokens: no exponents fit"):
-        scaling._fitted([Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
+        scaling._fitted(fit_law, [Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
 
 
 def test_verbs_that_are_tested_as_new_were_not_taught_with_a_particle() -> None:

@@ -45,7 +45,12 @@ BANDS: dict[str, dict[str, tuple[float, float]]] = {
     "label-efficiency": {"rules.f1.8": (0.8, 0.93), "bayes.f1.8": (0, 0.9)},
     "knobs": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
     "objective": {"before": (8, 8.7), "after": (4, 8), "bytes.bits_per_byte": (2, 5)},
-    "scaling": {"bits.1.30000": (2.2, 3.6), "larger.measured": (2.0, 3.2), "larger.foretold": (1.5, 3.5)},
+    "scaling": {
+        "bits.1.30000": (2.2, 3.6),
+        "larger.measured": (2.0, 3.2),
+        "joint.foretold": (1.5, 3.5),
+        "separate.foretold": (1.5, 3.5),
+    },
     "features": {
         "capital.layer0": (0.85, 1),
         "function.layer0": (0.85, 1),

@@ -1,19 +1,20 @@
 """`experiment scaling`: loss against parameters, tokens and compute; a law fitted to small runs foretells a larger one.
 
-Each size reads each amount of text in a run of its own, with its rate brought down to zero at its end. The law is that
-which `scratchlm plan` states (Hoffmann et al. 2022, arXiv 2203.15556), fitted here anew; the larger run is trained
-after the law was fitted and takes no part in it.
+Each size reads each amount of text in a run of its own, with its rate brought down to zero at its end. Two laws are
+fitted: one in which size and text limit each other (`jointlaw`), and one in which each has a share of its own, which
+`scratchlm plan` states (Hoffmann et al. 2022, arXiv 2203.15556). The larger run is trained after both were fitted and
+takes no part in them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of, standard_error
 from scratchlm.evaluation.bits import token_nats
 from scratchlm.experiments.booktext import BookText, book_text
+from scratchlm.experiments.jointlaw import JointLaw, fit_joint
 from scratchlm.experiments.ours import BOOKS
 from scratchlm.experiments.outcome import Claim, Curves, Outcome, Table, Value
 from scratchlm.experiments.settings_models import ScalingConfig
@@ -35,7 +37,9 @@ from scratchlm.training.optimizer import matrix_weights
 BYTES_A_TOKEN = 5
 """Bytes of books that are prepared for each token of the longest run, so that none reads its text twice."""
 WITHIN = 0.02
-"""How near the law must come to the larger run."""
+"""How near a law must come to the larger run."""
+SEPARATE = ("floor", "a", "alpha", "b", "beta")
+"""Figures of the law of separate shares."""
 Found = Mapping[tuple[int, int], dict[str, Any]]
 
 
@@ -60,15 +64,20 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
         for tokens in config.tokens
     }
     scale = 1 / math.log(2) / text.held_out_bytes
-    law = steps.once("law", lambda: vars(_fitted([_measured(each, scale) for each in found.values()])))
+    runs = [_measured(each, scale) for each in found.values()]
+    joint = steps.once("joint law", lambda: vars(_fitted(fit_joint, runs)))
+    separate = steps.once("separate law", lambda: vars(_fitted(fit_law, runs)))
     larger = steps.once("larger", partial(_train, config.larger_depth, config.larger_tokens, text, config))
+    larger["compute_ratio"] = larger["flops"] / max(each["flops"] for each in found.values())
     _tell_runs(outcome, config, found, scale)
-    _tell_law(outcome, LossLaw(**law), found, larger, scale)
+    _tell_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)
     outcome.values["held_out_bytes"] = Value(text.held_out_bytes)
     outcome.notes += [
         f"one seed a run; {len(set(larger['block_book']))} books are held out, and errors are those of books",
         "N counts the weights of the matrices inside blocks, not the table of token vectors; the law is in bits a byte",
         "a rate that is best for one size need not be for another: all take what the dial gives them",
+        "the joint law was taken up after the separate one had missed larger runs by 2.7 and 2.8%; this larger run was "
+        "not among them",
     ]
 
 
@@ -94,9 +103,12 @@ def _measured(found: Mapping[str, Any], scale: float) -> Measured:
     return Measured(found["weights"], found["tokens"], scale * float(np.sum(found["block_nats"])))
 
 
-def _fitted(runs: Sequence[Measured]) -> LossLaw:
+L = TypeVar("L")
+
+
+def _fitted(fit: Callable[[Sequence[Measured]], L], runs: Sequence[Measured]) -> L:
     try:
-        return fit_law(runs)
+        return fit(runs)
     except ValueError as error:
         raise UserError(f"--depths, --tokens: {error}; give more of them, further apart") from None
 
@@ -143,43 +155,67 @@ def _tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: flo
     outcome.claims["size-pays-with-text"] = Claim(says, grown.interval.low > 0)
 
 
-def _tell_law(outcome: Outcome, law: LossLaw, found: Found, larger: dict[str, Any], scale: float) -> None:
-    """Compare what the law says with the run that it never saw, and with what one would say without a law."""
-    runs = [_measured(each, scale) for each in found.values()]
+def _tell_laws(
+    outcome: Outcome,
+    joint: JointLaw,
+    separate: LossLaw,
+    runs: Sequence[Measured],
+    larger: Mapping[str, Any],
+    scale: float,
+) -> None:
+    """Compare what the laws say with the run that they never saw, and with what one would say without a law."""
+    laws: dict[str, Callable[[float, float], float]] = {
+        "joint": joint.bits,
+        "separate": lambda weights, tokens: separate.bits("default", int(weights), tokens),
+    }
     seen = _measured(larger, scale)
-    told = law.bits("default", seen.weights, seen.tokens)
     last = min(run.bits_per_byte for run in runs)
-    misses = [abs(law.bits("default", run.weights, run.tokens) / run.bits_per_byte - 1) for run in runs]
-    error = told / seen.bits_per_byte - 1
-    for name in ("floor", "a", "alpha", "b", "beta"):
-        outcome.values[f"law.{name}"] = Value(getattr(law, name))
     blocks = scale * len(larger["block_nats"]) * np.array(larger["block_nats"])
     half = 1.96 * standard_error(blocks, larger["block_book"])
     measured = Value(seen.bits_per_byte, seen.bits_per_byte - half, seen.bits_per_byte + half)
-    outcome.values["larger.measured"] = measured if math.isfinite(half) else Value(seen.bits_per_byte)
     outcome.values |= {
-        "larger.foretold": Value(told),
-        "larger.error": Value(error),
+        "larger.measured": measured if math.isfinite(half) else Value(seen.bits_per_byte),
         "larger.best_before": Value(last),
-        "larger.compute_ratio": Value(larger["flops"] / max(each["flops"] for each in found.values())),
-        "fit.worst": Value(max(misses)),
+        "larger.compute_ratio": Value(larger["compute_ratio"]),
     }
-    rows = [
-        ["the law foretold", f"{told:.3f}", f"{error:+.1%}"],
-        ["the best of the runs before", f"{last:.3f}", f"{last / seen.bits_per_byte - 1:+.1%}"],
-        ["measured", outcome.values["larger.measured"].shown(), ""],
+    figures = {"joint": vars(joint), "separate": {key: getattr(separate, key) for key in SEPARATE}}
+    rows = []
+    for name, bits in laws.items():
+        told, worst = bits(seen.weights, seen.tokens), max(abs(bits(n, d) / b - 1) for n, d, b in runs)
+        error = told / seen.bits_per_byte - 1
+        outcome.values |= {f"{name}.{key}": Value(figure) for key, figure in figures[name].items()}
+        outcome.values |= {
+            f"{name}.foretold": Value(told),
+            f"{name}.error": Value(error),
+            f"{name}.worst": Value(worst),
+        }
+        rows.append([f"the {name} law", f"{told:.3f}", f"{error:+.1%}", f"{worst:.1%}"])
+    rows += [
+        ["the best of the runs before", f"{last:.3f}", f"{last / seen.bits_per_byte - 1:+.1%}", ""],
+        ["measured", outcome.values["larger.measured"].shown(), "", ""],
     ]
     title = f"The larger run: {seen.weights:,} weights, {seen.tokens:,} tokens"
-    outcome.tables.append(Table(title, ["", "bits per byte", "off by"], rows))
-    outcome.tables.append(
-        Table(
-            "The law: bits per byte = floor + a / N^alpha + b / D^beta",
-            ["floor", "a", "alpha", "b", "beta", "worst miss of its own runs"],
-            [[*(f"{getattr(law, name):.4g}" for name in ("floor", "a", "alpha", "b", "beta")), f"{max(misses):.1%}"]],
+    header = ["", "bits per byte", "off by", "worst miss of its own runs"]
+    outcome.tables.append(Table(title, header, rows))
+    forms = [
+        [name, form, ", ".join(f"{key} {figure:.4g}" for key, figure in figures[name].items())]
+        for name, form in (
+            ("joint", "((n / N)^(alpha / beta) + d / D)^beta"),
+            ("separate", "floor + a / N^alpha + b / D^beta"),
         )
-    )
-    says = f"The law foretells the larger run within {WITHIN:.0%}"
-    outcome.claims["law-foretells"] = Claim(says, abs(error) <= WITHIN)
-    outcome.claims["law-beats-no-law"] = Claim(
-        "and nearer than the best of the runs before it", abs(told - seen.bits_per_byte) < last - seen.bits_per_byte
-    )
+    ]
+    title = "The laws: bits per byte by N weights of matrices and D tokens"
+    outcome.tables.append(Table(title, ["law", "form", "figures"], forms))
+    misses = {name: abs(outcome.values[f"{name}.error"].value) for name in laws}
+    outcome.claims |= {
+        "law-foretells": Claim(
+            f"The joint law foretells the larger run within {WITHIN:.0%}", misses["joint"] <= WITHIN
+        ),
+        "separate-law-foretells": Claim(
+            "so does the law in which size and text have shares of their own", misses["separate"] <= WITHIN
+        ),
+        "joint-is-nearer": Claim("The joint law comes nearer than it", misses["joint"] < misses["separate"]),
+        "law-beats-no-law": Claim(
+            "and nearer than the best of the runs before", misses["joint"] < abs(last / seen.bits_per_byte - 1)
+        ),
+    }

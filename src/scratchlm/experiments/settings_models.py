@@ -74,9 +74,9 @@ class ScalingConfig(ExperimentConfig):
     """Layers of the models that the law is fitted to, the fewest first; give the flag again for another."""
     tokens: tuple[int, ...] = (400_000, 800_000, 1_600_000)
     """Tokens that each of them reads, the fewest first."""
-    larger_depth: int = 4
+    larger_depth: int = 5
     """Layers of the run that is foretold."""
-    larger_tokens: int = 2_400_000
+    larger_tokens: int = 1_800_000
     """Tokens that it reads."""
     vocabulary_size: int = 2048
     """Tokens of the tokenizer that all share."""
