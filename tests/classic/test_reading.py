@@ -50,3 +50,9 @@ def test_retrieval_weighs_rare_words_more() -> None:
     assert finder.evidence(PASSAGE, "bridge", 1) == sentences(PASSAGE)[3][:2]
     assert finder.nearest(["the donkeys", "the bridge"], ["a bridge", "two donkeys", "zebras"]) == [1, 0, -1]
     assert finder.size() > 0
+
+
+def test_a_sentence_goes_on_over_the_end_of_a_line_and_ends_with_its_paragraph() -> None:
+    passage = "There was a king who had a wife\nwith golden hair. She fell\nill\n\nThe king wept."
+    assert sentences(passage) == ["There was a king who had a wife with golden hair.", "She fell ill", "The king wept."]
+    assert sentences("") == [""]

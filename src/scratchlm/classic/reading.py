@@ -43,8 +43,8 @@ def content(text: str) -> list[str]:
 
 
 def sentences(passage: str) -> list[str]:
-    """Return the sentences of a passage; the passage itself where it has none."""
-    found = [sentence for line in passage.split("\n") for sentence in sentences_of(line)]
+    """Return the sentences of a passage, whose lines may be broken anywhere; the passage itself where it has none."""
+    found = [sentence for paragraph in re.split(r"\n\s*\n", passage) for sentence in sentences_of(paragraph)]
     return found or [passage]
 
 
