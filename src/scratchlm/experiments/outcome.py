@@ -75,7 +75,7 @@ class Sample:
     text: str
 
 
-SAME_MACHINE = ("processor", "torch", "threads")
+SAME_MACHINE = ("processor", "cpu_capability", "torch", "threads")
 """What sums are rounded by: where these are equal, numbers come out equal."""
 
 
