@@ -26,7 +26,7 @@ from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
 from scratchlm.experiments.ours import BOOKS, Ours, pieces_of_books, prepare_ours, write_texts
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.experiments.settings_ladders import LadderUnderstandConfig
-from scratchlm.experiments.shares import mean_of
+from scratchlm.experiments.shares import mean_of, share
 from scratchlm.experiments.steps import Steps
 from scratchlm.experiments.taught import answers, asked, teach
 from scratchlm.generation.language_model import LanguageModel
@@ -260,7 +260,7 @@ def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
 
 
 def _rung(method: Method[Make], found: dict[str, Any], passages: Sequence[str]) -> Rung:
-    scores = {key: mean_of(found[key], passages) for key in ("f1", "exact")}
+    scores = {"f1": mean_of(found["f1"], passages), "exact": share(found["exact"], passages)}
     return Rung(method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"])
 
 
