@@ -116,19 +116,24 @@ def test_objective_claims_follow_the_bits() -> None:
 def test_label_claims_follow_the_draws() -> None:
     sizes = [8, 100, 1000]
 
-    def told(svm_at_first: float, pretrained: float) -> set[str]:
+    def told(svm_at_first: float, pretrained: float, later: float = 0.0) -> set[str]:
         made = outcome()
         of = {"rules": 0.9, "bayes": 0.6, "svm": svm_at_first, "random": 0.5, "pretrained": pretrained}
         found = {
             key: {size: [{"f1": v, "average_precision": v + 0.001 * d} for d in range(5)] for size in sizes}
             for key, v in of.items()
         }
+        if later:
+            found["pretrained"][100] = [{"f1": later, "average_precision": later + 0.001 * d} for d in range(5)]
         methods = {key: Method(key, key, None) for key in of}
         label_efficiency._tell(made, found, methods, sizes)  # type: ignore[arg-type]
         return holding(made)
 
-    assert told(0.7, 0.6) == {"rules-win-at-first", "pretraining-saves-labels", "svm-leads-still"}
+    whole = {"rules-win-at-first", "pretraining-saves-labels", "pretraining-helps-still", "svm-leads-still"}
+    assert told(0.7, 0.6) == whole
     assert told(0.95, 0.5) == {"svm-leads-still"}
+    assert told(0.7, 0.6, later=0.4) == whole - {"pretraining-helps-still"}
+    assert told(0.7, 0.6, later=0.8) == whole - {"svm-leads-still"}
 
 
 def test_draws_have_students_interval() -> None:

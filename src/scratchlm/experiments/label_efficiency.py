@@ -96,8 +96,9 @@ def _tell(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], size
 
     few, many = sizes[0], sizes[-2]
     claim("rules-win-at-first", f"With {few} labels rules rank messages better than a linear SVM", "rules", "svm", few)
-    claim("pretraining-saves-labels", f"With {many} labels our model ranks better if it was pretrained", "pretrained",
-          "random", many)  # fmt: skip
+    claim("pretraining-saves-labels", f"With {few} labels our model ranks better if it was pretrained", "pretrained",
+          "random", few)  # fmt: skip
+    claim("pretraining-helps-still", f"and with {many} still", "pretrained", "random", many)
     claim("svm-leads-still", f"With {many} labels the SVM still ranks better than our pretrained model", "svm",
           "pretrained", many)  # fmt: skip
     outcome.notes += [
