@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -206,6 +206,11 @@ def _tell_laws(
     ]
     title = "The laws: bits per byte by N weights of matrices and D tokens"
     outcome.tables.append(Table(title, ["law", "form", "figures"], forms))
+    _claim_laws(outcome, laws)
+
+
+def _claim_laws(outcome: Outcome, laws: Iterable[str]) -> None:
+    last, seen = (outcome.values[f"larger.{key}"].value for key in ("best_before", "measured"))
     misses = {name: abs(outcome.values[f"{name}.error"].value) for name in laws}
     outcome.claims |= {
         "law-foretells": Claim(
@@ -216,6 +221,6 @@ def _tell_laws(
         ),
         "joint-is-nearer": Claim("The joint law comes nearer than it", misses["joint"] < misses["separate"]),
         "law-beats-no-law": Claim(
-            "and nearer than the best of the runs before", misses["joint"] < abs(last / seen.bits_per_byte - 1)
+            "and nearer than the best of the runs before", misses["joint"] < abs(last / seen - 1)
         ),
     }
