@@ -19,7 +19,7 @@ from scratchlm.experiments.config import EXPERIMENTS, recipe
 from scratchlm.experiments.folds import mark_of, read_folded, read_folds
 from scratchlm.experiments.ladder_spam import at_threshold
 from scratchlm.experiments.ladder_translate import read_pairs
-from scratchlm.experiments.outcome import Claim, Outcome, Value, read_outcome, replayed, write_outcome
+from scratchlm.experiments.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
 from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
@@ -151,6 +151,7 @@ def test_other_data_are_refused_before_anything_is_measured(
     place = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "stored.json")
     assert "texts: is another file than the stored result" in fails(capsys, *place, "--out", tmp_path / "again")
     assert not (tmp_path / "again").exists()
+    assert other_data(Outcome("toy", "?", data={"ratings": "1"}), Outcome("toy", "?", data={"ratings": "2"})) == []
 
 
 def test_a_result_is_not_repeated_into_its_own_folder(

@@ -99,9 +99,7 @@ class RecurrentTranslator(Decoder):
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
-        assert cache is None, "rows of sources and targets are read whole"
-        assert documents is not None, "say by `documents` what is source and what is target"
-        parts = part(ids, documents)
+        parts = part(ids, cache, documents)
         states = self.read(parts.source, parts.real)
         state = self.first_state(states, parts.real)
         fixed, written = self.of_source(states, state), []

@@ -13,6 +13,7 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.sealed import read_sealed, sealed
+from scratchlm.experiments.settings import NOT_STEPS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -140,11 +141,11 @@ def read_outcome(path: Path) -> Outcome:
 
 
 def other_data(stored: Outcome, again: Outcome) -> list[str]:
-    """Return a problem for each file that a stored result read and that is another one now."""
+    """Return a problem for each file that its steps read and that is another one now; ratings may be a reader's own."""
     return [
         f"{name}: is another file than the stored result of {stored.name} read; name its data folder with --data"
         for name in stored.data
-        if again.data.get(name) != stored.data[name]
+        if name not in NOT_STEPS and again.data.get(name) != stored.data[name]
     ]
 
 

