@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from outcomes import holding, outcome
-from scratchlm.experiments import context, knobs, label_efficiency, objective
+from scratchlm.experiments import context, knobs, label_efficiency, ladder_spam, objective
 from scratchlm.experiments.folds import Folded, like_others
 from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
 from scratchlm.experiments.ladder_spam import compared
@@ -111,6 +111,21 @@ def test_objective_claims_follow_the_bits() -> None:
         "sub-words-win", "loss-a-token-misleads"
     }  # fmt: skip
     assert told({"bytes": 1.9, "characters": 2.4, "sub-words": 2.0, "words": 2.2}, {**losses, "words": 9.0}) == set()
+
+
+def test_claims_on_a_published_model_follow_the_answers() -> None:
+    truth = np.array([1, 0] * 100)
+
+    def told(**right: int) -> set[str]:
+        made = outcome()
+        halves = {key: np.where(np.arange(200) < count, truth, 1 - truth) for key, count in right.items()}
+        ladder_spam._claim_published(made, halves, truth)
+        return holding(made)
+
+    whole = {"rules-beat-asking", "teaching-beats-asking", "published-beats-ours", "published-beats-svm"}
+    assert told(asked=50, rules=150, svm=160, pretrained=150, lora=195) == whole
+    assert told(asked=195, rules=150, svm=195, pretrained=150, lora=195) == {"published-beats-ours"}
+    assert told(asked=195, rules=195, svm=195, pretrained=195, lora=100) == set()
 
 
 def test_label_claims_follow_the_draws() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.experiments.drawing import ticks
-from scratchlm.experiments.outcome import Curves, Outcome, Sample, Table, Value
-from scratchlm.experiments.prose import draw, filled, plain
+from scratchlm.experiments.outcome import Curves, Outcome, Sample, Table, Value, write_outcome
+from scratchlm.experiments.prose import draw, filled, plain, read_results
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:
@@ -48,6 +48,15 @@ def test_a_sample_stands_as_a_quotation_whose_letters_are_no_marks() -> None:
     once = filled("{{toy sample 0}}", results())
     assert plain(once).strip() == "> **before**\n>\n> so \\*much\\* &lt;!-- for\n>\n> this"
     assert filled(once, results()) == once
+
+
+def test_a_second_result_of_an_experiment_goes_by_its_file(tmp_path: Path) -> None:
+    for name in ("toy", "toy-published"):
+        write_outcome(tmp_path / f"{name}.json", results()["toy"])
+    assert plain(filled("{{toy-published a.f1 .1f}}", read_results(tmp_path))) == "0.5"
+    write_outcome(tmp_path / "toys.json", results()["toy"])
+    with pytest.raises(UserError, match=r"toys.json: is a result of toy; name it toy.json or toy-WORD.json"):
+        read_results(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,24 @@ def test_a_ladder_is_climbed_told_and_repeated(
     )  # fmt: skip
     assert code == 0, err
     assert f"{len(outcome.values)} values and {len(outcome.claims)} claims turn out the same" in " ".join(out.split())
+
+
+def test_a_published_model_joins_in_and_may_lie_elsewhere_when_repeated(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, *spam(toy_data, tmp_path / "run"))[0] == 0
+    published = tmp_path / "run" / "pretrained"
+    code, _, err = run(capsys, *spam(toy_data, tmp_path / "more", "--init", published))
+    assert code == 0, err
+    alone, more = (read_outcome(tmp_path / name / "result.json") for name in ("run", "more"))
+    assert {key: more.values[key] for key in alone.values} == alone.values
+    assert {"asked.f1", "lora.f1", "lora.gain", "lora.over_svm", "rules.over_asked"} <= set(more.values)
+    assert {"rules-beat-asking", "published-beats-svm"} <= set(more.claims) - set(alone.claims)
+    shutil.move(published, tmp_path / "moved")
+    again = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "more" / "result.json")
+    assert "no such" in fails(capsys, *again, "--out", tmp_path / "again")
+    code, out, err = run(capsys, *again, "--init", tmp_path / "moved", "--out", tmp_path / "again")
+    assert (code, "turn out the same" in out) == (0, True), err
 
 
 def test_the_language_ladder_is_climbed(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

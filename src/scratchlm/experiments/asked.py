@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from scratchlm.evaluation.likelihood import encode_requests, likelihoods
+from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from scratchlm.experiments.taught import asked
 from scratchlm.weights.checkpoint import SavedModel
 
 
 class AskedModel:
-    """Puts each text into a question and compares the likelihoods of the answers, one for each class (zero-shot)."""
+    """Puts each text into a question and compares the likelihoods of the answers, one for each class (zero-shot).
+
+    A model that has learned conversations is asked in one, any other in running text.
+    """
 
     def __init__(self, model: SavedModel, question: str, answers: Sequence[str], longest: int = 600) -> None:
         """Take a question with `{text}` in it; of a text of more than `longest` characters the end is cut."""
@@ -24,8 +28,8 @@ class AskedModel:
 
     def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each answer, those of all answers together being 1."""
-        asked = [(self.question.format(text=text[: self.longest]), answer) for text in texts for answer in self.answers]
-        found = likelihoods(self.model.decoder, encode_requests(self.model.tokenizer, asked))
+        questions = [self.question.format(text=text[: self.longest]) for text in texts]
+        found = likelihoods(self.model.decoder, self._requests(questions))
         nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
         powers = np.exp(nats - nats.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True)
@@ -33,3 +37,12 @@ class AskedModel:
     def size(self) -> int:
         """Return the bytes of the weights, in fp32."""
         return 4 * self.model.decoder.parameter_count()
+
+    def _requests(self, questions: Sequence[str]) -> list[Request]:
+        tokenizer, template = self.model.tokenizer, self.model.template
+        if template is None:
+            pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
+            return encode_requests(tokenizer, pairs)
+        answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
+        turns = [tuple(template.render(asked(question), reply=True).ids) for question in questions]
+        return [Request(turn, answer) for turn in turns for answer in answers]

@@ -37,7 +37,7 @@ from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 MARGIN = 0.01
 """Difference of F1 that is called none."""
-QUESTION = "Is this text message spam? Answer yes or no.\n\nMessage: {text}\nAnswer:"
+QUESTION = "Is this text message spam? Answer yes or no.\n\nMessage: {text}"
 COLUMNS = (
     Column("f1", "F1", interval=True),
     Column("f1_at_threshold", "F1 at threshold"),
@@ -94,9 +94,9 @@ def published(init: Path, seed: int) -> list[Method[Make]]:
         "dtype": "bf16",
         "seed": seed,
     }
-    taught = partial(NetworkTexts, load, adapter=LoRAConfig(rank=16, alpha=32), **settings)
+    taught = partial(NetworkTexts, load, adapter=LoRAConfig(rank=16, alpha=32.0), **settings)
     return [
-        Method("asked", "published model, only asked", lambda: AskedModel(load(), QUESTION, (" no", " yes"))),
+        Method("asked", "published model, only asked", lambda: AskedModel(load(), QUESTION, ("no", "yes"))),
         Method("lora", "published model, taught with LoRA", taught),
     ]
 
@@ -215,8 +215,8 @@ def _report(
     cheap = outcome.timings["svm.item_microseconds"] < outcome.timings["pretrained.item_microseconds"]
     outcome.claims["svm-is-cheaper"] = Claim("and takes less time for a message", cheap)
     if "lora" in chances:
-        gain = compared(halves["svm"], halves["lora"], truth)
-        outcome.values["lora.over_svm"] = Value(gain.difference, *gain.interval)
+        tuned = at_threshold(chances["asked"], truth, data.folds[tested])
+        _claim_published(outcome, {**halves, "asked": tuned}, truth)
     right = (halves["rules"] == truth).astype(np.float64) - (halves["majority"] == truth)
     gain = comparison_of(float(right.mean()), standard_error(right))
     outcome.values["rules.accuracy_gain"] = Value(gain.difference, *gain.interval)
@@ -238,5 +238,30 @@ def _report(
         "spam is sent in templates: what has a near copy in another fold is left out of the last table",
         "the rules were written after reading spam of this collection, so they may have seen some of what is tested",
         "one seed of each network; the recurrent one sees the messages more often than ours, as it needs",
-        "pooling, rank, rate and epochs of the adapters were chosen on the first two folds, which are tested here too",
     ]
+    if "lora" in chances:
+        outcome.notes += [
+            "pooling, rank, rate and epochs of the adapters were chosen on the first two folds, tested here too",
+            "the wording of what is asked was the best of six on 400 of these messages, which flatters asking",
+        ]
+
+
+def _claim_published(outcome: Outcome, halves: Mapping[str, np.ndarray], truth: np.ndarray) -> None:
+    """Compare a published model, asked and taught, with what came before.
+
+    Of what is only asked, the answers at a threshold are taken: it prefers one of the two words whatever it reads.
+    """
+    for key, below, above, says in (
+        (
+            "rules-beat-asking",
+            "asked",
+            "rules",
+            "Rules written by hand beat a published model that is only asked, at its best",
+        ),
+        ("teaching-beats-asking", "asked", "lora", "Taught with LoRA, the published model does better than that"),
+        ("published-beats-ours", "pretrained", "lora", "and better than our small pretrained model"),
+        ("published-beats-svm", "svm", "lora", "and better than a linear SVM on words and characters"),
+    ):
+        gain = compared(halves[below], halves[above], truth)
+        outcome.values[f"{above}.over_{below}"] = Value(gain.difference, *gain.interval)
+        outcome.claims[key] = Claim(says, gain.interval.low > 0)

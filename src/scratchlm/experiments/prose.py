@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from scratchlm.base.errors import UserError, nearest
+from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
 from scratchlm.experiments.drawing import as_svg
 from scratchlm.experiments.outcome import Outcome, Sample, Table, read_outcome
@@ -27,8 +27,20 @@ _MARKED = re.compile(r"<!-- from (?P<what>[^>]+?) -->.*?" + re.escape(END), re.D
 
 
 def read_results(folder: Path) -> dict[str, Outcome]:
-    """Read all result files of a folder, by the names of their experiments."""
-    return {outcome.name: outcome for outcome in map(read_outcome, sorted(folder.glob("*.json")))}
+    """Read all result files of a folder, by their names: that of the experiment, `-` and a word behind it in a variant.
+
+    Raises `UserError` for a file that is named after another experiment.
+    """
+    found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
+    raise_all(
+        [
+            f"{folder / stem}.json: is a result of {outcome.name}; "
+            f"name it {outcome.name}.json or {outcome.name}-WORD.json"
+            for stem, outcome in found.items()
+            if stem != outcome.name and not stem.startswith(f"{outcome.name}-")
+        ]
+    )
+    return found
 
 
 def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figures: str = "results") -> str:

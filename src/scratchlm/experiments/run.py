@@ -104,9 +104,12 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
 
 
 def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> ExperimentConfig:
-    """Return the settings of a result file, with where and how this call says."""
+    """Return the settings of a result file, with where and how this call says.
+
+    Paths that this call names take the place of stored ones: hashes tell whether the same lies there.
+    """
     if stored.name != name:
         raise UserError(f"--replay {config.replay}: is a result of {stored.name}; name that experiment")
     here: dict[str, Any] = {key: getattr(config, key) for key in NOT_SETTINGS}
-    here |= {key: getattr(config, key) for key in NOT_STEPS if getattr(config, key, None) is not None}
+    here |= {key: value for key, value in vars(config).items() if isinstance(value, Path)}
     return replace(from_dict(type(config), stored.settings, str(config.replay)), **here)
