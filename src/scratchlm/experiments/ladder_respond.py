@@ -68,6 +68,7 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
 
     add_ladder(outcome, f"{len(cases):,} things said", climbed, COLUMNS, compare, "+.1%")
     _claim(outcome, {rung.key: rung for rung in climbed})
+    ours.tell(outcome)
     outcome.notes += [
         "grammatical means by the grammar of the stories: patterns answer in sentences of their own, which it lacks",
         "replies of retrieval were written by the teller of the stories: what it says is fluent whatever it is asked",

@@ -10,6 +10,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
+from scratchlm.experiments.outcome import Outcome
 from scratchlm.experiments.steps import Steps
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
@@ -42,8 +43,8 @@ class Ours:
     """The run that pretrained."""
     shape: DecoderConfig
     seed: int
-    found: dict[str, Any]
-    """Where pretraining ended."""
+    seconds: float
+    """How long pretraining took."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -57,6 +58,11 @@ class Ours:
     def pretrained(self) -> SavedModel:
         """Return a new copy of the pretrained model."""
         return load_model(find_model(self.run))
+
+    def tell(self, outcome: Outcome) -> None:
+        """Tell what pretraining took, which stands before the last training of a rung."""
+        outcome.timings["pretraining.seconds"] = self.seconds
+        outcome.notes.append(f"pretraining took {self.seconds:.0f} s, once; seconds of training are what came after it")
 
 
 def prepare_ours(
@@ -112,10 +118,10 @@ def prepare_ours(
         )
         return pretrain(config).as_dict()
 
-    cut_found = steps.once("text", cut)
+    steps.once("text", cut)
     found = steps.once("pretrained", train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
-    return Ours(data, run, shape, seed, {**cut_found, **found})
+    return Ours(data, run, shape, seed, found["seconds"])
 
 
 def pieces_of_books(path: Path, size: int) -> list[str]:

@@ -65,9 +65,9 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     except (KeyboardInterrupt, Interrupted):
         again = "the same command without --force" if config.force else "the same command"
         raise Interrupted(f"stopped; what was done is kept in {out}: {again} goes on") from None
-    outcome.seconds = time.monotonic() - started
+    outcome.seconds = time.monotonic() - started + steps.earlier
     if steps.taken:
-        outcome.notes.append(f"{steps.taken} steps were taken from an earlier call; the seconds are of this one")
+        outcome.notes.append(f"{steps.taken} steps were taken from an earlier call, with their seconds")
     write_outcome(out / RESULT_FILE, outcome)
     write_report(out / "report.html", outcome)
     outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / 'report.html'}")
@@ -86,6 +86,15 @@ def _digest(path: Path) -> str:
     return sha256_of(path)
 
 
+def _code() -> str:
+    """Return the hash of this package's code: steps of other code are not mixed with its own."""
+    package = Path(scratchlm.__file__).parent
+    files = sorted(package.rglob("*.py"))
+    return hashlib.sha256(
+        "".join(f"{file.relative_to(package)} {sha256_of(file)}\n" for file in files).encode()
+    ).hexdigest()
+
+
 def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
     """Open the folder of an experiment; a repetition has steps of its own."""
     if out.is_file():
@@ -99,7 +108,7 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
         {key: value for key, value in each.items() if key not in NOT_STEPS} for each in (outcome.settings, outcome.data)
     )
     where = [outcome.machine.get(key) for key in SAME_MACHINE]  # what was rounded otherwise is not mixed
-    told = [outcome.name, scratchlm.__version__, settings, data, where, again]
+    told = [outcome.name, _code(), settings, data, where, again]
     return Steps(out, hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest(), again)
 
 

@@ -1,7 +1,7 @@
 """What an experiment has done so far: each step's finding is a file, so that an interrupted run goes on.
 
 experiment.json hash of the settings and of the data that the steps belong to
-steps/NAME.json what a step found
+steps/NAME.json what a step found, and its seconds
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Steps:
 
     def __init__(self, folder: Path, key: str, repeats: bool = False) -> None:
         """Open a folder. Raises `UserError` where it holds steps of other settings or data."""
-        self.folder, self.began, self.taken = folder, time.monotonic(), 0
+        self.folder, self.began, self.taken, self.earlier = folder, time.monotonic(), 0, 0.0
         self.threads: int | None = None
         self._told = {"kind": KIND, "key": key, "repeats": repeats}
         file = folder / KEY_FILE
         if file.exists() and read_json(file)["key"] != key:
             raise UserError(
-                f"--out {folder}: holds steps of other settings, data, version or machine; name another folder, or "
+                f"--out {folder}: holds steps of other settings, data, code or machine; name another folder, or "
                 "begin anew with --force"
             )
 
@@ -49,12 +49,15 @@ class Steps:
         """Return what `work` finds, as plain JSON values; it is not called where the step was done before."""
         file = self.folder / "steps" / f"{name}.json"
         if file.exists():
-            self.taken += 1
-            return read_json(file)
+            done = read_json(file)
+            self.taken, self.earlier = self.taken + 1, self.earlier + done["seconds"]
+            return done["found"]
         self.tell(name)
         write_json(self.folder / KEY_FILE, self._told)  # not before: what cannot begin leaves no folder
-        write_json(file, work())
-        return read_json(file)
+        begun = time.monotonic()
+        found = work()
+        write_json(file, {"seconds": time.monotonic() - begun, "found": found})
+        return read_json(file)["found"]
 
     def tell(self, what: str) -> None:
         """Say on stderr what is being done."""
