@@ -14,13 +14,14 @@ from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.base.flags import parse
 from scratchlm.classic.ngram_fast import KneserNey
-from scratchlm.experiments import ladder_lm, ladder_spam
+from scratchlm.experiments import ladder_spam
 from scratchlm.experiments.booktext import BookText
 from scratchlm.experiments.config import EXPERIMENTS, recipe
 from scratchlm.experiments.folds import mark_of, read_folded, read_folds
 from scratchlm.experiments.ladder_spam import at_threshold
 from scratchlm.experiments.ladder_translate import read_pairs
 from scratchlm.experiments.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
+from scratchlm.experiments.predictors import Counted
 from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
@@ -337,7 +338,7 @@ def test_documents_of_a_text_begin_and_end_with_the_token_between_them() -> None
 def test_counting_pays_for_a_text_what_its_documents_cost() -> None:
     text = BookText(None, 3, np.array([]), np.array([0, 1, 3, 2, 1, 3]), 10)  # type: ignore[arg-type]
     model = KneserNey.fit(text.documents(np.array([0, 1, 1, 3, 2, 0, 1, 3])), 4, 2)
-    nats = ladder_lm._nats(model, text)
+    nats = Counted(model, text).nats()
     expected = [-model.token_log_probabilities([3, 0, 1, 3])[1:], -model.token_log_probabilities([3, 2, 1, 3])[1:]]
     np.testing.assert_allclose(nats, np.concatenate(expected))
 

@@ -19,22 +19,17 @@ import numpy as np
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import Comparison, comparison_of, standard_error
-from scratchlm.classic.counted import table_bytes
-from scratchlm.classic.ngram import NgramModel
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.smoothing import AddK, Katz
-from scratchlm.evaluation.bits import token_nats
-from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.experiments.booktext import BookText, book_text
 from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
 from scratchlm.experiments.ours import BOOKS
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Value
+from scratchlm.experiments.predictors import Counted, Network, Predictor
 from scratchlm.experiments.settings_ladders import LadderLmConfig
 from scratchlm.experiments.steps import Steps
-from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.generate import generate_ids
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.recipes.dial import at_depth
@@ -48,10 +43,7 @@ COLUMNS = (
     Column("bits_per_byte", "bits per byte", interval=True),
     Column("blimp", "BLiMP", ".1%", interval=True),
 )
-Fitted = NgramModel | Decoder
-
-
-Make = Callable[[BookText], Fitted]
+Make = Callable[[BookText], Predictor]
 
 
 def files(config: LadderLmConfig) -> dict[str, Path]:
@@ -62,8 +54,11 @@ def files(config: LadderLmConfig) -> dict[str, Path]:
 def methods(config: LadderLmConfig) -> list[Method[Make]]:
     """Return the rungs, the oldest first."""
 
-    def counting(kind: Any, order: int, **named: float) -> Callable[[BookText], Fitted]:
-        return lambda text: kind.fit(text.documents(text.train), text.tokenizer.vocabulary_size, order, **named)
+    def counting(kind: Any, order: int, **named: float) -> Make:
+        def make(text: BookText) -> Predictor:
+            return Counted(kind.fit(text.documents(text.train), text.tokenizer.vocabulary_size, order, **named), text)
+
+        return make
 
     return [
         Method("unigram", "each token by itself", counting(AddK, 1, k=0.1)),
@@ -129,20 +124,20 @@ def _claim(outcome: Outcome, rungs: list[Rung], compare: Callable[[Rung, Rung], 
     )
 
 
-def _recurrent(config: LadderLmConfig, text: BookText) -> Decoder:
+def _recurrent(config: LadderLmConfig, text: BookText) -> Network:
     width = config.recurrent_width
     shape = DecoderConfig(text.tokenizer.vocabulary_size, width=width, layers=2, context=256, init_std=0.1, dropout=0.0)
     optimizer = AdamWConfig(learning_rate=4e-3, weight_decay=0.05)
     return _trained(config, text, build_recurrent(shape, "lstm", config.seed), TrainingConfig(optimizer=optimizer))
 
 
-def _transformer(config: LadderLmConfig, text: BookText) -> Decoder:
+def _transformer(config: LadderLmConfig, text: BookText) -> Network:
     shape, training = at_depth(config.depth)
     shape = replace(shape, vocabulary_size=text.tokenizer.vocabulary_size)
     return _trained(config, text, build_decoder(shape, config.seed), training)
 
 
-def _trained(config: LadderLmConfig, text: BookText, decoder: Decoder, training: TrainingConfig) -> Decoder:
+def _trained(config: LadderLmConfig, text: BookText, decoder: Decoder, training: TrainingConfig) -> Network:
     """Read the text `epochs` times."""
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)
@@ -151,7 +146,7 @@ def _trained(config: LadderLmConfig, text: BookText, decoder: Decoder, training:
     training = replace(training, steps=steps, sequence_length=length, schedule=schedule)
     batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, length, config.seed)
     fit(decoder, batches, training, setting=Setting(seed=config.seed))
-    return decoder
+    return Network(decoder, text)
 
 
 def _measure(
@@ -161,58 +156,29 @@ def _measure(
     started = time.perf_counter()
     model = method.make(text)
     trained = time.perf_counter()
-    nats = _nats(model, text)
+    nats = model.nats()
     ended = time.perf_counter()
-    judged = {name: [_judge(*scores) for scores in _pair_scores(model, text, pairs)] for name, pairs in sets.items()}
+    judged = {name: [_judge(*scores) for scores in _pair_scores(model, pairs)] for name, pairs in sets.items()}
+    written = model.write(OPENING.rstrip(), config.sample_tokens, config.seed)
     return {
         **text.blocks(nats),
         "train_seconds": trained - started,
         "item_microseconds": 1e6 * (ended - trained) / len(nats),
-        "megabytes": _size(model) / 1e6,
+        "megabytes": model.size() / 1e6,
         "blimp": judged,
-        "sample": _sample(model, text, config),
+        "sample": " ".join(text.tokenizer.decode([id for id in written if id != text.end]).split()),
     }
 
 
-def _nats(model: Fitted, text: BookText) -> np.ndarray:
-    """Return what each held-out token costs."""
-    if isinstance(model, Decoder):
-        return token_nats(model, text.tokenizer, ArrayTokens(text.held_out))
-    return -np.concatenate([model.token_log_probabilities(row)[1:] for row in text.documents(text.held_out)])
-
-
-def _pair_scores(model: Fitted, text: BookText, pairs: list[Pair]) -> np.ndarray:
+def _pair_scores(model: Predictor, pairs: list[Pair]) -> np.ndarray:
     """Return the log-likelihoods of good and bad sentences, shape (pairs, 2)."""
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
-    if isinstance(model, Decoder):
-        requests = encode_requests(text.tokenizer, [("", sentence) for sentence in sentences])
-        nats = [each.nats for each in likelihoods(model, requests, rows=64)]
-    else:
-        rows = [np.concatenate([[text.end], ids]) for ids in text.tokenizer.encode_batch(sentences)]
-        nats = [float(model.token_log_probabilities(row.astype(np.int64))[1:].sum()) for row in rows]
-    return np.array(nats).reshape(-1, 2)
+    return np.array(model.log_likelihoods(sentences)).reshape(-1, 2)
 
 
 def _judge(good: float, bad: float) -> float:
     """Return 1 where the good sentence is likelier, one half for a tie."""
     return 0.5 if good == bad else float(good > bad)
-
-
-def _size(model: Fitted) -> int:
-    """Return the bytes of a model: of its tables, or its weights in fp32."""
-    if isinstance(model, Decoder):
-        return 4 * model.parameter_count()
-    return table_bytes(getattr(model, "levels", []))
-
-
-def _sample(model: Fitted, text: BookText, config: LadderLmConfig) -> str:
-    prompt = [text.end, *text.tokenizer.encode(OPENING.rstrip())]
-    if isinstance(model, Decoder):
-        sampling = SamplingConfig(max_tokens=config.sample_tokens, temperature=1.0, seed=config.seed)
-        written = list(generate_ids(model, prompt, sampling))
-    else:
-        written = model.sample(prompt, config.sample_tokens, config.seed)
-    return " ".join(text.tokenizer.decode([id for id in written if id != text.end]).split())
 
 
 def _rung(method: Method[Make], found: dict[str, Any], scale: float) -> Rung:
