@@ -270,9 +270,20 @@ def test_claims_on_understanding_follow_the_scores() -> None:
         "overlap-beats-first", "rules-help", "pretraining-helps", "taught-beats-rules", "taught-beats-retrieval",
         "half-stay-unanswered",
     }  # fmt: skip
+    assert "rules-beat-taught" in told([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.2])
     assert told([0.2] * 7, exact=0.6) == set()
     assert told([0.2] * 7 + [0.3], exact=0.6) == {"asked-beats-taught", "asked-beats-rules"}
     assert told([0.2] * 2 + [0.3] * 6, exact=0.6) == {"rules-help"}
+
+
+def test_reading_is_told_from_answers_on_other_passages() -> None:
+    items = [ladder_understand.Item(story, f"p{n}", "q", "a") for n, story in enumerate("aabbc")]
+    assert [item.passage for item in ladder_understand.on_other_passages(items)] == ["p2", "p2", "p4", "p4", "p0"]
+    own, passages = np.array([0.4, 0.5, 0.6, 0.5]), ["p", "p", "q", "r"]
+    for elsewhere, reads in ((own - 0.2, True), (own, False), (own + 0.2, False)):
+        made = outcome()
+        ladder_understand._claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
+        assert made.claims["taught-reads"].holds == reads
 
 
 def test_stories_stand_on_one_side_and_columns_are_checked(tmp_path: Path) -> None:
@@ -294,18 +305,29 @@ def test_stories_stand_on_one_side_and_columns_are_checked(tmp_path: Path) -> No
 
 
 def test_claims_on_replies_follow_the_shares() -> None:
-    def told(model: float, others: float) -> set[str]:
+    def told(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
+        """Give the model one share and all others another, but for a rival's score that is raised."""
         made = outcome()
         by = {}
         for key in ("eliza", "recall", "retrieval", "ngram", "chat"):
-            part = model if key == "chat" else others
-            scores = {c.key: Value(part, part - 0.05, part + 0.05) for c in ladder_respond.COLUMNS}
+            parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
+            scores = {name: Value(part, part - 0.05, part + 0.05) for name, part in parts.items()}
             by[key] = Rung(key, key, scores, 0.0, 0.0, 0.0)
         ladder_respond._claim(made, by)
         return holding(made)
 
-    assert len(told(0.9, 0.2)) == 5
-    assert told(0.2, 0.2) == set()
+    fails = {
+        ("retrieval", "right"): "model-is-right-most",
+        ("recall", "right"): "model-beats-recall",
+        ("ngram", "right"): "model-beats-counting",
+        ("eliza", "about"): "model-stays-with-the-question",
+        ("ngram", "fluent"): "counting-is-less-fluent",
+    }
+    assert told(0.9) == set(fails.values())
+    assert {raised: told(0.9, raised) for raised in fails} == {
+        raised: set(fails.values()) - {name} for raised, name in fails.items()
+    }
+    assert told(0.2) == set()
 
 
 def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
