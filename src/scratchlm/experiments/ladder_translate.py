@@ -22,6 +22,7 @@ from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison
 from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.classic.wordforword import WordForWord
+from scratchlm.evaluation.asking import ends_of, fitted
 from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.experiments.settings_ladders import LadderTranslateConfig
@@ -39,10 +40,13 @@ from scratchlm.tokens.pairs import SourceTargetBatches
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import Setting, fit
 from scratchlm.training.loss import next_token_loss
+from scratchlm.weights.checkpoint import find_model, load_model
 
 PAIRS = "translate/eng-deu.tsv"
 LONGEST = 24
 """Most tokens of a translation that is written."""
+SHOWN = 8
+"""Pairs that a published model is shown."""
 LENGTHS = {
     "short": (1, 3, "to 3 words"),
     "middle": (4, 5, "4 and 5 words"),
@@ -65,12 +69,13 @@ class Pairs:
 
 def files(config: LadderTranslateConfig) -> dict[str, Path]:
     """Return what the experiment reads."""
-    return {"pairs": config.data_file(PAIRS)}
+    found = {"pairs": config.data_file(PAIRS)}
+    return found if config.init is None else {**found, "init": find_model(config.init) / "files.json"}
 
 
 def methods(config: LadderTranslateConfig) -> list[Method[Make]]:
     """Return the rungs, the oldest first."""
-    return [
+    found: list[Method[Make]] = [
         Method("copy", "the source as it is", lambda pairs: (lambda texts: list(texts), 0)),
         Method("rules", "lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)),
         Method("ibm1", "word for word, IBM model 1", partial(_word_for_word, config, 0)),
@@ -80,6 +85,9 @@ def methods(config: LadderTranslateConfig) -> list[Method[Make]]:
         Method("transformer", "encoder-decoder transformer", partial(_network, config, "transformer")),
         Method("decoder", "decoder alone, pairs as text", partial(_network, config, "decoder")),
     ]
+    if config.init is not None:
+        found.append(Method("prompted", "a published model, prompted with pairs", partial(_prompted, config.init)))
+    return found
 
 
 def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
@@ -110,13 +118,19 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
         source, references = pairs.tested[number]
         lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in methods(config)]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
-    by = {rung.key: rung for rung in rungs}
+    _claim(outcome, {rung.key: rung for rung in rungs}, compare)
+
+
+def _claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
     for key, above, below, says in (
         ("rules-beat-copying", "rules", "copy", "Rules beat leaving the source as it is"),
         ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
         ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word for word"),
         ("transformer-beats-recurrent", "transformer", "attention", "A transformer beats recurrence with attention"),
+        ("taught-beats-prompted", "decoder", "prompted", "A small decoder taught by pairs beats one only prompted"),
     ):
+        if below not in by:  # no published model was named
+            continue
         outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
 
 
@@ -248,6 +262,23 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
         return [tokenizer.decode(ids) for ids in write(sources)]
 
     return answer, 4 * model.parameter_count()
+
+
+def _prompted(init: Path, pairs: Pairs) -> tuple[Translate, int]:
+    """Show a published model some pairs, then a sentence; it learns nothing else."""
+    model = load_model(find_model(init))
+    tokenizer = model.tokenizer
+    shown = "".join(f"English: {source}\nGerman: {target}\n\n" for source, target in pairs.train[:SHOWN])
+    line = tokenizer.encode("\n")
+    stop = ends_of(model) | ({int(line[0])} if len(line) == 1 else set())
+
+    def answer(texts: Sequence[str]) -> list[str]:
+        prompts = [tokenizer.encode(f"{shown}English: {text}\nGerman:") for text in texts]
+        cut = [fitted(prompt, 2 * LONGEST, model.decoder.config.context) for prompt in prompts]
+        written = greedy_batch(model.decoder, cut, 2 * LONGEST, stop)
+        return [tokenizer.decode(ids).partition("\n")[0].strip() for ids in written]
+
+    return answer, 4 * model.decoder.parameter_count()
 
 
 def _as_text(decoder: Decoder, batch: Batch) -> Any:

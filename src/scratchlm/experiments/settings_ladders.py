@@ -87,6 +87,8 @@ class LadderTranslateConfig(ExperimentConfig):
     """Channels of the networks."""
     vocabulary_size: int = 2048
     """Tokens of the networks' tokenizer."""
+    init: Path | None = None
+    """Model folder of a published model: one more rung, which is only prompted with some pairs."""
 
     def _problems(self) -> list[str]:
         least = {"pairs": 100, "tested": 10, "rounds": 1, "width": 32, "vocabulary_size": 256}
