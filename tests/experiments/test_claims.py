@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from outcomes import holding, outcome
-from scratchlm.experiments import context, knobs, label_efficiency, ladder_spam, objective
+from scratchlm.base.statistics import comparison_of
+from scratchlm.experiments import (
+    context,
+    knobs,
+    label_efficiency,
+    ladder_lm,
+    ladder_spam,
+    ladder_translate,
+    objective,
+)
 from scratchlm.experiments.folds import Folded, like_others
 from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
 from scratchlm.experiments.ladder_spam import compared
@@ -96,6 +106,36 @@ def test_knob_claims_follow_the_numbers() -> None:
         assert made.claims["gradient-foretells"].holds == holds
 
 
+def test_claims_on_frozen_parts_follow_the_losses() -> None:
+    def told(**losses: float) -> set[str]:
+        made, found = outcome(), {}
+        for name, loss in {**usual, **{key.replace("_", " "): loss for key, loss in losses.items()}}.items():
+            found[name] = {"blocks": spread_around(loss), "trained": 1}
+        knobs._tell_frozen(made, found)
+        return holding(made)
+
+    usual = {"everything": 4.0, "embedding alone": 5.0, "norms alone": 7.0, "nothing": 8.0}
+    whole = {"frozen-learn-less", "norms-are-not-enough", "nothing-learns-nothing"}
+    assert told() == whole
+    assert whole - told(everything=5.0) == {"frozen-learn-less"}
+    assert whole - told(nothing=7.0) == {"nothing-learns-nothing"}
+    assert "norms-are-not-enough" not in told(norms_alone=5.0)
+
+
+def test_claims_on_the_way_follow_the_losses() -> None:
+    def told(first: float, last: float) -> set[str]:
+        made = outcome()
+        looks = [
+            {"step": at, "loss": loss, "blocks": spread_around(loss), "text": ""}
+            for at, loss in ((0, first), (9, last))
+        ]
+        objective._tell_way(made, {"looks": looks, "vocabulary": 4096})
+        return holding(made)
+
+    assert told(8.3, 5.0) == {"begins-by-guessing", "learns"}
+    assert told(9.3, 9.3) == set()
+
+
 def test_objective_claims_follow_the_bits() -> None:
     def told(bits: Mapping[str, float], losses: Mapping[str, float]) -> set[str]:
         made, found = outcome(), {}
@@ -133,7 +173,8 @@ def test_label_claims_follow_the_draws() -> None:
 
     def told(svm_at_first: float, pretrained: float, later: float = 0.0) -> set[str]:
         made = outcome()
-        of = {"rules": 0.9, "bayes": 0.6, "svm": svm_at_first, "random": 0.5, "pretrained": pretrained}
+        of = {"majority": 0.1, "rules": 0.9, "bayes": 0.6, "svm": svm_at_first, "lstm": 0.4, "random": 0.5}
+        of["pretrained"] = pretrained
         found = {
             key: {size: [{"f1": v, "average_precision": v + 0.001 * d} for d in range(5)] for size in sizes}
             for key, v in of.items()
@@ -144,11 +185,87 @@ def test_label_claims_follow_the_draws() -> None:
         label_efficiency._tell(made, found, methods, sizes)  # type: ignore[arg-type]
         return holding(made)
 
-    whole = {"rules-win-at-first", "pretraining-saves-labels", "pretraining-helps-still", "svm-leads-still"}
-    assert told(0.7, 0.6) == whole
-    assert told(0.95, 0.5) == {"svm-leads-still"}
+    whole = {"rules-win-at-first", "rules-beat-all-at-first", "pretraining-saves-labels", "pretraining-helps-still",
+             "svm-leads-still", "svm-beats-networks"}  # fmt: skip
+    assert told(0.7, 0.65) == whole
+    assert told(0.95, 0.5) == {"svm-leads-still", "svm-beats-networks"}
+    assert told(0.7, 0.8) == whole - {"svm-leads-still", "svm-beats-networks"} | {"pretraining-leads-at-first"}
+    assert told(0.7, 0.95) == {"rules-win-at-first", "pretraining-saves-labels", "pretraining-helps-still",
+                               "pretraining-leads-at-first"}  # fmt: skip
     assert told(0.7, 0.6, later=0.4) == whole - {"pretraining-helps-still"}
-    assert told(0.7, 0.6, later=0.8) == whole - {"svm-leads-still"}
+    assert told(0.7, 0.6, later=0.8) == whole - {"svm-leads-still", "svm-beats-networks"}
+
+
+def climbed(scores: Mapping[str, float], score: str = "f1") -> tuple[dict[str, Rung], Any]:
+    """Return rungs of one score, and what compares them with a small error."""
+    by = {key: Rung(key, key, {score: Value(value)}, 0.0, 0.0, 0.0) for key, value in scores.items()}
+    return by, lambda a, b: comparison_of(b.scores[score].value - a.scores[score].value, 0.01)
+
+
+def test_claims_on_language_models_follow_the_bits() -> None:
+    def told(**bits: float) -> set[str]:
+        made = outcome()
+        by, compare = climbed({**usual, **bits}, "bits_per_byte")
+        rungs = [replace(rung, scores={**rung.scores, "blimp": blimp[key]}) for key, rung in by.items()]
+        ladder_lm._claim(made, rungs, compare)
+        return holding(made)
+
+    usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser5": 1.7, "lstm": 1.6, "transformer": 1.5}
+    blimp = {key: Value(0.5, 0.48, 0.52) for key in usual} | {"transformer": Value(0.6, 0.58, 0.62)}
+    whole = told()
+    assert len(whole) == 6
+    assert whole - told(kneser3=1.9) == {"kneser-ney-beats-katz"}
+    assert whole - told(unigram=1.7) == {"context-helps"}
+    assert whole - told(lstm=1.7) == {"recurrent-beats-counting"}
+    assert whole - told(lstm=1.5) == {"transformer-beats-recurrent"}
+    assert whole - told(kneser5=1.5, kneser3=1.5) == {"recurrent-beats-counting", "transformer-beats-counting"}
+    blimp["transformer"] = Value(0.53, 0.51, 0.55)
+    assert whole - told() == {"grammar"}
+
+
+def test_claims_on_translations_follow_the_scores() -> None:
+    def told(**scores: float) -> set[str]:
+        made = outcome()
+        ladder_translate._claim(made, *climbed({**usual, **scores}, "chrf"))
+        return holding(made)
+
+    usual = {
+        "copy": 1.0,
+        "rules": 2.0,
+        "ibm1": 3.0,
+        "recurrent": 2.5,
+        "attention": 3.5,
+        "transformer": 4.0,
+        "decoder": 4.0,
+    }
+    whole = {"rules-beat-copying", "attention-helps", "transformer-beats-words", "transformer-beats-recurrent"}
+    assert told() == whole
+    assert whole - told(copy=2.0) == {"rules-beat-copying"}
+    assert whole - told(recurrent=3.5) == {"attention-helps"}
+    assert whole - told(ibm1=4.0) == {"transformer-beats-words"}
+    assert whole - told(attention=4.0) == {"transformer-beats-recurrent"}
+    assert told(prompted=3.0) - whole == {"taught-beats-prompted"}
+    assert told(prompted=4.0) == whole
+
+
+def test_claims_on_spam_follow_the_answers() -> None:
+    truth = np.tile([1, 0, 0, 0], 60)
+    alike = Folded(("ham", "spam"), ["one text for all"] * 240, truth, np.arange(240) % 5)
+    unlike = replace(alike, texts=[" ".join(chr(12_353 + number) * n for n in range(1, 8)) for number in range(240)])
+    keys = ("majority", "rules", "bayes", "svm", "random", "pretrained")
+
+    def told(data: Folded, seconds: float = 1.0, **right: float) -> set[str]:
+        made = outcome()
+        chances = {key: np.where(np.arange(240) < 240 * right.get(key, 0.9), truth, 1 - truth) * 0.9 for key in keys}
+        chances["majority"] = np.zeros(240)
+        rungs = [Rung(key, key, {"f1": Value(0.5)}, 1.0, seconds if key == "svm" else 2.0, 1.0) for key in keys]
+        ladder_spam._report(made, rungs, chances, np.arange(240), data)
+        assert len(made.tables) == (2 if data is alike else 3)
+        return holding(made)
+
+    whole = {"learning-beats-rules", "pretraining-helps", "svm-holds-its-own", "svm-is-cheaper", "rules-beat-majority"}
+    assert told(unlike, rules=0.85, bayes=0.99, random=0.8, pretrained=0.95, svm=0.99) == whole
+    assert told(alike, rules=0.6, bayes=0.6, svm=0.8, pretrained=0.9, random=0.9, seconds=3.0) == set()
 
 
 def test_draws_have_students_interval() -> None:
