@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from scratchlm.base.errors import UserError
+from scratchlm.experiments.drawing import as_svg
 from scratchlm.experiments.outcome import read_outcome
-from scratchlm.experiments.prose import filled, read_results
+from scratchlm.experiments.prose import figure_name, filled, read_results
 from scratchlm.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.text.duplicates import NearDuplicates
 
@@ -158,6 +159,16 @@ def test_no_two_cards_are_near_duplicates() -> None:
     cards = built_in()
     assert [card.place for card in cards if near.seen(card.question + "\n" + card.answer)] == []
     assert [pair for pair in combinations([card.answer for card in cards], 2) if pair[0] == pair[1]] == []
+
+
+def test_every_figure_in_the_notes_is_the_one_of_its_result_file() -> None:
+    folder = notes_folder() / "results"
+    for name, outcome in read_results(folder).items():
+        for number, curves in enumerate(outcome.curves):
+            file = folder / figure_name(name, number)
+            assert file.read_text(encoding="utf-8") == as_svg(curves), (
+                "run: python -m scratchlm.experiments.prose notes"
+            )
 
 
 def test_every_number_in_the_notes_is_the_one_of_its_result_file() -> None:
