@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import select
 import signal
@@ -18,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from commands import fails, run
-from scratchlm.quiz.cards import read_cards
+from scratchlm.quiz.cards import built_in, read_cards
 from scratchlm.quiz.progress import Progress
+
+pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on Windows")
 
 NOTES = """
 <details><summary>🎯Q. What is one?</summary>
@@ -140,6 +141,32 @@ def test_an_exam_scores_and_tells_what_to_read_again(notes: Path) -> None:
     terminal.wait_for("1.5 of 2 (75%)")
     told = terminal.wait_for(":")
     assert "read again" in told + terminal.seen
+    assert terminal.end() == 0
+
+
+def test_a_new_user_is_asked_the_cards_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    known = {card.question: card for card in built_in()}
+    terminal = Terminal("quiz", "--new", "1", "--sign", "hot")
+    terminal.wait_for("1 cards.")
+    asked = " ".join(terminal.wait_for("Enter shows the answer >").split())
+    assert any(" ".join(question.replace("`", "").split()) in asked.replace("`", "") for question in known)
+    terminal.type("")
+    assert terminal.wait_for("q end >").strip()
+    terminal.type("4")
+    terminal.wait_for("1 answers so far")
+    assert terminal.end() == 0
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+    terminal = Terminal("quiz", "--exam", "2", "--minutes", "1", "--seed", "3")
+    terminal.wait_for("2 questions, 1 minutes.")
+    for _ in range(2):
+        terminal.wait_for("\n> ")
+        terminal.type("I do not know")
+    for _ in range(2):
+        terminal.wait_for("you wrote: I do not know")
+        terminal.wait_for("n no >")
+        terminal.type("n")
+    terminal.wait_for("0 of 2 (0%)")
     assert terminal.end() == 0
 
 
