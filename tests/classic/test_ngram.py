@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory import measured
 from scratchlm.base.errors import UserError
 from scratchlm.classic.ngram import (
     FALLBACK_DISCOUNTS,
@@ -282,6 +283,25 @@ def test_on_real_bytes_fast_equals_plain_and_a_megabyte_predicts_better_than_xz_
     compressed = len(lzma.compress(text, preset=9)) - len(lzma.compress(text[:split], preset=9))
     bits = -KneserNey.fit([train], 256).log_likelihood(held_out) / math.log(2)
     assert bits < 8 * compressed
+
+
+COUNT_BOOKS = """
+from scratchlm.classic.ngram_fast import KneserNey
+from scratchlm.experiments.ours import pieces_of_books
+from scratchlm.tokens.fast import FastBPE
+
+texts = pieces_of_books(Path(sys.argv[1]), 10_000_000)
+tokenizer = FastBPE.train(texts, 4096)
+KneserNey.fit(tokenizer.encode_batch(texts), tokenizer.vocabulary_size, 5)
+print(peak())
+"""
+
+
+@pytest.mark.slow
+@needs_data
+def test_order_five_on_ten_megabytes_of_books_is_counted_in_two_gigabytes() -> None:
+    (peak,) = measured(COUNT_BOOKS, Path(str(DATA)) / "pretrain" / "books.jsonl")
+    assert peak < 2e9
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Features made by hand, and a line drawn between the classes: what most text classification was before networks.
 
 Counting and optimisation are scikit-learn's. A feature is a word, a pair of words, or a run of characters, weighted by
-how rare it is (TF-IDF); the classifier gives each a weight, and a text's score is the sum over what it holds.
+how rare it is (TF-IDF, Sparck Jones 1972); the classifier gives each a weight, and a text's score is the sum over what
+it holds. Support vector machines were brought to text by Joachims 1998 ("Text categorization with support vector
+machines").
 """
 
 from __future__ import annotations

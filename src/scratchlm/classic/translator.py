@@ -1,11 +1,12 @@
 """Recurrent translation: one network reads a sentence, another writes it, with or without looking back at it.
 
-Without attention all that is known of the source is one vector (Sutskever et al. 2014, arXiv 1409.3215). With additive
-attention (Bahdanau et al. 2014, arXiv 1409.0473) each step weighs the states of all source words anew:
+Without attention all that is known of the source is one vector, which every step is given (Cho et al. 2014, arXiv
+1406.1078). With additive attention (Bahdanau et al. 2014, arXiv 1409.0473) each step weighs the states of all source
+words anew:
 
     score of source word i at step t = v . tanh(W s_(t-1) + U h_i)
 
-which is the attention that transformers kept, when they left the recurrence out.
+Transformers left the recurrence out and score by scaled dot products instead (Vaswani et al. 2017, arXiv 1706.03762).
 """
 
 from __future__ import annotations
