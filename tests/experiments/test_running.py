@@ -87,6 +87,9 @@ def test_a_published_model_joins_in_and_may_lie_elsewhere_when_repeated(
     assert {key: more.values[key] for key in alone.values} == alone.values
     assert {"asked.f1", "lora.f1", "lora.gain", "lora.over_svm", "rules.over_asked"} <= set(more.values)
     assert {"rules-beat-asking", "published-beats-svm"} <= set(more.claims) - set(alone.claims)
+    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run", "--init", published))  # it may join in later
+    assert (code, f"{len(list((tmp_path / 'run' / 'steps').iterdir())) - 2} steps were taken" in out) == (0, True), err
+    assert read_outcome(tmp_path / "run" / "result.json").values == more.values
     shutil.move(published, tmp_path / "moved")
     again = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "more" / "result.json")
     assert "no such" in fails(capsys, *again, "--out", tmp_path / "again")

@@ -23,9 +23,6 @@ from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig
 from scratchlm.experiments.shares import of_draws
 from scratchlm.experiments.steps import Steps
 
-UNTAUGHT = ("majority", "rules")
-"""Rungs that look at no text to learn."""
-NETWORKS = ("lstm", "random", "pretrained")
 Found = dict[str, dict[int, list[dict[str, float]]]]
 """Scores by method, number of labels and draw."""
 
@@ -99,18 +96,6 @@ def _tell(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], size
 
     few, many = sizes[0], sizes[-2]
     claim("rules-win-at-first", f"With {few} labels rules rank messages better than a linear SVM", "rules", "svm", few)
-    of_networks = [key for key in found if key in NETWORKS]
-    others = [key for key in found if key not in (*UNTAUGHT, "pretrained")]
-
-    def best(keys: list[str], size: int) -> str:
-        return max(keys, key=lambda key: outcome.values[f"{key}.average_precision.{size}"].value)
-
-    claim("rules-beat-all-at-first", f"and with {few} better than whatever learns best of them", "rules",
-          best([*others, "pretrained"], few), few)  # fmt: skip
-    claim("pretraining-leads-at-first", f"With {few} labels our pretrained model leads all others that learn",
-          "pretrained", best(others, few), few)  # fmt: skip
-    claim("svm-beats-networks", f"With {many} labels the SVM ranks better than the best network", "svm",
-          best(of_networks, many), many)  # fmt: skip
     claim("pretraining-saves-labels", f"With {few} labels our model ranks better if it was pretrained", "pretrained",
           "random", few)  # fmt: skip
     claim("pretraining-helps-still", f"and with {many} still", "pretrained", "random", many)

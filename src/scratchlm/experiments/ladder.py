@@ -11,6 +11,8 @@ from scratchlm.base.statistics import Comparison
 from scratchlm.experiments.outcome import Outcome, Table, Value
 
 M = TypeVar("M")
+INIT = "init"
+"""The name of a published model's files among an experiment's data."""
 LEAST_P = 1e-16
 """Chances below this are not told apart: sums of rounded numbers do not reach further."""
 
@@ -25,6 +27,13 @@ class Method(Generic[M]):
     """Its name for people: `words and characters, linear SVM`."""
     make: M
     """What makes it, anew at each call."""
+    mark: str = ""
+    """The beginning of the hash of a published model that it is made of."""
+
+    @property
+    def step(self) -> str:
+        """Return the name that its step goes by."""
+        return f"{self.key}-{self.mark}" if self.mark else self.key
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,11 @@ class Column:
     title: str
     form: str = ".3f"
     interval: bool = False
+
+
+def mark_of_init(outcome: Outcome) -> str:
+    """Return the mark of the published model that joined in; empty without one."""
+    return outcome.data.get(INIT, "")[:8]
 
 
 def add_ladder(

@@ -23,7 +23,7 @@ from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import best_threshold, calibration_error, f1_interval, f1_of, score
 from scratchlm.experiments.asked import AskedModel
 from scratchlm.experiments.folds import FOLDS, Folded, like_others, read_folded
-from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
+from scratchlm.experiments.ladder import INIT, Column, Method, Rung, add_ladder, mark_of_init
 from scratchlm.experiments.networks import NetworkTexts
 from scratchlm.experiments.ours import BOOKS, Ours, prepare_ours
 from scratchlm.experiments.outcome import Claim, Outcome, Table, Value
@@ -56,7 +56,7 @@ def files(config: LadderSpamConfig) -> dict[str, Path]:
     if config.fold_file is not None:
         found["folds"] = config.fold_file
     if config.init is not None:
-        found["init"] = find_model(config.init) / "files.json"
+        found[INIT] = find_model(config.init) / "files.json"
     return found
 
 
@@ -84,7 +84,7 @@ def methods(ours: Ours, epochs: float, recurrent_epochs: float, seed: int, least
     ]
 
 
-def published(init: Path, seed: int) -> list[Method[Make]]:
+def published(init: Path, mark: str, seed: int) -> list[Method[Make]]:
     """Return the rungs of a published model."""
     load = partial(load_model, find_model(init))
     settings: dict[str, Any] = {
@@ -96,8 +96,8 @@ def published(init: Path, seed: int) -> list[Method[Make]]:
     }
     taught = partial(NetworkTexts, load, adapter=LoRAConfig(rank=16, alpha=32.0), **settings)
     return [
-        Method("asked", "published model, only asked", lambda: AskedModel(load(), QUESTION, ("no", "yes"))),
-        Method("lora", "published model, taught with LoRA", taught),
+        Method("asked", "published model, only asked", lambda: AskedModel(load(), QUESTION, ("no", "yes")), mark),
+        Method("lora", "published model, taught with LoRA", taught, mark),
     ]
 
 
@@ -110,10 +110,12 @@ def run(config: LadderSpamConfig, steps: Steps, outcome: Outcome) -> None:
     truth, folds = data.truth[tested], data.folds[tested]
     chances: dict[str, np.ndarray] = {}
     rungs = []
-    compared = methods(ours, config.epochs, config.recurrent_epochs, config.seed)
-    for method in compared + (published(config.init, config.seed) if config.init is not None else []):
+    climbed = methods(ours, config.epochs, config.recurrent_epochs, config.seed)
+    if config.init is not None:
+        climbed += published(config.init, mark_of_init(outcome), config.seed)
+    for method in climbed:
         found = [
-            steps.once(f"{method.key}-{fold}", partial(on_fold, method, data, fold)) for fold in range(config.folds)
+            steps.once(f"{method.step}-{fold}", partial(on_fold, method, data, fold)) for fold in range(config.folds)
         ]
         each = np.zeros(len(data.texts))
         for fold, result in enumerate(found):

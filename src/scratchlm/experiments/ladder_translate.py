@@ -23,7 +23,7 @@ from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.classic.wordforword import WordForWord
 from scratchlm.evaluation.asking import ends_of, fitted
-from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
+from scratchlm.experiments.ladder import INIT, Column, Method, Rung, add_ladder, mark_of_init
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.experiments.settings_ladders import LadderTranslateConfig
 from scratchlm.experiments.steps import Steps
@@ -70,10 +70,10 @@ class Pairs:
 def files(config: LadderTranslateConfig) -> dict[str, Path]:
     """Return what the experiment reads."""
     found = {"pairs": config.data_file(PAIRS)}
-    return found if config.init is None else {**found, "init": find_model(config.init) / "files.json"}
+    return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
 
 
-def methods(config: LadderTranslateConfig) -> list[Method[Make]]:
+def methods(config: LadderTranslateConfig, mark: str = "") -> list[Method[Make]]:
     """Return the rungs, the oldest first."""
     found: list[Method[Make]] = [
         Method("copy", "the source as it is", lambda pairs: (lambda texts: list(texts), 0)),
@@ -86,17 +86,20 @@ def methods(config: LadderTranslateConfig) -> list[Method[Make]]:
         Method("decoder", "decoder alone, pairs as text", partial(_network, config, "decoder")),
     ]
     if config.init is not None:
-        found.append(Method("prompted", "a published model, prompted with pairs", partial(_prompted, config.init)))
+        found.append(
+            Method("prompted", "a published model, prompted with pairs", partial(_prompted, config.init), mark)
+        )
     return found
 
 
 def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
     """Climb the ladder."""
     pairs = read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
-    found = {method.key: steps.once(method.key, partial(_measure, method, pairs)) for method in methods(config)}
+    climbed = methods(config, mark_of_init(outcome))
+    found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in climbed}
     each = {key: np.array(result["each"]) for key, result in found.items()}
     rungs = []
-    for method in methods(config):
+    for method in climbed:
         result = found[method.key]
         scores = {"chrf": Value(result["chrf"], *bootstrap_interval(each[method.key])), "bleu": Value(result["bleu"])}
         clocks = {key: result[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
@@ -116,7 +119,7 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
     ]
     for number in range(0, min(len(pairs.tested), 400), 100):
         source, references = pairs.tested[number]
-        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in methods(config)]
+        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in climbed]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
     _claim(outcome, {rung.key: rung for rung in rungs}, compare)
 

@@ -23,7 +23,7 @@ from scratchlm.base.statistics import Comparison, comparison_of, standard_error
 from scratchlm.classic.reading import Reader, Retrieval, by_overlap, by_rules, first_sentence
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.evaluation.replies import bare_words, token_f1
-from scratchlm.experiments.ladder import Column, Method, Rung, add_ladder
+from scratchlm.experiments.ladder import INIT, Column, Method, Rung, add_ladder, mark_of_init
 from scratchlm.experiments.ours import BOOKS, Ours, pieces_of_books, prepare_ours, write_texts
 from scratchlm.experiments.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.experiments.settings_ladders import LadderUnderstandConfig
@@ -83,7 +83,7 @@ Make = Callable[[], tuple[Answer, int]]
 def files(config: LadderUnderstandConfig) -> dict[str, Path]:
     """Return what the experiment reads."""
     found = {"questions": config.data_file(QUESTIONS), "books": config.data_file(BOOKS)}
-    return found if config.init is None else {**found, "init": find_model(config.init) / "files.json"}
+    return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
 
 
 def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
@@ -94,8 +94,8 @@ def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
         )
     items = read_items(config.data_file(QUESTIONS), config.questions, config.tested)
     ours = _ours(config, steps, items.tested, outcome)
-    rungs = methods(config, items, ours)
-    found = {method.key: steps.once(f"rung-{method.key}", partial(_measure, method, items.tested)) for method in rungs}
+    rungs = methods(config, items, ours, mark_of_init(outcome))
+    found = {method.key: steps.once(f"rung-{method.step}", partial(_measure, method, items.tested)) for method in rungs}
     passages = [item.passage for item in items.tested]
     each = {key: np.array(result["f1"]) for key, result in found.items()}
 
@@ -122,7 +122,7 @@ def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
         outcome.samples.append(Sample(f"{item.question} (expected: {item.answer})", "\n".join(lines)))
 
 
-def methods(config: LadderUnderstandConfig, items: Questions, ours: Ours) -> list[Method[Make]]:
+def methods(config: LadderUnderstandConfig, items: Questions, ours: Ours, mark: str = "") -> list[Method[Make]]:
     """Return the rungs, the oldest first."""
     retrieval = Retrieval({item.passage for item in items.train})
 
@@ -141,7 +141,9 @@ def methods(config: LadderUnderstandConfig, items: Questions, ours: Ours) -> lis
         Method("pretrained", "our model, pretrained", partial(_taught, config, items, ours, retrieval, True)),
     ]
     if config.init is not None:
-        found.append(Method("asked", "a published model, only asked", partial(_published, config.init, retrieval)))
+        found.append(
+            Method("asked", "a published model, only asked", partial(_published, config.init, retrieval), mark)
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.experiments.settings import NOT_STEPS
+from scratchlm.experiments.settings import RATINGS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -145,7 +145,7 @@ def other_data(stored: Outcome, again: Outcome) -> list[str]:
     return [
         f"{name}: is another file than the stored result of {stored.name} read; name its data folder with --data"
         for name in stored.data
-        if name not in NOT_STEPS and again.data.get(name) != stored.data[name]
+        if name != RATINGS and again.data.get(name) != stored.data[name]
     ]
 
 

@@ -11,8 +11,10 @@ from scratchlm.base.errors import UserError, raise_all
 
 NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
 """What says where and how to run, not what is measured."""
-NOT_STEPS = ("ratings",)
-"""What comes in when all steps are done, and changes none of them."""
+RATINGS = "ratings"
+"""What a reader brings when all steps are done."""
+NOT_STEPS = (RATINGS, "init")
+"""What changes no step: a published model has steps of its own, which go by its mark."""
 
 
 @dataclass(frozen=True)
