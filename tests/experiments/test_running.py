@@ -377,7 +377,7 @@ def test_pairs_that_share_a_sentence_stand_on_one_side(tmp_path: Path) -> None:
         read_pairs(path, 10, 1)
 
 
-def test_the_translation_ladder_is_climbed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_translation_ladder_is_climbed(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = {"i": "ich", "you": "du", "see": "sehe", "a dog": "einen Hund", "a cat": "eine Katze", "now": "jetzt"}
     sentences = [
         f"{s} see {o} {number}." for number in range(10) for s in ("I", "you") for o in ("a dog", "a cat", "now")
@@ -388,17 +388,20 @@ def test_the_translation_ladder_is_climbed(tmp_path: Path, capsys: pytest.Captur
         for english, word in words.items():
             text = text.replace(english, word)
         german.append(text)
+    assert run(capsys, *spam(toy_data, tmp_path / "spam"))[0] == 0
     (tmp_path / "translate").mkdir()
     table = "\n".join(f"{a}\t{b}" for a, b in zip(sentences, german, strict=True))
     (tmp_path / "translate" / "eng-deu.tsv").write_text(table, encoding="utf-8")
     code, out, err = run(
         capsys, "experiment", "ladder-translate", "--data", tmp_path, "--out", tmp_path / "run", "--tested", "10",
-        "--width", "32", "--vocabulary-size", "270", "--epochs", "1",
+        "--width", "32", "--vocabulary-size", "270", "--epochs", "1", "--init", tmp_path / "spam" / "pretrained",
     )  # fmt: skip
     assert code == 0, err
     assert "word for word, IBM model 1" in out
     outcome = read_outcome(tmp_path / "run" / "result.json")
     assert outcome.values["ibm1.chrf"].value > outcome.values["copy.chrf"].value
+    assert outcome.values["prompted.chrf"].value < outcome.values["ibm1.chrf"].value  # it has learned no German
+    assert outcome.claims["taught-beats-prompted"].says
     assert len(outcome.tables) == 3
 
 
