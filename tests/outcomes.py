@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from scratchlm.experiments.outcome import Outcome
+from collections.abc import Callable, Mapping
+
+from scratchlm.base.statistics import Comparison, comparison_of
+from scratchlm.experiments.ladder import Rung
+from scratchlm.experiments.outcome import Outcome, Value
 
 
 def outcome() -> Outcome:
@@ -11,3 +15,9 @@ def outcome() -> Outcome:
 
 def holding(made: Outcome) -> set[str]:
     return {key for key, claim in made.claims.items() if claim.holds}
+
+
+def climbed(scores: Mapping[str, float], score: str) -> tuple[dict[str, Rung], Callable[[Rung, Rung], Comparison]]:
+    """Return rungs of one score, and what compares them with a small error."""
+    by = {key: Rung(key, key, {score: Value(value)}, 0.0, 0.0, 0.0) for key, value in scores.items()}
+    return by, lambda a, b: comparison_of(b.scores[score].value - a.scores[score].value, 0.01)

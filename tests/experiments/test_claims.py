@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import holding, outcome
-from scratchlm.base.statistics import comparison_of
+from outcomes import climbed, holding, outcome
 from scratchlm.experiments import (
     context,
     knobs,
@@ -189,12 +188,6 @@ def test_label_claims_follow_the_draws() -> None:
     assert told(0.95, 0.5) == {"svm-leads-still"}
     assert told(0.7, 0.6, later=0.4) == whole - {"pretraining-helps-still"}
     assert told(0.7, 0.6, later=0.8) == whole - {"svm-leads-still"}
-
-
-def climbed(scores: Mapping[str, float], score: str = "f1") -> tuple[dict[str, Rung], Any]:
-    """Return rungs of one score, and what compares them with a small error."""
-    by = {key: Rung(key, key, {score: Value(value)}, 0.0, 0.0, 0.0) for key, value in scores.items()}
-    return by, lambda a, b: comparison_of(b.scores[score].value - a.scores[score].value, 0.01)
 
 
 def test_claims_on_language_models_follow_the_bits() -> None:

@@ -6,13 +6,14 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from outcomes import holding, outcome
+from outcomes import climbed, holding, outcome
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
@@ -259,10 +260,9 @@ def test_claims_on_understanding_follow_the_scores() -> None:
     keys = ("first", "overlap", "rules", "tfidf", "recurrent", "random", "pretrained", "asked")
 
     def told(scores: list[float], exact: float = 0.1) -> set[str]:
-        by = {key: Rung(key, key, {"f1": Value(f1), "exact": Value(exact)}, 0.0, 0.0, 0.0)
-              for key, f1 in zip(keys, scores, strict=False)}  # fmt: skip
+        by, compare = climbed(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
+        by = {key: replace(rung, scores={**rung.scores, "exact": Value(exact)}) for key, rung in by.items()}
         made = outcome()
-        compare = lambda a, b: comparison_of(b.scores["f1"].value - a.scores["f1"].value, 0.01)  # noqa: E731
         ladder_understand._claim(made, by, compare)
         return holding(made)
 

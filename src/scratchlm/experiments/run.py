@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -79,8 +80,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
 def _digest(path: Path) -> str:
     """Return the hash of a file, or of a folder's files with their names."""
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        return hashlib.sha256("".join(f"{file.name} {sha256_of(file)}\n" for file in inside).encode()).hexdigest()
+        return _digest_of({file: file.name for file in sorted(path.rglob("*")) if file.is_file()})
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the spelling")
     return sha256_of(path)
@@ -89,10 +89,12 @@ def _digest(path: Path) -> str:
 def _code() -> str:
     """Return the hash of this package's code: steps of other code are not mixed with its own."""
     package = Path(scratchlm.__file__).parent
-    files = sorted(package.rglob("*.py"))
-    return hashlib.sha256(
-        "".join(f"{file.relative_to(package)} {sha256_of(file)}\n" for file in files).encode()
-    ).hexdigest()
+    return _digest_of({file: file.relative_to(package).as_posix() for file in sorted(package.rglob("*.py"))})
+
+
+def _digest_of(names: Mapping[Path, str]) -> str:
+    """Return the hash of files in their order, each by its name and what it holds."""
+    return hashlib.sha256("".join(f"{name} {sha256_of(file)}\n" for file, name in names.items()).encode()).hexdigest()
 
 
 def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
