@@ -14,15 +14,14 @@ from scratchlm.base import files
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import (
     atomic_file,
-    atomic_folder,
     explain_os_error,
-    prepare_output,
     read_json,
     require_free_space,
     sha256_of,
     write_json,
     write_text,
 )
+from scratchlm.base.folders import atomic_folder
 from scratchlm.base.runlog import RunLog, read_log
 
 
@@ -74,7 +73,7 @@ def test_a_full_disk_at_the_rename_keeps_the_last_content(tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "_sync", full)
+    monkeypatch.setattr(files, "sync", full)
     with pytest.raises(UserError, match="the disk is full"):
         write_text(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "good"
@@ -126,33 +125,6 @@ def test_more_space_than_there_is_is_refused_before_work_begins(tmp_path: Path) 
     require_free_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(UserError, match=r"MB needed and .* MB free"):
         require_free_space(tmp_path / "not" / "yet", 1 << 60)
-
-
-def test_an_output_folder_is_never_one_that_this_package_did_not_write(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    prepare_output(out, force=False, marker="config.json")
-    out.mkdir()
-    prepare_output(out, force=False, marker="config.json")  # empty: nothing can be lost
-    (out / "letter.txt").write_text("dear")
-    with pytest.raises(UserError, match=r"exists already; .*--force"):
-        prepare_output(out, force=False, marker="config.json")
-    with pytest.raises(UserError, match=r"holds no config\.json"):
-        prepare_output(out, force=True, marker="config.json")
-    (out / "config.json").write_text("{}")
-    prepare_output(out, force=True, marker="config.json")
-    with pytest.raises(UserError, match="a file stands there"):
-        prepare_output(out / "letter.txt", force=True, marker="config.json")
-
-
-def test_an_output_folder_inside_its_source_or_around_it_is_refused(tmp_path: Path) -> None:
-    source = tmp_path / "texts"
-    source.mkdir()
-    (source / "a.txt").write_text("a")
-    for out in (source, source / "out", tmp_path, source / ".." / "texts" / "b"):
-        with pytest.raises(UserError, match="lies inside the source"):
-            prepare_output(out, force=True, marker="m", sources=(source,))
-    prepare_output(tmp_path / "texts2", force=False, marker="m", sources=(source,))
-    prepare_output(source / "out", force=False, marker="m", sources=(source / "a.txt",))
 
 
 def test_a_log_is_read_as_it_was_written_with_every_digit(tmp_path: Path) -> None:

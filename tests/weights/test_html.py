@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from commands import fails, run
+from scratchlm.base.folders import MARKER_FILE
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.patterns import PATTERNS
@@ -98,7 +100,7 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path: Path, capsys: pytest.
     save_model(tmp_path / "model", left)
     assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
     page = (tmp_path / "page" / "model.html").read_text(encoding="utf-8")
-    assert [path.name for path in (tmp_path / "page").iterdir()] == ["model.html"]
+    assert sorted(os.listdir(tmp_path / "page")) == [MARKER_FILE, "model.html"]
     assert not re.search(r"\b(?:src|href)=|https?://|fetch\(|import\(", page.split('id="model">')[0])
     assert page.count("</script>") == 2
     stored = json.loads(re.search(r'id="model">(.*?)</script>', page, re.DOTALL).group(1))  # type: ignore[union-attr]

@@ -1,16 +1,20 @@
 """Files that are whole or absent: atomic writes, hashes, free space.
 
 Every write goes to a temporary name beside its target and is renamed once it is complete and on disk, so a kill or a
-full disk leaves the last good version. Downloads are in `base/download.py`.
+full disk leaves the last good version. Folders are in `base/folders.py`, downloads in `base/download.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:tmp|old)")
+"""Names of what is being written; the group is the name it will have."""
+SECONDS_A_DAY = 86_400
 
 
 def sha256_of(path: Path) -> str:
@@ -35,6 +48,8 @@ def explain_os_error(error: OSError, path: Path | str) -> UserError:
         return UserError(f"{path}: the disk is full; free space or choose another folder, nothing was replaced")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(f"{path}: no permission; change its rights or choose another folder")
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(f"{str(path)[:60]}...: the name is too long; choose a shorter one")
     if error.errno == errno.ELOOP:
         return UserError(f"{path}: symbolic links form a loop; remove the loop or name the real file")
     if error.errno == errno.ENOENT:
@@ -44,7 +59,7 @@ def explain_os_error(error: OSError, path: Path | str) -> UserError:
     return UserError(f"{path}: {error.strerror or error}; check the file and try again")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Force a file or folder to disk; folders cannot be opened for this on Windows, where the rename suffices."""
     if path.is_dir() and os.name == "nt":
         return
@@ -56,41 +71,66 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Hold a lock on an existing file or folder, so that `abandoned` can tell it from what a kill left."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def abandoned(path: Path) -> bool:
+    """Tell whether nobody writes a temporary file or folder any more: no process holds its lock.
+
+    Where there are no such locks (Windows), it is abandoned once it is a day old.
+    """
+    try:
+        if fcntl is None:
+            return time.time() - path.stat().st_mtime > SECONDS_A_DAY
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False  # gone meanwhile, or not ours to read
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+
+    What earlier calls for the same `path` left when they were killed is removed.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        _remove_abandoned(path)
+        temporary.touch()
+        with in_use(temporary):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the name `path`, replacing what stood there."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    retired = temporary.with_suffix(".old")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        if path.exists():
-            os.replace(path, retired)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
+def _remove_abandoned(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        if TEMPORARY.fullmatch(left.name) and left.is_file() and abandoned(left):
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -134,31 +174,3 @@ def require_free_space(folder: Path, needed: int) -> None:
         raise UserError(
             f"{folder}: {needed / 1e6:,.0f} MB needed and {free / 1e6:,.0f} MB free; free space or choose another disk"
         )
-
-
-def prepare_output(out: Path, *, force: bool, marker: str, sources: tuple[Path, ...] = ()) -> None:
-    """Check that a command may write the folder `out`.
-
-    Refuses a folder that exists and is not empty (unless `force`, and then only one that holds `marker`, so that a
-    folder which this package did not write is never replaced), and one that lies inside a source or holds one.
-    """
-    resolved = Path(os.path.realpath(out))  # which, unlike Path.resolve, survives a link to itself
-    for source in sources:
-        inside = Path(os.path.realpath(source))
-        if resolved == inside or (inside.is_dir() and inside in resolved.parents) or resolved in inside.parents:
-            raise UserError(f"--out {out}: lies inside the source {source} or holds it; choose a folder apart from it")
-    if out.is_file():
-        raise UserError(f"--out {out}: a file stands there; choose another name")
-    try:
-        occupied = out.exists() and any(out.iterdir())
-    except OSError as error:
-        raise explain_os_error(error, out) from error
-    if occupied and not force:
-        raise UserError(f"--out {out}: exists already; choose another name, or replace it with --force")
-    if occupied and not (out / marker).exists():
-        raise UserError(f"--out {out}: holds no {marker}, so scratchlm did not write it; choose another name")
-    parent = out.absolute()
-    while not parent.exists():
-        parent = parent.parent
-    if not os.access(parent, os.W_OK):
-        raise UserError(f"--out {out}: no permission to write in {parent}; choose another folder")

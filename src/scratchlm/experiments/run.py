@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +21,7 @@ from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.device import machine, set_threads
 from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of
+from scratchlm.base.outputs import clear, locked, strangers
 from scratchlm.experiments.config import find
 from scratchlm.experiments.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.experiments.report import write_report
@@ -58,11 +58,23 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
             raise UserError(f"--out {out}: is begun anew, and holds {path}, which is read ({key}); move that file")
     wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
     outcome.machine["threads"] = set_threads(wanted)
-    steps = _open(out, config.force or ended, outcome, stored is not None)
+    with locked(out):
+        steps = _open(out, config.force or ended, outcome, stored is not None)
+        _run(module.run, config, steps, outcome)
+        if stored is not None:
+            outcome.notes.append(replayed(stored, outcome))
+    return outcome
+
+
+def _run(
+    run: Callable[[ExperimentConfig, Steps, Outcome], None], config: ExperimentConfig, steps: Steps, outcome: Outcome
+) -> None:
+    """Run all steps and write what was found."""
+    out = steps.folder
     steps.threads = outcome.machine["threads"]
     started = time.monotonic()
     try:
-        module.run(config, steps, outcome)
+        run(config, steps, outcome)
     except (KeyboardInterrupt, Interrupted):
         again = "the same command without --force" if config.force else "the same command"
         raise Interrupted(f"stopped; what was done is kept in {out}: {again} goes on") from None
@@ -72,9 +84,6 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     write_outcome(out / RESULT_FILE, outcome)
     write_report(out / "report.html", outcome)
     outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / 'report.html'}")
-    if stored is not None:
-        outcome.notes.append(replayed(stored, outcome))
-    return outcome
 
 
 def _digest(path: Path) -> str:
@@ -104,8 +113,10 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
     if out.exists() and any(out.iterdir()):
         if not is_experiment(out):
             raise UserError(f"--out {out}: exists and holds no experiment; choose another folder")
+        if anew and (others := strangers(out)):
+            raise UserError(f"--out {out}: holds {others[0]}, which no experiment wrote; move it before --force")
         if anew:
-            shutil.rmtree(out)
+            clear(out)
     settings, data = (
         {key: value for key, value in each.items() if key not in NOT_STEPS} for each in (outcome.settings, outcome.data)
     )

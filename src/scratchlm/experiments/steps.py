@@ -14,9 +14,14 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
+from scratchlm.base.folders import write_marker
 
 KEY_FILE = "experiment.json"
 KIND = "steps of a scratchlm experiment"
+FOLDER_KIND = "experiment"
+"""Kind in the marker of the folder."""
+FILES = [KEY_FILE, "result.json", "report.html", "steps/*.json", "*.jsonl", "blind.tsv"]
+"""What an experiment writes, as the marker names it; data and runs inside have markers of their own."""
 
 
 def is_experiment(folder: Path) -> bool:
@@ -53,6 +58,7 @@ class Steps:
             self.taken, self.earlier = self.taken + 1, self.earlier + done["seconds"]
             return done["found"]
         self.tell(name)
+        write_marker(self.folder, FOLDER_KIND, FILES)
         write_json(self.folder / KEY_FILE, self._told)  # not before: what cannot begin leaves no folder
         begun = time.monotonic()
         found = work()

@@ -29,7 +29,7 @@ from scratchlm.generation.classifier import class_logits, encode_texts
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.classreport import write_class_report
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
-from scratchlm.recipes.runs import end_run
+from scratchlm.recipes.runs import end_run, holds_run
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
@@ -116,6 +116,7 @@ class Data:
     truncated: int
 
 
+@holds_run
 def finetune_classify(config: ClassifyTrainingConfig) -> ClassifyResult:
     """Train a classifier and write its run folder: the model that was best on held-out texts, scores, a report.
 

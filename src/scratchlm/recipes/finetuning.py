@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import prepare_output, sha256_of
+from scratchlm.base.files import sha256_of
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.recipes.runs import (
-    RECIPE_FILE,
     begin_run,
     device_name,
     dtype_name,
@@ -39,13 +38,10 @@ C = TypeVar("C", bound=FinetuneConfig)
 def resolved(config: C, *, from_file: bool = True) -> C:
     """Return the settings of a new run, or those that the run to resume was begun with; the data must be the same.
 
-    Raises `UserError` for what is missing and for an `out` that is taken. A run without `from_file` needs no data.
+    Raises `UserError` for what is missing. A run without `from_file` needs no data.
     """
     if config.resume is None:
         require_given(init=config.init, out=config.out, **({"data": config.data} if from_file else {}))
-        assert config.out is not None
-        sources = [path for path in (config.init, config.data, config.held_out) if path is not None]
-        prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=tuple(sources))
         return dataclasses.replace(config, threads=set_threads(config.threads))
     stored = stored_settings(type(config), config.resume)
     assert stored.init is not None

@@ -25,7 +25,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page, add_training
-from scratchlm.recipes.runs import end_run, require_given
+from scratchlm.recipes.runs import end_run, holds_run, require_given
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
 from scratchlm.text.sources import open_source
@@ -105,6 +105,7 @@ class Taught:
     held_out: list[Messages]
 
 
+@holds_run
 def finetune_instruct(config: InstructTrainingConfig) -> InstructResult | None:
     """Teach a model to answer and write its run folder; with `preview`, show tokens instead and return None.
 

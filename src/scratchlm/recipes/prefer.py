@@ -31,7 +31,7 @@ from scratchlm.finetuning.preferring import answer_log_probabilities, preference
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page
-from scratchlm.recipes.runs import end_run
+from scratchlm.recipes.runs import end_run, holds_run
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import pad_of
@@ -86,6 +86,7 @@ class PreferResult:
         )
 
 
+@holds_run
 def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     """Train on preferences and write the run folder: the model with the lowest held-out loss, a result, a report.
 

@@ -13,7 +13,7 @@ import torch
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import prepare_output, read_json
+from scratchlm.base.files import read_json
 from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.lora import unpack_base
@@ -22,11 +22,11 @@ from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
 from scratchlm.recipes.runs import (
-    RECIPE_FILE,
     begin_run,
     device_name,
     dtype_name,
     end_run,
+    holds_run,
     require_same_data,
     run_fit,
     stored_settings,
@@ -63,6 +63,7 @@ class PretrainResult:
         )
 
 
+@holds_run
 def pretrain(config: PretrainConfig) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
@@ -78,8 +79,6 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
         )
     started = time.perf_counter()
     tokenizer, train, held_out = open_data(config.data)
-    if config.resume is None:
-        prepare_output(config.out, force=config.force, marker=RECIPE_FILE, sources=(config.data,))
     threads, device = set_threads(config.threads), choose_device(config.device)
     saved = _beginning(config, tokenizer)
     decoder = saved.decoder

@@ -23,7 +23,9 @@ import numpy as np
 
 from scratchlm.base.device import DTYPES, set_threads, threads
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import prepare_output, write_json, write_text
+from scratchlm.base.files import write_json, write_text
+from scratchlm.base.folders import write_marker
+from scratchlm.base.outputs import clear, output_folder
 from scratchlm.base.runlog import read_log
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
@@ -46,6 +48,10 @@ from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel, save_model
 
 RESULT_FILE = "quickstart.json"
+KIND = "quickstart"
+"""Kind in the marker of the folder."""
+FILES = [RESULT_FILE, "metrics.jsonl", "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
+"""What a quickstart writes, as the marker names it; its model has a marker of its own."""
 PRETRAIN_SHARE = 0.58
 """Share of the whole budget that pretraining ends at, where conversations follow."""
 ALONE_SHARE = 0.92
@@ -169,12 +175,16 @@ def quickstart(config: QuickstartConfig) -> QuickstartResult:
     Raises `UserError` for a taken `out`, a source that is missing or too short, and the like.
     """
     clock = Clock(60.0 * config.minutes)
-    prepare_output(config.out, force=config.force, marker=RESULT_FILE, sources=_source_paths(config.source))
+    with output_folder(config.out, KIND, force=config.force, sources=_source_paths(config.source)):
+        return _life(config, clock)
+
+
+def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
     set_threads(config.threads)
-    for name in ("metrics.jsonl", "report.html", "questions.jsonl"):
-        (config.out / name).unlink(missing_ok=True)
     with clock.phase("text"):
         corpus = _corpus(config, clock.budget)
+    clear(config.out)
+    write_marker(config.out, KIND, FILES)
     write_json(config.out / RESULT_FILE, {"format": 1, "state": "running"})
     with clock.phase(f"tokenizer and a 5-gram model on {corpus.bytes / 1e6:.1f} MB"):
         encoded = _encode(corpus)

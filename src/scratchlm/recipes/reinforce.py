@@ -27,7 +27,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
 from scratchlm.recipes.report import Page
-from scratchlm.recipes.runs import end_run
+from scratchlm.recipes.runs import end_run, holds_run
 from scratchlm.tokens.batches import Batch, pad_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loss import token_log_probabilities
@@ -92,6 +92,7 @@ class RolloutLog:
         self._rollouts.stats = RolloutStats(**state)
 
 
+@holds_run
 def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None) -> ReinforceResult:
     """Train on the rewards of a model's own answers and write the run folder.
 

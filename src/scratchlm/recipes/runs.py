@@ -7,11 +7,11 @@ metrics.jsonl    the log; checkpoints/ what a resume goes on from
 
 from __future__ import annotations
 
-import shutil
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
 
@@ -20,6 +20,10 @@ from scratchlm.base.config import from_dict, read_toml, to_toml
 from scratchlm.base.device import machine
 from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.base.folders import write_marker
+from scratchlm.base.outputs import clear, locked, output_folder
+from scratchlm.finetuning.config import FinetuneConfig
+from scratchlm.recipes.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.forecast import product_peak
@@ -29,12 +33,50 @@ from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel
 
+RUN_KIND = "run"
+"""Kind in the marker of a run folder."""
+RUN_FILES = [
+    "recipe.toml",
+    "manifest.json",
+    "metrics.jsonl",
+    "report.html",
+    "result.json",
+    "samples/*.txt",
+    "nonfinite/*.json",
+]
+"""What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
 RECIPE_FILE = "recipe.toml"
 MANIFEST_FILE = "manifest.json"
 NOT_STORED = ("out", "resume", "force", "json")
 """Settings that say where and how to run, not what."""
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
+C = TypeVar("C", bound=PretrainConfig | FinetuneConfig)
+
+
+def holds_run(verb: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
+    """Make a verb hold its run folder while it works: one process at a time writes a run, and only what is ours goes.
+
+    What the verb is told decides: a run to resume is held as it is, a new one must find its folder free, or replaceable
+    by `force`. Without either nothing is held, since nothing is written.
+    """
+
+    def held(config: C, /, *arguments: P.args, **named: P.kwargs) -> R:
+        if config.resume is not None:
+            with locked(config.resume):
+                return verb(config, *arguments, **named)
+        if config.out is None:
+            return verb(config, *arguments, **named)
+        sources = [path for path in (config.init, config.data, getattr(config, "held_out", None)) if path is not None]
+        with output_folder(config.out, RUN_KIND, force=config.force, sources=sources):
+            return verb(config, *arguments, **named)
+
+    functools.update_wrapper(held, verb)
+    return held
 
 
 def require_given(**paths: Path | None) -> None:
@@ -45,10 +87,8 @@ def require_given(**paths: Path | None) -> None:
 
 def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:
     """Empty a run folder and write its settings and its manifest; `told` goes into the manifest."""
-    for name in ("checkpoints", "samples", "nonfinite", "model"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("metrics.jsonl", "report.html", "result.json"):
-        (out / name).unlink(missing_ok=True)
+    clear(out)
+    write_marker(out, RUN_KIND, RUN_FILES)
     kept = {key: value for key, value in values.items() if key not in NOT_STORED}
     write_text(out / RECIPE_FILE, to_toml(kept, marks))
     manifest = {

@@ -18,17 +18,19 @@ from rich.table import Table
 from rich.text import Text
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import prepare_output
+from scratchlm.base.folders import atomic_folder
+from scratchlm.base.outputs import output_folder
 from scratchlm.tokens import bpe, fast
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
-from scratchlm.tokens.format import FILE_NAME
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pieces import PieceVocabulary
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
 from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
 
 _COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_green", "black on bright_magenta")
+TOKENIZER_KIND = "tokenizer"
+"""Kind in the marker of a tokenizer's folder."""
 _KEPT_FOR_SCORE = 1_000_000
 
 
@@ -77,7 +79,16 @@ def train(
     if config.sample_mb <= 0:
         raise UserError(f"--sample-mb {config.sample_mb:g}: nothing to learn from; give a number above 0")
     sources = tuple(Path(source) for source in config.sources if Path(source).exists())
-    prepare_output(config.out, force=config.force, marker=FILE_NAME, sources=sources)
+    with output_folder(config.out, TOKENIZER_KIND, force=config.force, sources=sources):
+        return _train(config, texts, total_bytes, progress)
+
+
+def _train(
+    config: TrainTokenizerConfig,
+    texts: Iterable[str],
+    total_bytes: int | None,
+    progress: Callable[[int], None] | None,
+) -> TrainResult:
     started = time.perf_counter()
     kept: list[str] = []
     read = 0
@@ -96,7 +107,8 @@ def train(
     pattern = pattern_named(config.pattern)
     vocabulary = trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern)
     tokenizer = fast.FastBPE(vocabulary)
-    tokenizer.save(config.out)
+    with atomic_folder(config.out, TOKENIZER_KIND) as folder:
+        tokenizer.save(folder)
     return TrainResult(
         out=str(config.out),
         vocabulary_size=tokenizer.vocabulary_size,

@@ -25,12 +25,14 @@ from rich.table import Table
 from rich.text import Text
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import atomic_folder, prepare_output, require_free_space, write_json
+from scratchlm.base.files import require_free_space, write_json
+from scratchlm.base.folders import atomic_folder
+from scratchlm.base.outputs import output_folder
 from scratchlm.text.clean import clean
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
 from scratchlm.text.overlap import overlap_report
-from scratchlm.text.sources import open_source
+from scratchlm.text.sources import OpenedSource, open_source
 from scratchlm.text.split import MakeDocuments, Side, parse_split, split_documents
 from scratchlm.tokens import fast
 from scratchlm.tokens.base import Tokenizer
@@ -40,6 +42,8 @@ from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.shards import SUFFIX, ShardSet, ShardWriter
 
 REPORT_FILE = "prepare.json"
+DATA_KIND = "data folder"
+"""Kind in the marker of what `prepare` writes."""
 SHARD_TOKENS = 100_000_000
 BATCH_CHARACTERS = 8 << 20
 """Text that is encoded together: enough for all threads, small beside the memory bound."""
@@ -98,7 +102,6 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     Raises `UserError` for sources that are missing or hold no text, a taken or misplaced `out`, a vocabulary that the
     text cannot fill, and a full disk.
     """
-    started = time.perf_counter()
     split = parse_split(config.split)
     sources = [
         open_source(
@@ -112,7 +115,14 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         for spec in config.sources
     ]
     paths = tuple(path for source in sources for path in source.paths)
-    prepare_output(config.out, force=config.force, marker=REPORT_FILE, sources=paths)
+    with output_folder(config.out, DATA_KIND, force=config.force, sources=paths):
+        return _write_data(config, sources, paths, split)
+
+
+def _write_data(
+    config: PrepareConfig, sources: list[OpenedSource], paths: tuple[Path, ...], split: SplitConfig
+) -> PrepareResult:
+    started = time.perf_counter()
     require_free_space(config.out, sum(path.stat().st_size for path in paths if path.is_file()))
     counts = Counts()
 
@@ -122,7 +132,7 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         return clean(read, config.clean, counting)
 
     tokenizer = _tokenizer(config, documents, sum(path.stat().st_size for path in paths if path.is_file()))
-    with atomic_folder(config.out) as folder:
+    with atomic_folder(config.out, DATA_KIND) as folder:
         writer = _Sides(folder, tokenizer, config.threads)
         with writer:
             for side, document in split_documents(lambda: documents(counts), split, counts):

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import atomic_folder, read_json, sha256_of, write_json, write_text
+from scratchlm.base.files import read_json, sha256_of, write_json, write_text
+from scratchlm.base.folders import atomic_folder
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
@@ -37,6 +38,8 @@ from scratchlm.tokens.pretrained import load_tokenizer
 FORMAT = 1
 """Version of the folder's layout; a reader refuses a later one."""
 
+MODEL_KIND, CHECKPOINT_KIND = "model", "checkpoint"
+"""Kinds in the markers of such folders."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 HASHES_FILE = "files.json"
@@ -98,14 +101,14 @@ class SavedModel:
 
 def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model folder atomically, replacing what stood there. Raises `UserError` on a full disk and the like."""
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, MODEL_KIND) as temporary:
         _write_model(temporary, model)
         _write_hashes(temporary)
 
 
 def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write a model folder with the optimizer's tensors and the loop's JSON state, atomically."""
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, CHECKPOINT_KIND) as temporary:
         _write_model(temporary, model)
         save_tensors(temporary / OPTIMIZER_FILE, tensors)
         write_json(temporary / STATE_FILE, {"format": FORMAT, **state})

@@ -13,18 +13,20 @@ from rich.table import Table
 
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import atomic_folder, prepare_output, write_text
+from scratchlm.base.files import write_text
+from scratchlm.base.folders import atomic_folder
+from scratchlm.base.outputs import output_folder
 from scratchlm.model.lora import merge_adapter
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
 from scratchlm.weights.adapters import read_adapter, write_adapter
-from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, base_of, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import MODEL_KIND, SavedModel, base_of, find_model, load_model, save_model
 from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
 from scratchlm.weights.history import history_of
 from scratchlm.weights.hub import fetch
-from scratchlm.weights.huggingface import CARD_FILE, read_folder, write_folder
+from scratchlm.weights.huggingface import read_folder, write_folder
 
 GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
 
@@ -58,7 +60,11 @@ def import_model(config: ImportConfig) -> Transfer:
     """Read a published model and write it as a model folder."""
     source = Path(config.source)
     sources = (source,) if config.base is None else (source, config.base)
-    prepare_output(config.out, force=config.force, marker=HASHES_FILE, sources=sources)
+    with output_folder(config.out, MODEL_KIND, force=config.force, sources=sources):
+        return _import(config, source)
+
+
+def _import(config: ImportConfig, source: Path) -> Transfer:
     fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
     source = fetch(config.source) if fetched else source
     if (source / ADAPTER_CONFIG).exists() or config.base is not None:
@@ -105,8 +111,12 @@ def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedMod
 def export_model(config: ExportConfig) -> Transfer:
     """Write a model as other programs read it."""
     folder = find_model(config.model)
-    marker = {"gguf": "Modelfile", "html": PAGE_FILE, "hf": CARD_FILE, "peft": ADAPTER_CONFIG}[config.to]
-    prepare_output(config.out, force=config.force, marker=marker, sources=(folder,))
+    kind = f"{config.to} export"
+    with output_folder(config.out, kind, force=config.force, sources=(folder,)):
+        return _export(config, folder, kind)
+
+
+def _export(config: ExportConfig, folder: Path, kind: str) -> Transfer:
     model = load_model(folder, None)
     model.provenance |= history_of(folder)
     adapter = next(iter(model.adapters), None)
@@ -114,7 +124,7 @@ def export_model(config: ExportConfig) -> Transfer:
         raise UserError(f"{config.model}: has no adapter; train one with --lora, or export the model to hf")
     if adapter is not None and config.to != "peft":
         merge_adapter(model.decoder, adapter)
-    with atomic_folder(config.out) as temporary:
+    with atomic_folder(config.out, kind) as temporary:
         if config.to == "gguf":
             from scratchlm.weights.ggufs.writing import modelfile, write_gguf
 
