@@ -13,6 +13,7 @@ import pytest
 from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.base.flags import parse
+from scratchlm.base.folders import write_marker
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.experiments import ladder_spam
 from scratchlm.experiments.booktext import BookText
@@ -23,6 +24,7 @@ from scratchlm.experiments.ladder_translate import read_pairs
 from scratchlm.experiments.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
 from scratchlm.experiments.predictors import Counted
 from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
+from scratchlm.experiments.steps import FILES, FOLDER_KIND
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
 SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")
@@ -148,6 +150,11 @@ def test_a_folder_of_other_settings_is_refused_and_begun_anew_when_told(
     (out / "experiment.json").write_text('{"kind": "steps of a scratchlm experiment", "key": "another"}')
     assert "holds steps of other settings" in fails(capsys, *spam(toy_data, out))
     (out / "result.json").write_text("what was found before")
+    assert "holds experiment.json, which no experiment wrote" in fails(capsys, *spam(toy_data, out), "--force")
+    write_marker(out, FOLDER_KIND, FILES)
+    (out / "mine.txt").write_text("kept")
+    assert "holds mine.txt, which no experiment wrote" in fails(capsys, *spam(toy_data, out), "--force")
+    (out / "mine.txt").unlink()
     assert run(capsys, *spam(toy_data, out), "--force")[0] == 0
     assert read_outcome(out / "result.json").name == "ladder-spam"
 
