@@ -80,6 +80,8 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
 def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str]) -> Any:
     """Check `value` against a type hint and convert it; note a problem where it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and isinstance(value, hint) and (dataclasses.is_dataclass(hint) or hint is Path):
+        return value
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         kept = current if isinstance(current, typing.cast(type, hint)) else None
         return _build(hint, value, place, kept, problems)
@@ -87,7 +89,7 @@ def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str
         return _convert_union(arguments, value, place, current, problems)
     if origin is Literal and value in arguments:
         return value
-    if origin is tuple and isinstance(value, list | tuple):
+    if origin is tuple and isinstance(value, list | tuple) and (Ellipsis in arguments or len(value) == len(arguments)):
         return tuple(_convert(arguments[0], item, f"{place}[{i}]", None, problems) for i, item in enumerate(value))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -123,6 +125,9 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, place: str, current: 
 def _describe(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        items = typing.get_args(hint)
+        return f"a list of {_describe(items[0])} values" if Ellipsis in items else f"{len(items)} values"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 

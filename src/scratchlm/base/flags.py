@@ -4,57 +4,146 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import io
 import re
 import sys
+import typing
 from collections.abc import Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import tyro
+from tyro.conf import Positional
 
 T = TypeVar("T")
 
+ModelFolder = Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL")]]
+"""A model that a command needs."""
+Sources = Positional[
+    Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="SOURCE [SOURCE ...]", help_behavior_hint="(required: one or more)")
+    ]
+]
+"""Texts that a command needs, one or more."""
+UnlessResumed = Annotated[
+    Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(required, except with --resume)")
+]
+"""A path that a new run needs and a resumed one knows."""
 
-def parse(cls: type[T], arguments: Sequence[str], program: str, default: T | None = None) -> T:
+
+def parse(
+    cls: type[T], arguments: Sequence[str], program: str, default: T | None = None, description: str | None = None
+) -> T:
     """Turn command-line arguments into a config.
 
     A field whose type is a union of parts keeps the part that `default` holds; its settings are flags. Wrong usage
-    prints one line on stderr and exits with 2.
+    prints one line on stderr and exits with 2: every required argument that is missing is named in it.
     """
-    import tyro
-
     default = _emptied(default, arguments)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(
+            config = tyro.cli(
                 cls,
                 args=list(arguments),
                 prog=program,
+                description=description,
                 default=default if default is not None else tyro.MISSING_NONPROP,
                 config=(tyro.conf.AvoidSubcommands, tyro.conf.UseAppendAction),
                 compact_help=False,
             )
     except SystemExit as stop:
         if stop.code:
-            print(_one_line(printed.getvalue(), program), file=sys.stderr)
+            boxed = printed.getvalue()
+            missing = _missing(boxed)
+            if missing:
+                wrong_usage(program, _are_missing([*_empty_in(cls, arguments, missing), *missing]))
+            wrong_usage(program, _one_line(boxed))
         raise
+    if empty := _empty(config):
+        wrong_usage(program, _are_missing(empty))
+    return config
+
+
+def wrong_usage(program: str, problem: str) -> NoReturn:
+    """Say on stderr, in one line, what is wrong with a command, and exit with 2."""
+    problem = problem.removeprefix(f"{program.removeprefix('scratchlm ')}: ")
+    print(f"{program}: {problem}; see {program} --help", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def given(arguments: Sequence[str]) -> dict[str, str | None]:
+    """Return the flags of a command line by their fields' dotted names, each with the text that follows, or None.
+
+    >>> given(["run", "--training.batch-rows", "4", "--depth=3", "--force"])
+    {'training.batch_rows': '4', 'depth': '3', 'force': None}
+    """
+    found: dict[str, str | None] = {}
+    for index, argument in enumerate(arguments):
+        if not argument.startswith("--"):
+            continue
+        name, equals, value = argument[2:].partition("=")
+        after = arguments[index + 1] if index + 1 < len(arguments) else None
+        found[name.replace("-", "_")] = value if equals else None if after is None or after.startswith("--") else after
+    return found
 
 
 def _emptied(default: T | None, arguments: Sequence[str]) -> T | None:
     """Return the default without the lists that are given on the command line: what is given stands in their place."""
-    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
     copied = copy.copy(default)
     for name, value in vars(default).items() if default is not None else ():
-        if isinstance(value, tuple) and f"--{name.replace('_', '-')}" in given:
+        if isinstance(value, tuple) and name in given(arguments):
             object.__setattr__(copied, name, ())  # a copy that nobody sees: its checks run on what is parsed
     return copied
 
 
-def _one_line(boxed: str, program: str) -> str:
+def _metavar(cls: type, name: str) -> list[str]:
+    """Return the words that stand for a positional argument in the help, repeated ones once."""
+    hint = typing.get_type_hints(cls, include_extras=True)[name]
+    words = [each.metavar for each in getattr(hint, "__metadata__", ()) if getattr(each, "metavar", None)]
+    return re.sub(r" \[.*?\]", "", words[0]).split() if words else [name.upper()]
+
+
+def _empty(config: object) -> list[str]:
+    """Name the positional arguments that must hold something and hold nothing; tyro takes none for an empty list."""
+    return [
+        word
+        for each in dataclasses.fields(config)  # type: ignore[arg-type]
+        if each.default is dataclasses.MISSING
+        and each.default_factory is dataclasses.MISSING
+        and getattr(config, each.name) == ()
+        for word in _metavar(type(config), each.name)
+    ]
+
+
+def _empty_in(cls: type, arguments: Sequence[str], missing: Sequence[str]) -> list[str]:
+    """Name the empty positional arguments of a command whose required flags are missing too."""
+    flags = [word for flag in missing if flag.startswith("--") for word in (flag, "missing")]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+        return _empty(tyro.cli(cls, args=[*arguments, *flags], config=(tyro.conf.AvoidSubcommands,)))
+    return []
+
+
+def _missing(boxed: str) -> list[str]:
+    """Return the required arguments that tyro's box lists as missing, as the help spells them."""
+    if "Missing from" not in boxed:
+        return []
+    return re.findall(r"^│ {5}(\S+)", boxed.partition("Missing from")[2].partition("─ ")[0], re.MULTILINE)
+
+
+def _are_missing(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last} are missing" if others else f"{last} is missing"
+
+
+def _one_line(boxed: str) -> str:
     """Reduce tyro's box to what was wrong and the nearest flags."""
     lines = [line.strip("│╭╮╰╯─ ") for line in boxed.splitlines()]
     rule = next((i for i, line in enumerate(boxed.splitlines()) if re.match(r"^│ ─+ │", line)), len(lines))
     end = next((i for i, line in enumerate(lines) if line.startswith("For full helptext")), rule)
     wrong = " ".join(line for line in lines[1 : min(rule, end)] if line.strip("-─"))
+    wrong = re.sub(r"^Error parsing \w+: ", "", wrong)
     near = [line.split()[0] for line in lines[rule:] if line.startswith("--") and "--help" not in line]
     offer = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if "Unrecognized" in wrong and near else ""
-    return f"{program}: {wrong}{offer}; see {program} --help"
+    return f"{wrong}{offer}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from scratchlm.base.errors import nearest, raise_all
 
@@ -24,7 +24,9 @@ class EvaluateConfig:
     pairs, last-word, answers, classes (of a classifier).
     """
 
-    model: Positional[Path | None] = None
+    model: Positional[
+        Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint="(required, except with --compare or --replay)")]
+    ] = None
     """Model folder or run folder."""
     data: Path | None = None
     """Folder that prepare wrote; its held-out side is measured."""

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from tyro.conf import Positional
-
 from scratchlm.base.errors import raise_all
+from scratchlm.base.flags import Sources, UnlessResumed
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+
+
+NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
+"""What a fine-tuning cannot do without, unless it is resumed."""
 
 
 def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> TrainingConfig:
@@ -30,11 +33,11 @@ def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> Train
 class FinetuneConfig:
     """What every fine-tuning can be told."""
 
-    init: Path | None = None
+    init: UnlessResumed = None
     """Model folder to begin from."""
-    data: Path | None = None
+    data: UnlessResumed = None
     """File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed."""
-    out: Path | None = None
+    out: UnlessResumed = None
     """Folder of the run to write; the model is in its model/."""
     held_out: Path | None = None
     """File that training never sees; without, a share of the data is held out."""
@@ -76,6 +79,15 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
         raise_all(self._problems())
+
+    def missing(self) -> list[str]:
+        """Return a line for each argument that a run cannot do without."""
+        if self.resume is not None:
+            return []
+        return [f"--{name}: is missing; name {NEEDED[name]}" for name in self._needed() if getattr(self, name) is None]
+
+    def _needed(self) -> tuple[str, ...]:
+        return ("init", "data", "out")
 
     def _problems(self) -> list[str]:
         problems = []
@@ -139,6 +151,9 @@ class InstructTrainingConfig(FinetuneConfig):
     reply_tokens: int = 160
     """Most tokens of such an answer."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(1e-4, 8, 50))
+
+    def _needed(self) -> tuple[str, ...]:
+        return ("init", "data") if self.preview else super()._needed()
 
     def _problems(self) -> list[str]:
         least = {"preview": (self.preview, 0), "scored": (self.scored, 1), "reply-tokens": (self.reply_tokens, 1)}
@@ -216,6 +231,7 @@ class RewardConfig:
     type: ClassVar[str] = "reward"
 
 
+Method = Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"]
 PreferenceLossConfig = DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig
 LOSSES: dict[str, PreferenceLossConfig] = {
     each.type: each for each in (DPOConfig(), IPOConfig(), KTOConfig(), ORPOConfig(), SimPOConfig(), RewardConfig())
@@ -230,18 +246,40 @@ class PreferTrainingConfig(FinetuneConfig):
     model by held-out loss is kept.
     """
 
-    method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] = "dpo"
-    """Which loss; its settings are under --loss."""
+    method: Method | None = None
+    """Which loss; its settings are under --loss. None: that of `loss`, else dpo."""
     epochs: float = 1.0
     """Times that all pairs are seen; sets training.steps."""
-    loss: PreferenceLossConfig = field(default_factory=DPOConfig)
+    loss: PreferenceLossConfig | None = None
+    """The loss with its settings; None: the method's usual ones."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 8, 20))
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
+        if self.loss is None:
+            return problems
+        if self.method not in (None, self.loss.type):
+            problems.append(f"--method {self.method}: but the loss is {self.loss.type}'s; give one of the two")
         values = {key: value for key, value in vars(self.loss).items() if not value > 0 and key != "margin"}
         problems += [f"--loss.{key} {value}: must be over 0" for key, value in values.items()]
         return problems
+
+
+@dataclass(frozen=True)
+class ResolvedPreferTrainingConfig(PreferTrainingConfig):
+    """A `PreferTrainingConfig` that holds all its values; `resolve_loss` makes it."""
+
+    method: Method = "dpo"
+    """Which loss; its settings are under --loss."""
+    loss: PreferenceLossConfig = field(default_factory=DPOConfig)
+
+
+def resolve_loss(config: PreferTrainingConfig) -> ResolvedPreferTrainingConfig:
+    """Fill the method of a given loss, or the usual loss of a method; neither given is dpo."""
+    if isinstance(config, ResolvedPreferTrainingConfig):
+        return config
+    loss = config.loss or LOSSES[config.method or "dpo"]
+    return ResolvedPreferTrainingConfig(**{**vars(config), "loss": loss, "method": loss.type})
 
 
 @dataclass(frozen=True)
@@ -275,6 +313,9 @@ class ReinforceTrainingConfig(FinetuneConfig):
     """Number format of matrix products. Answers are drawn in fp32, and what is learned of them should see the same."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 128, 20))
 
+    def _needed(self) -> tuple[str, ...]:
+        return ("init", "out")
+
     def _problems(self) -> list[str]:
         least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
         problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
@@ -294,9 +335,9 @@ class SynthesizeConfig:
     The file that is written is one that `finetune instruct --data` reads.
     """
 
-    sources: Positional[tuple[str, ...]] = ()
+    sources: Sources
     """Files, folders or names of known sources."""
-    out: Path | None = None
+    out: Path
     """File to write, .jsonl."""
     templates: Path | None = None
     """TOML file of your own templates: [[template]] with user and assistant; slots are {passage}, {mixed}, {before},
@@ -322,10 +363,8 @@ class SynthesizeConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        problems = [] if self.sources else ["synthesize: name the documents, files or folders"]
-        if self.out is None:
-            problems.append("--out: is missing; name the file to write")
-        elif self.out.suffix != ".jsonl":
+        problems = []
+        if self.out.suffix != ".jsonl":
             problems.append(f"--out {self.out}: must end in .jsonl")
         if self.endpoint is not None and self.templates is not None:
             problems.append("--endpoint, --templates: choose one of the two")

@@ -8,15 +8,16 @@ import sys
 
 from scratchlm.base.device import set_threads
 from scratchlm.base.errors import UserError
-from scratchlm.generation.config import ChatConfig, GenerateConfig
-from scratchlm.generation.language_model import LanguageModel, load
+from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
+from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
 
 
 def generate(config: GenerateConfig) -> None:
-    """Write the completion alone to stdout, piece by piece."""
+    """Write the completion alone to stdout, piece by piece; what `config` leaves open is as the model was saved."""
+    sampling = resolve_sampling(config).sampling
     set_threads(config.threads)
     model = load(config.model, config.device)
-    pieces = model.stream(config.prompt, **dataclasses.asdict(config.sampling))
+    pieces = model.stream(config.prompt, **dataclasses.asdict(sampling))
     if config.json:
         print(json.dumps({"prompt": config.prompt, "completion": "".join(pieces)}, ensure_ascii=False))
         return
@@ -27,11 +28,12 @@ def generate(config: GenerateConfig) -> None:
 
 def chat(config: ChatConfig) -> None:
     """Answer messages from stdin until its end; with `--message`, answer that one."""
+    resolved = resolve_sampling(config)
     set_threads(config.threads)
-    talk(load(config.model, config.device), config)
+    talk(load(config.model, config.device), resolved)
 
 
-def talk(model: LanguageModel, config: ChatConfig) -> None:
+def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
     """Hold a conversation on the terminal; an empty line or the end of input ends it.
 
     What no longer fits the context is forgotten, the oldest turns first, and said so. A model that has learned no

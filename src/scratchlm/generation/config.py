@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.flags import ModelFolder
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,12 @@ class SamplingConfig:
 class GenerateConfig:
     """Continue a text: print the completion alone."""
 
-    model: Positional[Path]
+    model: ModelFolder
     """Model folder or run folder."""
     prompt: Positional[str] = ""
     """Text to continue; without, the model begins a document."""
-    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    sampling: SamplingConfig | None = None
+    """How tokens are chosen; None: as the model was saved to. One that is given replaces that whole."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     threads: int | None = None
@@ -72,14 +73,22 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True)
+class ResolvedGenerateConfig(GenerateConfig):
+    """A `GenerateConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
+
+    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+
+
+@dataclass(frozen=True)
 class ChatConfig:
     """Talk with a model that has learned conversations."""
 
-    model: Positional[Path]
+    model: ModelFolder
     """Model folder or run folder."""
     message: str | None = None
     """Answer this one message and end; without, messages are read line by line."""
-    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    sampling: SamplingConfig | None = None
+    """How tokens are chosen; None: as the model was saved to. One that is given replaces that whole."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     threads: int | None = None
@@ -87,10 +96,17 @@ class ChatConfig:
 
 
 @dataclass(frozen=True)
+class ResolvedChatConfig(ChatConfig):
+    """A `ChatConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
+
+    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+
+
+@dataclass(frozen=True)
 class ClassifyConfig:
     """Put texts into the classes that a model has learned."""
 
-    model: Positional[Path]
+    model: ModelFolder
     """Model folder or run folder of a classifier."""
     texts: Positional[tuple[str, ...]] = ()
     """Texts; without any, each line of the standard input is one."""

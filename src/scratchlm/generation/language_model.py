@@ -6,14 +6,20 @@ import codecs
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import read_json
 from scratchlm.generation.batch import greedy_batch
-from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.config import (
+    ChatConfig,
+    GenerateConfig,
+    ResolvedChatConfig,
+    ResolvedGenerateConfig,
+    SamplingConfig,
+)
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
@@ -173,6 +179,22 @@ def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:
 def stored_sampling(place: Path) -> SamplingConfig:
     """Return the sampling settings that the model of a folder was saved with."""
     return sampling_from(read_json(find_model(place) / GENERATION_FILE))
+
+
+@overload
+def resolve_sampling(config: GenerateConfig) -> ResolvedGenerateConfig: ...
+
+
+@overload
+def resolve_sampling(config: ChatConfig) -> ResolvedChatConfig: ...
+
+
+def resolve_sampling(config: GenerateConfig | ChatConfig) -> ResolvedGenerateConfig | ResolvedChatConfig:
+    """Fill what a config leaves open with the sampling settings that its model was saved with."""
+    if isinstance(config, ResolvedGenerateConfig | ResolvedChatConfig):
+        return config
+    values = {**vars(config), "sampling": config.sampling or stored_sampling(config.model)}
+    return ResolvedGenerateConfig(**values) if isinstance(config, GenerateConfig) else ResolvedChatConfig(**values)
 
 
 def load(place: str | Path, device: str = "auto", adapters: Mapping[str, str | Path] | None = None) -> LanguageModel:

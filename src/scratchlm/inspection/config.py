@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tyro.conf import Positional
+from scratchlm.base.flags import ModelFolder
 
 
 @dataclass(frozen=True)
 class InspectConfig:
     """Tell what a model is made of: parameters by part, memory, tokenizer, template, where it comes from."""
 
-    model: Positional[Path]
+    model: ModelFolder
     """Model folder or run folder."""
     json: bool = False
     """Print the result as JSON."""

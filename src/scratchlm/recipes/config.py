@@ -10,6 +10,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from scratchlm.base.errors import raise_all
+from scratchlm.base.flags import UnlessResumed
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import TrainingConfig
 
@@ -30,9 +31,9 @@ class PretrainConfig:
     recipe: Positional[str] = "default"
     """Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2, further) or a TOML file; its
     values are the defaults of all flags below."""
-    data: Path | None = None
+    data: UnlessResumed = None
     """Folder that `scratchlm prepare` wrote."""
-    out: Path | None = None
+    out: UnlessResumed = None
     """Folder of the run to write."""
     minutes: float | None = None
     """Time to train for; turned into a number of steps by a short probe before the first one."""
@@ -52,19 +53,36 @@ class PretrainConfig:
     """CPU threads; all cores if not given."""
     force: bool = False
     """Replace a run that stands in the folder already."""
-    model: DecoderConfig = field(default_factory=DecoderConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    model: DecoderConfig | None = None
+    """Shape to train; None: the recipe's. One that is given replaces the recipe's whole."""
+    training: TrainingConfig | None = None
+    """How to train; None: the recipe's. One that is given replaces the recipe's whole."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
         _check_common(self.minutes, self.threads)
+
+    def missing(self) -> list[str]:
+        """Return a line for each argument that a run cannot do without."""
+        if self.resume is not None:
+            return []
+        needed = {"data": "name the folder that prepare wrote", "out": "name the folder to write"}
+        return [f"--{name}: is missing; {what}" for name, what in needed.items() if getattr(self, name) is None]
+
+
+@dataclass(frozen=True)
+class ResolvedPretrainConfig(PretrainConfig):
+    """A `PretrainConfig` that holds all its values. Only such a one is trained and recorded; `dial.resolve` makes it."""
+
+    model: DecoderConfig = field(kw_only=True)
+    training: TrainingConfig = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class PublishedConfig:
     """Count a published model: parameters, memory, cache, training FLOPs; not a weight is allocated."""
 
-    model: Positional[str]
+    recipe: Positional[str]
     """A named shape, such as llama-3.1-405b, or the path of a config.json."""
     tokens: float | None = None
     """Tokens of training to count FLOPs for; 20 a parameter that a token passes if not given."""
@@ -82,7 +100,7 @@ class PlanConfig:
     """Tell parameters, memory and time of a run before it begins, from a short probe on this machine."""
 
     recipe: Positional[str] = "default"
-    """Named recipe or a TOML file."""
+    """Named recipe or a TOML file; or a published model, by name or its config.json."""
     depth: int | None = None
     """The dial: layers, from which the other sizes follow."""
     minutes: float | None = None
@@ -97,8 +115,10 @@ class PlanConfig:
     """CPU threads; all cores if not given."""
     json: bool = False
     """Print the plan as JSON."""
-    model: DecoderConfig = field(default_factory=DecoderConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    model: DecoderConfig | None = None
+    """Shape to plan for; None: the recipe's. One that is given replaces the recipe's whole."""
+    training: TrainingConfig | None = None
+    """Training to plan for; None: the recipe's. One that is given replaces the recipe's whole."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
@@ -106,6 +126,14 @@ class PlanConfig:
         if self.minutes is not None and not self.probe:
             problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")
         _check_common(self.minutes, self.threads, problems)
+
+
+@dataclass(frozen=True)
+class ResolvedPlanConfig(PlanConfig):
+    """A `PlanConfig` that holds all its values; `dial.resolve_plan` makes it."""
+
+    model: DecoderConfig = field(kw_only=True)
+    training: TrainingConfig = field(kw_only=True)
 
 
 @dataclass(frozen=True)

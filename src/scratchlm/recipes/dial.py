@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
-from scratchlm.base.errors import UserError, nearest
+from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.presets import preset, qwen3_shaped, speedrun
+from scratchlm.recipes.config import (
+    PlanConfig,
+    PretrainConfig,
+    PublishedConfig,
+    ResolvedPlanConfig,
+    ResolvedPretrainConfig,
+)
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
+from scratchlm.weights.config import published_shapes
 
 DialName = Literal["default", "speedrun"]
 MAX_DEPTH = 48
@@ -72,8 +81,10 @@ def recipe_names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
-def load_recipe(name: str, depth: int | None = None) -> Recipe:
+def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ()) -> Recipe:
     """Read a named recipe or a TOML file. Unknown names and keys are a `UserError` that offers the nearest.
+
+    `others` are names that are valid where the caller asks, and that an unknown one may have meant.
 
     A recipe has the keys `preset` or `depth` (with `dial`: default or speedrun), and the tables `model` and `training`
     that change single values.
@@ -81,12 +92,46 @@ def load_recipe(name: str, depth: int | None = None) -> Recipe:
     path = Path(name)
     if name not in recipe_names():
         if path.suffix != ".toml" and not path.exists():
-            raise UserError(f"recipe {name!r}: {nearest(name, recipe_names())}, or name a .toml file")
+            raise UserError(f"recipe {name!r}: {nearest(name, [*recipe_names(), *others])}, or name a .toml file")
         data = read_toml(path)
     else:
         with resources.as_file(resources.files("scratchlm.recipes") / f"{name}.toml") as inside:
             data = read_toml(inside)
     return _recipe_from(data, path.stem, depth)
+
+
+def resolve(config: PretrainConfig) -> ResolvedPretrainConfig:
+    """Fill what a config leaves open with its recipe's values at its depth: the only way from a name to values.
+
+    A `model` or `training` that is given replaces the recipe's whole. Raises `UserError` as `load_recipe` does.
+    """
+    if isinstance(config, ResolvedPretrainConfig):
+        return config
+    recipe = load_recipe(config.recipe, config.depth)
+    parts = {"model": config.model or recipe.model, "training": config.training or recipe.training}
+    return ResolvedPretrainConfig(**{**vars(config), **parts})
+
+
+def resolve_plan(config: PlanConfig) -> ResolvedPlanConfig | PublishedConfig:
+    """Fill a plan as `resolve` fills a run; a published model's name or config.json becomes a config of its own kind.
+
+    Raises `UserError` for a name that is neither, and for a published model with settings that are a recipe's.
+    """
+    if isinstance(config, ResolvedPlanConfig):
+        return config
+    if is_published(config.recipe):
+        usual = vars(PlanConfig())
+        idle = [n for n, value in vars(config).items() if n not in ("recipe", "json") and value != usual[n]]
+        raise_all([f"--{name}: has no part in the plan of a published model; leave it out" for name in idle])
+        return PublishedConfig(config.recipe, json=config.json)
+    recipe = load_recipe(config.recipe, config.depth, tuple(published_shapes()))
+    parts = {"model": config.model or recipe.model, "training": config.training or recipe.training}
+    return ResolvedPlanConfig(**{**vars(config), **parts})
+
+
+def is_published(name: str) -> bool:
+    """Tell whether a plan is asked for a published shape: a config.json, or a name that is no recipe's."""
+    return name.endswith(".json") or (name in published_shapes() and name not in recipe_names())
 
 
 def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:

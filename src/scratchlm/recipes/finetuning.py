@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import sha256_of
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
@@ -21,7 +21,6 @@ from scratchlm.recipes.runs import (
     begin_run,
     device_name,
     dtype_name,
-    require_given,
     require_same_data,
     run_fit,
     stored_settings,
@@ -35,13 +34,13 @@ from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, base_of, find_
 C = TypeVar("C", bound=FinetuneConfig)
 
 
-def resolved(config: C, *, from_file: bool = True) -> C:
+def resolved(config: C) -> C:
     """Return the settings of a new run, or those that the run to resume was begun with; the data must be the same.
 
-    Raises `UserError` for what is missing. A run without `from_file` needs no data.
+    Raises `UserError` for what is missing.
     """
     if config.resume is None:
-        require_given(init=config.init, out=config.out, **({"data": config.data} if from_file else {}))
+        raise_all(config.missing())
         return dataclasses.replace(config, threads=set_threads(config.threads))
     stored = stored_settings(type(config), config.resume)
     assert stored.init is not None

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.evaluation.replies import ReplyScores, score_replies
@@ -25,7 +25,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page, add_training
-from scratchlm.recipes.runs import end_run, holds_run, require_given
+from scratchlm.recipes.runs import end_run, holds_run
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
 from scratchlm.text.sources import open_source
@@ -243,7 +243,7 @@ def _finish(config: InstructTrainingConfig, result: InstructResult) -> None:
 
 def preview(config: InstructTrainingConfig) -> None:
     """Show the tokens of some conversations: green ones are learned, grey ones are read."""
-    require_given(init=config.init, data=config.data)
+    raise_all(config.missing())
     model = open_model(config)
     template = model.template or ChatTemplate.suited_to(model.tokenizer)
     taught = _read(config)

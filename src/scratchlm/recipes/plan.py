@@ -12,8 +12,10 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Decoder, build_decoder, outline
-from scratchlm.recipes.config import PlanConfig
+from scratchlm.recipes.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
+from scratchlm.recipes.dial import resolve_plan
 from scratchlm.recipes.expected import fitted, loss_law
+from scratchlm.recipes.published import Published, plan_published
 from scratchlm.recipes.sizes import Size, best_of, random_tokens, sizes_within
 from scratchlm.training.forecast import SECONDS_A_MINUTE, Memory, estimate_memory, product_peak, steps_within
 from scratchlm.training.loop import Setting
@@ -89,11 +91,18 @@ class Plan:
         return f"{self.expected_bits_per_byte:.2f} bits a byte on unseen English prose ({how})"
 
 
-def plan(config: PlanConfig) -> Plan:
+def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
     """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
 
-    With `minutes`, as many steps as fit them, and the sizes of the recipe's dial where the law of loss knows it.
+    With `minutes`, as many steps as fit them, and the sizes of the recipe's dial where the law of loss knows it. Where
+    the recipe is a published model, count that. Raises `UserError` for a name that is neither.
     """
+    resolved = resolve_plan(config) if isinstance(config, PlanConfig) else config
+    return plan_published(resolved) if isinstance(resolved, PublishedConfig) else plan_recipe(resolved)
+
+
+def plan_recipe(config: ResolvedPlanConfig) -> Plan:
+    """Count, and time, what a recipe's values need."""
     set_threads(config.threads)
     setting = Setting(choose_device(config.device))
     decoder = outline(config.model)

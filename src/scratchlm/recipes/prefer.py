@@ -16,7 +16,7 @@ from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
-from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig, RewardConfig
+from scratchlm.finetuning.config import PreferTrainingConfig, ResolvedPreferTrainingConfig, RewardConfig, resolve_loss
 from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.preferences import (
     PairBatch,
@@ -93,10 +93,11 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     The model of before answers once, ahead of training, so that no second model is held. Raises `UserError` for data or
     a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
+    return _prefer(resolved(resolve_loss(config)))
+
+
+def _prefer(config: ResolvedPreferTrainingConfig) -> PreferResult:
     started = time.perf_counter()
-    if config.resume is None and config.loss.type != config.method:
-        config = dataclasses.replace(config, loss=LOSSES[config.method])
-    config = resolved(config)
     model = open_model(config)
     config = within_context(config, model)
     model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
@@ -142,7 +143,7 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     return result
 
 
-def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
+def _sides(config: ResolvedPreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
     """Read the pairs, hold some out by the hash of the question or from the end, and count those that tell nothing."""
     assert config.data is not None
     found, equal = read_preferences(read_records(config.data))
@@ -153,7 +154,9 @@ def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Prefere
 
 
 @torch.no_grad()
-def _referred(model: SavedModel, pairs: Sequence[RenderedPair], config: PreferTrainingConfig) -> list[RenderedPair]:
+def _referred(
+    model: SavedModel, pairs: Sequence[RenderedPair], config: ResolvedPreferTrainingConfig
+) -> list[RenderedPair]:
     """Note what the model thinks of every answer before it learns; in fp32, as a resumed run must find the same."""
     model.decoder.eval()
     device, rows = model.decoder.embedding.weight.device, max(1, config.training.batch_rows // 2)
@@ -166,7 +169,7 @@ def _referred(model: SavedModel, pairs: Sequence[RenderedPair], config: PreferTr
     return found
 
 
-def _held_batches(held: Sequence[RenderedPair], config: PreferTrainingConfig, pad: int) -> list[PairBatch]:
+def _held_batches(held: Sequence[RenderedPair], config: ResolvedPreferTrainingConfig, pad: int) -> list[PairBatch]:
     rows = max(1, config.training.batch_rows // 2)
     ordered = sorted(held, key=lambda pair: len(pair.chosen.ids))
     length = config.training.sequence_length
@@ -174,7 +177,7 @@ def _held_batches(held: Sequence[RenderedPair], config: PreferTrainingConfig, pa
 
 
 @torch.no_grad()
-def _measure(decoder: Decoder, held: Sequence[PairBatch], config: PreferTrainingConfig) -> dict[str, float]:
+def _measure(decoder: Decoder, held: Sequence[PairBatch], config: ResolvedPreferTrainingConfig) -> dict[str, float]:
     """Return loss, accuracy, margin and distance on the held-out pairs."""
     decoder.eval()
     device = decoder.embedding.weight.device
@@ -214,7 +217,7 @@ def _positive(lead: torch.Tensor) -> float:
     return float((lead > 0).sum() + 0.5 * (lead == 0).sum())
 
 
-def _finish(config: PreferTrainingConfig, result: PreferResult) -> None:
+def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     """Write result and report."""
     assert config.out is not None
     write_json(config.out / "result.json", result.as_dict())

@@ -12,13 +12,13 @@ import torch
 
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
 from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.lora import unpack_base
-from scratchlm.recipes.config import PretrainConfig
-from scratchlm.recipes.dial import load_recipe
+from scratchlm.recipes.config import PretrainConfig, ResolvedPretrainConfig
+from scratchlm.recipes.dial import load_recipe, resolve
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
 from scratchlm.recipes.runs import (
@@ -67,16 +67,16 @@ class PretrainResult:
 def pretrain(config: PretrainConfig) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
-    Raises `UserError` for data, tokenizer and model that do not belong together, a taken `out` and the like, and
-    `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    What `config` leaves open is its recipe's (`dial.resolve`). Raises `UserError` for data, tokenizer and model that do
+    not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
-    if config.resume is not None:
-        config = _stored(config.resume, config.threads)
-    if config.data is None or config.out is None:
-        missing = "--data" if config.data is None else "--out"
-        raise UserError(
-            f"{missing}: is missing; name the folder {'that prepare wrote' if config.data is None else 'to write'}"
-        )
+    raise_all(config.missing())
+    return _pretrain(resolve(config) if config.resume is None else _stored(config.resume, config.threads))
+
+
+def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
+    assert config.data is not None
+    assert config.out is not None
     started = time.perf_counter()
     tokenizer, train, held_out = open_data(config.data)
     threads, device = set_threads(config.threads), choose_device(config.device)
@@ -92,7 +92,7 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     return _finish(config.out, decoder, time.perf_counter() - started)
 
 
-def _train(config: PretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
+def _train(config: ResolvedPretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
     assert config.out is not None
     training = config.training
     setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
@@ -108,7 +108,7 @@ def _train(config: PretrainConfig, saved: SavedModel, tokens: Tokens, held_out: 
     )
 
 
-def _hooks(config: PretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> list[Hook]:
+def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> list[Hook]:
     assert config.out is not None
     training = config.training
     scores = HeldOut(
@@ -123,16 +123,16 @@ def _hooks(config: PretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> li
     return [scores, Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed)]
 
 
-def _stored(run: Path, threads: int | None) -> PretrainConfig:
+def _stored(run: Path, threads: int | None) -> ResolvedPretrainConfig:
     """Read the config of a run to resume. Only the number of threads may differ, and then bits may too."""
-    stored = stored_settings(PretrainConfig, run)
+    stored = stored_settings(ResolvedPretrainConfig, run)
     if stored.data is None or not (stored.data / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} is gone; put it back")
     require_same_data(run, read_json(stored.data / REPORT_FILE)["data_hash"], stored.data)
     return dataclasses.replace(stored, out=run, resume=run, threads=threads or stored.threads)
 
 
-def _beginning(config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
+def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
     """Build the model with random weights, or load the one to continue, with its template and settings."""
     shape = dataclasses.replace(config.model, vocabulary_size=tokenizer.vocabulary_size)
     if config.training.sequence_length > shape.context:
@@ -158,7 +158,7 @@ def _beginning(config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
     return saved
 
 
-def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> PretrainConfig:
+def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -> ResolvedPretrainConfig:
     """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
     setting = Setting(torch.device(config.device), seed=config.seed)
     training = config.training
@@ -174,7 +174,7 @@ def _resolve(config: PretrainConfig, decoder: Decoder, tokens: Tokens) -> Pretra
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 
-def _begin(out: Path, config: PretrainConfig, tokenizer: Tokenizer) -> None:
+def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> None:
     """Write the run's recipe, each value marked with where it came from, and its manifest."""
     assert config.data is not None
     values = to_dict(dataclasses.replace(config, data=config.data.absolute()))
@@ -187,17 +187,17 @@ def _begin(out: Path, config: PretrainConfig, tokenizer: Tokenizer) -> None:
     begin_run(out, values, origins(config, values), told)
 
 
-def origins(config: PretrainConfig, values: dict[str, Any]) -> dict[str, str]:
+def origins(config: ResolvedPretrainConfig, values: dict[str, Any]) -> dict[str, str]:
     """Tell for each dotted name whether its value is the default, the recipe's, or a flag's."""
     recipe = load_recipe(config.recipe, config.depth)
-    described = dict(flatten(to_dict(PretrainConfig(model=recipe.model, training=recipe.training))))
+    described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=recipe.training))))
     return {
         name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
         for name, value in flatten(values)
     }
 
 
-def _provenance(config: PretrainConfig, before: SavedModel) -> dict[str, Any]:
+def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:
     """Tell where the weights come from: this run's data, and the data and licence of the model that it continues.
 
     Files are told by their names: a model may be handed on, and where its text lay on this machine concerns nobody.

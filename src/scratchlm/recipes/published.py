@@ -53,10 +53,10 @@ class Published:
 
 def plan_published(config: PublishedConfig) -> Published:
     """Count a shape by name or a config.json."""
-    sizes = sizes_of_published(config.model)
+    sizes = sizes_of_published(config.recipe)
     tokens = config.tokens or TOKENS_A_PARAMETER * sizes.active
     return Published(
-        model=config.model,
+        model=config.recipe,
         parameters=sizes.parameters,
         active=sizes.active,
         parts=sizes.parts,

@@ -101,7 +101,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     `Interrupted` after Ctrl-C, with everything saved.
     """
     started = time.perf_counter()
-    config = resolved(config, from_file=False)
+    config = resolved(config)
     task = task or TASKS[config.task]()
     if not task.train or not task.held_out:
         raise UserError("task: has no question on one side; give some to train on and some to hold out")

@@ -18,7 +18,7 @@ import torch
 import scratchlm
 from scratchlm.base.config import from_dict, read_toml, to_toml
 from scratchlm.base.device import machine
-from scratchlm.base.errors import Interrupted, UserError, raise_all
+from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
@@ -77,12 +77,6 @@ def holds_run(verb: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P
 
     functools.update_wrapper(held, verb)
     return held
-
-
-def require_given(**paths: Path | None) -> None:
-    """Refuse to begin a run without these; each is told by its flag."""
-    what = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
-    raise_all([f"--{name}: is missing; name {what[name]}" for name, path in paths.items() if path is None])
 
 
 def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:

@@ -51,7 +51,6 @@ def synthesize(config: SynthesizeConfig) -> SynthesizeResult:
 
     Raises `UserError` for documents, templates or an endpoint that cannot be used, and where nothing could be made.
     """
-    assert config.out is not None
     if config.out.exists() and not config.force:
         raise UserError(f"--out {config.out}: exists already; give --force to replace it")
     require_file_place(config.out)

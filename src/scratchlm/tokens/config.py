@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.flags import Sources
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
@@ -18,7 +19,7 @@ PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
 class TrainTokenizerConfig:
     """Train a byte-level BPE tokenizer and save it as `tokenizer.json`."""
 
-    sources: Positional[tuple[str, ...]]
+    sources: Sources
     """Files, folders or named corpora to learn from."""
     out: Path
     """Folder to write the tokenizer to."""
@@ -40,7 +41,7 @@ class TrainTokenizerConfig:
 class InspectTokenizerConfig:
     """Show a tokenizer: its merges, its longest tokens, and how it cuts a text."""
 
-    tokenizer: Positional[Path]
+    tokenizer: Positional[Annotated[Path, arg(metavar="TOKENIZER")]]
     """Folder or file of the tokenizer."""
     text: Positional[str | None] = None
     """Text to cut into tokens."""
@@ -56,7 +57,15 @@ class InspectTokenizerConfig:
 class CompareTokenizersConfig:
     """Compare tokenizers on one text: bytes per token, number of tokens, speed."""
 
-    paths: Positional[tuple[str, ...]]
+    paths: Positional[
+        Annotated[
+            tuple[str, ...],
+            arg(
+                metavar="TOKENIZER [TOKENIZER ...] TEXT",
+                help_behavior_hint="(required: one tokenizer or more, then a text)",
+            ),
+        ]
+    ]
     """Folders or files of tokenizers (also GPT-2's vocab.bpe, cl100k_base.tiktoken), then one source of text."""
     sample_mb: float = 20.0
     """Compare on at most this many megabytes (millions of bytes)."""
@@ -64,6 +73,11 @@ class CompareTokenizersConfig:
     """Threads to encode with; all cores if not given."""
     json: bool = False
     """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check that there is something to compare."""
+        if len(self.paths) == 1:
+            raise UserError("tokenizer compare: give at least one tokenizer and then the text to compare on")
 
     @property
     def tokenizers(self) -> tuple[str, ...]:
@@ -80,7 +94,7 @@ class CompareTokenizersConfig:
 class PrepareConfig:
     """Read text, clean it, report on it, and write token shards for training."""
 
-    sources: Positional[tuple[str, ...]]
+    sources: Sources
     """Files, folders or named corpora (storyworld:20MB, stdlib, shakespeare, gutenberg:1342, ...)."""
     out: Path
     """Folder to write shards, tokenizer and report to."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from scratchlm.base.files import read_json
+from scratchlm.base.flags import ModelFolder
 
 
 def published_shapes() -> dict[str, dict[str, Any]]:
@@ -23,7 +24,7 @@ def published_shapes() -> dict[str, dict[str, Any]]:
 class ImportConfig:
     """Take a published model over: its weights, tokenizer and chat template, as a model folder of ours."""
 
-    source: Positional[str]
+    source: Positional[Annotated[str, arg(metavar="SOURCE")]]
     """A folder in Hugging Face's layout, a .gguf file, a .bin file of llama2.c with its tok*.bin beside it, an adapter
     that PEFT wrote (with --base), or a name: smollm2-135m and the like, or a Hugging Face repository as owner/name."""
     out: Path
@@ -42,7 +43,7 @@ class ImportConfig:
 class ExportConfig:
     """Write a model for other programs."""
 
-    model: Positional[Path]
+    model: ModelFolder
     """Model folder or run folder."""
     out: Path
     """Folder to write."""
