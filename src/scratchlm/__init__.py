@@ -1,90 +1,83 @@
 """scratchlm: build a language model from scratch, look inside it, and put it to work.
 
-The verbs of the command line are functions here: `slm.prepare`, `slm.pretrain`, `slm.evaluate`, `slm.quickstart`,
-`slm.load(folder).generate(prompt)`. Each name is imported when it is first used, so `import scratchlm` costs nothing.
+The verbs of the command line are functions here: `slm.prepare("books.jsonl", out="data")`, `slm.pretrain("tiny",
+data="data", out="run")`, `slm.load("run").generate(prompt)`. Their arguments are the flags of the command; what each is,
+`__init__.pyi` says to editors and type checkers. Each name is imported when it is first used, so `import scratchlm`
+costs nothing.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from scratchlm.evaluation.config import EvaluateConfig
-    from scratchlm.evaluation.run import evaluate
-    from scratchlm.finetuning.config import (
-        ClassifyTrainingConfig,
-        InstructTrainingConfig,
-        PreferTrainingConfig,
-        ReinforceTrainingConfig,
-    )
-    from scratchlm.generation.classifier import Classifier
-    from scratchlm.generation.language_model import LanguageModel, load
-    from scratchlm.recipes.classify import finetune_classify
-    from scratchlm.recipes.config import PlanConfig, PretrainConfig, QuickstartConfig
-    from scratchlm.recipes.instruct import finetune_instruct
-    from scratchlm.recipes.plan import plan
-    from scratchlm.recipes.prefer import finetune_prefer
-    from scratchlm.recipes.pretrain import pretrain
-    from scratchlm.recipes.quickstart import quickstart
-    from scratchlm.recipes.reinforce import finetune_reinforce
-    from scratchlm.tokens.config import PrepareConfig
-    from scratchlm.tokens.prepare import prepare
-
-__all__ = [
-    "Classifier",
-    "ClassifyTrainingConfig",
-    "EvaluateConfig",
-    "InstructTrainingConfig",
-    "LanguageModel",
-    "PlanConfig",
-    "PreferTrainingConfig",
-    "PrepareConfig",
-    "PretrainConfig",
-    "QuickstartConfig",
-    "ReinforceTrainingConfig",
-    "__version__",
+_VERBS = (
+    "classify",
+    "compare_tokenizers",
+    "doctor",
     "evaluate",
+    "export_model",
     "finetune_classify",
     "finetune_instruct",
     "finetune_prefer",
     "finetune_reinforce",
-    "load",
+    "import_model",
+    "inspect",
+    "inspect_tokenizer",
     "plan",
     "prepare",
     "pretrain",
     "quickstart",
-]
-
+    "synthesize",
+    "train_tokenizer",
+)
 _HOMES = {
     "Classifier": "generation.classifier",
+    "ClassifyConfig": "generation.config",
     "ClassifyTrainingConfig": "finetuning.config",
+    "CompareTokenizersConfig": "tokens.config",
+    "DecoderConfig": "model.config",
+    "DoctorConfig": "recipes.config",
     "EvaluateConfig": "evaluation.config",
+    "ExportConfig": "weights.config",
+    "ImportConfig": "weights.config",
+    "InspectConfig": "inspection.config",
+    "InspectTokenizerConfig": "tokens.config",
     "InstructTrainingConfig": "finetuning.config",
+    "Interrupted": "base.errors",
     "LanguageModel": "generation.language_model",
     "PlanConfig": "recipes.config",
     "PreferTrainingConfig": "finetuning.config",
     "PrepareConfig": "tokens.config",
     "PretrainConfig": "recipes.config",
+    "PublishedConfig": "recipes.config",
     "QuickstartConfig": "recipes.config",
     "ReinforceTrainingConfig": "finetuning.config",
-    "evaluate": "evaluation.run",
-    "finetune_classify": "recipes.classify",
-    "finetune_instruct": "recipes.instruct",
-    "finetune_prefer": "recipes.prefer",
-    "finetune_reinforce": "recipes.reinforce",
+    "SynthesizeConfig": "finetuning.config",
+    "TrainTokenizerConfig": "tokens.config",
+    "TrainingConfig": "training.config",
+    "UserError": "base.errors",
+    "experiment": "verbs",
     "load": "generation.language_model",
-    "plan": "recipes.plan",
-    "prepare": "tokens.prepare",
-    "pretrain": "recipes.pretrain",
-    "quickstart": "recipes.quickstart",
 }
+
+__all__ = ["__version__", *_HOMES, *_VERBS]  # noqa: PLE0604 - all are texts
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not yet imported too."""
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name not in _HOMES:
+    if name in _VERBS:
+        value = import_module("scratchlm.verbs").function_of(name)
+    elif name in _HOMES:
+        value = getattr(import_module(f"scratchlm.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module 'scratchlm' has no attribute {name!r}")
-    return getattr(import_module(f"scratchlm.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from commands import fails, run
-from scratchlm.finetuning.config import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
+from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
 from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
 from scratchlm.finetuning.preferring import (
     Sides,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
+
+from tyro.conf import Suppress
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import Sources, UnlessResumed
+from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-
 
 NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
 """What a fine-tuning cannot do without, unless it is resumed."""
@@ -89,6 +93,35 @@ class FinetuneConfig:
     def _needed(self) -> tuple[str, ...]:
         return ("init", "data", "out")
 
+    def idle(self, said: Collection[str] = ()) -> list[str]:
+        """Return a line for each setting that has no part in this fine-tuning, was given, and would be passed over.
+
+        `said` are the dotted names that a user gave; what differs from the usual counts as given too.
+        """
+        if self.resume is not None:
+            return []
+        usual, plain, problems = type(self)(), TrainingConfig(), []
+        for name, instead in self._idle().items():
+            unsaid = [attrgetter(name)(usual), attrgetter(name.removeprefix("training."))(plain)]
+            if name in said or attrgetter(name)(self) not in unsaid:
+                problems.append(f"--{name.replace('_', '-')}: has no part here; {instead}")
+        if not self.lora and (self.adapter != usual.adapter or any(name.startswith("adapter.") for name in said)):
+            problems.append("--adapter: has no part without --lora; give that too, or leave it out")
+        if self.held_out is not None and ("split" in said or self.split != usual.split):
+            problems.append("--split: has no part beside --held-out; leave out one of the two")
+        if self.keep == "last" and ("patience" in said or self.patience not in (0, usual.patience)):
+            problems.append("--patience: has no part with --keep last, which measures once; leave out one of the two")
+        return problems
+
+    def _idle(self) -> dict[str, str]:
+        """Name the settings of training that no fine-tuning of this kind reads, each with what to do instead."""
+        return {
+            "training.steps": "--epochs sets it",
+            "training.opening": "all steps have the same rows; leave it out",
+            "training.sample_every": "no samples are written; leave it out",
+            "training.evaluation_tokens": "all that is held out is measured; leave it out",
+        }
+
     def _problems(self) -> list[str]:
         problems = []
         if not self.epochs > 0:
@@ -127,6 +160,9 @@ class ClassifyTrainingConfig(FinetuneConfig):
     """What of a text the head reads: the hidden state of its last token, or the mean of all."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
 
+    def _idle(self) -> dict[str, str]:
+        return super()._idle() | {"training.sequence_length": "a text may fill the model's context; leave it out"}
+
     def _problems(self) -> list[str]:
         problems = super()._problems()
         if self.prompt.count("{text}") != 1:
@@ -160,82 +196,6 @@ class InstructTrainingConfig(FinetuneConfig):
         return super()._problems() + [
             f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low
         ]
-
-
-@dataclass(frozen=True)
-class DPOConfig:
-    """Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290)."""
-
-    type: ClassVar[str] = "dpo"
-    beta: float = 0.1
-    """How dearly a departure from the model of before is paid."""
-
-
-@dataclass(frozen=True)
-class IPOConfig:
-    """Identity preference optimization (Azar et al. 2023, arXiv 2310.12036): the margin is drawn to 1 / (2 beta).
-
-    On means a token, as its authors advise, so that length has no part.
-    """
-
-    type: ClassVar[str] = "ipo"
-    beta: float = 0.1
-    """Half the inverse of the wanted margin."""
-
-
-@dataclass(frozen=True)
-class KTOConfig:
-    """Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv 2402.01306): each answer is good or bad by itself.
-
-    What both are compared with, the paper's KL term, is taken as the mean reward of a batch, or of a micro-batch where
-    there are several, at least 0.
-    """
-
-    type: ClassVar[str] = "kto"
-    beta: float = 0.1
-    """How dearly a departure from the model of before is paid."""
-    rejected_weight: float = 1.0
-    """Weight of bad answers beside good ones."""
-
-
-@dataclass(frozen=True)
-class ORPOConfig:
-    """Odds-ratio preference optimization (Hong et al. 2024, arXiv 2403.07691): the chosen answer is learned as well.
-
-    Needs no model of before.
-    """
-
-    type: ClassVar[str] = "orpo"
-    weight: float = 0.1
-    """Weight of the odds ratio beside the loss of the chosen answer."""
-
-
-@dataclass(frozen=True)
-class SimPOConfig:
-    """Simple preference optimization (Meng et al. 2024, arXiv 2405.14734): mean log-probabilities, and a margin.
-
-    Needs no model of before.
-    """
-
-    type: ClassVar[str] = "simpo"
-    beta: float = 2.0
-    """What the difference of the means is multiplied by."""
-    margin: float = 1.0
-    """By how much the chosen answer must lead."""
-
-
-@dataclass(frozen=True)
-class RewardConfig:
-    """A model of rewards (Bradley and Terry 1952): a head scores whole answers, the chosen one higher."""
-
-    type: ClassVar[str] = "reward"
-
-
-Method = Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"]
-PreferenceLossConfig = DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig
-LOSSES: dict[str, PreferenceLossConfig] = {
-    each.type: each for each in (DPOConfig(), IPOConfig(), KTOConfig(), ORPOConfig(), SimPOConfig(), RewardConfig())
-}
 
 
 @dataclass(frozen=True)
@@ -290,6 +250,9 @@ class ReinforceTrainingConfig(FinetuneConfig):
     best model by the true score on held-out questions is kept.
     """
 
+    data: Suppress[Path | None] = None
+    held_out: Suppress[Path | None] = None
+    split: Suppress[str] = FinetuneConfig.split
     task: Literal["sums", "storyworld", "sums-exploitable"] = "sums"
     """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
     had by saying many numbers, to see it happen. From Python, any questions and rewards."""
@@ -315,6 +278,12 @@ class ReinforceTrainingConfig(FinetuneConfig):
 
     def _needed(self) -> tuple[str, ...]:
         return ("init", "out")
+
+    def _idle(self) -> dict[str, str]:
+        return super()._idle() | {
+            "training.batch_rows": "--questions times --answers sets it",
+            "training.sequence_length": "--reply-tokens bounds what is written",
+        }
 
     def _problems(self) -> list[str]:
         least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}

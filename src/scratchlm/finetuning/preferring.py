@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scratchlm.finetuning.config import (
+from scratchlm.finetuning.lossconfig import (
     DPOConfig,
     IPOConfig,
     KTOConfig,

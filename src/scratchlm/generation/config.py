@@ -77,6 +77,7 @@ class ResolvedGenerateConfig(GenerateConfig):
     """A `GenerateConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
 
     sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    """How the next token is chosen from the model's probabilities."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class ResolvedChatConfig(ChatConfig):
     """A `ChatConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
 
     sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    """How the next token is chosen from the model's probabilities."""
 
 
 @dataclass(frozen=True)

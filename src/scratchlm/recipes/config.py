@@ -72,10 +72,12 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class ResolvedPretrainConfig(PretrainConfig):
-    """A `PretrainConfig` that holds all its values. Only such a one is trained and recorded; `dial.resolve` makes it."""
+    """A `PretrainConfig` that holds all its values; `dial.resolve` makes it. No other is trained or recorded."""
 
     model: DecoderConfig = field(kw_only=True)
+    """A decoder-only transformer: embedding, blocks, final norm, head."""
     training: TrainingConfig = field(kw_only=True)
+    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ class ResolvedPlanConfig(PlanConfig):
     """A `PlanConfig` that holds all its values; `dial.resolve_plan` makes it."""
 
     model: DecoderConfig = field(kw_only=True)
+    """A decoder-only transformer: embedding, blocks, final norm, head."""
     training: TrainingConfig = field(kw_only=True)
+    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
 
 
 @dataclass(frozen=True)

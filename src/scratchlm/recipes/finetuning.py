@@ -40,7 +40,7 @@ def resolved(config: C) -> C:
     Raises `UserError` for what is missing.
     """
     if config.resume is None:
-        raise_all(config.missing())
+        raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
     stored = stored_settings(type(config), config.resume)
     assert stored.init is not None

@@ -16,8 +16,9 @@ from scratchlm.base.files import write_json
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
-from scratchlm.finetuning.config import PreferTrainingConfig, ResolvedPreferTrainingConfig, RewardConfig, resolve_loss
+from scratchlm.finetuning.config import PreferTrainingConfig, ResolvedPreferTrainingConfig, resolve_loss
 from scratchlm.finetuning.conversations import question_of
+from scratchlm.finetuning.lossconfig import RewardConfig
 from scratchlm.finetuning.preferences import (
     PairBatch,
     PairBatches,

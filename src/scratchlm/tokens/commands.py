@@ -1,14 +1,14 @@
 """`scratchlm tokenizer train|inspect|compare` as functions.
 
-Each takes its config, and the text as an iterable of strings, and returns a result that renders with rich and becomes
-plain data with `as_dict`. None prints.
+Each takes its config and returns a result that renders with rich and becomes plain data with `as_dict`; `train` and
+`compare` also take the text, as an iterable of strings. None prints.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from rich.text import Text
 from scratchlm.base.errors import UserError
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
+from scratchlm.text.counts import Counts
+from scratchlm.text.sources import open_source
 from scratchlm.tokens import bpe, fast
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
@@ -42,6 +44,19 @@ class _Result:
         return asdict(self)  # type: ignore[call-overload]
 
 
+def _texts(sources: Sequence[str]) -> Iterator[str]:
+    """Yield the texts of all sources, then name on stderr what could not be read."""
+    opened, counts = [open_source(source) for source in sources], Counts()
+    yield from (document.text for source in opened for document in source.documents(counts))
+    counts.warn()
+
+
+def _size(sources: Sequence[str]) -> int | None:
+    """Return the bytes of all sources where all are plain files."""
+    paths = [Path(source) for source in sources]
+    return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+
+
 @dataclass(frozen=True)
 class TrainResult(_Result):
     """What was trained, from how much, and how well it packs the beginning of its own training text."""
@@ -62,6 +77,11 @@ class TrainResult(_Result):
         work = f"{self.bytes_read / 1e6:,.1f} MB in {self.seconds:.1f} s"
         score = f"{self.bytes_per_token:.2f} bytes per token; fingerprint {self.fingerprint[:12]}"
         return Text(f"{self.out}: {size} from {work}; {score}")
+
+
+def train_tokenizer(config: TrainTokenizerConfig) -> TrainResult:
+    """Train on the texts of `config.sources`; raises as `train` does, and for a source that cannot be read."""
+    return train(config, _texts(config.sources), _size(config.sources))
 
 
 def train(
@@ -248,6 +268,11 @@ class CompareResult(_Result):
                 f"{score.megabytes_per_second:.1f}",
             )
         return table
+
+
+def compare_tokenizers(config: CompareTokenizersConfig) -> CompareResult:
+    """Compare on the text of `config.source`; raises `UserError` for a tokenizer or a source that cannot be read."""
+    return compare(config, _texts([config.source]), _size([config.source]))
 
 
 def compare(config: CompareTokenizersConfig, texts: Iterable[str], total_bytes: int | None = None) -> CompareResult:

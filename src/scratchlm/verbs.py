@@ -1,0 +1,369 @@
+"""The verbs: for each, how its settings are resolved from a command line or a Python call, and where its code is.
+
+Both ways end in a config of one class. `Verb.defaults` makes the values that hold where nothing is said (those of a
+recipe, a method, a model, a form of an experiment); what is said goes on top. Modules are imported when a verb is used,
+so that `import scratchlm` and `--help` load no torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import UserError, raise_all
+
+Arguments = Sequence[str]
+Named = Mapping[str, Any]
+
+
+def _at(place: str) -> Any:
+    """Return what `module:name` inside the package names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"scratchlm.{module}"), name)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing to do. `config` and `function` are places, `module:name`."""
+
+    program: str
+    """What follows `scratchlm` on a command line."""
+    says: str
+    config: str
+    """What a user can say."""
+    function: str
+    """What is called with a config."""
+    defaults: Callable[[Named], Any] | None = None
+    """From what is said: the config whose values hold where nothing is. None: the class's own."""
+    early: Callable[[Arguments, str], Named] | None = None
+    """From a command line and its program: what `defaults` asks for."""
+    hidden: tuple[str, ...] = ("json",)
+    """Fields that mean something on a terminal alone."""
+    objects: tuple[str, ...] = ()
+    """What the function takes beside its config, from Python alone."""
+    first: tuple[str, ...] = ()
+    """What the function takes before its config."""
+
+    def run(self, config: Any, **objects: Any) -> Any:
+        """Call the function."""
+        return _at(self.function)(*self.first, config, **objects)
+
+    def from_arguments(self, arguments: Arguments) -> Any:
+        """Return the config of a command line; wrong usage prints one line on stderr and exits with 2."""
+        from scratchlm.base.flags import given, parse, wrong_usage
+
+        cls, program, default = _at(self.config), f"scratchlm {self.program}", None
+        early: Named = {}
+        if self.defaults is not None and self.early is not None:
+            early = self.early(arguments, program)
+            default = self.defaults(early)
+        target = cls if default is None else type(default)
+        shown = cls if issubclass(target, cls) else target
+        config = parse(target, arguments, program, default, inspect.getdoc(shown))
+        if (
+            "recipe" in early and config.recipe != early["recipe"]
+        ):  # its values would not be the defaults that were used
+            wrong_usage(program, f"the recipe {config.recipe!r} must come first: {program} {config.recipe} ...")
+        if problems := _problems(config, given(arguments)):
+            wrong_usage(program, "; ".join(problems))
+        return config
+
+    def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
+        """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
+        from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
+
+        cls, where = _at(self.config), self.program
+        if positional and isinstance(positional[0], cls):
+            if len(positional) > 1 or named or overrides:
+                raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
+            return positional[0]
+        default = None
+        if self.defaults is not None:
+            default = self.defaults({**by_place(parameters(cls), positional), **named})
+        target = cls if default is None else type(default)  # a resolved config, or a kind with fields of its own
+        known = parameters(cls if issubclass(target, cls) else target, self.hidden)
+        values = named_arguments(where, known, positional, named)
+        config = config_from(where, target, values, overrides, default)
+        raise_all(_problems(config, overrides or ()))
+        return config
+
+
+def _problems(config: Any, said: Sequence[str] | Named) -> list[str]:
+    """Return what a config lacks, and what was said that has no part in it."""
+    missing: list[str] = config.missing() if hasattr(config, "missing") else []
+    return missing + (config.idle(said) if hasattr(config, "idle") else [])
+
+
+def _recipe_and_depth(arguments: Arguments, program: str) -> Named:
+    from scratchlm.base.flags import given
+
+    depth = given(arguments).get("depth") or ""
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else "default"
+    return {"recipe": name, "depth": int(depth) if depth.lstrip("-").isdigit() else None}
+
+
+def _pretraining(named: Named) -> Any:
+    from scratchlm.recipes.config import PretrainConfig
+    from scratchlm.recipes.dial import resolve
+
+    return resolve(PretrainConfig(str(named.get("recipe", "default")), depth=named.get("depth")))
+
+
+def _planning(named: Named) -> Any:
+    from scratchlm.recipes.config import PlanConfig
+    from scratchlm.recipes.dial import is_published, resolve_plan
+
+    name = str(named.get("recipe", "default"))
+    return resolve_plan(PlanConfig(name, depth=None if is_published(name) else named.get("depth")))
+
+
+def _method(arguments: Arguments, program: str) -> Named:
+    from scratchlm.base.flags import given
+
+    return {"method": given(arguments).get("method")}
+
+
+def _preferring(named: Named) -> Any:
+    from scratchlm.finetuning.config import PreferTrainingConfig, resolve_loss
+    from scratchlm.finetuning.lossconfig import LOSSES
+
+    method = named.get("method")  # one that is unknown is told by what reads the other settings
+    return resolve_loss(PreferTrainingConfig(method=method if method in LOSSES else None, loss=named.get("loss")))
+
+
+def _model_of(config: str) -> Callable[[Arguments, str], Named]:
+    def early(arguments: Arguments, program: str) -> Named:
+        from scratchlm.base.flags import parse
+
+        return {"model": parse(_at(config), arguments, program, None, inspect.getdoc(_at(config).__base__)).model}
+
+    return early
+
+
+def _sampling_of(config: str) -> Callable[[Named], Any]:
+    def defaults(named: Named) -> Any:
+        if "model" not in named:
+            return None
+        return _at("generation.language_model:resolve_sampling")(_at(config)(Path(named["model"])))
+
+    return defaults
+
+
+QUICKSTART = Verb(
+    "quickstart",
+    "The whole life of a model in minutes, offline.",
+    "recipes.config:QuickstartConfig",
+    "recipes.quickstart:quickstart",
+    hidden=("json", "chat"),
+)
+DOCTOR = Verb(
+    "doctor",
+    "What this machine can do; every fast path against the plain one.",
+    "recipes.config:DoctorConfig",
+    "recipes.doctor:doctor",
+)
+TRAIN_TOKENIZER = Verb(
+    "tokenizer train",
+    "Train a byte-level BPE tokenizer on text.",
+    "tokens.config:TrainTokenizerConfig",
+    "tokens.commands:train_tokenizer",
+)
+INSPECT_TOKENIZER = Verb(
+    "tokenizer inspect",
+    "Show merges, longest tokens, and how a text is cut.",
+    "tokens.config:InspectTokenizerConfig",
+    "tokens.commands:inspect",
+)
+COMPARE_TOKENIZERS = Verb(
+    "tokenizer compare",
+    "Compare tokenizers on one text.",
+    "tokens.config:CompareTokenizersConfig",
+    "tokens.commands:compare_tokenizers",
+)
+PREPARE = Verb(
+    "prepare",
+    "Text in, cleaned and counted, token shards out.",
+    "tokens.config:PrepareConfig",
+    "tokens.prepare:prepare",
+)
+PLAN = Verb(
+    "plan",
+    "Parameters, memory and time of a run before it begins, or the size of a published model.",
+    "recipes.config:PlanConfig",
+    "recipes.plan:plan",
+    _planning,
+    _recipe_and_depth,
+)
+PRETRAIN = Verb(
+    "pretrain",
+    "Train from random weights, continue a model, or resume a run.",
+    "recipes.config:PretrainConfig",
+    "recipes.pretrain:pretrain",
+    _pretraining,
+    _recipe_and_depth,
+)
+SYNTHESIZE = Verb(
+    "synthesize",
+    "Make conversations of your own documents, to fine-tune on.",
+    "finetuning.config:SynthesizeConfig",
+    "recipes.synthesize:synthesize",
+)
+FINETUNE_CLASSIFY = Verb(
+    "finetune classify",
+    "Teach a model to put texts into classes.",
+    "finetuning.config:ClassifyTrainingConfig",
+    "recipes.classify:finetune_classify",
+)
+FINETUNE_INSTRUCT = Verb(
+    "finetune instruct",
+    "Teach a model to answer in conversations.",
+    "finetuning.config:InstructTrainingConfig",
+    "recipes.instruct:finetune_instruct",
+)
+FINETUNE_PREFER = Verb(
+    "finetune prefer",
+    "Teach a model which of two answers is preferred.",
+    "finetuning.config:PreferTrainingConfig",
+    "recipes.prefer:finetune_prefer",
+    _preferring,
+    _method,
+)
+FINETUNE_REINFORCE = Verb(
+    "finetune reinforce",
+    "Teach a model by what its own answers are worth.",
+    "finetuning.config:ReinforceTrainingConfig",
+    "recipes.reinforce:finetune_reinforce",
+    objects=("task",),
+)
+CLASSIFY = Verb(
+    "classify",
+    "Put texts into the classes that a model has learned.",
+    "generation.config:ClassifyConfig",
+    "generation.classifier:classify",
+)
+EVALUATE = Verb(
+    "evaluate",
+    "Bits per byte on held-out text, scores of tasks, two models compared.",
+    "evaluation.config:EvaluateConfig",
+    "evaluation.run:evaluate",
+)
+GENERATE = Verb(
+    "generate",
+    "Continue a text.",
+    "generation.config:GenerateConfig",
+    "generation.commands:generate",
+    _sampling_of("generation.config:GenerateConfig"),
+    _model_of("generation.config:ResolvedGenerateConfig"),
+)
+CHAT = Verb(
+    "chat",
+    "Talk with a model.",
+    "generation.config:ChatConfig",
+    "generation.commands:chat",
+    _sampling_of("generation.config:ChatConfig"),
+    _model_of("generation.config:ResolvedChatConfig"),
+)
+INSPECT = Verb(
+    "inspect", "What a model is made of.", "inspection.config:InspectConfig", "inspection.parameters:inspect"
+)
+IMPORT = Verb(
+    "import",
+    "Take a published model over as a model folder.",
+    "weights.config:ImportConfig",
+    "weights.commands:import_model",
+)
+EXPORT = Verb(
+    "export",
+    "Write a model for transformers and other programs.",
+    "weights.config:ExportConfig",
+    "weights.commands:export_model",
+)
+QUIZ = Verb(
+    "quiz",
+    "Ask the cards of the notes, spaced over days, or as an exam.",
+    "quiz.config:QuizConfig",
+    "quiz.commands:quiz",
+)
+
+
+def experiment_verb(name: str) -> Verb:
+    """Return the verb of an experiment: its form chooses the values that hold where nothing is said.
+
+    Raises `UserError` for an unknown name.
+    """
+    from scratchlm.experiments.config import find, form_of, recipe
+
+    entry = find(name)
+
+    def defaults(named: Named) -> Any:
+        return recipe(name, "full" if named.get("full") else "small" if named.get("small") else "default")
+
+    def early(arguments: Arguments, program: str) -> Named:
+        return {form_of(arguments): True}
+
+    place = f"{entry.config.__module__.removeprefix('scratchlm.')}:{entry.config.__name__}"
+    return Verb(f"experiment {name}", entry.asks, place, "experiments.run:experiment", defaults, early, first=(name,))
+
+
+FUNCTIONS: Mapping[str, Verb] = {
+    "quickstart": QUICKSTART,
+    "doctor": DOCTOR,
+    "train_tokenizer": TRAIN_TOKENIZER,
+    "inspect_tokenizer": INSPECT_TOKENIZER,
+    "compare_tokenizers": COMPARE_TOKENIZERS,
+    "prepare": PREPARE,
+    "plan": PLAN,
+    "pretrain": PRETRAIN,
+    "synthesize": SYNTHESIZE,
+    "finetune_classify": FINETUNE_CLASSIFY,
+    "finetune_instruct": FINETUNE_INSTRUCT,
+    "finetune_prefer": FINETUNE_PREFER,
+    "finetune_reinforce": FINETUNE_REINFORCE,
+    "classify": CLASSIFY,
+    "evaluate": EVALUATE,
+    "inspect": INSPECT,
+    "import_model": IMPORT,
+    "export_model": EXPORT,
+}
+"""The verbs that are functions in Python, by their names there; `load` gives what `generate` and `chat` do, and `quiz`
+needs a terminal."""
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """Return a verb as a Python function: of its settings by name, or of one config."""
+    from scratchlm.base.calls import parameters
+
+    verb = FUNCTIONS[name]
+
+    def call(*positional: Any, overrides: Named | None = None, **named: Any) -> Any:
+        objects = {key: named.pop(key) for key in verb.objects if not isinstance(named.get(key, ""), str)}
+        return verb.run(verb.from_call(positional, named, overrides), **objects)
+
+    config = _at(verb.config)
+    more = inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Named | None)
+    call.__name__ = call.__qualname__ = name
+    call.__signature__ = inspect.Signature([*parameters(config, verb.hidden), more])  # type: ignore[attr-defined]
+    call.__doc__ = (
+        f"{verb.says}\n\nTakes the flags of `scratchlm {verb.program} --help` as arguments of the same names, or one "
+        f"`{config.__name__}`.\n`overrides` are single values by dotted names, such as {{'training.steps': 50}}: they win "
+        "over arguments,\nand arguments win over what a recipe says. Raises `UserError` for an argument that is unknown, "
+        "missing or wrong."
+    )
+    return call
+
+
+def experiment(name: str, *positional: Any, **named: Any) -> Any:
+    """Prove a claim of the notes: one experiment, its numbers, its report, returned as an `Outcome`.
+
+    `name` is one of `scratchlm experiment --list`; its flags are arguments of the same names. Settings that are not
+    named are those of its recipe, in the form that `small=True` or `full=True` chooses. A config holds all its values
+    instead. Raises `UserError` for an argument that is unknown or wrong, and as `scratchlm.experiments.run` does.
+    """
+    verb = experiment_verb(name)
+    if positional and (getattr(positional[0], "small", False) or getattr(positional[0], "full", False)):
+        raise UserError(f"experiment {name}: a config holds all its values; choose the form by name, as in small=True")
+    return verb.run(verb.from_call(positional, named))
