@@ -1,9 +1,9 @@
 """scratchlm: build a language model from scratch, look inside it, and put it to work.
 
 The verbs of the command line are functions here: `slm.prepare("books.jsonl", out="data")`, `slm.pretrain("tiny",
-data="data", out="run")`, `slm.load("run").generate(prompt)`. Their arguments are the flags of the command; what each is,
-`__init__.pyi` says to editors and type checkers. Each name is imported when it is first used, so `import scratchlm`
-costs nothing.
+data="data", out="run")`, `slm.load("run").generate(prompt)`. Their arguments are the flags of the command, with the
+types that `__init__.pyi` tells to editors. Each name is imported when it is first used, so `import scratchlm` costs
+nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _HOMES = {
     "load": "generation.language_model",
 }
 
-__all__ = ["__version__", *_HOMES, *_VERBS]  # noqa: PLE0604 - all are texts
+__all__ = ["__version__", *_HOMES, *_VERBS]
 
 
 def __dir__() -> list[str]:

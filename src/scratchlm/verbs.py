@@ -20,7 +20,7 @@ Arguments = Sequence[str]
 Named = Mapping[str, Any]
 
 
-def _at(place: str) -> Any:
+def imported(place: str) -> Any:
     """Return what `module:name` inside the package names."""
     module, _, name = place.partition(":")
     return getattr(import_module(f"scratchlm.{module}"), name)
@@ -50,13 +50,13 @@ class Verb:
 
     def run(self, config: Any, **objects: Any) -> Any:
         """Call the function."""
-        return _at(self.function)(*self.first, config, **objects)
+        return imported(self.function)(*self.first, config, **objects)
 
     def from_arguments(self, arguments: Arguments) -> Any:
         """Return the config of a command line; wrong usage prints one line on stderr and exits with 2."""
         from scratchlm.base.flags import given, parse, wrong_usage
 
-        cls, program, default = _at(self.config), f"scratchlm {self.program}", None
+        cls, program, default = imported(self.config), f"scratchlm {self.program}", None
         early: Named = {}
         if self.defaults is not None and self.early is not None:
             early = self.early(arguments, program)
@@ -76,7 +76,7 @@ class Verb:
         """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
         from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
 
-        cls, where = _at(self.config), self.program
+        cls, where = imported(self.config), self.program
         if positional and isinstance(positional[0], cls):
             if len(positional) > 1 or named or overrides:
                 raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
@@ -106,11 +106,16 @@ def _recipe_and_depth(arguments: Arguments, program: str) -> Named:
     return {"recipe": name, "depth": int(depth) if depth.lstrip("-").isdigit() else None}
 
 
+def _depth(named: Named) -> int | None:
+    depth = named.get("depth")
+    return depth if isinstance(depth, int) else None  # what is no number is told by what reads the other settings
+
+
 def _pretraining(named: Named) -> Any:
     from scratchlm.recipes.config import PretrainConfig
     from scratchlm.recipes.dial import resolve
 
-    return resolve(PretrainConfig(str(named.get("recipe", "default")), depth=named.get("depth")))
+    return resolve(PretrainConfig(str(named.get("recipe", "default")), depth=_depth(named)))
 
 
 def _planning(named: Named) -> Any:
@@ -118,7 +123,7 @@ def _planning(named: Named) -> Any:
     from scratchlm.recipes.dial import is_published, resolve_plan
 
     name = str(named.get("recipe", "default"))
-    return resolve_plan(PlanConfig(name, depth=None if is_published(name) else named.get("depth")))
+    return resolve_plan(PlanConfig(name, depth=None if is_published(name) else _depth(named)))
 
 
 def _method(arguments: Arguments, program: str) -> Named:
@@ -139,7 +144,9 @@ def _model_of(config: str) -> Callable[[Arguments, str], Named]:
     def early(arguments: Arguments, program: str) -> Named:
         from scratchlm.base.flags import parse
 
-        return {"model": parse(_at(config), arguments, program, None, inspect.getdoc(_at(config).__base__)).model}
+        return {
+            "model": parse(imported(config), arguments, program, None, inspect.getdoc(imported(config).__base__)).model
+        }
 
     return early
 
@@ -148,7 +155,7 @@ def _sampling_of(config: str) -> Callable[[Named], Any]:
     def defaults(named: Named) -> Any:
         if "model" not in named:
             return None
-        return _at("generation.language_model:resolve_sampling")(_at(config)(Path(named["model"])))
+        return imported("generation.language_model:resolve_sampling")(imported(config)(Path(named["model"])))
 
     return defaults
 
@@ -333,6 +340,10 @@ FUNCTIONS: Mapping[str, Verb] = {
 needs a terminal."""
 
 
+OVERRIDES = """`overrides` are single values by dotted names, such as {"training.steps": 50}: they win over arguments, and
+arguments win over what a recipe says. Raises `UserError` for an argument that is unknown, missing or wrong."""
+
+
 def function_of(name: str) -> Callable[..., Any]:
     """Return a verb as a Python function: of its settings by name, or of one config."""
     from scratchlm.base.calls import parameters
@@ -343,15 +354,13 @@ def function_of(name: str) -> Callable[..., Any]:
         objects = {key: named.pop(key) for key in verb.objects if not isinstance(named.get(key, ""), str)}
         return verb.run(verb.from_call(positional, named, overrides), **objects)
 
-    config = _at(verb.config)
+    config = imported(verb.config)
     more = inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Named | None)
     call.__name__ = call.__qualname__ = name
     call.__signature__ = inspect.Signature([*parameters(config, verb.hidden), more])  # type: ignore[attr-defined]
     call.__doc__ = (
         f"{verb.says}\n\nTakes the flags of `scratchlm {verb.program} --help` as arguments of the same names, or one "
-        f"`{config.__name__}`.\n`overrides` are single values by dotted names, such as {{'training.steps': 50}}: they win "
-        "over arguments,\nand arguments win over what a recipe says. Raises `UserError` for an argument that is unknown, "
-        "missing or wrong."
+        f"`{config.__name__}`.\n{OVERRIDES}"
     )
     return call
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
+from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
 from scratchlm.base.statistics import Comparison, Interval, comparison_of
 from scratchlm.evaluation.scoring import Record, Score, TaskResult, mean_over_sets
@@ -17,8 +18,8 @@ from scratchlm.evaluation.scoring import Record, Score, TaskResult, mean_over_se
 FORMAT, KIND = 1, "scratchlm evaluation"
 
 
-@dataclass
-class TasksResult:
+@dataclass(repr=False)
+class TasksResult(Result):
     """The scores of a model."""
 
     model: str
@@ -126,8 +127,8 @@ class Compared:
     comparison: Comparison
 
 
-@dataclass
-class ComparisonResult:
+@dataclass(repr=False)
+class ComparisonResult(Result):
     """Two results, compared item by item."""
 
     first: str

@@ -15,6 +15,7 @@ from scratchlm.base.device import DTYPES, choose_device, machine, set_threads
 from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_file_place, sha256_of
+from scratchlm.base.result import Result
 from scratchlm.evaluation.asking import Asking, ask
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
@@ -37,8 +38,8 @@ from scratchlm.tokens.shards import ShardSet
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
 
 
-@dataclass(frozen=True)
-class EvaluateResult:
+@dataclass(frozen=True, repr=False)
+class EvaluateResult(Result):
     """What a model pays for a text."""
 
     model: str
@@ -66,8 +67,8 @@ class EvaluateResult:
         )
 
 
-@dataclass(frozen=True)
-class ReplayResult:
+@dataclass(frozen=True, repr=False)
+class ReplayResult(Result):
     """A result that was reproduced."""
 
     result: str

@@ -12,6 +12,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
+from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
 from scratchlm.experiments.settings import RATINGS
 
@@ -80,8 +81,8 @@ SAME_MACHINE = ("processor", "cpu_capability", "torch", "threads")
 """What sums are rounded by: where these are equal, numbers come out equal."""
 
 
-@dataclass
-class Outcome:
+@dataclass(repr=False)
+class Outcome(Result):
     """All that an experiment found; what a clock measured stands apart, in `timings`."""
 
     name: str

@@ -51,10 +51,13 @@ class Classifier:
             raise UserError("this is a model of rewards: it compares whole answers and knows no classes")
         self.model, self.classes = model, model.classes
 
+    def __repr__(self) -> str:
+        return f"<Classifier: {self.model.decoder.parameter_count():,} parameters, {', '.join(self.classes.labels)}>"
+
     @classmethod
-    def load(cls, place: Path) -> Classifier:
+    def load(cls, place: str | Path) -> Classifier:
         """Load the classifier of a model folder or of a run."""
-        return cls(load_model(find_model(place)))
+        return cls(load_model(find_model(Path(place))))
 
     def classify(self, texts: Sequence[str]) -> list[Answer]:
         """Call each text by its likeliest label, or of two by the sought one from the model's threshold on.

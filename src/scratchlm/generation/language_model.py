@@ -41,6 +41,13 @@ class LanguageModel:
         self._own, self._templates = saved.template, dict(templates or {})
         self._engine = Engine(saved.decoder)
 
+    def __repr__(self) -> str:
+        shape = self.decoder.config
+        return (
+            f"<LanguageModel: {self.decoder.parameter_count():,} parameters, {shape.layers} layers of {shape.width}, "
+            f"{self.tokenizer.vocabulary_size:,} ids, a context of {shape.context:,}>"
+        )
+
     @property
     def decoder(self) -> Decoder:
         """The network."""

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.result import Result
 from scratchlm.inspection.config import InspectConfig
 from scratchlm.model.counting import sizes_of
 from scratchlm.tokens.chat import CHATML
@@ -18,8 +19,8 @@ from scratchlm.weights.families.known import family_of
 from scratchlm.weights.history import history_of
 
 
-@dataclass(frozen=True)
-class Inspected:
+@dataclass(frozen=True, repr=False)
+class Inspected(Result):
     """What was found."""
 
     model: str

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.result import Result
 from scratchlm.quiz.anki import write_deck
 from scratchlm.quiz.cards import LEGEND, Card, built_in, chosen, read_cards
 from scratchlm.quiz.config import QuizConfig
@@ -26,8 +27,8 @@ MARKS = {"y": 1.0, "h": 0.5, "n": 0.0}
 """What an answer is worth: right, half, not."""
 
 
-@dataclass
-class QuizCounts:
+@dataclass(repr=False)
+class QuizCounts(Result):
     """How many cards there are, and how many are due."""
 
     cards: int
@@ -50,8 +51,8 @@ class QuizCounts:
         )
 
 
-@dataclass
-class ExamResult:
+@dataclass(repr=False)
+class ExamResult(Result):
     """What an exam gave."""
 
     questions: int

@@ -14,6 +14,7 @@ import numpy as np
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
+from scratchlm.base.result import Result
 from scratchlm.evaluation.classes import (
     Scores,
     answers,
@@ -50,8 +51,8 @@ class Mistake:
     probability: float
 
 
-@dataclass
-class ClassifyResult:
+@dataclass(repr=False)
+class ClassifyResult(Result):
     """What came out, on the held-out texts."""
 
     out: str

@@ -92,7 +92,7 @@ def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ())
     path = Path(name)
     if name not in recipe_names():
         if path.suffix != ".toml" and not path.exists():
-            raise UserError(f"recipe {name!r}: {nearest(name, [*recipe_names(), *others])}, or name a .toml file")
+            raise UserError(f"recipe {name!r}: {nearest(name, {*recipe_names(), *others})}, or name a .toml file")
         data = read_toml(path)
     else:
         with resources.as_file(resources.files("scratchlm.recipes") / f"{name}.toml") as inside:

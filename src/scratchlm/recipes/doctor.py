@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import machine, set_threads
+from scratchlm.base.result import Result
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
@@ -34,8 +35,8 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Result):
     """The machine and the checks."""
 
     machine: dict[str, Any]

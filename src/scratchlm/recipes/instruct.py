@@ -15,6 +15,7 @@ from rich.text import Text
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import write_json
+from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.evaluation.replies import ReplyScores, score_replies
 from scratchlm.finetuning.config import InstructTrainingConfig
@@ -49,8 +50,8 @@ class Exchange:
     after: str
 
 
-@dataclass
-class InstructResult:
+@dataclass(repr=False)
+class InstructResult(Result):
     """What came out, on the held-out conversations."""
 
     out: str

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
+from scratchlm.base.result import Result
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.recipes.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.recipes.dial import resolve_plan
@@ -26,8 +27,8 @@ LARGEST_PROBE = 300_000_000
 """Parameters up to which a plan builds the model to time it."""
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Result):
     """What a run would take."""
 
     recipe: str

@@ -13,6 +13,7 @@ import torch
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.files import write_json
+from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
@@ -40,8 +41,8 @@ from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import Classes, SavedModel
 
 
-@dataclass
-class PreferResult:
+@dataclass(repr=False)
+class PreferResult(Result):
     """What came out, on the held-out pairs."""
 
     out: str

@@ -14,6 +14,7 @@ from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
+from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.lora import unpack_base
@@ -40,8 +41,8 @@ from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 
-@dataclass(frozen=True)
-class PretrainResult:
+@dataclass(frozen=True, repr=False)
+class PretrainResult(Result):
     """Where a run ended."""
 
     out: str

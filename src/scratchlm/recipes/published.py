@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from scratchlm.base.result import Result
 from scratchlm.model.counting import TRAINING_BYTES
 from scratchlm.recipes.config import PublishedConfig
 from scratchlm.weights.families.published import sizes_of_published
@@ -16,8 +17,8 @@ TOKENS_A_PARAMETER = 20
 """Tokens that train a parameter at the least cost for a loss (Hoffmann et al. 2022, arXiv 2203.15556)."""
 
 
-@dataclass(frozen=True)
-class Published:
+@dataclass(frozen=True, repr=False)
+class Published(Result):
     """A published shape in figures."""
 
     model: str

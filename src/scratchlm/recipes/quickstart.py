@@ -26,6 +26,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
+from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
@@ -72,8 +73,8 @@ class Phase:
     actual: float = 0.0
 
 
-@dataclass
-class QuickstartResult:
+@dataclass(repr=False)
+class QuickstartResult(Result):
     """What came out."""
 
     out: str

@@ -16,6 +16,7 @@ from torch import Tensor
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
+from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.finetuning.config import ReinforceTrainingConfig
@@ -37,8 +38,8 @@ SHOWN = 12
 """Held-out questions whose answers before and after the report shows."""
 
 
-@dataclass
-class ReinforceResult:
+@dataclass(repr=False)
+class ReinforceResult(Result):
     """What came out, on the held-out questions."""
 
     out: str

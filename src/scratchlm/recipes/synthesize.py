@@ -10,14 +10,15 @@ from typing import Any
 from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_file_place, write_text
+from scratchlm.base.result import Result
 from scratchlm.finetuning.config import SynthesizeConfig
 from scratchlm.finetuning.synthetic import TEMPLATES, Keeper, from_endpoint, from_templates, read_templates
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 
 
-@dataclass(frozen=True)
-class SynthesizeResult:
+@dataclass(frozen=True, repr=False)
+class SynthesizeResult(Result):
     """What was made."""
 
     out: str

@@ -20,6 +20,7 @@ from rich.text import Text
 from scratchlm.base.errors import UserError
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
+from scratchlm.base.result import Result
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens import bpe, fast
@@ -36,7 +37,7 @@ TOKENIZER_KIND = "tokenizer"
 _KEPT_FOR_SCORE = 1_000_000
 
 
-class _Result:
+class _Result(Result):
     """A result of plain fields."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _size(sources: Sequence[str]) -> int | None:
     return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult(_Result):
     """What was trained, from how much, and how well it packs the beginning of its own training text."""
 
@@ -154,7 +155,7 @@ class Piece:
     """The token as it shows: bytes that are no whole character as backslash escapes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InspectResult(_Result):
     """A tokenizer laid open."""
 
@@ -247,7 +248,7 @@ class Score:
     megabytes_per_second: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompareResult(_Result):
     """Several tokenizers on the same text."""
 

@@ -28,6 +28,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
+from scratchlm.base.result import Result
 from scratchlm.text.clean import clean
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
@@ -51,8 +52,8 @@ TRAINING_SAMPLE = 100_000_000
 """Bytes that a tokenizer is trained on at most, spread over the text."""
 
 
-@dataclass(frozen=True)
-class PrepareResult:
+@dataclass(frozen=True, repr=False)
+class PrepareResult(Result):
     """What a preparation read, kept and wrote."""
 
     out: str

@@ -16,6 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
+from scratchlm.base.result import Result
 from scratchlm.model.lora import merge_adapter
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
@@ -31,8 +32,8 @@ from scratchlm.weights.huggingface import read_folder, write_folder
 GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
 
 
-@dataclass(frozen=True)
-class Transfer:
+@dataclass(frozen=True, repr=False)
+class Transfer(Result):
     """What was read or written."""
 
     out: str

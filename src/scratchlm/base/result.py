@@ -1,0 +1,36 @@
+"""What a verb returns: one text, for the terminal, `str` and `repr` alike."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+WIDTH = 120
+"""Columns of a result as text."""
+SHORT = 6
+"""Lines of its short form."""
+
+
+class Result(ABC):
+    """A result that shows itself. A dataclass on it is made with `repr=False`, or its own would hide this one."""
+
+    @abstractmethod
+    def __rich__(self) -> RenderableType:
+        """Return what a terminal shows."""
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        written = io.StringIO()
+        console = Console(file=written, width=WIDTH, markup=False, highlight=False, emoji=False, color_system=None)
+        console.print(self, soft_wrap=True)
+        return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+    def __repr__(self) -> str:
+        lines = [line for line in str(self).splitlines() if any(character.isalnum() for character in line)]
+        cut = [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines[:SHORT]]
+        return "\n".join([*cut, *["..."] * (len(lines) > SHORT)])
