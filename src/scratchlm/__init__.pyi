@@ -293,10 +293,7 @@ def finetune_prefer(config: PreferTrainingConfig, /) -> PreferResult: ...
 def finetune_reinforce(
     *,
     init: str | Path | None = None,
-    data: str | Path | None = None,
     out: str | Path | None = None,
-    held_out: str | Path | None = None,
-    split: str = "hash:0.1",
     epochs: float = 1.0,
     lora: bool = False,
     adapter: LoRAConfig = ...,

@@ -144,9 +144,8 @@ def _model_of(config: str) -> Callable[[Arguments, str], Named]:
     def early(arguments: Arguments, program: str) -> Named:
         from scratchlm.base.flags import parse
 
-        return {
-            "model": parse(imported(config), arguments, program, None, inspect.getdoc(imported(config).__base__)).model
-        }
+        cls = imported(config)
+        return {"model": parse(cls, arguments, program, None, inspect.getdoc(cls.__base__)).model}
 
     return early
 
@@ -244,6 +243,7 @@ FINETUNE_REINFORCE = Verb(
     "Teach a model by what its own answers are worth.",
     "finetuning.config:ReinforceTrainingConfig",
     "recipes.reinforce:finetune_reinforce",
+    hidden=("json", "data", "held_out", "split"),
     objects=("task",),
 )
 CLASSIFY = Verb(
@@ -340,8 +340,8 @@ FUNCTIONS: Mapping[str, Verb] = {
 needs a terminal."""
 
 
-OVERRIDES = """`overrides` are single values by dotted names, such as {"training.steps": 50}: they win over arguments, and
-arguments win over what a recipe says. Raises `UserError` for an argument that is unknown, missing or wrong."""
+OVERRIDES = """`overrides` are single values by dotted names, such as {"training.steps": 50}: they win over arguments,
+and arguments win over a recipe. Raises `UserError` for an argument that is unknown, missing or wrong."""
 
 
 def function_of(name: str) -> Callable[..., Any]:
