@@ -280,3 +280,60 @@ def test_a_terminal_that_is_not_utf8_shows_question_marks(workshop: Path) -> Non
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert b"?" in done.stdout
+
+
+COMMANDS = [
+    *(("tokenizer", each) for each in ("train", "inspect", "compare")),
+    *(("finetune", each) for each in ("classify", "instruct", "prefer", "reinforce")),
+    ("experiment", "scaling"),
+    *((verb,) for verb in VERBS if verb not in ("tokenizer", "finetune", "experiment")),
+]
+NEEDED = {
+    ("tokenizer", "train"): ["SOURCE", "--out"],
+    ("tokenizer", "inspect"): ["TOKENIZER"],
+    ("tokenizer", "compare"): ["TOKENIZER", "TEXT"],
+    ("prepare",): ["SOURCE", "--out"],
+    ("pretrain",): ["--data", "--out"],
+    ("synthesize",): ["SOURCE", "--out"],
+    ("finetune", "classify"): ["--init", "--data", "--out"],
+    ("finetune", "instruct"): ["--init", "--data", "--out"],
+    ("finetune", "prefer"): ["--init", "--data", "--out"],
+    ("finetune", "reinforce"): ["--init", "--out"],
+    ("classify",): ["MODEL"],
+    ("evaluate",): ["MODEL"],
+    ("generate",): ["MODEL"],
+    ("chat",): ["MODEL"],
+    ("inspect",): ["MODEL"],
+    ("import",): ["SOURCE", "--out"],
+    ("export",): ["MODEL", "--out"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_of_a_command_says_what_is_required(command: tuple[str, ...], capsys) -> None:
+    code, out, _ = run(capsys, *command, "--help")
+    assert code == 0
+    entries = re.split(r"\n│ (?=\S)", out)
+    required = [
+        word
+        for entry in entries
+        if "(required" in " ".join(re.sub(r"[│\n]", " ", entry).split())
+        for word in re.sub(r" \[.*?\]", "", entry.split("  ")[0].split("\n")[0].rstrip(" │")).split()
+        if word not in ("PATH", "STR")
+    ]
+    assert sorted(required) == sorted(NEEDED.get(command, []))
+    assert "[[STR" not in out or command == ("classify",)  # its texts may come from the standard input
+
+
+@pytest.mark.parametrize("command", NEEDED, ids=" ".join)
+def test_each_missing_argument_is_named_in_one_line(command: tuple[str, ...], capsys) -> None:
+    line = fails(capsys, *command, code=2)
+    for name in NEEDED[command]:
+        assert (name if name.startswith("--") else name.lower()) in (line if name.startswith("--") else line.lower())
+    assert "vocabulary" not in line
+
+
+def test_one_of_two_arguments_that_is_missing_is_named_alone(capsys) -> None:
+    assert fails(capsys, "prepare", "--out", "x", code=2).startswith("scratchlm prepare: SOURCE is missing;")
+    assert fails(capsys, "prepare", "x", code=2).startswith("scratchlm prepare: --out is missing;")
+    assert "--data" not in fails(capsys, "pretrain", "--data", "x", code=2)

@@ -62,6 +62,10 @@ class Verb:
             early = self.early(arguments, program)
             default = self.defaults(early)
         target = cls if default is None else type(default)
+        unread = target.unread() if hasattr(target, "unread") else {}
+        if refused := [name for name in unread if name in given(arguments)]:  # its remedy, though it may be no flag
+            told = [f"--{name.replace('_', '-')}: has no part here; {unread[name]}" for name in refused]
+            wrong_usage(program, "; ".join(told))
         shown = cls if issubclass(target, cls) else target
         config = parse(target, arguments, program, default, inspect.getdoc(shown))
         if (

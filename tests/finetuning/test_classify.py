@@ -236,7 +236,7 @@ def test_labels_that_training_never_sees_are_named(folder: Path, tmp_path: Path,
 def test_what_is_missing_or_out_of_range_is_told_at_once(folder: Path, tmp_path: Path, capsys) -> None:
     line = fails(capsys, "finetune", "classify", "--epochs", "0", "--patience", "-1", code=2)
     assert "--epochs 0: must be over 0; --patience -1: must not be negative" in line
-    assert "--init: is missing" in fails(capsys, "finetune", "classify", "--out", tmp_path / "out")
+    assert "--init: is missing" in fails(capsys, "finetune", "classify", "--out", tmp_path / "out", code=2)
 
 
 def test_texts_and_models_that_cannot_be_classified_are_named(trained: Path, folder: Path, capsys) -> None:

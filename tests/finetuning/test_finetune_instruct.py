@@ -146,7 +146,7 @@ def test_rows_too_short_for_any_answer_are_refused(folder: Path, tmp_path: Path,
     assert "no conversation; columns: a" in fails(
         capsys, "finetune", "instruct", *where[:2], "--data", _written(tmp_path, {"a": 1}), *where[4:], *short
     )
-    assert "--data: is missing" in fails(capsys, "finetune", "instruct", *where[:2], "--preview", "1")
+    assert "--data: is missing" in fails(capsys, "finetune", "instruct", *where[:2], "--preview", "1", code=2)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -169,7 +169,6 @@ def settings(base: Path, out: Path, **changes) -> ReinforceTrainingConfig:
         evaluate_every=5,
         sample_every=0,
         log_every=1,
-        batch_rows=1,
     )
     plain = {"init": base, "out": out, "training": training, "questions": 8, "answers": 8, "reply_tokens": 4}
     return ReinforceTrainingConfig(**{**plain, "dtype": "fp32", "threads": 1, **changes})
@@ -240,7 +239,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypat
 def test_the_command_names_what_cannot_be(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--init", base, "--out", tmp_path / "run")
     assert "--answers 1: must be at least 2" in fails(capsys, "finetune", "reinforce", *where, "--answers", "1", code=2)
-    assert "--data, --held-out, --split: have no part" in fails(
+    assert "--data: has no part here; questions come from --task" in fails(
         capsys, "finetune", "reinforce", *where, "--data", "x", code=2
     )
     assert "exceeds the model's context" in fails(capsys, "finetune", "reinforce", *where, "--reply-tokens", "5000")

@@ -91,7 +91,11 @@ class EvaluateConfig:
         chosen = [name for name, value in {**alone, **measured}.items() if value is not None]
         if len(chosen) != 1:
             told = f"; given are {', '.join(chosen)}" if chosen else ""
-            return [f"evaluate: give one thing to measure on: {', '.join(measured)}, or {', '.join(alone)}{told}"]
+            missing = [] if self.model is not None or chosen else ["evaluate: name the model, a folder"]
+            return [
+                *missing,
+                f"evaluate: give one thing to measure on: {', '.join(measured)}, or {', '.join(alone)}{told}",
+            ]
         if self.model is None and chosen[0] not in alone:
             return ["evaluate: name the model, a folder"]
         if not self.task:

@@ -94,27 +94,32 @@ class FinetuneConfig:
         return ("init", "data", "out")
 
     def idle(self, said: Collection[str] = ()) -> list[str]:
-        """Return a line for each setting that has no part in this fine-tuning, was given, and would be passed over.
+        """Return a line for each setting that was given and has no effect on this fine-tuning.
 
-        `said` are the dotted names that a user gave; what differs from the usual counts as given too.
+        `said` are the dotted names that a user gave; a value that is not the usual one counts as given too.
         """
         if self.resume is not None:
             return []
         usual, plain, problems = type(self)(), TrainingConfig(), []
-        for name, instead in self._idle().items():
-            unsaid = [attrgetter(name)(usual), attrgetter(name.removeprefix("training."))(plain)]
+        for name, instead in self.unread().items():
+            unsaid = [attrgetter(name)(usual), getattr(plain, name.removeprefix("training."), None)]
             if name in said or attrgetter(name)(self) not in unsaid:
                 problems.append(f"--{name.replace('_', '-')}: has no part here; {instead}")
         if not self.lora and (self.adapter != usual.adapter or any(name.startswith("adapter.") for name in said)):
             problems.append("--adapter: has no part without --lora; give that too, or leave it out")
-        if self.held_out is not None and ("split" in said or self.split != usual.split):
+        if (
+            self.held_out is not None
+            and "split" not in self.unread()
+            and ("split" in said or self.split != usual.split)
+        ):
             problems.append("--split: has no part beside --held-out; leave out one of the two")
         if self.keep == "last" and ("patience" in said or self.patience not in (0, usual.patience)):
             problems.append("--patience: has no part with --keep last, which measures once; leave out one of the two")
         return problems
 
-    def _idle(self) -> dict[str, str]:
-        """Name the settings of training that no fine-tuning of this kind reads, each with what to do instead."""
+    @classmethod
+    def unread(cls) -> dict[str, str]:
+        """Return the settings that no fine-tuning of this kind reads, by dotted names, with what to do instead."""
         return {
             "training.steps": "--epochs sets it",
             "training.opening": "all steps have the same rows; leave it out",
@@ -160,8 +165,10 @@ class ClassifyTrainingConfig(FinetuneConfig):
     """What of a text the head reads: the hidden state of its last token, or the mean of all."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
 
-    def _idle(self) -> dict[str, str]:
-        return super()._idle() | {"training.sequence_length": "a text may fill the model's context; leave it out"}
+    @classmethod
+    def unread(cls) -> dict[str, str]:
+        """Return the settings that it does not read, with what to do instead."""
+        return super().unread() | {"training.sequence_length": "a text may fill the model's context; leave it out"}
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
@@ -279,8 +286,11 @@ class ReinforceTrainingConfig(FinetuneConfig):
     def _needed(self) -> tuple[str, ...]:
         return ("init", "out")
 
-    def _idle(self) -> dict[str, str]:
-        return super()._idle() | {
+    @classmethod
+    def unread(cls) -> dict[str, str]:
+        """Return the settings that it does not read, with what to do instead."""
+        return super().unread() | {
+            **dict.fromkeys(("data", "held_out", "split"), "questions come from --task, or from Python"),
             "training.batch_rows": "--questions times --answers sets it",
             "training.sequence_length": "--reply-tokens bounds what is written",
         }
@@ -288,8 +298,6 @@ class ReinforceTrainingConfig(FinetuneConfig):
     def _problems(self) -> list[str]:
         least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
         problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
-        if self.data is not None or self.held_out is not None or self.split != FinetuneConfig.split:
-            problems.append("--data, --held-out, --split: have no part; questions come from --task, or from Python")
         if not self.temperature > 0:
             problems.append(f"--temperature {self.temperature:g}: must be over 0; equal answers teach nothing")
         if not self.kl_weight >= 0:
