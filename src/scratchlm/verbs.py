@@ -84,7 +84,9 @@ class Verb:
         if positional and isinstance(positional[0], cls):
             if len(positional) > 1 or named or overrides:
                 raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
-            return positional[0]
+            config = config_from(where, type(positional[0]), vars(positional[0]))  # text becomes a path here too
+            raise_all(_problems(config, ()))
+            return config
         default = None
         if self.defaults is not None:
             default = self.defaults({**by_place(parameters(cls), positional), **named})

@@ -79,6 +79,7 @@ class FinetuneConfig:
     json: bool = False
     """Print the result as JSON."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is refused by name."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
