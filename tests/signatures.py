@@ -7,7 +7,6 @@ The signatures are read off the configs; a test compares the file with what this
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any, Literal
 
 import scratchlm
 from scratchlm import verbs
-from scratchlm.base.calls import parameters
+from scratchlm.base.calls import has_parts, parameters
 from scratchlm.experiments.config import EXPERIMENTS
 
 STUB = Path(scratchlm.__file__).with_suffix(".pyi")
@@ -85,7 +84,7 @@ def verb(spelling: Spelling, name: str) -> list[str]:
     overrides = inspect.Parameter(
         "overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=verbs.Named | None
     )
-    if any(is_nested(each.annotation) for each in known):
+    if has_parts(config):
         known.append(overrides)
     known = [
         each.replace(annotation=each.annotation | hints[each.name]) if each.name in entry.objects else each
@@ -104,10 +103,6 @@ def verb(spelling: Spelling, name: str) -> list[str]:
     calls.append(f"def {name}({', '.join(whole)}) -> {spelling.of(hints['return'], accepted=False)}: ...")
     first = calls[0].removesuffix(" ...") + f'\n    """{entry.says}"""\n'
     return [f"@overload\n{call}" for call in (first, *calls[1:])]
-
-
-def is_nested(hint: Any) -> bool:
-    return any(dataclasses.is_dataclass(each) for each in (hint, *typing.get_args(hint)))
 
 
 def experiments(spelling: Spelling) -> list[str]:
@@ -130,11 +125,7 @@ def rendered() -> str:
     body = [text for name in sorted(verbs.FUNCTIONS) for text in verb(spelling, name)] + experiments(spelling)
     homes = {name: home for name, home in scratchlm._HOMES.items() if name != "experiment"}
     spelling.imports.update(f"from scratchlm.{home} import {name} as {name}" for name, home in homes.items())
-    shown = [f"{name} as {name}" for name in homes]
-    lines = sorted(
-        line for line in spelling.imports if line.split()[-1] not in homes or f" as {line.split()[-1]}" in line
-    )
-    assert shown
+    lines = sorted(line for line in spelling.imports if " as " in line or line.split()[-1] not in homes)
     names = f"__all__ = {sorted(scratchlm.__all__)!r}"
     text = HEAD + "\n".join(lines) + f"\n\n{names}\n\n__version__: str\n\n" + "\n\n".join(body) + "\n"
     for command in (["check", "--fix", "--quiet", "--select", "I,F401"], ["format"]):

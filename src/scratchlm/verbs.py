@@ -347,12 +347,13 @@ needs a terminal."""
 
 
 OVERRIDES = """`overrides` are single values by dotted names, such as {"training.steps": 50}: they win over arguments,
-and arguments win over a recipe. Raises `UserError` for an argument that is unknown, missing or wrong."""
+and arguments win over a recipe, a method or a model. A whole part that is given replaces the usual one whole.
+"""
 
 
 def function_of(name: str) -> Callable[..., Any]:
     """Return a verb as a Python function: of its settings by name, or of one config."""
-    from scratchlm.base.calls import parameters
+    from scratchlm.base.calls import has_parts, parameters
 
     verb = FUNCTIONS[name]
 
@@ -361,12 +362,18 @@ def function_of(name: str) -> Callable[..., Any]:
         return verb.run(verb.from_call(positional, named, overrides), **objects)
 
     config = imported(verb.config)
-    more = inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Named | None)
+    known, told = parameters(config, verb.hidden), ""
+    if has_parts(config):
+        annotation = Named | None
+        known.append(
+            inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        )
+        told = OVERRIDES
     call.__name__ = call.__qualname__ = name
-    call.__signature__ = inspect.Signature([*parameters(config, verb.hidden), more])  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature(known)  # type: ignore[attr-defined]
     call.__doc__ = (
         f"{verb.says}\n\nTakes the flags of `scratchlm {verb.program} --help` as arguments of the same names, or one "
-        f"`{config.__name__}`.\n{OVERRIDES}"
+        f"`{config.__name__}`.\n{told}Raises `UserError` for an argument that is unknown, missing or wrong."
     )
     return call
 

@@ -44,6 +44,12 @@ def parameters(cls: type, hidden: Collection[str] = ()) -> list[inspect.Paramete
     return found
 
 
+def has_parts(cls: type) -> bool:
+    """Tell whether a config has settings inside settings, which only dotted names reach one by one."""
+    hints = typing.get_type_hints(cls).values()
+    return any(dataclasses.is_dataclass(each) for hint in hints for each in (hint, *typing.get_args(hint)))
+
+
 def by_place(known: Sequence[inspect.Parameter], positional: Sequence[Any]) -> dict[str, Any]:
     """Return the arguments that were given without a name by their names."""
     places = [each.name for each in known if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]

@@ -144,6 +144,6 @@ def _one_line(boxed: str) -> str:
     end = next((i for i, line in enumerate(lines) if line.startswith("For full helptext")), rule)
     wrong = " ".join(line for line in lines[1 : min(rule, end)] if line.strip("-─"))
     wrong = re.sub(r"^Error parsing \w+: ", "", wrong)
-    near = [line.split()[0] for line in lines[rule:] if line.startswith("--") and "--help" not in line]
+    near = [line.split()[0].rstrip(",") for line in lines[rule:] if line.startswith("--") and "--help" not in line]
     offer = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if "Unrecognized" in wrong and near else ""
     return f"{wrong}{offer}"

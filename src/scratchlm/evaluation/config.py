@@ -91,11 +91,9 @@ class EvaluateConfig:
         chosen = [name for name, value in {**alone, **measured}.items() if value is not None]
         if len(chosen) != 1:
             told = f"; given are {', '.join(chosen)}" if chosen else ""
-            missing = [] if self.model is not None or chosen else ["evaluate: name the model, a folder"]
-            return [
-                *missing,
-                f"evaluate: give one thing to measure on: {', '.join(measured)}, or {', '.join(alone)}{told}",
-            ]
+            unnamed = "" if self.model is not None or chosen else "name the model, a folder, and "
+            choice = f"{', '.join(measured)}, or {', '.join(alone)}{told}"
+            return [f"evaluate: {unnamed}give one thing to measure on: {choice}"]
         if self.model is None and chosen[0] not in alone:
             return ["evaluate: name the model, a folder"]
         if not self.task:
