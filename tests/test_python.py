@@ -19,6 +19,7 @@ from scratchlm.base.result import Result
 from scratchlm.cli import main
 from scratchlm.experiments.config import EXPERIMENTS
 from scratchlm.finetuning.lossconfig import IPOConfig, KTOConfig
+from scratchlm.finetuning.rewards import Task, exact
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.checkpoint import find_model, load_model, save_model
@@ -310,3 +311,13 @@ def test_a_config_made_with_text_for_its_paths_is_taken_too(data: Path, tmp_path
     assert verbs.PRETRAIN.from_call((given,), {}).out == tmp_path / "run"
     with pytest.raises(UserError, match="threads is 'x': expected a whole number or nothing"):
         slm.doctor(threads="x")
+
+
+def test_a_task_of_your_own_reaches_the_fine_tuning(tmp_path: Path) -> None:
+    nothing = Task((), (), exact, exact)
+    for call in (
+        lambda: slm.finetune_reinforce(init="m", out=tmp_path / "run", task=nothing),
+        lambda: slm.finetune_reinforce(slm.ReinforceTrainingConfig(Path("m"), out=tmp_path / "run"), task=nothing),
+    ):
+        with pytest.raises(UserError, match="task: has no question on one side"):
+            call()

@@ -308,7 +308,7 @@ def finetune_reinforce(
     threads: int | None = None,
     force: bool = False,
     training: TrainingConfig = ...,
-    task: Literal["sums", "storyworld", "sums-exploitable"] | Task | None = "sums",
+    task: Literal["sums", "storyworld", "sums-exploitable", "own"] | Task | None = "sums",
     questions: int = 16,
     answers: int = 8,
     temperature: float = 1.0,

@@ -187,6 +187,8 @@ def wants_e() -> Task:
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path) -> None:
     result = finetune_reinforce(settings(base, tmp_path / "run", epochs=8.0, lora=lora), wants_e())
+    assert result.task == "own"
+    assert 'task = "own"' in (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
     assert result.score > result.score_before + 0.5
     assert not result.verdict.hacked
     told = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -243,6 +245,7 @@ def test_the_command_names_what_cannot_be(base: Path, tmp_path: Path, capsys: py
         capsys, "finetune", "reinforce", *where, "--data", "x", code=2
     )
     assert "exceeds the model's context" in fails(capsys, "finetune", "reinforce", *where, "--reply-tokens", "5000")
+    assert "come from Python" in fails(capsys, "finetune", "reinforce", *where, "--task", "own")
     flags = (
         "--questions",
         "8",

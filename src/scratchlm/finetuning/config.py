@@ -261,9 +261,9 @@ class ReinforceTrainingConfig(FinetuneConfig):
     data: Suppress[Path | None] = None
     held_out: Suppress[Path | None] = None
     split: Suppress[str] = FinetuneConfig.split
-    task: Literal["sums", "storyworld", "sums-exploitable"] = "sums"
+    task: Literal["sums", "storyworld", "sums-exploitable", "own"] = "sums"
     """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
-    had by saying many numbers, to see it happen. From Python, any questions and rewards."""
+    had by saying many numbers, to see it happen. From Python, any questions and rewards, recorded as own."""
     questions: int = 16
     """Questions of one step."""
     answers: int = 8

@@ -97,13 +97,15 @@ class RolloutLog:
 def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None) -> ReinforceResult:
     """Train on the rewards of a model's own answers and write the run folder.
 
-    `task` gives questions and rewards of your own; without, `config.task` names a built-in one. A resumed run must be
-    given the same. Raises `UserError` for a model that cannot be used and for rewards that raise or are no number, and
-    `Interrupted` after Ctrl-C, with everything saved.
+    `task` gives questions and rewards of your own, and the run records it as own; without, `config.task` names a
+    built-in one. A resumed run must be given the same. Raises `UserError` for a model that cannot be used and for
+    rewards that raise or are no number, and `Interrupted` after Ctrl-C, with everything saved.
     """
     started = time.perf_counter()
     config = resolved(config)
-    task = task or TASKS[config.task]()
+    if task is not None:
+        config = dataclasses.replace(config, task="own")
+    task = task or built_in(config.task)
     if not task.train or not task.held_out:
         raise UserError("task: has no question on one side; give some to train on and some to hold out")
     model = open_model(config)
@@ -145,6 +147,15 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     )
     _finish(config, result)
     return result
+
+
+def built_in(name: str) -> Task:
+    """Return a task that the package carries. Raises `UserError` for one that only Python can give."""
+    if name not in TASKS:
+        raise UserError(
+            f"--task {name}: its questions and rewards come from Python: finetune_reinforce(..., task=TASK)"
+        )
+    return TASKS[name]()
 
 
 def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) -> Rollouts:
