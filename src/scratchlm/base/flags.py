@@ -119,7 +119,8 @@ def _empty(config: object) -> list[str]:
 
 def _empty_in(cls: type, arguments: Sequence[str], missing: Sequence[str]) -> list[str]:
     """Name the empty positional arguments of a command whose required flags are missing too."""
-    flags = [word for flag in missing if flag.startswith("--") for word in (flag, "missing")]
+    name = "missing.jsonl"  # which passes every check of a path
+    flags = [word for flag in missing if flag.startswith("--") for word in (flag, name)]
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
         return _empty(tyro.cli(cls, args=[*arguments, *flags], config=(tyro.conf.AvoidSubcommands,)))
     return []
@@ -129,7 +130,8 @@ def _missing(boxed: str) -> list[str]:
     """Return the required arguments that tyro's box lists as missing, as the help spells them."""
     if "Missing from" not in boxed:
         return []
-    return re.findall(r"^│ {5}(\S+)", boxed.partition("Missing from")[2].partition("─ ")[0], re.MULTILINE)
+    listed = boxed.partition("Missing from")[2].partition("For full helptext")[0]
+    return re.findall(r"^[│ ] {5}(\S+)", listed, re.MULTILINE)  # the box has no edge where a terminal shows none
 
 
 def _are_missing(names: Sequence[str]) -> str:
