@@ -117,8 +117,7 @@ def test_a_prompt_that_spells_special_tokens_holds_none(prompt: str, merged: Fas
     model = language_model(context=200)
     specials = set(TOKENIZER.specials.values())
     seen: list[list[int]] = []
-    real = model._engine.restart
-    model._engine.restart = lambda ids: (seen.append(list(ids)), real(ids))[1]
+    model.decoder.embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0][0].tolist()))
     model.generate(prompt, max_tokens=1)
     assert TOKENIZER.decode(seen[0]) == prompt
     assert not specials & set(seen[0])
@@ -130,8 +129,10 @@ def test_a_prompt_that_spells_special_tokens_holds_none(prompt: str, merged: Fas
 
 
 def test_an_empty_prompt_follows_the_end_of_a_document() -> None:
-    model = language_model()
-    assert model._prompt_ids("") == [TOKENIZER.end_of_text]
+    model, seen = language_model(), []
+    model.decoder.embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0].tolist()))
+    model.generate("", max_tokens=1)
+    assert seen == [[[TOKENIZER.end_of_text]]]
 
 
 def test_a_prompt_as_long_as_the_context_is_taken_and_a_longer_one_refused() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import window_start
@@ -16,6 +17,8 @@ from scratchlm.model.lora import adapted
 
 PREFILL_CHUNK = 512
 """Most prompt tokens of one forward pass: bounds the memory of a long prompt's scores."""
+SAMPLES = 16
+"""Values of each tensor that are compared to notice training."""
 
 
 def prefill(decoder: Decoder, ids: Sequence[int], cache: KVCache) -> Tensor:
@@ -27,6 +30,42 @@ def prefill(decoder: Decoder, ids: Sequence[int], cache: KVCache) -> Tensor:
     return decoder.logits(hidden[0, -1])  # one row: the head of a whole prompt would cost more than its layers
 
 
+class Weights:
+    """What the weights of a decoder were, to notice a change without reading them all.
+
+    Compared are the tensors themselves, torch's count of writes to each, `SAMPLES` of its values, and the adapters in
+    use. The count knows of every write but those of fused optimizers and through `.data` or NumPy, which change the
+    samples where they change a whole tensor, as training does. A write through `.data` to single values between the
+    samples goes unnoticed.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._tensors = [weakref.ref(parameter) for parameter in decoder.parameters()]
+        self._state = _state(decoder)
+
+    def unchanged(self, decoder: Decoder) -> bool:
+        """Tell whether a decoder has the tensors, values and adapters in use of the one that was noted."""
+        now = list(decoder.parameters())
+        same = len(now) == len(self._tensors) and all(
+            noted() is each for noted, each in zip(self._tensors, now, strict=True)
+        )
+        return same and self._state == _state(decoder)
+
+
+@torch.no_grad()
+def _state(decoder: Decoder) -> tuple[list[tuple[int, int]], list[float], list[str | None]]:
+    """Return place and count of writes of each tensor, some values of each, and the adapters in use."""
+    held = [parameter for parameter in decoder.parameters() if not parameter.is_meta]
+    counts = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in held]
+    values = torch.cat([_some(each) for each in held]).tolist()
+    return counts, values, [layer.active for layer in adapted(decoder).values()]
+
+
+def _some(parameter: nn.Parameter) -> Tensor:
+    """Return values from all over a tensor, in fp32."""
+    return parameter.flatten()[:: max(1, parameter.numel() // SAMPLES)].float()
+
+
 class Engine:
     """One text being continued: its ids, its cache, and where in the text the cache begins."""
 
@@ -36,7 +75,7 @@ class Engine:
         self.cache = KVCache(decoder.config, 1, dtype=weight.dtype, device=weight.device)
         self.ids: list[int] = []
         self._cached_from = 0
-        self._weights = self._fingerprint()
+        self._weights = Weights(decoder)
 
     @torch.no_grad()
     def advance(self, new: Sequence[int]) -> Tensor:
@@ -48,14 +87,6 @@ class Engine:
             self._cached_from = start
         return prefill(self.decoder, self.ids[start + self.cache.length :], self.cache)
 
-    @torch.no_grad()
-    def _fingerprint(self) -> tuple[float, list[str | None]]:
-        """Return what training changes, by one read of the weights, as a token costs too, and the adapters in use."""
-        held = (parameter for parameter in self.decoder.parameters() if not parameter.is_meta)
-        return sum(float(parameter.sum()) for parameter in held), [
-            each.active for each in adapted(self.decoder).values()
-        ]
-
     def truncate(self, length: int) -> None:
         """Forget all ids after the first `length`, as when another prompt shares that beginning."""
         start = window_start(length, self.decoder.config.context)
@@ -66,9 +97,9 @@ class Engine:
     def restart(self, prompt: Sequence[int]) -> Tensor:
         """Set the text to `prompt`, keeping of the cache what it shares with the text before; return its logits."""
         shared = 0
-        if self._weights != (now := self._fingerprint()):  # changed since: the cache holds another model's keys
+        if not self._weights.unchanged(self.decoder):  # the cache holds another model's keys
             self.truncate(0)
-            self._weights = now
+            self._weights = Weights(self.decoder)
         while shared < min(len(prompt) - 1, len(self.ids)) and prompt[shared] == self.ids[shared]:
             shared += 1
         self.truncate(shared)

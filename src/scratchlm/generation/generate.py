@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -25,7 +25,7 @@ def window_start(length: int, context: int) -> int:
 
 @torch.no_grad()
 def generate_ids(
-    decoder: Decoder, prompt: list[int], config: SamplingConfig, stop_ids: frozenset[int] = frozenset()
+    decoder: Decoder, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int] = frozenset()
 ) -> Iterator[int]:
     """Yield new ids after `prompt` (at least one id) until a stop id, which is not yielded, or `max_tokens`."""
     stop_ids = stop_ids.union(config.stop_ids)

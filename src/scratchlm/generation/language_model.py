@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -23,7 +24,7 @@ from scratchlm.generation.config import (
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.lora import use_adapter
+from scratchlm.model.lora import adapted, answers_alike, use_adapter, with_own_choice
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
@@ -32,14 +33,19 @@ from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model
 class LanguageModel:
     """A decoder with its tokenizer and chat template, ready to write.
 
-    Not thread-safe: one cache serves all calls, and what a prompt shares with the one before is not computed again.
+    Texts may be written side by side, by turns or in threads: each has a cache of its own. The cache of the last one
+    that ended is kept, so that what the next prompt shares with it is not computed again. A text is written to its end
+    by the adapter and the template in use when its method was called; `use` is for all threads and for what is begun
+    afterwards. Weights must not be trained while a text is being written.
     """
 
     def __init__(self, saved: SavedModel, templates: Mapping[str, ChatTemplate | None] | None = None) -> None:
         """Take a model, and the chat templates that its adapters were taught with."""
         self.saved = saved
         self._own, self._templates = saved.template, dict(templates or {})
-        self._engine = Engine(saved.decoder)
+        self._lock = threading.Lock()
+        self._spare: Engine | None = None
+        self._view = saved.decoder
 
     def __repr__(self) -> str:
         shape = self.decoder.config
@@ -72,55 +78,78 @@ class LanguageModel:
         Many adapters stand on one model and cost little: `model.use("poet").generate(...)`. Raises `UserError` for an
         unknown name.
         """
-        use_adapter(self.decoder, adapter)
-        self.saved.template = self._templates.get(adapter or "") or self._own
+        with self._lock:
+            use_adapter(self.decoder, adapter)
+            self.saved.template = self._templates.get(adapter or "") or self._own
         return self
 
     def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
-        if cached:
-            return "".join(self.stream(prompt, **changes))
-        config = self.settings(**changes)
-        ids = generate_ids(self.decoder, self._prompt_ids(prompt), config, self._document_end)
-        return "".join(assemble(ids, self.tokenizer, config.stop))
+        return "".join(self._continued(prompt, cached, changes))
 
     def stream(self, prompt: str, **changes: Any) -> Iterator[str]:
         """Yield the text that follows `prompt` piece by piece."""
+        return self._continued(prompt, True, changes)
+
+    def _continued(self, prompt: str, cached: bool, changes: Mapping[str, Any]) -> Iterator[str]:
         config = self.settings(**changes)
-        ids = stream_ids(self._engine, self._prompt_ids(prompt), config, self._document_end)
-        return assemble(ids, self.tokenizer, config.stop)
+        decoder, template = self._answering()
+        ids, ends = self._prompt_ids(prompt), self._document_end(template)
+        way = self._cached if cached else generate_ids
+        return assemble(way(decoder, ids, config, ends), self.tokenizer, config.stop)
 
     def reply(self, conversation: Conversation, **changes: Any) -> Iterator[str]:
         """Yield the assistant's next message piece by piece.
 
         Raises `UserError` when the model has learned no conversations, or the conversation exceeds the context.
         """
-        template = self._template()
+        decoder, template = self._conversing()
         config = self.settings(**changes)
         prompt = template.render(conversation, reply=True).ids
         self._check_length(len(prompt), "conversation")
-        ids = stream_ids(self._engine, prompt, config, template.stop_ids)
-        return assemble(ids, self.tokenizer, config.stop)
+        return assemble(self._cached(decoder, prompt, config, template.stop_ids), self.tokenizer, config.stop)
 
     def replies(self, conversations: Sequence[Conversation], max_tokens: int) -> list[str]:
         """Return the assistant's next message to each of many conversations, the likeliest token each time.
 
         Raises `UserError` as `reply` does.
         """
-        template = self._template()
+        decoder, template = self._conversing()
         prompts = [template.render(each, reply=True).ids for each in conversations]
-        found = greedy_batch(self.decoder, prompts, max_tokens, template.stop_ids)
+        found = greedy_batch(decoder, prompts, max_tokens, template.stop_ids)
         return [self.tokenizer.decode(ids).strip() for ids in found]
 
-    def _template(self) -> ChatTemplate:
-        if self.saved.template is None:
-            raise UserError("this model has learned no conversations; fine-tune it first, or use scratchlm generate")
-        return self.saved.template
+    def _answering(self) -> tuple[Decoder, ChatTemplate | None]:
+        """Return the decoder and the template that answer now, which a later `use` does not change."""
+        with self._lock:
+            if not adapted(self.decoder):
+                return self.decoder, self.saved.template
+            if not answers_alike(self._view, self.decoder) or self._view is self.decoder:
+                self._view = with_own_choice(self.decoder)
+            return self._view, self.saved.template
 
-    @property
-    def _document_end(self) -> frozenset[int]:
-        """What ends a text: the end of a document, and of a turn where it has learned conversations."""
-        end, template = self.tokenizer.end_of_text, self.saved.template
+    def _conversing(self) -> tuple[Decoder, ChatTemplate]:
+        decoder, template = self._answering()
+        if template is None:
+            raise UserError("this model has learned no conversations; fine-tune it first, or use scratchlm generate")
+        return decoder, template
+
+    def _cached(
+        self, decoder: Decoder, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int]
+    ) -> Iterator[int]:
+        """Yield new ids through a cache that no other text uses meanwhile."""
+        with self._lock:
+            engine, self._spare = self._spare, None
+        if engine is None or engine.decoder is not decoder:
+            engine = Engine(decoder)
+        try:
+            yield from stream_ids(engine, prompt, config, stop_ids)
+        finally:
+            self._spare = engine
+
+    def _document_end(self, template: ChatTemplate | None) -> frozenset[int]:
+        """Return what ends a text: the end of a document, and of a turn where it has learned conversations."""
+        end = self.tokenizer.end_of_text
         turn = frozenset() if template is None else template.stop_ids
         return turn if end is None else turn | {end}
 

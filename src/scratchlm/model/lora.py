@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -120,6 +121,26 @@ def use_adapter(decoder: Decoder, name: str | None) -> None:
         raise UserError(f"adapter {name!r}: this model has {', '.join(known) or 'none'}")
     for layer in adapted(decoder).values():
         layer.active = name if name in layer.scales else None
+
+
+def with_own_choice(decoder: Decoder) -> Decoder:
+    """Return a decoder of the same tensors, not copied, that keeps its adapter whatever is chosen for the first.
+
+    Costs a few objects a layer. It does not see layers that the first is given or loses afterwards.
+    """
+    return copy.deepcopy(decoder, {id(each): each for each in _tensors(decoder)})
+
+
+def answers_alike(first: Decoder, second: Decoder) -> bool:
+    """Tell whether two decoders have the very same tensors and adapters in use."""
+    tensors = ([id(each) for each in _tensors(decoder)] for decoder in (first, second))
+    chosen = ([layer.active for layer in adapted(decoder).values()] for decoder in (first, second))
+    return next(tensors) == next(tensors) and next(chosen) == next(chosen)
+
+
+def _tensors(decoder: Decoder) -> list[object]:
+    packed = (layer.packed for layer in adapted(decoder).values() if layer.packed is not None)
+    return [*decoder.parameters(), *decoder.buffers(), *packed]
 
 
 @contextmanager
