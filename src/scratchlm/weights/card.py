@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any
+
 from scratchlm.weights.checkpoint import SavedModel
 
 WATTS = 65
 """What a laptop or a small desktop computer is assumed to draw under load."""
+PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z0-9.+-]*( [a-z0-9.+-]+)*", re.IGNORECASE)
+"""Texts that YAML reads as they stand."""
 
 
 def model_card(model: SavedModel, architecture: str) -> str:
     """Return a model card in Markdown, from what the model's folder knows; what is not known is said so."""
     config, told = model.decoder.config, model.provenance
     sources = told.get("sources") or []
-    licences = sorted({source.get("licence") or "not stated" for source in sources})
-    stated = licences + ([told["licence"]] if told.get("licence") else [])
+    licences = sorted({one_line(source.get("licence")) or "not stated" for source in sources})
+    stated = licences + ([one_line(told["licence"])] if told.get("licence") else [])
     known = {licence.lower(): licence for licence in reversed(stated)}
     lines = [
         "---",
         "library_name: transformers",
         "pipeline_tag: text-generation",
-        *([f"license: {next(iter(known))}"] if len(known) == 1 and "not stated" not in known else []),
+        *([f"license: {_yaml(next(iter(known)))}"] if len(known) == 1 and "not stated" not in known else []),
         "---",
         "",
-        f"# {told.get('name') or 'A language model made with scratchlm'}",
+        f"# {one_line(told.get('name')) or 'A language model made with scratchlm'}",
         "",
         f"{model.decoder.parameter_count():,} parameters, {config.layers} layers of {config.width}, a vocabulary of "
         f"{config.vocabulary_size:,} and a context of {config.context:,}; loads as `{architecture}`.",
@@ -32,8 +38,11 @@ def model_card(model: SavedModel, architecture: str) -> str:
     ]
     facts = [("recipe", "Recipe"), ("steps", "Steps"), ("init", "Began from"), ("source", "Taken over from")]
     facts += [("licence", "Licence of what was taken over")]
-    lines += [f"- {title}: {told[key]}" for key, title in facts if told.get(key) is not None]
-    lines += [f"- Text: {source['name']}, licence {source.get('licence') or 'not stated'}" for source in sources]
+    lines += [f"- {title}: {one_line(told[key])}" for key, title in facts if told.get(key) is not None]
+    lines += [
+        f"- Text: {one_line(source['name'])}, licence {one_line(source.get('licence')) or 'not stated'}"
+        for source in sources
+    ]
     if not sources:
         lines.append("- Text: not known to this folder")
     if told.get("tokens"):
@@ -61,3 +70,13 @@ def _energy(seconds: float | None) -> str:
     if not seconds:
         return "not measured"
     return f"not measured; {seconds / 3600:.2f} hours, about {WATTS * seconds / 3600:.0f} Wh if it drew {WATTS} W"
+
+
+def one_line(text: Any) -> str:
+    """Return a text on one line, so that it begins no heading and no field of its own."""
+    return "" if text is None else " ".join(str(text).split())
+
+
+def _yaml(text: str) -> str:
+    """Return a text as YAML reads it back: in quotes, which are JSON's, unless it may stand without."""
+    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -15,7 +15,7 @@ from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.model.config import ClassesConfig, NoClassesConfig
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.format import ENDS_FILE
-from scratchlm.weights.card import model_card
+from scratchlm.weights.card import model_card, one_line
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
@@ -73,8 +73,10 @@ def _card(model: SavedModel, architecture: str) -> str:
     """Return the model card, which tells what classes there are and where to say yes."""
     classes = model.classes
     assert classes is not None
-    card = model_card(model, architecture).replace("pipeline_tag: text-generation", "pipeline_tag: text-classification")
-    use = f"It puts texts into classes: {', '.join(classes.labels)}."
+    card = model_card(model, architecture).replace(
+        "pipeline_tag: text-generation", "pipeline_tag: text-classification", 1
+    )
+    use = f"It puts texts into classes: {', '.join(map(one_line, classes.labels))}."
     if classes.positive is not None:
         use += f" Say {classes.positive!r} from a probability of {classes.threshold:.3f} on."
     before, _, _ = card.partition("## Use")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -56,17 +58,13 @@ def write_page(model: SavedModel) -> str:
         "facts": f"{model.decoder.parameter_count():,} parameters, {config.layers} layers of {config.width}",
     }
     data = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")  # nothing in it may end the script
-    page = _file("page.html")
     script = "\n".join(_file(name) for name in SCRIPTS)
-    return page.replace("@TITLE@", _escaped(title)).replace("@SCRIPT@", script).replace("@MODEL@", data)
+    parts = {"@TITLE@": html.escape(title), "@SCRIPT@": script, "@MODEL@": data}
+    return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # none is looked for in another
 
 
 def _file(name: str) -> str:
     return (resources.files("scratchlm.weights.html") / name).read_text(encoding="utf-8")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _check(model: SavedModel, config: DecoderConfig) -> None:
