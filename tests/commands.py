@@ -28,3 +28,13 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int 
     assert len(lines) == 1, err
     assert "Traceback" not in err
     return lines[0]
+
+
+def files_that_name(place: Path, folder: Path) -> list[str]:
+    """Return the files below a folder in which a path of this machine stands, plain or with slashes escaped."""
+    names = {str(place), str(place.resolve()), str(place).replace("/", "\\/")}
+    return [
+        str(file.relative_to(folder))
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and any(name.encode() in file.read_bytes() for name in names)
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import fails, run
+from commands import fails, files_that_name, run
 from scratchlm.base.errors import UserError
 from scratchlm.base.flags import parse
 from scratchlm.base.folders import write_marker
@@ -89,6 +89,8 @@ def test_a_published_model_joins_in_and_may_lie_elsewhere_when_repeated(
     assert {key: more.values[key] for key in alone.values} == alone.values
     assert {"asked.f1", "lora.f1", "lora.gain", "lora.over_svm", "rules.over_asked"} <= set(more.values)
     assert {"rules-beat-asking", "published-beats-svm"} <= set(more.claims) - set(alone.claims)
+    assert more.settings["init"] == "../run/pretrained"
+    assert files_that_name(tmp_path, tmp_path) == []
     code, out, err = run(capsys, *spam(toy_data, tmp_path / "run", "--init", published))  # it may join in later
     assert (code, f"{len(list((tmp_path / 'run' / 'steps').iterdir())) - 2} steps were taken" in out) == (0, True), err
     assert read_outcome(tmp_path / "run" / "result.json").values == more.values

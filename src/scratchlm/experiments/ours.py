@@ -16,7 +16,7 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.recipes.dial import load_recipe
-from scratchlm.recipes.pretrain import pretrain
+from scratchlm.recipes.pretrain import PretrainResult, pretrain
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.prepare import prepare
@@ -102,7 +102,7 @@ def prepare_ours(
     def train() -> dict[str, Any]:
         begun = (run / "checkpoints").exists()
         if begun:
-            return pretrain(PretrainConfig(resume=run, threads=steps.threads)).as_dict()
+            return _told(pretrain(PretrainConfig(resume=run, threads=steps.threads)))
         config = PretrainConfig(
             "default",
             data,
@@ -116,12 +116,17 @@ def prepare_ours(
             threads=steps.threads,
             force=True,
         )
-        return pretrain(config).as_dict()
+        return _told(pretrain(config))
 
     steps.once("text", cut)
     found = steps.once("pretrained", train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
     return Ours(data, run, shape, seed, found["seconds"])
+
+
+def _told(found: PretrainResult) -> dict[str, Any]:
+    """Return what a run found, with its folder by name."""
+    return {**found.as_dict(), "out": Path(found.out).name}
 
 
 def pieces_of_books(path: Path, size: int) -> list[str]:

@@ -22,6 +22,7 @@ from scratchlm.base.device import machine, set_threads
 from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of
 from scratchlm.base.outputs import clear, locked, strangers
+from scratchlm.base.paths import found_path, stored_path
 from scratchlm.experiments.config import find
 from scratchlm.experiments.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.experiments.report import write_report
@@ -44,8 +45,8 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
         config = _as_stored(name, config, stored)
     module = import_module(f"scratchlm.experiments.{entry.module}")
     files = module.files(config)
-    settings = {key: value for key, value in to_dict(config).items() if key not in NOT_SETTINGS}
     out = config.out or Path("runs") / (name if stored is None else f"{name}-replay")
+    settings = _settings(config, out)
     outcome = Outcome(name, entry.asks, settings, {key: _digest(path) for key, path in files.items()}, machine())
     if stored is not None:
         raise_all(other_data(stored, outcome))
@@ -84,6 +85,12 @@ def _run(
     write_outcome(out / RESULT_FILE, outcome)
     write_report(out / "report.html", outcome)
     outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / 'report.html'}")
+
+
+def _settings(config: ExperimentConfig, out: Path) -> dict[str, Any]:
+    """Return what is measured as plain values, with paths as seen from the folder of the result."""
+    paths = {key: stored_path(value, out) for key, value in vars(config).items() if isinstance(value, Path)}
+    return {key: value for key, value in {**to_dict(config), **paths}.items() if key not in NOT_SETTINGS}
 
 
 def _digest(path: Path) -> str:
@@ -134,4 +141,11 @@ def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> Experime
         raise UserError(f"--replay {config.replay}: is a result of {stored.name}; name that experiment")
     here: dict[str, Any] = {key: getattr(config, key) for key in NOT_SETTINGS}
     here |= {key: value for key, value in vars(config).items() if isinstance(value, Path)}
-    return replace(from_dict(type(config), stored.settings, str(config.replay)), **here)
+    assert config.replay is not None
+    again = from_dict(type(config), stored.settings, str(config.replay))
+    there = {
+        key: found_path(stored.settings[key], config.replay.parent)
+        for key, value in vars(again).items()
+        if isinstance(value, Path)
+    }
+    return replace(again, **{**there, **here})

@@ -13,7 +13,6 @@ import numpy as np
 
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.evaluation.classes import (
     Scores,
@@ -30,7 +29,7 @@ from scratchlm.generation.classifier import class_logits, encode_texts
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.classreport import write_class_report
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
-from scratchlm.recipes.runs import end_run, holds_run
+from scratchlm.recipes.runs import end_run, holds_run, write_run_result
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
@@ -127,7 +126,7 @@ def finetune_classify(config: ClassifyTrainingConfig) -> ClassifyResult:
     config = resolved(config)
     model = open_model(config)
     data = _data(config, model)
-    add_classes(model, data.labels, config.pooling, config.seed)
+    add_classes(model.decoder, data.labels, config.pooling, config.seed)
     positive = None if data.positive is None else data.labels[data.positive]
     model.classes = Classes(data.labels, positive=positive, prompt=config.prompt)
     equip(model, config)
@@ -227,7 +226,7 @@ def _finish(
         mistakes=_mistakes(data, chances),
         seconds=seconds,
     )
-    write_json(config.out / "result.json", result.as_dict())
+    write_run_result(config.out, result.as_dict())
     write_class_report(config.out, result, chances, data.held_out_truth, data.positive)
     end_run(config.out)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def write_class_report(
 ) -> None:
     """Write `report.html` of a run from its result, and the held-out probabilities `(N, C)` and truth `(N,)`."""
     page = Page(f"Classifier: {out.name}")
-    for line in str(result.__rich__()).splitlines():
+    told = dataclasses.replace(result, out=out.absolute().name)
+    for line in str(told.__rich__()).splitlines():
         page.text(line)
     _learning(page, out)
     _confusion(page, result)

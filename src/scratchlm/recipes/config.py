@@ -42,7 +42,8 @@ class PretrainConfig:
     init: Path | None = None
     """Model folder to continue from, instead of random weights; `further` is the recipe for an imported model."""
     resume: Path | None = None
-    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags do not."""
+    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags do not, but for
+    those that say where its data and model were moved."""
     seed: int = 0
     """Seed of weights, order of the data and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from scratchlm.base.config import flatten, to_dict
@@ -24,6 +23,7 @@ from scratchlm.recipes.runs import (
     require_same_data,
     run_fit,
     stored_settings,
+    stored_values,
 )
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.forecast import choose_dtype
@@ -42,7 +42,7 @@ def resolved(config: C) -> C:
     if config.resume is None:
         raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
-    stored = stored_settings(type(config), config.resume)
+    stored = stored_settings(type(config), config, config.resume)
     assert stored.init is not None
     require_same_data(config.resume, digest(stored), stored.data or stored.init)
     threads = set_threads(config.threads or stored.threads)
@@ -110,17 +110,11 @@ def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: 
         setting = Setting(device, seed=config.seed)
         chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, setting, loss)
         config = dataclasses.replace(config, dtype=dtype_name(chosen))
-    here = ("out", "resume")
-    paths: dict[str, Any] = {  # a source may be a name, which no folder makes absolute
-        key: value.absolute()
-        for key, value in vars(config).items()
-        if isinstance(value, Path) and key not in here and value.exists()
-    }
-    values = to_dict(dataclasses.replace(config, **paths))
+    assert config.out is not None
+    values = stored_values(config, config.out)
     usual = dict(flatten(to_dict(type(config)())))
     marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}
     told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": model.tokenizer.fingerprint}
-    assert config.out is not None
     begin_run(config.out, values, marks, {**told, "data_hash": digest(config)})
     return config
 
@@ -215,6 +209,6 @@ def train(
         pace=best.pace,
         resume=config.resume is not None,
     )
-    kept = load_model(config.out / "model")
+    kept = load_model(config.out / "model", base=None if model.base is None else model.base.path)
     kept.decoder.to(setting.device)
     return kept

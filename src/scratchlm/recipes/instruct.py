@@ -14,7 +14,6 @@ from rich.text import Text
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.evaluation.replies import ReplyScores, score_replies
@@ -26,7 +25,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page, add_training
-from scratchlm.recipes.runs import end_run, holds_run
+from scratchlm.recipes.runs import end_run, holds_run, write_run_result
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
 from scratchlm.text.sources import open_source
@@ -229,9 +228,10 @@ def _scored(answers: Sequence[tuple[str, bool]], expected: Sequence[str]) -> Rep
 def _finish(config: InstructTrainingConfig, result: InstructResult) -> None:
     """Write result and report."""
     assert config.out is not None
-    write_json(config.out / "result.json", result.as_dict())
+    write_run_result(config.out, result.as_dict())
     page = Page(f"Instructions: {config.out.name}")
-    for line in str(result.__rich__()).splitlines()[:5]:
+    told = dataclasses.replace(result, out=config.out.absolute().name)
+    for line in str(told.__rich__()).splitlines()[:5]:
         page.text(line)
     add_training(page, list(read_log(config.out / "metrics.jsonl")))
     page.heading("Before and after")

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
-from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, wilson_interval
@@ -33,7 +32,7 @@ from scratchlm.finetuning.preferring import answer_log_probabilities, preference
 from scratchlm.model.decoder import Decoder
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page
-from scratchlm.recipes.runs import end_run, holds_run
+from scratchlm.recipes.runs import end_run, holds_run, write_run_result
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import pad_of
@@ -110,7 +109,7 @@ def _prefer(config: ResolvedPreferTrainingConfig) -> PreferResult:
     held, left_held = render_pairs(model.template, held_side, length)
     rewarded = isinstance(config.loss, RewardConfig)
     if rewarded:
-        add_classes(model, ("reward",), "last", config.seed)
+        add_classes(model.decoder, ("reward",), "last", config.seed)
         model.classes = Classes(("reward",))
     else:
         pairs, held = _referred(model, pairs, config), _referred(model, held, config)
@@ -222,9 +221,10 @@ def _positive(lead: torch.Tensor) -> float:
 def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     """Write result and report."""
     assert config.out is not None
-    write_json(config.out / "result.json", result.as_dict())
+    write_run_result(config.out, result.as_dict())
     page = Page(f"Preferences: {config.out.name}")
-    for line in result.__rich__().splitlines():
+    told = dataclasses.replace(result, out=config.out.absolute().name)
+    for line in told.__rich__().splitlines():
         page.text(line)
     records = list(read_log(config.out / "metrics.jsonl"))
     scored = [record for record in records if record["kind"] == "evaluation"]

@@ -14,6 +14,7 @@ from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
+from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -31,6 +32,7 @@ from scratchlm.recipes.runs import (
     require_same_data,
     run_fit,
     stored_settings,
+    stored_values,
 )
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
@@ -72,7 +74,7 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
     raise_all(config.missing())
-    return _pretrain(resolve(config) if config.resume is None else _stored(config.resume, config.threads))
+    return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
 
 
 def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
@@ -124,13 +126,13 @@ def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Token
     return [scores, Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed)]
 
 
-def _stored(run: Path, threads: int | None) -> ResolvedPretrainConfig:
+def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     """Read the config of a run to resume. Only the number of threads may differ, and then bits may too."""
-    stored = stored_settings(ResolvedPretrainConfig, run)
+    stored = stored_settings(ResolvedPretrainConfig, config, run)
     if stored.data is None or not (stored.data / REPORT_FILE).exists():
-        raise UserError(f"--resume {run}: its data folder {stored.data} is gone; put it back")
+        raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
     require_same_data(run, read_json(stored.data / REPORT_FILE)["data_hash"], stored.data)
-    return dataclasses.replace(stored, out=run, resume=run, threads=threads or stored.threads)
+    return dataclasses.replace(stored, out=run, resume=run, threads=config.threads or stored.threads)
 
 
 def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
@@ -178,14 +180,17 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
 def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> None:
     """Write the run's recipe, each value marked with where it came from, and its manifest."""
     assert config.data is not None
-    values = to_dict(dataclasses.replace(config, data=config.data.absolute()))
+    values = stored_values(config, out)
+    marks = origins(config, values)
+    if Path(config.recipe).is_file():
+        values["recipe"] = stored_path(Path(config.recipe), out)
     told = {
         "dtype": config.dtype,
         "seed": config.seed,
         "tokenizer": tokenizer.fingerprint,
         "data_hash": read_json(config.data / REPORT_FILE)["data_hash"],
     }
-    begin_run(out, values, origins(config, values), told)
+    begin_run(out, values, marks, told)
 
 
 def origins(config: ResolvedPretrainConfig, values: dict[str, Any]) -> dict[str, str]:
@@ -208,7 +213,7 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
     sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in report["sources"]]
     earlier = [source for source in before.provenance.get("sources") or [] if source not in sources]
     return {
-        "recipe": config.recipe,
+        "recipe": Path(config.recipe).name,
         "steps": config.training.steps,
         "sources": sources + earlier,
         "init": None if config.init is None else config.init.name,

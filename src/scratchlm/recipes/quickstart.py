@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -198,7 +199,7 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
         held_out = held_out_loss(model.decoder, encoded.tokenizer, ArrayTokens(encoded.held_out))
     result = QuickstartResult(
         str(config.out),
-        config.source,
+        _told(config.source),
         model.decoder.parameter_count(),
         held_out,
         ngram,
@@ -218,6 +219,11 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
 
 def _source_paths(source: str) -> tuple[Path, ...]:
     return (Path(source),) if Path(source).exists() else ()
+
+
+def _told(source: str) -> str:
+    """Return what a text is called: a named source as it is, a file or folder by its name."""
+    return os.path.basename(os.path.abspath(source)) if _source_paths(source) else source
 
 
 def _corpus(config: QuickstartConfig, budget: float) -> Corpus:
@@ -299,7 +305,7 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded, until: f
             stop=stop,
             pace=Deadline(left, seconds),
         )
-    return LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": config.source})), setting
+    return LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)})), setting
 
 
 def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting) -> None:
@@ -344,4 +350,4 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
         result.seconds = clock.elapsed
         write_quickstart_report(out, result, list(read_log(out / "metrics.jsonl")))
     result.seconds = clock.elapsed
-    write_json(out / RESULT_FILE, result.as_dict())
+    write_json(out / RESULT_FILE, {**result.as_dict(), "out": out.absolute().name})

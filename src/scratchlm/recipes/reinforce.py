@@ -15,7 +15,6 @@ from torch import Tensor
 
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
@@ -28,7 +27,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
 from scratchlm.recipes.report import Page
-from scratchlm.recipes.runs import end_run, holds_run
+from scratchlm.recipes.runs import end_run, holds_run, write_run_result
 from scratchlm.tokens.batches import Batch, pad_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loss import token_log_probabilities
@@ -232,9 +231,10 @@ def _verdict(config: ReinforceTrainingConfig) -> Verdict:
 def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     """Write result and report."""
     assert config.out is not None
-    write_json(config.out / "result.json", result.as_dict())
+    write_run_result(config.out, result.as_dict())
     page = Page(f"Reinforcement: {config.out.name}")
-    for line in result.__rich__().splitlines()[:3]:
+    told = dataclasses.replace(result, out=config.out.absolute().name)
+    for line in told.__rich__().splitlines()[:3]:
         page.text(line)
     records = list(read_log(config.out / "metrics.jsonl"))
     drawn = [record for record in records if record["kind"] == "rollout" and record["step"]]

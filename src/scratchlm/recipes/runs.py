@@ -7,21 +7,23 @@ metrics.jsonl    the log; checkpoints/ what a resume goes on from
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 import torch
 
 import scratchlm
-from scratchlm.base.config import from_dict, read_toml, to_toml
+from scratchlm.base.config import from_dict, read_toml, to_dict, to_toml
 from scratchlm.base.device import machine
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
+from scratchlm.base.paths import found_path, stored_path
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
@@ -102,11 +104,48 @@ def end_run(out: Path) -> None:
     write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended})
 
 
-def stored_settings(cls: type[T], run: Path) -> T:
-    """Read the settings of a run to resume. Raises `UserError` where the folder is no run."""
+def stored_settings(cls: type[T], given: Any, run: Path) -> T:
+    """Read the settings of a run to resume; paths that this call names take the place of stored ones.
+
+    Raises `UserError` where the folder is no run, and for what was moved away.
+    """
     if not (run / RECIPE_FILE).exists():
         raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
-    return from_dict(cls, read_toml(run / RECIPE_FILE), str(run / RECIPE_FILE), None)
+    values = read_toml(run / RECIPE_FILE)
+    stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
+    paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}
+    named = {key for key in paths if not values[key].startswith(("./", "../")) and not paths[key].is_absolute()}
+    paths |= {key: value for key, value in vars(given).items() if isinstance(value, Path) and key not in NOT_STORED}
+    raise_all(
+        [
+            f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with --{_flag(key)}"
+            for key, path in paths.items()
+            if key not in named and not path.exists()
+        ]
+    )
+    return cast(T, dataclasses.replace(stored, **paths))
+
+
+def stored_values(config: Any, out: Path) -> dict[str, Any]:
+    """Return settings as plain values, whose paths are seen from the run's folder; what does not exist is a name.
+
+    So a run goes on from any current folder, and can be moved together with what it reads.
+    """
+    paths = {
+        key: stored_path(value, out)
+        for key, value in vars(config).items()
+        if isinstance(value, Path) and key not in NOT_STORED and value.exists()
+    }
+    return {**to_dict(config), **paths}
+
+
+def write_run_result(out: Path, values: Mapping[str, Any]) -> None:
+    """Write what a run found into its folder, which it names as the folder is called."""
+    write_json(out / "result.json", {**values, "out": out.absolute().name})
+
+
+def _flag(field: str) -> str:
+    return field.replace("_", "-")
 
 
 def require_same_data(run: Path, digest: str, data: Path) -> None:

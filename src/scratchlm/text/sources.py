@@ -44,14 +44,25 @@ class OpenedSource:
     """What else decides the text: size, seed, Python version, fields."""
 
     def manifest(self) -> dict[str, Any]:
-        """Return name, licence, settings and the SHA-256 of each file; reads local files whole to hash them."""
-        entry: dict[str, Any] = {"name": self.name, "description": self.description, "licence": self.licence}
+        """Return name, licence, settings and the SHA-256 of each file; reads local files whole to hash them.
+
+        Local files are told by their names from the one on that was given: where that lay concerns nobody.
+        """
+        local = bool(self.paths) and self.sha256 is None
+        name = os.path.basename(os.path.abspath(self.paths[0])) if local else self.name
+        entry: dict[str, Any] = {"name": printable(name), "description": self.description, "licence": self.licence}
         if self.sha256 is not None:
-            entry["files"] = [{"path": printable(str(self.paths[0])), "sha256": self.sha256}]
+            entry["files"] = [{"path": printable(self.paths[0].name), "sha256": self.sha256}]
         elif self.paths:
             found = find_files(self.paths, Problems(Counts(), strict=False))
-            entry["files"] = [{"path": printable(str(file.path)), "sha256": _hash(file.path)} for file in found]
+            entry["files"] = [{"path": self._inside(file.path), "sha256": _hash(file.path)} for file in found]
         return {**entry, **self.settings}
+
+    def _inside(self, path: Path) -> str:
+        """Return a file's path from the name on that was given."""
+        whole = os.path.abspath(path)
+        above = next(top for top in map(os.path.abspath, self.paths) if Path(whole).is_relative_to(top))
+        return printable(Path(whole).relative_to(os.path.dirname(above)).as_posix())
 
 
 def open_source(

@@ -155,7 +155,7 @@ def _write_data(
             seconds=time.perf_counter() - started,
             split=config.split,
         )
-        write_json(folder / REPORT_FILE, result.as_dict())
+        write_json(folder / REPORT_FILE, {**result.as_dict(), "out": config.out.absolute().name})
     return result
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all, raise_first
 from scratchlm.base.files import read_json, write_json
+from scratchlm.base.paths import stored_path
 from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import AdaptedLinear, adapted, add_adapter
@@ -99,7 +100,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if decoder.classifier is None else "SEQ_CLS",
         "modules_to_save": None if decoder.classifier is None else [SCORE],
-        "base_model_name_or_path": None if model.base is None else str(model.base.path),
+        "base_model_name_or_path": None if model.base is None else stored_path(model.base.path, folder),
         "r": config.rank,
         "lora_alpha": config.alpha,
         "lora_dropout": 0.0,

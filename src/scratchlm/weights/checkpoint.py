@@ -27,6 +27,7 @@ from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, sha256_of, write_json, write_text
 from scratchlm.base.folders import atomic_folder
+from scratchlm.base.paths import found_path, stored_path
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
@@ -103,7 +104,7 @@ def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model folder atomically, replacing what stood there. Raises `UserError` on a full disk and the like."""
     with atomic_folder(folder, MODEL_KIND) as temporary:
         _write_model(temporary, model)
-        _write_hashes(temporary)
+        write_hashes(temporary)
 
 
 def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -112,7 +113,7 @@ def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tenso
         _write_model(temporary, model)
         save_tensors(temporary / OPTIMIZER_FILE, tensors)
         write_json(temporary / STATE_FILE, {"format": FORMAT, **state})
-        _write_hashes(temporary)
+        write_hashes(temporary)
 
 
 def _write_model(folder: Path, model: SavedModel) -> None:
@@ -124,7 +125,7 @@ def _write_model(folder: Path, model: SavedModel) -> None:
     tensors = dict(model.decoder.named_parameters())
     if model.base is not None:
         config["four_bit"] = model.four_bit
-        config["base"] = {"path": str(model.base.path), "weights": model.base.weights}
+        config["base"] = {"path": stored_path(model.base.path, folder), "weights": model.base.weights}
         tensors = {name: tensor for name, tensor in tensors.items() if name in model.base.own}
     write_json(folder / CONFIG_FILE, config)
     save_tensors(folder / WEIGHTS_FILE, tensors)
@@ -154,7 +155,8 @@ def _errno_in(message: str) -> tuple[int, str]:
     return (int(found.group(1)) if found else 5, message)
 
 
-def _write_hashes(folder: Path) -> None:
+def write_hashes(folder: Path) -> None:
+    """Write the SHA-256 of each file of a folder beside them, which `verify` checks."""
     names = sorted(path.name for path in folder.iterdir())
     write_json(folder / HASHES_FILE, {name: sha256_of(folder / name) for name in names})
 
@@ -185,10 +187,10 @@ def read_config(folder: Path) -> DecoderConfig:
     return from_dict(DecoderConfig, stored["decoder"], "decoder")
 
 
-def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> SavedModel:
+def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Path | None = None) -> SavedModel:
     """Read a model folder on the CPU, checked against its hashes; weights become `dtype`, or stay as they are stored.
 
-    Tensors are copied, never left mapped.
+    `base` is where the model that it stands on lies now, where that was moved. Tensors are copied, never left mapped.
     """
     verify(folder)
     config = read_config(folder)
@@ -203,7 +205,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
     decoder = outline(config)
     for name, each in reversed(adapters.items()):  # the first is in use afterwards
         add_adapter(decoder, name, each)
-    tensors, base = _tensors_of(folder, stored, dtype)
+    tensors, below = _tensors_of(folder, stored, dtype, base)
     classes = stored.get("classes")
     four_bit = bool(stored.get("four_bit", False))
     fill(decoder, tensors)
@@ -218,30 +220,35 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32) -> Saved
         adapters=adapters,
         # not by from_dict, to which a text "none" is nothing: a label may be called so
         classes=None if classes is None else Classes(**{**classes, "labels": tuple(classes["labels"])}),
-        base=base,
+        base=below,
         four_bit=four_bit,
     )
 
 
 def _tensors_of(
-    folder: Path, stored: Mapping[str, Any], dtype: torch.dtype | None
+    folder: Path, stored: Mapping[str, Any], dtype: torch.dtype | None, below: Path | None = None
 ) -> tuple[dict[str, Tensor], Base | None]:
     """Read a folder's tensors and those of the base it stands on, which must be the one it was made for."""
     own = _load_tensors(folder / WEIGHTS_FILE, dtype)
     if "base" not in stored:
         return own, None
-    base = base_of(Path(stored["base"]["path"]), frozenset(own), where=str(folder))
+    base = base_of(below or found_path(stored["base"]["path"], folder), frozenset(own), where=folder)
     if base.weights != stored["base"]["weights"]:
         raise UserError(f"{folder}: was made for other weights than {base.path} holds now; put the old ones back")
     verify(base.path)
-    below, _ = _tensors_of(base.path, read_json(base.path / CONFIG_FILE), dtype)
-    return {**below, **own}, base
+    under, _ = _tensors_of(base.path, read_json(base.path / CONFIG_FILE), dtype)
+    return {**under, **own}, base
 
 
-def base_of(path: Path, own: frozenset[str], where: str = "--init") -> Base:
+def base_of(path: Path, own: frozenset[str], where: Path | None = None) -> Base:
     """Describe a model folder as a base. Raises `UserError` where there is none any more."""
     if not (path / HASHES_FILE).exists():
-        raise UserError(f"{where}: stands on the model {path}, which is gone; put it back")
+        if where is None:
+            raise UserError(f"--init {path}: holds no {HASHES_FILE}; restore the whole folder")
+        raise UserError(
+            f"{where}: stands on the model {path}, which is gone; put it back, or make a folder that stands on the one "
+            f"it was moved to: scratchlm import {where} --base PLACE --out NEW"
+        )
     return Base(path.absolute(), read_json(path / HASHES_FILE)[WEIGHTS_FILE], own)
 
 

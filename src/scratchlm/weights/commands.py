@@ -13,7 +13,7 @@ from rich.table import Table
 
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import write_text
+from scratchlm.base.files import read_json, write_text
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
@@ -21,7 +21,15 @@ from scratchlm.model.lora import merge_adapter
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
 from scratchlm.weights.adapters import read_adapter, write_adapter
-from scratchlm.weights.checkpoint import MODEL_KIND, SavedModel, base_of, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import (
+    CONFIG_FILE,
+    MODEL_KIND,
+    SavedModel,
+    base_of,
+    find_model,
+    load_model,
+    save_model,
+)
 from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
@@ -78,10 +86,11 @@ def _import(config: ImportConfig, source: Path) -> Transfer:
 
 
 def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
-    """Put an adapter of PEFT's on a model of ours, which stays where it is."""
-    if config.base is None or not (source / ADAPTER_CONFIG).exists():
-        what = "--base: is missing; name the model folder that the adapter was made for"
-        raise UserError(what if config.base is None else f"{source}: holds no {ADAPTER_CONFIG}; leave out --base")
+    """Put an adapter, PEFT's or that of a run, on a model of ours, which stays where it is."""
+    if config.base is not None and not (source / ADAPTER_CONFIG).exists():
+        return _move_base(config, source, config.base)
+    if config.base is None:
+        raise UserError("--base: is missing; name the model folder that the adapter was made for")
     below = find_model(config.base)
     model = load_model(below, None)
     if model.adapters:
@@ -92,6 +101,15 @@ def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
     model.provenance = {**model.provenance, "adapter": source.name}
     save_model(config.out, model)
     return _transfer(str(config.out), family_of(model.decoder.config).architecture, model)
+
+
+def _move_base(config: ImportConfig, source: Path, base: Path) -> Transfer:
+    """Write a model that stands on another anew, where the other was moved."""
+    if not source.is_dir() or "base" not in read_json(find_model(source) / CONFIG_FILE):
+        raise UserError(f"{source}: no adapter, nor a model that stands on another; leave out --base")
+    model = load_model(find_model(source), None, find_model(base))
+    save_model(config.out, model)
+    return _transfer(str(config.out), "scratchlm", model)
 
 
 def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:

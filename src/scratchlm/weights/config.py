@@ -30,7 +30,8 @@ class ImportConfig:
     out: Path
     """Model folder to write."""
     base: Path | None = None
-    """Model folder below the adapter, where `source` is a folder that PEFT wrote."""
+    """Model folder below the adapter, where `source` is a folder that PEFT wrote; or where the model lies now
+    that a run or model folder of ours stands on."""
     dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored"
     """Precision of the weights in the folder; stored keeps each as it is."""
     force: bool = False

@@ -1,0 +1,35 @@
+"""Paths as files keep them: seen from the folder that holds the file, so that what lies beside it can move with it.
+
+A file that goes to others then does not tell how the folders of one machine are called.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def stored_path(path: Path, folder: Path) -> str:
+    """Return `path` as seen from `folder`: with forward slashes, beginning with ./ or ../ to tell it from a name.
+
+    On another drive, which no such path reaches, it is absolute.
+    """
+    whole = Path(os.path.abspath(path))
+    try:  # links are followed, as the system follows them before it goes up
+        seen = os.path.relpath(Path(os.path.realpath(whole.parent)) / whole.name, os.path.realpath(folder))
+    except ValueError:
+        return whole.as_posix()
+    found = Path(seen).as_posix()
+    return found if found.startswith("../") or found == ".." else f"./{found}"
+
+
+def found_path(stored: str, folder: Path) -> Path:
+    """Return the path that a file in `folder` keeps.
+
+    What does not begin with ./ or ../ is taken as it is: an absolute path, a name, or one seen from the current folder,
+    as earlier versions wrote them. So is what lies there alone.
+    """
+    if not stored.startswith(("./", "../")) and stored != "..":
+        return Path(stored)
+    beside = Path(os.path.normpath(Path(os.path.realpath(folder)) / stored))
+    return beside if beside.exists() or not Path(stored).exists() else Path(stored)
