@@ -91,7 +91,7 @@ def test_an_answer_depends_neither_on_padding_nor_on_the_texts_beside_it(trained
 @pytest.mark.parametrize("pooling", ["last", "mean"])
 def test_padding_has_no_part_in_the_logits(pooling: str) -> None:
     model = toy()
-    add_classes(model, ("a", "b", "c"), pooling, seed=0)  # type: ignore[arg-type]
+    add_classes(model.decoder, ("a", "b", "c"), pooling, seed=0)  # type: ignore[arg-type]
     rows = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
     together = class_logits(model.decoder, rows)
     alone = np.concatenate([class_logits(model.decoder, [row]) for row in rows])
@@ -100,7 +100,7 @@ def test_padding_has_no_part_in_the_logits(pooling: str) -> None:
 
 def test_the_loss_is_the_hand_computed_one_with_and_without_weights() -> None:
     model = toy()
-    add_classes(model, ("a", "b"), "last", seed=0)
+    add_classes(model.decoder, ("a", "b"), "last", seed=0)
     rows, labels = [[5, 6, 7], [8, 9]], [0, 1]
     batch, _ = next(LabelledBatches(rows, labels, 2, 0, 0)(None))
     assert batch.target_count == 2
@@ -192,7 +192,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
 
 def test_a_label_may_be_called_none(tmp_path: Path) -> None:
     model = toy()
-    add_classes(model, ("none", "toxic"), "last", seed=0)
+    add_classes(model.decoder, ("none", "toxic"), "last", seed=0)
     model.classes = Classes(("none", "toxic"), positive="none", threshold=0.9)
     save_model(tmp_path / "model", model)
     assert load_model(tmp_path / "model").classes == model.classes

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from scratchlm.inspection.heads import all_heads, attention_maps, induction_scores, without_heads
+from scratchlm.inspection.states import layer_states
 from scratchlm.model.decoder import Decoder
 from toys import CONTEXT, VOCABULARY, randomise, toy_config
 
@@ -32,7 +33,30 @@ def test_looking_changes_nothing_and_is_over_afterwards() -> None:
     before = decoder(IDS)
     attention_maps(decoder, IDS)
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
-    assert not any("_attend" in vars(block.attention) for block in decoder.blocks)
+    with pytest.raises(IndexError):
+        attention_maps(decoder, IDS + VOCABULARY)  # no such tokens
+    torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
+
+
+def test_a_forward_pass_in_between_neither_sees_nor_is_seen() -> None:
+    decoder, between = toy(), []
+    expected, maps, states = decoder(IDS), attention_maps(decoder, IDS), layer_states(decoder, IDS)
+    silenced = without_heads(decoder, all_heads(decoder))
+    assert torch.equal(decoder(IDS), expected)
+    assert not torch.allclose(silenced(IDS), expected)
+
+    def forward_too(*_: object) -> None:  # stands for another thread
+        if not between:
+            between.append(None)
+            between.append(decoder(IDS))
+
+    decoder.blocks[1].register_forward_pre_hook(forward_too)
+    for found, wanted in ((attention_maps, maps), (layer_states, states)):
+        between.clear()
+        again = found(decoder, IDS)
+        assert torch.equal(between[1], expected)
+        assert len(again) == len(wanted)
+        assert all(torch.equal(one, other) for one, other in zip(again, wanted, strict=True))
 
 
 def test_the_values_weighted_by_the_map_are_what_a_layer_mixes() -> None:
@@ -48,16 +72,15 @@ def test_the_values_weighted_by_the_map_are_what_a_layer_mixes() -> None:
     torch.testing.assert_close((weights @ v).transpose(1, 2).flatten(2), mixed[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_silent_head_passes_nothing_on_and_speaks_again_afterwards() -> None:
+def test_a_silent_head_passes_nothing_on_and_the_first_decoder_is_as_before() -> None:
     decoder = toy()
     before = decoder(IDS)
-    with without_heads(decoder, [(1, 0)]):
-        one = decoder(IDS)
-        weight = decoder.blocks[1].attention.output.weight
-        width = decoder.config.attention.head_dim
-        assert weight[:, :width].abs().max() == 0
-        assert weight[:, width:].abs().min() > 0
-    assert not torch.allclose(one, before)
+    silenced = without_heads(decoder, [(1, 0)])
+    weight, width = silenced.blocks[1].attention.output.weight, decoder.config.attention.head_dim
+    assert weight[:, :width].abs().max() == 0
+    assert weight[:, width:].abs().min() > 0
+    assert silenced.embedding.weight is decoder.embedding.weight
+    assert not torch.allclose(silenced(IDS), before)
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
 
 
@@ -65,8 +88,8 @@ def test_without_any_head_a_token_sees_itself_alone() -> None:
     decoder = toy()
     other = IDS.clone()
     other[:, :6] = (other[:, :6] + 1) % VOCABULARY
-    with without_heads(decoder, all_heads(decoder)):
-        torch.testing.assert_close(decoder(IDS)[:, 6:], decoder(other)[:, 6:])
+    silenced = without_heads(decoder, all_heads(decoder))
+    torch.testing.assert_close(silenced(IDS)[:, 6:], silenced(other)[:, 6:])
     assert not torch.allclose(decoder(IDS)[:, 6:], decoder(other)[:, 6:])
 
 

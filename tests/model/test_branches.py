@@ -7,12 +7,28 @@ import dataclasses
 import pytest
 import torch
 
-from scratchlm.classic.translator import build_translator
+from scratchlm.base.errors import UserError
+from scratchlm.classic.recurrent import RecurrentDecoder
+from scratchlm.classic.translator import RecurrentTranslator, build_translator
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.writing import until, write_targets
+from scratchlm.model.attention import Attention
 from scratchlm.model.cache import KVCache
-from scratchlm.model.config import DecoderConfig
+from scratchlm.model.config import (
+    AheadConfig,
+    ClassesConfig,
+    DecoderConfig,
+    EmbeddingShortcutConfig,
+    LearnedPositionsConfig,
+    NgramEmbeddingConfig,
+    NoPositionsConfig,
+    PositionsConfig,
+    RopeConfig,
+)
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
+from scratchlm.model.network import CausalNetwork, TokenNetwork
 from scratchlm.tokens.batches import IGNORED
 from scratchlm.tokens.pairs import MaskedBatches, SourceTargetBatches, source_target_batch
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
@@ -34,13 +50,13 @@ def both_ways() -> EncoderDecoder:
     return model.eval()
 
 
-def writers() -> list[Decoder]:
+def writers() -> list[TokenNetwork]:
     with_attention, without = (build_translator(shape(), attention=attends).eval() for attends in (True, False))
     return [both_ways(), with_attention, without]
 
 
 @pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
-def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: Decoder) -> None:
+def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: TokenNetwork) -> None:
     batch = source_target_batch(PAIRS[1:2], END, PAD)
     before = model(batch.ids, documents=batch.documents)
     for place in range(2):  # any word of the source changes every prediction
@@ -56,7 +72,7 @@ def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: De
 
 
 @pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
-def test_rows_of_a_batch_and_what_fills_them_up_do_not_touch_each_other(model: Decoder) -> None:
+def test_rows_of_a_batch_and_what_fills_them_up_do_not_touch_each_other(model: TokenNetwork) -> None:
     together = source_target_batch(PAIRS, END, PAD)
     found = model(together.ids, documents=together.documents)
     for row, pair in enumerate(PAIRS):
@@ -87,7 +103,7 @@ def test_cached_writing_equals_plain_writing() -> None:
 @pytest.mark.parametrize("kind", ["transformer", "attention", "no attention"])
 def test_each_learns_to_turn_a_text_round(kind: str) -> None:
     small = shape(width=32, layers=1, vocabulary_size=12, init_std=0.1)
-    model: Decoder = build_encoder_decoder(small) if kind == "transformer" else build_translator(
+    model: TokenNetwork = build_encoder_decoder(small) if kind == "transformer" else build_translator(
         small, attention=kind == "attention"
     )  # fmt: skip
     draw = torch.Generator().manual_seed(0)
@@ -157,3 +173,55 @@ def test_hidden_tokens_are_about_the_share_and_batches_go_on_from_their_state() 
     again, _ = next(batches(state))
     assert torch.equal(second.ids, again.ids)
     assert torch.equal(second.targets, again.targets)
+
+
+def test_what_is_no_causal_decoder_is_none_by_type() -> None:
+    for kind in (EncoderDecoder, MaskedEncoder, RecurrentTranslator):
+        assert not issubclass(kind, CausalNetwork)
+    assert issubclass(RecurrentDecoder, CausalNetwork)
+    assert not issubclass(RecurrentDecoder, Decoder)
+    with pytest.raises(Exception, match="decoder"):
+        list(generate_ids(build_masked_encoder(shape()), [1, 2], SamplingConfig(max_tokens=1)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "positions", [RopeConfig(), RopeConfig(share=0.5), LearnedPositionsConfig(), NoPositionsConfig()]
+)
+def test_both_work_with_every_kind_of_positions(positions: PositionsConfig) -> None:
+    config = shape(positions=positions, embedding_scale=3.0, embedding_norm=True)
+    model, encoder = EncoderDecoder(config), MaskedEncoder(config)
+    for each in (model, encoder):
+        randomise(each)
+        each.eval()
+    sources = [source for source, _ in PAIRS]
+    assert write_targets(model, sources, END, 7) == write_targets(model, sources, END, 7, cached=False)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    there = torch.tensor([[5, 7, 6, 8]])
+    moved = (encoder(ids)[0, 0] - encoder(there)[0, 0]).abs().max() > 1e-4
+    assert bool(moved) == (not isinstance(positions, NoPositionsConfig))
+
+
+def test_settings_have_an_effect_or_are_refused_all_together() -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    logits = []
+    for changes in ({}, {"embedding_scale": 3.0}, {"embedding_norm": True}, {"logit_softcap": 5.0}, {"tied": False}):
+        torch.manual_seed(0)
+        encoder = MaskedEncoder(shape(**changes))
+        randomise(encoder)
+        logits.append(encoder.eval()(ids))
+    assert all(not torch.allclose(one, logits[0]) for one in logits[1:])
+    window = dataclasses.replace(shape().attention, window=3)
+    other = shape(norm_places="both", attention=window, classes=ClassesConfig(), ahead=AheadConfig(),
+                  shortcut=EmbeddingShortcutConfig(), ngrams=NgramEmbeddingConfig())  # fmt: skip
+    with pytest.raises(UserError) as refused:
+        EncoderDecoder(other)
+    for name in ("norm_places", "attention.window", "classes", "ahead", "shortcut", "ngrams"):
+        assert f"model.{name}" in str(refused.value)
+
+
+def test_no_layer_is_built_to_be_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    built, build = [], Attention.__init__
+    monkeypatch.setattr(Attention, "__init__", lambda self, *given: (built.append(self), build(self, *given))[1])
+    model = EncoderDecoder(shape(layers=3))
+    assert len(built) == 6
+    assert {id(part) for part in model.modules() if isinstance(part, Attention)} == set(map(id, built))

@@ -1,4 +1,4 @@
-"""Recurrent networks behind the decoder's protocol: what read language before attention, trained by the same loop.
+"""Recurrent networks: what read language before attention, trained by the same loop.
 
 A recurrent network reads a text token by token and carries one vector of fixed size along. What it still knows of the
 beginning must have passed through every step since; a transformer looks back at each token itself.
@@ -15,27 +15,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.cache import KVCache
 from scratchlm.model.config import ClassesConfig, DecoderConfig
-from scratchlm.model.decoder import Decoder
 from scratchlm.model.dropout import Dropout
+from scratchlm.model.network import CausalNetwork
 from scratchlm.model.norms import build_norm
 
 Cell = Literal["lstm", "gru"]
 
 
-class RecurrentDecoder(Decoder):
-    """Embedding, recurrent layers, head; a decoder to everything that trains, measures and samples.
+class RecurrentDecoder(CausalNetwork):
+    """Embedding, recurrent layers, head; to what trains, measures and samples as good as a decoder, without a cache.
 
     Of its `config` only vocabulary, context, width, layers, dropout, norm, init_std, classes and tying have a meaning.
-    Texts begin with an empty memory, and there is no cache: sampling reads the text anew for each token.
+    Texts begin with an empty memory. Sampling reads the text anew for each token.
     """
 
     def __init__(self, config: DecoderConfig, cell: Cell = "lstm") -> None:
-        nn.Module.__init__(self)  # the parts of a transformer are not built
+        super().__init__()
         self.config, self.cell = config, cell
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.position_embedding = self.ngrams = self.shortcut = self.ahead = None
+        self.ahead = None
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList()
         kind = nn.LSTM if cell == "lstm" else nn.GRU
@@ -45,14 +44,8 @@ class RecurrentDecoder(Decoder):
         classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
         self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
 
-    def hidden(
-        self,
-        ids: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the last layer's state after each token; a layer's input is added to what it makes of it."""
-        assert cache is None, "a recurrent network keeps no keys and values"
         assert documents is None, "a recurrent network reads rows of one text each"
         x: Tensor = self.dropout(self.embedding(ids))
         for layer in self.layers:

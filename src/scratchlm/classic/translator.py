@@ -19,15 +19,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.generation.writing import sources_of, until
-from scratchlm.model.cache import KVCache
 from scratchlm.model.config import DecoderConfig
-from scratchlm.model.decoder import Decoder
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.encoderdecoder import part
+from scratchlm.model.network import TokenNetwork
 from scratchlm.model.norms import build_norm
 
 
-class RecurrentTranslator(Decoder):
+class RecurrentTranslator(TokenNetwork):
     """Reads a source with a GRU in both directions, writes a target with another.
 
     Rows and `documents` are those of `EncoderDecoder`. Of `config` vocabulary, width, dropout and init_std have a
@@ -35,11 +34,11 @@ class RecurrentTranslator(Decoder):
     """
 
     def __init__(self, config: DecoderConfig, *, attention: bool) -> None:
-        nn.Module.__init__(self)  # the parts of a transformer are not built
+        super().__init__()
         self.config, self.attends = config, attention
         width = config.width
         self.embedding = nn.Embedding(config.vocabulary_size, width)
-        self.position_embedding = self.ngrams = self.shortcut = self.ahead = self.head = self.classifier = None
+        self.ahead = self.head = self.classifier = None
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList()
         self.reader = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
@@ -93,14 +92,9 @@ class RecurrentTranslator(Decoder):
         state = self.writer(x, state)
         return self.final_norm(self.dropout(torch.tanh(self.join(torch.cat([state, context], -1))))), state
 
-    def hidden(
-        self,
-        ids: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
-        parts = part(ids, cache, documents)
+        parts = part(ids, documents)
         states = self.read(parts.source, parts.real)
         state = self.first_state(states, parts.real)
         fixed, written = self.of_source(states, state), []

@@ -82,7 +82,7 @@ def learn_vectors(
         for number, block in enumerate(blocks):
             rate = learning_rate * (1 - (epoch + number / len(blocks)) / epochs)
             drawn = np.searchsorted(noise, draw.random((len(block), negatives)))
-            _step(middle, beside, block[:, 0], np.column_stack([block[:, 1], drawn]), rate)
+            step(middle, beside, block[:, 0], np.column_stack([block[:, 1], drawn]), rate)
     return WordVectors(words, middle)
 
 
@@ -101,7 +101,7 @@ def _pairs(
     return np.concatenate(found)
 
 
-def _step(
+def step(
     middle: Float[np.ndarray, "V D"],
     beside: Float[np.ndarray, "V D"],
     centres: Int[np.ndarray, " P"],

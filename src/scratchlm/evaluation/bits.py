@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 
 from scratchlm.base.device import autocast
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.batches import IGNORED, ArrayTokens, Tokens, whole_windows
 from scratchlm.training.loss import next_token_loss
@@ -80,7 +80,7 @@ def _bytes_or_none(tokenizer: Tokenizer, id: int) -> bytes:
 
 @torch.no_grad()
 def held_out_loss(
-    decoder: Decoder,
+    decoder: CausalNetwork,
     tokenizer: Tokenizer,
     tokens: Tokens | Sequence[int],
     *,
@@ -106,7 +106,7 @@ def held_out_loss(
 
 @torch.no_grad()
 def token_nats(
-    decoder: Decoder, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
+    decoder: CausalNetwork, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
 ) -> Float[np.ndarray, " T"]:
     """Return what each token of a text costs, in nats: the terms that `held_out_loss` adds up."""
     decoder.eval()

@@ -18,6 +18,7 @@ from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.batches import padded
 
@@ -75,7 +76,7 @@ def encode_requests(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> l
 
 
 def likelihoods(
-    decoder: Decoder,
+    decoder: CausalNetwork,
     requests: Sequence[Request],
     *,
     rows: int = ROWS,
@@ -84,10 +85,12 @@ def likelihoods(
 ) -> list[Likelihood]:
     """Score continuations; `rows` texts are read together, and `shared=False` takes the plain way.
 
+    That is taken for a network without a cache too.
     Of a text too long for the model the beginning is cut. Raises `UserError` for a continuation that is longer than the
     context.
     """
     decoder.eval()
+    shared = shared and isinstance(decoder, Decoder)
     fitting = [_fitted(request, decoder.config.context) for request in requests]
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, request in enumerate(fitting):
@@ -128,7 +131,7 @@ def _batches(requests: Sequence[Request], groups: list[list[int]], rows: int) ->
 
 @torch.no_grad()
 def _plain(
-    decoder: Decoder, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
+    decoder: CausalNetwork, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Score requests, each of which is a row of its own; padding stands behind, where no position sees it."""
     device = decoder.embedding.weight.device
@@ -142,10 +145,11 @@ def _plain(
 
 @torch.no_grad()
 def _shared(
-    decoder: Decoder, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
+    decoder: CausalNetwork, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Read texts once, filled up in front, then score all continuations of each from its keys and values."""
     device = decoder.embedding.weight.device
+    assert isinstance(decoder, Decoder), "what has no cache reads each row whole"
     texts = [requests[group[0]].context for group in groups]
     members = [index for group in groups for index in group]
     longest = max(map(len, texts)) - 1
@@ -165,7 +169,7 @@ def _shared(
 
 
 def _scored(
-    decoder: Decoder,
+    decoder: CausalNetwork,
     hidden: Float[Tensor, "B T D"],
     requests: Sequence[Request],
     members: Sequence[int],

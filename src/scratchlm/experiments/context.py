@@ -49,9 +49,9 @@ def run(config: ContextConfig, steps: Steps, outcome: Outcome) -> None:
     of_books = partial(_copies, lambda: ours.pretrained().decoder, ours.shape.context // 2, config)
     copies = steps.once("copies", partial(_copies, partial(_copier, config), COPY_PERIOD, config))
     books = steps.once("copies of books", of_books)
-    _tell_context(outcome, {name: np.array(nats) for name, nats in found.items()}, ours)
-    _tell_heads(outcome, heads)
-    _tell_copies(outcome, copies, books)
+    tell_context(outcome, {name: np.array(nats) for name, nats in found.items()}, ours)
+    tell_heads(outcome, heads)
+    tell_copies(outcome, copies, books)
     outcome.notes += [
         "one model, one seed: intervals are those of the predicted tokens, or of rows of random tokens",
         "a silent head passes nothing on; the model was not trained to do without it",
@@ -92,8 +92,7 @@ def _visible(ours: Ours, config: ContextConfig) -> dict[str, list[float]]:
             order = torch.randperm(context - kept, generator=draw)
             row[: context - kept] = row[: context - kept][order].clone()
         found[name] = last_nats(decoder, mixed)
-    with without_heads(decoder, all_heads(decoder)):
-        found["no attention"] = last_nats(decoder, windows)
+    found["no attention"] = last_nats(without_heads(decoder, all_heads(decoder)), windows)
     return {name: [round(float(each), 9) for each in nats] for name, nats in found.items()}
 
 
@@ -108,8 +107,8 @@ def _heads(ours: Ours, config: ContextConfig) -> dict[str, list[float]]:
     whole = last_nats(decoder, windows)
     found = {}
     for head in all_heads(decoder):
-        with without_heads(decoder, [head]):
-            found[_name(head)] = [round(float(each), 9) for each in last_nats(decoder, windows) - whole]
+        silent = last_nats(without_heads(decoder, [head]), windows)
+        found[_name(head)] = [round(float(each), 9) for each in silent - whole]
     return found
 
 
@@ -143,8 +142,7 @@ def _copies(make: Callable[[], Decoder], period: int, config: ContextConfig) -> 
     found: dict[str, Any] = {"scores": {_name(head): round(score, 9) for head, score in scores.items()}}
     found["first"], found["second"] = _rounds(decoder, ids, period)
     for key, heads in (("without best", chosen), ("without others", ranked[len(chosen) :][-len(chosen) :])):
-        with without_heads(decoder, heads):
-            found[key] = _rounds(decoder, ids, period)[1]
+        found[key] = _rounds(without_heads(decoder, heads), ids, period)[1]
     return {**found, "chosen": [_name(head) for head in chosen]}
 
 
@@ -167,7 +165,8 @@ def _more(outcome: Outcome, key: str, says: str, gaps: Sequence[float] | np.ndar
     outcome.claims[key] = Claim(says, compared.interval.low > 0)
 
 
-def _tell_context(outcome: Outcome, nats: dict[str, np.ndarray], ours: Ours) -> None:
+def tell_context(outcome: Outcome, nats: dict[str, np.ndarray], ours: Ours) -> None:
+    """Tell what the number of visible tokens and their order are worth."""
     seen = lengths(ours.shape.context)
     half = {name: 1.96 * standard_error(each) for name, each in nats.items()}
     for name, each in nats.items():
@@ -192,7 +191,8 @@ def _tell_context(outcome: Outcome, nats: dict[str, np.ndarray], ours: Ours) -> 
     _more(outcome, "attention-carries-context", says, nats["no attention"] - nats["1"])
 
 
-def _tell_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
+def tell_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
+    """Tell what the silence of each head costs."""
     means = {name: float(np.mean(gaps)) for name, gaps in found.items()}
     ranked = sorted(means, key=lambda name: -means[name])
     for name, gaps in found.items():
@@ -211,7 +211,8 @@ def _tell_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
     outcome.claims["heads-are-unequal"] = Claim("One head is worth more than three times the median one", unequal)
 
 
-def _tell_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) -> None:
+def tell_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) -> None:
+    """Tell how a second round of random tokens is predicted, with the heads that copy and without."""
     ways = ("first", "second", "without best", "without others")
     first, second, best, others = (np.array(found[way]) for way in ways)
     for way in ways:

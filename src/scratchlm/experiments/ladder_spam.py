@@ -24,7 +24,7 @@ from scratchlm.evaluation.classes import best_threshold, calibration_error, f1_i
 from scratchlm.experiments.asked import AskedModel
 from scratchlm.experiments.folds import FOLDS, Folded, like_others, read_folded
 from scratchlm.experiments.ladder import INIT, Column, Method, Rung, add_ladder, mark_of_init
-from scratchlm.experiments.networks import NetworkTexts
+from scratchlm.experiments.networks import NetworkTexts, Reader
 from scratchlm.experiments.ours import BOOKS, Ours, prepare_ours
 from scratchlm.experiments.outcome import Claim, Outcome, Table, Value
 from scratchlm.experiments.settings_ladders import LadderSpamConfig
@@ -63,12 +63,12 @@ def files(config: LadderSpamConfig) -> dict[str, Path]:
 def methods(ours: Ours, epochs: float, recurrent_epochs: float, seed: int, least_steps: int = 1) -> list[Method[Make]]:
     """Return the rungs, the oldest first; networks take at least so many steps, however few the labels."""
 
-    def recurrent() -> SavedModel:
+    def recurrent() -> Reader:
         shape = DecoderConfig(ours.tokenizer.vocabulary_size, width=96, layers=1, dropout=0.2, init_std=0.1)
-        return SavedModel(build_recurrent(shape, "lstm", seed), ours.tokenizer)
+        return Reader(build_recurrent(shape, "lstm", seed), ours.tokenizer)
 
     def network(
-        make: Callable[[], SavedModel], epochs: float, optimizer: OptimizerConfig
+        make: Callable[[], SavedModel | Reader], epochs: float, optimizer: OptimizerConfig
     ) -> Callable[[], TextClassifier]:
         return lambda: NetworkTexts(make, epochs=epochs, optimizer=optimizer, least_steps=least_steps, seed=seed)
 
@@ -122,7 +122,7 @@ def run(config: LadderSpamConfig, steps: Steps, outcome: Outcome) -> None:
             each[data.sides(fold)[1]] = result["chances"]
         chances[method.key] = each[tested]
         rungs.append(_rung(method, found, scores(chances[method.key], truth, folds, data.labels)))
-    _report(outcome, rungs, chances, tested, data)
+    report(outcome, rungs, chances, tested, data)
     ours.tell(outcome)
 
 
@@ -189,7 +189,7 @@ def compared(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> Compariso
     return compare_statistics(len(truth), gap)
 
 
-def _report(
+def report(
     outcome: Outcome,
     rungs: list[Rung],
     chances: Mapping[str, np.ndarray],
@@ -219,7 +219,7 @@ def _report(
     outcome.claims["svm-is-cheaper"] = Claim("and takes less time for a message", cheap)
     if "lora" in chances:
         tuned = at_threshold(chances["asked"], truth, data.folds[tested])
-        _claim_published(outcome, {**halves, "asked": tuned}, truth)
+        claim_published(outcome, {**halves, "asked": tuned}, truth)
     right = (halves["rules"] == truth).astype(np.float64) - (halves["majority"] == truth)
     gain = comparison_of(float(right.mean()), standard_error(right))
     outcome.values["rules.accuracy_gain"] = Value(gain.difference, *gain.interval)
@@ -259,7 +259,7 @@ def _tell_unlike(
     outcome.tables.append(Table(title, ["", "F1"], rows))
 
 
-def _claim_published(outcome: Outcome, halves: Mapping[str, np.ndarray], truth: np.ndarray) -> None:
+def claim_published(outcome: Outcome, halves: Mapping[str, np.ndarray], truth: np.ndarray) -> None:
     """Compare a published model, asked and taught, with what came before.
 
     Of what is only asked, the answers at a threshold are taken: it prefers one of the two words whatever it reads.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import class_logits, encode_texts
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.model.network import TokenNetwork
+from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import LabelledBatches, pad_of
 from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import Setting, fit
@@ -22,12 +25,20 @@ from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import SavedModel
 
 
+@dataclass
+class Reader:
+    """A network and the tokenizer that its ids are of."""
+
+    decoder: TokenNetwork
+    tokenizer: Tokenizer
+
+
 class NetworkTexts:
     """A model with a head of classes on the mean of its states, trained whole or by adapters."""
 
     def __init__(
         self,
-        make: Callable[[], SavedModel],
+        make: Callable[[], SavedModel | Reader],
         *,
         epochs: float,
         optimizer: OptimizerConfig,
@@ -45,13 +56,14 @@ class NetworkTexts:
             optimizer=optimizer,
             schedule=ScheduleConfig(shape="linear", warmup_steps=10),
         )
-        self.model: SavedModel | None = None
+        self.model: SavedModel | Reader | None = None
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> NetworkTexts:
         """Train a new copy of the model that `make` makes."""
         model = self.model = self.make()
-        add_classes(model, [str(label) for label in range(int(max(labels)) + 1)], "mean", self.seed)
+        add_classes(model.decoder, [str(label) for label in range(int(max(labels)) + 1)], "mean", self.seed)
         if self.adapter is not None:
+            assert isinstance(model, SavedModel), "adapters stand beside the matrices of a decoder"
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]

@@ -16,7 +16,7 @@ from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.experiments.booktext import BookText
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.batches import ArrayTokens
 
 
@@ -66,7 +66,7 @@ class Counted:
 class Network:
     """A network; it sees windows of its context, each from an empty start."""
 
-    model: Decoder
+    model: CausalNetwork
     text: BookText
 
     def nats(self) -> Float[np.ndarray, " N"]:

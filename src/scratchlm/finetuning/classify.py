@@ -16,18 +16,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import ClassesConfig
-from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.model.network import TokenNetwork
 
 
-def add_classes(model: SavedModel, labels: Sequence[str], pooling: Literal["last", "mean"], seed: int) -> None:
-    """Give a model a head for `labels`, drawn from `seed`; one that it has is replaced."""
-    decoder = model.decoder
-    decoder.config = replace(decoder.config, classes=ClassesConfig(len(labels), pooling))
+def add_classes(network: TokenNetwork, labels: Sequence[str], pooling: Literal["last", "mean"], seed: int) -> None:
+    """Give a network a head for `labels`, drawn from `seed`; one that it has is replaced."""
+    network.config = replace(network.config, classes=ClassesConfig(len(labels), pooling))
     generator = torch.Generator().manual_seed(seed)
-    head = nn.Linear(decoder.config.width, len(labels), bias=False, device="meta")
-    drawn = torch.randn(len(labels), decoder.config.width, generator=generator) * decoder.config.init_std
-    head.weight = nn.Parameter(drawn.to(decoder.embedding.weight.device))
-    decoder.classifier = head
+    head = nn.Linear(network.config.width, len(labels), bias=False, device="meta")
+    drawn = torch.randn(len(labels), network.config.width, generator=generator) * network.config.init_std
+    head.weight = nn.Parameter(drawn.to(network.embedding.weight.device))
+    network.classifier = head
 
 
 def balanced_weights(labels: Sequence[int], classes: int) -> Float[Tensor, " C"]:

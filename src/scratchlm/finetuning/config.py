@@ -65,7 +65,8 @@ class FinetuneConfig:
     """Which state is the result: the best by what is held out, or the last, measured once, by whose scores nothing was
     chosen."""
     resume: Path | None = None
-    """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not."""
+    """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not, but for
+    those that say where its data and model were moved."""
     seed: int = 0
     """Seed of what is new in the model and of the order of the data."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scratchlm.base.device import autocast, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.generation.config import ClassifyConfig
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.network import TokenNetwork
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import padded
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -125,7 +125,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context: int, promp
 
 @torch.no_grad()
 def class_logits(
-    decoder: Decoder, rows: Sequence[Sequence[int]], dtype: torch.dtype = torch.float32
+    decoder: TokenNetwork, rows: Sequence[Sequence[int]], dtype: torch.dtype = torch.float32
 ) -> Float[np.ndarray, "N C"]:
     """Score the classes of texts that are encoded; those of like length share a forward pass."""
     device = decoder.embedding.weight.device

@@ -24,7 +24,7 @@ from scratchlm.generation.config import (
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.lora import adapted, answers_alike, use_adapter, with_own_choice
+from scratchlm.model.lora import adapted, answers_alike, use_adapter, with_own_modules
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
@@ -125,7 +125,7 @@ class LanguageModel:
             if not adapted(self.decoder):
                 return self.decoder, self.saved.template
             if not answers_alike(self._view, self.decoder) or self._view is self.decoder:
-                self._view = with_own_choice(self.decoder)
+                self._view = with_own_modules(self.decoder)
             return self._view, self.saved.template
 
     def _conversing(self) -> tuple[Decoder, ChatTemplate]:

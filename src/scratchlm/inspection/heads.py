@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from scratchlm.model.attention import Visibility, visible
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import with_own_modules
 
 Head = tuple[int, int]
 """A layer, and a head in it, both from 0."""
@@ -32,9 +32,7 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
     assert decoder.config.attention.softcap is None, "scores with a softcap are others"
     found: list[Tensor] = []
 
-    def watching(module: Any) -> Any:
-        plain = module._attend
-
+    def watching(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def attend(q: Tensor, k: Tensor, v: Tensor, visibility: Visibility) -> Tensor:
             keys = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
             scores = (q @ keys.transpose(-2, -1)).float() / math.sqrt(q.size(-1))
@@ -42,39 +40,32 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
             if mask is None:
                 mask = visible(q.size(2), k.size(2), None, None, q.device)
             found.append(scores.masked_fill(~(mask[:, None] if mask.dim() == 3 else mask), -math.inf).softmax(-1))
-            answer: Tensor = plain(q, k, v, visibility)
-            return answer
+            return plain(q, k, v, visibility)
 
         return attend
 
-    layers: list[Any] = [block.attention for block in decoder.blocks]
-    decoder.eval()
-    for layer in layers:
-        layer._attend = watching(layer)
-    try:
-        decoder.hidden(ids)
-    finally:
-        for layer in layers:
-            del layer._attend
+    watched = with_own_modules(decoder).eval()
+    for block in watched.blocks:
+        layer: Any = block.attention
+        layer.attend = watching(layer.attend)
+    watched.hidden(ids)
     return found
 
 
-@contextlib.contextmanager
-def without_heads(decoder: Decoder, heads: Collection[Head]) -> Iterator[None]:
-    """Silence heads while the context lasts: what they found is not passed on. Others compute as before."""
-    width = decoder.config.attention.head_dim
-    blocks: Any = decoder.blocks
-    matrices: dict[int, Tensor] = {layer: blocks[layer].attention.output.weight for layer, _ in heads}
-    kept = {layer: matrix.detach().clone() for layer, matrix in matrices.items()}
-    try:
-        with torch.no_grad():
-            for layer, head in heads:
-                matrices[layer][:, head * width : (head + 1) * width] = 0.0
-        yield
-    finally:
-        with torch.no_grad():
-            for layer, matrix in matrices.items():
-                matrix.copy_(kept[layer])
+@torch.no_grad()
+def without_heads(decoder: Decoder, heads: Collection[Head]) -> Decoder:
+    """Return a decoder in which heads are silent: what they found is not passed on. Others compute as before.
+
+    It has the tensors of the first, which stays as it is, but for the matrices that read the silent heads.
+    """
+    silenced, width = with_own_modules(decoder), decoder.config.attention.head_dim
+    blocks: Any = silenced.blocks
+    for layer in {layer for layer, _ in heads}:
+        output = blocks[layer].attention.output
+        output.weight = nn.Parameter(output.weight.detach().clone())
+    for layer, head in heads:
+        blocks[layer].attention.output.weight[:, head * width : (head + 1) * width] = 0.0
+    return silenced
 
 
 @torch.no_grad()

@@ -9,19 +9,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import with_own_modules
 
 
 @torch.no_grad()
 def layer_states(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tensor, "B T D"]]:
     """Return the residual stream before the first block and after each: one more than there are layers."""
     found: list[Tensor] = []
-    blocks: list[Any] = list(decoder.blocks)
-    hooks = [blocks[0].register_forward_pre_hook(lambda _, given: found.append(given[0]))]
-    hooks += [block.register_forward_hook(lambda _, given, state: found.append(state)) for block in blocks]
-    decoder.eval()
-    try:
-        decoder.hidden(ids)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    watched = with_own_modules(decoder).eval()
+    blocks: list[Any] = list(watched.blocks)
+    blocks[0].register_forward_pre_hook(lambda _, given: found.append(given[0]))
+    for block in blocks:
+        block.register_forward_hook(lambda _, given, state: found.append(state))
+    watched.hidden(ids)
     return found

@@ -169,10 +169,17 @@ class Attention(nn.Module):
         q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
         if visibility.cache is not None:
             k, v = visibility.cache.append(self.layer, k, v)
-        mixed = self._attend(q, k, v, visibility)
+        mixed = self.attend(q, k, v, visibility)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visibility: Visibility) -> Tensor:
+    def attend(
+        self,
+        q: Float[Tensor, "B H T E"],
+        k: Float[Tensor, "B K S E"],
+        v: Float[Tensor, "B K S E"],
+        visibility: Visibility,
+    ) -> Float[Tensor, "B H T E"]:
+        """Mix the values that each query may see, by the fastest form that fits."""
         if self.config.implementation == "naive" or self.config.softcap is not None:
             return naive_attention(q, k, v, visibility.mask, causal=visibility.causal, softcap=self.config.softcap)
         whole = visibility.mask is None and visibility.causal and visibility.cache is None

@@ -25,6 +25,7 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
+from scratchlm.model.network import CausalNetwork, TokenNetwork
 from scratchlm.model.ngrams import build_ngrams
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
@@ -68,7 +69,7 @@ class EmbeddingShortcut(nn.Module):
         return self.stream_scale[layer] * x + self.embedding_scale[layer] * embedded
 
 
-class Decoder(nn.Module):
+class Decoder(CausalNetwork):
     """A language model: `decoder(ids) -> logits`, where logits at t score the token at t + 1.
 
     Changing token t never changes logits before t. Does no I/O and holds no position: with a `cache`, the new ids
@@ -169,29 +170,6 @@ class Decoder(nn.Module):
             documents = (torch.arange(seen.size(1), device=ids.device) >= cache.starts[:, None]).long()[:, -reach:]
         return x + self.ngrams(seen[:, -reach:], documents)[:, -ids.size(1) :]
 
-    @property
-    def head_weight(self) -> Float[Tensor, "V D"]:
-        """The matrix that turns hidden states into logits; of a tied model the embedding's."""
-        return self.embedding.weight if self.head is None else self.head.weight
-
-    def logits(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
-        """Score every token of the vocabulary from the final hidden state."""
-        return self.capped(nn.functional.linear(hidden, self.head_weight))
-
-    def capped(self, logits: Float[Tensor, "*batch V"]) -> Float[Tensor, "*batch V"]:
-        """Bound a head's logits where the configuration says so."""
-        softcap = self.config.logit_softcap
-        return logits if softcap is None else softcap * torch.tanh(logits / softcap)
-
-    def class_logits(self, hidden: Float[Tensor, "B T D"], last: Int[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """Score the classes of each row, a text that ends at the position `last`; what stands behind it has no part."""
-        assert self.classifier is not None
-        assert isinstance(self.config.classes, ClassesConfig)
-        if self.config.classes.pooling == "last":
-            return self.classifier(hidden[torch.arange(len(hidden), device=hidden.device), last])
-        inside = (torch.arange(hidden.size(1), device=hidden.device) <= last[:, None])[..., None]  # (B, T, 1)
-        return self.classifier((hidden * inside).sum(1) / inside.sum(1))
-
     def _is_local(self, layer: int) -> bool:
         """Tell whether a layer sees a window of positions alone."""
         attention = self.config.attention
@@ -220,10 +198,6 @@ class Decoder(nn.Module):
             return Visibility(ids, rotation, visible(new, seen, window, documents, ids.device), False, cache)
         return Visibility(ids, rotation, None, new > 1, cache)
 
-    def parameter_count(self) -> int:
-        """Count distinct parameters; a tied head is counted once."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token: 6 for each weight in a product, plus attention (PaLM, appendix B).
 
@@ -244,7 +218,7 @@ class Decoder(nn.Module):
         return 6.0 * (self.parameter_count() - tables - idle) + attention
 
 
-def initialise(decoder: Decoder, seed: int) -> None:
+def initialise(decoder: TokenNetwork, seed: int) -> None:
     """Fill all weights from `seed`: normal, branch outputs scaled down by depth (GPT-2) or zero, norms one."""
     config = decoder.config
     generator = torch.Generator().manual_seed(seed)
@@ -263,8 +237,9 @@ def initialise(decoder: Decoder, seed: int) -> None:
             elif name.endswith("value_embedding.gate.weight") or name.startswith("ngrams."):
                 std = 0.0
             parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
-    if decoder.shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):
-        nn.init.constant_(decoder.shortcut.embedding_scale, config.shortcut.share)
+    shortcut = decoder.shortcut if isinstance(decoder, Decoder) else None
+    if shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):
+        nn.init.constant_(shortcut.embedding_scale, config.shortcut.share)
 
 
 class _Unfilled(TorchFunctionMode):

@@ -4,7 +4,8 @@ An encoder-decoder (Vaswani et al. 2017, arXiv 1706.03762) reads a source with a
 writes a target whose every token looks back at the target so far and across at the source. An encoder alone (Devlin et
 al. 2018, arXiv 1810.04805) is trained to restore tokens that were hidden: it sees both sides, and cannot write.
 
-Both are decoders to what trains and measures them: hidden states of shape (B, T, D), and a head.
+Neither is a decoder: a prediction may have seen what comes later in its row. What trains them needs hidden states of
+shape (B, T, D) and a head.
 """
 
 from __future__ import annotations
@@ -15,13 +16,25 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from scratchlm.base.errors import raise_all
 from scratchlm.model.attention import Attention, Visibility, fused_attention
 from scratchlm.model.cache import KVCache
-from scratchlm.model.config import DecoderConfig
-from scratchlm.model.decoder import Block, Decoder, initialise
+from scratchlm.model.config import (
+    ClassesConfig,
+    DecoderConfig,
+    LearnedPositionsConfig,
+    NoAheadConfig,
+    NoClassesConfig,
+    NoNgramsConfig,
+    NoShortcutConfig,
+    RopeConfig,
+)
+from scratchlm.model.decoder import Block, initialise
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.norms import build_norm
+from scratchlm.model.network import TokenNetwork
+from scratchlm.model.norms import build_norm, rms_norm
+from scratchlm.model.positions import Rotation, positions_within, rope_table
 
 SOURCE, TARGET, FILLING = 0, 1, 2
 """What a position of a row is: of the source, of the target, or behind both."""
@@ -47,9 +60,8 @@ class Parts:
         return x
 
 
-def part(ids: Int[Tensor, "B T"], cache: KVCache | None, documents: Int[Tensor, "B T"] | None) -> Parts:
+def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None) -> Parts:
     """Take rows apart that begin with a source, behind which its target stands."""
-    assert cache is None, "rows of sources and targets are read whole"
     assert documents is not None, "say by `documents` what is source and what is target"
     of_source, of_target = documents == SOURCE, documents == TARGET
     sources, targets = of_source.sum(1), of_target.sum(1)
@@ -60,7 +72,10 @@ def part(ids: Int[Tensor, "B T"], cache: KVCache | None, documents: Int[Tensor, 
 
 
 class CrossAttention(nn.Module):
-    """Queries from one text, keys and values from another."""
+    """Queries from one text, keys and values from another.
+
+    Heads and widths are those of the configuration; norms, biases, caps and scales of its attention have no part here.
+    """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -125,24 +140,87 @@ class Memory:
     real: Bool[Tensor, "B S"]
 
 
-class EncoderDecoder(Decoder):
+class _Transformer(TokenNetwork):
+    """What both networks begin with: tokens and their positions as vectors."""
+
+    rope_cos: Tensor
+    rope_sin: Tensor
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        learned = isinstance(config.positions, LearnedPositionsConfig)
+        self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
+        self.dropout = Dropout(config.dropout)
+        self.ahead = None
+        rope = config.positions
+        if isinstance(rope, RopeConfig):
+            cos, sin = rope_table(config.context, int(config.attention.head_dim * rope.share), rope.theta, rope.scaling)
+            self.register_buffer("rope_cos", cos, persistent=False)
+            self.register_buffer("rope_sin", sin, persistent=False)
+
+    def _embed(self, ids: Int[Tensor, "B T"], places: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
+        """Return what the first layer reads of tokens that stand at `places` of their texts."""
+        x = self.embedding(ids)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(places)
+        if self.config.embedding_scale is not None:
+            x = x * self.config.embedding_scale
+        if self.config.embedding_norm:
+            x = rms_norm(x, self.config.norm.eps)
+        return self.dropout(x)
+
+    def _rotation(self, places: Int[Tensor, "*B T"]) -> Rotation | None:
+        if not isinstance(self.config.positions, RopeConfig):
+            return None
+        return self.rope_cos[places], self.rope_sin[places]
+
+    def flops_per_token(self, length: int) -> float:
+        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention that sees the whole row."""
+        tables = sum(each.weight.numel() for each in (self.embedding, self.position_embedding) if each is not None)
+        tables -= self.embedding.weight.numel() if self.config.tied else 0
+        attention = self.config.attention
+        return (
+            6.0 * (self.parameter_count() - tables)
+            + 12.0 * len(self.blocks) * attention.heads * attention.head_dim * length
+        )
+
+
+def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
+    """Raise `UserError` with all settings that a network would pass over."""
+    usual |= {"ngrams": NoNgramsConfig(), "shortcut": NoShortcutConfig(), "ahead": NoAheadConfig()}
+    other = [f"model.{name}" for name, value in usual.items() if getattr(config, name) != value]
+    if config.attention.window is not None:
+        other.append("model.attention.window")
+    if isinstance(config.positions, RopeConfig) and config.positions.local_theta is not None:
+        other.append("model.positions.local_theta")
+    raise_all([f"{name}: has no part in {what}; leave it at its default" for name in other])
+
+
+class EncoderDecoder(_Transformer):
     """Reads a source, writes a target. A row holds both, and `documents` tells which is which (`SOURCE`, `TARGET`).
 
-    As deep on each side as `config.layers`; embedding and head are shared. Rotary positions count anew in each text.
+    As deep on each side as `config.layers`; embedding and head are shared. Positions count anew in each text. Raises
+    `UserError` for settings that only a decoder has a use for.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
+        _refuse("an encoder-decoder", config, classes=NoClassesConfig(), norm_places="before")
         super().__init__(config)
         self.blocks = nn.ModuleList(CrossBlock(config, layer) for layer in range(config.layers))
+        self.final_norm = build_norm(config.width, config.norm)
+        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
+        self.classifier = None
         self.encoder_blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.encoder_norm = build_norm(config.width, config.norm)
 
     def encode(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> Memory:
         """Read sources, filled up behind where `real` is false."""
         mask = real[:, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
-        cos, sin = (table.expand(len(ids), -1, -1) for table in self._rotation(0, ids.size(1)))
-        visibility = Visibility(ids, (cos, sin), mask, False)
-        x = self.dropout(self.embedding(ids))
+        places = torch.arange(ids.size(1), device=ids.device).expand(len(ids), -1)  # the mask has rows of its own too
+        visibility = Visibility(ids, self._rotation(places), mask, False)
+        x = self._embed(ids, places)
         for block in self.encoder_blocks:
             x = block(x, visibility)
         x = self.encoder_norm(x)
@@ -152,47 +230,53 @@ class EncoderDecoder(Decoder):
         """Return the states of targets after `memory`; with a cache the new ids continue what it holds."""
         start = 0 if cache is None else cache.length
         assert cache is None or start == 0 or ids.size(1) == 1, "after the first, tokens come one by one"
-        visibility = Visibility(ids, self._rotation(start, start + ids.size(1)), None, ids.size(1) > 1, cache)
-        x = self.dropout(self.embedding(ids))
+        places = torch.arange(start, start + ids.size(1), device=ids.device)
+        visibility = Visibility(ids, self._rotation(places), None, ids.size(1) > 1, cache)
+        x = self._embed(ids, places)
         for block, remembered in zip(self._crossing(), memory.layers, strict=True):
             x = block(x, visibility, remembered, memory.real)
         if cache is not None:
             cache.advance(ids.size(1))
         return self.final_norm(x)
 
-    def hidden(
-        self,
-        ids: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
-        parts = part(ids, cache, documents)
+        parts = part(ids, documents)
         return parts.put_back(self.decode(parts.target, self.encode(parts.source, parts.real)))
 
     def _crossing(self) -> list[CrossBlock]:
         return [block for block in self.blocks if isinstance(block, CrossBlock)]
 
-    def _rotation(self, start: int, end: int) -> tuple[Tensor, Tensor]:
-        return self.rope_cos[start:end], self.rope_sin[start:end]
 
-
-class MaskedEncoder(Decoder):
+class MaskedEncoder(_Transformer):
     """Every position sees every other of its row; trained to restore hidden tokens (BERT's half of the family).
 
     `documents` keeps packed texts, and what fills rows up, apart. It cannot write: its prediction for a position has
-    seen what comes later.
+    seen what comes later. Raises `UserError` for settings that only a decoder has a use for.
     """
 
-    def _visibility(
-        self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None, local: bool
-    ) -> Visibility:
-        assert cache is None, "an encoder reads whole texts"
+    def __init__(self, config: DecoderConfig) -> None:
+        _refuse("an encoder", config)
+        super().__init__(config)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.final_norm = build_norm(config.width, config.norm)
+        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
+        classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
+        self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
+
+    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+        """Return the states of whole rows, each position of which has seen all of its text."""
         if documents is None:
+            places = torch.arange(ids.size(1), device=ids.device)
             mask = torch.ones(ids.size(1), ids.size(1), dtype=torch.bool, device=ids.device)
         else:
+            places = positions_within(documents)
             mask = documents[:, :, None] == documents[:, None, :]
-        return Visibility(ids, (self.rope_cos[places], self.rope_sin[places]), mask, False)
+        visibility = Visibility(ids, self._rotation(places), mask, False)
+        x = self._embed(ids, places)
+        for block in self.blocks:
+            x = block(x, visibility)
+        return self.final_norm(x)
 
 
 def build_encoder_decoder(config: DecoderConfig, seed: int = 0) -> EncoderDecoder:

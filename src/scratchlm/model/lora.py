@@ -123,10 +123,11 @@ def use_adapter(decoder: Decoder, name: str | None) -> None:
         layer.active = name if name in layer.scales else None
 
 
-def with_own_choice(decoder: Decoder) -> Decoder:
-    """Return a decoder of the same tensors, not copied, that keeps its adapter whatever is chosen for the first.
+def with_own_modules(decoder: Decoder) -> Decoder:
+    """Return a decoder of the very same tensors, not copied, in modules of its own.
 
-    Costs a few objects a layer. It does not see layers that the first is given or loses afterwards.
+    So it keeps its adapter whatever is chosen for the first, and hooks on it see its own calls alone. Costs a few
+    objects a layer. It does not see layers that the first is given or loses afterwards.
     """
     return copy.deepcopy(decoder, {id(each): each for each in _tensors(decoder)})
 

@@ -22,7 +22,7 @@ from scratchlm.base.device import autocast, keep_freed_memory
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import RunLog
-from scratchlm.model.decoder import Decoder
+from scratchlm.model.network import TokenNetwork
 from scratchlm.tokens.batches import Batch, State
 from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import Checkpoints
@@ -51,8 +51,8 @@ class Hook(Protocol):
     every: int
     """Steps between two calls; 0: only after the last step."""
 
-    def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
-        """Look at the model after `step` steps and return what to log; `timing` in it stands apart."""
+    def __call__(self, step: int, decoder: Any) -> Mapping[str, Any]:
+        """Look at the loop's network after `step` steps and return what to log; `timing` in it stands apart."""
 
     def state(self) -> dict[str, Any]:
         """Return what the hook must remember across a resume, as JSON values."""
@@ -102,7 +102,7 @@ class Setting:
 class Loop:
     """One training run: what `fit` was handed, and the state that changes from step to step."""
 
-    decoder: Decoder
+    decoder: TokenNetwork
     batches: BatchSource
     config: TrainingConfig
     loss: Loss = next_token_loss
@@ -159,7 +159,7 @@ class Loop:
             if self.pace is not None:
                 self.config = replace(self.config, steps=max(self.pace(self.step), self.step + 1))
             batch, self.batch_state = next(stream)
-            record = self._train_step(batch.to(self.setting.device))
+            record = self.train_step(batch.to(self.setting.device))
             self.step += 1
             self.average.update(self.step, self.config.steps)
             self._write(record)
@@ -171,7 +171,8 @@ class Loop:
                 raise Interrupted(f"stopped after step {self.step} of {self.config.steps}; {saved}")
             self._run_hooks()
 
-    def _train_step(self, batch: Batch) -> StepRecord:
+    def train_step(self, batch: Batch) -> StepRecord:
+        """Take one optimizer step on a batch and return its record."""
         started = time.perf_counter()
         config, setting = self.config, self.setting
         torch.manual_seed(setting.seed * 1_000_003 + self.step)  # dropout follows the step, not the past
@@ -280,7 +281,7 @@ def _due(step: int, every: int) -> bool:
 
 
 def fit(
-    decoder: Decoder,
+    decoder: TokenNetwork,
     batches: BatchSource,
     config: TrainingConfig,
     *,

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from scratchlm.model.config import AheadConfig
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.network import TokenNetwork
 from scratchlm.tokens.batches import IGNORED, Batch
 
-Loss = Callable[[Decoder, Batch], Tensor]
-"""A sum over the batch's targets, as a scalar tensor; the loop divides it by `Batch.target_count`."""
+Loss = Callable[[Any, Batch], Tensor]
+"""Of the network that the loop was handed: a sum over the batch's targets, as a scalar tensor, which the loop divides
+by `Batch.target_count`."""
 
 CHUNK_LOGITS = 1 << 20
 """Logits that are worked on at once in fp32, about: few enough to stay near the processor between the passes."""
@@ -33,7 +35,7 @@ def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*
     return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def plain_next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
+def plain_next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of the next token: the whole objective of a language model.
 
     A decoder in training that looks ahead (`AheadConfig`) gets that loss's gradient too, never its value.
@@ -63,7 +65,7 @@ def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float =
     return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
 
 
-def next_token_loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
+def next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 
     The logits, by far the largest tensor of a small model, never stand in memory as a whole, and positions without a
@@ -87,7 +89,7 @@ def targets_ahead(batch: Batch) -> Int[Tensor, "B T"]:
     return ahead
 
 
-def _with_gradient_ahead(loss: Tensor, ahead: Tensor, decoder: Decoder) -> Tensor:
+def _with_gradient_ahead(loss: Tensor, ahead: Tensor, decoder: TokenNetwork) -> Tensor:
     """Return `loss`, whose gradient is that of `loss + share * ahead`."""
     assert isinstance(decoder.config.ahead, AheadConfig)
     return loss + decoder.config.ahead.share * (ahead - ahead.detach())
@@ -103,7 +105,7 @@ def _with_target(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def class_loss(weights: Float[Tensor, " C"] | None = None) -> Loss:
     """Return the summed cross-entropy of the classes, each text's multiplied by the weight of its class."""
 
-    def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
+    def loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
         last = (batch.targets != IGNORED).int().argmax(1)
         logits = decoder.class_logits(decoder.hidden(batch.ids), last).float()
         labels = batch.targets.gather(1, last[:, None]).squeeze(1)
