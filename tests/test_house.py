@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -96,6 +97,28 @@ def promised_but_absent(tree: ast.Module, text: str) -> list[str]:
     return found + [f"line {error.lineno}" for error in raised if "NotImplementedError" in ast.unparse(error)]
 
 
+def private_definitions() -> set[str]:
+    """The functions and methods of the package whose names begin with an underscore."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = {node.name for path in SOURCES for node in ast.walk(parsed(path)) if isinstance(node, kinds)}
+    return {name for name in found if name.startswith("_") and not name.endswith("__")}
+
+
+def private_uses(tree: ast.Module, private: set[str]) -> list[str]:
+    """What of the package's private names a file imports or reads from something that is not its own."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = [
+        each.name for node in imports for each in node.names if each.name.startswith("_") and _ours(node.module or "")
+    ]
+    reads = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in private]
+    own = ("self", "cls")
+    return found + [node.attr for node in reads if not (isinstance(node.value, ast.Name) and node.value.id in own)]
+
+
+def _ours(module: str) -> bool:
+    return module.split(".")[0] == "scratchlm"
+
+
 def first_block(text: str, language: str) -> list[str]:
     block = re.search(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert block is not None, f"no block of {language}"
@@ -134,9 +157,39 @@ def test_the_checks_above_find_what_they_look_for() -> None:
     assert long_functions(tree, 60) == [("long", 61)]
     assert undocumented(tree) == ["the module", "long", "Bare", "Bare.method"]
     assert promised_but_absent(tree, "# TO" + "DO\n") == ["line 1", "line 63"]
+    used = ast.parse("from scratchlm.model import _x\nfrom other import _y\nmodel._z()\nself._z()\nmodel._other\n")
+    assert private_uses(used, {"_z"}) == ["_x", "_z"]
     assert REGISTRIES.search("https://" + "pypi" + ".org/simple")
     assert MACHINE_PATHS.search("see /" + "home/someone")
     assert not MACHINE_PATHS.search("src/home/page, https://example.com/work/a")
+
+
+@pytest.mark.parametrize("folder", ["tests", "bench", "notes"])
+def test_only_public_names_of_the_package_are_used_outside_of_it(folder: str) -> None:
+    private = private_definitions()
+    assert len(private) > 100
+    files = sorted((ROOT / folder).rglob("*.py"))
+    found = {name(path): private_uses(parsed(path), private) for path in files}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("folder", ["src/scratchlm/base", "tests", "bench", "notes"])
+def test_an_undefined_name_is_found_wherever_code_stands(folder: str) -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--no-cache", "-"]
+    place = ["--stdin-filename", str(ROOT / folder / "new.py")]
+    code = "from jaxtyping import Float\nfrom torch import Tensor\n\n\ndef f(x: Float[Tensor, 'B T']) -> None:\n    x + y\n"
+    done = subprocess.run([*command, *place], input=code, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1, done.stderr
+    assert re.findall(r"F821.*", done.stdout) == ["F821 Undefined name `y`"]
+
+
+def test_no_line_is_excused_from_the_search_for_undefined_names() -> None:
+    excused = re.compile("(?:noqa|ruff|ignore)\\W.*(?:F" + "821|name-" + "defined)")
+    assert [(path, found[0]) for path, text in tracked_texts() if (found := excused.search(text))] == []
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    ignored = [*lint["ruff"]["lint"]["ignore"], *sum(lint["ruff"]["lint"]["per-file-ignores"].values(), [])]
+    assert not {"F", "F8", "F82", "F" + "821"} & set(ignored)
+    assert "disable_error_code" not in str(lint["mypy"])
 
 
 def test_configs_and_the_package_itself_load_without_torch() -> None:

@@ -42,7 +42,7 @@ def ours() -> Step:
 
     config = TrainingConfig(steps=10**6, batch_rows=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
     loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, setting=Setting(dtype=torch.bfloat16))
-    return lambda ids, targets: loop._train_step(Batch(ids, targets))
+    return lambda ids, targets: loop.train_step(Batch(ids, targets))
 
 
 def transformers() -> Step:

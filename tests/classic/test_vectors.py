@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.vectors import _step, learn_vectors
+from scratchlm.classic.vectors import learn_vectors, step
 
 
 def loss(middle: np.ndarray, beside: np.ndarray, centres: np.ndarray, others: np.ndarray) -> float:
@@ -22,7 +22,7 @@ def test_a_step_goes_down_the_slope_that_differences_measure() -> None:
     for table in (middle, beside):
         before = table.copy()
         stepped = [middle.copy(), beside.copy()]
-        _step(*stepped, centres, others, 1.0)
+        step(*stepped, centres, others, 1.0)
         gradient = before - stepped[0 if table is middle else 1]
         for place in np.ndindex(table.shape):
             table[place] += 1e-6

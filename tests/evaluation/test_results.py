@@ -119,7 +119,7 @@ def test_what_cannot_be_is_told_in_a_line(place: Path, capsys: pytest.CaptureFix
 
 def test_a_classifier_is_scored_on_its_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = SavedModel(random_decoder(toy_config("default", vocabulary_size=BYTE_VOCABULARY)), byte_tokenizer())
-    add_classes(model, ("ham", "spam"), "last", seed=0)
+    add_classes(model.decoder, ("ham", "spam"), "last", seed=0)
     model.classes = Classes(("ham", "spam"), positive="spam")
     save_model(tmp_path / "model", model)
     table = tmp_path / "t.tsv"

@@ -159,11 +159,11 @@ def test_written_answers_are_judged() -> None:
         ("none", 0.0, 0.0),
         ("#### -1000", 0.0, 0.0),
     ):
-        assert answer_record(item, text, "gsm8k").values == {"last number": last, "marked number": marked}
+        assert answer_record(item, text, "number").values == {"last number": last, "marked number": marked}
     item = Item("x", ("q",), ("The red hat.",))
-    assert answer_record(item, " The red hat. ", "answers").values == {"exact": 1.0, "same words": 1.0}
-    assert answer_record(item, "the red hat", "answers").values == {"exact": 0.0, "same words": 1.0}
-    assert answer_record(item, "a red hat", "answers").values == {"exact": 0.0, "same words": 0.0}
+    assert answer_record(item, " The red hat. ", "text").values == {"exact": 1.0, "same words": 1.0}
+    assert answer_record(item, "the red hat", "text").values == {"exact": 0.0, "same words": 1.0}
+    assert answer_record(item, "a red hat", "text").values == {"exact": 0.0, "same words": 0.0}
 
 
 def test_a_score_is_a_mean_with_its_error_over_clusters_or_over_sets() -> None:
@@ -218,7 +218,7 @@ def test_a_question_is_never_cut_away_for_its_answer(tmp_path: Path) -> None:
 
 def test_shuffling_leaves_the_frame_of_a_question(tmp_path: Path) -> None:
     item = Item("x", ("Question: a b c d e f\nAnswer:",), (" g", " h"))
-    (mixed,) = asking._shuffled(item, 0).prompts
+    (mixed,) = asking.shuffled_words(item, 0).prompts
     assert mixed.startswith("Question: ")
     assert mixed.endswith("\nAnswer:")
     assert sorted(mixed[10:-8].split()) == list("abcdef")
@@ -264,6 +264,19 @@ def test_examples_are_others_the_same_each_time_and_never_the_item_itself(tmp_pa
     expected = ask(model(), Task("choices", task.of, [by_hand]), Asking()).records[0].nats
     given = ask(model(), one, Asking(shots=1, examples=[replace(task.items[0], id="other")])).records[0].nats
     assert given == pytest.approx(expected, abs=1e-4)
+
+
+def test_how_a_task_is_asked_and_judged_follows_from_its_kind_not_its_name(tmp_path: Path) -> None:
+    saved = model()
+    for known, own in (("gsm8k", "sums"), ("answers", "gsm8k")):
+        given = read_task(f"{known}={file(tmp_path / 'g.jsonl', {'question': '1+1?', 'answer': 'So #### 2'})}")
+        renamed = Task(own, given.of, given.items)
+        scores = [set(ask(saved, task, Asking(answer_tokens=3)).scores) for task in (given, renamed)]
+        assert (
+            scores[0]
+            == scores[1]
+            == ({"last number", "marked number"} if known == "gsm8k" else {"exact", "same words"})
+        )
 
 
 def test_a_limit_draws_items_by_the_seed(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_context_claims_follow_the_losses() -> None:
     def told(losses: Mapping[str, float]) -> set[str]:
         made = outcome()
         nats = {name: np.array(spread_around(loss)) for name, loss in losses.items()}
-        context._tell_context(made, nats, Ours)  # type: ignore[arg-type]
+        context.tell_context(made, nats, Ours)  # type: ignore[arg-type]
         return holding(made)
 
     usual = {
@@ -66,7 +66,7 @@ def test_copying_claims_follow_the_losses() -> None:
         found = {"first": first, "second": second, "without best": best, "without others": others}
         rows: dict[str, Any] = {key: spread_around(value, 12) for key, value in found.items()}
         rows |= {"scores": {"1.1": 0.8}, "chosen": ["1.1"]}
-        context._tell_copies(made, rows, rows)
+        context.tell_copies(made, rows, rows)
         return holding(made)
 
     assert told(8.0, 4.0, 7.5, 4.1) == {
@@ -79,10 +79,10 @@ def test_copying_claims_follow_the_losses() -> None:
 def test_the_head_worth_most_is_judged_on_windows_it_was_not_chosen_on() -> None:
     made = outcome()
     lucky = [1.0] * 20 + [0.0] * 20  # worth much where it is chosen, nothing where it is judged
-    context._tell_heads(made, {"1.1": lucky, "1.2": [0.01] * 40, "2.1": [0.02] * 40})
+    context.tell_heads(made, {"1.1": lucky, "1.2": [0.01] * 40, "2.1": [0.02] * 40})
     assert not made.claims["heads-are-unequal"].holds
     made = outcome()
-    context._tell_heads(made, {"1.1": spread_around(1.0), "1.2": [0.01] * 40, "2.1": [0.02] * 40})
+    context.tell_heads(made, {"1.1": spread_around(1.0), "1.2": [0.01] * 40, "2.1": [0.02] * 40})
     assert made.claims["heads-are-unequal"].holds
 
 
@@ -93,7 +93,7 @@ def test_knob_claims_follow_the_numbers() -> None:
             "noise.0.0": Value(4.0), "noise.0.01": Value(little), "noise.1.0": Value(much),
             "cut.0.0": Value(4.0), "cut.0.1": Value(cut),
         }  # fmt: skip
-        knobs._claim_harm(made)
+        knobs.claim_harm(made)
         return holding(made)
 
     assert harm(4.01, 9.0, 4.01) == {"little-noise-is-forgiven", "much-noise-destroys", "small-weights-matter-little"}
@@ -101,7 +101,7 @@ def test_knob_claims_follow_the_numbers() -> None:
     for measured, holds in ((0.101, True), (0.2, False)):
         made = outcome()
         found = {"name": "b", "place": 0, "value": 1.0, "slope": 0.1, "measured": measured, "before": 0.2}
-        knobs._tell_turn(made, {**found, "chances": [0.2] * len(knobs.TURNS)})
+        knobs.tell_turn(made, {**found, "chances": [0.2] * len(knobs.TURNS)})
         assert made.claims["gradient-foretells"].holds == holds
 
 
@@ -110,7 +110,7 @@ def test_claims_on_frozen_parts_follow_the_losses() -> None:
         made, found = outcome(), {}
         for name, loss in {**usual, **{key.replace("_", " "): loss for key, loss in losses.items()}}.items():
             found[name] = {"blocks": spread_around(loss), "trained": 1}
-        knobs._tell_frozen(made, found)
+        knobs.tell_frozen(made, found)
         return holding(made)
 
     usual = {"everything": 4.0, "embedding alone": 5.0, "norms alone": 7.0, "nothing": 8.0}
@@ -128,7 +128,7 @@ def test_claims_on_the_way_follow_the_losses() -> None:
             {"step": at, "loss": loss, "blocks": spread_around(loss), "text": ""}
             for at, loss in ((0, first), (9, last))
         ]
-        objective._tell_way(made, {"looks": looks, "vocabulary": 4096})
+        objective.tell_way(made, {"looks": looks, "vocabulary": 4096})
         return holding(made)
 
     assert told(8.3, 5.0) == {"begins-by-guessing", "learns"}
@@ -142,7 +142,7 @@ def test_objective_claims_follow_the_bits() -> None:
             look = {"step": 1, "loss": losses[name], "bits_per_byte": bits[name], "blocks": [], "text": ""}
             rest = {"vocabulary": 5, "parameters": 1, "bytes_a_token": 1.0, "text_passes": 1.0, "unknown_share": 0.0}
             found[name] = {"looks": [look, look], **rest}
-        objective._tell_kinds(made, found)
+        objective.tell_kinds(made, found)
         return holding(made)
 
     losses = {"bytes": 1.5, "characters": 1.6, "sub-words": 4.0, "words": 5.0}
@@ -158,7 +158,7 @@ def test_claims_on_a_published_model_follow_the_answers() -> None:
     def told(**right: int) -> set[str]:
         made = outcome()
         halves = {key: np.where(np.arange(200) < count, truth, 1 - truth) for key, count in right.items()}
-        ladder_spam._claim_published(made, halves, truth)
+        ladder_spam.claim_published(made, halves, truth)
         return holding(made)
 
     whole = {"rules-beat-asking", "teaching-beats-asking", "published-beats-ours", "published-beats-svm"}
@@ -180,7 +180,7 @@ def test_label_claims_follow_the_draws() -> None:
         if later:
             found["pretrained"][100] = [{"f1": later, "average_precision": later + 0.001 * d} for d in range(5)]
         methods = {key: Method(key, key, None) for key in of}
-        label_efficiency._tell(made, found, methods, sizes)  # type: ignore[arg-type]
+        label_efficiency.tell(made, found, methods, sizes)  # type: ignore[arg-type]
         return holding(made)
 
     whole = {"rules-win-at-first", "pretraining-saves-labels", "pretraining-helps-still", "svm-leads-still"}
@@ -195,7 +195,7 @@ def test_claims_on_language_models_follow_the_bits() -> None:
         made = outcome()
         by, compare = climbed({**usual, **bits}, "bits_per_byte")
         rungs = [replace(rung, scores={**rung.scores, "blimp": blimp[key]}) for key, rung in by.items()]
-        ladder_lm._claim(made, rungs, compare)
+        ladder_lm.claim(made, rungs, compare)
         return holding(made)
 
     usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser5": 1.7, "lstm": 1.6, "transformer": 1.5}
@@ -214,7 +214,7 @@ def test_claims_on_language_models_follow_the_bits() -> None:
 def test_claims_on_translations_follow_the_scores() -> None:
     def told(**scores: float) -> set[str]:
         made = outcome()
-        ladder_translate._claim(made, *climbed({**usual, **scores}, "chrf"))
+        ladder_translate.claim(made, *climbed({**usual, **scores}, "chrf"))
         return holding(made)
 
     usual = {
@@ -247,7 +247,7 @@ def test_claims_on_spam_follow_the_answers() -> None:
         chances = {key: np.where(np.arange(240) < 240 * right.get(key, 0.9), truth, 1 - truth) * 0.9 for key in keys}
         chances["majority"] = np.zeros(240)
         rungs = [Rung(key, key, {"f1": Value(0.5)}, 1.0, seconds if key == "svm" else 2.0, 1.0) for key in keys]
-        ladder_spam._report(made, rungs, chances, np.arange(240), data)
+        ladder_spam.report(made, rungs, chances, np.arange(240), data)
         assert len(made.tables) == (2 if data is alike else 3)
         return holding(made)
 

@@ -50,7 +50,7 @@ def test_scaling_claims_follow_the_losses() -> None:
     def told(grid: Mapping[tuple[int, int], float]) -> set[str]:
         made = outcome()
         found = {(d, t): run_of(bits, 1000 * d, t) for (d, t), bits in grid.items()}
-        scaling._tell_runs(made, config, found, 1.0)
+        scaling.tell_runs(made, config, found, 1.0)
         return holding(made)
 
     usual = {(1, 10_000): 2.5, (1, 20_000): 2.4, (2, 10_000): 2.45, (2, 20_000): 2.2}
@@ -66,7 +66,7 @@ def test_the_laws_claims_follow_the_larger_run() -> None:
         made = outcome()
         runs = [Measured(10_000, 10_000, joint.bits(10_000, 10_000))]
         larger = {**run_of(measured, 100_000, 100_000), "compute_ratio": 3.0}
-        scaling._tell_laws(made, joint, separate, runs, larger, 1.0)
+        scaling.tell_laws(made, joint, separate, runs, larger, 1.0)
         return holding(made)
 
     by_joint, by_separate = joint.bits(100_000, 100_000), separate.bits("default", 100_000, 100_000)
@@ -106,7 +106,7 @@ def test_claims_on_layers_follow_what_probes_read() -> None:
                 "layers": {"learned": [right(share) for share in layers[key]]},
             }
         made = outcome()
-        features._tell(made, found)
+        features.tell(made, found)
         return holding(made)
 
     simple, late = {key: [0.95, 0.96] for key in SIMPLE}, {key: [0.55, 0.8] for key in COMPOUND}
@@ -136,7 +136,7 @@ def test_claims_on_tasks_follow_the_answers() -> None:
         ways = {"one": one, "alone": alone, "trivial": 0.0}
         answers = {way: {key: given(share) for key in ("x", "y")} for way, share in ways.items()}
         answers["narrow"] = {"x": given(narrow), "y": given(narrow_other)}
-        tasks._tell(made, {"x": task(), "y": task()}, answers)
+        tasks.tell(made, {"x": task(), "y": task()}, answers)
         return holding(made)
 
     assert told(0.6, 0.6, 0.9, 0.2) == {
@@ -175,7 +175,7 @@ def test_claims_on_limits_follow_the_answers() -> None:
             **changed,
         }
         made = outcome()
-        limits._tell(made, found)
+        limits.tell(made, found)
         return holding(made)
 
     usual = {"knows-what-it-read", "fluent-when-wrong", "sure-when-wrong", "other-words-flip", "negation-is-lost",
@@ -196,13 +196,13 @@ def test_sentences_are_traced_to_the_first_text_that_holds_them() -> None:
         train = ("The fox sang. The owl slept.", "The owl slept. The cat ran.")
         held_out = ("The owl slept. A new one.",)
 
-    traced = limits._trace([[0, "The owl slept."], [0, "The hen swam."]], Corpus)  # type: ignore[arg-type]
+    traced = limits.trace([[0, "The owl slept."], [0, "The hen swam."]], Corpus)  # type: ignore[arg-type]
     assert traced["written"] == [[0, "The owl slept.", 0], [0, "The hen swam.", -1]]
     assert traced["held_out"] == [[0, 1.0], [0, 0.0]]
 
     def told(held_out: list[list[float]]) -> set[str]:
         made = outcome()
-        limits._tell_traces(made, {"written": [[at, "a", 0] for at in range(60)], "held_out": held_out})
+        limits.tell_traces(made, {"written": [[at, "a", 0] for at in range(60)], "held_out": held_out})
         return holding(made)
 
     assert told([[at, 0.0] for at in range(60)]) == {"remembers-sentences"}
@@ -263,7 +263,7 @@ def test_claims_on_understanding_follow_the_scores() -> None:
         by, compare = climbed(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
         by = {key: replace(rung, scores={**rung.scores, "exact": Value(exact)}) for key, rung in by.items()}
         made = outcome()
-        ladder_understand._claim(made, by, compare)
+        ladder_understand.claim(made, by, compare)
         return holding(made)
 
     assert told([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.4]) == {
@@ -282,7 +282,7 @@ def test_reading_is_told_from_answers_on_other_passages() -> None:
     own, passages = np.array([0.4, 0.5, 0.6, 0.5]), ["p", "p", "q", "r"]
     for elsewhere, reads in ((own - 0.2, True), (own, False), (own + 0.2, False)):
         made = outcome()
-        ladder_understand._claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
+        ladder_understand.claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
         assert made.claims["taught-reads"].holds == reads
 
 
@@ -313,7 +313,7 @@ def test_claims_on_replies_follow_the_shares() -> None:
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
             scores = {name: Value(part, part - 0.05, part + 0.05) for name, part in parts.items()}
             by[key] = Rung(key, key, scores, 0.0, 0.0, 0.0)
-        ladder_respond._claim(made, by)
+        ladder_respond.claim(made, by)
         return holding(made)
 
     fails = {
@@ -338,7 +338,7 @@ def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
     assert {tuple(row["method"] for row in laid[at : at + 2]) for at in range(0, 20, 2)} > {("eliza", "chat")}
     blind = [{key: text for key, text in row.items() if key != "method"} for row in laid]
     path = tmp_path / "blind.tsv"
-    path.write_text(ladder_respond._as_table(blind))
+    path.write_text(ladder_respond.as_table(blind))
     assert "eliza" not in path.read_text()
     with pytest.raises(UserError, match="row 1: relevant and coherent must each be 0 or 1"):
         read_ratings(path, laid)
@@ -347,9 +347,9 @@ def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
         """Rate one method's replies as relevant, and none of the other's."""
         for row, key in zip(blind, laid, strict=True):
             row["relevant"], row["coherent"] = ("1", "1") if key["method"] == relevant else ("0", "1")
-        path.write_text(ladder_respond._as_table(blind))
+        path.write_text(ladder_respond.as_table(blind))
         made = Outcome("toy", "?")
-        ladder_respond._tell_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
+        ladder_respond.tell_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
         return made
 
     made = told("chat")
@@ -371,11 +371,11 @@ def test_settings_that_lead_nowhere_are_refused() -> None:
     with pytest.raises(UserError, match="at most 48"):
         ScalingConfig(larger_depth=60)
     with pytest.raises(UserError, match="--depths, --tokens: no exponents fit"):
-        scaling._fitted(fit_law, [Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
+        scaling.fitted(fit_law, [Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
 
 
 def test_verbs_that_are_tested_as_new_were_not_taught_with_a_particle() -> None:
-    task = tasks._past(TasksConfig(tested=200))
+    task = tasks.past_task(TasksConfig(tested=200))
     taught = {conversation[0]["content"].split()[5] for conversation in task.train}
     assert task.clusters is not None
     new = [question for question, _ in task.tested if question.split()[5] not in taught]
@@ -385,9 +385,9 @@ def test_verbs_that_are_tested_as_new_were_not_taught_with_a_particle() -> None:
         if question not in new:
             assert right[question] == expected  # taught verbs are looked up
     assert any(right[question] != dict(task.tested)[question] for question in new)  # and irregular ones guessed wrong
-    assert tasks._regular("hops up") == "hopped up"
-    assert tasks._regular("cries") == "cried"
-    assert tasks._regular("watches") == "watched"
+    assert tasks.regular("hops up") == "hopped up"
+    assert tasks.regular("cries") == "cried"
+    assert tasks.regular("watches") == "watched"
 
 
 def test_rows_are_counted_as_they_are_filled() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchlm.experiments.features import _balanced, centre
+from scratchlm.experiments.features import balanced, centre
 from scratchlm.experiments.marks import NAMES, early, marks_of, quotation, speaks_of_her
 
 
@@ -50,6 +50,6 @@ def test_the_centre_is_the_layer_at_which_it_comes() -> None:
 
 def test_as_many_of_both_kinds_are_drawn_and_none_unmarked() -> None:
     marks = np.array([1] * 30 + [0] * 12 + [-1] * 50)
-    places = _balanced(marks, 100, np.random.default_rng(0))
+    places = balanced(marks, 100, np.random.default_rng(0))
     assert len(places) == 24
     assert marks[places].mean() == 0.5

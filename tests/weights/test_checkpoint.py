@@ -131,7 +131,7 @@ def test_weights_that_do_not_fit_the_config_are_refused(folder: Path, tmp_path: 
     save_model(tmp_path / "other", saved(tied=False))
     shutil.copy(tmp_path / "other" / "model.safetensors", folder / "model.safetensors")
     (folder / "files.json").unlink()
-    checkpoint._write_hashes(folder)
+    checkpoint.write_hashes(folder)
     with pytest.raises(UserError, match=r"do not fit the config.*head\.weight"):
         load_model(folder)
 
@@ -141,7 +141,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused(folder: Path) -> None:
     config["decoder"]["vocabulary_size"] = 10
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "files.json").unlink()
-    checkpoint._write_hashes(folder)
+    checkpoint.write_hashes(folder)
     with pytest.raises(UserError, match="the tokenizer has 260 ids and the model 10"):
         load_model(folder)
 

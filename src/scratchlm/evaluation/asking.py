@@ -68,7 +68,9 @@ def ask(model: SavedModel, task: Task, asking: Asking, *, control: bool = False)
     records = _records(model, task, items, asking)
     shuffled = None
     if control:
-        shuffled = scores_of(_records(model, task, [_shuffled(item, asking.seed) for item in items], asking, items))
+        shuffled = scores_of(
+            _records(model, task, [shuffled_words(item, asking.seed) for item in items], asking, items)
+        )
     chance = None
     if task.of.kind == "choices":
         chance = sum(1 / len(item.answers) for item in items) / len(items)
@@ -98,7 +100,7 @@ def _drawn(items: Sequence[T], asking: Asking) -> list[T]:
     return [items[index] for index in sorted(chosen)]
 
 
-def _shuffled(item: Item, seed: int) -> Item:
+def shuffled_words(item: Item, seed: int) -> Item:
     """Put the words of what is asked, or of pairs that ask nothing, in random order; texts of a pair in the same."""
 
     def mix(text: str) -> str:
@@ -167,7 +169,7 @@ def _written(model: SavedModel, task: Task, items: Sequence[Item], asking: Askin
     written = [model.tokenizer.decode(ids) for ids in replies]
     if not _through_template(task, asking):
         written = [min((text.partition(stop)[0] for stop in STOPS), key=len) for text in written]
-    return [answer_record(item, text.strip(), task.name) for item, text in zip(items, written, strict=True)]
+    return [answer_record(item, text.strip(), task.of.right) for item, text in zip(items, written, strict=True)]
 
 
 def ends_of(model: SavedModel) -> frozenset[int]:
@@ -182,7 +184,7 @@ def fitted(prompt: Sequence[int], new: int, context: int) -> list[int]:
 
 
 def _through_template(task: Task, asking: Asking) -> bool:
-    return asking.chat or task.of.built_in
+    return asking.chat or task.of.conversational
 
 
 def _prompt(model: SavedModel, task: Task, item: Item, asking: Asking) -> list[int]:

@@ -12,7 +12,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -113,10 +113,10 @@ def word_record(item: Item, found: Likelihood) -> Record:
     return Record(item.id, values, _rounded([found.nats]), cluster=item.cluster, set=item.set)
 
 
-def answer_record(item: Item, given: str, task: str) -> Record:
-    """Judge what was written: the same text, the same words, or the same number."""
+def answer_record(item: Item, given: str, judged: Literal["text", "number"]) -> Record:
+    """Judge what was written: the same text and the same words, or the same number."""
     right = item.answers[item.gold]
-    if task == "gsm8k":
+    if judged == "number":
         numbers = NUMBER.findall(given)
         marked = MARKED.search(given)
         values = {

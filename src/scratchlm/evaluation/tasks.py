@@ -66,6 +66,10 @@ class TaskKind:
     """Where that stands."""
     built_in: bool = False
     """Whether it needs no file."""
+    conversational: bool = False
+    """Whether questions go through the model's chat template even where that is not asked for."""
+    right: Literal["text", "number"] = "text"
+    """What of a written answer is judged: its text, or the number that it comes to."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +174,8 @@ TASKS: dict[str, TaskKind] = {
     "winogrande": _kind("choices", _winogrande, "winogrande"),
     "blimp": _kind("choices", _pair, "blimp"),
     "lambada": _kind("last word", _last_word),
-    "gsm8k": _kind("answer", _gsm8k),
-    "storyworld": TaskKind("answer", built_in=True),
+    "gsm8k": TaskKind("answer", _gsm8k, right="number"),
+    "storyworld": TaskKind("answer", built_in=True, conversational=True),
     "choices": _kind("choices", _choices),
     "pairs": _kind("choices", _pair),
     "last-word": _kind("last word", _last_word),

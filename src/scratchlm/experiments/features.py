@@ -76,7 +76,7 @@ def run(config: FeaturesConfig, steps: Steps, outcome: Outcome) -> None:
     ours = prepare_ours(config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps)
     seen = Seen(ours, config)
     found = {key: steps.once(key, partial(_read, key, seen, config)) for key in NAMES}
-    _tell(outcome, found)
+    tell(outcome, found)
     outcome.notes += [
         "one model and one network of random weights; errors are those of held-out books",
         "as many tokens with a mark as without are read, so guessing is right half the time",
@@ -163,7 +163,7 @@ def _read(key: str, seen: Seen, config: FeaturesConfig) -> dict[str, Any]:
     """Read one mark in every way; tell of each probe which of the test tokens it got right."""
     windows = seen.windows
     draw = np.random.default_rng([config.seed, list(NAMES).index(key)])
-    places = {side: _balanced(windows[side].marks[key], config.tokens, draw) for side in SIDES}
+    places = {side: balanced(windows[side].marks[key], config.tokens, draw) for side in SIDES}
     truth = {side: windows[side].marks[key][places[side]] for side in SIDES}
 
     def sides(make: Any) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _read(key: str, seen: Seen, config: FeaturesConfig) -> dict[str, Any]:
     return found
 
 
-def _balanced(marks: np.ndarray, most: int, draw: np.random.Generator) -> np.ndarray:
+def balanced(marks: np.ndarray, most: int, draw: np.random.Generator) -> np.ndarray:
     """Draw places, as many marked as not. Raises `UserError` where one of both kinds is missing."""
     kinds = [np.flatnonzero(marks == kind) for kind in (0, 1)]
     count = min(most // 2, *map(len, kinds))
@@ -234,7 +234,8 @@ def centre(accuracies: Sequence[float]) -> float:
     return float((added * np.arange(len(added))).sum() / added.sum()) if added.sum() > 0 else 0.0
 
 
-def _tell(outcome: Outcome, found: Mapping[str, dict[str, Any]]) -> None:
+def tell(outcome: Outcome, found: Mapping[str, dict[str, Any]]) -> None:
+    """Tell how well each feature is read from each layer, and judge what the notes say of it."""
     rows, by_layer = [], []
     curves = {}
     for key, each in found.items():

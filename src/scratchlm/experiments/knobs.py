@@ -56,14 +56,14 @@ def run(config: KnobsConfig, steps: Steps, outcome: Outcome) -> None:
     """Count, turn, freeze, disturb."""
     ours = prepare_ours(config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps)
     _tell_parts(outcome, ours)
-    _tell_turn(outcome, steps.once("turn", partial(_turn, ours)))
+    tell_turn(outcome, steps.once("turn", partial(_turn, ours)))
     frozen = {name: steps.once(f"free {name}", partial(_freeze, ours, config, free)) for name, free in FREE.items()}
-    _tell_frozen(outcome, frozen)
+    tell_frozen(outcome, frozen)
     _tell_harm(outcome, steps.once("noise", partial(_harm, ours, config, _noisy, NOISE)), "noise",
                "Noise on every matrix, as a share of its spread")  # fmt: skip
     _tell_harm(outcome, steps.once("cut", partial(_harm, ours, config, _cut, CUT)), "cut",
                "Smallest weights of every matrix set to zero, share")  # fmt: skip
-    _claim_harm(outcome)
+    claim_harm(outcome)
     outcome.notes += [
         "one model, one seed: intervals are those of stretches of held-out text",
         "what is frozen keeps its random weights, whose branches do not begin at zero here",
@@ -117,7 +117,8 @@ def _grad(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def _tell_turn(outcome: Outcome, found: dict[str, Any]) -> None:
+def tell_turn(outcome: Outcome, found: dict[str, Any]) -> None:
+    """Tell what turning one weight does to a prediction."""
     chances = found["chances"]
     outcome.values["turn.before"] = Value(found["before"])
     outcome.values["turn.least"], outcome.values["turn.most"] = Value(min(chances)), Value(max(chances))
@@ -162,7 +163,8 @@ def _freeze(ours: Ours, config: KnobsConfig, free: Callable[[str], bool]) -> dic
     return {"trained": trained, "blocks": _blocks(decoder, ours, config)}
 
 
-def _tell_frozen(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
+def tell_frozen(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
+    """Tell what training parts of a model reaches."""
     rows = []
     for name, each in found.items():
         blocks = np.array(each["blocks"])
@@ -230,7 +232,9 @@ def _tell_harm(outcome: Outcome, found: dict[str, list[float]], key: str, title:
     outcome.curves.append(Curves(title, "share", "nats a token", {key: ([float(share) for share in found], means)}))
 
 
-def _claim_harm(outcome: Outcome) -> None:
+def claim_harm(outcome: Outcome) -> None:
+    """Judge what the notes say of kinds of changes to the weights."""
+
     def of(name: str) -> float:
         return outcome.values[name].value
 

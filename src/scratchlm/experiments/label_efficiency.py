@@ -49,7 +49,7 @@ def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
             places = drawn(data, inside, size, config.seed + draw)
             for key, method in each.items():
                 found[key][size].append(steps.once(f"{key}-{size}-{draw}", partial(_score, method, data, places)))
-    _tell(outcome, found, each, sizes)
+    tell(outcome, found, each, sizes)
 
 
 def drawn(data: Folded, inside: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -74,7 +74,8 @@ def _score(method: Method[Make], data: Folded, places: np.ndarray) -> dict[str, 
     return {"f1": f1_of(truth, given, 2, 1), "average_precision": float(average_precision_score(truth, chances))}
 
 
-def _tell(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], sizes: list[int]) -> None:
+def tell(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], sizes: list[int]) -> None:
+    """Tell the scores of each method at each number of labels."""
     for score, title in (("f1", "F1"), ("average_precision", "Average precision")):
         rows = []
         for size in sizes:

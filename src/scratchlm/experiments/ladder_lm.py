@@ -31,7 +31,8 @@ from scratchlm.experiments.predictors import Counted, Network, Predictor
 from scratchlm.experiments.settings_ladders import LadderLmConfig
 from scratchlm.experiments.steps import Steps
 from scratchlm.model.config import DecoderConfig
-from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.decoder import build_decoder
+from scratchlm.model.network import CausalNetwork
 from scratchlm.recipes.dial import at_depth
 from scratchlm.tokens.batches import ArrayTokens, WindowBatches
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
@@ -99,10 +100,10 @@ def run(config: LadderLmConfig, steps: Steps, outcome: Outcome) -> None:
     ]
     add_ladder(outcome, title, rungs, COLUMNS, compare)
     outcome.samples = [Sample(m.name, OPENING + found[m.key]["sample"]) for m in methods(config)]
-    _claim(outcome, rungs, compare)
+    claim(outcome, rungs, compare)
 
 
-def _claim(outcome: Outcome, rungs: list[Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
+def claim(outcome: Outcome, rungs: list[Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
     """Judge what the notes say by these numbers."""
     by = {rung.key: rung for rung in rungs}
 
@@ -137,7 +138,7 @@ def _transformer(config: LadderLmConfig, text: BookText) -> Network:
     return _trained(config, text, build_decoder(shape, config.seed), training)
 
 
-def _trained(config: LadderLmConfig, text: BookText, decoder: Decoder, training: TrainingConfig) -> Network:
+def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, training: TrainingConfig) -> Network:
     """Read the text `epochs` times."""
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)

@@ -67,7 +67,7 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
         return comparison_of(float(gaps.mean()), standard_error(gaps, [case["about"] for case in cases]))
 
     add_ladder(outcome, f"{len(cases):,} things said", climbed, COLUMNS, compare, "+.1%")
-    _claim(outcome, {rung.key: rung for rung in climbed})
+    claim(outcome, {rung.key: rung for rung in climbed})
     ours.tell(outcome)
     outcome.notes += [
         "grammatical means by the grammar of the stories: patterns answer in sentences of their own, which it lacks",
@@ -77,7 +77,7 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
     _samples(outcome, cases, rungs, found)
     laid = sheet(cases, {key: each["given"] for key, each in found.items()}, config.read, config.seed)
     if not (steps.folder / SHEET).exists():  # a reader may have begun to fill it in
-        write_text(steps.folder / SHEET, _as_table([{k: v for k, v in row.items() if k != "method"} for row in laid]))
+        write_text(steps.folder / SHEET, as_table([{k: v for k, v in row.items() if k != "method"} for row in laid]))
     if config.ratings is not None:
         try:
             ratings = read_ratings(config.ratings, laid)
@@ -86,7 +86,7 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
                 raise
             outcome.notes.append(f"what was read blind is left out: {error}")
         else:
-            _tell_ratings(outcome, laid, ratings, {method.key: method.name for method in rungs})
+            tell_ratings(outcome, laid, ratings, {method.key: method.name for method in rungs})
 
 
 def prompts(most: int, seed: int) -> list[dict[str, str]]:
@@ -191,7 +191,9 @@ def _rung(method: Method[Make], found: Mapping[str, Any]) -> Rung:
     return Rung(method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"])
 
 
-def _claim(outcome: Outcome, by: Mapping[str, Rung]) -> None:
+def claim(outcome: Outcome, by: Mapping[str, Rung]) -> None:
+    """Judge what the notes say by these numbers."""
+
     def apart(above: str, below: str, score: str) -> bool:
         high, low = by[below].scores[score].high, by[above].scores[score].low
         return high is not None and low is not None and low > high
@@ -242,7 +244,8 @@ def sheet(
     return rows
 
 
-def _as_table(rows: Sequence[Mapping[str, str]]) -> str:
+def as_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows as text with tabs between columns, under a first row of names."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), delimiter="\t", lineterminator="\n")
     writer.writeheader()
@@ -268,9 +271,10 @@ def read_ratings(path: Path, laid: Sequence[Mapping[str, str]]) -> list[dict[str
     return found
 
 
-def _tell_ratings(
+def tell_ratings(
     outcome: Outcome, laid: Sequence[Mapping[str, str]], ratings: Sequence[Mapping[str, int]], names: Mapping[str, str]
 ) -> None:
+    """Tell how readers rated the replies of each method."""
     rows = []
     for key, name in names.items():
         mine = [rating for row, rating in zip(laid, ratings, strict=True) if row["method"] == key]

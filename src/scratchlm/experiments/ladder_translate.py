@@ -31,6 +31,7 @@ from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import build_encoder_decoder
+from scratchlm.model.network import TokenNetwork
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.tokens.base import PAD
@@ -121,10 +122,11 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
         source, references = pairs.tested[number]
         lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in climbed]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
-    _claim(outcome, {rung.key: rung for rung in rungs}, compare)
+    claim(outcome, {rung.key: rung for rung in rungs}, compare)
 
 
-def _claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
+def claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
+    """Judge what the notes say by these numbers."""
     for key, above, below, says in (
         ("rules-beat-copying", "rules", "copy", "Rules beat leaving the source as it is"),
         ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
@@ -243,18 +245,18 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     optimizer = adam if recurrent else muon
     schedule = ScheduleConfig("linear", warmup_steps=50)
     training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
-    model: Decoder
+    model: TokenNetwork
     loss: Any = next_token_loss
     write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
     if kind == "transformer":
         model = build_encoder_decoder(shape, config.seed)
         write = partial(write_targets, model, end=end, max_tokens=LONGEST)
     elif kind == "decoder":
-        model = build_decoder(shape, config.seed)
+        model = decoder = build_decoder(shape, config.seed)
         loss = _as_text
 
         stop = frozenset({end})
-        write = lambda sources: greedy_batch(model, [[*source, end] for source in sources], LONGEST, stop)  # noqa: E731
+        write = lambda sources: greedy_batch(decoder, [[*source, end] for source in sources], LONGEST, stop)  # noqa: E731
     else:
         model = build_translator(shape, attention=kind == "attention", seed=config.seed)
         write = partial(write_recurrent, model, end=end, max_tokens=LONGEST)

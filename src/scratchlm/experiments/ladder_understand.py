@@ -108,8 +108,8 @@ def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
     title = f"{len(items.tested):,} questions on {len(set(passages)):,} passages of {stories} stories"
     add_ladder(outcome, title, climbed, COLUMNS, compare)
     _by_kind(outcome, items.tested, each, climbed)
-    _claim(outcome, {rung.key: rung for rung in climbed}, compare)
-    _claim_reading(outcome, each["pretrained"], np.array(found["pretrained"]["elsewhere"]), passages)
+    claim(outcome, {rung.key: rung for rung in climbed}, compare)
+    claim_reading(outcome, each["pretrained"], np.array(found["pretrained"]["elsewhere"]), passages)
     ours.tell(outcome)
     outcome.notes += [
         f"{len(items.train):,} questions on other stories were learned from, {config.epochs:g} times",
@@ -308,7 +308,8 @@ def _by_kind(outcome: Outcome, tested: Sequence[Item], each: dict[str, np.ndarra
     outcome.tables.append(Table("F1 by whether the expected answer stands in the passage", header, rows))
 
 
-def _claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
+def claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
+    """Judge what the notes say by these numbers."""
     for key, above, below, says in (
         ("overlap-beats-first", "overlap", "first", "Shared words find a better sentence than the first one"),
         ("rules-help", "rules", "overlap", "Rules of question words answer better than the sentence they look into"),
@@ -329,7 +330,7 @@ def _claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung]
     )
 
 
-def _claim_reading(outcome: Outcome, own: np.ndarray, elsewhere: np.ndarray, passages: Sequence[str]) -> None:
+def claim_reading(outcome: Outcome, own: np.ndarray, elsewhere: np.ndarray, passages: Sequence[str]) -> None:
     """Tell whether what our taught model answers comes from the passage."""
     gap = outcome.values["pretrained.reading"] = mean_of(own - elsewhere, passages)
     says = "Our taught model answers better on a question's own passage than on that of another story"

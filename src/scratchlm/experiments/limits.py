@@ -69,9 +69,9 @@ def run(config: LimitsConfig, steps: Steps, outcome: Outcome) -> None:
         return {**found, "written": _write(LanguageModel(ours.pretrained()), config)}
 
     found = steps.once("asked", work)
-    traced = steps.once("traced", partial(_trace, found["written"], corpus))
-    _tell(outcome, found)
-    _tell_traces(outcome, traced)
+    traced = steps.once("traced", partial(trace, found["written"], corpus))
+    tell(outcome, found)
+    tell_traces(outcome, traced)
     outcome.notes += [
         "one model, one seed",
         "to name the true value is right, but where the question has a `not` in it",
@@ -156,7 +156,7 @@ def _write(model: LanguageModel, config: LimitsConfig) -> list[list[Any]]:
     raise UserError(f"--sampled {config.sampled}: the model wrote {len(found)} whole sentences; train it for longer")
 
 
-def _trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
+def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
     """Look each sentence up in what was read; the number of the first text that holds it, -1 for none."""
     first: dict[str, int] = {}
     for number, text in enumerate(corpus.train):
@@ -169,7 +169,8 @@ def _trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _tell(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
+def tell(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Tell how each kind of question was answered."""
     rows = []
     subjects = {kind: [each["subject"] for each in found[kind]] for kind in KINDS}
     for kind, name in KINDS.items():
@@ -217,7 +218,8 @@ def _tell(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
             outcome.samples.append(Sample(f"{name}: {each['question']}", told))
 
 
-def _tell_traces(outcome: Outcome, traced: Mapping[str, Any]) -> None:
+def tell_traces(outcome: Outcome, traced: Mapping[str, Any]) -> None:
+    """Tell how often sentences that were written stand in the training text, beside held-out ones."""
     known = [float(number >= 0) for _, _, number in traced["written"]]
     mine = share(known, [story for story, _, _ in traced["written"]])
     others = share([read for _, read in traced["held_out"]], [story for story, _ in traced["held_out"]])

@@ -65,8 +65,8 @@ def run(config: ObjectiveConfig, steps: Steps, outcome: Outcome) -> None:
     found = {
         name: steps.once(name, partial(_train, make, text, tested, config)) for name, make in tokenizers(config).items()
     }
-    _tell_way(outcome, found["sub-words"])
-    _tell_kinds(outcome, found)
+    tell_way(outcome, found["sub-words"])
+    tell_kinds(outcome, found)
     outcome.notes += [
         "one seed; the held-out text is the beginnings of other books, and the interval is that of stretches of it",
         "every kind of token gets equal steps and windows of as many tokens, so coarser ones read more text",
@@ -135,7 +135,7 @@ def _written(model: Decoder, tokenizer: Tokenizer, config: ObjectiveConfig) -> s
     return " ".join((OPENING + tokenizer.decode(list(generate_ids(model, ids, sampling)))).split())
 
 
-def _tell_way(outcome: Outcome, found: dict[str, Any]) -> None:
+def tell_way(outcome: Outcome, found: dict[str, Any]) -> None:
     """Tell how loss and text change together."""
     looks = found["looks"]
     first, last = looks[0], looks[-1]
@@ -157,7 +157,7 @@ def _tell_way(outcome: Outcome, found: dict[str, Any]) -> None:
     outcome.claims["learns"] = Claim("Training lowers what held-out text costs", compared.interval.low > 0)
 
 
-def _tell_kinds(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
+def tell_kinds(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
     """Compare the kinds of tokens by the byte."""
     rows, lines = [], {}
     for name, each in found.items():

@@ -65,12 +65,12 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
     }
     scale = 1 / math.log(2) / text.held_out_bytes
     runs = [_measured(each, scale) for each in found.values()]
-    joint = steps.once("joint law", lambda: vars(_fitted(fit_joint, runs)))
-    separate = steps.once("separate law", lambda: vars(_fitted(fit_law, runs)))
+    joint = steps.once("joint law", lambda: vars(fitted(fit_joint, runs)))
+    separate = steps.once("separate law", lambda: vars(fitted(fit_law, runs)))
     larger = steps.once("larger", partial(_train, config.larger_depth, config.larger_tokens, text, config))
     larger["compute_ratio"] = larger["flops"] / max(each["flops"] for each in found.values())
-    _tell_runs(outcome, config, found, scale)
-    _tell_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)
+    tell_runs(outcome, config, found, scale)
+    tell_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)
     outcome.values["held_out_bytes"] = Value(text.held_out_bytes)
     outcome.notes += [
         f"one seed a run; {len(set(larger['block_book']))} books are held out, and errors are those of books",
@@ -104,14 +104,16 @@ def _measured(found: Mapping[str, Any], scale: float) -> Measured:
 L = TypeVar("L")
 
 
-def _fitted(fit: Callable[[Sequence[Measured]], L], runs: Sequence[Measured]) -> L:
+def fitted(fit: Callable[[Sequence[Measured]], L], runs: Sequence[Measured]) -> L:
+    """Fit a law. Raises `UserError` where the runs are too few or too alike for it."""
     try:
         return fit(runs)
     except ValueError as error:
         raise UserError(f"--depths, --tokens: {error}; give more of them, further apart") from None
 
 
-def _tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: float) -> None:
+def tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: float) -> None:
+    """Tell the runs that the law is fitted to."""
     rows = []
     for (depth, tokens), each in found.items():
         bits = _measured(each, scale).bits_per_byte
@@ -153,7 +155,7 @@ def _tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: flo
     outcome.claims["size-pays-with-text"] = Claim(says, grown.interval.low > 0)
 
 
-def _tell_laws(
+def tell_laws(
     outcome: Outcome,
     joint: JointLaw,
     separate: LossLaw,

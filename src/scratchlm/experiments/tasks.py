@@ -74,7 +74,7 @@ def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
     tasks = {
         "answer": _answering(corpus.train, config),
         "spam": _spam(*messages),
-        "past": _past(config),
+        "past": past_task(config),
         "translate": _translating(pairs.train, [(e, references[0]) for e, references in pairs.tested]),
     }
 
@@ -88,7 +88,7 @@ def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
     given["alone"] = {name: steps.once(f"alone-{name}", partial(taught, [name]))[name] for name in tasks}
     given["narrow"] = {name: steps.once(f"narrow-{name}", task.narrow) for name, task in tasks.items()}
     given["trivial"] = {name: [task.trivial(question) for question, _ in task.tested] for name, task in tasks.items()}
-    _tell(outcome, tasks, given)
+    tell(outcome, tasks, given)
     outcome.notes += [
         "one seed; each model of its own begins from the same weights and sees its task as often as the shared one",
         "no question about a fact that is tested was taught; the fact stands in stories that were read",
@@ -158,7 +158,7 @@ def _spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]])
     )
 
 
-def _past(config: TasksConfig) -> Task:
+def past_task(config: TasksConfig) -> Task:
     """Sentences to be put into the past; some verbs are never taught."""
     draw = random.Random(config.seed)
     entries = sorted({entry for kind in ("person", "animal", "misc") for entry in INTRANSITIVE[kind].split()})
@@ -185,7 +185,7 @@ def _past(config: TasksConfig) -> Task:
     def rule(question: str) -> str:
         name, *verb, how = question.removeprefix(BEFORE_PAST).split(" ")
         said = " ".join(verb)
-        return f"{name} {known.get(said) or _regular(said)} {how}"
+        return f"{name} {known.get(said) or regular(said)} {how}"
 
     return Task(
         "put into the past",
@@ -205,7 +205,7 @@ def _head(entry: str) -> str:
     return entry.split("/")[0].split("_")[0]
 
 
-def _regular(verb: str) -> str:
+def regular(verb: str) -> str:
     """Put a verb of the third person into the past as if it were regular; particles stay."""
     word, *particles = verb.split(" ")
     if word.endswith("ies"):
@@ -239,7 +239,8 @@ def _translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str,
     )
 
 
-def _tell(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, list[str]]]) -> None:
+def tell(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, list[str]]]) -> None:
+    """Tell the scores of each task and way, and judge what the notes say of them."""
     shown = {"trivial": "without a method", "narrow": "narrow rival", "alone": "a model of its own", "one": "one model"}
     rows, each = [], {}
     for key, task in tasks.items():
