@@ -272,11 +272,8 @@ def test_how_a_task_is_asked_and_judged_follows_from_its_kind_not_its_name(tmp_p
         given = read_task(f"{known}={file(tmp_path / 'g.jsonl', {'question': '1+1?', 'answer': 'So #### 2'})}")
         renamed = Task(own, given.of, given.items)
         scores = [set(ask(saved, task, Asking(answer_tokens=3)).scores) for task in (given, renamed)]
-        assert (
-            scores[0]
-            == scores[1]
-            == ({"last number", "marked number"} if known == "gsm8k" else {"exact", "same words"})
-        )
+        wanted = {"gsm8k": {"last number", "marked number"}, "answers": {"exact", "same words"}}[known]
+        assert scores[0] == scores[1] == wanted
 
 
 def test_a_limit_draws_items_by_the_seed(tmp_path: Path) -> None:
