@@ -142,8 +142,9 @@ def test_a_broken_line_is_counted_or_fatal(capsys: pytest.CaptureFixture[str], t
     arguments = ["prepare", tmp_path / "a.jsonl", "--vocabulary-size", "280", "--out"]
     code, out, _ = run(capsys, *arguments, tmp_path / "out")
     assert code == 0
-    assert "a.jsonl:8" in out
-    assert "a.jsonl:8" in fails(capsys, *arguments, tmp_path / "strict", "--strict")
+    assert "dropped 1: broken row" in out
+    assert re.search(r"a\.jsonl,\s+line\s+8:", out)
+    assert "a.jsonl, line 8: not valid JSON" in fails(capsys, *arguments, tmp_path / "strict", "--strict")
 
 
 def test_the_fields_are_listed_where_none_is_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
