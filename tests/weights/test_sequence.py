@@ -25,7 +25,7 @@ def test_a_pipeline_of_transformers_gives_the_same_probabilities(name: str, tmp_
     tokenizer = FastBPE.train([], 256)
     shape = dataclasses.replace(FAMILIES[name][1], vocabulary_size=tokenizer.vocabulary_size)
     model = SavedModel(random_decoder(shape), tokenizer)
-    add_classes(model, ("ham", "spam", "none"), "last", seed=0)
+    add_classes(model.decoder, ("ham", "spam", "none"), "last", seed=0)
     assert model.decoder.classifier is not None
     model.decoder.classifier.weight.data *= 20  # so that probabilities differ
     model.classes = Classes(("ham", "spam", "none"), temperature=2.0)
@@ -44,7 +44,7 @@ def test_classes_of_a_mean_have_no_place_there(tmp_path: Path, capsys) -> None:
     tokenizer = FastBPE.train([], 256)
     shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
     model = SavedModel(random_decoder(shape), tokenizer)
-    add_classes(model, ("a", "b"), "mean", seed=0)
+    add_classes(model.decoder, ("a", "b"), "mean", seed=0)
     model.classes = Classes(("a", "b"))
     save_model(tmp_path / "model", model)
     line = fails(capsys, "export", tmp_path / "model", "--to", "hf", "--out", tmp_path / "hf")
@@ -61,7 +61,7 @@ def test_rewards_and_prompts_have_no_place_there_and_the_threshold_stands_in_the
         (("a", "b"), "{text}", None),
     ):
         model = SavedModel(random_decoder(shape), tokenizer)
-        add_classes(model, labels, "last", seed=0)
+        add_classes(model.decoder, labels, "last", seed=0)
         model.classes = Classes(labels, prompt=prompt, positive="b" if len(labels) > 1 else None, threshold=0.375)
         save_model(tmp_path / "model", model)
         export = ("export", tmp_path / "model", "--to", "hf", "--out", tmp_path / "hf")
