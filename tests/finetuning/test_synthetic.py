@@ -12,7 +12,7 @@ import pytest
 from commands import fails, run
 from endpoints import serving
 from scratchlm.finetuning.conversations import read_conversations
-from scratchlm.finetuning.synthetic import TEMPLATES, Template, _slots, read_templates
+from scratchlm.finetuning.synthetic import TEMPLATES, Template, read_templates, slots_of
 from scratchlm.text.passages import passages_of, sentences_of
 from scratchlm.text.records import read_records
 
@@ -38,14 +38,14 @@ def test_sentences_end_at_their_marks_and_not_at_abbreviations() -> None:
 
 
 def test_slots_hold_what_they_are_called() -> None:
-    slots = _slots(PASSAGE, random.Random(0))
+    slots = slots_of(PASSAGE, random.Random(0))
     assert slots["before"] == " ".join(PASSAGE[:2])
     assert slots["next"] == PASSAGE[2]
     assert sorted(slots["mixed"].splitlines()) == sorted(PASSAGE)
     assert slots["mixed"].splitlines() != PASSAGE
     assert slots["blank"].replace("___", slots["word"]) == slots["sentence"] in PASSAGE
     assert (slots["subject"], slots["verb"], slots["statement"]) == ("the beaver", "is", PASSAGE[0])
-    assert "subject" not in _slots(PASSAGE[1:], random.Random(0))
+    assert "subject" not in slots_of(PASSAGE[1:], random.Random(0))
     assert all(template.slots for template in TEMPLATES)
 
 

@@ -61,11 +61,11 @@ def test_more_steps_and_a_larger_model_are_expected_to_learn_more(recipe: str) -
 
 def test_a_run_far_from_those_measured_is_called_an_extrapolation() -> None:
     assert planned("default", 4, 900).expected_measured
-    assert "off by at most" in planned("default", 4, 900)._expected()
+    assert "off by at most" in planned("default", 4, 900).expected()
     assert not planned("default", 24).expected_measured
-    assert "beyond the runs measured" in planned("default", 24)._expected()
+    assert "beyond the runs measured" in planned("default", 24).expected()
 
 
 def test_no_loss_is_expected_of_a_recipe_that_was_not_measured() -> None:
     assert planned("characters").expected_bits_per_byte is None
-    assert "not known" in planned("characters")._expected()
+    assert "not known" in planned("characters").expected()

@@ -156,13 +156,13 @@ def _filled(
     passage: Sequence[str], templates: Sequence[Template], draw: random.Random
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the templates for which a passage has something in every slot, filled."""
-    slots = _slots(passage, draw)
+    slots = slots_of(passage, draw)
     for template in templates:
         if template.slots <= slots.keys():
             yield template.name, template.user.format(**slots), template.assistant.format(**slots)
 
 
-def _slots(passage: Sequence[str], draw: random.Random) -> dict[str, str]:
+def slots_of(passage: Sequence[str], draw: random.Random) -> dict[str, str]:
     """Return what a passage has to put into slots."""
     sentence = draw.choice(list(passage))
     slots = {"sentence": sentence, "passage": " ".join(passage)}

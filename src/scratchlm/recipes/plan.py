@@ -82,10 +82,11 @@ class Plan(Result):
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
-        table.add_row("expected loss", self._expected())
+        table.add_row("expected loss", self.expected())
         return Group(table, _sizes_table(self.sizes)) if self.sizes else table
 
-    def _expected(self) -> str:
+    def expected(self) -> str:
+        """Say what loss is expected, and how sure that is."""
         if self.expected_bits_per_byte is None:
             return "not known: measured for the recipes default and speedrun alone"
         how = f"off by at most {self.expected_error:.2f}" if self.expected_measured else "beyond the runs measured"
