@@ -19,7 +19,7 @@ import torch
 import scratchlm
 from scratchlm.base.config import from_dict, read_toml, to_dict, to_toml
 from scratchlm.base.device import machine
-from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
