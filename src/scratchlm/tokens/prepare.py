@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import require_free_space, write_json
+from scratchlm.base.files import read_json, require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
@@ -148,7 +148,7 @@ def _write_data(
             bytes=report["bytes"],
             vocabulary_size=tokenizer.vocabulary_size,
             fingerprint=tokenizer.fingerprint,
-            data_hash=data_hash(folder),
+            data_hash=data_hash(ShardSet.open(folder, "train"), ShardSet.open(folder, "validation")),
             counts=report,
             overlap=overlap,
             sources=[source.manifest() for source in sources],
@@ -232,23 +232,29 @@ class _Sides:
         self._waiting, self._characters = [], 0
 
 
-def data_hash(folder: Path) -> str:
-    """Return a hash of all ids in a prepared folder, from the digests in the shards' headers."""
+def data_hash(train: ShardSet, held_out: ShardSet) -> str:
+    """Return a hash of all ids of a prepared folder, from those of its verified shards."""
     digest = hashlib.sha256()
-    for side in ("train", "validation"):
-        for shard in ShardSet.open(folder, side).shards:
-            digest.update(shard.token_digest)
+    for shard in [*train.shards, *held_out.shards]:
+        digest.update(shard.token_digest)
     return digest.hexdigest()
 
 
 def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
-    """Open a prepared folder: its tokenizer, training and held-out tokens.
+    """Open a prepared folder: its tokenizer, training and held-out tokens, every id verified.
 
-    Raises `UserError` where it is none, is altered, or its tokenizer did not make its shards.
+    Raises `UserError` where it is none, is altered or incomplete, or its tokenizer did not make its shards.
     """
     if not (folder / REPORT_FILE).exists():
         raise UserError(
             f"--data {folder}: holds no {REPORT_FILE}; make it with scratchlm prepare SOURCE --out {folder}"
         )
     tokenizer = load_tokenizer(folder)
-    return tokenizer, ShardSet.open(folder, "train", tokenizer), ShardSet.open(folder, "validation", tokenizer)
+    train, held_out = (ShardSet.open(folder, side, tokenizer) for side in ("train", "validation"))
+    written = read_json(folder / REPORT_FILE).get("data_hash")
+    if written is not None and written != data_hash(train, held_out):
+        raise UserError(
+            f"--data {folder}: its shards are not those that {REPORT_FILE} tells of (one is missing, added or "
+            "replaced); prepare the data again"
+        )
+    return tokenizer, train, held_out

@@ -12,7 +12,8 @@ A shard is one file: a header of 256 bytes, the ids, and the place where each do
 | 256 on | the ids, uint16 for a vocabulary of up to 65,536, else uint32; zero bytes up to a multiple of 8 |
 | then | document starts, uint64 |
 
-Opening checks everything but the ids themselves, which are mapped and not read; `Shard.verify` reads them too.
+`Shard.open` checks everything but the ids themselves, which are mapped and not read; `Shard.verify` reads them too.
+`ShardSet.open`, through which all data are read, verifies each shard once for each state of its file (`verified.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import numpy.typing as npt
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_file, explain_os_error
 from scratchlm.tokens.base import Tokenizer, require_same
+from scratchlm.tokens.verified import is_remembered, remember, state_of
 
 SUFFIX = ".tokens"
 VERSION = 1
@@ -175,12 +177,30 @@ class Shard:
         return len(self.tokens)
 
     def verify(self) -> None:
-        """Read every id and compare with the checksum in the header; a difference is a `UserError`."""
-        digest = hashlib.sha256()
+        """Read every id; `UserError` where their SHA-256 is not the header's, or one is outside the vocabulary."""
+        digest, largest = hashlib.sha256(), 0
         for start in range(0, len(self.tokens), 1 << 22):
-            digest.update(self.tokens[start : start + (1 << 22)].tobytes())
+            part = self.tokens[start : start + (1 << 22)]
+            digest.update(part.tobytes())
+            largest = max(largest, int(part.max()))
         if digest.digest() != self.token_digest:
             raise UserError(f"{self.path}: its ids are altered; {_REMEDY}")
+        if largest >= max(self.vocabulary_size, 1):
+            raise UserError(
+                f"{self.path}: token id {largest} is outside its vocabulary of {self.vocabulary_size:,}; {_REMEDY}"
+            )
+
+    def verify_once(self) -> None:
+        """Verify, unless the file was verified before and has not been written to since."""
+        try:
+            state = state_of(self.path, self.token_digest.hex())
+            if is_remembered(state):
+                return
+            self.verify()
+            if state_of(self.path, self.token_digest.hex()) == state:
+                remember(state)
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
 
 
 class ShardSet:
@@ -199,9 +219,10 @@ class ShardSet:
 
     @classmethod
     def open(cls, folder: Path, prefix: str = "", tokenizer: Tokenizer | None = None) -> ShardSet:
-        """Open the shards of a folder whose names begin with `prefix`, in the order of their names.
+        """Open the shards of a folder whose names begin with `prefix`, in the order of their names, all verified.
 
-        With `tokenizer` given, shards that another tokenizer made are refused.
+        With `tokenizer` given, shards that another tokenizer made are refused. Raises `UserError` for those, and for a
+        shard that is truncated, altered or holds an id outside the vocabulary.
         """
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; check the spelling, or {_REMEDY} with `scratchlm prepare`")
@@ -211,6 +232,8 @@ class ShardSet:
         shards = cls([Shard.open(path) for path in paths])
         if tokenizer is not None:
             require_same(tokenizer.fingerprint, shards.fingerprint, folder)
+        for shard in shards.shards:
+            shard.verify_once()
         return shards
 
     def __len__(self) -> int:
