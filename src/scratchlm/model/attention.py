@@ -150,6 +150,11 @@ class Attention(nn.Module):
         self.value_embedding = _value_embedding(config, layer)
         self.query_norm, self.key_norm = _qk_norm(config, heads), _qk_norm(config, kv_heads)
 
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream."""
+        return self.output.weight
+
     def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
         """Mix information between positions; the shape is kept."""
         config = self.config

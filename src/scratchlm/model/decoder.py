@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from scratchlm.model.attention import Attention, Visibility, visible
+from scratchlm.model.attention import Attention, ValueEmbedding, Visibility, visible
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     AheadConfig,
@@ -20,18 +20,23 @@ from scratchlm.model.config import (
     EmbeddingShortcutConfig,
     ExpertsConfig,
     LearnedPositionsConfig,
-    RMSNormConfig,
     RopeConfig,
 )
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.network import CausalNetwork, TokenNetwork
-from scratchlm.model.ngrams import build_ngrams
-from scratchlm.model.norms import build_norm, rms_norm
+from scratchlm.model.ngrams import NgramEmbedding, build_ngrams
+from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
 
-BRANCH_OUTPUTS = ("attention.output.weight", "cross.output.weight", "feed_forward.down.weight", "feed_forward.down")
-"""Ends of the names of the last matrix of each branch."""
+
+@runtime_checkable
+class Branch(Protocol):
+    """What a block adds to the residual stream: attention, attention to another text, a feed-forward."""
+
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added; a mixture's are stacked."""
 
 
 class Block(nn.Module):
@@ -222,24 +227,44 @@ def initialise(decoder: TokenNetwork, seed: int) -> None:
     """Fill all weights from `seed`: normal, branch outputs scaled down by depth (GPT-2) or zero, norms one."""
     config = decoder.config
     generator = torch.Generator().manual_seed(seed)
-    unit_offset = isinstance(config.norm, RMSNormConfig) and config.norm.unit_offset
-    for name, parameter in decoder.named_parameters():
-        with torch.no_grad():
+    ones, spreads = _that_begin_at_one(decoder), _spreads(decoder)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
             if parameter.dim() < 2:
-                ones = ("stream_scale",) if unit_offset else ("norm.weight", "stream_scale")
-                parameter.fill_(1.0 if name.endswith(ones) else 0.0)
+                parameter.fill_(1.0 if parameter in ones else 0.0)
                 continue
-            std = config.init_std
-            if name.endswith(BRANCH_OUTPUTS):
-                std = 0.0 if config.zero_init_outputs else std / math.sqrt(2 * config.layers)
-            elif name.endswith("value_embedding.table.weight"):
-                std *= math.sqrt(config.width)  # as large as the values it is added to
-            elif name.endswith("value_embedding.gate.weight") or name.startswith("ngrams."):
-                std = 0.0
+            std = spreads.get(parameter, config.init_std)
             parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
     shortcut = decoder.shortcut if isinstance(decoder, Decoder) else None
     if shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):
         nn.init.constant_(shortcut.embedding_scale, config.shortcut.share)
+
+
+def _that_begin_at_one(decoder: TokenNetwork) -> set[Tensor]:
+    """Return the vectors that multiply as they are; all others are added, or have 1 added to them, and begin at 0."""
+    ones: set[Tensor] = set()
+    for part in decoder.modules():
+        if isinstance(part, EmbeddingShortcut):
+            ones.add(part.stream_scale)
+        elif isinstance(part, LayerNorm) or (isinstance(part, RMSNorm) and not part.unit_offset):
+            ones.update([] if part.weight is None else [part.weight])
+    return ones
+
+
+def _spreads(decoder: TokenNetwork) -> dict[Tensor, float]:
+    """Return the standard deviations of the matrices that do not have the configuration's own."""
+    config, found = decoder.config, {}
+    for part in decoder.modules():
+        if isinstance(part, Branch):
+            found[part.last_matrix] = (
+                0.0 if config.zero_init_outputs else config.init_std / math.sqrt(2 * config.layers)
+            )
+        elif isinstance(part, ValueEmbedding):
+            found[part.table.weight] = config.init_std * math.sqrt(config.width)  # as large as what it is added to
+            found[part.gate.weight] = 0.0
+        elif isinstance(part, NgramEmbedding):
+            found.update((weight, 0.0) for weight in part.parameters())
+    return found
 
 
 class _Unfilled(TorchFunctionMode):

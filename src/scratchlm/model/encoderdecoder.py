@@ -86,6 +86,11 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(config.width, kv_heads * head_dim, bias=False)
         self.output = nn.Linear(heads * head_dim, config.width, bias=False)
 
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream."""
+        return self.output.weight
+
     def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]]:
         """Return keys and values of the other text, which serve every step."""
         heads, width = self.config.kv_heads, self.config.head_dim

@@ -22,6 +22,11 @@ class SwiGLU(nn.Module):
         self.up = nn.Linear(width, config.hidden, bias=config.bias)
         self.down = nn.Linear(config.hidden, width, bias=config.bias)
 
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream."""
+        return self.down.weight
+
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
         gate = self.gate(x)
@@ -39,6 +44,11 @@ class Experts(nn.Module):
         self.gate = nn.Parameter(torch.empty(config.experts, config.hidden, width))
         self.up = nn.Parameter(torch.empty(config.experts, config.hidden, width))
         self.down = nn.Parameter(torch.empty(config.experts, width, config.hidden))
+
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream, of all experts."""
+        return self.down
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position by the experts that its router gives the largest shares, weighted by them."""
@@ -85,6 +95,11 @@ class MLP(nn.Module):
         self.activation = config.activation
         self.up = nn.Linear(width, config.hidden, bias=config.bias)
         self.down = nn.Linear(config.hidden, width, bias=config.bias)
+
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream."""
+        return self.down.weight
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""

@@ -13,9 +13,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.base.errors import UserError
+from scratchlm.model.attention import Attention, ValueEmbedding
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.encoderdecoder import CrossAttention
+from scratchlm.model.feedforward import MLP, SwiGLU
 from scratchlm.model.fourbit import FourBit, pack, product
 from scratchlm.model.loraconfig import LoRAConfig
+
+OWNERS = (Attention, CrossAttention, ValueEmbedding, SwiGLU, MLP)
+"""Parts of a block whose matrices can have adapters; a target is a matrix by the name of its attribute."""
 
 
 class AdaptedLinear(nn.Linear):
@@ -93,13 +99,13 @@ def add_adapter(decoder: Decoder, name: str, config: LoRAConfig, seed: int = 0) 
         raise UserError(f"adapter {name!r}: give it a name of letters and digits that no other adapter has")
     generator = torch.Generator().manual_seed(seed)
     found = False
-    for path, part in list(decoder.named_modules()):
-        place, _, kind = path.rpartition(".")
-        if path.startswith("blocks.") and kind in config.targets and isinstance(part, nn.Linear):
-            layer = part if isinstance(part, AdaptedLinear) else AdaptedLinear(part)
-            setattr(decoder.get_submodule(place), kind, layer)
-            _extend(layer, name, config, generator)
-            found = True
+    for owner in [part for part in decoder.blocks.modules() if isinstance(part, OWNERS)]:
+        for kind, part in list(owner.named_children()):
+            if kind in config.targets and isinstance(part, nn.Linear):
+                layer = part if isinstance(part, AdaptedLinear) else AdaptedLinear(part)
+                setattr(owner, kind, layer)
+                _extend(layer, name, config, generator)
+                found = True
     if not found:
         raise UserError(f"lora.targets {', '.join(config.targets)}: no layer of this model has one of them")
     use_adapter(decoder, name)
@@ -195,13 +201,15 @@ def freeze(decoder: Decoder, trained: str | None = None, *, layers: int = 0) -> 
     A head of classes is always trained. With `layers` above 0 the embedding, with a head that is tied to it, and the
     first blocks stay as they are.
     """
-    for name, parameter in decoder.named_parameters():
-        if name.startswith("classifier."):
-            wanted = True
-        elif trained is not None:
-            wanted = ".lora_" in name and name.endswith(f".{trained}")
-        elif name.startswith("blocks."):
-            wanted = int(name.split(".")[1]) >= layers
-        else:
-            wanted = layers == 0 or name.startswith(("final_norm.", "head."))
-        parameter.requires_grad_(wanted)
+    for parameter in decoder.parameters():
+        parameter.requires_grad_(trained is None and layers == 0)
+    if trained is not None:
+        for layer in adapted(decoder).values():
+            for each in (layer.lora_a, layer.lora_b):
+                if trained in each:
+                    each[trained].requires_grad_(True)
+    elif layers > 0:
+        for part in (*decoder.blocks[layers:], decoder.final_norm, *([] if decoder.head is None else [decoder.head])):
+            part.requires_grad_(True)
+    if decoder.classifier is not None:
+        decoder.classifier.requires_grad_(True)

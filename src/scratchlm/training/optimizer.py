@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scratchlm.model.decoder import Block
+from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 
 
@@ -130,8 +132,9 @@ class Muon(torch.optim.Optimizer):
 def matrices_of(model: nn.Module) -> list[nn.Parameter]:
     """Return the trained matrices inside blocks, which Muon steps; an embedding's table is a list of vectors."""
     tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
-    named = ((name, p) for name, p in model.named_parameters() if p.requires_grad and p.dim() == 2)
-    return [p for name, p in named if "blocks." in name and p not in tables]
+    blocks = [part for part in model.modules() if isinstance(part, Block | CrossBlock)]
+    matrices = [p for block in blocks for p in block.parameters() if p.requires_grad and p.dim() == 2]
+    return [p for p in matrices if p not in tables]
 
 
 def matrix_weights(model: nn.Module) -> int:
