@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 
 from scratchlm.model.config import (
@@ -137,3 +138,19 @@ def test_tables_are_left_to_adam() -> None:
     assert tables <= owned[1]
     assert not owned[0] & owned[1]
     assert len(owned[0] | owned[1]) == len(list(decoder.parameters()))
+
+
+def test_flops_of_a_window_are_those_of_the_keys_that_tokens_see() -> None:
+    window, length = 6, CONTEXT
+    attention = dataclasses.replace(PLAIN.attention, window=window, global_layers=(1,))
+    local, wide = build_decoder(dataclasses.replace(PLAIN, attention=attention)), build_decoder(PLAIN)
+
+    def keys(window: int) -> float:  # a token before all others and itself, which counts half as in the usual L / 2
+        return sum(min(at, window) for at in range(1, length + 1)) / length - 0.5
+
+    channel = 12 * attention.heads * attention.head_dim
+    whole = wide.flops_per_token(length)
+    assert whole - 6.0 * wide.parameter_count() == pytest.approx(channel * 3 * keys(length))
+    saved = whole - local.flops_per_token(length)  # two of three layers have the window
+    assert saved / channel == pytest.approx(2 * (keys(length) - keys(window)), abs=2 * 0.5)
+    assert local.flops_per_token(window) == wide.flops_per_token(window)

@@ -204,18 +204,19 @@ class Decoder(CausalNetwork):
         return Visibility(ids, rotation, None, new > 1, cache)
 
     def flops_per_token(self, length: int) -> float:
-        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention (PaLM, appendix B).
+        """Estimate training FLOPs a token of texts of `length`: 6 for each weight in a product, and attention.
 
-        Of a mixture's experts the chosen ones count.
+        Attention takes 12 for each channel of each key that a token sees (PaLM, arXiv 2204.02311, appendix B), here the
+        mean over a text: half its length, or w - w^2 / (2 length) in a layer with a window of w. Of a mixture's experts
+        the chosen ones count.
         """
         config = self.config
         tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
         tables -= self.embedding.weight.numel() if config.tied else 0  # as the head it is in a product
-        spans = [
-            min(length, (config.attention.window or length) if self._is_local(layer) else length)
-            for layer in range(config.layers)
-        ]
-        attention = 12 * config.attention.heads * config.attention.head_dim * sum(spans) / 2
+        window = min(length, config.attention.window or length)
+        spans = [window if self._is_local(layer) else length for layer in range(config.layers)]
+        seen = sum(span * (1 - span / (2 * length)) for span in spans)
+        attention = 12 * config.attention.heads * config.attention.head_dim * seen
         idle = 0
         if isinstance(config.feed_forward, ExpertsConfig):
             mixture = config.feed_forward
