@@ -12,6 +12,7 @@ import torch
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
+from scratchlm.base.runlog import read_log
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import (
     RolloutBatch,
@@ -196,9 +197,27 @@ def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path)
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     drawn = [record for record in records if record["kind"] == "rollout"]
     assert {"reward", "spread", "zero_spread", "kl", "length", "sample"} <= set(drawn[-1])
-    assert drawn[-1]["kl"] > 0
+    assert drawn[-1]["kl"] is None  # at a weight of 0 nothing is compared with
     assert "Reward and true score" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert load_model(find_model(tmp_path / "run")).template is not None
+
+
+def test_without_a_weight_the_model_of_before_is_neither_copied_nor_asked(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scratchlm.recipes import reinforce
+
+    asked = []
+    real = reinforce.token_log_probabilities
+    monkeypatch.setattr(reinforce, "token_log_probabilities", lambda *given: asked.append(1) or real(*given))
+    kl = {}
+    for weight in (0.0, 0.1):
+        asked.clear()
+        finetune_reinforce(settings(base, tmp_path / str(weight), epochs=0.5, kl_weight=weight), wants_e())
+        kl[weight] = [r["kl"] for r in read_log(tmp_path / str(weight) / "metrics.jsonl") if r["kind"] == "rollout"]
+        assert bool(asked) == bool(weight)
+    assert set(kl[0.0]) == {None}
+    assert kl[0.1][-1] > 0
 
 
 def test_a_reward_that_can_be_had_without_the_task_is_found_out(base: Path, tmp_path: Path) -> None:

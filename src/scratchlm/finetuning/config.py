@@ -274,7 +274,7 @@ class ReinforceTrainingConfig(FinetuneConfig):
     reply_tokens: int = 16
     """Most tokens of an answer."""
     kl_weight: float = 0.0
-    """How dearly a departure from the model of before is paid."""
+    """How dearly a departure from the model of before is paid; 0: that model is not kept, and no distance measured."""
     scaled: bool = True
     """Whether advantages are divided by their group's standard deviation; without, see Dr. GRPO (arXiv 2503.20783)."""
     epochs: float = 1.0

@@ -77,8 +77,8 @@ class RolloutStats:
     """Mean over groups of the standard deviation within."""
     zero_spread: float = 0.0
     """Share of groups whose answers were all worth the same, from which nothing is learned."""
-    kl: float = 0.0
-    """Estimated distance from the model of before, nats a token; 0 where there is none to compare with."""
+    kl: float | None = None
+    """Estimated KL divergence from the model of before, nats a token; None where there is none to compare with."""
     length: float = 0.0
     """Mean tokens of an answer, its end included."""
     sample: str = ""

@@ -80,7 +80,7 @@ class RolloutLog:
         self._rollouts, self.every = rollouts, every
 
     def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
-        """Return reward, spread, zero-spread share, distance, length, and a sample."""
+        """Return reward, spread, zero-spread share, distance where it has a weight, length, and a sample."""
         return dataclasses.asdict(self._rollouts.stats)
 
     def state(self) -> dict[str, Any]:
@@ -183,8 +183,13 @@ def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) ->
     )
 
 
-def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference:
-    """Return what asks the model of before: the one below the adapter, or a copy that stays as it is."""
+def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference | None:
+    """Return what asks the model of before: the one below the adapter, or a copy that stays as it is.
+
+    None where its answer would have no weight: neither its memory nor a pass through it at each step is spent then.
+    """
+    if config.kl_weight == 0:
+        return None
     frozen = decoder if config.lora else copy.deepcopy(decoder).requires_grad_(False)
 
     @torch.no_grad()
@@ -254,7 +259,9 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     shares = {"share of groups without spread": "zero_spread", "spread within a group": "spread"}
     steps = [record["step"] for record in drawn]
     page.plot("Spread", "step", "", {name: (steps, [r[key] for r in drawn]) for name, key in shares.items()})
-    page.plot("Distance from the model of before", "step", "nats a token", {"KL": (steps, [r["kl"] for r in drawn])})
+    if config.kl_weight:
+        kl = [r["kl"] for r in drawn]
+        page.plot("Distance from the model of before", "step", "nats a token", {"KL": (steps, kl)})
     page.plot("Length of answers", "step", "tokens", {"length": (steps, [r["length"] for r in drawn])})
     page.heading("Before and after")
     page.table(["asked", "right", "before", "after"], [list(each) for each in result.exchanges])
