@@ -10,14 +10,18 @@ import pytest
 import torch
 
 from commands import fails, run
+from scratchlm.finetuning.config import PreferTrainingConfig
+from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
 from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
 from scratchlm.finetuning.preferring import (
     Sides,
     answer_log_probabilities,
+    divergence,
     dpo,
     ipo,
     kto,
+    next_log_probabilities,
     orpo,
     preference_loss,
     rewards,
@@ -25,10 +29,13 @@ from scratchlm.finetuning.preferring import (
 )
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.text.records import Record
+from scratchlm.recipes.prefer import finetune_prefer
+from scratchlm.text.records import Record, read_records
+from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import IGNORED
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.tokens.fast import FastBPE
+from scratchlm.training.config import AdamWConfig, TrainingConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
 from toys import random_decoder, toy_config
 
@@ -40,6 +47,26 @@ TWO = Sides(
     reference_chosen=torch.tensor([-5.0, -8.0]),
     reference_rejected=torch.tensor([-5.0, -6.0]),
 )
+
+
+def test_the_divergence_from_the_model_of_before_adds_up_tokens_of_opposite_sign() -> None:
+    before = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log()
+    now = torch.tensor([[0.9, 0.1], [0.1, 0.9]]).log()  # the first token gained as much as it lost at the second place
+    by_hand = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
+    assert divergence(now, before).tolist() == pytest.approx([by_hand, by_hand])
+    assert divergence(before, before).tolist() == [0.0, 0.0]
+
+
+@torch.no_grad()
+def test_the_divergence_of_two_models_is_torchs_over_all_tokens_of_the_answers() -> None:
+    now, before = (random_decoder(toy_config("default"), seed) for seed in (0, 1))
+    pair = RenderedPair(Rendered([1, 2, 3, 4], [False, True, True, True]), Rendered([1, 5, 6], [False, True, True]))
+    batch = pair_batch([pair], 8, 0)
+    found = divergence(next_log_probabilities(now, batch), next_log_probabilities(before, batch))
+    logs = [model(batch.ids).log_softmax(-1)[batch.targets != IGNORED] for model in (now, before)]
+    expected = torch.nn.functional.kl_div(logs[1], logs[0], log_target=True, reduction="none").sum(-1)
+    assert len(found) == 5
+    torch.testing.assert_close(found, expected)
 
 
 def sigmoid(x: float) -> float:
@@ -180,6 +207,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("lora", [True, False])
+def test_the_divergence_told_is_that_of_the_kept_model_from_the_first(folder: Path, tmp_path: Path, lora: bool) -> None:
+    training = TrainingConfig(optimizer=AdamWConfig(learning_rate=0.003), sequence_length=128, sample_every=0)
+    named = {"init": folder / "base", "data": folder / "pairs.jsonl", "out": tmp_path / "run", "dtype": "fp32"}
+    result = finetune_prefer(PreferTrainingConfig(**named, lora=lora, threads=1, training=training))
+    now, before = load_model(find_model(tmp_path / "run")), load_model(folder / "base")
+    pairs, _ = read_preferences(read_records(folder / "pairs.jsonl"))
+    _, held = two_sides(pairs, parse_split("hash:0.1"), lambda each: question_of(each.chosen))
+    rendered, _ = render_pairs(ChatTemplate.suited_to(now.tokenizer), held, 128)
+    batch = pair_batch(rendered, 128, 0)
+    with torch.no_grad():
+        both = (next_log_probabilities(model.decoder.eval(), batch) for model in (now, before))
+        expected = float(divergence(*both).mean())
+    assert result.kl == pytest.approx(expected, rel=1e-4)
+    assert result.kl > 0.05
+
+
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo", "reward"])
 def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "run"
@@ -201,6 +245,7 @@ def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path,
     assert result["accuracy"] == 1.0
     assert result["led"] == 1.0
     assert result["method"] == method
+    assert (result["kl"] is None) == (method == "reward")
     assert "is preferred in" in shown
     model = load_model(find_model(out))
     if method == "reward":

@@ -52,6 +52,23 @@ def answer_log_probabilities(decoder: Decoder, batch: Batch) -> tuple[Float[Tens
     return token_log_probabilities(decoder, batch).sum(1), (batch.targets != IGNORED).sum(1)
 
 
+def next_log_probabilities(decoder: Decoder, batch: Batch) -> Float[Tensor, "N V"]:
+    """Return the log-probability of every token of the vocabulary at each of the batch's N targets, in fp32."""
+    hidden = decoder.hidden(batch.ids)[batch.targets != IGNORED]
+    return decoder.logits(hidden).float().log_softmax(-1)
+
+
+def divergence(now: Float[Tensor, "N V"], before: Float[Tensor, "N V"]) -> Float[Tensor, " N"]:
+    """Return KL(now || before) at each place from the log-probabilities of all tokens, in nats.
+
+    Exact over the vocabulary, so at least 0 at each token and nothing cancels between tokens. The answers of preference
+    data are drawn from neither model: estimates from the log ratios of their tokens alone (Schulman 2020,
+    "Approximating KL divergence") would be those of another distribution, and grow without bound where a token became
+    unlikely.
+    """
+    return (now.exp() * (now - before)).sum(-1)
+
+
 def sides(decoder: Decoder, batch: PairBatch) -> Sides:
     """Score both answers of each pair."""
     sums, tokens = answer_log_probabilities(decoder, batch)

@@ -28,8 +28,16 @@ from scratchlm.finetuning.preferences import (
     read_preferences,
     render_pairs,
 )
-from scratchlm.finetuning.preferring import answer_log_probabilities, preference_loss, rewards, sides
+from scratchlm.finetuning.preferring import (
+    answer_log_probabilities,
+    divergence,
+    next_log_probabilities,
+    preference_loss,
+    rewards,
+    sides,
+)
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.lora import without_adapter
 from scratchlm.recipes.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
 from scratchlm.recipes.report import Page
 from scratchlm.recipes.runs import end_run, holds_run, write_run_result
@@ -63,8 +71,9 @@ class PreferResult(Result):
     what the losses that compare with that model are trained on."""
     margin: float
     """Mean lead of the chosen answer over the model of before, in nats; of rewards, of the chosen answer."""
-    kl: float
-    """Estimated distance from the model of before on these answers, nats a token."""
+    kl: float | None
+    """Mean KL divergence of the model from the one of before over the tokens of these answers, exact over the
+    vocabulary, nats a token; None of rewards."""
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,14 +82,14 @@ class PreferResult(Result):
 
     def __rich__(self) -> str:
         left = f"; {self.left_out:,} are equal or do not fit a row and were left out" if self.left_out else ""
+        distance = "" if self.kl is None else f"; KL divergence from the model of before {self.kl:.4f} nats a token"
         low, high = self.accuracy_interval
         return "\n".join(
             [
                 f"{self.method} on {self.pairs:,} pairs, {self.held_out:,} held out{left}",
                 f"the chosen answer is preferred in {self.accuracy_before:.1%} before, {self.accuracy:.1%} after "
                 f"({low:.1%} to {high:.1%})",
-                f"it gained more than the other in {self.led:.1%}, by {self.margin:.2f} nats on average; distance to "
-                f"the model of before {self.kl:.4f} nats a token",
+                f"it gained more than the other in {self.led:.1%}, by {self.margin:.2f} nats on average{distance}",
                 kept_line(self.step, self.steps, self.chosen, "loss was the lowest"),
                 f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html",
             ]
@@ -137,7 +146,7 @@ def _prefer(config: ResolvedPreferTrainingConfig) -> PreferResult:
         accuracy_interval=wilson_interval(round(after["accuracy"] * len(held)), len(held)),
         led=after["led"],
         margin=after["margin"],
-        kl=after["kl"],
+        kl=_divergence(kept, chunks, config),
         seconds=time.perf_counter() - started,
     )
     _finish(config, result)
@@ -179,13 +188,12 @@ def _held_batches(held: Sequence[RenderedPair], config: ResolvedPreferTrainingCo
 
 @torch.no_grad()
 def _measure(decoder: Decoder, held: Sequence[PairBatch], config: ResolvedPreferTrainingConfig) -> dict[str, float]:
-    """Return loss, accuracy, margin and distance on the held-out pairs."""
+    """Return loss, accuracy and margin on the held-out pairs."""
     decoder.eval()
     device = decoder.embedding.weight.device
     loss = preference_loss(config.loss)
     count = sum(batch.target_count for batch in held)
-    total = {"loss": 0.0, "accuracy": 0.0, "led": 0.0, "margin": 0.0, "kl": 0.0}
-    tokens = 0.0
+    total = {"loss": 0.0, "accuracy": 0.0, "led": 0.0, "margin": 0.0}
     for each in held:
         batch = each.to(device)
         with autocast(device, DTYPES[config.dtype]):
@@ -201,16 +209,29 @@ def _measure(decoder: Decoder, held: Sequence[PairBatch], config: ResolvedPrefer
         total["accuracy"] += float((s.chosen / s.chosen_tokens > s.rejected / s.rejected_tokens).sum())
         total["led"] += _positive(s.margin)
         total["margin"] += float(s.margin.sum())
-        for now, before, size in [
-            (s.chosen, s.reference_chosen, s.chosen_tokens),
-            (s.rejected, s.reference_rejected, s.rejected_tokens),
-        ]:
-            # Half the square of the mean log ratio a token (Schulman 2020): these answers are not drawn from the model,
-            # so the unbiased estimate would grow without bound where it now finds one unlikely.
-            total["kl"] += float((size * ((now - before) / size).square() / 2).sum())
-            tokens += float(size.sum())
-    total["kl"] = total["kl"] / tokens * count if tokens else 0.0
     return {name: value / count for name, value in total.items()}
+
+
+@torch.no_grad()
+def _divergence(kept: SavedModel, held: Sequence[PairBatch], config: PreferTrainingConfig) -> float | None:
+    """Return the mean of KL(kept || before) over the tokens of the held-out answers; a model of rewards has none.
+
+    The model of before is the one below the adapter, or is loaded again: a second model is held only now, when the
+    optimizer's state is gone.
+    """
+    if isinstance(config.loss, RewardConfig):
+        return None
+    device = kept.decoder.embedding.weight.device
+    before = kept.decoder if config.lora else open_model(config).decoder.to(device)
+    kept.decoder.eval(), before.eval()
+    total, tokens = 0.0, 0
+    for part in (part for each in held for part in each.to(device).split(2)):
+        with autocast(device, DTYPES[config.dtype]):
+            now = next_log_probabilities(kept.decoder, part)
+            with without_adapter(before):
+                each_token = divergence(now, next_log_probabilities(before, part))
+        total, tokens = total + float(each_token.sum()), tokens + len(each_token)
+    return total / tokens
 
 
 def _positive(lead: torch.Tensor) -> float:
@@ -229,7 +250,7 @@ def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     records = list(read_log(config.out / "metrics.jsonl"))
     scored = [record for record in records if record["kind"] == "evaluation"]
     steps = [record["step"] for record in scored]
-    units = {"loss": "nats a pair", "accuracy": "share", "led": "share", "margin": "nats", "kl": "nats a token"}
+    units = {"loss": "nats a pair", "accuracy": "share", "led": "share", "margin": "nats"}
     for name, unit in units.items():
         page.plot(f"Held-out {name}", "step", unit, {name: (steps, [record[name] for record in scored])})
     page.write(config.out / "report.html")
