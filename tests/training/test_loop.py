@@ -15,6 +15,7 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.runlog import read_log
+from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import IGNORED, Batch
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
@@ -333,3 +334,12 @@ def test_a_pace_moves_the_end_and_the_schedule_of_a_run() -> None:
     fit(decoder, repeat(unequal_batch()), config, watcher=watch, pace=lambda step: 50 if step < 4 else 8)
     assert [record.steps for record in watch.records] == [50] * 4 + [8] * 4
     assert [record.rate for record in watch.records] == pytest.approx([1.0, 0.98, 0.96, 0.94, 0.5, 0.375, 0.25, 0.125])
+
+
+def test_an_average_of_the_last_steps_is_refused_where_their_number_may_change() -> None:
+    decoder, config = random_decoder(toy_config("default")), TrainingConfig(steps=8, tail_average=0.5)
+    with pytest.raises(UserError, match=r"training\.tail_average is 0\.5: .* set it to 0, or train without a pace"):
+        fit(decoder, repeat(unequal_batch()), config, pace=lambda step: 3)
+    with pytest.raises(UserError, match=r"--training\.tail-average 0\.5: .* give --patience 0"):
+        InstructTrainingConfig(patience=5, training=config)
+    InstructTrainingConfig(patience=0, training=config)

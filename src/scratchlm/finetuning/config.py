@@ -141,6 +141,9 @@ class FinetuneConfig:
             problems.append("--four-bit: holds the frozen model below adapters; give --lora too")
         if self.patience < 0:
             problems.append(f"--patience {self.patience}: must not be negative")
+        if self.patience > 0 and self.training.tail_average > 0:
+            average = f"--training.tail-average {self.training.tail_average:g}"
+            problems.append(f"{average}: the last steps are averaged, so their number must be known; give --patience 0")
         if self.threads is not None and self.threads < 1:
             problems.append(f"--threads {self.threads}: must be at least 1")
         return problems

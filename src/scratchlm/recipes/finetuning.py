@@ -206,7 +206,7 @@ def train(
         setting,
         hooks=[best, *hooks],
         loss=loss,
-        pace=best.pace,
+        pace=best.pace if config.patience else None,
         resume=config.resume is not None,
     )
     kept = load_model(config.out / "model", base=None if model.base is None else model.base.path)

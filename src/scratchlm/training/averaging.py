@@ -10,7 +10,7 @@ SUFFIX = ":average"
 
 
 class TailAverage:
-    """The running mean of a model's weights over the last `share` of a run's steps."""
+    """The running mean of a model's weights over the last `share` of a run's steps, whose number must not change."""
 
     def __init__(self, model: nn.Module, share: float) -> None:
         self._weights = {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -102,7 +102,8 @@ class TrainingConfig:
     decay_with_rate: bool = False
     """Whether weight decay falls to zero with the learning rate, beyond the rate's own factor."""
     tail_average: float = 0.0
-    """Share of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone."""
+    """Share of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone.
+    Not beside what may end a run early."""
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is scaled down to it. None: never."""
     compile: bool = False
