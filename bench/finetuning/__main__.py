@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.finetuning import adapters, banking, instructions, preferences, spam, sums
 from bench.store import write
 
+from scratchlm.base.device import keep_freed_memory
 from scratchlm.base.errors import Interrupted, UserError
 
 TASKS = {
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="model folder of SmolLM2-135M-Instruct")
     parser.add_argument("--folder", type=Path, default=Path("runs/finetuning"), help="where runs are kept")
     chosen = parser.parse_args()
+    keep_freed_memory()
     for task in chosen.tasks or TASKS:
         print(write(f"finetuning/{task}", TASKS[task](chosen.init, chosen.folder / task)))
 

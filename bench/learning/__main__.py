@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.learning import books, draw, grammar, law, parts, shakespeare, throughput
 from bench.store import write
 
+from scratchlm.base.device import keep_freed_memory
 from scratchlm.base.errors import Interrupted, UserError
 
 TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "draw")
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each contender; the median counts")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"), help="where long runs are kept")
     chosen = parser.parse_args()
+    keep_freed_memory()
     for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:
         seeds = range(chosen.seeds)
         match task:

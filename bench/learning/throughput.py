@@ -34,12 +34,14 @@ def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 def ours() -> Step:
     """Return this package's step, of its only loop."""
+    from scratchlm.base.device import keep_freed_memory
     from scratchlm.model.decoder import build_decoder
     from scratchlm.model.presets import gpt2
     from scratchlm.tokens.batches import Batch
     from scratchlm.training.config import AdamWConfig, TrainingConfig
     from scratchlm.training.loop import Loop, Setting
 
+    keep_freed_memory()  # as the command does
     config = TrainingConfig(steps=10**6, batch_rows=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
     loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, setting=Setting(dtype=torch.bfloat16))
     return lambda ids, targets: loop.train_step(Batch(ids, targets))

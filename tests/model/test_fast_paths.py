@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from commands import fails
 from scratchlm.base.device import autocast, keep_freed_memory
 from scratchlm.model.attention import fused_attention, naive_attention
 from scratchlm.model.blocked import blocked_attention
@@ -15,7 +17,10 @@ from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import relu_squared
 from scratchlm.model.norms import plain_rms_norm, rms_norm
 from scratchlm.model.positions import plain_rotate, rope_table, rotate
-from toys import CONTEXT, random_decoder, random_ids, toy_config
+from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import fit
+from toys import CONTEXT, VOCABULARY, random_decoder, random_ids, toy_config
 
 
 def values(*shape: int, seed: int = 0) -> Tensor:
@@ -87,6 +92,28 @@ def test_in_bf16_a_model_uses_blocks_and_stays_near_fp32(monkeypatch: pytest.Mon
             rounded = decoder(ids)
     assert len(calls) == 2  # once for each layer, and never in fp32
     assert (rounded - exact).norm() < 0.05 * exact.norm()
+
+
+def test_commands_that_train_keep_freed_memory_and_fit_leaves_the_process_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Library:
+        def __init__(self, name: None) -> None: ...
+
+        def mallopt(self, setting: int, value: int) -> int:
+            told.append((setting, value))
+            return 1
+
+    monkeypatch.setattr("scratchlm.base.device.ctypes.CDLL", Library)
+    tokens = ArrayTokens(np.arange(200) % VOCABULARY)
+    fit(random_decoder(toy_config("default")), WindowBatches(tokens, 2, 8, 0), TrainingConfig(steps=1))
+    assert told == []
+    for verb in (("pretrain", "tiny"), ("finetune", "classify"), ("finetune", "prefer")):
+        fails(capsys, *verb)  # --data is missing; the process is made ready before that is found
+        assert len(told) == 3, verb
+        told.clear()
 
 
 def test_kept_memory_is_an_answer_not_an_error() -> None:

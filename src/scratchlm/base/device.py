@@ -69,7 +69,8 @@ def keep_freed_memory() -> bool:
     """Keep freed memory in this process instead of handing it back; tell whether the C library (glibc) could be told.
 
     Large tensors are freed and asked for again at every step, and a page that comes fresh from the system is cleared
-    first: that took a third of the time of a step. The process stays as large as it was at its largest.
+    first: that took a third of the time of a step. The process stays as large as it was at its largest, which is its
+    owner's to decide: commands that train call this, and `fit` never does.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # mallopt(3)
     try:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from scratchlm.base.device import autocast, keep_freed_memory
+from scratchlm.base.device import autocast
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.runlog import RunLog
@@ -118,12 +118,16 @@ class Loop:
     batch_state: State | None = None
 
     def __post_init__(self) -> None:
-        """Move the model to its device and build its optimizers."""
+        """Move the model to its device and build its optimizers. Raises `UserError` for an average without an end."""
+        if self.pace is not None and self.config.tail_average > 0:
+            raise UserError(
+                f"training.tail_average is {self.config.tail_average}: the last steps are averaged, and this run's "
+                "number of steps may change as it goes; set it to 0, or train without a pace"
+            )
         self.decoder.to(self.setting.device)
         products = torch.bfloat16 if self.setting.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
         self.average = TailAverage(self.decoder, self.config.tail_average)
-        keep_freed_memory()
         fp16 = self.setting.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.setting.device.type, enabled=fp16)
 
@@ -299,8 +303,12 @@ def fit(
 
     `loss` returns a sum over a batch's targets; it is divided once by the whole batch's target count, so micro-batches
     never change the gradient. With a `folder`, `metrics.jsonl` is written there; with `checkpoints`, the run can be
-    continued by `resume`. A `pace` may change the number of steps as the run goes, and the schedule with it. Raises
+    continued by `resume`. A `pace` may change the number of steps as the run goes, and the schedule with it; a tail
+    average, whose steps must be known before, is a `UserError` beside it. Raises
     `Interrupted` after saving when `stop` was requested, `UserError` when too many steps in a row are not finite.
+
+    A program whose process is there for training alone takes a third off a step's time on a CPU by calling
+    `base.device.keep_freed_memory` first, as the commands do; `fit` leaves the process's memory settings alone.
     """
     log = None if folder is None else RunLog(folder / "metrics.jsonl")
     loop = Loop(decoder, batches, config, loss, setting or Setting(), log, checkpoints, hooks, watcher, stop, pace)
