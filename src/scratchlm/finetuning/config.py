@@ -65,8 +65,10 @@ class FinetuneConfig:
     """Which state is the result: the best by what is held out, or the last, measured once, by whose scores nothing was
     chosen."""
     resume: Path | None = None
-    """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags do not, but for
-    those that say where its data and model were moved."""
+    """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags are refused,
+    but for those that say where its data and model were moved."""
+    allow_changes: bool = False
+    """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
     seed: int = 0
     """Seed of what is new in the model and of the order of the data."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -146,6 +148,8 @@ class FinetuneConfig:
             problems.append(f"{average}: the last steps are averaged, so their number must be known; give --patience 0")
         if self.threads is not None and self.threads < 1:
             problems.append(f"--threads {self.threads}: must be at least 1")
+        if self.allow_changes and self.resume is None:
+            problems.append("--allow-changes: has no part without --resume; leave it out")
         return problems
 
 

@@ -42,8 +42,10 @@ class PretrainConfig:
     init: Path | None = None
     """Model folder to continue from, instead of random weights; `further` is the recipe for an imported model."""
     resume: Path | None = None
-    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags do not, but for
-    those that say where its data and model were moved."""
+    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags are refused, but
+    for those that say where its data and model were moved."""
+    allow_changes: bool = False
+    """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
     seed: int = 0
     """Seed of weights, order of the data and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -61,7 +63,9 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        _check_common(self.minutes, self.threads)
+        idle = self.allow_changes and self.resume is None
+        problems = ["--allow-changes: has no part without --resume; leave it out"] if idle else []
+        _check_common(self.minutes, self.threads, problems)
 
     def missing(self) -> list[str]:
         """Return a line for each argument that a run cannot do without."""

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from scratchlm.base.config import flatten, to_dict
@@ -16,50 +17,65 @@ from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
+from scratchlm.recipes.resuming import (
+    digest_of,
+    digest_of_model,
+    refuse_flags,
+    require_unchanged,
+    stored_settings,
+)
 from scratchlm.recipes.runs import (
     begin_run,
     device_name,
     dtype_name,
-    require_same_data,
     run_fit,
-    stored_settings,
     stored_values,
 )
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.forecast import choose_dtype
 from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
 from scratchlm.training.loss import Loss
-from scratchlm.weights.checkpoint import HASHES_FILE, SavedModel, base_of, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
 
 C = TypeVar("C", bound=FinetuneConfig)
 
 
-def resolved(config: C) -> C:
-    """Return the settings of a new run, or those that the run to resume was begun with; the data must be the same.
+def resolved(config: C, *, usual: Sequence[C] = ()) -> C:
+    """Return the settings of a new run, or those that the run to resume was begun with; its inputs must be the same.
 
-    Raises `UserError` for what is missing.
+    Raises `UserError` for what is missing, and beside `resume` for settings other than the run's and changed inputs;
+    `usual` are the values of a config where nothing is given, by default the class's own.
     """
     if config.resume is None:
         raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
-    stored = stored_settings(type(config), config, config.resume)
-    assert stored.init is not None
-    require_same_data(config.resume, digest(stored), stored.data or stored.init)
+    run, stored = config.resume, stored_settings(type(config), config, config.resume)
+    refuse_flags(config, stored, usual or [type(config)()])
     threads = set_threads(config.threads or stored.threads)
-    return dataclasses.replace(stored, out=config.resume, resume=config.resume, threads=threads, json=config.json)
+    require_unchanged(run, inputs_of(stored), digest(stored), threads, allowed=config.allow_changes)
+    return dataclasses.replace(stored, out=run, resume=run, threads=threads, json=config.json)
+
+
+def _files(config: FinetuneConfig) -> dict[str, Path]:
+    """Return the files and folders that a run reads beside the model, by their settings; a source by name is none."""
+    named = {name: getattr(config, name, None) for name in ("data", "held_out", "rehearse")}
+    for name, path in named.items():
+        if name != "rehearse" and path is not None and not path.is_file():
+            raise UserError(f"{path}: no such file; check the spelling")
+    return {name: path for name, path in named.items() if path is not None and path.exists()}
+
+
+def inputs_of(config: FinetuneConfig) -> dict[str, str]:
+    """Return the hashes of what a run reads: its files, folders, and the model it begins from."""
+    assert config.init is not None
+    return {"init": digest_of_model(config.init), **{name: digest_of(path) for name, path in _files(config).items()}}
 
 
 def digest(config: FinetuneConfig) -> str:
-    """Return a hash of what a run reads: its files, and the model it begins from; not of a folder to rehearse."""
-    files = [path for path in (config.data, config.held_out) if path is not None]
-    for path in files:
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; check the spelling")
-    rehearsed = getattr(config, "rehearse", None)
-    if rehearsed is not None and rehearsed.is_file():
-        files.append(rehearsed)
+    """Return one hash of what a run reads, as its manifest tells it; not of a folder to rehearse."""
     assert config.init is not None
-    return ":".join(sha256_of(path) for path in [*files, find_model(config.init) / HASHES_FILE])
+    files = [path for path in _files(config).values() if path.is_file()]
+    return ":".join([*map(sha256_of, files), digest_of_model(config.init)])
 
 
 def open_model(config: FinetuneConfig) -> SavedModel:
@@ -115,7 +131,8 @@ def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: 
     usual = dict(flatten(to_dict(type(config)())))
     marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}
     told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": model.tokenizer.fingerprint}
-    begin_run(config.out, values, marks, {**told, "data_hash": digest(config)})
+    assert config.out is not None
+    begin_run(config.out, values, marks, {**told, "data_hash": digest(config), "inputs": inputs_of(config)})
     return config
 
 

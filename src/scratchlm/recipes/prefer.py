@@ -103,7 +103,7 @@ def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     The model of before answers once, ahead of training, so that no second model is held. Raises `UserError` for data or
     a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
-    return _prefer(resolved(resolve_loss(config)))
+    return _prefer(resolved(resolve_loss(config), usual=[resolve_loss(PreferTrainingConfig())]))
 
 
 def _prefer(config: ResolvedPreferTrainingConfig) -> PreferResult:

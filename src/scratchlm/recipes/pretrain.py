@@ -23,20 +23,19 @@ from scratchlm.recipes.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.recipes.dial import load_recipe, resolve
 from scratchlm.recipes.hooks import HeldOut, Sample
 from scratchlm.recipes.report import write_run_report
+from scratchlm.recipes.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
 from scratchlm.recipes.runs import (
     begin_run,
     device_name,
     dtype_name,
     end_run,
     holds_run,
-    require_same_data,
     run_fit,
-    stored_settings,
     stored_values,
 )
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
-from scratchlm.tokens.prepare import REPORT_FILE, open_data
+from scratchlm.tokens.prepare import REPORT_FILE, data_hash, open_data
 from scratchlm.training.forecast import SECONDS_A_MINUTE, steps_within
 from scratchlm.training.loop import Hook, Setting
 from scratchlm.training.stages import measure_step, training_batches
@@ -83,12 +82,17 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
     started = time.perf_counter()
     tokenizer, train, held_out = open_data(config.data)
     threads, device = set_threads(config.threads), choose_device(config.device)
+    inputs = {"data": data_hash(train, held_out)}
+    if config.init is not None:
+        inputs["init"] = digest_of_model(config.init)
+    if config.resume is not None:
+        require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
     saved = _beginning(config, tokenizer)
     decoder = saved.decoder
     if config.resume is None:
         config = _resolve(dataclasses.replace(config, threads=threads, device=device_name(device)), decoder, train)
         assert config.out is not None
-        _begin(config.out, config, tokenizer)
+        _begin(config.out, config, tokenizer, inputs)
     saved.provenance = _provenance(config, saved)
     _train(config, saved, train, held_out)
     assert config.out is not None
@@ -127,12 +131,13 @@ def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Token
 
 
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
-    """Read the config of a run to resume. Only the number of threads may differ, and then bits may too."""
+    """Return the settings of the run to resume. Raises `UserError` for others that are given beside them."""
     stored = stored_settings(ResolvedPretrainConfig, config, run)
+    refuse_flags(config, stored, [PretrainConfig(), resolve(PretrainConfig(config.recipe, depth=config.depth))])
     if stored.data is None or not (stored.data / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
-    require_same_data(run, read_json(stored.data / REPORT_FILE)["data_hash"], stored.data)
-    return dataclasses.replace(stored, out=run, resume=run, threads=config.threads or stored.threads)
+    threads = config.threads or stored.threads
+    return dataclasses.replace(stored, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)
 
 
 def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
@@ -177,7 +182,7 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 
-def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> None:
+def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str]) -> None:
     """Write the run's recipe, each value marked with where it came from, and its manifest."""
     assert config.data is not None
     values = stored_values(config, out)
@@ -188,7 +193,8 @@ def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> N
         "dtype": config.dtype,
         "seed": config.seed,
         "tokenizer": tokenizer.fingerprint,
-        "data_hash": read_json(config.data / REPORT_FILE)["data_hash"],
+        "data_hash": inputs["data"],
+        "inputs": inputs,
     }
     begin_run(out, values, marks, told)
 

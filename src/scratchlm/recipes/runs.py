@@ -1,29 +1,28 @@
 """What every run shares: its folder, the settings and the manifest in it, the loop with its progress, stop and resume.
 
 recipe.toml      the settings, each value marked default, recipe or flag
-manifest.json    versions, machine, seed, hashes of tokenizer and data, begin and end
+manifest.json    versions, machine, seed, threads, hashes of recipe, tokenizer and inputs, begin, changes, end
 metrics.jsonl    the log; checkpoints/ what a resume goes on from
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
 
 import scratchlm
-from scratchlm.base.config import from_dict, read_toml, to_dict, to_toml
+from scratchlm.base.config import to_dict, to_toml
 from scratchlm.base.device import machine
-from scratchlm.base.errors import Interrupted, UserError, raise_all
-from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.base.errors import Interrupted
+from scratchlm.base.files import read_json, sha256_of, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
-from scratchlm.base.paths import found_path, stored_path
+from scratchlm.base.paths import stored_path
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
@@ -49,10 +48,9 @@ RUN_FILES = [
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
 RECIPE_FILE = "recipe.toml"
 MANIFEST_FILE = "manifest.json"
-NOT_STORED = ("out", "resume", "force", "json")
+NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
 """Settings that say where and how to run, not what."""
 
-T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -92,6 +90,7 @@ def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], to
         "scratchlm": scratchlm.__version__,
         "machine": machine(),
         "threads": torch.get_num_threads(),
+        "recipe_hash": sha256_of(out / RECIPE_FILE),
         **told,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -102,28 +101,6 @@ def end_run(out: Path) -> None:
     """Add the end to the manifest."""
     ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended})
-
-
-def stored_settings(cls: type[T], given: Any, run: Path) -> T:
-    """Read the settings of a run to resume; paths that this call names take the place of stored ones.
-
-    Raises `UserError` where the folder is no run, and for what was moved away.
-    """
-    if not (run / RECIPE_FILE).exists():
-        raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
-    values = read_toml(run / RECIPE_FILE)
-    stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
-    paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}
-    named = {key for key in paths if not values[key].startswith(("./", "../")) and not paths[key].is_absolute()}
-    paths |= {key: value for key, value in vars(given).items() if isinstance(value, Path) and key not in NOT_STORED}
-    raise_all(
-        [
-            f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with --{_flag(key)}"
-            for key, path in paths.items()
-            if key not in named and not path.exists()
-        ]
-    )
-    return cast(T, dataclasses.replace(stored, **paths))
 
 
 def stored_values(config: Any, out: Path) -> dict[str, Any]:
@@ -142,16 +119,6 @@ def stored_values(config: Any, out: Path) -> dict[str, Any]:
 def write_run_result(out: Path, values: Mapping[str, Any]) -> None:
     """Write what a run found into its folder, which it names as the folder is called."""
     write_json(out / "result.json", {**values, "out": out.absolute().name})
-
-
-def _flag(field: str) -> str:
-    return field.replace("_", "-")
-
-
-def require_same_data(run: Path, digest: str, data: Path) -> None:
-    """Refuse to resume a run whose data have changed."""
-    if read_json(run / MANIFEST_FILE)["data_hash"] != digest:
-        raise UserError(f"--resume {run}: {data} has other data than the run began with; put the old data back")
 
 
 def run_fit(
