@@ -18,7 +18,7 @@ from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.finetuning.config import PreferTrainingConfig, ResolvedPreferTrainingConfig, resolve_loss
 from scratchlm.finetuning.conversations import question_of
-from scratchlm.finetuning.lossconfig import RewardConfig
+from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, RewardConfig
 from scratchlm.finetuning.preferences import (
     PairBatch,
     PairBatches,
@@ -46,6 +46,9 @@ from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.batches import pad_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import Classes, SavedModel
+
+REFERRING = (DPOConfig, IPOConfig, KTOConfig)
+"""Losses that compare with the model of before."""
 
 
 @dataclass(repr=False)
@@ -100,8 +103,9 @@ class PreferResult(Result):
 def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     """Train on preferences and write the run folder: the model with the lowest held-out loss, a result, a report.
 
-    The model of before answers once, ahead of training, so that no second model is held. Raises `UserError` for data or
-    a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
+    The model of before answers once, ahead of training, so that no second model is held; where the loss does not
+    compare with it, only for the figures of held-out pairs. Raises `UserError` for data or a model that cannot be used,
+    and `Interrupted` after Ctrl-C, with everything saved.
     """
     return _prefer(resolved(resolve_loss(config), usual=[resolve_loss(PreferTrainingConfig())]))
 
@@ -121,7 +125,8 @@ def _prefer(config: ResolvedPreferTrainingConfig) -> PreferResult:
         add_classes(model.decoder, ("reward",), "last", config.seed)
         model.classes = Classes(("reward",))
     else:
-        pairs, held = _referred(model, pairs, config), _referred(model, held, config)
+        pairs = _referred(model, pairs, config) if isinstance(config.loss, REFERRING) else pairs
+        held = _referred(model, held, config)
     equip(model, config)
     batches = PairBatches(pairs, config.training.batch_rows, length, config.seed, pad)
     loss = preference_loss(config.loss)
