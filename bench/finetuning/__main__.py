@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.finetuning import adapters, banking, instructions, preferences, spam, sums
 from bench.store import write
 
-from scratchlm.base.device import keep_freed_memory
 from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.memory import keep_freed_memory
 
 TASKS = {
     "spam": spam.measure,

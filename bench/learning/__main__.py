@@ -18,8 +18,8 @@ from pathlib import Path
 from bench.learning import books, draw, grammar, law, parts, shakespeare, throughput
 from bench.store import write
 
-from scratchlm.base.device import keep_freed_memory
 from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.memory import keep_freed_memory
 
 TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "draw")
 

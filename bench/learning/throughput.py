@@ -34,7 +34,7 @@ def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 def ours() -> Step:
     """Return this package's step, of its only loop."""
-    from scratchlm.base.device import keep_freed_memory
+    from scratchlm.base.memory import keep_freed_memory
     from scratchlm.model.decoder import build_decoder
     from scratchlm.model.presets import gpt2
     from scratchlm.tokens.batches import Batch

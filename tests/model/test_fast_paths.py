@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from commands import fails
-from scratchlm.base.device import autocast, keep_freed_memory
+from scratchlm.base.device import autocast
+from scratchlm.base.memory import keep_freed_memory
 from scratchlm.model.attention import fused_attention, naive_attention
 from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.dropout import Dropout
@@ -106,7 +107,7 @@ def test_commands_that_train_keep_freed_memory_and_fit_leaves_the_process_as_it_
             told.append((setting, value))
             return 1
 
-    monkeypatch.setattr("scratchlm.base.device.ctypes.CDLL", Library)
+    monkeypatch.setattr("scratchlm.base.memory.ctypes.CDLL", Library)
     tokens = ArrayTokens(np.arange(200) % VOCABULARY)
     fit(random_decoder(toy_config("default")), WindowBatches(tokens, 2, 8, 0), TrainingConfig(steps=1))
     assert told == []

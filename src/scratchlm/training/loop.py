@@ -308,7 +308,7 @@ def fit(
     `Interrupted` after saving when `stop` was requested, `UserError` when too many steps in a row are not finite.
 
     A program whose process is there for training alone takes a third off a step's time on a CPU by calling
-    `base.device.keep_freed_memory` first, as the commands do; `fit` leaves the process's memory settings alone.
+    `base.memory.keep_freed_memory` first, as the commands do; `fit` leaves the process's memory settings alone.
     """
     log = None if folder is None else RunLog(folder / "metrics.jsonl")
     loop = Loop(decoder, batches, config, loss, setting or Setting(), log, checkpoints, hooks, watcher, stop, pace)
