@@ -56,7 +56,6 @@ SAME: list[tuple[verbs.Verb, list[str], tuple[Any, ...], dict[str, Any]]] = [
         ("speedrun",),
         {"depth": 3, "data": "d", "out": "o", "overrides": {"training.optimizer.steps": 3}},
     ),
-    (verbs.PRETRAIN, ["--resume", "r"], (), {"resume": "r"}),
     (verbs.SYNTHESIZE, ["a", "b", "--out", "o.jsonl"], (["a", "b"],), {"out": "o.jsonl"}),
     (
         verbs.FINETUNE_CLASSIFY,
@@ -172,14 +171,23 @@ def test_settings_of_a_recipe_have_no_part_in_a_published_plan() -> None:
         slm.plan("deepseek-v3", depth=3)
 
 
-def test_a_recipe_named_in_python_is_what_is_trained_and_recorded(trained: Path, data: Path, tmp_path: Path) -> None:
+def test_a_recipe_named_in_python_is_what_is_trained_and_recorded(trained: Path, data: Path) -> None:
     assert load_model(find_model(trained)).decoder.config.width == 64
     recorded = (trained / "recipe.toml").read_text(encoding="utf-8")
     for line in ("steps = 4  # flag", "width = 64  # recipe", "clip = 1.0  # default", 'recipe = "tiny"  # flag'):
         assert line in recorded.splitlines()
-    main(["pretrain", "tiny", "--data", str(data), "--out", str(tmp_path / "run"), "--dtype", "fp32",
+    main(["pretrain", "tiny", "--data", str(data), "--out", str(data.parent / "again"), "--dtype", "fp32",
           "--training.steps", "4", "--training.batch-rows", "4", "--training.sequence-length", "32"])  # fmt: skip
-    assert (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8") == recorded
+    assert (data.parent / "again" / "recipe.toml").read_text(encoding="utf-8") == recorded
+
+
+def test_a_run_is_resumed_with_its_own_settings_from_python_and_from_a_command_line(trained: Path) -> None:
+    named = verbs.PRETRAIN.from_call((), {"resume": trained})
+    assert named == verbs.PRETRAIN.from_arguments(["--resume", str(trained)])
+    assert named.training.steps == 4
+    for call in (lambda: slm.pretrain(resume=trained, seed=3), lambda: slm.pretrain("speedrun", resume=trained)):
+        with pytest.raises(UserError, match=r"the run has .*; a run keeps its settings"):
+            call()
 
 
 def test_a_whole_part_replaces_the_recipes_and_the_other_part_stays(data: Path, tmp_path: Path) -> None:

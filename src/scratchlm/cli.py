@@ -14,7 +14,8 @@ from typing import Any
 
 from scratchlm import verbs
 from scratchlm.base.errors import Interrupted, UserError, nearest
-from scratchlm.verbs import Arguments, Verb
+from scratchlm.base.memory import keep_freed_memory
+from scratchlm.verb import Arguments, Verb
 
 PIPED_WIDTH = 180
 """Columns of a table that no terminal shows."""
@@ -131,6 +132,9 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
 }
 
 
+TRAINING = ("quickstart", "plan", "pretrain", "finetune", "experiment")  # or time the steps of a training
+
+
 def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Arguments, program: str) -> None:
     """Call the named verb, or list them."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -156,8 +160,11 @@ def main(arguments: Arguments | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows ? instead of failing
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in TRAINING:
+        keep_freed_memory()  # this process is the command's own; `fit` leaves a program's as it is
     try:
-        _dispatch(VERBS, sys.argv[1:] if arguments is None else arguments, "scratchlm")
+        _dispatch(VERBS, given, "scratchlm")
     except UserError as error:
         print(f"scratchlm: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -1,107 +1,14 @@
-"""The verbs: for each, how its settings are resolved from a command line or a Python call, and where its code is.
-
-Both ways end in a config of one class. `Verb.defaults` makes the values that hold where nothing is said (those of a
-recipe, a method, a model, a form of an experiment); what is said goes on top. Modules are imported when a verb is used,
-so that `import scratchlm` and `--help` load no torch.
-"""
+"""The verbs: a table of all of them, and each as a Python function. `verb.py` says how one is resolved."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scratchlm.base.errors import UserError, raise_all
-
-Arguments = Sequence[str]
-Named = Mapping[str, Any]
-
-
-def imported(place: str) -> Any:
-    """Return what `module:name` inside the package names."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"scratchlm.{module}"), name)
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One thing to do. `config` and `function` are places, `module:name`."""
-
-    program: str
-    """What follows `scratchlm` on a command line."""
-    says: str
-    config: str
-    """What a user can say."""
-    function: str
-    """What is called with a config."""
-    defaults: Callable[[Named], Any] | None = None
-    """From what is said: the config whose values hold where nothing is. None: the class's own."""
-    early: Callable[[Arguments, str], Named] | None = None
-    """From a command line and its program: what `defaults` asks for."""
-    hidden: tuple[str, ...] = ("json",)
-    """Fields that mean something on a terminal alone."""
-    objects: tuple[str, ...] = ()
-    """What the function takes beside its config, from Python alone."""
-    first: tuple[str, ...] = ()
-    """What the function takes before its config."""
-
-    def run(self, config: Any, **objects: Any) -> Any:
-        """Call the function."""
-        return imported(self.function)(*self.first, config, **objects)
-
-    def from_arguments(self, arguments: Arguments) -> Any:
-        """Return the config of a command line; wrong usage prints one line on stderr and exits with 2."""
-        from scratchlm.base.flags import given, parse, wrong_usage
-
-        cls, program, default = imported(self.config), f"scratchlm {self.program}", None
-        early: Named = {}
-        if self.defaults is not None and self.early is not None:
-            early = self.early(arguments, program)
-            default = self.defaults(early)
-        target = cls if default is None else type(default)
-        unread = target.unread() if hasattr(target, "unread") else {}
-        if refused := [name for name in unread if name in given(arguments)]:  # its remedy, though it may be no flag
-            told = [f"--{name.replace('_', '-')}: has no part here; {unread[name]}" for name in refused]
-            wrong_usage(program, "; ".join(told))
-        shown = cls if issubclass(target, cls) else target
-        config = parse(target, arguments, program, default, inspect.getdoc(shown))
-        if (
-            "recipe" in early and config.recipe != early["recipe"]
-        ):  # its values would not be the defaults that were used
-            wrong_usage(program, f"the recipe {config.recipe!r} must come first: {program} {config.recipe} ...")
-        if problems := _problems(config, given(arguments)):
-            wrong_usage(program, "; ".join(problems))
-        return config
-
-    def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
-        """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
-        from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
-
-        cls, where = imported(self.config), self.program
-        if positional and isinstance(positional[0], cls):
-            if len(positional) > 1 or named or overrides:
-                raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
-            config = config_from(where, type(positional[0]), vars(positional[0]))  # text becomes a path here too
-            raise_all(_problems(config, ()))
-            return config
-        default = None
-        if self.defaults is not None:
-            default = self.defaults({**by_place(parameters(cls), positional), **named})
-        target = cls if default is None else type(default)  # a resolved config, or a kind with fields of its own
-        known = parameters(cls if issubclass(target, cls) else target, self.hidden)
-        values = named_arguments(where, known, positional, named)
-        config = config_from(where, target, values, overrides, default)
-        raise_all(_problems(config, overrides or ()))
-        return config
-
-
-def _problems(config: Any, said: Sequence[str] | Named) -> list[str]:
-    """Return what a config lacks, and what was said that has no part in it."""
-    missing: list[str] = config.missing() if hasattr(config, "missing") else []
-    return missing + (config.idle(said) if hasattr(config, "idle") else [])
+from scratchlm.base.errors import UserError
+from scratchlm.verb import Arguments, Named, Verb, imported
 
 
 def _recipe_and_depth(arguments: Arguments, program: str) -> Named:
@@ -217,6 +124,7 @@ PRETRAIN = Verb(
     "recipes.pretrain:pretrain",
     _pretraining,
     _recipe_and_depth,
+    resumed="recipes.config:ResolvedPretrainConfig",
 )
 SYNTHESIZE = Verb(
     "synthesize",
@@ -229,12 +137,14 @@ FINETUNE_CLASSIFY = Verb(
     "Teach a model to put texts into classes.",
     "finetuning.config:ClassifyTrainingConfig",
     "recipes.classify:finetune_classify",
+    resumed="finetuning.config:ClassifyTrainingConfig",
 )
 FINETUNE_INSTRUCT = Verb(
     "finetune instruct",
     "Teach a model to answer in conversations.",
     "finetuning.config:InstructTrainingConfig",
     "recipes.instruct:finetune_instruct",
+    resumed="finetuning.config:InstructTrainingConfig",
 )
 FINETUNE_PREFER = Verb(
     "finetune prefer",
@@ -243,6 +153,7 @@ FINETUNE_PREFER = Verb(
     "recipes.prefer:finetune_prefer",
     _preferring,
     _method,
+    resumed="finetuning.config:ResolvedPreferTrainingConfig",
 )
 FINETUNE_REINFORCE = Verb(
     "finetune reinforce",
@@ -251,6 +162,7 @@ FINETUNE_REINFORCE = Verb(
     "recipes.reinforce:finetune_reinforce",
     hidden=("json", "data", "held_out", "split"),
     objects=("task",),
+    resumed="finetuning.config:ReinforceTrainingConfig",
 )
 CLASSIFY = Verb(
     "classify",

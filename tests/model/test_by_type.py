@@ -97,12 +97,15 @@ def weights_by_name(decoder: Decoder, seed: int) -> dict[str, torch.Tensor]:
     return drawn
 
 
-@pytest.mark.parametrize("build", [build_decoder, build_encoder_decoder])
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+CASES = [(build_decoder, name) for name in SHAPES]
+CASES += [(build_encoder_decoder, name) for name in ("tiny", "default", "gpt2")]  # others have parts that it refuses
+
+
+@pytest.mark.parametrize(("build", "name"), CASES)
 def test_new_weights_are_those_that_were_drawn_by_name(
-    shape: DecoderConfig, build: Callable[[DecoderConfig, int], Decoder]
+    build: Callable[[DecoderConfig, int], Decoder], name: str
 ) -> None:
-    decoder = build(shape, 3)
+    decoder = build(SHAPES[name], 3)
     expected = weights_by_name(decoder, 3)
     assert all(torch.equal(parameter, expected[name]) for name, parameter in decoder.named_parameters())
 

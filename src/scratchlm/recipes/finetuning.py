@@ -49,7 +49,7 @@ def resolved(config: C, *, usual: Sequence[C] = ()) -> C:
     if config.resume is None:
         raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
-    run, stored = config.resume, stored_settings(type(config), config, config.resume)
+    run, stored = config.resume, stored_settings(type(config), config.resume, config)
     refuse_flags(config, stored, usual or [type(config)()])
     threads = set_threads(config.threads or stored.threads)
     require_unchanged(run, inputs_of(stored), digest(stored), threads, allowed=config.allow_changes)

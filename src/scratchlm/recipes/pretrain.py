@@ -132,7 +132,7 @@ def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Token
 
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     """Return the settings of the run to resume. Raises `UserError` for others that are given beside them."""
-    stored = stored_settings(ResolvedPretrainConfig, config, run)
+    stored = stored_settings(ResolvedPretrainConfig, run, config)
     refuse_flags(config, stored, [PretrainConfig(), resolve(PretrainConfig(config.recipe, depth=config.depth))])
     if stored.data is None or not (stored.data / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")

@@ -24,10 +24,10 @@ FREE = (*NOT_STORED, "threads")
 T = TypeVar("T")
 
 
-def stored_settings(cls: type[T], given: Any, run: Path) -> T:
-    """Read the settings of a run to resume; paths that this call names take the place of stored ones.
+def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
+    """Read the settings of a run to resume; paths that the config `given` names take the place of stored ones.
 
-    Raises `UserError` where the folder is no run, and for what was moved away.
+    Raises `UserError` where the folder is no run, and, with `given`, for what was moved away.
     """
     if not (run / RECIPE_FILE).exists():
         raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
@@ -35,6 +35,8 @@ def stored_settings(cls: type[T], given: Any, run: Path) -> T:
     stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
     paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}
     named = {key for key in paths if not values[key].startswith(("./", "../")) and not paths[key].is_absolute()}
+    if given is None:
+        return cast(T, dataclasses.replace(stored, **paths))
     paths |= {key: value for key, value in vars(given).items() if isinstance(value, Path) and key not in NOT_STORED}
     gone = {key: path for key, path in paths.items() if key not in named and not path.exists()}
     raise_all(
