@@ -1,6 +1,25 @@
-"""Shapes are checked while testing; fixtures that several folders share."""
+"""One thread a process, checked shapes, and fixtures that several folders share."""
 
-from jaxtyping import install_import_hook
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+# Before torch or numpy is imported, here and in every process that a test starts: the processes of pytest-xdist take a
+# core each, toy sizes are faster on one thread, and one thread adds up in the same order on every machine.
+for each in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
+):
+    os.environ[each] = "1"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
 
 # Before anything imports the package: annotations of shapes become checks.
 for part in ("model", "training", "generation"):
@@ -8,4 +27,26 @@ for part in ("model", "training", "generation"):
 
 from scripts import data, fuzzed, scripts  # noqa: E402
 
+# The same examples in every process and on every machine, however slow.
+settings.register_profile(
+    "tests", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
+
 __all__ = ["data", "fuzzed", "scripts"]
+MOST_PROCESSES = 4
+"""Each holds torch and its models: about 1 GB."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes `-n auto` starts: one a core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_PROCESSES)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Undo what a command that was told a number of threads left behind."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)

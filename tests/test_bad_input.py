@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from commands import fails, run
+from scratchlm.cli import main
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.shards import ShardSet
 
@@ -162,21 +163,26 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path) -> Non
     assert "left: \n" in done.stdout
 
 
-def small_run(folder: Path) -> list[str]:
-    """Prepare a little text and return the arguments of a run on it."""
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little text, prepared."""
+    folder = tmp_path_factory.mktemp("days")
     text = "".join(f"Day {day}: the miller has {day * 7} cats.\n" for day in range(600))
     (folder / "text.txt").write_text(text, encoding="utf-8")
-    subprocess.run(
-        [sys.executable, "-m", "scratchlm", "prepare", str(folder / "text.txt"), "--out", str(folder / "data"), *BPE],
-        check=True,
-        capture_output=True,
-    )
+    main(["prepare", str(folder / "text.txt"), "--out", str(folder / "data"), *BPE])
+    return folder / "data"
+
+
+def small_run(data: Path, out: Path) -> list[str]:
+    """Return the arguments of a run on prepared text."""
     sizes = ["--training.batch-rows", "2", "--training.sequence-length", "32", "--dtype", "fp32", "--threads", "1"]
-    return ["pretrain", "tiny", "--data", str(folder / "data"), "--out", str(folder / "run"), *sizes]
+    return ["pretrain", "tiny", "--data", str(data), "--out", str(out), *sizes]
 
 
-def test_numbers_that_run_away_stop_the_run_with_a_remedy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = small_run(tmp_path)
+def test_numbers_that_run_away_stop_the_run_with_a_remedy(
+    capsys: pytest.CaptureFixture[str], days: Path, tmp_path: Path
+) -> None:
+    arguments = small_run(days, tmp_path / "run")
     line = fails(capsys, *arguments, "--training.steps", "40", "--training.optimizer.learning-rate", "1e38")
     assert "not finite 5 steps in a row" in line
     assert "learning_rate" in line
@@ -185,9 +191,9 @@ def test_numbers_that_run_away_stop_the_run_with_a_remedy(capsys: pytest.Capture
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_stopped_run_saves_and_tells_how_to_go_on(tmp_path: Path, name: str) -> None:
-    arguments = small_run(tmp_path)
+def test_a_stopped_run_saves_and_tells_how_to_go_on(days: Path, tmp_path: Path, name: str) -> None:
     run_folder = tmp_path / "run"
+    arguments = small_run(days, run_folder)
     long = [sys.executable, "-m", "scratchlm", *arguments, "--training.steps", "100000"]
     process = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = run_folder / "metrics.jsonl"

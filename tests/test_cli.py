@@ -62,17 +62,22 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_verb_answers_help_without_torch() -> None:
+    inner = {"tokenizer": ["train"], "finetune": ["classify"]}
+    asked = [[verb, *inner.get(verb, []), "--help"] for verb in VERBS]
+    code = (
+        "import sys; from scratchlm.cli import main\n"
+        f"for arguments in {asked!r}:\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit as stop: assert not stop.code, (arguments, stop.code)\n"
+        "    assert 'torch' not in sys.modules, arguments\n"
+        "    print('end of', arguments[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout
     for verb in VERBS:
-        inner = {"tokenizer": ["train"], "finetune": ["classify"]}.get(verb, [])
-        arguments = [verb, *inner, "--help"]
-        code = (
-            "import sys; from scratchlm.cli import main\n"
-            f"try: main({arguments!r})\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
-            "assert 'torch' not in sys.modules"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert f"usage: scratchlm {' '.join([verb, *inner])} " in " ".join(done.stdout.split())
+        said, _, told = told.partition(f"end of {verb}\n")
+        assert f"usage: scratchlm {' '.join([verb, *inner.get(verb, [])])} " in " ".join(said.split())
 
 
 def test_an_unknown_command_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

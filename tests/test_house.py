@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "scratchlm"
@@ -123,6 +125,17 @@ def first_block(text: str, language: str) -> list[str]:
     block = re.search(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert block is not None, f"no block of {language}"
     return block.group(1).splitlines()
+
+
+def test_no_test_leaves_the_next_one_another_number_of_threads() -> None:
+    here = ROOT / "tests"
+    files = sorted(path for path in here.rglob("*.py") if path not in (here / "conftest.py", Path(__file__).resolve()))
+    assert len(files) > 50
+    assert [name(path) for path in files if "set_num_threads" in path.read_text(encoding="utf-8")] == []
+
+
+def test_every_test_computes_on_one_thread_and_so_do_the_processes_that_it_starts() -> None:
+    assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (1, "1")
 
 
 def test_there_is_a_house_to_check() -> None:

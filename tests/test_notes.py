@@ -37,6 +37,7 @@ def chapter() -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("chapter")
 def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
     assert chapter["together"] == pytest.approx(1.0)
     assert chapter["largest"] < 1e-9
@@ -48,6 +49,7 @@ def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str,
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("chapter")
 def test_what_the_first_chapter_claims_holds_and_its_exercises_can_be_solved(chapter: dict[str, Any]) -> None:
     assert chapter["by_length"][1] > chapter["by_length"][2] > chapter["by_length"][3]
     assert chapter["trained"].bits_per_byte < 0.7 * chapter["start"].bits_per_byte

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -76,14 +74,3 @@ def byte_tokenizer() -> ReadableBPE:
 
 
 BYTE_VOCABULARY = 256 + len(number_specials(256))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: toy sizes are faster so, and equal on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -305,6 +305,7 @@ def test_order_five_on_ten_megabytes_of_books_is_counted_in_two_gigabytes() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_million_tokens_are_fitted_within_four_seconds_and_200_000_scored_within_two() -> None:
     generator = np.random.default_rng(0)
     tokens = np.minimum(generator.zipf(1.3, size=1_200_000), 8192) - 1

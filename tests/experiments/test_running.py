@@ -15,6 +15,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.flags import parse
 from scratchlm.base.folders import write_marker
 from scratchlm.classic.ngram_fast import KneserNey
+from scratchlm.cli import main
 from scratchlm.experiments import ladder_spam
 from scratchlm.experiments.booktext import BookText
 from scratchlm.experiments.config import EXPERIMENTS, recipe
@@ -30,11 +31,11 @@ WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "an
 SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")
 
 
-@pytest.fixture
-def toy_data(tmp_path: Path) -> Path:
-    """A data folder with books, a set of pairs, and messages of two kinds."""
+@pytest.fixture(scope="module")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with books, a set of pairs, and messages of two kinds; no test changes it."""
     draw = random.Random(1)
-    folder = tmp_path / "data"
+    folder = tmp_path_factory.mktemp("toy") / "data"
     (folder / "pretrain").mkdir(parents=True)
     (folder / "evaluate" / "blimp").mkdir(parents=True)
     (folder / "classify").mkdir()
@@ -56,10 +57,19 @@ def spam(toy_data: Path, out: Path, *more: str | Path) -> tuple[str | Path, ...]
     return ("experiment", "ladder-spam", "--data", toy_data, "--out", out, "--vocabulary-size", "280", *SMALL, *more)
 
 
+@pytest.fixture(scope="module")
+def finished(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was left alone; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    main([str(argument) for argument in spam(toy_data, out)])
+    return out
+
+
 def test_a_ladder_is_climbed_told_and_repeated(
-    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run"))
+    shutil.copytree(finished, tmp_path / "run")
+    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run"))  # tells again what its steps found
     assert code == 0, err
     assert "hand-written rules" in out
     assert "holds: " in out
@@ -79,9 +89,9 @@ def test_a_ladder_is_climbed_told_and_repeated(
 
 
 def test_a_published_model_joins_in_and_may_lie_elsewhere_when_repeated(
-    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(capsys, *spam(toy_data, tmp_path / "run"))[0] == 0
+    shutil.copytree(finished, tmp_path / "run")
     published = tmp_path / "run" / "pretrained"
     code, _, err = run(capsys, *spam(toy_data, tmp_path / "more", "--init", published))
     assert code == 0, err
@@ -114,7 +124,11 @@ def test_the_language_ladder_is_climbed(toy_data: Path, tmp_path: Path, capsys: 
 
 
 def test_what_was_interrupted_goes_on_and_ends_as_one_left_alone(
-    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    toy_data: Path,
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = ladder_spam.on_fold
 
@@ -135,8 +149,7 @@ def test_what_was_interrupted_goes_on_and_ends_as_one_left_alone(
     assert code == 0, err
     assert f"{len(kept)} steps were taken from an earlier call" in out
     assert all((tmp_path / "run" / "steps" / name).read_bytes() == data for name, data in kept.items())
-    assert run(capsys, *spam(toy_data, tmp_path / "alone"))[0] == 0
-    one, other = (read_outcome(tmp_path / name / "result.json") for name in ("run", "alone"))
+    one, other = (read_outcome(folder / "result.json") for folder in (tmp_path / "run", finished))
     assert one.values == other.values
     assert one.samples == other.samples
 
@@ -162,10 +175,10 @@ def test_a_folder_of_other_settings_is_refused_and_begun_anew_when_told(
 
 
 def test_a_repetition_removes_an_earlier_repetition_and_nothing_else(
-    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(capsys, *spam(toy_data, tmp_path / "run"))[0] == 0
-    assert run(capsys, *spam(toy_data, tmp_path / "other"))[0] == 0
+    for name in ("run", "other"):
+        shutil.copytree(finished, tmp_path / name)
     kept = (tmp_path / "other" / "result.json").read_bytes()
     again = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "run" / "result.json", "--out")
     assert "holds steps of other settings" in fails(capsys, *again, tmp_path / "other")
@@ -386,7 +399,7 @@ def test_pairs_that_share_a_sentence_stand_on_one_side(tmp_path: Path) -> None:
         read_pairs(path, 10, 1)
 
 
-def test_the_translation_ladder_is_climbed(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_translation_ladder_is_climbed(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = {"i": "ich", "you": "du", "see": "sehe", "a dog": "einen Hund", "a cat": "eine Katze", "now": "jetzt"}
     sentences = [
         f"{s} see {o} {number}." for number in range(10) for s in ("I", "you") for o in ("a dog", "a cat", "now")
@@ -397,13 +410,12 @@ def test_the_translation_ladder_is_climbed(toy_data: Path, tmp_path: Path, capsy
         for english, word in words.items():
             text = text.replace(english, word)
         german.append(text)
-    assert run(capsys, *spam(toy_data, tmp_path / "spam"))[0] == 0
     (tmp_path / "translate").mkdir()
     table = "\n".join(f"{a}\t{b}" for a, b in zip(sentences, german, strict=True))
     (tmp_path / "translate" / "eng-deu.tsv").write_text(table, encoding="utf-8")
     code, out, err = run(
         capsys, "experiment", "ladder-translate", "--data", tmp_path, "--out", tmp_path / "run", "--tested", "10",
-        "--width", "32", "--vocabulary-size", "270", "--epochs", "1", "--init", tmp_path / "spam" / "pretrained",
+        "--width", "32", "--vocabulary-size", "270", "--epochs", "1", "--init", finished / "pretrained",
     )  # fmt: skip
     assert code == 0, err
     assert "word for word, IBM model 1" in out

@@ -65,7 +65,6 @@ def train(compiled: bool, dropout: float, folder: Path, stop_at: int = 0) -> tup
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for dropout in (0.0, 0.2):

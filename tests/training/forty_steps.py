@@ -131,5 +131,4 @@ def run(
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     run(Path(sys.argv[1]), sys.argv[2], pause=float(sys.argv[3]))

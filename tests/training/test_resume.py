@@ -190,12 +190,3 @@ def test_a_run_killed_at_an_arbitrary_moment_resumes_bit_for_bit(unbroken: dict[
     assert EVERY <= int(latest_checkpoint(tmp_path / "checkpoints").name) < STEPS
     run(tmp_path, "muon", resume=True, seed=9)
     assert_alike(tmp_path, unbroken["muon"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", range(4))
-@pytest.mark.parametrize("name", SETTINGS)
-def test_many_arbitrary_moments(unbroken: dict[str, Path], tmp_path: Path, name: str, moment: int) -> None:
-    kill_at_some_moment(tmp_path, name, random.Random())
-    run(tmp_path, name, resume=True, seed=9)
-    assert_alike(tmp_path, unbroken[name], name)

@@ -30,7 +30,7 @@ TIE = 0.1
 F32 = 0
 """GGML's number for fp32, the precision asked of llama.cpp's cache."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("elsewhere")]  # one process: the model is trained once
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,9 @@ print(time.perf_counter() - started, peak())
 """
 
 
+pytestmark = pytest.mark.xdist_group("published")  # one process: the model is read once
+
+
 @pytest.fixture(scope="module")
 def file() -> Path:
     named = os.environ.get("SCRATCHLM_SMOLLM2")

@@ -118,6 +118,17 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def discard(path: Path) -> None:
+    """Remove a folder; a kill leaves it whole, or the rest of it under a temporary name for `clean`.
+
+    A folder that cannot be removed stays.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with contextlib.suppress(OSError):
+        os.replace(path, temporary)
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
 def files_in(folder: Path) -> list[str]:
     """Return the files below `folder`, links to folders among them, as relative paths in order; temporary ones not."""
     found = []

@@ -61,6 +61,7 @@ def locked(out: Path) -> Iterator[None]:
         told = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         path.write_text(json.dumps(told) + "\n", encoding="utf-8")
         recover(out)
+        recover(out / MARKER_FILE)  # a kill in its first writing must not leave a folder that seems somebody else's
         if (out / MARKER_FILE).is_file():
             clean(out)
         yield
@@ -97,12 +98,20 @@ def strangers(out: Path) -> list[str]:
     return found
 
 
+def occupied(out: Path) -> bool:
+    """Tell whether a folder holds anything; a marker alone is what a kill leaves that came before the first file."""
+    return out.is_dir() and any(each.name != MARKER_FILE for each in out.iterdir())
+
+
 def clear(out: Path) -> None:
-    """Remove the files that the marker of `out` names, and folders that are empty then; all else stays."""
+    """Remove the files that the marker of `out` names, and folders that are empty then; all else stays.
+
+    Markers go last, that of `out` itself after all others, so that a kill leaves nothing that no marker names.
+    """
     if read_marker(out) is None:
         return
     kept = set(strangers(out))
-    for name in files_in(out):
+    for name in sorted(files_in(out), key=lambda name: (name.split("/")[-1] == MARKER_FILE, name == MARKER_FILE)):
         if name not in kept:
             (out / name).unlink(missing_ok=True)
     for inside, _, _ in os.walk(out, topdown=False):
@@ -128,11 +137,10 @@ def _check_place(out: Path, sources: Sequence[Path]) -> None:
 
 def _check_ours(out: Path, kind: str, force: bool) -> None:
     try:
-        occupied = out.exists() and any(out.iterdir())
+        if not occupied(out):
+            return
     except OSError as error:
         raise explain_os_error(error, out) from error
-    if not occupied:
-        return
     if not force:
         raise UserError(f"--out {out}: exists already; choose another name, or replace it with --force")
     marker = read_marker(out)

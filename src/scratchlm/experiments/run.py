@@ -21,7 +21,7 @@ from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.device import machine, set_threads
 from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of
-from scratchlm.base.outputs import clear, locked, strangers
+from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.experiments.config import find
 from scratchlm.experiments.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
@@ -117,7 +117,7 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
     """Open the folder of an experiment; a repetition has steps of its own."""
     if out.is_file():
         raise UserError(f"--out {out}: a file stands there; choose another name")
-    if out.exists() and any(out.iterdir()):
+    if occupied(out):
         if not is_experiment(out):
             raise UserError(f"--out {out}: exists and holds no experiment; choose another folder")
         if anew and (others := strangers(out)):

@@ -8,6 +8,7 @@ metrics.jsonl    the log; checkpoints/ what a resume goes on from
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import scratchlm
 from scratchlm.base.config import to_dict, to_toml
 from scratchlm.base.device import machine
 from scratchlm.base.errors import Interrupted
-from scratchlm.base.files import read_json, sha256_of, write_json, write_text
+from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
@@ -83,18 +84,18 @@ def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], to
     """Empty a run folder and write its settings and its manifest; `told` goes into the manifest."""
     clear(out)
     write_marker(out, RUN_KIND, RUN_FILES)
-    kept = {key: value for key, value in values.items() if key not in NOT_STORED}
-    write_text(out / RECIPE_FILE, to_toml(kept, marks))
+    recipe = to_toml({key: value for key, value in values.items() if key not in NOT_STORED}, marks)
     manifest = {
         "format": 1,
         "scratchlm": scratchlm.__version__,
         "machine": machine(),
         "threads": torch.get_num_threads(),
-        "recipe_hash": sha256_of(out / RECIPE_FILE),
+        "recipe_hash": hashlib.sha256(recipe.encode()).hexdigest(),
         **told,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(out / MANIFEST_FILE, manifest)
+    write_text(out / RECIPE_FILE, recipe)  # last: what has one can be resumed
 
 
 def end_run(out: Path) -> None:

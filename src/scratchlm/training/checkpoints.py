@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.folders import discard
 from scratchlm.weights.checkpoint import (
     SavedModel,
     latest_checkpoint,
@@ -30,13 +30,15 @@ class Checkpoints:
     keep: int = 2
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of `step`, then remove those beyond the newest `keep` and unfinished ones."""
+        """Write the checkpoint of `step`, then remove those beyond the newest `keep`."""
         path = self.folder / f"{step:08d}"
         save_checkpoint(path, self.model, tensors, {"step": step, **state})
-        unfinished = self.folder.glob(".*.tmp")  # what a kill in the middle of a save left
-        for old in [*list_checkpoints(self.folder)[: -self.keep], *unfinished]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._prune()
         return path
+
+    def _prune(self) -> None:
+        for old in list_checkpoints(self.folder)[: -self.keep]:
+            discard(old)
 
     def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Load the latest checkpoint into the model and return the optimizer's tensors and the loop's state.
@@ -51,4 +53,5 @@ class Checkpoints:
         except UserError as error:
             raise UserError(f"{error}; removing {latest} resumes from the one before") from error
         load_weights(self.model.decoder, latest)
+        self._prune()  # a kill may have come between the save and this
         return tensors, state

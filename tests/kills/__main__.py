@@ -1,0 +1,91 @@
+"""Kill commands for good (SIGKILL) at seeded moments, start them again, and print a table of what became of them.
+
+    python -m tests.kills --kills 100
+
+A training goes on with --resume and must end with the weights and the log of one that was left alone, bit for bit; any
+other command is repeated and must end with the same bytes. Nothing temporary may be left after the next start.
+"""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[name] = "1"  # before torch is imported: a process with threads is not to be forked
+
+import argparse  # noqa: E402
+import random  # noqa: E402
+import shutil  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from collections import Counter  # noqa: E402
+from importlib import import_module  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+from tests.kills.cases import CASES, Case, build_shop  # noqa: E402
+from tests.kills.kill import Killed, Undisturbed, kill, leave_alone  # noqa: E402
+
+IMPORTED = (
+    *("recipes.pretrain", "recipes.classify", "recipes.instruct", "recipes.prefer", "recipes.reinforce"),
+    *("recipes.quickstart", "recipes.quickreport", "recipes.synthesize", "experiments.limits", "experiments.run"),
+    *("tokens.commands", "tokens.prepare", "weights.commands", "evaluation.run", "quiz.commands"),
+)
+"""Modules that every command of the table finds imported."""
+
+
+def main() -> int:
+    """Kill as often as is asked for; return 1 where something was lost, left or changed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.kills", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100, help="how many kills, spread over the commands")
+    parser.add_argument("--seed", type=int, default=0, help="seed of commands and moments")
+    parser.add_argument("--only", default="", help="only commands whose name holds this")
+    parser.add_argument("--keep", type=Path, help="folder to keep what went wrong in")
+    given = parser.parse_args()
+    for module in IMPORTED:
+        import_module(f"scratchlm.{module}")
+    cases = [case for case in CASES if given.only in case.name]
+    random.Random(given.seed).shuffle(cases)
+    started, alone, killed = time.monotonic(), dict[str, Undisturbed](), list[Killed]()
+    with tempfile.TemporaryDirectory(prefix="scratchlm-kills.") as name:
+        place = Path(name)
+        build_shop(place / "shop")
+        for number in range(given.kills):
+            killed.append(_one(cases[number % len(cases)], number, given.seed, place, alone))
+            if killed[-1].wrong:
+                print(f"kill {number}: {killed[-1]}", file=sys.stderr, flush=True)
+                if given.keep is not None:
+                    shutil.copytree(place / f"{number}", given.keep / f"{number}", symlinks=True)
+            shutil.rmtree(place / f"{number}")
+    Console(width=140).print(_table(killed))
+    wrong = sum(each.wrong for each in killed)
+    print(f"{len(killed)} kills, {wrong} went wrong, {time.monotonic() - started:.0f} s, seed {given.seed}")
+    return min(wrong, 1)
+
+
+def _one(case: Case, number: int, seed: int, place: Path, alone: dict[str, Undisturbed]) -> Killed:
+    if case.name not in alone:
+        alone[case.name] = leave_alone(case, place / f"{case.name} alone", place / "shop")
+    folder = place / f"{number}" / "run"
+    folder.parent.mkdir()
+    return kill(case, alone[case.name], folder, place / "shop", random.Random(f"{seed} {number}"))
+
+
+def _table(killed: list[Killed]) -> Table:
+    table = Table(
+        "command", "kills", "where", "recovered", "by --force", "left over", title="Commands that were killed"
+    )
+    for name in sorted({each.case for each in killed}):
+        own = [each for each in killed if each.case == name]
+        where = Counter(moment for each in own for moment in each.moments)
+        told = ", ".join(f"{moment} {count}" for moment, count in sorted(where.items()))
+        well = sum(not each.problems for each in own)
+        forced, left = sum(each.forced for each in own), sum(len(each.left) for each in own)
+        table.add_row(name, f"{len(own)}", told, f"{well}", f"{forced}", f"{left}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
