@@ -2,13 +2,13 @@
 
 Every token is predicted once, in windows that do not overlap, the first from an end-of-text token before it. Bits per
 byte divides by the UTF-8 bytes of the text, not by tokens, so models with different tokenizers can be compared; the
-tokens that end documents cost bits and count no bytes.
+tokens that end documents cost bits and count no bytes, nor does `<|unk|>`, which stands for words of any length.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from scratchlm.base.device import autocast
 from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.batches import IGNORED, ArrayTokens, Tokens, whole_windows
+from scratchlm.tokens.simple import unknown_id
 from scratchlm.training.loss import next_token_loss
 
 
@@ -58,15 +59,26 @@ class HeldOutLoss:
 
 
 def count_text_bytes(tokens: Tokens, tokenizer: Tokenizer) -> int:
-    """Count the UTF-8 bytes that the ids stand for; special tokens stand for none."""
+    """Count the UTF-8 bytes that the ids stand for; special tokens and `<|unk|>` stand for none."""
     sizes = token_sizes(tokenizer)
+    return sum(int(sizes[ids].sum()) for ids in _blocks(tokens))
+
+
+def count_unknown(tokens: Tokens, tokenizer: Tokenizer) -> int:
+    """Count the tokens that are `<|unk|>`: text that the model is not asked to predict."""
+    unknown = unknown_id(tokenizer)
+    return 0 if unknown is None else sum(int((ids == unknown).sum()) for ids in _blocks(tokens))
+
+
+def _blocks(tokens: Tokens) -> Iterator[np.ndarray]:
+    """Yield all ids, a million at a time."""
     block = 1 << 20
-    return sum(int(sizes[tokens.read(at, min(at + block, len(tokens)))].sum()) for at in range(0, len(tokens), block))
+    return (tokens.read(at, min(at + block, len(tokens))) for at in range(0, len(tokens), block))
 
 
 def token_sizes(tokenizer: Tokenizer) -> np.ndarray:
-    """Return the number of bytes of each id, 0 for special tokens, shape `(V,)`."""
-    specials = set(tokenizer.specials.values())
+    """Return the number of bytes of each id, 0 for special tokens and `<|unk|>`, shape `(V,)`."""
+    specials = {*tokenizer.specials.values(), unknown_id(tokenizer)}
     ids = range(tokenizer.vocabulary_size)
     return np.array([0 if id in specials else len(_bytes_or_none(tokenizer, id)) for id in ids], dtype=np.int64)
 

@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_file_place, sha256_of
 from scratchlm.base.result import Result
 from scratchlm.evaluation.asking import Asking, ask
-from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
+from scratchlm.evaluation.bits import HeldOutLoss, count_unknown, held_out_loss
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
 from scratchlm.evaluation.contamination import contamination
 from scratchlm.evaluation.judge import judge_results
@@ -35,6 +35,7 @@ from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import ArrayTokens, Tokens
 from scratchlm.tokens.shards import ShardSet
+from scratchlm.tokens.simple import UNKNOWN
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
 
 
@@ -47,6 +48,8 @@ class EvaluateResult(Result):
     held_out: HeldOutLoss
     documents: int
     seconds: float
+    unknown: int = 0
+    """Tokens that are `<|unk|>`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data."""
@@ -55,15 +58,22 @@ class EvaluateResult(Result):
             "text": self.text,
             "documents": self.documents,
             **self.held_out.as_dict(),
+            "unknown": self.unknown,
             "seconds": self.seconds,
         }
 
     def __rich__(self) -> str:
         held = self.held_out
-        return (
+        told = (
             f"{held.bits_per_byte:.4f} bits per byte, loss {held.loss:.4f} nats a token, perplexity "
             f"{held.perplexity:.2f}, over {held.tokens:,} tokens ({held.text_bytes:,} bytes, {self.documents:,} "
             f"documents), each predicted once; {self.seconds:.1f} s"
+        )
+        if not self.unknown:
+            return told
+        return (
+            f"{told}\n{self.unknown:,} of the tokens are {UNKNOWN}, words that the tokenizer does not know: they count "
+            "no bytes, and bits per byte cannot be compared with other tokenizers"
         )
 
 
@@ -121,7 +131,8 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
         raise UserError(f"{name}: holds no token to predict; name a text that is not empty")
     saved.decoder.to(choose_device(config.device))
     held_out = held_out_loss(saved.decoder, saved.tokenizer, tokens)
-    return EvaluateResult(str(folder), name, held_out, documents, time.perf_counter() - started)
+    unknown = count_unknown(tokens, saved.tokenizer)
+    return EvaluateResult(str(folder), name, held_out, documents, time.perf_counter() - started, unknown)
 
 
 def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, int]:

@@ -29,6 +29,7 @@ from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerCon
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pieces import PieceVocabulary
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
+from scratchlm.tokens.simple import SymbolTokenizer, train_symbols
 from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
 
 _COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_green", "black on bright_magenta")
@@ -66,6 +67,7 @@ class TrainResult(_Result):
     vocabulary_size: int
     """Ids in all, special tokens included."""
     merges: int
+    """Pairs of tokens that were merged; none where tokens are characters or words."""
     bytes_read: int
     """UTF-8 bytes that the trainer saw."""
     bytes_per_token: float
@@ -74,7 +76,7 @@ class TrainResult(_Result):
     fingerprint: str
 
     def __rich__(self) -> RenderableType:
-        size = f"{self.vocabulary_size:,} tokens ({self.merges:,} merges)"
+        size = f"{self.vocabulary_size:,} tokens" + (f" ({self.merges:,} merges)" if self.merges else "")
         work = f"{self.bytes_read / 1e6:,.1f} MB in {self.seconds:.1f} s"
         score = f"{self.bytes_per_token:.2f} bytes per token; fingerprint {self.fingerprint[:12]}"
         return Text(f"{self.out}: {size} from {work}; {score}")
@@ -124,16 +126,19 @@ def _train(
                 progress(read)
             yield text
 
-    learn = bpe.train if config.readable else fast.train
-    pattern = pattern_named(config.pattern)
-    vocabulary = trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern)
-    tokenizer = fast.FastBPE(vocabulary)
+    tokenizer: fast.FastBPE | SymbolTokenizer
+    if config.kind == "bpe":
+        learn = bpe.train if config.readable else fast.train
+        pattern = pattern_named(config.pattern)
+        tokenizer = fast.FastBPE(trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern))
+    else:
+        tokenizer = train_symbols(config.kind, watched(), config.vocabulary_size)
     with atomic_folder(config.out, TOKENIZER_KIND) as folder:
         tokenizer.save(folder)
     return TrainResult(
         out=str(config.out),
         vocabulary_size=tokenizer.vocabulary_size,
-        merges=len(vocabulary.merges),
+        merges=len(tokenizer.vocabulary.merges) if isinstance(tokenizer, fast.FastBPE) else 0,
         bytes_read=read,
         bytes_per_token=_bytes_per_token(tokenizer, kept),
         seconds=time.perf_counter() - started,

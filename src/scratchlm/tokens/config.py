@@ -13,20 +13,25 @@ from scratchlm.base.flags import Sources
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
+TokenizerKind = Literal["bpe", "characters", "words"]
 
 
 @dataclass(frozen=True)
 class TrainTokenizerConfig:
-    """Train a byte-level BPE tokenizer and save it as `tokenizer.json`."""
+    """Train a tokenizer and save it as `tokenizer.json`: byte-level BPE, or one of whole characters or words."""
 
     sources: Sources
     """Files, folders or named corpora to learn from."""
     out: Path
     """Folder to write the tokenizer to."""
+    kind: TokenizerKind = "bpe"
+    """What a token is: part of a word that occurs often (bpe), a character, or a word. A text with a character that the
+    vocabulary of characters lacks is refused; a word outside the vocabulary becomes <|unk|>."""
     vocabulary_size: int = 4096
-    """Number of ordinary tokens, the 256 bytes included; the special tokens come on top."""
+    """Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; the special tokens come on top.
+    Characters are all kept."""
     pattern: PatternName = "qwen2"
-    """How text is split before merging; qwen2 is read by most other tools."""
+    """How text is split before merging, with bpe; qwen2 is read by most other tools."""
     sample_mb: float = 200.0
     """Learn from at most this many megabytes (millions of bytes), spread over the text where its size is known."""
     readable: bool = False
@@ -35,6 +40,13 @@ class TrainTokenizerConfig:
     """Replace a tokenizer that stands in the folder already."""
     json: bool = False
     """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check that what is given belongs to the kind; every problem is reported at once."""
+        given = {"--pattern": self.pattern != "qwen2", "--readable": self.readable}
+        idle = [flag for flag, is_given in given.items() if is_given and self.kind != "bpe"]
+        if idle:
+            raise UserError(f"{', '.join(idle)}: only --kind bpe has merges; leave it out with --kind {self.kind}")
 
 
 @dataclass(frozen=True)
@@ -98,10 +110,11 @@ class PrepareConfig:
     """Files, folders or named corpora (storyworld:20MB, stdlib, shakespeare, gutenberg:1342, ...)."""
     out: Path
     """Folder to write shards, tokenizer and report to."""
-    tokenizer: Path | None = None
-    """Folder or file of a tokenizer; without, one is trained on this text."""
+    tokenizer: Literal["characters", "words"] | Path | None = None
+    """Folder or file of a tokenizer, or `characters` or `words` to make one of all this text's characters or its most
+    frequent words (a folder of that name: ./words); without, byte-level BPE is trained on this text."""
     vocabulary_size: int = 4096
-    """Number of ordinary tokens of the tokenizer that is trained."""
+    """Number of ordinary tokens of the tokenizer that is trained; characters are all kept."""
     split: str = "hash:0.05"
     """What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text."""
     text_field: str | None = None

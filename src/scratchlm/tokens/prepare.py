@@ -41,6 +41,7 @@ from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.patterns import sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.shards import SUFFIX, ShardSet, ShardWriter
+from scratchlm.tokens.simple import UNKNOWN, train_symbols, unknown_id
 
 REPORT_FILE = "prepare.json"
 DATA_KIND = "data folder"
@@ -138,6 +139,11 @@ def _write_data(
         with writer:
             for side, document in split_documents(lambda: documents(counts), split, counts):
                 writer.add(side, document)
+        if writer.unknown:
+            counts.note(
+                f"tokenizer: {writer.unknown:,} of {sum(writer.tokens.values()):,} tokens are {UNKNOWN}, words that it "
+                "does not know; the model never sees which, and bits per byte cannot be compared with other tokenizers"
+            )
         tokenizer.save(folder)
         report = asdict(counts)
         overlap = overlap_report(*_two_sides(documents, split)).as_dict() if config.overlap else None
@@ -167,12 +173,16 @@ def _two_sides(documents: MakeDocuments, split: SplitConfig) -> tuple[Iterator[D
 
 
 def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> Tokenizer:
-    if config.tokenizer is not None:
+    if isinstance(config.tokenizer, Path):
+        if not config.tokenizer.exists():
+            raise UserError(f"--tokenizer {config.tokenizer}: no such file or folder, and not characters or words")
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.end_of_text is None:
             raise UserError(f"--tokenizer {config.tokenizer}: has no <|endoftext|> to end documents; use one that has")
         return tokenizer
     texts = (document.text for document in documents())
+    if config.tokenizer is not None:
+        return train_symbols(config.tokenizer, texts, config.vocabulary_size)
     sample = sample_bytes(texts, TRAINING_SAMPLE, total or None)
     return fast.FastBPE.train(sample, config.vocabulary_size)
 
@@ -183,6 +193,7 @@ class _Sides:
     def __init__(self, folder: Path, tokenizer: Tokenizer, threads: int | None) -> None:
         self.tokens: dict[Side, int] = {"train": 0, "validation": 0}
         self.documents: dict[Side, int] = {"train": 0, "validation": 0}
+        self.unknown = 0
         self._folder, self._tokenizer, self._threads = folder, tokenizer, threads
         self._waiting: list[tuple[Side, Document]] = []
         self._characters = 0
@@ -220,7 +231,9 @@ class _Sides:
     def _flush(self) -> None:
         encoded = self._tokenizer.encode_batch([document.text for _, document in self._waiting], self._threads)
         end = self._tokenizer.end_of_text
+        unknown = unknown_id(self._tokenizer)
         for (side, document), ids in zip(self._waiting, encoded, strict=True):
+            self.unknown += 0 if unknown is None else int((ids == unknown).sum())
             if not document.continued:
                 ids = np.append(ids, np.asarray(end, dtype=ids.dtype))
             if self._writers[side].token_count >= SHARD_TOKENS:

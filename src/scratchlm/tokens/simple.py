@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import regex
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, TableTokenizer, number_specials
+from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, TableTokenizer, Tokenizer, number_specials
 from scratchlm.tokens.format import write_vocabulary
 from scratchlm.tokens.patterns import require_encodable
 from scratchlm.tokens.vocabulary import SymbolVocabulary
@@ -36,19 +37,20 @@ class SymbolTokenizer(TableTokenizer):
         self.vocabulary = vocabulary
         self.fingerprint = vocabulary.fingerprint
         self._ids = {symbol: id for id, symbol in enumerate(vocabulary.symbols)}
+        self.unknown = self._ids.get(vocabulary.unknown or "")
         self._split = regex.compile(vocabulary.pattern)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; special-token strings in it are ordinary text."""
         require_encodable(text)
-        unknown = self._ids.get(self.vocabulary.unknown or "")
         ids = []
         for match in self._split.finditer(text):
-            id = self._ids.get(match.group(), unknown)
+            id = self._ids.get(match.group(), self.unknown)
             if id is None:
                 raise UserError(
                     f"{match.group()!r} at character {match.start():,}: not one of the {len(self._ids):,} symbols "
-                    f"known; train on text that has it, allow {UNKNOWN} (unknown=True), or use byte-level BPE"
+                    "that this tokenizer knows; leave it out, train a tokenizer on text that has it, or use byte-level "
+                    "BPE, which knows every text"
                 )
             ids.append(id)
         return ids
@@ -95,6 +97,24 @@ class WordTokenizer(SymbolTokenizer):
             counts.update(regex.findall(WORD, text))
         words = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(_vocabulary(words[:vocabulary_size], WORD, unknown, specials))
+
+
+def train_symbols(kind: Literal["characters", "words"], texts: Iterable[str], vocabulary_size: int) -> SymbolTokenizer:
+    """Make a tokenizer of all characters of the texts, or of their most frequent words and `<|unk|>`.
+
+    `vocabulary_size` counts words and `<|unk|>`, which stands for all other words. Characters have no such token: one
+    that training never saw would be read as noise. Raises `UserError` for texts that are empty, and for a size below 2.
+    """
+    if kind == "characters":
+        return CharacterTokenizer.train(texts)
+    if vocabulary_size < 2:
+        raise UserError(f"--vocabulary-size {vocabulary_size}: too small for a word and {UNKNOWN}; give at least 2")
+    return WordTokenizer.train(texts, vocabulary_size - 1)
+
+
+def unknown_id(tokenizer: Tokenizer) -> int | None:
+    """Return the id of `<|unk|>`, or None for a tokenizer that knows every text or refuses what it does not know."""
+    return tokenizer.unknown if isinstance(tokenizer, SymbolTokenizer) else None
 
 
 def _vocabulary(symbols: list[str], pattern: str, unknown: bool, specials: Sequence[str]) -> SymbolVocabulary:
