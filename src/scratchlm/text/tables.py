@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,8 @@ from scratchlm.text.rows import FieldReader, NoTextField, choose_field
 
 CELL_LIMIT = 1 << 26  # characters: more than any book, where the csv module's own limit of 131,072 is less
 BATCH = 64  # parquet rows decoded at a time
+LOOKED_AT = 1 << 20
+"""Characters at the beginning of a table by which its delimiter and its quoting are known."""
 
 
 def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
@@ -22,7 +25,7 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
 
     The first row names the columns. `text_field` is such a name, or the number of a column from 1: when no column
     has that number for a name, the file is taken to have no header and its first row is data.
-    A .csv file may use semicolons; a .tsv file has no quoting, as its standard says.
+    Delimiter and quoting are found as `dialect_of` says.
     Raises `BadFile` when the file cannot be read on or no column is the text.
     """
     rows = table_rows(path, problems)
@@ -62,12 +65,16 @@ def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]
     """Yield (line number, cells); a row that the csv module refuses is counted and passed over."""
     csv.field_size_limit(CELL_LIMIT)
     lines = text_lines(path)
-    head = next(lines, "")
-    lines = chain([head], lines)
-    if path.suffixes and any(suffix.lower() == ".tsv" for suffix in path.suffixes[-2:]):
-        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(lines, delimiter=";" if head.count(";") > head.count(",") else ",", strict=True)
+    head, size = [], 0
+    for line in lines:
+        head.append(line)
+        size += len(line)
+        if size >= LOOKED_AT:
+            break
+    tabs = any(suffix.lower() == ".tsv" for suffix in path.suffixes[-2:])
+    delimiter, quoted = dialect_of("".join(head), tabs=tabs)
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader(chain(head, lines), delimiter=delimiter, quoting=quoting, strict=quoted)
     while True:
         line = reader.line_num + 1
         try:
@@ -76,6 +83,52 @@ def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]
             return
         except csv.Error as error:
             problems.row("broken row", f"{path}, line {line}: not valid CSV ({error}); mend the quotes of this row")
+
+
+def dialect_of(head: str, *, tabs: bool) -> tuple[str, bool]:
+    """Return the delimiter of a table that begins with `head`, and whether quotes around a cell are no part of it.
+
+    With `tabs`, as in a .tsv file, cells are parted by tabs, and a quote is an ordinary character, as the standard
+    says, unless the cells show that a CSV writer wrote them. Else the delimiter is the commonest of comma, semicolon
+    and tab in the first line, and quotes are CSV's.
+    """
+    if tabs:
+        return "\t", _is_quoted(head)
+    first = head.partition("\n")[0]
+    return max(",;\t", key=first.count), True
+
+
+_CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|[^"\t\r\n]*)(\t|\r?\n|\r|\Z)')
+_OPEN = re.compile(r'"[^"]*(?:""[^"]*)*\Z')
+
+
+def _is_quoted(head: str) -> bool:
+    """Tell whether a CSV writer wrote the cells between the tabs of `head`.
+
+    Such a writer quotes cells that hold a tab, a line feed or a quote, which it doubles, or all cells. In other files
+    a quote stands anywhere, in pairs or alone: `"Hello"` alone shows nothing.
+    """
+    at = shown = broken = 0
+    first_row, all_of_first = True, True
+    while at < len(head):
+        cell = _CELL.match(head, at)
+        if cell is None:
+            if _OPEN.match(head, at):
+                break  # a cell that goes on behind what was looked at
+            broken += 1
+            at = head.find("\n", at) + 1 or len(head)
+            first_row = False
+            continue
+        inside = cell[1]
+        if inside is not None:
+            shown += '""' in inside or ("\t" in inside) != ("\n" in inside)
+        if first_row:
+            all_of_first = all_of_first and inside is not None
+            first_row = cell[2] == "\t"
+        at = cell.end()
+        if not cell[2]:
+            break
+    return shown > broken or (all_of_first and not broken and bool(head))
 
 
 def read_parquet(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
