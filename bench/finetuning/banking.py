@@ -33,6 +33,7 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
             epochs=4,
             pooling="mean",
             keep="last",
+            validation=0.0,
             dtype="auto",
         )
         optimizer = replace(config.training.optimizer, learning_rate=1e-3)  # type: ignore[type-var]

@@ -66,6 +66,7 @@ def model_on_fold(
             epochs=3,
             pooling="mean",
             keep="last",
+            validation=0.0,
             dtype="auto",
         )
         training = config.training

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.finetuning.classify import add_classes, balanced_weights
-from scratchlm.generation.classifier import Classifier, class_logits, encode_texts
+from scratchlm.generation.classifier import Classifier, class_logits
+from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import adapted
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.labelled import Labelled
@@ -168,7 +169,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     begin(tmp_path / "whole")
     from scratchlm.recipes import classify
 
-    real, calls = classify.class_logits, []
+    real, calls = classify.text_logits, []
 
     def failing(*arguments: object, **named: object) -> np.ndarray:
         calls.append(1)
@@ -176,7 +177,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
             raise RuntimeError
         return real(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(classify, "class_logits", failing)
+    monkeypatch.setattr(classify, "text_logits", failing)
     with pytest.raises(RuntimeError):
         begin(tmp_path / "stopped")
     monkeypatch.undo()
@@ -240,7 +241,10 @@ def test_what_is_missing_or_out_of_range_is_told_at_once(folder: Path, tmp_path:
 
 
 def test_texts_and_models_that_cannot_be_classified_are_named(trained: Path, folder: Path, capsys) -> None:
-    assert "text 2: is empty" in fails(capsys, "classify", trained, "abc", " ")
+    code, out, err = run(capsys, "classify", trained, "abc", " ", "abx!")
+    assert (code, [line.split("\t")[-1] for line in out.splitlines()]) == (1, ["abc", "abx!"])
+    assert "text 2: is empty; give some text\n" in err
+    assert "1 of 3 texts have no answer (text 2)" in err
     assert "has learned no classes" in fails(capsys, "classify", folder / "base", "abc")
 
 

@@ -1,7 +1,7 @@
 """How good a classifier is: what it confuses, how sure it may be of itself, and where it should say yes.
 
 Everything is computed from the logits of texts that training never saw. A threshold or a temperature that was chosen on
-them flatters the scores on them: judge with a table that no choice was made on.
+them flatters the scores on them: choose on one part of the texts, and score on another.
 """
 
 from __future__ import annotations
@@ -147,19 +147,6 @@ def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " 
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, right) if loss(left) < loss(right) else (left, high)
     return 2 / (low + high)
-
-
-def calibrated(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> tuple[float, float, float]:
-    """Return the best temperature, and the calibration error before it and after it.
-
-    The error after it is measured on each half of the texts with the temperature that suits the other half.
-    """
-    halves = np.arange(len(truth)) % 2 == 0
-    after = np.empty_like(logits, dtype=np.float64)
-    for half in (halves, ~halves):
-        after[half] = probabilities(logits[half], best_temperature(logits[~half], truth[~half]))
-    before = calibration_error(probabilities(logits), truth)
-    return best_temperature(logits, truth), before, calibration_error(after, truth)
 
 
 def best_threshold(chance: Float[np.ndarray, " N"], sought: Float[np.ndarray, " N"]) -> float:

@@ -13,7 +13,8 @@ from jaxtyping import Float
 
 from scratchlm.base.device import DTYPES
 from scratchlm.finetuning.classify import add_classes
-from scratchlm.generation.classifier import class_logits, encode_texts
+from scratchlm.generation.classifier import class_logits
+from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import TokenNetwork

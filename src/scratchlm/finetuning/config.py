@@ -14,6 +14,7 @@ from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import Sources, UnlessResumed
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.text.config import LongTexts
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 
 NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
@@ -157,7 +158,9 @@ class FinetuneConfig:
 class ClassifyTrainingConfig(FinetuneConfig):
     """Teach a model to put texts into classes: a head on the last token, trained with all layers, some, or adapters.
 
-    The data are a table of texts and labels; the best model by held-out F1 is kept.
+    The data are a table of texts and labels. A tenth of the training texts is not trained on: the best state by F1, the
+    temperature and the threshold are chosen on it. What is held out is scored once, by no choice. A linear model on
+    TF-IDF features learns from the same texts and is scored beside.
     """
 
     text_column: str | None = None
@@ -172,6 +175,12 @@ class ClassifyTrainingConfig(FinetuneConfig):
     """What the model reads: {text} with words before and after it, such as "{text}\nIs this message spam?"."""
     pooling: Literal["last", "mean"] = "last"
     """What of a text the head reads: the hidden state of its last token, or the mean of all."""
+    long: LongTexts = "head"
+    """What is read of a text longer than the context: its beginning; head-and-tail, as much from both ends; or windows
+    that hold all of it, each learned as a text of its own, whose logits are averaged, at the cost of each."""
+    validation: float = 0.1
+    """Part of the training texts, of each class, that state, temperature and threshold are chosen on. With 0 nothing is
+    chosen; give --keep last too."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(2e-4, 16, 50))
 
     @classmethod
@@ -181,6 +190,10 @@ class ClassifyTrainingConfig(FinetuneConfig):
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
+        if not 0 <= self.validation <= 0.5:
+            problems.append(f"--validation {self.validation:g}: must be between 0 and 0.5")
+        elif self.validation == 0 and self.keep == "best":
+            problems.append("--validation 0: leaves no text to choose the best state by; give --keep last too")
         if self.prompt.count("{text}") != 1:
             problems.append(f"--prompt {self.prompt!r}: must hold {{text}} once, where each text stands")
         return problems

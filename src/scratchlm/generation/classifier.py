@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ from jaxtyping import Float
 
 from scratchlm.base.device import autocast, choose_device, set_threads
 from scratchlm.base.errors import UserError
+from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.generation.config import ClassifyConfig
 from scratchlm.model.network import TokenNetwork
-from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import padded
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 BATCH_TOKENS = 4096
 """Tokens of one forward pass, about, when texts are classified."""
+AT_ONCE = 256
+"""Texts of a command that are answered together."""
+SHOWN = 5
+"""Most places that a message names."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,21 @@ class Answer:
     text: str
     label: str
     probabilities: dict[str, float]
+    positive: str | None = None
+    """Of two labels, the one that is given from a threshold on."""
+    threshold: float = 0.5
+    """Least probability of `positive` at which it is given."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"text": self.text, "label": self.label, "probabilities": self.probabilities}
+        told = {"text": self.text, "label": self.label, "probabilities": self.probabilities}
+        return told if self.positive is None else {**told, "positive": self.positive, "threshold": self.threshold}
 
     def __str__(self) -> str:
-        return f"{self.label}\t{self.probabilities[self.label]:.3f}\t{' '.join(self.text.split())}"
+        cells = [self.label, f"{self.probabilities[self.label]:.3f}"]
+        if self.positive is not None:
+            cells.append(f"{self.positive} from {self.threshold:.3f}")
+        return "\t".join([*cells, " ".join(self.text.split())])
 
 
 class Classifier:
@@ -62,7 +75,7 @@ class Classifier:
     def classify(self, texts: Sequence[str]) -> list[Answer]:
         """Call each text by its likeliest label, or of two by the sought one from the model's threshold on.
 
-        Raises `UserError` for an empty text.
+        Raises `UserError` for an empty text, and for one that the tokenizer cannot encode.
         """
         for number, text in enumerate(texts, 1):
             if not text.strip():
@@ -70,11 +83,13 @@ class Classifier:
         if not texts:
             return []
         decoder, labels = self.model.decoder, self.classes.labels
-        rows = encode_texts(self.model.tokenizer, texts, decoder.config.context, self.classes.prompt)
-        logits = torch.from_numpy(class_logits(decoder, rows)).double()
-        chances = (logits / self.classes.temperature).softmax(-1)
+        context, classes = decoder.config.context, self.classes
+        rows = encode_rows(self.model.tokenizer, texts, context, classes.prompt, classes.long)
+        logits = torch.from_numpy(text_logits(decoder, rows)).double()
+        chances = (logits / classes.temperature).softmax(-1)
+        positive = classes.positive if len(labels) == 2 else None
         return [
-            Answer(text, self._label(row), dict(zip(labels, row.tolist(), strict=True)))
+            Answer(text, self._label(row), dict(zip(labels, row.tolist(), strict=True)), positive, classes.threshold)
             for text, row in zip(texts, chances, strict=True)
         ]
 
@@ -86,41 +101,80 @@ class Classifier:
         return positive if chances[index] >= self.classes.threshold else labels[1 - index]
 
 
-def classify(config: ClassifyConfig) -> list[Answer]:
-    """Classify the texts of a command: its arguments, or the lines of the standard input."""
+def classify(config: ClassifyConfig) -> Iterator[Answer]:
+    """Yield answers to the texts of a command: its arguments, or the lines of the standard input that are not empty.
+
+    A text that cannot be read is told on stderr by its number or line, and the others are answered; at the end a
+    `UserError` tells how many there were.
+    """
     set_threads(config.threads)
     classifier = Classifier.load(config.model)
     classifier.model.decoder.to(choose_device(config.device))
-    texts = list(config.texts) or [line.rstrip("\n") for line in sys.stdin if line.strip()]
-    if not texts:
+    given = _arguments(config.texts) if config.texts else _lines()
+    at_once = 1 if not config.texts and sys.stdin.isatty() else AT_ONCE
+    total, refused = 0, []
+    while chunk := list(islice(given, at_once)):
+        total += len(chunk)
+        for place, found in zip(chunk, _answers(classifier, [text for _, text in chunk]), strict=True):
+            if isinstance(found, Answer):
+                yield found
+            else:
+                refused.append(place[0])
+                print(f"{place[0]}: {found}", file=sys.stderr)
+    if not total:
         raise UserError("classify: no text; give some as arguments, or one a line on the standard input")
-    return classifier.classify(texts)
+    if refused:
+        more = f" and {len(refused) - SHOWN:,} more" if len(refused) > SHOWN else ""
+        raise UserError(
+            f"classify: {len(refused):,} of {total:,} texts have no answer ({', '.join(refused[:SHOWN])}{more}); "
+            "mend or remove them"
+        )
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context: int, prompt: str = "{text}") -> list[list[int]]:
-    """Encode texts in their prompt, each between what begins a text and what ends it.
+def _answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer | UserError]:
+    """Answer texts together, or one by one where one of them cannot be read."""
+    try:
+        return list(classifier.classify(texts))
+    except UserError as error:
+        if len(texts) == 1 and any("\ud800" <= character <= "\udfff" for character in texts[0]):
+            return [UserError("is not UTF-8; convert it, for example with iconv -f LATIN1 -t UTF-8")]
+        if len(texts) == 1:
+            return [UserError(str(error).removeprefix("text 1: "))]
+        return [answer for text in texts for answer in _answers(classifier, [text])]
 
-    Of a text too long for the model the end is cut, never the prompt. Raises `UserError` for a prompt without room.
+
+def _arguments(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the texts with their places, for messages."""
+    return ((f"text {number}", text) for number, text in enumerate(texts, 1))
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    """Yield the lines of the standard input with their places; empty ones are passed over, and that is said.
+
+    A mark of UTF-8 at the beginning and carriage returns at ends of lines are no part of a text. Bytes that are no
+    UTF-8 become lone surrogates, which no tokenizer takes.
     """
-    begin = [] if tokenizer.begin_of_text is None else [tokenizer.begin_of_text]
-    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    before, after = prompt.split("{text}")
-    room = context - len(begin) - len(end)
-    rows = [ids.tolist() for ids in tokenizer.encode_batch([before + text + after for text in texts])]
-    long = [index for index, ids in enumerate(rows) if len(ids) > room]
-    if long:
-        first = tokenizer.encode(before) if before else []
-        last = tokenizer.encode_after(after) if after else []
-        left = room - len(first) - len(last)
-        if left < 1:
-            raise UserError(f"--prompt: has {len(first) + len(last)} tokens; the model sees {context}; shorten it")
-        for index in long:
-            text = tokenizer.encode_after(texts[index]) if first else tokenizer.encode(texts[index])
-            rows[index] = [*first, *text[:left], *last]
-    rows = [[*begin, *ids, *end] for ids in rows]
-    if not all(rows):
-        raise UserError("text: is empty, and this tokenizer has no token that could stand for it; give some text")
-    return rows
+    empty = []
+    lines: Iterable[bytes | str] = getattr(sys.stdin, "buffer", sys.stdin)
+    for number, line in enumerate(lines, 1):
+        text = line if isinstance(line, str) else line.decode("utf-8", "surrogateescape")
+        text = (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+        if text.strip():
+            yield f"line {number}", text
+        else:
+            empty.append(str(number))
+    if empty:
+        more = f" and {len(empty) - SHOWN:,} more" if len(empty) > SHOWN else ""
+        print(f"(empty lines are passed over: {', '.join(empty[:SHOWN])}{more})", file=sys.stderr)
+
+
+def text_logits(decoder: TokenNetwork, rows: ClassRows, dtype: torch.dtype = torch.float32) -> Float[np.ndarray, "N C"]:
+    """Score the classes of texts; the logits of a text that is read in several rows are averaged."""
+    logits = class_logits(decoder, rows.ids, dtype)
+    counts = np.bincount(rows.text)
+    sums = np.zeros((len(counts), logits.shape[1]), dtype=logits.dtype)
+    np.add.at(sums, rows.text, logits)
+    return sums / counts[:, None].astype(logits.dtype)
 
 
 @torch.no_grad()

@@ -106,12 +106,16 @@ class ResolvedChatConfig(ChatConfig):
 
 @dataclass(frozen=True)
 class ClassifyConfig:
-    """Put texts into the classes that a model has learned."""
+    """Put texts into the classes that a model has learned: label, probability, threshold and text, one text a line.
+
+    The threshold is that of the sought one of two labels, chosen in training. A text that cannot be read is told on
+    stderr, the others are answered, and the exit code is 1.
+    """
 
     model: ModelFolder
     """Model folder or run folder of a classifier."""
     texts: Positional[tuple[str, ...]] = ()
-    """Texts; without any, each line of the standard input is one."""
+    """Texts; without any, each line of the standard input that is not empty is one."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     threads: int | None = None

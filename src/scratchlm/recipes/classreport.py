@@ -29,7 +29,7 @@ def write_class_report(
     told = dataclasses.replace(result, out=out.absolute().name)
     for line in str(told.__rich__()).splitlines():
         page.text(line)
-    _learning(page, out)
+    _learning(page, out, result)
     _confusion(page, result)
     page.heading("Each class")
     page.table(
@@ -49,10 +49,11 @@ def write_class_report(
     page.write(out / "report.html")
 
 
-def _learning(page: Page, out: Path) -> None:
+def _learning(page: Page, out: Path, result: ClassifyResult) -> None:
     records = [record for record in read_log(out / "metrics.jsonl") if record["kind"] in ("train", "evaluation")]
     page.heading("Learning")
-    kinds = {"training": "train", "held out": "evaluation"}
+    measured = "validation" if result.validation_texts else "held out"
+    kinds = {"training": "train", measured: "evaluation"}
     page.plot(
         "Loss",
         "step",
@@ -63,7 +64,7 @@ def _learning(page: Page, out: Path) -> None:
         },
     )
     scored = [record for record in records if record["kind"] == "evaluation"]
-    page.plot("Held-out F1", "step", "F1", {"F1": ([r["step"] for r in scored], [r["f1"] for r in scored])})
+    page.plot(f"F1, {measured}", "step", "F1", {"F1": ([r["step"] for r in scored], [r["f1"] for r in scored])})
 
 
 def _confusion(page: Page, result: ClassifyResult) -> None:
@@ -88,10 +89,15 @@ def _threshold(page: Page, result: ClassifyResult, chance: np.ndarray, sought: n
 
     precision, recall, _ = precision_recall_curve(sought, chance)
     page.heading("Where to say yes")
+    chosen = (
+        f"chosen by F1 on {result.validation_texts:,} texts that were neither trained on nor are scored here"
+        if result.tuned
+        else "for there were too few validation texts to choose another by"
+    )
     page.text(
-        f"Said from a probability of {result.threshold:.3f} on, {result.positive!r} has its highest F1 on these texts, "
-        f"{result.f1_at_threshold:.3f}; the model folder keeps this threshold. It was chosen on the texts it is scored "
-        "on, so expect a little less on others. The curve shows what every other threshold gives."
+        f"{result.positive!r} is said from a probability of {result.threshold:.3f} on, {chosen}; the model folder "
+        f"keeps this threshold. On the held-out texts F1 is {result.scores.f1:.3f} there, and {result.f1_at_half:.3f} "
+        "from 0.5 on. The curve shows what every other threshold gives."
     )
     page.plot("Precision against recall", "recall", "precision", {str(result.positive): (recall, precision)})
 
@@ -100,8 +106,8 @@ def _calibration(page: Page, result: ClassifyResult, chances: np.ndarray, truth:
     page.heading("How sure it may be")
     page.text(
         "Of the answers given with a probability of, say, 0.9, nine of ten should be right. Logits are divided by a "
-        f"temperature of {result.temperature:.2f}; the gap is {result.calibration_error:.3f} before, and "
-        f"{result.calibration_error_after:.3f} after (measured on each half with the temperature of the other)."
+        f"temperature of {result.temperature:.2f}, chosen on the validation texts; the gap on the held-out texts is "
+        f"{result.calibration_error:.3f} before, and {result.calibration_error_after:.3f} after."
     )
     sure, right = chances.max(1), chances.argmax(1) == truth
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)

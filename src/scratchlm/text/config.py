@@ -7,6 +7,8 @@ from typing import Literal
 
 from scratchlm.base.errors import raise_all
 
+LongTexts = Literal["head", "head-and-tail", "windows"]
+"""What a classifier reads of a text longer than its context."""
 SHORT_LIMIT = 1 << 20  # characters; a longer "too short" limit would have to look past the first piece of a document
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.text.records import Record, require_columns
 from scratchlm.text.rows import TEXT_FIELDS, listed
+from scratchlm.text.split import share_of
 
 LABEL_FIELDS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "topic")
 
@@ -72,3 +74,22 @@ def labels_of(texts: Sequence[Labelled], held_out: Sequence[Labelled] = ()) -> t
             "correct the labels, or move some of those texts to training"
         )
     return labels
+
+
+def two_parts(texts: Sequence[Labelled], fraction: float) -> tuple[list[Labelled], list[Labelled]]:
+    """Set a part of the texts of each class aside, those whose hashes are lowest; return what is left, and that part.
+
+    Copies stay together, and so does a text with several labels, with what is left. Each class keeps at least one text,
+    and gives one where it has two, so a small table has few to choose by. The hash is not that of `two_sides`.
+    """
+    labels: dict[float, set[str]] = {}
+    marks = [share_of(f"validation {each.text}") for each in texts]
+    for mark, each in zip(marks, texts, strict=True):
+        labels.setdefault(mark, set()).add(each.label)
+    aside: set[float] = set()
+    for label in sorted({each.label for each in texts}):
+        own = sorted(mark for mark, known in labels.items() if known == {label})
+        wanted = max(1, floor(fraction * len(own) + 0.5)) if fraction else 0
+        aside.update(own[: min(wanted, len(own) - 1)])
+    left = [each for mark, each in zip(marks, texts, strict=True) if mark not in aside]
+    return left, [each for mark, each in zip(marks, texts, strict=True) if mark in aside]

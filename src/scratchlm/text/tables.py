@@ -66,15 +66,18 @@ def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]
     csv.field_size_limit(CELL_LIMIT)
     lines = text_lines(path)
     head, size = [], 0
-    for line in lines:
-        head.append(line)
-        size += len(line)
+    for each in lines:
+        head.append(each)
+        size += len(each)
         if size >= LOOKED_AT:
             break
     tabs = any(suffix.lower() == ".tsv" for suffix in path.suffixes[-2:])
     delimiter, quoted = dialect_of("".join(head), tabs=tabs)
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(chain(head, lines), delimiter=delimiter, quoting=quoting, strict=quoted)
+    whole = chain(head, lines)
+    if quoted:
+        reader = csv.reader(whole, delimiter=delimiter, strict=True)
+    else:
+        reader = csv.reader(whole, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     while True:
         line = reader.line_num + 1
         try:

@@ -32,6 +32,7 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.text.config import LongTexts
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
@@ -74,6 +75,8 @@ class Classes:
     """Least probability of `positive` at which it is answered."""
     prompt: str = "{text}"
     """What the model reads: a text with words before and after it."""
+    long: LongTexts = "head"
+    """What it reads of a text longer than its context."""
 
 
 @dataclass

@@ -79,6 +79,8 @@ def _card(model: SavedModel, architecture: str) -> str:
     use = f"It puts texts into classes: {', '.join(map(one_line, classes.labels))}."
     if classes.positive is not None:
         use += f" Say {classes.positive!r} from a probability of {classes.threshold:.3f} on."
+    if classes.long != "head":
+        use += f" Its own program reads long texts by {classes.long}; transformers reads their beginning alone."
     before, _, _ = card.partition("## Use")
     return f"{before}## Use\n\n{use} It is small, and as good as the texts that it learned from.\n"
 
