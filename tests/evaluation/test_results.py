@@ -13,8 +13,10 @@ from commands import fails, run
 from endpoints import Server, serving
 from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
+from scratchlm.base.sealed import sealed
 from scratchlm.base.statistics import compare_statistics, comparison_of, standard_error
 from scratchlm.evaluation.judge import judge_pairs
+from scratchlm.evaluation.results import FORMAT, KIND, read_result
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.weights.checkpoint import Classes, SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -74,6 +76,24 @@ def test_the_table_names_what_stands_beside_a_score(place: Path, capsys: pytest.
     flags = ("--trained-on", trained, "--threads", "1", "--json")
     code, out, _ = run(capsys, "evaluate", place / "one", "--task", f"choices={place / 'c.jsonl'}", *flags)
     assert json.loads(out)["tasks"][0]["contaminated"] == pytest.approx(1 / 12)
+
+
+def test_how_pairs_are_put_stands_in_the_result_the_table_and_the_help(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.jsonl").write_text('{"sentence_good": "Cats sleep.", "sentence_bad": "Cats sleeps."}\n')
+    flags = ("--task", f"blimp={tmp_path / 'p.jsonl'}", "--out", tmp_path / "r.json", "--threads", "1")
+    code, out, err = run(capsys, "evaluate", place / "one", *flags)
+    assert code == 0, err
+    told = "after the token that begins a text and a leading space"
+    assert told in " ".join(out.split())
+    stored = json.loads((tmp_path / "r.json").read_text())
+    assert told in stored["tasks"][0]["convention"]
+    assert told in " ".join(run(capsys, "evaluate", "--help")[1].replace("│", " ").split())
+    body = {key: value for key, value in stored.items() if key not in ("format", "kind", "seal")}
+    del body["tasks"][0]["convention"]  # a file of before
+    (tmp_path / "old.json").write_text(json.dumps(sealed(KIND, FORMAT, body)))
+    assert read_result(tmp_path / "old.json").tasks[0].convention == ""
 
 
 def test_what_cannot_be_is_told_in_a_line(place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

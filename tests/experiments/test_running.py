@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from commands import fails, files_that_name, run
 from scratchlm.base.errors import UserError
@@ -24,6 +26,7 @@ from scratchlm.experiments.ladder_spam import at_threshold
 from scratchlm.experiments.ladder_translate import read_pairs
 from scratchlm.experiments.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
 from scratchlm.experiments.predictors import Counted
+from scratchlm.experiments.report import write_report
 from scratchlm.experiments.settings_ladders import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
 from scratchlm.experiments.steps import FILES, FOLDER_KIND
 
@@ -152,6 +155,36 @@ def test_what_was_interrupted_goes_on_and_ends_as_one_left_alone(
     one, other = (read_outcome(folder / "result.json") for folder in (tmp_path / "run", finished))
     assert one.values == other.values
     assert one.samples == other.samples
+
+
+def test_the_small_form_refutes_no_claim_and_its_result_holds_what_it_found(
+    tmp_path: Path,
+) -> None:
+    claims = {"a": Claim("Models learn", False), "b": Claim("Rules are cheap", True)}
+    for small, wrong, right in (
+        (True, "too small to judge (would not hold)", "holds in the small form"),
+        (False, "does not hold", "holds"),
+    ):
+        outcome = Outcome("ladder-spam", "?", settings={"small": small}, claims=dict(claims))
+        file = io.StringIO()
+        Console(file=file, width=200).print(outcome)
+        assert f"{wrong}: Models learn" in file.getvalue()
+        assert f"{right}: Rules are cheap" in file.getvalue()
+        write_report(tmp_path / "report.html", outcome)
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert f">{wrong}</td>" in page
+        assert f">{right}</td>" in page
+        assert ("It refutes no claim" in page) == small
+        assert ("class=bad>" in page) != small
+        write_outcome(tmp_path / "result.json", outcome)
+        stored = read_outcome(tmp_path / "result.json")
+        assert stored.claims == claims
+        assert "2 claims turn out the same" in replayed(stored, outcome)
+        other = Outcome(
+            "ladder-spam", "?", settings={"small": small}, claims={**claims, "a": Claim("Models learn", True)}
+        )
+        with pytest.raises(UserError, match="a: now holds"):
+            replayed(stored, other)
 
 
 def test_a_folder_of_other_settings_is_refused_and_begun_anew_when_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import torch
 
 from commands import fails, run
 from scratchlm.base.folders import MARKER_FILE
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.patterns import PATTERNS
@@ -108,3 +110,53 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path: Path, capsys: pytest.
     around = stored["conversation"]
     inside = left.tokenizer.encode("where?")
     assert [*around["before"], *inside, *around["after"]] == left.template.render(asked, reply=True).ids
+
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), "")
+PRESS = """<script>
+  const wanted = document.querySelector("input[name=mode][value=@MODE@]");
+  if (wanted) wanted.click();
+  document.getElementById("prompt").value = "The keeper";
+  document.getElementById("temperature").value = "0";
+  document.getElementById("count").value = "6";
+  document.getElementById("write").click();
+</script>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
+@pytest.mark.parametrize("mode", ["chat", "continue"])
+def test_a_page_of_a_chat_model_answers_or_continues_as_its_switch_says(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = model(context=64)
+    left.template = ChatTemplate(left.tokenizer)
+    save_model(tmp_path / "model", left)
+    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
+    page = (tmp_path / "page" / "model.html").read_text(encoding="utf-8")
+    pressed = tmp_path / "pressed.html"
+    pressed.write_text(page.replace("</html>", PRESS.replace("@MODE@", mode) + "</html>"), encoding="utf-8")
+    alone = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [CHROMIUM, *alone, "--virtual-time-budget=20000", "--dump-dom", pressed.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert '<p id="modes">' in shown  # a chat model shows its switch
+    spans = re.findall(r"<span[^>]*>(.*?)</span>", shown, re.DOTALL)
+    write_gguf(tmp_path / "packed.gguf", left, "q8_0")
+    packed, _ = read_gguf(tmp_path / "packed.gguf", torch.float32)
+    prompt = left.tokenizer.encode("The keeper")
+    if mode == "chat":
+        prompt = left.template.render([{"role": "user", "content": "The keeper"}], reply=True).ids
+    stops = frozenset({left.tokenizer.end_of_text or 0, *left.template.stop_ids})
+    expected = greedy_batch(packed.decoder, [prompt], 6, stops)[0]
+    written = [html.escape(left.tokenizer.decode([id]), quote=False) for id in expected]
+    assert [span.replace("&nbsp;", "\xa0") for span in spans] == written
+
+
+def test_a_page_of_a_model_without_conversations_shows_no_switch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(tmp_path / "model", model())
+    assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
+    page = (tmp_path / "page" / "model.html").read_text(encoding="utf-8")
+    assert '<p id="modes" hidden>' in page
+    assert '"conversation":null' in page

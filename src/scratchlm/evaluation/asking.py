@@ -82,6 +82,7 @@ def ask(model: SavedModel, task: Task, asking: Asking, *, control: bool = False)
         chance=chance,
         human=task.of.human,
         human_source=task.of.source,
+        convention=task.of.convention,
         shuffled=shuffled,
         digest=task.digest,
         records=records,

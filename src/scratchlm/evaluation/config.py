@@ -22,6 +22,9 @@ class EvaluateConfig:
     Tasks are named with their files, as in `--task arc-easy=FILE --task storyworld`: arc-easy, openbookqa, hellaswag,
     copa, winogrande, blimp (a folder), lambada, gsm8k, storyworld (built in), and, for files of your own, choices,
     pairs, last-word, answers, classes (of a classifier).
+
+    Sentences of blimp and pairs stand after the token that begins a text and a leading space, and all their tokens are
+    scored, as in lm-evaluation-harness. A program without these two may judge close pairs otherwise.
     """
 
     model: Positional[

@@ -2,6 +2,11 @@
 
 Continuations of one text are scored after it has been read once: its keys and values serve all of them. The plain way,
 each with its text as one row, gives the same up to rounding.
+
+What is scored without a text before it stands after the token that begins a text, so that its first token counts as
+well: BLiMP's sentences do, with a leading space that the task puts. Both are lm-evaluation-harness's convention. A loop
+that leaves out the start token does not score the first token, and one without the space cuts the first word otherwise;
+either may turn the verdict on a close pair.
 """
 
 from __future__ import annotations

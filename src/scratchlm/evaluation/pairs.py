@@ -1,7 +1,8 @@
 """Minimal pairs: whether a model finds the grammatical sentence likelier than its ungrammatical twin.
 
 Log-likelihood of the whole sentence, as BLiMP asks (Warstadt et al. 2020, arXiv 1912.00582); the score of a benchmark
-is the mean of its sets' accuracies.
+is the mean of its sets' accuracies. A sentence stands after the token that begins a text, without the leading space
+that the task `blimp` puts: some close pairs turn out otherwise there.
 """
 
 from __future__ import annotations

@@ -47,8 +47,9 @@ class TasksResult(Result):
         return Group(table, *self._notes())
 
     def _notes(self) -> list[str]:
-        """Return what stands below the table: sources of human scores, contamination, time."""
-        lines = [f"people at {t.name}: {t.human:.1%} ({t.human_source})" for t in self.tasks if t.human is not None]
+        """Return what stands below the table: how it was asked, sources of human scores, contamination, time."""
+        lines = [f"{name}: {said}" for name, said in {t.name: t.convention for t in self.tasks if t.convention}.items()]
+        lines += [f"people at {t.name}: {t.human:.1%} ({t.human_source})" for t in self.tasks if t.human is not None]
         lines += [
             f"{task.name}: {task.contaminated:.1%} of the items stand in the training text for the most part"
             for task in self.tasks

@@ -72,6 +72,8 @@ class TaskResult:
     """The same with the words of what is asked in random order: what can be had without reading."""
     contaminated: float | None = None
     """Share of the items that stand in the training text for the most part."""
+    convention: str = ""
+    """What stands before what is scored, where other programs may put it otherwise."""
     digest: str = ""
     """Hash of the task's files."""
     records: list[Record] = field(default_factory=list)

@@ -70,6 +70,8 @@ class TaskKind:
     """Whether questions go through the model's chat template even where that is not asked for."""
     right: Literal["text", "number"] = "text"
     """What of a written answer is judged: its text, or the number that it comes to."""
+    convention: str = ""
+    """What stands before what is scored, where other programs may put it otherwise."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _winogrande(row: Row) -> Item:
 
 
 def _pair(row: Row) -> Item:
-    """Read a minimal pair; a space stands before both sentences."""
+    """Read a minimal pair; a space stands before both sentences, as lm-evaluation-harness has it."""
     return Item("", ("",), (f" {row['sentence_good']}", f" {row['sentence_bad']}"))
 
 
@@ -162,8 +164,16 @@ HUMANS = {
 """Published human scores."""
 
 
+PAIRS = (
+    "each sentence is scored whole, after the token that begins a text and a leading space, as lm-evaluation-harness "
+    "does; without these two, close pairs may turn out otherwise"
+)
+"""How minimal pairs are put."""
+
+
 def _kind(kind: Kind, read: Callable[[Row], Item] | None, name: str = "") -> TaskKind:
-    return TaskKind(kind, read, *HUMANS.get(name, (None, "")))
+    human, source = HUMANS.get(name, (None, ""))
+    return TaskKind(kind, read, human, source, convention=PAIRS if read is _pair else "")
 
 
 TASKS: dict[str, TaskKind] = {

@@ -100,6 +100,21 @@ class Outcome(Result):
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def small(self) -> bool:
+        """Whether this is an experiment's small form: too little training for a verdict against a claim."""
+        return bool(self.settings.get("small"))
+
+    def verdict(self, claim: Claim) -> str:
+        """Tell what these numbers say of a claim.
+
+        A claim that fails in the small form is not refuted by it: its models learned next to nothing. The result file
+        holds what the numbers gave, in every form.
+        """
+        if self.small:
+            return "holds in the small form" if claim.holds else "too small to judge (would not hold)"
+        return "holds" if claim.holds else "does not hold"
+
     def as_dict(self) -> dict[str, Any]:
         """Return sealed plain data."""
         return sealed(KIND, FORMAT, asdict(self))
@@ -114,10 +129,7 @@ class Outcome(Result):
             for row in table.rows:
                 drawn.add_row(*row)
             parts += ["", drawn]
-        parts += [
-            "",
-            *(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.says}" for claim in self.claims.values()),
-        ]
+        parts += ["", *(f"{self.verdict(claim)}: {claim.says}" for claim in self.claims.values())]
         parts += [f"{sample.label}: {sample.text}" for sample in self.samples]
         return Group(*parts, *self.notes, f"{self.seconds:.0f} s")
 

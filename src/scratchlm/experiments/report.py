@@ -7,6 +7,11 @@ from pathlib import Path
 from scratchlm.experiments.outcome import Outcome
 from scratchlm.recipes.report import Page
 
+SMALL = (
+    "This is the small form: a quick look, with little data and training. It refutes no claim; run the experiment "
+    "without --small for a verdict."
+)
+
 
 def write_report(path: Path, outcome: Outcome) -> None:
     """Write question, claims, tables, figures and samples."""
@@ -14,8 +19,10 @@ def write_report(path: Path, outcome: Outcome) -> None:
     page.text(outcome.asks)
     page.heading("What was claimed")
     claims = list(outcome.claims.values())
-    rows = [[claim.says, "holds" if claim.holds else "does not hold"] for claim in claims]
-    page.table(["claim", "these numbers"], rows, [claim.holds for claim in claims])
+    if outcome.small:
+        page.text(SMALL)
+    rows = [[claim.says, outcome.verdict(claim)] for claim in claims]
+    page.table(["claim", "these numbers"], rows, [None if outcome.small else claim.holds for claim in claims])
     for table in outcome.tables:
         page.heading(table.title)
         page.table(table.header, table.rows)

@@ -28,7 +28,7 @@ class ExperimentConfig:
     full: bool = False
     """The thorough form: more folds, more training, larger models. Hours instead of minutes."""
     small: bool = False
-    """The quick form: a minute or two, for a look. Its numbers are not those of the notes."""
+    """The quick form: a minute or two, for a look. Its numbers are not those of the notes, and it refutes no claim."""
     replay: Path | None = None
     """Result file to repeat: its settings are taken, and what comes out is compared with it."""
     seed: int = 0

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from threading import Event, current_thread, main_thread
+from types import FrameType
 
 from scratchlm.base.device import set_threads
 from scratchlm.base.errors import UserError
@@ -34,10 +39,11 @@ def chat(config: ChatConfig) -> None:
 
 
 def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
-    """Hold a conversation on the terminal; an empty line or the end of input ends it.
+    """Hold a conversation on the terminal; an empty line, Ctrl-C at the prompt or the end of input ends it.
 
-    What no longer fits the context is forgotten, the oldest turns first, and said so. A model that has learned no
-    conversations continues each message as text, and that is said too.
+    Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation. What no longer fits
+    the context is forgotten, the oldest turns first, and said so. A model that has learned no conversations continues
+    each message as text, and that is said too.
     """
     conversation: list[dict[str, str]] = []
     settings = dataclasses.asdict(config.sampling)
@@ -46,7 +52,7 @@ def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
     if not learned:
         print("(it has learned no conversations, so it continues your words as text)", file=sys.stderr)
     if interactive:
-        print("Ask something; an empty line ends the chat.", file=sys.stderr)
+        print("Ask something; Ctrl-C ends an answer, an empty line the chat.", file=sys.stderr)
     while True:
         message = config.message if config.message is not None else _read(interactive)
         if not message:
@@ -54,27 +60,65 @@ def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
         conversation.append({"role": "user", "content": message})
         if learned and _forget(model, conversation):
             print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
-        answer = ""
         try:
-            for piece in model.reply(conversation, **settings) if learned else model.stream(message, **settings):
-                answer += piece
-                print(piece, end="", flush=True)
+            pieces = model.reply(conversation, **settings) if learned else model.stream(message, **settings)
+            answer = _write(pieces, interactive)
         except UserError as error:
             if not interactive:
                 raise
             conversation.pop()
             print(f"scratchlm: {error}", file=sys.stderr)
             continue
-        print()
         if config.message is not None:
             return
         conversation.append({"role": "assistant", "content": answer})
 
 
+def _write(pieces: Iterator[str], interactive: bool) -> str:
+    """Write an answer as it comes and return it; on a terminal, Ctrl-C ends it after the token in hand."""
+    answer = ""
+    with _stopping() if interactive else nullcontext(Event()) as stopped:
+        for piece in pieces:
+            answer += piece
+            print(piece, end="", flush=True)
+            if stopped.is_set():
+                break
+    print()
+    return answer
+
+
+@contextmanager
+def _stopping() -> Iterator[Event]:
+    """Turn the first Ctrl-C into an event, so that no token is cut in half; a second one interrupts at once."""
+    stopped = Event()
+    if current_thread() is not main_thread():  # a notebook's or a server's worker gets no signals
+        yield stopped
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _read(interactive: bool) -> str:
-    if interactive:
-        print("> ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip()
+    """Return the next message; empty at the end of input, and after Ctrl-C at the prompt."""
+    if not interactive:
+        return sys.stdin.readline().strip()
+    print("> ", end="", file=sys.stderr, flush=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line:
+        print(file=sys.stderr)  # what comes next begins a line
+    return line.strip()
 
 
 def _forget(model: LanguageModel, conversation: list[dict[str, str]]) -> bool:

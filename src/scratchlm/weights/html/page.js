@@ -4,9 +4,10 @@ const SHOWN = 8; // alternatives shown for a token
 const loaded = load(JSON.parse(document.getElementById("model").textContent));
 const { stored, tokenizer } = loaded;
 
-function promptIds(text) {
-  const asked = stored.conversation;
-  if (asked) return [...asked.before, ...tokenizer.encode(text.trim()), ...asked.after];
+// Of a model that has learned conversations: a message to answer, or, as of every other, a text to continue.
+function promptIds(text, chat) {
+  const around = stored.conversation;
+  if (around && chat) return [...around.before, ...tokenizer.encode(text.trim()), ...around.after];
   const ids = [...stored.begin, ...tokenizer.encode(text)];
   return ids.length ? ids : [stored.end_of_text];
 }
@@ -28,7 +29,8 @@ async function run() {
   output.replaceChildren();
   const temperature = Number(document.getElementById("temperature").value);
   const count = Number(document.getElementById("count").value);
-  for (const token of generate(loaded, promptIds(document.getElementById("prompt").value), count, temperature)) {
+  const chat = document.querySelector("input[name=mode]:checked").value === "chat";
+  for (const token of generate(loaded, promptIds(document.getElementById("prompt").value, chat), count, temperature)) {
     if (mine !== running) return;
     show(output, token);
     await new Promise((resume) => setTimeout(resume, 0)); // let the browser draw
@@ -37,11 +39,12 @@ async function run() {
 
 document.getElementById("write").addEventListener("click", run);
 document.getElementById("facts").textContent = stored.facts;
+document.getElementById("modes").hidden = !stored.conversation;
 
-// file.html#greedy=64&prompt=Once writes its ids into the page at once: how a program asks.
+// file.html#greedy=64&prompt=Once writes its ids into the page at once: how a program asks; &plain continues the text.
 const asked = new URLSearchParams(location.hash.slice(1));
 if (asked.has("greedy")) {
-  const ids = stored.conversation && !asked.has("plain") ? promptIds(asked.get("prompt")) : tokenizer.encode(asked.get("prompt"));
+  const ids = promptIds(asked.get("prompt"), !asked.has("plain"));
   const written = Array.from(generate(loaded, ids, Number(asked.get("greedy")), 0), ({ id }) => id);
   document.getElementById("ids").textContent = JSON.stringify(written);
 }
