@@ -82,7 +82,10 @@ class ResolvedGenerateConfig(GenerateConfig):
 
 @dataclass(frozen=True)
 class ChatConfig:
-    """Talk with a model that has learned conversations."""
+    """Talk with a model that has learned conversations.
+
+    On a terminal, Ctrl-C ends an answer; an empty line, Ctrl-D, or Ctrl-C where a message is asked for ends the chat.
+    """
 
     model: ModelFolder
     """Model folder or run folder."""
