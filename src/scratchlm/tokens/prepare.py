@@ -173,18 +173,19 @@ def _two_sides(documents: MakeDocuments, split: SplitConfig) -> tuple[Iterator[D
 
 
 def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> Tokenizer:
-    if isinstance(config.tokenizer, Path):
-        if not config.tokenizer.exists():
-            raise UserError(f"--tokenizer {config.tokenizer}: no such file or folder, and not characters or words")
-        tokenizer = load_tokenizer(config.tokenizer)
-        if tokenizer.end_of_text is None:
-            raise UserError(f"--tokenizer {config.tokenizer}: has no <|endoftext|> to end documents; use one that has")
-        return tokenizer
     texts = (document.text for document in documents())
-    if config.tokenizer is not None:
-        return train_symbols(config.tokenizer, texts, config.vocabulary_size)
-    sample = sample_bytes(texts, TRAINING_SAMPLE, total or None)
-    return fast.FastBPE.train(sample, config.vocabulary_size)
+    match config.tokenizer:
+        case None:
+            return fast.FastBPE.train(sample_bytes(texts, TRAINING_SAMPLE, total or None), config.vocabulary_size)
+        case "characters" | "words" as kind:
+            return train_symbols(kind, texts, config.vocabulary_size)
+        case place:
+            if not Path(place).exists():
+                raise UserError(f"--tokenizer {place}: no such file or folder, and not characters or words")
+            tokenizer = load_tokenizer(place)
+            if tokenizer.end_of_text is None:
+                raise UserError(f"--tokenizer {place}: has no <|endoftext|> to end documents; use one that has")
+            return tokenizer
 
 
 class _Sides:
