@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ PIPED_WIDTH = 180
 
 
 def _show(result: Any, as_json: bool) -> None:
-    """Print a result on stdout, each of a list on a line of its own: JSON, or its readable form."""
-    if isinstance(result, list):
+    """Print a result on stdout, each of several on a line of its own as it comes: JSON, or its readable form."""
+    if isinstance(result, (list, Iterator)):
         for each in result:
             print(json.dumps(each.as_dict(), ensure_ascii=False) if as_json else each)
         return

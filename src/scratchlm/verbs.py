@@ -87,7 +87,7 @@ DOCTOR = Verb(
 )
 TRAIN_TOKENIZER = Verb(
     "tokenizer train",
-    "Train a byte-level BPE tokenizer on text.",
+    "Train a tokenizer on text.",
     "tokens.config:TrainTokenizerConfig",
     "tokens.commands:train_tokenizer",
 )

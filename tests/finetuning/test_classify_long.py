@@ -47,7 +47,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier with random weights and a threshold that was chosen."""
     model = toy()
-    add_classes(model, ("ham", "spam"), "last", seed=0)
+    add_classes(model.decoder, ("ham", "spam"), "last", seed=0)
     model.classes = Classes(("ham", "spam"), positive="spam", threshold=0.25)
     folder = tmp_path_factory.mktemp("spam") / "model"
     save_model(folder, model)
@@ -82,7 +82,7 @@ def test_a_text_that_just_fits_is_not_called_long() -> None:
 
 def test_the_logits_of_windows_are_averaged_and_those_of_short_texts_untouched() -> None:
     model = toy()
-    add_classes(model, ("a", "b", "c"), "last", seed=0)
+    add_classes(model.decoder, ("a", "b", "c"), "last", seed=0)
     rows = encode_rows(model.tokenizer, ["abc", "abcdefghij", "xyz"], 5, long="windows")
     found, each = text_logits(model.decoder, rows), class_logits(model.decoder, rows.ids)
     assert (found[0] == each[0]).all()

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from scratchlm.generation.commands import talk
-from scratchlm.generation.config import ChatConfig
+from scratchlm.generation.config import ResolvedChatConfig
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import SavedModel
@@ -61,7 +61,7 @@ def model() -> Interrupted:
     return made
 
 
-CONFIG = ChatConfig(model=Path("none"))
+CONFIG = ResolvedChatConfig(model=Path("none"))
 
 
 def test_an_interrupted_answer_ends_and_the_conversation_goes_on(
