@@ -128,11 +128,11 @@ def classify(
     *,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int | None = None,
-) -> list[Answer]:
+) -> Iterator[Answer]:
     """Put texts into the classes that a model has learned."""
 
 @overload
-def classify(config: ClassifyConfig, /) -> list[Answer]: ...
+def classify(config: ClassifyConfig, /) -> Iterator[Answer]: ...
 @overload
 def compare_tokenizers(
     paths: str | Path | Sequence[str | Path], *, sample_mb: float = 20.0, threads: int | None = None
@@ -222,6 +222,8 @@ def finetune_classify(
     class_weights: Literal["none", "balanced"] = "none",
     prompt: str = "{text}",
     pooling: Literal["last", "mean"] = "last",
+    long: Literal["head", "head-and-tail", "windows"] = "head",
+    validation: float = 0.1,
     overrides: Mapping[str, Any] | None = None,
 ) -> ClassifyResult:
     """Teach a model to put texts into classes."""
@@ -377,7 +379,7 @@ def prepare(
     sources: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    tokenizer: str | Path | None = None,
+    tokenizer: Literal["characters", "words"] | str | Path | None = None,
     vocabulary_size: int = 4096,
     split: str = "hash:0.05",
     text_field: str | None = None,
@@ -459,13 +461,14 @@ def train_tokenizer(
     sources: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
+    kind: Literal["bpe", "characters", "words"] = "bpe",
     vocabulary_size: int = 4096,
     pattern: Literal["qwen2", "gpt2", "cl100k", "smollm"] = "qwen2",
     sample_mb: float = 200.0,
     readable: bool = False,
     force: bool = False,
 ) -> TrainResult:
-    """Train a byte-level BPE tokenizer on text."""
+    """Train a tokenizer on text."""
 
 @overload
 def train_tokenizer(config: TrainTokenizerConfig, /) -> TrainResult: ...
