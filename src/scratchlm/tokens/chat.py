@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import TURN_END
+from scratchlm.tokens.templating import render_apart, render_here
 
 if TYPE_CHECKING:
     from scratchlm.tokens.base import Tokenizer
@@ -25,6 +27,8 @@ Conversation = Sequence[Message]
 
 ROLES = ("system", "user", "assistant")
 TEMPLATE_FILE = "chat_template.jinja"
+TEMPLATE_LIMIT = 1 << 20
+"""Bytes of a template's file; the longest published one has 20,000."""
 
 CHATML = (
     "{%- for message in messages -%}"
@@ -100,26 +104,18 @@ class ChatTemplate:
 
     def _layout(self, conversation: Conversation, reply: bool) -> str:
         """Run the template over marks that stand for the contents."""
-        import jinja2
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
         marked = [{**message, "content": f"\ue000{index}\ue001"} for index, message in enumerate(conversation)]
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-
-        def refuse(why: str) -> None:
-            raise jinja2.TemplateError(why)
-
-        environment.globals["raise_exception"] = refuse  # what templates say no with, to roles out of their order
+        values = {
+            "messages": marked,
+            "add_generation_prompt": reply,
+            "bos_token": self.tokenizer.ends.begin or "",
+            "eos_token": self.tokenizer.ends.last or self.tokenizer.ends.end or "",
+        }
         try:
-            template = environment.from_string(self.source)
-            return template.render(
-                messages=marked,
-                add_generation_prompt=reply,
-                bos_token=self.tokenizer.ends.begin or "",
-                eos_token=self.tokenizer.ends.last or self.tokenizer.ends.end or "",
-            )
-        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UserError(f"chat template: {error}; use the template that came with the model") from error
+            return (render_here if self.source in (CHATML, PLAIN) else render_apart)(self.source, values)
+        except ValueError as error:
+            told = " ".join(str(error).split())
+            raise UserError(f"chat template: {told}; use the template that came with the model") from error
 
     @classmethod
     def suited_to(cls, tokenizer: Tokenizer) -> ChatTemplate:
@@ -160,6 +156,6 @@ def load_template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     if not path.exists():
         return None
     try:
-        return ChatTemplate(tokenizer, path.read_text(encoding="utf-8"))
+        return ChatTemplate(tokenizer, read_plain_text(path, limit=TEMPLATE_LIMIT))
     except OSError as error:
         raise explain_os_error(error, path) from error

@@ -1,0 +1,66 @@
+"""Templates of other people: what they lay out is the same, what they must not do ends in one line."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from scratchlm.base.errors import UserError
+from scratchlm.tokens import templating
+from scratchlm.tokens.chat import CHATML, ChatTemplate
+from toys import byte_tokenizer
+
+TALK = [{"role": "user", "content": "Hi <|im_end|>"}, {"role": "assistant", "content": "Yes"}]
+
+
+def rendered(source: str) -> list[int]:
+    return ChatTemplate(byte_tokenizer(), source).render(TALK).ids
+
+
+def test_a_template_of_others_lays_out_what_our_own_does() -> None:
+    assert rendered(CHATML + "{# another #}") == rendered(CHATML)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{% for i in range(10**12) %}a{% endfor %}", "MAX_RANGE"),
+        ("{{ 'a' * 10**10 }}", "memory"),
+        ("{{ 'a' | center(10**10) }}", "memory"),
+        ("{{ '%999999999999d' % 1 }}", "memory"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested too deeply"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{% include '/etc/passwd' %}", "no loader"),
+        ("{{ raise_exception('two\nlines') }}", "two lines"),
+        ("{% for message in %}", "Expected an expression"),
+        ("{{ messages[0].nothing.at.all }}", "no attribute"),
+        ("{{ 1 // 0 }}", "zero"),
+    ],
+)
+def test_a_template_that_fails_or_wants_too_much_is_one_line(source: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^chat template: .*{said}") as caught:
+        rendered(source)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "{{ lipsum(n=99999999) }}",
+], ids=["loops", "in one call"])  # fmt: skip
+def test_a_template_without_an_end_is_ended_and_the_next_one_works(source: str, monkeypatch) -> None:
+    monkeypatch.setattr(templating, "PATIENCE", 1.0)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="takes over"):
+        rendered(source)
+    assert time.monotonic() - began < 30
+    monkeypatch.setattr(templating, "PATIENCE", 60.0)
+    assert rendered(CHATML + " {# again #}")
+
+
+def test_one_process_renders_one_conversation_after_the_other() -> None:
+    rendered("{{ messages[0]['content'] }}")
+    first = templating.worker(templating.os.getpid())
+    rendered("{{ messages[1]['content'] }}")
+    assert templating.worker(templating.os.getpid()) is first
