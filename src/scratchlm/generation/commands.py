@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from threading import Event, current_thread, main_thread
 from types import FrameType
+from typing import Any
 
 from scratchlm.base.device import set_threads
 from scratchlm.base.errors import UserError
+from scratchlm.base.terminal import one_line, raw
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
 from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
 
@@ -26,8 +28,9 @@ def generate(config: GenerateConfig) -> None:
     if config.json:
         print(json.dumps({"prompt": config.prompt, "completion": "".join(pieces)}, ensure_ascii=False))
         return
+    place = raw(sys.stdout) if config.raw else sys.stdout
     for piece in pieces:
-        print(piece, end="", flush=True)
+        print(piece, end="", flush=True, file=place)
     print()
 
 
@@ -62,25 +65,25 @@ def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
             print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
         try:
             pieces = model.reply(conversation, **settings) if learned else model.stream(message, **settings)
-            answer = _write(pieces, interactive)
+            answer = _write(pieces, interactive, raw(sys.stdout) if config.raw else sys.stdout)
         except UserError as error:
             if not interactive:
                 raise
             conversation.pop()
-            print(f"scratchlm: {error}", file=sys.stderr)
+            print(one_line(f"scratchlm: {error}"), file=sys.stderr)
             continue
         if config.message is not None:
             return
         conversation.append({"role": "assistant", "content": answer})
 
 
-def _write(pieces: Iterator[str], interactive: bool) -> str:
+def _write(pieces: Iterator[str], interactive: bool, place: Any) -> str:
     """Write an answer as it comes and return it; on a terminal, Ctrl-C ends it after the token in hand."""
     answer = ""
     with _stopping() if interactive else nullcontext(Event()) as stopped:
         for piece in pieces:
             answer += piece
-            print(piece, end="", flush=True)
+            print(piece, end="", flush=True, file=place)
             if stopped.is_set():
                 break
     print()

@@ -16,6 +16,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
+from scratchlm.base.terminal import console
 from scratchlm.quiz.anki import write_deck
 from scratchlm.quiz.cards import LEGEND, Card, built_in, chosen, read_cards
 from scratchlm.quiz.config import QuizConfig
@@ -236,22 +237,20 @@ def _read(prompt: str) -> str | None:
 
 
 def _show_question(card: Card, where: str) -> None:
-    from rich.console import Console
     from rich.rule import Rule
     from rich.text import Text
 
-    console = Console(highlight=False)
+    drawn = console(highlight=False)
     signs = " ".join(card.signs)
     chapter = "" if card.chapter is None else f"chapter {card.chapter}  "
-    console.print(Rule(f"{where}  {chapter}{signs}", align="left", style="dim"))
-    console.print(Text(card.question, style="bold"))
+    drawn.print(Rule(f"{where}  {chapter}{signs}", align="left", style="dim"))
+    drawn.print(Text(card.question, style="bold"))
 
 
 def _show_answer(card: Card) -> None:
-    from rich.console import Console
     from rich.markdown import Markdown
 
-    console = Console(highlight=False)
-    console.print(Markdown(card.answer))
+    drawn = console(highlight=False)
+    drawn.print(Markdown(card.answer))
     if card.shows:
-        console.print(f"shown by: {card.shows}", style="dim", markup=False)
+        drawn.print(f"shown by: {card.shows}", style="dim", markup=False)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scratchlm.base.terminal import console
 from scratchlm.training.loop import StepRecord
 
 PLAIN_SECONDS = 10.0
@@ -27,15 +27,15 @@ class TrainingProgress:
         self._speed = 0.0
         self._loss = 0.0
         self._started = self._printed = time.monotonic()
-        console = Console(stderr=True)
-        self._live = console.is_terminal and not console.is_jupyter
-        self._page = _page() if console.is_jupyter else None
+        drawn = console(stderr=True)
+        self._live = drawn.is_terminal and not drawn.is_jupyter
+        self._page = _page() if drawn.is_jupyter else None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
-            console=console,
+            console=drawn,
             transient=False,
             disable=not self._live,
             refresh_per_second=4,
