@@ -20,6 +20,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError, raise_all, raise_first
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.paths import stored_path
+from scratchlm.base.reading import require_table, whole
 from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import AdaptedLinear, adapted, add_adapter
@@ -144,8 +145,9 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
 
     Raises `UserError` for adapters of another kind, and with every tensor that does not fit the decoder.
     """
-    told = read_json(folder / CONFIG)
-    raise_all(_beyond(told, folder))
+    told = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
+    with whole(folder / CONFIG, "adapter_config.json"):
+        raise_all(_beyond(told, folder))
     family = family_of(decoder.config)
     _require_plain(family, decoder)
     tensors = SafetensorsFiles(folder, WEIGHTS)
@@ -155,14 +157,17 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]
     raise_first([f"{folder}: {problem}" for problem in problems], "tensors")
     kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
+    with whole(folder / CONFIG, "adapter_config.json"):
+        scales = {slot: _scale(told, slot) for slot in found}
     shares = [
-        (ours, _scale(told, slot), *_without_zeros(tensors[first].float(), rows.float()))
+        (ours, scales[slot], *_without_zeros(tensors[first].float(), rows.float()))
         for slot, (first, last) in found.items()
         for ours, rows in zip(slot.ours, torch.split(tensors[last], list(slot.outputs)), strict=True)
     ]
-    rank = max(len(narrow) for _, _, narrow, _ in shares)
-    alpha = float(told["lora_alpha"]) * rank / float(told["r"])
-    config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds))
+    rank = max((len(narrow) for _, _, narrow, _ in shares), default=0)
+    with whole(folder / CONFIG, "adapter_config.json"):
+        alpha = float(told["lora_alpha"]) * rank / float(told["r"])
+        config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds))
     add_adapter(decoder, name, config)
     for ours, scale, narrow, wide in shares:
         layer = decoder.get_submodule(ours)

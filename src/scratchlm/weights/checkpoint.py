@@ -12,39 +12,38 @@ A checkpoint is such a folder with the optimizer's tensors and the loop's state 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from scratchlm.base.config import from_dict, to_dict
+from scratchlm.base.config import to_dict
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, sha256_of, write_json, write_text
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.paths import found_path, stored_path
+from scratchlm.base.reading import require_table
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.text.config import LongTexts
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
-
-FORMAT = 1
-"""Version of the folder's layout; a reader refuses a later one."""
+from scratchlm.weights.stored import CONFIG_FILE as CONFIG_FILE  # other modules find it here
+from scratchlm.weights.stored import FORMAT, Stored, read_hashes, read_stored
+from scratchlm.weights.stored import HASHES_FILE as HASHES_FILE
+from scratchlm.weights.stored import WEIGHTS_FILE as WEIGHTS_FILE
+from scratchlm.weights.stored import Classes as Classes
+from scratchlm.weights.tensors import open_tensors, require_finite
 
 MODEL_KIND, CHECKPOINT_KIND = "model", "checkpoint"
 """Kinds in the markers of such folders."""
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-HASHES_FILE = "files.json"
 GENERATION_FILE = "generation.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
@@ -59,24 +58,6 @@ class Base:
     """SHA-256 of its weights."""
     own: frozenset[str] = frozenset()
     """Tensors that are stored here."""
-
-
-@dataclass(frozen=True)
-class Classes:
-    """What the outputs of a head of classes mean, and how an answer is chosen from them."""
-
-    labels: tuple[str, ...]
-    """Label of each output."""
-    temperature: float = 1.0
-    """Logits are divided by it, so that probabilities are as often right as they say (Guo et al. 2017)."""
-    positive: str | None = None
-    """Of two classes, the one that is sought."""
-    threshold: float = 0.5
-    """Least probability of `positive` at which it is answered."""
-    prompt: str = "{text}"
-    """What the model reads: a text with words before and after it."""
-    long: LongTexts = "head"
-    """What it reads of a text longer than its context."""
 
 
 @dataclass
@@ -172,7 +153,7 @@ def verify(folder: Path) -> None:
         raise UserError(f"{folder}: holds no {CONFIG_FILE}, so it is no model folder; name the folder a run wrote")
     if not (folder / HASHES_FILE).exists():
         raise UserError(f"{folder}: {HASHES_FILE} is missing, so the files cannot be checked; restore the whole folder")
-    for name, digest in read_json(folder / HASHES_FILE).items():
+    for name, digest in read_hashes(folder).items():
         path = folder / name
         if not path.exists():
             raise UserError(f"{path}: is missing; restore it, or use another checkpoint")
@@ -184,10 +165,7 @@ def verify(folder: Path) -> None:
 
 def read_config(folder: Path) -> DecoderConfig:
     """Read the decoder's shape from a model folder."""
-    stored = read_json(folder / CONFIG_FILE)
-    if stored.get("format", 0) > FORMAT:
-        raise UserError(f"{folder}: format {stored['format']} is newer than {FORMAT}, which this version reads; update")
-    return from_dict(DecoderConfig, stored["decoder"], "decoder")
+    return read_stored(folder).decoder
 
 
 def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Path | None = None) -> SavedModel:
@@ -196,50 +174,50 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
     `base` is where the model that it stands on lies now, where that was moved. Tensors are copied, never left mapped.
     """
     verify(folder)
-    config = read_config(folder)
+    stored = read_stored(folder)
+    config = stored.decoder
     tokenizer = load_tokenizer(folder)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise UserError(
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} ids and the model {config.vocabulary_size}; "
             "they do not belong together, restore the folder"
         )
-    stored = read_json(folder / CONFIG_FILE)
-    adapters = {name: from_dict(LoRAConfig, each, name) for name, each in stored.get("adapters", {}).items()}
+    if stored.classes is not None and len(stored.classes.labels) != getattr(config.classes, "count", 0):
+        raise UserError(
+            f"{folder}: has {len(stored.classes.labels)} labels for a head of other size; restore the folder"
+        )
     decoder = outline(config)
-    for name, each in reversed(adapters.items()):  # the first is in use afterwards
+    for name, each in reversed(stored.adapters.items()):  # the first is in use afterwards
         add_adapter(decoder, name, each)
     tensors, below = _tensors_of(folder, stored, dtype, base)
-    classes = stored.get("classes")
-    four_bit = bool(stored.get("four_bit", False))
     fill(decoder, tensors)
-    if four_bit:
+    if stored.four_bit:
         pack_base(decoder)
     return SavedModel(
         decoder=decoder,
         tokenizer=tokenizer,
         template=load_template(folder, tokenizer),
-        generation=read_json(folder / GENERATION_FILE),
-        provenance=stored.get("provenance", {}),
-        adapters=adapters,
-        # not by from_dict, to which a text "none" is nothing: a label may be called so
-        classes=None if classes is None else Classes(**{**classes, "labels": tuple(classes["labels"])}),
+        generation=require_table(read_json(folder / GENERATION_FILE), str(folder / GENERATION_FILE)),
+        provenance=stored.provenance,
+        adapters=stored.adapters,
+        classes=stored.classes,
         base=below,
-        four_bit=four_bit,
+        four_bit=stored.four_bit,
     )
 
 
 def _tensors_of(
-    folder: Path, stored: Mapping[str, Any], dtype: torch.dtype | None, below: Path | None = None
+    folder: Path, stored: Stored, dtype: torch.dtype | None, below: Path | None = None
 ) -> tuple[dict[str, Tensor], Base | None]:
     """Read a folder's tensors and those of the base it stands on, which must be the one it was made for."""
     own = _load_tensors(folder / WEIGHTS_FILE, dtype)
-    if "base" not in stored:
+    if stored.base is None:
         return own, None
-    base = base_of(below or found_path(stored["base"]["path"], folder), frozenset(own), where=folder)
-    if base.weights != stored["base"]["weights"]:
+    base = base_of(below or found_path(str(stored.base.path), folder), frozenset(own), where=folder)
+    if base.weights != stored.base.weights:
         raise UserError(f"{folder}: was made for other weights than {base.path} holds now; put the old ones back")
     verify(base.path)
-    under, _ = _tensors_of(base.path, read_json(base.path / CONFIG_FILE), dtype)
+    under, _ = _tensors_of(base.path, read_stored(base.path), dtype)
     return {**under, **own}, base
 
 
@@ -252,7 +230,7 @@ def base_of(path: Path, own: frozenset[str], where: Path | None = None) -> Base:
             f"{where}: stands on the model {path}, which is gone; put it back, or make a folder that stands on the one "
             f"it was moved to: scratchlm import {where} --base PLACE --out NEW"
         )
-    return Base(path.absolute(), read_json(path / HASHES_FILE)[WEIGHTS_FILE], own)
+    return Base(path.absolute(), read_hashes(path)[WEIGHTS_FILE], own)
 
 
 def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
@@ -279,17 +257,16 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
     folder holds no adapter, one for another model, or one that would answer otherwise here than in its run.
     """
     verify(folder)
-    stored = read_json(folder / CONFIG_FILE)
-    if not stored.get("adapters") or "base" not in stored:
+    stored = read_stored(folder)
+    if not stored.adapters or stored.base is None:
         raise UserError(f"{folder}: holds no adapter; name a run that was trained with --lora")
-    if stored.get("classes"):
+    if stored.classes is not None:
         raise UserError(f"{folder}: is a classifier, whose head has no place beside other adapters; load it by itself")
-    if bool(stored.get("four_bit")) != model.four_bit:
+    if stored.four_bit != model.four_bit:
         raise UserError(f"{folder}: was trained beside weights in four bits; load it by itself")
-    if stored["base"]["weights"] != read_json(below / HASHES_FILE)[WEIGHTS_FILE]:
+    if stored.base.weights != read_hashes(below)[WEIGHTS_FILE]:
         raise UserError(f"{folder}: its adapter was made for other weights than those of {below}")
-    theirs, settings = next(iter(stored["adapters"].items()))
-    config = from_dict(LoRAConfig, settings, theirs)
+    theirs, config = next(iter(stored.adapters.items()))
     active = next((layer.active for layer in adapted(model.decoder).values()), None)
     add_adapter(model.decoder, name, config)
     use_adapter(model.decoder, active)
@@ -314,17 +291,20 @@ def load_weights(decoder: Decoder, folder: Path) -> None:
 def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the optimizer's tensors and the loop's state of a checkpoint, checked against its hashes."""
     verify(folder)
-    return _load_tensors(folder / OPTIMIZER_FILE), read_json(folder / STATE_FILE)
+    return _load_tensors(folder / OPTIMIZER_FILE), require_table(
+        read_json(folder / STATE_FILE), str(folder / STATE_FILE)
+    )
 
 
 def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     # Read and copied, one at a time: memory of torch's own is aligned, and fp32 products differ in bits with alignment.
     try:
-        with safe_open(path, framework="pt", backend="pread") as file:
+        with open_tensors(path) as file:
             tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118 - it is no mapping
-            return {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in tensors}
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            read = {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in tensors}
+    except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
+    return {name: require_finite(tensor, name, path) for name, tensor in read.items()}
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -346,7 +326,7 @@ def find_model(place: Path) -> Path:
     Raises `UserError` when it is none of these.
     """
     if (place / CONFIG_FILE).exists():
-        if "model_type" in read_json(place / CONFIG_FILE):
+        if "model_type" in require_table(read_json(place / CONFIG_FILE), str(place / CONFIG_FILE)):
             raise UserError(
                 f"{place}: in Hugging Face's layout; take it over first: scratchlm import {place} --out ..."
             )

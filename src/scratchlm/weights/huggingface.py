@@ -6,6 +6,7 @@ chat_template.jinja, generation_config.json
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.base.reading import read_plain_text, require_table, whole
 from scratchlm.model.config import DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, Tokenizer
-from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate
+from scratchlm.tokens.chat import TEMPLATE_FILE, TEMPLATE_LIMIT, ChatTemplate
 from scratchlm.tokens.format import ENDS_FILE, ends_to_json
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.card import model_card
@@ -51,10 +53,9 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the spelling")
-    fields = read_json(folder / CONFIG)
-    if not isinstance(fields, dict):
-        raise UserError(f"{folder / CONFIG}: holds no fields; restore the file")
-    family, config = read_shape(fields, str(folder / CONFIG))
+    fields = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
+    with whole(folder / CONFIG, "config.json"):
+        family, config = read_shape(fields, str(folder / CONFIG))
     files = SafetensorsFiles(folder)
     tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
     return Weights(take_over(tensors, family.rules, config, family.ignored, dtype), family, fields)
@@ -88,7 +89,7 @@ def _template_source(folder: Path) -> str | None:
     """Return the chat template: a file of its own, or a field of tokenizer_config.json."""
     path = folder / TEMPLATE_FILE
     if path.exists():
-        return path.read_text(encoding="utf-8")
+        return read_plain_text(path, limit=TEMPLATE_LIMIT)
     beside = folder / ENDS_FILE
     stored = read_json(beside) if beside.exists() else None
     found = stored.get("chat_template") if isinstance(stored, dict) else None
@@ -102,10 +103,14 @@ def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     stored: dict[str, Any] = found if isinstance(found, dict) else {}
     ends = stored.get("eos_token_id", fields.get("eos_token_id"))
     listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if not all(isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in listed):
+        raise UserError(f"{folder}: eos_token_id is {str(ends)[:80]!r}, no ids of tokens; restore its JSON files")
     settings: dict[str, Any] = {"stop_ids": listed}
     if stored.get("do_sample"):
         names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
         settings |= {name: stored[name] for name in names if isinstance(stored.get(name), int | float)}
+        strange = [f"{name} {settings[name]}" for name in names if not math.isfinite(settings.get(name, 0))]
+        raise_all([f"{path}: {each}: must be a finite number; correct it" for each in strange])
     return settings
 
 

@@ -5,6 +5,7 @@ The tokenizer stands in a file beside it, `tok*.bin`: for each token its score a
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import require_plain
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.pieces import SPACE, PieceBPE, PieceVocabulary, merges_by_score
@@ -23,6 +25,7 @@ from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.llama import LLAMA
 from scratchlm.weights.ggufs.layout import Layout
 from scratchlm.weights.mapping import take_over
+from scratchlm.weights.tensors import require_finite
 
 HEADER = struct.Struct("<7i")
 BEGIN, END = 1, 2
@@ -42,6 +45,7 @@ def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedMod
 def _header(path: Path) -> tuple[DecoderConfig, bool]:
     """Read the shape; a negative vocabulary size says that the head is not the embedding."""
     try:
+        require_plain(path)
         with path.open("rb") as file:
             found = file.read(HEADER.size)
     except OSError as error:
@@ -86,15 +90,16 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
         ("rotations", (2, config.context, head // 2)),  # of an older program; they are computed
         *([] if shared else [("lm_head.weight", (config.vocabulary_size, width))]),
     ]
-    needed = HEADER.size + 4 * sum(int(np.prod(shape)) for _, shape in kinds)
+    needed = HEADER.size + 4 * sum(math.prod(shape) for _, shape in kinds)
     if path.stat().st_size != needed:
         raise UserError(f"{path}: {path.stat().st_size:,} bytes where its header asks for {needed:,}; restore the file")
     numbers = np.fromfile(path, np.float32, offset=HEADER.size)
     layout, tensors, start = Layout("llama", layers, head), {}, 0
     for name, shape in kinds:
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         whole = torch.from_numpy(numbers[start : start + size]).view(shape)
         start += size
+        require_finite(whole, name, path)
         if name.startswith(("model.", "lm_head.")):
             tensors[name] = whole
         elif name != "rotations":
@@ -107,7 +112,10 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
 def _vocabulary(path: Path, size: int) -> PieceVocabulary:
     """Read the tokenizer of so many tokens that stands beside the model."""
     for file in sorted(path.parent.glob("tok*.bin")):
-        texts, scores = _tokens(file)
+        try:
+            texts, scores = _tokens(file)
+        except OSError as error:
+            raise explain_os_error(error, file) from error
         if len(texts) == size:
             break
     else:
@@ -124,6 +132,7 @@ def _vocabulary(path: Path, size: int) -> PieceVocabulary:
 
 
 def _tokens(file: Path) -> tuple[list[bytes], list[float]]:
+    require_plain(file)
     data, texts, scores, at = file.read_bytes(), [], [], 4  # the first number is the longest text's length
     try:
         while at < len(data):

@@ -12,12 +12,36 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
+from scratchlm.base.reading import is_inside, require_plain
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.pt", "model.pth")
 KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """What safetensors calls the dtypes that weights are read in."""
+
+
+def require_finite(tensor: Tensor, name: str, where: Path) -> Tensor:
+    """Return a weight that was read. Raises `UserError` where a number in it is infinite or none: no model computes so.
+
+    One pass, no copy.
+    """
+    if tensor.numel():
+        ends = torch.stack(torch.aminmax(tensor))  # what is no number is both its least and its greatest
+        if not bool(torch.isfinite(ends).all()):
+            raise UserError(f"{where}: {name} holds numbers that are infinite or none; fetch or train the model anew")
+    return tensor
+
+
+def open_tensors(path: Path) -> Any:
+    """Open a safetensors file. Raises `UserError` for one that cannot be read, for a pipe and the like."""
+    try:
+        require_plain(path)
+        # pread copies a tensor to fresh memory: a mapped one starts where the file puts it, fp32 products differ in
+        # bits with alignment, and the pages of the map would count beside the copy.
+        return safe_open(path, framework="pt", backend="pread")
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); restore the file, it may be cut short") from error
 
 
 class SafetensorsFiles(Mapping[str, Tensor]):
@@ -33,7 +57,7 @@ class SafetensorsFiles(Mapping[str, Tensor]):
         index = folder / INDEX
         listed = _shards(index) if index.exists() else {}
         for name in sorted(set(listed.values())) or [self._single()]:
-            file = _open(folder / name)
+            file = open_tensors(folder / name)
             self._place.update(dict.fromkeys(file.keys(), file))
         raise_all([f"{index}: {name} is in none of its files" for name in listed if name not in self._place])
         self._slices = {name: file.get_slice(name) for name, file in self._place.items()}
@@ -61,7 +85,7 @@ class SafetensorsFiles(Mapping[str, Tensor]):
             tensor: Tensor = self._place[name].get_tensor(name)
         except SafetensorError as error:
             raise UserError(f"{self.folder}: {name} cannot be read ({error}); restore the file") from error
-        return tensor
+        return require_finite(tensor, name, self.folder)
 
     def __contains__(self, name: object) -> bool:
         return name in self._place
@@ -109,19 +133,10 @@ def _shards(index: Path) -> dict[str, str]:
     if not isinstance(listed, dict) or not listed:
         raise UserError(f"{index}: has no weight_map; restore the file")
     for name in listed.values():
-        if not isinstance(name, str) or Path(name).name != name or "\\" in name:
+        if not is_inside(name):
             raise UserError(
                 f"{index}: names {name!r}, which lies outside its folder; take the model from another place"
             )
         if not (index.parent / name).exists():
             raise UserError(f"{index.parent / name}: is missing; fetch all files that {index.name} names")
     return listed
-
-
-def _open(path: Path) -> Any:
-    try:
-        # pread copies a tensor to fresh memory: a mapped one starts where the file puts it, fp32 products differ in
-        # bits with alignment, and the pages of the map would count beside the copy.
-        return safe_open(path, framework="pt", backend="pread")
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); restore the file, it may be cut short") from error

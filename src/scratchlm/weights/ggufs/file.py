@@ -15,7 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import raise_all
+from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import require_plain, whole
+from scratchlm.weights.ggufs.header import check_header
+from scratchlm.weights.tensors import require_finite
 
 READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 """Precisions that are unpacked."""
@@ -34,13 +38,11 @@ class GGUFFile(Mapping[str, Tensor]):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            reader = gguf.GGUFReader(path)
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: no such file; check the spelling") from error
-        except (ValueError, IndexError, KeyError, OSError, OverflowError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path}: cannot be read as GGUF ({error}); restore the file, it may be cut short"
-            ) from error
+            check_header(path, require_plain(path))
+            with whole(path, "GGUF file"):
+                reader = gguf.GGUFReader(path)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
         self._fields = reader.fields
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         raise_all(
@@ -54,7 +56,8 @@ class GGUFFile(Mapping[str, Tensor]):
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """Everything that the file says of itself."""
-        return {name: _shortest(field) for name, field in self._fields.items()}
+        with whole(self.path, "GGUF file"):
+            return {name: _shortest(field) for name, field in self._fields.items()}
 
     @property
     def architecture(self) -> str:
@@ -70,6 +73,12 @@ class GGUFFile(Mapping[str, Tensor]):
         return torch.Size(reversed(self._tensors[name].shape.tolist()))
 
     def __getitem__(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            raise KeyError(name)
+        with whole(self.path, "GGUF file"):
+            return require_finite(self._unpacked(name), name, self.path)
+
+    def _unpacked(self, name: str) -> Tensor:
         stored = self._tensors[name]
         if stored.tensor_type.name in ("F32", "F16", "BF16"):
             copied = torch.from_numpy(np.array(stored.data))  # a map of the file would end with it

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.reading import whole
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import tokenizer_of
 from scratchlm.weights.checkpoint import SavedModel
@@ -78,25 +79,30 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     file = GGUFFile(path)
     if EMBEDDING not in file:
         raise UserError(f"{path}: {EMBEDDING}: missing; restore the file")
-    family, config = shape_of(_described(file), str(path))
+    with whole(path, "GGUF file"):
+        family, config = shape_of(_described(file), str(path))
     expected = shapes(config)
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, config.attention.head_dim)
     theirs = AsTheirs(file, layout, wanted)
     decoder = take_over(theirs, family.rules, config, family.ignored, dtype)
-    vocabulary = read_vocabulary(file.metadata, str(path))
-    tokenizer = tokenizer_of(vocabulary)
+    with whole(path, "GGUF file"):
+        tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise UserError(
             f"{path}: {tokenizer.vocabulary_size:,} tokens for {config.vocabulary_size:,} rows; fetch it anew"
         )
-    template = file.metadata.get("tokenizer.chat_template")
+    template, licence = (file.metadata.get(name) for name in ("tokenizer.chat_template", "general.license"))
     ends = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    strange = [each for each in (template, licence) if not isinstance(each, str | None)]
+    strange += [id for id in ends if not isinstance(id, int | None)]
+    if strange:
+        raise UserError(f"{path}: holds {str(strange[0])[:80]!r} where a text or an id is expected; restore the file")
     model = SavedModel(
         decoder,
         tokenizer,
         template=ChatTemplate(tokenizer, template) if template else None,
         generation={"stop_ids": sorted({int(id) for id in ends if id is not None})},
-        provenance={"source": path.name, "family": family.model_type, "licence": file.metadata.get("general.license")},
+        provenance={"source": path.name, "family": family.model_type, "licence": licence},
     )
     return model, family
