@@ -31,7 +31,7 @@ class Spelling:
     """Spells types and notes what must be imported for them."""
 
     def __init__(self) -> None:
-        self.imports = {"from collections.abc import Mapping, Sequence", "from pathlib import Path"}
+        self.imports = {"from collections.abc import Iterator, Mapping, Sequence", "from pathlib import Path"}
         self.imports.add("from typing import Any, Literal, overload")
 
     def of(self, hint: Any, *, accepted: bool) -> str:

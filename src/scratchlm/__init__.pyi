@@ -1,6 +1,6 @@
 """What editors and type checkers know of this package. Written by tests/signatures.py; do not edit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from scratchlm import verbs
 from scratchlm.base.errors import Interrupted, UserError, nearest
+from scratchlm.base.files import explain_os_error
 from scratchlm.base.memory import keep_freed_memory
+from scratchlm.base.terminal import console, guarded, one_line
 from scratchlm.verb import Arguments, Verb
 
 PIPED_WIDTH = 180
@@ -33,12 +35,10 @@ def _show(result: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.as_dict(), ensure_ascii=False))
         return
-    from rich.console import Console
-
     # No markup: what models and users write may hold brackets. In a file or a pipe a table need not fold.
     piped = not sys.stdout.isatty()
     width = PIPED_WIDTH if piped else None
-    Console(soft_wrap=piped, width=width, highlight=False, markup=False, emoji=False).print(result)
+    console(soft_wrap=piped, width=width, highlight=False, markup=False, emoji=False).print(result)
 
 
 def _command(verb: Verb, after: Callable[[Any, Any], None] | None = None) -> Callable[[Arguments], None]:
@@ -157,25 +157,27 @@ def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Argum
 
 def main(arguments: Arguments | None = None) -> None:
     """Run one command; exits with 0, 1 after a user's mistake, 2 for wrong usage, 130 when stopped."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows ? instead of failing
+            stream.reconfigure(errors="replace")  # what is not UTF-8 shows as ? instead of failing
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in TRAINING:
         keep_freed_memory()  # this process is the command's own; `fit` leaves a program's as it is
     try:
-        _dispatch(VERBS, given, "scratchlm")
+        with guarded():
+            _dispatch(VERBS, given, "scratchlm")
     except UserError as error:
-        print(f"scratchlm: {error}", file=sys.stderr)
+        print(one_line(f"scratchlm: {error}"), file=sys.stderr)
         raise SystemExit(1) from None
-    except Interrupted as request:
-        print(f"scratchlm: {request}", file=sys.stderr)
-        raise SystemExit(130) from None
-    except KeyboardInterrupt:
-        print("scratchlm: interrupted", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt) as request:
+        print(one_line(f"scratchlm: {str(request) or 'interrupted'}"), file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nobody to tell
+        raise SystemExit(1) from None
+    except OSError as error:  # of a file that a command did not foresee
+        told = explain_os_error(error, error.filename) if error.filename is not None else error
+        print(one_line(f"scratchlm: {told}"), file=sys.stderr)
         raise SystemExit(1) from None
     except MemoryError:
         print("scratchlm: out of memory; lower the batch, the sequence length or the model's size", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -128,7 +129,7 @@ def test_broken_or_missing_toml_is_one_line_that_names_the_file(tmp_path: Path) 
         read_toml(path)
     for content in (b"steps = ", b"\xff\xfe\x00"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"run\.toml: not valid TOML") as caught:
+        with pytest.raises(UserError, match=r"run\.toml: not (valid TOML|UTF-8)") as caught:
             read_toml(path)
         assert "\n" not in str(caught.value)
     path.write_bytes(b"\xef\xbb\xbfsteps = 3\n")
@@ -139,3 +140,39 @@ def test_the_nearest_name_is_offered_or_all_of_them() -> None:
     assert nearest("lerning_rate", ["learning_rate", "steps"]) == "did you mean 'learning_rate'?"
     assert nearest("zzz", ["b", "a"]) == "known: a, b"
     assert nearest("zzz", []) == "none is known"
+
+
+@dataclass(frozen=True)
+class Named:
+    """Fields that may hold the text that once meant None."""
+
+    label: str | None = "default"
+    place: Path | None = None
+    clip: float | None = 1.0
+
+
+@pytest.mark.parametrize("label", [None, "none", "None", "", "\x7f\x1b\u2028 \\ \"'"])
+def test_none_and_the_text_none_are_two_things(label: str | None) -> None:
+    config = Named(label, Path("none"), None)
+    assert from_dict(Named, tomllib.loads(to_toml(to_dict(config)))) == config
+    assert from_dict(Named, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_where_no_text_is_meant_people_may_write_none() -> None:
+    assert from_dict(Named, {"clip": "none"}).clip is None
+
+
+def test_lists_tables_and_whatever_are_read_by_their_types() -> None:
+    @dataclass(frozen=True)
+    class Held:
+        pair: tuple[int, str]
+        parts: dict[str, tuple[float, ...]]
+        some: list[Named]
+        what: typing.Any = None
+
+    globals()["Held"] = Held
+    good = {"pair": [1, "a"], "parts": {"x": [1, 2.5]}, "some": [{"label": "b"}], "what": [1, {}]}
+    assert from_dict(Held, good) == Held((1, "a"), {"x": (1.0, 2.5)}, [Named("b")], [1, {}])
+    with pytest.raises(UserError) as caught:
+        from_dict(Held, {"pair": [1], "parts": {"x": [10**400]}, "some": [3]})
+    assert str(caught.value).count("expected") == 3

@@ -85,9 +85,10 @@ def test_a_checkpoint_is_never_half_removed_and_what_was_not_removed_goes_at_the
 ) -> None:
     model = SavedModel(random_decoder(toy_config("default", vocabulary_size=BYTE_VOCABULARY)), byte_tokenizer())
     kept = Checkpoints(tmp_path / "checkpoints", model, keep=1)
-    kept.save(1, {"a": torch.zeros(1)}, {})
+    state = {"bad_steps": 0, "batches": None, "scaler": {}, "hooks": {}, "log_lines": 0}
+    kept.save(1, {"a": torch.zeros(1)}, state)
     with killed_before(shutil, "rmtree", 2):  # two are those of the folder that was written
-        kept.save(2, {"a": torch.zeros(1)}, {})
+        kept.save(2, {"a": torch.zeros(1)}, state)
     names = [name for name in os.listdir(kept.folder) if not name.startswith(".")]
     assert names == ["00000002"]
     shutil.copytree(kept.folder / "00000002", kept.folder / "00000001")  # as a kill before the removal leaves it

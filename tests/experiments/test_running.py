@@ -402,7 +402,7 @@ def test_counting_pays_for_a_text_what_its_documents_cost() -> None:
 
 
 def test_the_settings_of_the_ladders_are_checked() -> None:
-    with pytest.raises(UserError, match="--folds 6: must be from 1 to 5; --epochs 0: must be over 0"):
+    with pytest.raises(UserError, match="--folds 6: must be at most 5; --epochs 0: must be over 0"):
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)

@@ -3,6 +3,9 @@
 A field whose type is a union of dataclasses is stored with a `type` key, the class variable of the same name. Reading
 is strict: an unknown key is an error that offers the nearest name, a wrong type names what was expected, and all
 problems of a file are reported together.
+
+TOML has no value for None, which is written as an empty table, `{}`. In fields that hold no text "none" means it too,
+as people write it.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from scratchlm.base.errors import UserError, nearest, raise_all
-from scratchlm.base.files import explain_os_error
+from scratchlm.base.files import explain_os_error, read_json
+from scratchlm.base.reading import read_plain_text, require_table
 
 T = TypeVar("T")
 
@@ -54,6 +58,9 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", base: T | 
 
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
     hints = typing.get_type_hints(cls)
+    if not isinstance(data, Mapping):
+        problems.append(f"{where or cls.__name__} is {_shown(data)}: expected named values")
+        return None
     names = [field.name for field in dataclasses.fields(cls)]
     values = {} if base is None else {name: getattr(base, name) for name in names}
     for key, value in data.items():
@@ -61,7 +68,7 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
         if key == "type" and hasattr(cls, "type"):
             continue
         if key not in names:
-            problems.append(f"unknown key {place!r}: {nearest(key, names)}")
+            problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue
         values[key] = _convert(hints[key], value, place, values.get(key), problems)
     missing = [
@@ -80,6 +87,8 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
 def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str]) -> Any:
     """Check `value` against a type hint and convert it; note a problem where it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
     if isinstance(hint, type) and isinstance(value, hint) and (dataclasses.is_dataclass(hint) or hint is Path):
         return value
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
@@ -87,11 +96,16 @@ def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str
         return _build(hint, value, place, kept, problems)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, place, current, problems)
-    if origin is Literal and value in arguments:
+    if origin is Literal and any(value == each and type(value) is type(each) for each in arguments):
         return value
-    if origin is tuple and isinstance(value, list | tuple) and (Ellipsis in arguments or len(value) == len(arguments)):
-        return tuple(_convert(arguments[0], item, f"{place}[{i}]", None, problems) for i, item in enumerate(value))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+    kinds = _kinds(hint, value)
+    if kinds is not None:
+        pairs = enumerate(zip(kinds, value, strict=True))
+        items = [_convert(kind, item, f"{place}[{i}]", None, problems) for i, (kind, item) in pairs]
+        return tuple(items) if origin is tuple else hint(*items) if origin is None else items
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
+        return {key: _convert(arguments[1], item, f"{place}.{key}", None, problems) for key, item in value.items()}
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and _fits(value):
         return float(value)
     if hint is Path and isinstance(value, str):
         return Path(value)
@@ -99,26 +113,50 @@ def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str
         return None
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    problems.append(f"{place} is {value!r}: expected {_describe(hint)}")
+    problems.append(f"{place} is {_shown(value)}: expected {_describe(hint)}")
     return None
+
+
+def _kinds(hint: Any, value: Any) -> list[Any] | None:
+    """Return the type of each item of a list that a hint for lists, tuples or named tuples fits, else None."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if not isinstance(value, list | tuple):
+        return None
+    if origin in (list, Sequence) or (origin is tuple and arguments[-1] is Ellipsis):
+        return [arguments[0]] * len(value)
+    named = hasattr(hint, "_fields")
+    kinds = list(typing.get_type_hints(hint).values()) if named else list(arguments) if origin is tuple else None
+    return kinds if kinds is not None and len(kinds) == len(value) else None
+
+
+def _fits(value: float) -> bool:
+    """Tell whether a whole number is small enough to be a floating-point one."""
+    return isinstance(value, float) or abs(value) < 1 << 1000
+
+
+def _shown(value: Any) -> str:
+    """Return a wrong value, or its beginning."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _convert_union(arguments: tuple[Any, ...], value: Any, place: str, current: Any, problems: list[str]) -> Any:
     tagged = {hint.type: hint for hint in arguments if hasattr(hint, "type")}
     if tagged and isinstance(value, Mapping):
         tag = value.get("type", getattr(current, "type", None))
-        if tag not in tagged:
-            problems.append(f"{place}.type is {tag!r}: {nearest(str(tag), tagged)}")
+        if not isinstance(tag, str) or tag not in tagged:
+            problems.append(f"{place}.type is {_shown(tag)}: {nearest(str(tag), tagged)}")
             return None
         return _convert(tagged[tag], value, place, current, problems)
-    if value == "none" and type(None) in arguments:  # TOML's way to write it
+    texts = str in arguments or Path in arguments  # which may well be "none"
+    if type(None) in arguments and (value == {} or (value == "none" and not texts)):
         return None
     for hint in arguments:
         trial: list[str] = []
         converted = _convert(hint, value, place, current, trial)
         if not trial:
             return converted
-    problems.append(f"{place} is {value!r}: expected {' or '.join(map(_describe, arguments))}")
+    problems.append(f"{place} is {_shown(value)}: expected {' or '.join(map(_describe, arguments))}")
     return None
 
 
@@ -136,7 +174,7 @@ def flatten(data: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
     """Yield every leaf of nested plain values with its dotted name."""
     for key, value in data.items():
         place = f"{where}.{key}" if where else key
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from flatten(value, place)
         else:
             yield place, value
@@ -145,18 +183,29 @@ def flatten(data: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a missing or broken one is a `UserError` that names it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_plain_text(path, "utf-8-sig"))
     except OSError as error:
         raise explain_os_error(error, path) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        raise UserError(f"{path}: not valid TOML (nested too deeply); correct it") from error
+    except UserError:
+        raise
+    except ValueError as error:  # a number of thousands of digits is no TOMLDecodeError
         raise UserError(f"{path}: not valid TOML ({error}); correct that line") from error
+
+
+def read_known(cls: type[T], path: Path) -> T:
+    """Read a config from a JSON file that may hold more than is asked for. Raises `UserError` as `from_dict` does."""
+    values = require_table(read_json(path), str(path))
+    names = {field.name for field in dataclasses.fields(typing.cast(Any, cls))}
+    return from_dict(cls, {name: value for name, value in values.items() if name in names}, str(path))
 
 
 def to_toml(data: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> str:
     """Write nested plain values as TOML, each line marked with where its value came from.
 
-    `origins` maps a dotted name to a word such as default, recipe or flag. None is written as the text "none", since
-    TOML has no such value and leaving it out would mean the default.
+    `origins` maps a dotted name to a word such as default, recipe or flag. None becomes `{}`, since TOML has no such
+    value and leaving it out would mean the default.
     """
     lines: list[str] = []
     _write_table(data, "", origins or {}, lines)
@@ -171,7 +220,8 @@ def _write_table(data: Mapping[str, Any], where: str, origins: Mapping[str, str]
             continue
         place = f"{where}.{key}" if where else key
         origin = f"  # {origins[place]}" if place in origins else ""
-        lines.append(f"{key} = {json.dumps('none' if value is None else value, ensure_ascii=False)}{origin}")
+        text = "{}" if value is None else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{key} = {text}{origin}")
     for key, value in data.items():
         if isinstance(value, Mapping):
             _write_table(value, f"{where}.{key}" if where else key, origins, lines)

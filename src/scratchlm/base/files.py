@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.reading import parse_json, read_plain_text, require_plain
 
 try:
     import fcntl
@@ -34,7 +35,8 @@ SECONDS_A_DAY = 86_400
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, read in pieces."""
+    """Return the hexadecimal SHA-256 of a file, read in pieces. Raises `UserError` for a pipe, a device, a folder."""
+    require_plain(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -147,11 +149,9 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a missing, unreadable or broken one is a `UserError` that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_plain_text(path), str(path))
     except OSError as error:
         raise explain_os_error(error, path) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); restore the file or make it again") from error
 
 
 def require_file_place(path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Annotated, NoReturn, TypeVar
 import tyro
 from tyro.conf import Positional
 
+from scratchlm.base.terminal import one_line
+
 T = TypeVar("T")
 
 ModelFolder = Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL")]]
@@ -69,7 +71,7 @@ def parse(
 def wrong_usage(program: str, problem: str) -> NoReturn:
     """Say on stderr, in one line, what is wrong with a command, and exit with 2."""
     problem = problem.removeprefix(f"{program.removeprefix('scratchlm ')}: ")
-    print(f"{program}: {problem}; see {program} --help", file=sys.stderr)
+    print(one_line(f"{program}: {problem}; see {program} --help"), file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -1,8 +1,44 @@
-"""The memory of a process that is there for training. Imports no torch, so that a command can call it first."""
+"""Memory: how much there is, a refusal before what cannot fit is begun, and keeping what was freed. No torch."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+from pathlib import Path
+
+from scratchlm.base.errors import UserError
+
+LIMITS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+"""Where a container tells what it may use and uses, in the two versions of control groups."""
+
+
+def available_memory() -> int | None:
+    """Return the bytes that this process may still take, or None where the system does not tell."""
+    found = []
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+        found.append(int(told.split("MemAvailable:")[1].split()[0]) * 1024)
+    except (OSError, IndexError, ValueError):
+        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit, used in LIMITS:
+        try:
+            found.append(int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue  # no such group, or `max`: no limit
+    return min(found) if found else None
+
+
+def require_memory(needed: float, what: str, remedy: str) -> None:
+    """Refuse what needs more bytes than there are. Raises `UserError`; what needs less than 1 GB always passes."""
+    available = available_memory()
+    if available is not None and needed > max(available, 1 << 30):
+        raise UserError(
+            f"{what}: needs about {needed / 1e9:,.1f} GB of memory and {available / 1e9:,.1f} GB are free; {remedy}"
+        )
 
 
 def keep_freed_memory() -> bool:

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error, write_text
+from scratchlm.base.reading import parse_json, read_plain_text, require_table
 
 
 class RunLog:
@@ -50,10 +52,16 @@ class RunLog:
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a log; a half-written last line is skipped."""
+    """Yield the records of a log; a half-written last line is skipped.
+
+    Raises `UserError` for a line that is no record, and for what is no file.
+    """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+    lines = read_plain_text(path).split("\n")
+    for number, line in enumerate(lines[:-1], start=1):
+        where = f"{path}, line {number}"
+        record = require_table(parse_json(line, where), where)
+        if not isinstance(record.get("kind"), str):
+            raise UserError(f"{where}: is no record of a run's log; restore the file")
+        yield record

@@ -30,7 +30,7 @@ def read_sealed(path: Path, kind: str, form: int, command: str) -> dict[str, Any
 
     Raises `UserError` for a file that is none, was written in another format, or was changed by hand.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: no such file; name one that {command} wrote")
     try:
         body = read_json(path)
@@ -43,7 +43,7 @@ def read_sealed(path: Path, kind: str, form: int, command: str) -> dict[str, Any
     seal = body.pop("seal", None)
     if seal != _seal(body):
         raise UserError(f"{path}: was changed after it was written; make it again")
-    return body
+    return {name: value for name, value in body.items() if name not in ("format", "kind")}
 
 
 def _seal(body: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from scratchlm.base.errors import nearest, raise_all
+from scratchlm.base.ranges import Amount, Count, Range, Seed, Threads, out_of_range
 
 NORMALISATIONS = ("raw", "characters", "bytes", "tokens", "unconditional")
 """How likelihoods of answers of different lengths are made comparable."""
@@ -39,18 +40,18 @@ class EvaluateConfig:
     """Field or column of a structured file that holds the text."""
     task: tuple[str, ...] = ()
     """Or a task, NAME=FILE; give the flag again for another."""
-    shots: int = 0
+    shots: Amount = 0
     """Solved examples before each question."""
     example: tuple[str, ...] = ()
     """File that examples of a task are drawn from, NAME=FILE; without, they are other items of the task."""
-    limit: int | None = None
+    limit: Annotated[int | None, Range(1)] = None
     """Most items of a task, drawn at random; all if not given."""
     chat: bool = False
     """Whether questions that are answered freely are put through the model's chat template."""
     normalisation: tuple[str, ...] = ()
     """How answers of different lengths are compared: raw, characters, bytes, tokens, unconditional; raw and characters
     if not given."""
-    answer_tokens: int = 256
+    answer_tokens: Count = 256
     """Most tokens of an answer that is written."""
     shuffled: bool = False
     """Whether tasks are put once more with the words of what is asked in random order."""
@@ -71,15 +72,15 @@ class EvaluateConfig:
     in both orders."""
     judge_model: str = "default"
     """Name of the judging model there."""
-    rows: int = 16
+    rows: Annotated[int, Range(1, 65_536)] = 16
     """Texts that are read together."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of what is drawn: items, examples, orders."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of matrix products where tasks ask for likelihoods; answers are written in fp32."""
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     json: bool = False
     """Print the result as JSON."""
@@ -112,13 +113,7 @@ class EvaluateConfig:
         return []
 
     def _ranges(self) -> list[str]:
-        least = {"shots": (self.shots, 0), "limit": (self.limit, 1), "answer-tokens": (self.answer_tokens, 1),
-                 "rows": (self.rows, 1), "threads": (self.threads, 1)}  # fmt: skip
-        problems = [
-            f"--{name} {value}: must be at least {low}"
-            for name, (value, low) in least.items()
-            if value is not None and value < low
-        ]
+        problems = out_of_range(self)
         unknown = [name for name in self.normalisation if name not in NORMALISATIONS]
         problems += [f"--normalisation {name!r}: {nearest(name, NORMALISATIONS)}" for name in unknown]
         return problems

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scratchlm.base.config import from_dict
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.base.statistics import Comparison, Interval, comparison_of
+from scratchlm.base.statistics import Comparison, comparison_of
 from scratchlm.evaluation.scoring import Record, Score, TaskResult, mean_over_sets
 
 FORMAT, KIND = 1, "scratchlm evaluation"
@@ -85,35 +86,22 @@ def read_result(path: Path) -> TasksResult:
     Raises `UserError` for a file that is none, was written by another version, or was changed by hand.
     """
     body = read_sealed(path, KIND, FORMAT, "scratchlm evaluate --task --out")
-    tasks = [_task(task) for task in body["tasks"]]
-    names = ("model", "model_digest", "settings", "machine", "seconds")
-    return TasksResult(**{name: body[name] for name in names}, tasks=tasks)
+    for task in body["tasks"] if isinstance(body.get("tasks"), list) else []:
+        for scores in (task.get("scores"), task.get("shuffled")) if isinstance(task, dict) else ():
+            for score in scores.values() if isinstance(scores, dict) else ():
+                _restore(score)
+    return from_dict(TasksResult, body, str(path))
 
 
-def _task(values: Mapping[str, Any]) -> TaskResult:
-    shuffled = values["shuffled"]
-    return TaskResult(
-        **{
-            **values,
-            "scores": _scores(values["scores"]),
-            "shuffled": None if shuffled is None else _scores(shuffled),
-            "records": [Record(**record) for record in values["records"]],
-        }
-    )
-
-
-def _scores(values: Mapping[str, Any]) -> dict[str, Score]:
-    def number(value: float | None, otherwise: float) -> float:
-        return otherwise if value is None else value
-
-    return {
-        name: Score(
-            number(s["value"], math.inf),
-            number(s["error"], math.inf),
-            Interval(number(s["interval"][0], -math.inf), number(s["interval"][1], math.inf)),
-        )
-        for name, s in values.items()
-    }
+def _restore(score: Any) -> None:
+    """Put back what JSON could not hold: the error and the ends of the interval of a single item are infinite."""
+    if isinstance(score, dict):
+        score |= {key: math.inf for key in ("value", "error") if score.get(key, 0) is None}
+        ends = score.get("interval")
+        if isinstance(ends, list):
+            score["interval"] = [
+                end if end is not None else inf for end, inf in zip(ends, (-math.inf, math.inf), strict=False)
+            ]
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ A result file holds all of it, sealed; `replayed` tells whether a second run fou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scratchlm.base.config import from_dict
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
@@ -142,15 +144,26 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
 def read_outcome(path: Path) -> Outcome:
     """Read a result file. Raises `UserError` for one that is none, of another version, or changed by hand."""
     body = read_sealed(path, KIND, FORMAT, COMMAND)
-    kept = {key: body[key] for key in ("name", "asks", "settings", "data", "machine", "timings", "notes", "seconds")}
-    return Outcome(
-        **kept,
-        values={name: Value(**each) for name, each in body["values"].items()},
-        claims={name: Claim(**each) for name, each in body["claims"].items()},
-        tables=[Table(**each) for each in body["tables"]],
-        curves=[Curves(**each) for each in body["curves"]],
-        samples=[Sample(**each) for each in body["samples"]],
-    )
+    for each in (body.get("values"), *_lines_of(body)):
+        _restore(each)
+    return from_dict(Outcome, body, str(path))
+
+
+def _lines_of(body: Mapping[str, Any]) -> list[Any]:
+    """Return the lines of all curves of a result."""
+    curves = body.get("curves")
+    found = [each.get("lines") for each in curves if isinstance(each, dict)] if isinstance(curves, list) else []
+    return [ends for lines in found if isinstance(lines, dict) for ends in lines.values()]
+
+
+def _restore(value: Any) -> None:
+    """Put back, in place, the numbers that JSON could not hold; a value without an interval has none."""
+    for key, each in value.items() if isinstance(value, dict) else ():
+        if isinstance(each, dict) and each.get("value", 0) is None:
+            value[key] = {**each, "value": math.nan}
+    for line in value if isinstance(value, list) else ():
+        if isinstance(line, list):
+            line[:] = [math.nan if each is None else each for each in line]
 
 
 def other_data(stored: Outcome, again: Outcome) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.ranges import Count, Epochs, Seed, Threads, Vocabulary, out_of_range
 
 NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
 """What says where and how to run, not what is measured."""
@@ -31,9 +31,9 @@ class ExperimentConfig:
     """The quick form: a minute or two, for a look. Its numbers are not those of the notes, and it refutes no claim."""
     replay: Path | None = None
     """Result file to repeat: its settings are taken, and what comes out is compared with it."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of weights, order and draws."""
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
     """Begin anew in a folder that holds another run of an experiment."""
@@ -45,13 +45,9 @@ class ExperimentConfig:
         raise_all(self._problems())
 
     def _problems(self) -> list[str]:
-        problems = []
+        problems = out_of_range(self)
         if self.full and self.small:
             problems.append("--full and --small: are two forms; give one")
-        if self.seed < 0:
-            problems.append(f"--seed {self.seed}: must not be negative")
-        if self.threads is not None and self.threads < 1:
-            problems.append(f"--threads {self.threads}: must be at least 1")
         return problems
 
     def data_file(self, name: str) -> Path:
@@ -67,35 +63,13 @@ class ExperimentConfig:
         return given / name
 
 
-def too_small(config: ExperimentConfig, least: Mapping[str, float]) -> list[str]:
-    """Return a problem for each setting below its least value."""
-    return [
-        f"--{name.replace('_', '-')} {getattr(config, name):g}: must be at least {low:g}"
-        for name, low in least.items()
-        if getattr(config, name) < low
-    ]
-
-
-def not_positive(config: ExperimentConfig, *names: str) -> list[str]:
-    """Return a problem for each setting that is zero or less."""
-    return [
-        f"--{name.replace('_', '-')} {getattr(config, name):g}: must be over 0"
-        for name in names
-        if not getattr(config, name) > 0
-    ]
-
-
 @dataclass(frozen=True)
 class StorySettings(ExperimentConfig):
     """What experiments on a model of the embedded stories can be told."""
 
-    pretraining_steps: int = 1200
+    pretraining_steps: Count = 1200
     """Steps, of 8 rows of 192 tokens, in which our model reads stories."""
-    vocabulary_size: int = 2048
+    vocabulary_size: Vocabulary = 2048
     """Tokens of its tokenizer."""
-    epochs: float = 2.0
+    epochs: Epochs = 2.0
     """Times that it sees the conversations it is taught."""
-
-    def _problems(self) -> list[str]:
-        problems = super()._problems() + too_small(self, {"pretraining_steps": 1, "vocabulary_size": 256})
-        return problems + not_positive(self, "epochs")

@@ -6,12 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Suppress
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import Sources, UnlessResumed
+from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Range, Rows, Seed, Threads, out_of_range
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import LongTexts
@@ -49,7 +50,7 @@ class FinetuneConfig:
     split: str = "hash:0.1"
     """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
     tail:FRACTION, the last rows."""
-    epochs: float = 3.0
+    epochs: Epochs = 3.0
     """Times that all data are seen; sets training.steps."""
     lora: bool = False
     """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
@@ -58,9 +59,9 @@ class FinetuneConfig:
     four_bit: bool = False
     """Whether the model below the adapters is held in four bits, with --lora: a seventh of the memory, a little less
     exact (QLoRA, arXiv 2305.14314)."""
-    frozen_layers: int = 0
+    frozen_layers: Amount = 0
     """Layers from the first that stay as they are, with the embedding; without --lora."""
-    patience: int = 5
+    patience: Amount = 5
     """Evaluations in a row without a better one before training ends; 0: never before its last step."""
     keep: Literal["best", "last"] = "best"
     """Which state is the result: the best by what is held out, or the last, measured once, by whose scores nothing was
@@ -70,13 +71,13 @@ class FinetuneConfig:
     but for those that say where its data and model were moved."""
     allow_changes: bool = False
     """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of what is new in the model and of the order of the data."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
     """Replace a run that stands in the folder already."""
@@ -133,22 +134,14 @@ class FinetuneConfig:
         }
 
     def _problems(self) -> list[str]:
-        problems = []
-        if not self.epochs > 0:
-            problems.append(f"--epochs {self.epochs:g}: must be over 0")
-        if self.frozen_layers < 0:
-            problems.append(f"--frozen-layers {self.frozen_layers}: must not be negative")
+        problems = out_of_range(self)
         if self.lora and self.frozen_layers:
             problems.append("--frozen-layers: with --lora the whole model is frozen already; leave out one of the two")
         if self.four_bit and not self.lora:
             problems.append("--four-bit: holds the frozen model below adapters; give --lora too")
-        if self.patience < 0:
-            problems.append(f"--patience {self.patience}: must not be negative")
         if self.patience > 0 and self.training.tail_average > 0:
             average = f"--training.tail-average {self.training.tail_average:g}"
             problems.append(f"{average}: the last steps are averaged, so their number must be known; give --patience 0")
-        if self.threads is not None and self.threads < 1:
-            problems.append(f"--threads {self.threads}: must be at least 1")
         if self.allow_changes and self.resume is None:
             problems.append("--allow-changes: has no part without --resume; leave it out")
         return problems
@@ -209,22 +202,16 @@ class InstructTrainingConfig(FinetuneConfig):
 
     rehearse: Path | None = None
     """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
-    preview: int = 0
+    preview: Amount = 0
     """Show the tokens of so many conversations, those that are learned in colour, and do not train."""
-    scored: int = 100
+    scored: Count = 100
     """Most held-out conversations that are answered before and after training, to compare."""
-    reply_tokens: int = 160
+    reply_tokens: Count = 160
     """Most tokens of such an answer."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(1e-4, 8, 50))
 
     def _needed(self) -> tuple[str, ...]:
         return ("init", "data") if self.preview else super()._needed()
-
-    def _problems(self) -> list[str]:
-        least = {"preview": (self.preview, 0), "scored": (self.scored, 1), "reply-tokens": (self.reply_tokens, 1)}
-        return super()._problems() + [
-            f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low
-        ]
 
 
 @dataclass(frozen=True)
@@ -237,7 +224,7 @@ class PreferTrainingConfig(FinetuneConfig):
 
     method: Method | None = None
     """Which loss; its settings are under --loss. None: that of `loss`, else dpo."""
-    epochs: float = 1.0
+    epochs: Epochs = 1.0
     """Times that all pairs are seen; sets training.steps."""
     loss: PreferenceLossConfig | None = None
     """The loss with its settings; None: the method's usual ones."""
@@ -245,12 +232,8 @@ class PreferTrainingConfig(FinetuneConfig):
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
-        if self.loss is None:
-            return problems
-        if self.method not in (None, self.loss.type):
+        if self.loss is not None and self.method not in (None, self.loss.type):
             problems.append(f"--method {self.method}: but the loss is {self.loss.type}'s; give one of the two")
-        values = {key: value for key, value in vars(self.loss).items() if not value > 0 and key != "margin"}
-        problems += [f"--loss.{key} {value}: must be over 0" for key, value in values.items()]
         return problems
 
 
@@ -285,21 +268,21 @@ class ReinforceTrainingConfig(FinetuneConfig):
     task: Literal["sums", "storyworld", "sums-exploitable", "own"] = "sums"
     """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
     had by saying many numbers, to see it happen. From Python, any questions and rewards, recorded as own."""
-    questions: int = 16
+    questions: Rows = 16
     """Questions of one step."""
-    answers: int = 8
+    answers: Annotated[int, Range(2, 65_536)] = 8
     """Answers drawn to each question."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Of the draw."""
-    reply_tokens: int = 16
+    reply_tokens: Count = 16
     """Most tokens of an answer."""
-    kl_weight: float = 0.0
+    kl_weight: Annotated[float, Range(0)] = 0.0
     """How dearly a departure from the model of before is paid; 0: that model is not kept, and no distance measured."""
     scaled: bool = True
     """Whether advantages are divided by their group's standard deviation; without, see Dr. GRPO (arXiv 2503.20783)."""
-    epochs: float = 1.0
+    epochs: Epochs = 1.0
     """Times that all questions are asked; sets training.steps."""
-    patience: int = 0
+    patience: Amount = 0
     """Evaluations in a row without a better one before training ends; 0: never before its last step."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Number format of matrix products. Answers are drawn in fp32, and what is learned of them should see the same."""
@@ -316,15 +299,6 @@ class ReinforceTrainingConfig(FinetuneConfig):
             "training.batch_rows": "--questions times --answers sets it",
             "training.sequence_length": "--reply-tokens bounds what is written",
         }
-
-    def _problems(self) -> list[str]:
-        least = {"questions": (self.questions, 1), "answers": (self.answers, 2), "reply-tokens": (self.reply_tokens, 1)}
-        problems = [f"--{name} {value}: must be at least {low}" for name, (value, low) in least.items() if value < low]
-        if not self.temperature > 0:
-            problems.append(f"--temperature {self.temperature:g}: must be over 0; equal answers teach nothing")
-        if not self.kl_weight >= 0:
-            problems.append(f"--kl-weight {self.kl_weight:g}: must not be negative")
-        return super()._problems() + problems
 
 
 @dataclass(frozen=True)
@@ -345,15 +319,15 @@ class SynthesizeConfig:
     """Or the address of an OpenAI-compatible endpoint whose model writes questions and answers."""
     endpoint_model: str = "default"
     """Name of the model there."""
-    per_document: int = 8
+    per_document: Count = 8
     """Most conversations of one document."""
-    count: int | None = None
+    count: Annotated[int | None, Range(1)] = None
     """Most conversations in all."""
-    near_duplicates: float = 0.8
+    near_duplicates: Fraction = 0.8
     """Leave out what resembles an earlier one at least so much; 0 leaves out only equal ones."""
     text_field: str | None = None
     """Field or column of a structured file that holds the text."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of what is drawn."""
     force: bool = False
     """Replace the file."""
@@ -362,13 +336,9 @@ class SynthesizeConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        problems = []
+        problems = out_of_range(self)
         if self.out.suffix != ".jsonl":
             problems.append(f"--out {self.out}: must end in .jsonl")
         if self.endpoint is not None and self.templates is not None:
             problems.append("--endpoint, --templates: choose one of the two")
-        if self.per_document < 1 or (self.count is not None and self.count < 1):
-            problems.append("--per-document, --count: must be at least 1")
-        if not 0 <= self.near_duplicates <= 1:
-            problems.append(f"--near-duplicates {self.near_duplicates:g}: must lie between 0 and 1")
         raise_all(problems)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from scratchlm.base.ranges import Positive
+
 
 @dataclass(frozen=True)
 class DPOConfig:
     """Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290)."""
 
     type: ClassVar[str] = "dpo"
-    beta: float = 0.1
+    beta: Positive = 0.1
     """How dearly a departure from the model of before is paid."""
 
 
@@ -23,7 +25,7 @@ class IPOConfig:
     """
 
     type: ClassVar[str] = "ipo"
-    beta: float = 0.1
+    beta: Positive = 0.1
     """Half the inverse of the wanted margin."""
 
 
@@ -36,9 +38,9 @@ class KTOConfig:
     """
 
     type: ClassVar[str] = "kto"
-    beta: float = 0.1
+    beta: Positive = 0.1
     """How dearly a departure from the model of before is paid."""
-    rejected_weight: float = 1.0
+    rejected_weight: Positive = 1.0
     """Weight of bad answers beside good ones."""
 
 
@@ -50,7 +52,7 @@ class ORPOConfig:
     """
 
     type: ClassVar[str] = "orpo"
-    weight: float = 0.1
+    weight: Positive = 0.1
     """Weight of the odds ratio beside the loss of the chosen answer."""
 
 
@@ -62,7 +64,7 @@ class SimPOConfig:
     """
 
     type: ClassVar[str] = "simpo"
-    beta: float = 2.0
+    beta: Positive = 2.0
     """What the difference of the means is multiplied by."""
     margin: float = 1.0
     """By how much the chosen answer must lead."""

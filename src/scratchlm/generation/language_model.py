@@ -13,6 +13,7 @@ from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import read_json
+from scratchlm.base.reading import require_table
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import (
     ChatConfig,
@@ -106,6 +107,8 @@ class LanguageModel:
         decoder, template = self._conversing()
         config = self.settings(**changes)
         prompt = template.render(conversation, reply=True).ids
+        if not prompt:
+            raise UserError("chat template: lays out nothing; use the template that came with the model")
         self._check_length(len(prompt), "conversation")
         return assemble(self._cached(decoder, prompt, config, template.stop_ids), self.tokenizer, config.stop)
 
@@ -214,7 +217,8 @@ def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:
 
 def stored_sampling(place: Path) -> SamplingConfig:
     """Return the sampling settings that the model of a folder was saved with."""
-    return sampling_from(read_json(find_model(place) / GENERATION_FILE))
+    path = find_model(place) / GENERATION_FILE
+    return sampling_from(require_table(read_json(path), str(path)))
 
 
 @overload

@@ -10,9 +10,10 @@ Shape legend used in the whole package: `B` batch, `T` time (positions), `V` voc
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from scratchlm.base.errors import raise_all
+from scratchlm.base.ranges import Decay, Length, Positive, Range, Width, out_of_range
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class RMSNormConfig:
     """Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467)."""
 
     type: ClassVar[str] = "rms"
-    eps: float = 1e-6
+    eps: Positive = 1e-6
     """Added to the mean square before the root."""
     weight: bool = True
     """Whether each channel is scaled by a learned weight."""
@@ -33,7 +34,7 @@ class LayerNormConfig:
     """Layer norm (Ba et al. 2016, arXiv 1607.06450), as GPT-2 uses it."""
 
     type: ClassVar[str] = "layer"
-    eps: float = 1e-5
+    eps: Positive = 1e-5
     """Added to the variance before the root."""
     bias: bool = True
     """Whether a learned bias follows the learned weight."""
@@ -51,7 +52,7 @@ class LinearScalingConfig:
     """Every pair turns more slowly, so that a longer text stays within known angles (Chen et al. 2023, 2306.15595)."""
 
     type: ClassVar[str] = "linear"
-    factor: float = 2.0
+    factor: Positive = 2.0
     """How many times longer every wavelength is."""
 
 
@@ -60,13 +61,13 @@ class Llama3ScalingConfig:
     """Long wavelengths are stretched, short ones stay, those between go over (Llama 3, arXiv 2407.21783)."""
 
     type: ClassVar[str] = "llama3"
-    factor: float = 8.0
+    factor: Positive = 8.0
     """How many times longer the long wavelengths are."""
-    low_frequency_factor: float = 1.0
+    low_frequency_factor: Positive = 1.0
     """Wavelengths over original_context / this are long."""
-    high_frequency_factor: float = 4.0
+    high_frequency_factor: Positive = 4.0
     """Wavelengths under original_context / this are short."""
-    original_context: int = 8192
+    original_context: Length = 8192
     """Positions that the model was first trained on."""
 
 
@@ -78,12 +79,12 @@ class RopeConfig:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama's Hugging Face layout."""
 
     type: ClassVar[str] = "rope"
-    theta: float = 10_000.0
+    theta: Positive = 10_000.0
     """Base of the wavelengths; a larger one turns more slowly."""
     scaling: ScalingConfig = field(default_factory=NoScalingConfig)
-    local_theta: float | None = None
+    local_theta: Annotated[float | None, Range(over=0)] = None
     """Base in layers that see a window alone, where no scaling applies (Gemma 3); none: theta and scaling there too."""
-    share: float = 1.0
+    share: Annotated[float, Range(over=0, most=1)] = 1.0
     """Share of a head's channels that turn, the first ones; the others carry no position (Phi)."""
 
 
@@ -105,11 +106,11 @@ class NoPositionsConfig:
 class AttentionConfig:
     """Causal self-attention, multi-head or grouped-query (Ainslie et al. 2023, arXiv 2305.13245)."""
 
-    heads: int = 4
+    heads: Width = 4
     """Query heads."""
-    kv_heads: int = 2
+    kv_heads: Width = 2
     """Key-value heads; each serves heads / kv_heads query heads. Equal to heads: multi-head attention."""
-    head_dim: int = 32
+    head_dim: Width = 32
     """Width of one head."""
     qk_norm: bool = True
     """Whether queries and keys are RMS-normalised, as in Qwen3."""
@@ -119,17 +120,17 @@ class AttentionConfig:
     """Whether such a norm scales each channel by a learned weight."""
     qk_norm_rotated: bool = False
     """Whether such a norm comes after the rotation (nanochat) instead of before."""
-    query_scale: float | None = None
+    query_scale: Annotated[float | None, Range(over=0)] = None
     """What scores are multiplied by; none: 1 / sqrt(head_dim)."""
     bias: bool = False
     """Whether the query, key and value projections have a bias."""
     output_bias: bool = False
     """Whether the output projection has a bias."""
-    window: int | None = None
+    window: Annotated[int | None, Range(1)] = None
     """How many positions back a query sees, itself included; none: all of them."""
-    global_layers: tuple[int, ...] = ()
+    global_layers: Annotated[tuple[int, ...], Range(0)] = ()
     """Layers, counted from 0, that see all positions in spite of a window (Gemma 3: every sixth)."""
-    softcap: float | None = None
+    softcap: Annotated[float | None, Range(over=0)] = None
     """Scores become softcap * tanh(scores / softcap), as in Gemma 2; forces the naive path."""
     implementation: Literal["fused", "naive"] = "fused"
     """fused: torch's scaled_dot_product_attention, or blocks of products where they are faster (bf16 on a CPU); naive:
@@ -141,7 +142,7 @@ class SwiGLUConfig:
     """Gated feed-forward, silu(x G) * (x U), then down (Shazeer 2020, arXiv 2002.05202)."""
 
     type: ClassVar[str] = "swiglu"
-    hidden: int = 384
+    hidden: Width = 384
     """Width between the projections."""
     activation: Literal["silu", "gelu_tanh"] = "silu"
     """What the gate goes through; with gelu_tanh, Gemma's, the layer is called GeGLU."""
@@ -158,11 +159,11 @@ class ExpertsConfig:
     """
 
     type: ClassVar[str] = "experts"
-    hidden: int = 128
+    hidden: Width = 128
     """Width between the projections of one expert."""
-    experts: int = 8
+    experts: Annotated[int, Range(1, 65_536)] = 8
     """Feed-forwards in a layer."""
-    chosen: int = 2
+    chosen: Annotated[int, Range(1)] = 2
     """How many of them a token goes through."""
     normalised: bool = True
     """Whether the shares of the chosen ones are made to sum to one."""
@@ -173,7 +174,7 @@ class MLPConfig:
     """Plain feed-forward: up, activation, down."""
 
     type: ClassVar[str] = "mlp"
-    hidden: int = 512
+    hidden: Width = 512
     """Width between the projections."""
     activation: Literal["gelu", "gelu_tanh", "relu_squared"] = "gelu_tanh"
     """gelu_tanh is GPT-2's; relu_squared is Primer's (So et al. 2021, arXiv 2109.08668)."""
@@ -216,7 +217,7 @@ class ValueEmbeddingConfig:
     """
 
     type: ClassVar[str] = "table"
-    gate_channels: int = 32
+    gate_channels: Width = 32
     """Channels of the input that the gate reads, at most the width."""
 
 
@@ -235,9 +236,9 @@ class NgramEmbeddingConfig:
     """
 
     type: ClassVar[str] = "hashed"
-    longest: int = 2
+    longest: Annotated[int, Range(2, 64)] = 2
     """Tokens of the longest n-gram; there is a table for each length from 2."""
-    rows: int = 16_384
+    rows: Annotated[int, Range(1, 1 << 30)] = 16_384
     """Most rows of a table; n-grams share rows by hash where there are more."""
 
 
@@ -281,7 +282,7 @@ class ClassesConfig:
     """A second head scores classes of a whole text; one class alone is a reward (Ouyang et al. 2022)."""
 
     type: ClassVar[str] = "classes"
-    count: int = 2
+    count: Annotated[int, Range(1, 1 << 20)] = 2
     """Outputs of the head."""
     pooling: Literal["last", "mean"] = "last"
     """What of a text the head reads: the hidden state of its last token, or the mean of all."""
@@ -296,13 +297,13 @@ FeedForwardConfig = SwiGLUConfig | MLPConfig | ExpertsConfig
 class DecoderConfig:
     """A decoder-only transformer: embedding, blocks, final norm, head."""
 
-    vocabulary_size: int = 4096
+    vocabulary_size: Annotated[int, Range(1, 1 << 24)] = 4096
     """Rows of the embedding; taken from the tokenizer when a run begins."""
-    context: int = 256
+    context: Length = 256
     """Most positions that one forward pass may see."""
-    width: int = 128
+    width: Width = 128
     """Channels of the residual stream."""
-    layers: int = 4
+    layers: Annotated[int, Range(1, 1000)] = 4
     """Blocks."""
     norm: NormConfig = field(default_factory=RMSNormConfig)
     norm_places: Literal["before", "after", "both"] = "before"
@@ -315,17 +316,17 @@ class DecoderConfig:
     ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
     ahead: AheadChoice = field(default_factory=NoAheadConfig)
     classes: ClassesChoice = field(default_factory=NoClassesConfig)
-    embedding_scale: float | None = None
+    embedding_scale: Annotated[float | None, Range(over=0)] = None
     """What embeddings are multiplied by; Gemma's is sqrt(width)."""
     embedding_norm: bool = False
     """Whether embeddings are RMS-normalised, without a weight, before the first layer (nanochat)."""
     tied: bool = True
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
-    dropout: float = 0.0
+    dropout: Decay = 0.0
     """Share of embedding and branch outputs zeroed in training; attention weights are never dropped."""
-    logit_softcap: float | None = None
+    logit_softcap: Annotated[float | None, Range(over=0)] = None
     """Logits become softcap * tanh(logits / softcap)."""
-    init_std: float = 0.02
+    init_std: Annotated[float, Range(0, 1000)] = 0.02
     """Standard deviation of the random initial weights."""
     zero_init_outputs: bool = False
     """Whether each branch's last projection starts at zero, so that every block starts as the identity."""
@@ -336,33 +337,13 @@ class DecoderConfig:
 
     def _problems(self) -> list[str]:
         attention = self.attention
-        problems = [
-            f"model.{name} is {value}: must be at least 1"
-            for name, value in [
-                ("vocabulary_size", self.vocabulary_size),
-                ("context", self.context),
-                ("width", self.width),
-                ("layers", self.layers),
-                ("attention.heads", attention.heads),
-                ("attention.kv_heads", attention.kv_heads),
-                ("attention.head_dim", attention.head_dim),
-                ("feed_forward.hidden", self.feed_forward.hidden),
-                ("attention.window", 1 if attention.window is None else attention.window),
-            ]
-            if value < 1
-        ]
-        if isinstance(self.ngrams, NgramEmbeddingConfig):
-            problems += [
-                f"model.ngrams.{name} is {value}: must be at least {least}"
-                for name, value, least in [("longest", self.ngrams.longest, 2), ("rows", self.ngrams.rows, 1)]
-                if value < least
-            ]
+        problems = out_of_range(self, "model")
+        if problems:  # sizes that are none have no proportions
+            return problems
         if isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
             remedy = 'to learn the next token alone, give [model.ahead] of a recipe the type "none"'
             problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0; {remedy}")
-        if isinstance(self.classes, ClassesConfig) and self.classes.count < 1:
-            problems.append(f"model.classes.count is {self.classes.count}: must be at least 1")
-        if attention.kv_heads >= 1 and attention.heads % attention.kv_heads:
+        if attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
                 "heads must be a multiple of kv_heads"
@@ -383,6 +364,4 @@ class DecoderConfig:
         stray = [layer for layer in attention.global_layers if not 0 <= layer < self.layers]
         if stray:
             problems.append(f"model.attention.global_layers names {stray[0]}: layers are 0 to {self.layers - 1}")
-        if not 0.0 <= self.dropout < 1.0:
-            problems.append(f"model.dropout is {self.dropout}: must be at least 0 and under 1")
         return problems

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from scratchlm.base.errors import raise_all
+from scratchlm.base.ranges import Positive, Range, out_of_range
 
 Part = Literal["query", "key", "value", "output", "gate", "up", "down"]
 ADAPTER_NAME = "default"
@@ -20,9 +21,9 @@ class LoRAConfig:
     A matrix W answers W x + (alpha / rank) B A x.
     """
 
-    rank: int = 8
+    rank: Annotated[int, Range(1, 65_536)] = 8
     """Rows of A and columns of B."""
-    alpha: float = 16.0
+    alpha: Positive = 16.0
     """What the product is multiplied by, over the rank."""
     targets: tuple[Part, ...] = PARTS
     """Matrices of each layer that have an adapter: query, key, value and output of attention; gate, up and down of the
@@ -30,11 +31,7 @@ class LoRAConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        problems = []
-        if self.rank < 1:
-            problems.append(f"lora.rank is {self.rank}: must be at least 1")
-        if not self.alpha > 0:
-            problems.append(f"lora.alpha is {self.alpha}: must be over 0")
+        problems = out_of_range(self, "lora")
         if not self.targets:
             problems.append(f"lora.targets is empty: name some of {', '.join(PARTS)}")
         raise_all(problems)

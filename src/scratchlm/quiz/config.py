@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from scratchlm.base.errors import raise_all
+from scratchlm.base.ranges import Amount, Minutes, Range, Seed, out_of_range
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,11 @@ class QuizConfig:
     notes: tuple[Path, ...] = ()
     """Notes of your own instead: Markdown with folded questions (<details>, a summary that begins with a sign and Q.);
     give the flag again for another file."""
-    new: int = 10
+    new: Amount = 10
     """Most cards that are asked for the first time."""
-    exam: int | None = None
+    exam: Annotated[int | None, Range(1, 10**9)] = None
     """Instead, an exam of so many questions, from the cards marked as targets or hot."""
-    minutes: float = 10.0
+    minutes: Minutes = 10.0
     """Time for the exam."""
     count: bool = False
     """Only tell how many cards there are, and how many are due."""
@@ -33,20 +35,14 @@ class QuizConfig:
     """Only write the cards as a deck for Anki, a .apkg file."""
     progress: Path | None = None
     """File that remembers what was asked when; in the user's data folder if not given."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Seed of an exam's draw; another one each time if not given."""
     json: bool = False
     """Print counts or an exam's result as JSON."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        problems = []
-        if self.new < 0:
-            problems.append(f"--new {self.new}: must not be negative")
-        if self.exam is not None and self.exam < 1:
-            problems.append(f"--exam {self.exam}: must be at least 1")
-        if not self.minutes > 0:
-            problems.append(f"--minutes {self.minutes:g}: must be over 0")
+        problems = out_of_range(self)
         chosen = [name for name in ("exam", "count", "anki") if getattr(self, name)]
         if len(chosen) > 1:
             problems.append(" and ".join(f"--{name}" for name in chosen) + ": give one of them")

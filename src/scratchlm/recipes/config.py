@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import UnlessResumed
+from scratchlm.base.ranges import Minutes, Range, Seed, Threads, out_of_range
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import TrainingConfig
-
-
-def _check_common(minutes: float | None, threads: int | None, problems: Sequence[str] = ()) -> None:
-    problems = list(problems)
-    if minutes is not None and not minutes > 0:
-        problems.append(f"--minutes {minutes:g}: must be over 0")
-    if threads is not None and threads < 1:
-        problems.append(f"--threads {threads}: must be at least 1")
-    raise_all(problems)
 
 
 @dataclass(frozen=True)
@@ -35,7 +26,7 @@ class PretrainConfig:
     """Folder that `scratchlm prepare` wrote."""
     out: UnlessResumed = None
     """Folder of the run to write."""
-    minutes: float | None = None
+    minutes: Minutes | None = None
     """Time to train for; turned into a number of steps by a short probe before the first one."""
     depth: int | None = None
     """The dial: layers, from which width, heads, learning rate, batch and length follow."""
@@ -46,13 +37,13 @@ class PretrainConfig:
     for those that say where its data and model were moved."""
     allow_changes: bool = False
     """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of weights, order of the data and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
     """Replace a run that stands in the folder already."""
@@ -65,7 +56,7 @@ class PretrainConfig:
         """Check ranges; every problem is reported at once."""
         idle = self.allow_changes and self.resume is None
         problems = ["--allow-changes: has no part without --resume; leave it out"] if idle else []
-        _check_common(self.minutes, self.threads, problems)
+        raise_all(problems + out_of_range(self))
 
     def missing(self) -> list[str]:
         """Return a line for each argument that a run cannot do without."""
@@ -91,15 +82,14 @@ class PublishedConfig:
 
     recipe: Positional[str]
     """A named shape, such as llama-3.1-405b, or the path of a config.json."""
-    tokens: float | None = None
+    tokens: Annotated[float | None, Range(over=0, most=1e18)] = None
     """Tokens of training to count FLOPs for; 20 a parameter that a token passes if not given."""
     json: bool = False
     """Print the figures as JSON."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.tokens is not None and not self.tokens > 0:
-            raise_all([f"--tokens {self.tokens:g}: must be over 0"])
+        raise_all(out_of_range(self))
 
 
 @dataclass(frozen=True)
@@ -110,7 +100,7 @@ class PlanConfig:
     """Named recipe or a TOML file; or a published model, by name or its config.json."""
     depth: int | None = None
     """The dial: layers, from which the other sizes follow."""
-    minutes: float | None = None
+    minutes: Minutes | None = None
     """Time to train for: tells how many steps fit, and how far each depth of the dial is expected to come."""
     probe: bool = True
     """Whether to time a few steps; without, only what can be counted is told."""
@@ -118,7 +108,7 @@ class PlanConfig:
     """Where to compute."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of matrix products."""
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     json: bool = False
     """Print the plan as JSON."""
@@ -129,10 +119,10 @@ class PlanConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        problems: list[str] = []
+        problems = out_of_range(self)
         if self.minutes is not None and not self.probe:
             problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")
-        _check_common(self.minutes, self.threads, problems)
+        raise_all(problems)
 
 
 @dataclass(frozen=True)
@@ -149,21 +139,21 @@ class ResolvedPlanConfig(PlanConfig):
 class DoctorConfig:
     """Tell what this machine can do, and compare every fast path with the plain one."""
 
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     json: bool = False
     """Print the findings as JSON."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _check_common(None, self.threads)
+        raise_all(out_of_range(self))
 
 
 @dataclass(frozen=True)
 class QuickstartConfig:
     """The whole life of a model in minutes, offline: text, tokenizer, pretraining, questions, report, chat."""
 
-    minutes: float = 3.0
+    minutes: Minutes = 3.0
     """Time for everything; kept within a fifth."""
     out: Path = Path("quickstart")
     """Folder to write the model, the questions and the report to."""
@@ -171,9 +161,9 @@ class QuickstartConfig:
     """Text to learn from: the embedded corpus, a named source, or a file or folder of your own."""
     text_field: str | None = None
     """Field or column of a structured file that holds the text."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the text, the weights and the order of training."""
-    threads: int | None = None
+    threads: Threads = None
     """CPU threads; all cores if not given."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of matrix products; auto keeps the faster."""
@@ -186,4 +176,4 @@ class QuickstartConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _check_common(self.minutes, self.threads)
+        raise_all(out_of_range(self))

@@ -142,6 +142,10 @@ def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
     dial = data.get("dial", "default")
     if dial not in dials:
         raise UserError(f"recipe {name!r}: unknown dial {dial!r}: {nearest(str(dial), dials)}")
+    for part, kind, wanted in (("depth", int, "a whole number"), ("preset", str, "a name"), ("model", dict, "a table"),
+                               ("training", dict, "a table")):  # fmt: skip
+        if part in data and type(data[part]) is not kind:
+            raise UserError(f"recipe {name!r}: {part} is {str(data[part])[:80]!r}: must be {wanted}")
     if depth is not None and "depth" not in data:
         raise UserError(f"--depth {depth}: the recipe {name!r} has a fixed shape; use the recipe default")
     if "depth" in data:

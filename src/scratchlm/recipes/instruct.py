@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.text import Text
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
+from scratchlm.base.terminal import console
 from scratchlm.evaluation.replies import ReplyScores, score_replies
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, question_of, read_conversations
@@ -248,10 +248,8 @@ def preview(config: InstructTrainingConfig) -> None:
     model = open_model(config)
     template = model.template or ChatTemplate.suited_to(model.tokenizer)
     taught = _read(config)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{len(taught.train):,} conversations in the layout {taught.layout}, {len(taught.held_out):,} held out"
-    )
+    drawn = console(highlight=False, soft_wrap=True)
+    drawn.print(f"{len(taught.train):,} conversations in the layout {taught.layout}, {len(taught.held_out):,} held out")
     names = {id: name for name, id in model.tokenizer.specials.items()}
     for messages in taught.train[: config.preview]:
         sample = template.render(messages)
@@ -260,6 +258,6 @@ def preview(config: InstructTrainingConfig) -> None:
             spelled = names.get(id) or model.tokenizer.token_bytes(id).decode("utf-8", "replace")
             line.append(spelled, style="bold green" if learned else "dim")
             line.append("|", style="dim")
-        console.print(line)
+        drawn.print(line)
         learned_count = sum(sample.mask)
-        console.print(f"{len(sample.ids)} tokens, of which {learned_count} are learned", style="italic")
+        drawn.print(f"{len(sample.ids)} tokens, of which {learned_count} are learned", style="italic")

@@ -18,7 +18,14 @@ from scratchlm.recipes.dial import resolve_plan
 from scratchlm.recipes.expected import fitted, loss_law
 from scratchlm.recipes.published import Published, plan_published
 from scratchlm.recipes.sizes import Size, best_of, random_tokens, sizes_within
-from scratchlm.training.forecast import SECONDS_A_MINUTE, Memory, estimate_memory, product_peak, steps_within
+from scratchlm.training.forecast import (
+    SECONDS_A_MINUTE,
+    Memory,
+    estimate_memory,
+    product_peak,
+    require_training_memory,
+    steps_within,
+)
 from scratchlm.training.loop import Setting
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.stages import measure_step, stages
@@ -112,6 +119,8 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
+        if setting.device.type == "cpu":
+            require_training_memory(decoder, training, DTYPES["bf16"])
         chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting)
         peak = product_peak(setting.device, chosen)
     dtype = next(name for name, each in DTYPES.items() if each == chosen)

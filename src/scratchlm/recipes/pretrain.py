@@ -13,11 +13,10 @@ import torch
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.files import read_json
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
-from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.recipes.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.recipes.dial import load_recipe, resolve
@@ -35,8 +34,8 @@ from scratchlm.recipes.runs import (
 )
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
-from scratchlm.tokens.prepare import REPORT_FILE, data_hash, open_data
-from scratchlm.training.forecast import SECONDS_A_MINUTE, steps_within
+from scratchlm.tokens.prepare import REPORT_FILE, data_hash, open_data, read_report
+from scratchlm.training.forecast import SECONDS_A_MINUTE, require_training_memory, steps_within
 from scratchlm.training.loop import Hook, Setting
 from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -149,6 +148,8 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
             "lower the first or raise the second"
         )
     if config.init is None:
+        if choose_device(config.device).type == "cpu":
+            require_training_memory(outline(shape), config.training, DTYPES["bf16"])
         return SavedModel(build_decoder(shape, config.seed), tokenizer)
     saved = load_model(find_model(config.init))
     if saved.tokenizer.fingerprint != tokenizer.fingerprint:
@@ -215,8 +216,8 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
     Files are told by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
     """
     assert config.data is not None
-    report = read_json(config.data / REPORT_FILE)
-    sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in report["sources"]]
+    told = read_report(config.data).sources
+    sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in told]
     earlier = [source for source in before.provenance.get("sources") or [] if source not in sources]
     return {
         "recipe": Path(config.recipe).name,

@@ -118,8 +118,8 @@ def write_run_report(run: Path) -> None:
         f"(loss {last['loss']:.4f} nats a token over {last['tokens']:,} tokens, each predicted once)."
     )
     page.text(
-        f"Trained on {manifest['machine']['processor']} with {manifest['threads']} threads in {manifest['dtype']}, "
-        f"seed {manifest['seed']}."
+        f"Trained on {manifest['machine'].get('processor', 'a machine')} with {manifest['threads']} threads in "
+        f"{manifest['dtype']}, seed {manifest['seed']}."
     )
     add_training(page, records)
     page.write(run / "report.html")

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 import time
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -32,6 +33,10 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
     if not (run / RECIPE_FILE).exists():
         raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
     values = read_toml(run / RECIPE_FILE)
+    if values.pop("format", 1) == 1:  # in which None was the text "none", whatever the field
+        hints = typing.get_type_hints(cls)
+        optional = {key for key in values if type(None) in typing.get_args(hints.get(key))}
+        values = {key: {} if value == "none" and key in optional else value for key, value in values.items()}
     stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
     paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}
     named = {key for key in paths if not values[key].startswith(("./", "../")) and not paths[key].is_absolute()}

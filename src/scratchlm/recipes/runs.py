@@ -49,6 +49,8 @@ RUN_FILES = [
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
 RECIPE_FILE = "recipe.toml"
 MANIFEST_FILE = "manifest.json"
+FORMAT = 2
+"""Version of the settings file's layout."""
 NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
 """Settings that say where and how to run, not what."""
 
@@ -84,7 +86,8 @@ def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], to
     """Empty a run folder and write its settings and its manifest; `told` goes into the manifest."""
     clear(out)
     write_marker(out, RUN_KIND, RUN_FILES)
-    recipe = to_toml({key: value for key, value in values.items() if key not in NOT_STORED}, marks)
+    kept = {"format": FORMAT, **{key: value for key, value in values.items() if key not in NOT_STORED}}
+    recipe = to_toml(kept, marks)
     manifest = {
         "format": 1,
         "scratchlm": scratchlm.__version__,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from scratchlm.base.errors import raise_all
+from scratchlm.base.ranges import Fraction, Range, out_of_range
 
 LongTexts = Literal["head", "head-and-tail", "windows"]
 """What a classifier reads of a text longer than its context."""
@@ -26,26 +27,20 @@ class CleanConfig:
     deduplicate: bool = True
     """Drop documents whose text is exactly that of an earlier one."""
 
-    near_duplicates: float = 0.0
+    near_duplicates: Fraction = 0.0
     """Drop documents whose sets of five-word runs have at least this Jaccard similarity to an earlier one, as
     estimated by MinHash; 0 switches it off, 0.8 is usual. Costs about 5 KB of memory a kept document."""
 
-    min_characters: int = 0
+    min_characters: Annotated[int, Range(0, SHORT_LIMIT)] = 0
     """Drop documents shorter than this many characters."""
 
-    max_characters: int = 0
+    max_characters: Annotated[int, Range(0)] = 0
     """Cut documents off after this many characters; 0 means no limit."""
 
     def __post_init__(self) -> None:
-        problems = []
+        problems = out_of_range(self)
         if self.normalize not in ("none", "NFC", "NFKC"):
             problems.append(f"normalize {self.normalize!r}: unknown form; choose none, NFC or NFKC")
-        if not 0.0 <= self.near_duplicates <= 1.0:
-            problems.append(f"near-duplicates {self.near_duplicates}: must lie between 0 (off) and 1")
-        if not 0 <= self.min_characters <= SHORT_LIMIT:
-            problems.append(f"min-characters {self.min_characters}: must lie between 0 and {SHORT_LIMIT:,}")
-        if self.max_characters < 0:
-            problems.append(f"max-characters {self.max_characters}: must be positive, or 0 for no limit")
         if 0 < self.max_characters < self.min_characters:
             problems.append(
                 f"max-characters {self.max_characters}: below min-characters {self.min_characters}; raise the first"

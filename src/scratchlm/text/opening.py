@@ -12,7 +12,9 @@ from typing import IO, Any
 
 import zstandard
 
+from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import require_plain
 from scratchlm.text.counts import BadFile
 
 # Bytes read at a time. Small, because decoding large chunks of mixed scripts fragments glibc's heap: reading 2 GB left
@@ -57,12 +59,21 @@ class _ZstdStream(io.RawIOBase):
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    _require_plain(path)
     suffix = path.suffix.lower()
     if suffix == ".gz":
         return gzip.open(path, "rb")
     if suffix == ".zst":
         return io.BufferedReader(_ZstdStream(path.open("rb")), CHUNK)
     return path.open("rb")
+
+
+def _require_plain(path: Path) -> None:
+    """Raise `BadFile` for a pipe or a device, which may never end, and for a folder."""
+    try:
+        require_plain(path)
+    except UserError as error:
+        raise BadFile("no file", str(error)) from error
 
 
 def read_chunks(path: Path, size: int = CHUNK) -> Iterator[bytes]:
@@ -101,6 +112,7 @@ def seekable(path: Path) -> IO[bytes]:
     """
     if path.suffix.lower() not in COMPRESSIONS:
         try:
+            _require_plain(path)
             return path.open("rb")
         except OSError as error:
             raise BadFile("unreadable", str(explain_os_error(error, path))) from error

@@ -20,6 +20,8 @@ from scratchlm.text.walk import find_files, format_of
 
 STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+LARGEST = 100 * 10**9
+"""Bytes of generated text, at most: more than any model of this package reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +175,22 @@ def _compare(path: Path, found: str, expected: str | None, remedy: str) -> None:
 
 def _is_path(spec: str, path: Path) -> bool:
     """Tell whether a SOURCE is meant as a path, so that a misspelt one is reported as a missing file."""
-    return path.exists() or path.is_symlink() or "/" in spec or os.sep in spec or format_of(path) is not None
+    try:
+        there = path.exists() or path.is_symlink()
+    except OSError:  # a name that no system would take: reading it tells
+        there = True
+    return there or "/" in spec or os.sep in spec or format_of(path) is not None
 
 
 def parse_size(text: str, flag: str) -> int:
     """Read a size such as 20MB, 500KB or 1000000 (bytes; decimal units); raises `UserError` naming `flag`."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?B?)", text.strip().upper())
     unit = match[2] if match and match[2] in ("", "B") else f"{match[2].rstrip('B')}B" if match else ""
-    size = int(float(match[1]) * UNITS[unit]) if match else 0
+    size = int(min(float(match[1]) * UNITS[unit], 2 * LARGEST)) if match else 0
     if size <= 0:
         raise UserError(f"{flag}: {text!r} is no size; write a number with KB, MB or GB, as in 20MB")
+    if size > LARGEST:
+        raise UserError(f"{flag}: {text!r} is over {LARGEST // UNITS['GB']} GB, the most that is made; ask for less")
     return size
 
 

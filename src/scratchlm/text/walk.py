@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import require_plain
 from scratchlm.text.counts import Problems
 from scratchlm.text.opening import COMPRESSIONS
 
@@ -49,7 +50,8 @@ def find_files(paths: Sequence[Path], problems: Problems) -> list[FoundFile]:
     for path in paths:
         try:
             is_folder = path.is_dir()
-            path.stat()
+            if not is_folder:
+                require_plain(path)
         except OSError as error:
             raise explain_os_error(error, path) from error
         if not is_folder:

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import Sources
+from scratchlm.base.ranges import Amount, Megabytes, Seed, Threads, Vocabulary, out_of_range
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
@@ -27,12 +28,12 @@ class TrainTokenizerConfig:
     kind: TokenizerKind = "bpe"
     """What a token is: part of a word that occurs often (bpe), a character, or a word. A text with a character that the
     vocabulary of characters lacks is refused; a word outside the vocabulary becomes <|unk|>."""
-    vocabulary_size: int = 4096
+    vocabulary_size: Vocabulary = 4096
     """Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; the special tokens come on top.
     Characters are all kept."""
     pattern: PatternName = "qwen2"
     """How text is split before merging, with bpe; qwen2 is read by most other tools."""
-    sample_mb: float = 200.0
+    sample_mb: Megabytes = 200.0
     """Learn from at most this many megabytes (millions of bytes), spread over the text where its size is known."""
     readable: bool = False
     """Train with the plain Python trainer: the same merges, slower."""
@@ -42,11 +43,11 @@ class TrainTokenizerConfig:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        """Check that what is given belongs to the kind; every problem is reported at once."""
+        """Check ranges, and that what is given belongs to the kind; every problem is reported at once."""
         given = {"--pattern": self.pattern != "qwen2", "--readable": self.readable}
         idle = [flag for flag, is_given in given.items() if is_given and self.kind != "bpe"]
-        if idle:
-            raise UserError(f"{', '.join(idle)}: only --kind bpe has merges; leave it out with --kind {self.kind}")
+        only = f"{', '.join(idle)}: only --kind bpe has merges; leave it out with --kind {self.kind}"
+        raise_all(out_of_range(self) + [only] * bool(idle))
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,16 @@ class InspectTokenizerConfig:
     """Folder or file of the tokenizer."""
     text: Positional[str | None] = None
     """Text to cut into tokens."""
-    merges: int = 20
+    merges: Amount = 20
     """Number of merges to show, the earliest."""
-    longest: int = 10
+    longest: Amount = 10
     """Number of tokens to show, the longest."""
     json: bool = False
     """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges; every problem is reported at once."""
+        raise_all(out_of_range(self))
 
 
 @dataclass(frozen=True)
@@ -79,17 +84,17 @@ class CompareTokenizersConfig:
         ]
     ]
     """Folders or files of tokenizers (also GPT-2's vocab.bpe, cl100k_base.tiktoken), then one source of text."""
-    sample_mb: float = 20.0
+    sample_mb: Megabytes = 20.0
     """Compare on at most this many megabytes (millions of bytes)."""
-    threads: int | None = None
+    threads: Threads = None
     """Threads to encode with; all cores if not given."""
     json: bool = False
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        """Check that there is something to compare."""
-        if len(self.paths) == 1:
-            raise UserError("tokenizer compare: give at least one tokenizer and then the text to compare on")
+        """Check ranges, and that there is something to compare; every problem is reported at once."""
+        few = "tokenizer compare: give at least one tokenizer and then the text to compare on"
+        raise_all(out_of_range(self) + [few] * (len(self.paths) == 1))
 
     @property
     def tokenizers(self) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ class PrepareConfig:
     tokenizer: Literal["characters", "words"] | Path | None = None
     """Folder or file of a tokenizer, or `characters` or `words` to make one of all this text's characters or its most
     frequent words (a folder of that name: ./words); without, byte-level BPE is trained on this text."""
-    vocabulary_size: int = 4096
+    vocabulary_size: Vocabulary = 4096
     """Number of ordinary tokens of the tokenizer that is trained; characters are all kept."""
     split: str = "hash:0.05"
     """What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text."""
@@ -128,9 +133,9 @@ class PrepareConfig:
     overlap: bool = True
     """Report how much of the held-out text also stands in the training text."""
     clean: OmitArgPrefixes[CleanConfig] = field(default_factory=CleanConfig)
-    seed: int = 0
+    seed: Seed = 0
     """Seed of generated sources."""
-    threads: int | None = None
+    threads: Threads = None
     """Threads to encode with; all cores if not given."""
     force: bool = False
     """Replace data that stands in the folder already."""
@@ -138,6 +143,5 @@ class PrepareConfig:
     """Print the report as JSON."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"--threads {self.threads}: must be at least 1")
+        """Check ranges; every problem is reported at once."""
+        raise_all(out_of_range(self))

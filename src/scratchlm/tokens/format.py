@@ -16,6 +16,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
+from scratchlm.base.reading import whole
 from scratchlm.tokens.base import END_OF_TEXT, Ends
 from scratchlm.tokens.patterns import GPT2, SMOLLM
 from scratchlm.tokens.pieces import PieceVocabulary
@@ -77,16 +78,13 @@ def read_vocabulary(path: Path) -> Vocabulary:
     data = read_json(path)
     beside = path.with_name(ENDS_FILE)
     try:
-        vocabulary = from_json(data)
-        if not isinstance(vocabulary, SymbolVocabulary) and beside.exists():
-            return replace(vocabulary, ends=_read_ends(read_json(beside), data, vocabulary.specials))
-        return vocabulary
+        with whole(path, "tokenizer.json"):
+            vocabulary = from_json(data)
+            if not isinstance(vocabulary, SymbolVocabulary) and beside.exists():
+                return replace(vocabulary, ends=_read_ends(read_json(beside), data, vocabulary.specials))
+            return vocabulary
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(
-            f"{path}: not a whole tokenizer.json ({type(error).__name__}: {error}); restore the file or train again"
-        ) from error
+        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def _read_ends(config: Mapping[str, Any], data: Mapping[str, Any], specials: Mapping[str, int]) -> Ends:

@@ -24,6 +24,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
@@ -252,6 +253,23 @@ def data_hash(train: ShardSet, held_out: ShardSet) -> str:
     for shard in [*train.shards, *held_out.shards]:
         digest.update(shard.token_digest)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """What a training reads of a report of `prepare`."""
+
+    data_hash: str
+    sources: list[dict[str, Any]]
+    """Each with its name and its licence."""
+
+
+def read_report(folder: Path) -> StoredReport:
+    """Read the report of a prepared folder. Raises `UserError` for one that tells nothing of its data."""
+    report = read_known(StoredReport, folder / REPORT_FILE)
+    if not all(isinstance(each.get("name"), str) and "licence" in each for each in report.sources):
+        raise UserError(f"{folder / REPORT_FILE}: a source has no name or licence; restore the folder")
+    return report
 
 
 def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error, read_json
+from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import END_OF_TEXT, Tokenizer
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
@@ -139,8 +140,6 @@ def cl100k_vocabulary(path: Path) -> BytePairVocabulary:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_plain_text(path)
     except OSError as error:
         raise explain_os_error(error, path) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start:,}); restore the file") from error

@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import atomic_file, explain_os_error
+from scratchlm.base.reading import require_plain
 from scratchlm.tokens.base import Tokenizer, require_same
 from scratchlm.tokens.verified import is_remembered, remember, state_of
 
@@ -147,7 +148,7 @@ class Shard:
     def open(cls, path: Path) -> Shard:
         """Open a shard; a file that is no shard, truncated or altered is a `UserError`."""
         try:
-            size = path.stat().st_size
+            size = require_plain(path)
             with path.open("rb") as file:
                 head = file.read(_DATA)
         except OSError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from scratchlm.base.device import DTYPES, DtypeName
+from scratchlm.base.memory import require_memory
 from scratchlm.base.statistics import spread
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import TrainingConfig
@@ -156,6 +157,15 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     held = min(tokens, held_rows(model.vocabulary_size, dtype)) * model.vocabulary_size * size
     head = held + (4 + size) * decoder.head_weight.numel() + 4 * tokens * model.width
     return Memory(4 * numbers, 4 * numbers, 4 * state, model.layers * block + head)
+
+
+def require_training_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype) -> None:
+    """Refuse a training that cannot fit into memory; takes a model without memory. Raises `UserError`."""
+    what = (
+        f"training of {decoder.parameter_count():,} parameters on {config.batch_rows} rows of {config.sequence_length}"
+    )
+    remedy = "lower model.width, model.layers or the vocabulary, or training.micro_batch_rows and sequence_length"
+    require_memory(estimate_memory(decoder, config, dtype).total, what, remedy)
 
 
 def product_peak(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:

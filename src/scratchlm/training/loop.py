@@ -21,6 +21,7 @@ from torch import Tensor
 from scratchlm.base.device import autocast
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import write_json
+from scratchlm.base.reading import whole
 from scratchlm.base.runlog import RunLog
 from scratchlm.model.network import TokenNetwork
 from scratchlm.tokens.batches import Batch, State
@@ -134,21 +135,22 @@ class Loop:
     def resume(self) -> bool:
         """Restore the latest checkpoint and cut the log to it; False where there is none."""
         restored = self.checkpoints.restore() if self.checkpoints else None
-        if restored is None:
+        if restored is None or self.checkpoints is None:
             return False
         tensors, state = restored
         moved = {name: tensor.to(self.setting.device) for name, tensor in tensors.items()}
         means = {name: tensor for name, tensor in moved.items() if name.endswith(SUFFIX)}
         self.optimizers.load_tensors({name: tensor for name, tensor in moved.items() if name not in means})
         self.average.load_tensors(means)
-        self.step, self.bad_steps, self.batch_state = state["step"], state["bad_steps"], state["batches"]
-        self.config = replace(self.config, steps=state.get("steps", self.config.steps))  # a pace may have ended it
-        if state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        for hook in self.hooks:
-            hook.restore(state["hooks"].get(hook.name, {}))
+        self.step, self.bad_steps, self.batch_state = state.step, state.bad_steps, state.batches
+        self.config = replace(self.config, steps=state.steps or self.config.steps)
+        with whole(self.checkpoints.folder, "checkpoint"):
+            if state.scaler:
+                self.scaler.load_state_dict(state.scaler)
+            for hook in self.hooks:
+                hook.restore(state.hooks.get(hook.name, {}))
         if self.log is not None:
-            self.log.cut_to(state["log_lines"])
+            self.log.cut_to(state.log_lines)
         return True
 
     def run(self) -> None:

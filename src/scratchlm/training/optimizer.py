@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Block
 from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
@@ -198,7 +199,9 @@ class Optimizers:
         }
         for name, value in tensors.items():
             parameter_name, key = name.rsplit(":", 1)
-            parameter = by_name[parameter_name]
+            parameter = by_name.get(parameter_name)
+            if parameter is None or (value.dim() and value.shape != parameter.shape):
+                raise UserError(f"{name}: the checkpoint's optimizer does not fit the model; restore the checkpoint")
             owner[parameter].state[parameter][key] = value.clone()
 
 
