@@ -55,7 +55,7 @@ from scratchlm.recipes.plan import Plan
 from scratchlm.recipes.prefer import PreferResult
 from scratchlm.recipes.pretrain import PretrainResult
 from scratchlm.recipes.published import Published
-from scratchlm.recipes.quickstart import QuickstartResult
+from scratchlm.recipes.quickresult import QuickstartResult
 from scratchlm.recipes.reinforce import ReinforceResult
 from scratchlm.recipes.synthesize import SynthesizeResult
 from scratchlm.text.config import CleanConfig

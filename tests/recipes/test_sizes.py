@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.decoder import build_decoder
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.recipes import sizes
 from scratchlm.recipes.config import PlanConfig
 from scratchlm.recipes.dial import load_recipe
 from scratchlm.recipes.expected import loss_law
 from scratchlm.recipes.plan import plan
 from scratchlm.recipes.sizes import PAST_BEST, SHALLOWEST, best_of
+from scratchlm.training.loop import Setting
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def recipe_of_two() -> PlanConfig:
 def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig) -> None:
     found = plan(recipe_of_two)
     assert found.step_seconds is not None
-    assert found.steps == max(1, int(0.05 * 57 / found.step_seconds))
+    assert found.steps == int((0.05 * 54 - 0.15) / found.step_seconds)  # less the last evaluation and the probe
     depths = [size.depth for size in found.sizes]
     assert depths == list(range(SHALLOWEST, SHALLOWEST + len(depths)))
     assert depths[-1] - best_of(found.sizes).depth == PAST_BEST
@@ -41,9 +44,44 @@ def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig)
 
 def test_a_recipe_without_a_law_is_told_its_steps_alone() -> None:
     found = load_recipe("tiny")
-    planned = plan(PlanConfig("tiny", minutes=0.01, model=found.model, training=found.training))
+    planned = plan(PlanConfig("tiny", minutes=0.05, model=found.model, training=found.training))
     assert not planned.sizes
     assert planned.steps != found.training.steps
+
+
+def test_sizes_that_come_after_the_time_for_probes_are_judged_by_their_flops(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    timed = []
+
+    def slow(dtype: object, decoder: Decoder, *_: object) -> tuple[torch.dtype, float]:
+        nonlocal now
+        now += 1.5
+        timed.append(decoder.config.layers)
+        return torch.float32, 0.5
+
+    monkeypatch.setattr(sizes, "measure_step", slow)
+    setting = Setting()
+    found = sizes.sizes_within(
+        "default", 60.0, vocabulary_size=1000, dtype="fp32", setting=setting, budget=3.0, clock=lambda: now
+    )
+    assert timed == [2, 3]  # two probes, and the three seconds are over
+    assert [size.probed for size in found] == [True, True, False, False]
+    speeds = [size.tokens_per_second for size in found[1:]]
+    assert speeds == sorted(speeds, reverse=True)
+
+
+def test_without_minutes_a_plan_is_as_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets = []
+
+    def note(*given: object) -> tuple[torch.dtype, float]:
+        budgets.append(given[-1])
+        return torch.float32, 0.1
+
+    monkeypatch.setattr("scratchlm.recipes.plan.measure_step", note)
+    found = load_recipe("speedrun", 2)
+    planned = plan(PlanConfig("speedrun", model=found.model, training=found.training))
+    assert budgets == [2.0]
+    assert planned.uncompiled
 
 
 def test_minutes_need_a_probe(recipe_of_two: PlanConfig) -> None:

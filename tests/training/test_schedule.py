@@ -75,6 +75,6 @@ def test_all_problems_of_a_training_configuration_are_reported_at_once() -> None
         )
     for part in (
         *("training.steps is 0", "batch_rows is -2", "micro_batch_rows is 0", "checkpoint_every is -1"),
-        *("clip is 0.0", "learning_rate is nan", "warmup_steps is -1"),
+        *("clip is 0", "learning_rate is nan", "warmup_steps is -1"),
     ):
         assert part in str(caught.value)

@@ -27,7 +27,7 @@ class PretrainConfig:
     out: UnlessResumed = None
     """Folder of the run to write."""
     minutes: Minutes | None = None
-    """Time to train for; turned into a number of steps by a short probe before the first one."""
+    """Time for training and its evaluations; turned into a number of steps by a short probe before the first one."""
     depth: int | None = None
     """The dial: layers, from which width, heads, learning rate, batch and length follow."""
     init: Path | None = None
@@ -42,7 +42,7 @@ class PretrainConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
+    """Number format of matrix products; auto keeps the faster of fp32 and, where the processor has it, bf16."""
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
@@ -154,7 +154,7 @@ class QuickstartConfig:
     """The whole life of a model in minutes, offline: text, tokenizer, pretraining, questions, report, chat."""
 
     minutes: Minutes = 3.0
-    """Time for everything; kept within a fifth."""
+    """Time for everything; kept within a tenth, and the size of the model follows from it."""
     out: Path = Path("quickstart")
     """Folder to write the model, the questions and the report to."""
     source: str = "storyworld"

@@ -32,9 +32,9 @@ from scratchlm.recipes.runs import (
     stored_values,
 )
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.forecast import choose_dtype
 from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
 from scratchlm.training.loss import Loss
+from scratchlm.training.probing import choose_dtype
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
 
 C = TypeVar("C", bound=FinetuneConfig)

@@ -19,15 +19,15 @@ from scratchlm.recipes.expected import fitted, loss_law
 from scratchlm.recipes.published import Published, plan_published
 from scratchlm.recipes.sizes import Size, best_of, random_tokens, sizes_within
 from scratchlm.training.forecast import (
-    SECONDS_A_MINUTE,
     Memory,
     estimate_memory,
+    fitted_to_minutes,
     product_peak,
     require_training_memory,
-    steps_within,
 )
 from scratchlm.training.loop import Setting
 from scratchlm.training.optimizer import matrix_weights
+from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.stages import measure_step, stages
 
 LARGEST_PROBE = 300_000_000
@@ -49,6 +49,8 @@ class Plan(Result):
     dtype: str
     step_seconds: float | None = None
     peak_flops: float | None = None
+    uncompiled: bool = False
+    """Whether the recipe compiles blocks, which a probe of seconds cannot: the run takes less time."""
     expected_bits_per_byte: float | None = None
     """Held-out loss on English prose by `recipes.expected`; None for recipes that it was not fitted to."""
     expected_error: float = 0.0
@@ -86,7 +88,8 @@ class Plan(Result):
             use = self.training_flops / self.seconds / self.peak_flops
             table.add_row("dtype", f"{self.dtype} (the faster here)")
             speed = self.tokens / self.seconds
-            table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s")
+            how = " without compiled blocks" if self.uncompiled else ""
+            table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
         table.add_row("expected loss", self.expected())
@@ -118,10 +121,11 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     training, ids = config.training, random_tokens(config.model, config.training)
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None
+    budget = probe_seconds(config.minutes) / (1 if config.minutes is None else 2)  # the other half is for the sizes
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
         if setting.device.type == "cpu":
             require_training_memory(decoder, training, DTYPES["bf16"])
-        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting)
+        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting, budget)
         peak = product_peak(setting.device, chosen)
     dtype = next(name for name, each in DTYPES.items() if each == chosen)
     sizes: list[Size] = []
@@ -131,7 +135,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 f"--minutes {config.minutes:g}: {decoder.parameter_count():,} parameters are over the "
                 f"{LARGEST_PROBE:,} that a plan probes; leave it out, or choose a smaller model"
             )
-        training = dataclasses.replace(training, steps=steps_within(SECONDS_A_MINUTE * config.minutes, seconds))
+        training = fitted_to_minutes(training, config.minutes, seconds, probe_seconds(config.minutes))
         if fitted(config.recipe):
             sizes = sizes_within(
                 config.recipe,
@@ -139,6 +143,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 vocabulary_size=config.model.vocabulary_size,
                 dtype=dtype,
                 setting=setting,
+                budget=budget,
             )
     parts = stages(ids, training, 0)
     tokens = sum(part.tokens for part in parts)
@@ -153,6 +158,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         dtype,
         seconds,
         peak,
+        uncompiled=training.compile and budget < COMPILING,
         sizes=sizes,
         **_expectation(config.recipe, decoder, tokens),
     )
@@ -167,10 +173,11 @@ def _sizes_table(sizes: list[Size]) -> Table:
     best = best_of(sizes)
     for size in sizes:
         remarks = " (lowest)" * (size is best) + " (beyond the runs measured)" * (not size.measured)
+        speed = f"{size.tokens_per_second:,.0f}" + " (not timed)" * (not size.probed)
         table.add_row(
             str(size.depth),
             f"{size.parameters:,}",
-            f"{size.tokens_per_second:,.0f}",
+            speed,
             f"{size.tokens:,}",
             f"{size.expected_bits_per_byte:.3f}{remarks}",
             style="bold" if size is best else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,10 @@ from scratchlm.recipes.runs import (
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.prepare import REPORT_FILE, data_hash, open_data, read_report
-from scratchlm.training.forecast import SECONDS_A_MINUTE, require_training_memory, steps_within
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.forecast import fitted_to_minutes, require_training_memory
 from scratchlm.training.loop import Hook, Setting
+from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
@@ -125,6 +128,7 @@ def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Token
         limit=training.evaluation_tokens,
         length=training.sequence_length,
         dtype=DTYPES[config.dtype],
+        last_limit=training.last_evaluation_tokens,
     )
     return [scores, Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed)]
 
@@ -174,13 +178,27 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
     dtype = config.dtype
     if dtype == "auto" or config.minutes is not None:
         started = time.perf_counter()
-        chosen, seconds = measure_step(dtype, decoder, tokens, training, setting)
-        probed = time.perf_counter() - started  # a compilation is in it, which the run then finds done
+        budget = probe_seconds(config.minutes, training.compile)
+        if config.minutes is not None and training.compile and budget < COMPILING:
+            print(f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not", file=sys.stderr)
+            training = dataclasses.replace(training, compile=False)
+        chosen, seconds = measure_step(dtype, decoder, tokens, training, setting, budget)
+        spent = time.perf_counter() - started  # a compilation is in it, which the run then finds done
         dtype = dtype_name(chosen)
         if config.minutes is not None:
-            steps = steps_within(SECONDS_A_MINUTE * config.minutes - probed, seconds)
-            training = dataclasses.replace(training, steps=steps)
+            training = fitted_to_minutes(training, config.minutes, seconds, spent)
+            _tell_plan(config.minutes, training, dtype, seconds)
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
+
+
+def _tell_plan(minutes: float, training: TrainingConfig, dtype: str, seconds: float) -> None:
+    """Say what the run will do in its time."""
+    print(
+        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_rows * training.sequence_length:,} tokens "
+        f"in {dtype}, about {seconds:.2g} s each; held-out text is scored on up to {training.evaluation_tokens:,} "
+        f"tokens on the way and up to {training.last_evaluation_tokens:,} at the end",
+        file=sys.stderr,
+    )
 
 
 def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str]) -> None:

@@ -7,14 +7,15 @@ of `recipes.expected` states the second, and the best depth lies between.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from scratchlm.base.device import DtypeName
 from scratchlm.model.config import DecoderConfig
-from scratchlm.model.decoder import build_decoder
+from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.recipes.dial import MAX_DEPTH, load_recipe
 from scratchlm.recipes.expected import Fitted, loss_law
 from scratchlm.tokens.batches import ArrayTokens
@@ -22,10 +23,13 @@ from scratchlm.training.config import TrainingConfig
 from scratchlm.training.forecast import SECONDS_A_MINUTE, steps_within
 from scratchlm.training.loop import Setting
 from scratchlm.training.optimizer import matrix_weights
+from scratchlm.training.probing import PROBE
 from scratchlm.training.stages import measure_step
 
 SHALLOWEST, PAST_BEST = 2, 2
 """The first depth that is tried, and how many depths in a row must be expected to do worse before no other is."""
+FEWEST_PROBED = 1 + PAST_BEST
+"""Depths that are tried whatever comes out, and so divide the time for probes."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,26 @@ class Size:
     expected_bits_per_byte: float
     measured: bool
     """Whether runs as small and as large as this one were measured; else the loss is an extrapolation."""
+    probed: bool = True
+    """Whether its steps were timed; else the speed follows from the FLOPs of the last size that was."""
 
 
 def sizes_within(
-    recipe: Fitted, minutes: float, *, vocabulary_size: int, dtype: DtypeName, setting: Setting
+    recipe: Fitted,
+    minutes: float,
+    *,
+    vocabulary_size: int,
+    dtype: DtypeName,
+    setting: Setting,
+    budget: float = PROBE,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Size]:
-    """Return the sizes from the shallowest to a little past the best; each costs seconds of probing."""
+    """Return the sizes from the shallowest to a little past the best.
+
+    Probes take about `budget` seconds together; sizes that come after are judged by their FLOPs.
+    """
     found: list[Size] = []
-    for size in _sizes(recipe, minutes, vocabulary_size, dtype, setting):
+    for size in _sizes(recipe, minutes, vocabulary_size, dtype, setting, budget, clock):
         found.append(size)
         if size.depth - best_of(found).depth >= PAST_BEST:
             break
@@ -66,16 +82,32 @@ def random_tokens(model: DecoderConfig, training: TrainingConfig) -> ArrayTokens
     return ArrayTokens(np.random.default_rng(0).integers(0, model.vocabulary_size, 64 * longest + 1))
 
 
-def _sizes(recipe: Fitted, minutes: float, vocabulary_size: int, dtype: DtypeName, setting: Setting) -> Iterator[Size]:
-    law = loss_law()
+def _sizes(
+    recipe: Fitted,
+    minutes: float,
+    vocabulary_size: int,
+    dtype: DtypeName,
+    setting: Setting,
+    budget: float,
+    clock: Callable[[], float],
+) -> Iterator[Size]:
+    law, end, flops_per_second = loss_law(), clock() + budget, 0.0
     for depth in range(SHALLOWEST, MAX_DEPTH + 1):
         dialled = load_recipe(recipe, depth)
         training = dataclasses.replace(dialled.training, compile=False)
         model = dataclasses.replace(dialled.model, vocabulary_size=vocabulary_size)
-        decoder, ids = build_decoder(model), random_tokens(model, training)
-        _, seconds = measure_step(dtype, decoder, ids, training, setting)
+        decoder = outline(model)
+        flops = decoder.flops_per_token(training.sequence_length)
         step = training.batch_rows * training.sequence_length
+        each = budget / FEWEST_PROBED
+        probed = not flops_per_second or end - clock() > each / 2
+        if probed:
+            ids = random_tokens(model, training)
+            _, seconds = measure_step(dtype, build_decoder(model), ids, training, setting, each)
+            flops_per_second = flops * step / seconds
+        else:
+            seconds = flops * step / flops_per_second
         tokens = step * steps_within(SECONDS_A_MINUTE * minutes, seconds)
         weights = matrix_weights(decoder)
         bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
-        yield Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured)
+        yield Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed)

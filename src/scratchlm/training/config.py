@@ -115,7 +115,9 @@ class TrainingConfig:
     evaluate_every: Amount = 100
     """Steps between two evaluations on held-out text; 0: only at the end."""
     evaluation_tokens: Annotated[int, Range(1, 10**12)] = 65_536
-    """Held-out tokens of an evaluation during training; the one at the end takes all of them."""
+    """Held-out tokens of an evaluation during training."""
+    last_evaluation_tokens: Annotated[int | None, Range(1, 10**12)] = None
+    """Held-out tokens of the evaluation at the end; None: all of them. A time budget sets it."""
     sample_every: Amount = 100
     """Steps between two samples; 0: none."""
     checkpoint_every: Amount = 200

@@ -1,9 +1,8 @@
-"""Before a run: what a step costs on this machine, which dtype is faster, how many steps fit a budget."""
+"""Before a run: how many steps fit a budget of time, how much memory they need, how fast the machine multiplies."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,94 +10,55 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from scratchlm.base.device import DTYPES, DtypeName
+from scratchlm.base.errors import UserError
 from scratchlm.base.memory import require_memory
 from scratchlm.base.statistics import spread
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import BatchSource, Loop, Setting
-from scratchlm.training.loss import Loss, held_rows, next_token_loss
+from scratchlm.training.loss import held_rows
 from scratchlm.training.optimizer import matrix_weights
-
-
-def step_seconds(
-    decoder: Decoder,
-    batches: BatchSource,
-    config: TrainingConfig,
-    setting: Setting,
-    *,
-    budget: float = 2.0,
-    loss: Loss = next_token_loss,
-) -> float:
-    """Return the median seconds of one optimizer step, measured for about `budget` seconds on a copy of what it trains.
-
-    The first step, which allocates memory and picks kernels, is not counted. The model is left as it was.
-    """
-    seconds: list[float] = []
-    started = time.perf_counter()
-    watcher = _Stopwatch(seconds, lambda: time.perf_counter() - started > budget and len(seconds) > 3)
-    trial = replace(config, steps=1_000_000, checkpoint_every=0, evaluate_every=0, sample_every=0)
-    shared = {id(weight): weight for weight in decoder.parameters() if not weight.requires_grad}
-    loop = Loop(copy.deepcopy(decoder, shared), batches, trial, loss, setting, watcher=watcher)
-    with contextlib.suppress(_Enough):
-        loop.run()
-    return spread(seconds[1:]).median
-
-
-class _Enough(Exception):  # noqa: N818 - control flow, not an error
-    pass
-
-
-class _Stopwatch:
-    def __init__(self, seconds: list[float], enough: Callable[[], bool]) -> None:
-        self._seconds = seconds
-        self._enough = enough
-        self._last = time.perf_counter()
-
-    def step(self, record: object) -> None:
-        now = time.perf_counter()
-        self._seconds.append(now - self._last)  # from step to step: the batch's making counts too
-        self._last = now
-        if self._enough():
-            raise _Enough
-
-    def note(self, kind: str, step: int, values: object) -> None:
-        raise AssertionError("a probe has no hooks")
-
-
-def choose_dtype(
-    name: DtypeName,
-    decoder: Decoder,
-    batches: BatchSource,
-    config: TrainingConfig,
-    setting: Setting,
-    loss: Loss = next_token_loss,
-) -> tuple[torch.dtype, float]:
-    """Return the dtype to train in and the seconds of one step in it.
-
-    `auto` times fp32 and bf16 and keeps the faster: bf16 doubles the speed of processors that have it and is many times
-    slower on others. On a GPU without bf16 it is fp16 with a scaled loss.
-    """
-    names: list[DtypeName] = [name] if name != "auto" else ["fp32", "bf16"]
-    if name == "auto" and setting.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        names = ["fp32", "fp16"]
-    timed = {
-        each: step_seconds(
-            decoder, batches, config, replace(setting, dtype=DTYPES[each]), budget=2.0 / len(names), loss=loss
-        )
-        for each in names
-    }
-    best = min(timed, key=timed.__getitem__)
-    return DTYPES[best], timed[best]
-
 
 SECONDS_A_MINUTE = 57.0
 """Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
+LOOKS, LOOKS_SHARE, LAST_SHARE = 10, 0.03, 0.05
+"""Evaluations of a run with a time budget at most, the share of the time that all of them take, and the last one's."""
+FORWARD_SPEED = 3.0
+"""How many times more tokens a forward pass reads in the time of a training step."""
 
 
 def steps_within(seconds: float, step: float) -> int:
     """Return how many steps of `step` seconds fit a budget of `seconds`, at least one."""
     return max(1, int(seconds / step))
+
+
+def fitted_to_minutes(config: TrainingConfig, minutes: float, step: float, spent: float) -> TrainingConfig:
+    """Return the config with as many steps of `step` seconds as fit, and evaluations that take hundredths of the time.
+
+    `spent` seconds are gone already. Everything becomes plain numbers, so a resumed run reads no clock. Raises
+    `UserError` where not one step fits.
+    """
+    seconds = 60.0 * minutes
+    left = (SECONDS_A_MINUTE / 60.0 - LAST_SHARE) * seconds - spent
+    if left < step:
+        least = (step + spent) / (SECONDS_A_MINUTE - 60.0 * LAST_SHARE)
+        raise UserError(
+            f"--minutes {minutes:g}: a step takes about {step:.2g} s on this machine, so not one fits; give --minutes "
+            f"{math.ceil(10.0 * least) / 10.0:g} or more, a smaller --depth or a lower training.batch_rows"
+        )
+    steps = steps_within(left, step)
+    forward = FORWARD_SPEED * config.batch_rows * config.sequence_length / step
+    every = max(config.evaluate_every, -(-steps // LOOKS)) if config.evaluate_every else 0
+    looks = 1 + steps // every if every else 1
+    least_tokens = 4 * config.sequence_length
+    on_the_way = max(least_tokens, int(LOOKS_SHARE * seconds * forward / looks))
+    return replace(
+        config,
+        steps=steps,
+        evaluate_every=every,
+        sample_every=max(config.sample_every, -(-steps // LOOKS)) if config.sample_every else 0,
+        evaluation_tokens=min(config.evaluation_tokens, on_the_way),
+        last_evaluation_tokens=max(least_tokens, int(LAST_SHARE * seconds * forward)),
+    )
 
 
 class Deadline:
@@ -111,6 +71,8 @@ class Deadline:
         self._clock = clock
         self._end = clock() + seconds
         self._step = step
+        self.steps = 0
+        """Steps of the run as they were last planned; after it, those that it took."""
         self._seen: deque[tuple[int, float]] = deque(maxlen=32)
 
     def __call__(self, step: int) -> int:
@@ -120,7 +82,11 @@ class Deadline:
         first, then = self._seen[0]
         if step > first:
             self._step = (now - then) / (step - first)
-        return step + int(max(self._end - now, 0.0) / self._step)
+        elif now < self._end:  # nothing is measured yet: a second step, whatever the probe says
+            self.steps = max(step + 2, step + int((self._end - now) / self._step))
+            return self.steps
+        self.steps = step + int(max(self._end - now, 0.0) / self._step)
+        return self.steps
 
 
 @dataclass(frozen=True)
@@ -168,12 +134,16 @@ def require_training_memory(decoder: Decoder, config: TrainingConfig, dtype: tor
     require_memory(estimate_memory(decoder, config, dtype).total, what, remedy)
 
 
-def product_peak(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
-    """Measure the machine's matrix-product speed in FLOP/s (median of five products of `size` cubed)."""
+def product_peak(device: torch.device, dtype: torch.dtype, size: int = 1024, budget: float = 0.5) -> float:
+    """Measure the machine's matrix-product speed in FLOP/s.
+
+    The median of five products of `size` cubed after one that is not counted, or of fewer once `budget` seconds are
+    over: where bf16 is emulated, one takes a second.
+    """
     a = torch.randn(size, size, device=device, dtype=dtype)
-    seconds = []
-    for _ in range(6):
+    seconds: list[float] = []
+    while len(seconds) < 6 and sum(seconds) < budget:
         started = time.perf_counter()
         (a @ a)[0, 0].item()
         seconds.append(time.perf_counter() - started)
-    return 2.0 * size**3 / spread(seconds[1:]).median
+    return 2.0 * size**3 / spread(seconds[1:] or seconds).median

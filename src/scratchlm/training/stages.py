@@ -15,8 +15,8 @@ from scratchlm.base.device import DtypeName
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.training.config import OpeningConfig, TrainingConfig
-from scratchlm.training.forecast import choose_dtype, step_seconds
 from scratchlm.training.loop import BatchSource, Setting
+from scratchlm.training.probing import PROBE, choose_dtype, step_seconds
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,24 @@ def training_batches(tokens: Tokens, config: TrainingConfig, seed: int) -> Batch
 
 
 def measure_step(
-    name: DtypeName, decoder: Decoder, tokens: Tokens, config: TrainingConfig, setting: Setting
+    name: DtypeName,
+    decoder: Decoder,
+    tokens: Tokens,
+    config: TrainingConfig,
+    setting: Setting,
+    budget: float = PROBE,
 ) -> tuple[torch.dtype, float]:
-    """Return the dtype to train in and the mean seconds of a step over all stages, by `choose_dtype`."""
+    """Return the dtype to train in and the mean seconds of a step over all stages, by `choose_dtype`.
+
+    The probes take at most about `budget` seconds together.
+    """
     *before, last = stages(tokens, config, setting.seed)
-    dtype, seconds = choose_dtype(name, decoder, last.batches, config, setting)
+    each = budget / (1 + len(before) / 2)  # a stage before is timed in one dtype
+    dtype, seconds = choose_dtype(name, decoder, last.batches, config, setting, budget=each)
     total = seconds * last.steps
     for stage in before:
-        total += stage.steps * step_seconds(decoder, stage.batches, config, replace(setting, dtype=dtype), budget=1.0)
+        setting = replace(setting, dtype=dtype)
+        total += stage.steps * step_seconds(decoder, stage.batches, config, setting, budget=each / 2)
     return dtype, total / config.steps
 
 

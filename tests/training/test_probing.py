@@ -1,0 +1,142 @@
+"""Probes keep their time, whatever a step takes, and bf16 is timed only where its products are faster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scratchlm.model.decoder import Decoder
+from scratchlm.tokens.batches import ArrayTokens, Batch
+from scratchlm.training import probing
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import Setting
+from scratchlm.training.loss import next_token_loss
+from scratchlm.training.probing import (
+    bf16_products_are_faster,
+    candidates,
+    choose_dtype,
+    probe_seconds,
+    step_seconds,
+)
+from scratchlm.training.stages import measure_step
+from toys import VOCABULARY, random_decoder, random_ids, toy_config
+
+CPU = torch.device("cpu")
+
+
+class SlowMachine:
+    """A clock that a loss moves on: so many seconds a token."""
+
+    def __init__(self, seconds_a_token: float) -> None:
+        self.now = 0.0
+        self.seconds_a_token = seconds_a_token
+
+    def __call__(self) -> float:
+        return self.now
+
+    def loss(self, decoder: Decoder, batch: Batch) -> torch.Tensor:
+        self.now += self.seconds_a_token * batch.ids.numel()
+        return next_token_loss(decoder, batch)
+
+
+def windows(rows: int, length: int = 96):
+    """A source of full windows."""
+
+    def source(state=None):
+        while True:
+            yield Batch(random_ids(rows, length, VOCABULARY), random_ids(rows, length, VOCABULARY, seed=2)), {}
+
+    return source
+
+
+def probe(machine: SlowMachine, budget: float, rows: int = 32) -> float:
+    decoder = random_decoder(replace(toy_config("default"), context=128))
+    config, peak = TrainingConfig(batch_rows=rows), decoder.flops_per_token(96) / machine.seconds_a_token / 0.2
+    return step_seconds(
+        decoder, windows(rows), config, Setting(), budget=budget, loss=machine.loss, clock=machine, peak=peak
+    )
+
+
+@pytest.mark.parametrize("seconds_a_token", [1.0, 0.03, 0.003, 0.0001])
+def test_a_probe_keeps_its_time_and_still_tells_what_a_step_takes(seconds_a_token: float) -> None:
+    machine = SlowMachine(seconds_a_token)
+    seconds = probe(machine, budget=2.0)
+    assert machine.now <= max(2.0, 32 * seconds_a_token)  # one short piece is the least that tells anything
+    assert seconds == pytest.approx(32 * 96 * seconds_a_token, rel=0.5)
+
+
+def test_where_whole_steps_fit_they_are_what_is_timed() -> None:
+    machine = SlowMachine(1e-4)
+    assert probe(machine, budget=20.0) == pytest.approx(32 * 96e-4)
+    assert machine.now > 10.0
+
+
+def test_rows_whose_loss_falls_on_some_places_alone_are_not_cut() -> None:
+    ids, targets = random_ids(4, 96, VOCABULARY), torch.full((4, 96), -100)
+    targets[:, -1] = 1
+    assert [piece.ids.shape for piece in probing.pieces_of(Batch(ids, targets), None)] == [(1, 96), (4, 96)]
+    assert [piece.ids.shape for piece in probing.pieces_of(Batch(ids, ids), 2)] == [(1, 32), (1, 96), (2, 96)]
+
+
+def timer(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch):
+    """A clock of a machine on which a product takes so long."""
+    now = 0.0
+    multiply = torch.Tensor.__matmul__
+
+    def slow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        nonlocal now
+        now += seconds[a.dtype]
+        return multiply(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", slow)
+    return lambda: now
+
+
+@pytest.mark.parametrize(("bf16", "faster"), [(0.5, True), (30.0, False)])
+def test_products_tell_whether_bf16_is_emulated(bf16: float, faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = timer({torch.float32: 1.0, torch.bfloat16: bf16}, monkeypatch)
+    assert bf16_products_are_faster(clock=clock) is faster
+
+
+def test_bf16_is_not_timed_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: False)
+    assert candidates(CPU) == ["fp32"]
+    timed = []
+
+    def note(*args: object, **kwargs: object) -> float:
+        timed.append(args[4].dtype if len(args) > 4 else args[3].dtype)  # type: ignore[attr-defined]
+        return 1.0
+
+    monkeypatch.setattr(probing, "step_seconds", note)
+    decoder = random_decoder(toy_config("default"))
+    chosen, _ = choose_dtype("auto", decoder, windows(2, 12), TrainingConfig(), Setting())
+    assert chosen == torch.float32
+    assert timed == [torch.float32]
+    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
+    assert candidates(CPU) == ["fp32", "bf16"]
+
+
+def test_probes_of_all_stages_and_dtypes_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets = []
+
+    def note(*_: object, budget: float, **__: object) -> float:
+        budgets.append(budget)
+        return 1.0
+
+    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
+    monkeypatch.setattr(probing, "step_seconds", note)
+    tokens = ArrayTokens(random_ids(1, 2000, VOCABULARY)[0].numpy())
+    decoder = random_decoder(toy_config("default"))
+    measure_step("auto", decoder, tokens, TrainingConfig(batch_rows=2, sequence_length=12), Setting(), 1.0)
+    assert len(budgets) == 2
+    assert sum(budgets) == pytest.approx(1.0)
+
+
+def test_a_probe_takes_at_most_a_twentieth_of_the_time() -> None:
+    assert probe_seconds(0.2) == pytest.approx(0.6)
+    assert probe_seconds(3.0) == 2.0
+    assert probe_seconds(None) == 2.0
+    assert probe_seconds(1.0, compiled=True) == 2.0  # too little to compile in, so blocks are timed uncompiled
+    assert probe_seconds(10.0, compiled=True) == pytest.approx(30.0)
