@@ -29,6 +29,7 @@ from scratchlm.tokens.prepare import open_data, prepare
 from scratchlm.training.config import AdamWConfig, OptimizerConfig
 from scratchlm.training.forecast import Deadline, steps_within
 from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.probing import probe_seconds
 from scratchlm.training.stages import measure_step, training_batches
 
 VOCABULARY = 4096
@@ -78,7 +79,8 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
         recipe.training, optimizer=optimizer, evaluate_every=0, sample_every=0, checkpoint_every=0
     )
     decoder = build_decoder(dataclasses.replace(recipe.model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
-    dtype, seconds = measure_step("auto", decoder, text.train, config, Setting(seed=seed))
+    budget = probe_seconds(contender.minutes, config.compile)
+    dtype, seconds = measure_step("auto", decoder, text.train, config, Setting(seed=seed), budget)
     left = 60 * contender.minutes - (time.perf_counter() - started)
     config = dataclasses.replace(config, steps=steps_within(left, seconds))
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from bench.learning.sentences import book_sentences, write_sentences
 from bench.learning.spelling import Spelling
 from bench.store import DATA, data_file
@@ -29,6 +28,7 @@ from scratchlm.recipes.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.prepare import prepare
 from scratchlm.training.config import TrainingConfig
+from scratchlm.training.probing import faster_dtype
 
 RECIPE, VOCABULARY = "books", 8192
 WINDOWS: dict[str, Any] = {"batch_rows": 32, "sequence_length": 128}
@@ -57,7 +57,7 @@ def scores(model_folder: Path, spelling: Spelling) -> dict[str, float]:
     found = {}
     for file in files:
         pairs = [Pair(spelling(pair.good), spelling(pair.bad)) for pair in read_pairs(file)]
-        found[file.stem] = pair_accuracy(model.decoder, model.tokenizer, pairs, torch.bfloat16)
+        found[file.stem] = pair_accuracy(model.decoder, model.tokenizer, pairs, faster_dtype())
     return found
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from bench.learning.books import Text, prepared
 
 from scratchlm.base.files import write_json
@@ -24,6 +23,7 @@ from scratchlm.recipes.dial import DialName, at_depth
 from scratchlm.recipes.expected import LossLaw, Measured, fit_law
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.optimizer import matrix_weights
+from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
 GRID = [*((depth, tokens) for depth in (2, 4, 6) for tokens in (250_000, 1_000_000, 4_000_000)), (8, 1_000_000)]
@@ -66,8 +66,8 @@ def train(dial: DialName, depth: int, tokens: int, text: Text, seed: int = 0) ->
     training = replace(training, steps=steps, evaluate_every=0, sample_every=0, checkpoint_every=0)
     decoder = build_decoder(replace(model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     batches = training_batches(text.train, training, seed)
-    Loop(decoder, batches, training, setting=Setting(dtype=torch.bfloat16, seed=seed)).run()
-    score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=torch.bfloat16)
+    Loop(decoder, batches, training, setting=Setting(dtype=faster_dtype(), seed=seed)).run()
+    score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=faster_dtype())
     inside = matrix_weights(decoder)
     return Run(dial, inside, steps * training.batch_rows * training.sequence_length, score.bits_per_byte)
 

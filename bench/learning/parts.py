@@ -28,6 +28,7 @@ from scratchlm.recipes.dial import load_recipe
 from scratchlm.tokens.batches import ArrayTokens
 from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import Loop, Setting, StepRecord
+from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
 
@@ -119,7 +120,7 @@ def run(variant: Variant | None, seed: int) -> tuple[float, float]:
         model, training = variant.model(model), variant.training(training)
     decoder, watch = build_decoder(model, seed), Stopwatch()
     batches = training_batches(ArrayTokens(train[:cut]), training, seed)
-    Loop(decoder, batches, training, setting=Setting(dtype=torch.bfloat16, seed=seed), watcher=watch).run()
+    Loop(decoder, batches, training, setting=Setting(dtype=faster_dtype(), seed=seed), watcher=watch).run()
     loss = held_out_nats(decoder, train[cut:], int(train[cut - 1]), training.sequence_length, torch.float32)
     return loss, 1e3 * statistics.median(watch.seconds)
 

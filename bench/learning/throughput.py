@@ -1,7 +1,8 @@
 """Tokens a second of a training step: the GPT-2 124M shape, four rows of 512, beside transformers and litgpt.
 
 Each runs in a process of its own, as it would for its user, in turn and several times; the median counts. All take
-AdamW with torch's fused step and products in bf16 where the machine's are faster.
+AdamW with torch's fused step and products in bf16 where the machine's are faster, else in fp32. A process takes fewer
+steps where they would take over a minute, and is left out where one takes over ten.
 
     python -m bench.learning.throughput ours 4      one process: seconds of four steps, as JSON
 """
@@ -19,8 +20,11 @@ from typing import Any
 import torch
 
 from scratchlm.base.statistics import spread
+from scratchlm.training.probing import faster_dtype
 
 ROWS, LENGTH, VOCABULARY = 4, 512, 50257
+ENOUGH, PATIENCE = 60.0, 600.0
+"""Seconds of counted steps after which no other is taken, and of a whole process after which it is left out."""
 Step = Callable[[torch.Tensor, torch.Tensor], object]
 
 
@@ -43,7 +47,7 @@ def ours() -> Step:
 
     keep_freed_memory()  # as the command does
     config = TrainingConfig(steps=10**6, batch_rows=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
-    loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, setting=Setting(dtype=torch.bfloat16))
+    loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, setting=Setting(dtype=faster_dtype()))
     return lambda ids, targets: loop.train_step(Batch(ids, targets))
 
 
@@ -54,9 +58,10 @@ def transformers() -> Step:
     model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, fused=True)
+    dtype = faster_dtype()
 
     def step(ids: torch.Tensor, targets: torch.Tensor) -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             loss = model(ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -67,13 +72,14 @@ def transformers() -> Step:
 
 
 def litgpt() -> Step:
-    """Return a step of litgpt's model in this shape with its bf16-mixed precision, as its pretraining takes it."""
+    """Return a step of litgpt's model in this shape with its bf16-mixed precision, or 32-true where that is faster."""
     import lightning
     from litgpt.config import Config
     from litgpt.model import GPT
     from litgpt.utils import chunked_cross_entropy
 
-    fabric: Any = lightning.Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    precision: Any = "bf16-mixed" if faster_dtype() == torch.bfloat16 else "32-true"
+    fabric: Any = lightning.Fabric(accelerator="cpu", devices=1, precision=precision)
     shape = Config(
         block_size=1024, n_layer=12, n_head=12, n_embd=768, vocab_size=VOCABULARY, padded_vocab_size=VOCABULARY
     )
@@ -93,9 +99,10 @@ CONTENDERS: dict[str, Callable[[], Step]] = {"ours": ours, "transformers": trans
 
 
 def seconds_of(name: str, steps: int) -> list[float]:
-    """Take one step that is not counted and then `steps` that are."""
-    step, source, seconds = CONTENDERS[name](), batches(), []
-    for _ in range(steps + 1):
+    """Take one step that is not counted and then `steps` that are, fewer where they take over `ENOUGH` seconds."""
+    step, source = CONTENDERS[name](), batches()
+    seconds: list[float] = []
+    while len(seconds) < 2 or (len(seconds) <= steps and sum(seconds[1:]) < ENOUGH):
         ids, targets = next(source)
         started = time.perf_counter()
         step(ids, targets)
@@ -106,21 +113,30 @@ def seconds_of(name: str, steps: int) -> list[float]:
 def measure(rounds: int = 3, steps: int = 4) -> dict[str, Any]:
     """Let all take turns; return tokens a second of each that is installed and our ratio to the best of the others."""
     seconds: dict[str, list[float]] = {}
-    for _ in range(rounds):
+    dtype = "bf16" if faster_dtype() == torch.bfloat16 else "fp32"
+    for turn in range(rounds):
         for name in CONTENDERS:
-            done = subprocess.run(
-                [sys.executable, str(Path(__file__)), name, str(steps)], capture_output=True, text=True, check=False
-            )
-            if done.returncode == 0:
-                seconds.setdefault(name, []).extend(json.loads(done.stdout.splitlines()[-1]))
-            else:
-                print(f"{name}: left out, {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            print(f"throughput: {name}, round {turn + 1} of {rounds}, in {dtype}", file=sys.stderr, flush=True)
+            command = [sys.executable, str(Path(__file__)), name, str(steps)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                print(f"{name}: left out, over {PATIENCE:.0f} s", file=sys.stderr, flush=True)
+                continue
+            if done.returncode:
+                print(f"{name}: left out, {done.stderr.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+                continue
+            found = json.loads(done.stdout.splitlines()[-1])
+            seconds.setdefault(name, []).extend(found)
+            speed = ROWS * LENGTH / spread(found).median
+            print(f"throughput: {name}, {speed:,.0f} tokens/s", file=sys.stderr, flush=True)
     speeds = {name: ROWS * LENGTH / spread(values).median for name, values in seconds.items()}
     others = [speed for name, speed in speeds.items() if name != "ours"]
     return {
         "task": "GPT-2 124M, 4 rows of 512, tokens/s",
+        "dtype": dtype,
         "tokens_per_second": speeds,
-        "ratio_to_best_peer": speeds["ours"] / max(others) if others else None,
+        "ratio_to_best_peer": speeds["ours"] / max(others) if others and "ours" in speeds else None,
         "seconds": seconds,
     }
 
