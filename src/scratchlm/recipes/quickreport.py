@@ -10,7 +10,7 @@ from scratchlm.base.statistics import wilson_interval
 from scratchlm.recipes.report import Page, add_training
 
 if TYPE_CHECKING:
-    from scratchlm.recipes.quickstart import QuickstartResult
+    from scratchlm.recipes.quickresult import QuickstartResult
 
 SHOWN_QUESTIONS = 60
 """Questions that the report lists; all are in questions.jsonl."""
@@ -30,7 +30,10 @@ def write_quickstart_report(out: Path, result: QuickstartResult, records: list[d
     if result.questions:
         _questions(page, result)
     page.heading("Time")
-    page.text("Each training phase timed a few steps first and took as many as fit the budget; the rest is as it came.")
+    page.text(
+        "A short probe chose the size of the model. Each training took as many steps as fitted its part of the budget, "
+        "and what came after had deadlines."
+    )
     rows = [[p.name, "" if p.predicted is None else f"{p.predicted:.1f} s", f"{p.actual:.1f} s"] for p in result.phases]
     page.table(["phase", "predicted", "actual"], rows)
     for reason in result.left_out:
@@ -51,6 +54,11 @@ def _numbers(page: Page, result: QuickstartResult) -> None:
         f"The 5-gram model: {result.ngram_bits_per_byte:.3f} bits per byte. Counting which token followed which four "
         f"(Kneser-Ney) on the same text is the best of the methods before neural networks; the model needs {better}."
     )
+    if result.minutes_to_ngram is not None:
+        page.text(
+            f"By the law of loss this machine needs about {result.minutes_to_ngram:.0f} minutes of training for the "
+            "model to need less; --minutes sets them."
+        )
     if result.reading is not None:
         reading = result.reading
         page.text(

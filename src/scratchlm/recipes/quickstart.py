@@ -1,9 +1,9 @@
 """`scratchlm quickstart`: the whole life of a model in minutes, offline, one phase after the other.
 
 Text, tokenizer, n-gram rival, pretraining, conversations, held-out measurement, sentences, questions, report; all is
-measured on the model that is delivered. The budget is kept by measuring: each training phase times a few steps first,
-takes as many as fit what is left, and corrects itself as it goes, so that a machine that slows down meanwhile learns
-less, not longer.
+measured on the model that is delivered. The budget is kept by measuring: a probe of at most a twentieth of it chooses
+the size, each training takes as many steps as fit what is left and corrects itself as it goes, and what is asked at the
+end has deadlines. A machine that slows down meanwhile learns less, not longer.
 """
 
 from __future__ import annotations
@@ -14,37 +14,55 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scratchlm.base.device import DTYPES, set_threads, threads
+from scratchlm.base.device import DTYPES, DtypeName, set_threads, threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
-from scratchlm.base.result import Result
 from scratchlm.base.runlog import read_log
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
-from scratchlm.finetuning.instruct import instruct, instruct_batches
+from scratchlm.finetuning.instruct import instruct
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.recipes.config import QuickstartConfig
-from scratchlm.recipes.dial import at_depth
-from scratchlm.recipes.exam import SAMPLING, Answer, Reading, ask, read_aloud
+from scratchlm.recipes.exam import SAMPLING, SENTENCES, ask, read_aloud
 from scratchlm.recipes.hooks import HeldOut, Sample
-from scratchlm.recipes.quicktext import Corpus, storyworld_corpus, users_corpus
+from scratchlm.recipes.quickresult import Phase, QuickstartResult
+from scratchlm.recipes.quicksizes import (
+    LENGTH,
+    Size,
+    Speed,
+    best_for_facts,
+    best_for_text,
+    measure_speeds,
+    minutes_to_reach,
+    shape_of,
+    training_of,
+)
+from scratchlm.recipes.quicktext import (
+    LARGEST,
+    MANY_PORTRAITS,
+    PORTRAITS,
+    Corpus,
+    storyworld_corpus,
+    users_corpus,
+)
+from scratchlm.text.storyworld.quiz import Question
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.batches import ArrayTokens, WindowBatches
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.forecast import Deadline, choose_dtype, step_seconds, steps_within
+from scratchlm.training.forecast import Deadline, steps_within
 from scratchlm.training.loop import Hook, Setting, fit
+from scratchlm.training.probing import PROBE_SHARE
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel, save_model
@@ -54,86 +72,25 @@ KIND = "quickstart"
 """Kind in the marker of the folder."""
 FILES = [RESULT_FILE, "metrics.jsonl", "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
 """What a quickstart writes, as the marker names it; its model has a marker of its own."""
-PRETRAIN_SHARE = 0.58
+PRETRAIN_SHARE = 0.62
 """Share of the whole budget that pretraining ends at, where conversations follow."""
 ALONE_SHARE = 0.92
 """The same where none do."""
-ENDING_SHARE = 0.06
-"""Share of the whole budget that is kept for measuring, questions and the report."""
+ENDING_SHARE, SHORTEST_ENDING = 0.06, 3.0
+"""Share of the whole budget that is kept for measuring, questions and the report, and the fewest seconds of it."""
+PRETRAINING = "pretraining"
+"""How the name of that phase begins."""
+LONGEST_PROBE = 4.0
+"""Seconds of the probe at most: longer ones tell no more."""
+LOOKS = 8
+"""How often held-out text is scored during pretraining."""
+BYTES_A_TOKEN = 4.4
+"""About how many bytes of the embedded corpus a token stands for."""
+BYTES_A_SECOND = 100_000
+"""Bytes of a user's text that are read for each second of the budget: more than is learned from."""
 
 TEACHING = MuonConfig(learning_rate=0.012, adam=AdamWConfig(learning_rate=0.004, weight_decay=0.0))
 """How fine-tuning steps: gently, or it forgets the stories."""
-
-
-@dataclass
-class Phase:
-    """A stretch of the run with the seconds it was given and the seconds it took."""
-
-    name: str
-    predicted: float | None = None
-    actual: float = 0.0
-
-
-@dataclass(repr=False)
-class QuickstartResult(Result):
-    """What came out."""
-
-    out: str
-    source: str
-    parameters: int
-    held_out: HeldOutLoss
-    ngram_bits_per_byte: float
-    phases: list[Phase]
-    seconds: float
-    budget: float
-    reading: Reading | None = None
-    questions: list[Answer] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    sample: str = ""
-
-    def score(self, split: str) -> tuple[int, int]:
-        """Return how many questions of a split were answered exactly, and how many there are."""
-        answers = [answer for answer in self.questions if answer.split == split]
-        return sum(answer.correct for answer in answers), len(answers)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain data; the questions are in questions.jsonl."""
-        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("questions", "held_out")}
-        return {
-            "format": 1,
-            **values,
-            "bits_per_byte": self.held_out.bits_per_byte,
-            "loss": self.held_out.loss,
-            "held_in": self.score("held-in"),
-            "held_out": self.score("held-out"),
-        }
-
-    def __rich__(self) -> str:
-        lines = [
-            self.sample,
-            "",
-            f"{self.parameters:,} parameters, {self.held_out.bits_per_byte:.3f} bits per byte on held-out text; "
-            f"the 5-gram model pays {self.ngram_bits_per_byte:.3f}",
-        ]
-        if self.questions:
-            held_in = [answer for answer in self.questions if answer.split == "held-in"]
-            lines += [f"asked: {a.question}  answered: {a.given}" for a in held_in[:: max(1, len(held_in) // 3)][:3]]
-            (right, n), (guessed, m) = self.score("held-in"), self.score("held-out")
-            lines.append(f"questions about the stories: {right} of {n} answered exactly ({100 * right / n:.0f}%)")
-            lines.append(
-                f"questions whose answer stands nowhere: {guessed} of {m} ({100 * guessed / m:.0f}%), by guessing"
-            )
-        if self.reading is not None:
-            reading = self.reading
-            lines.append(
-                f"of {reading.sentences} sentences it wrote, {100 * reading.parsed:.0f}% are grammatical "
-                f"and {100 * reading.copied:.0f}% stand in the training text"
-            )
-        lines += [f"left out: {reason}" for reason in self.left_out]
-        lines.append(
-            f"{self.seconds:.0f} s of {self.budget:.0f} s; model in {self.out}/model, report in {self.out}/report.html"
-        )
-        return "\n".join(lines)
 
 
 class Clock:
@@ -148,6 +105,15 @@ class Clock:
     def elapsed(self) -> float:
         """Seconds since the run began."""
         return time.monotonic() - self.started
+
+    @property
+    def ending(self) -> float:
+        """Seconds that are kept for what follows training."""
+        return min(max(ENDING_SHARE * self.budget, SHORTEST_ENDING), 0.2 * self.budget)
+
+    def left(self, share_of_ending: float) -> float:
+        """Return the seconds until only this share of the ending is left."""
+        return max(self.budget - share_of_ending * self.ending - self.elapsed, 0.0)
 
     @contextmanager
     def phase(self, name: str, predicted: float | None = None) -> Iterator[Phase]:
@@ -183,38 +149,85 @@ def quickstart(config: QuickstartConfig) -> QuickstartResult:
 
 def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
     set_threads(config.threads)
+    with clock.phase("timing a few steps"):
+        dtype, speeds = measure_speeds(config.dtype, config.seed, min(LONGEST_PROBE, PROBE_SHARE * clock.budget))
+    size = _size(config, clock, dtype, speeds)
     with clock.phase("text"):
-        corpus = _corpus(config, clock.budget)
+        corpus = _corpus(config, clock, size)
     clear(config.out)
     write_marker(config.out, KIND, FILES)
     write_json(config.out / RESULT_FILE, {"format": 1, "state": "running"})
     with clock.phase(f"tokenizer and a 5-gram model on {corpus.bytes / 1e6:.1f} MB"):
         encoded = _encode(corpus)
-        ngram = _ngram_bits(encoded, corpus)
-    until = (PRETRAIN_SHARE if corpus.conversations else ALONE_SHARE) * clock.budget
-    model, setting = _pretrain(config, clock, encoded, until)
+        ngram = _ngram_nats(encoded)
+    print(size.told(config.minutes, corpus, size.until - clock.elapsed), file=sys.stderr, flush=True)
+    model, setting, tokens = _pretrain(config, clock, encoded, size)
     if corpus.conversations:
-        _teach(clock, corpus, model, setting)
+        _teach(clock, corpus, model, setting, size.speed)
     with clock.phase("measuring on held-out text"):
-        held_out = held_out_loss(model.decoder, encoded.tokenizer, ArrayTokens(encoded.held_out))
+        held_out, of_ngram = _measure(clock, encoded, model, ngram, size.speed)
     result = QuickstartResult(
         str(config.out),
         _told(config.source),
         model.decoder.parameter_count(),
         held_out,
-        ngram,
+        of_ngram,
         clock.phases,
         0.0,
         clock.budget,
         left_out=corpus.left_out,
     )
     with clock.phase("writing sentences"), threads(1):
-        result.sample, result.reading = read_aloud(model, corpus, config.seed)
+        result.sample, result.reading = read_aloud(model, corpus, config.seed, size.sentences, clock.left(0.4))
     if corpus.conversations:
         with clock.phase("asking questions"), threads(1):
-            result.questions = ask(model, corpus.questions)
+            result.questions = ask(model, _some(corpus.questions, size.questions), clock.left(0.2))
+    result.left_out += _for_lack_of_time(result, corpus, held_out.tokens < len(encoded.held_out))
+    result.minutes_to_ngram = _minutes_to_ngram(result, tokens)
     _write(config.out, model, result, clock)
     return result
+
+
+def _size(config: QuickstartConfig, clock: Clock, dtype: DtypeName, speeds: list[Speed]) -> Size:
+    """Choose what fits the time."""
+    embedded = _embedded(config)
+    until = (PRETRAIN_SHARE if embedded else ALONE_SHARE) * clock.budget
+    seconds = 0.95 * until - clock.elapsed  # text and tokenizer come before
+    speed = best_for_facts(speeds, seconds) if embedded else best_for_text(speeds, seconds)
+    sentences = min(SENTENCES, int(1.2 * clock.budget))
+    return Size(speed, dtype, until, max(1, sentences), max(1, int(6 * clock.budget)))
+
+
+def _embedded(config: QuickstartConfig) -> bool:
+    return config.source.partition(":")[0] == "storyworld"
+
+
+def _some(questions: Sequence[Question], wanted: int) -> Sequence[Question]:
+    """Return every so many-th question where not all are wanted."""
+    return questions[:: -(-len(questions) // wanted)] if questions else questions
+
+
+def _for_lack_of_time(result: QuickstartResult, corpus: Corpus, shortened: bool) -> list[str]:
+    """Tell what was done less of."""
+    found = []
+    if corpus.questions and len(result.questions) < len(corpus.questions):
+        found.append(
+            f"{len(corpus.questions) - len(result.questions)} of {len(corpus.questions)} questions, for lack of time"
+        )
+    if result.reading is not None and result.reading.sentences < SENTENCES:
+        found.append(f"{SENTENCES - result.reading.sentences} of {SENTENCES} sentences, for lack of time")
+    if shortened:
+        found.append(f"held-out text beyond its first {result.held_out.text_bytes:,} bytes, for lack of time")
+    return found
+
+
+def _minutes_to_ngram(result: QuickstartResult, tokens: int) -> float | None:
+    """Return how many minutes of training are expected to bring this model below the n-gram, if it is not there."""
+    now, wanted = result.held_out.bits_per_byte, result.ngram_bits_per_byte
+    if now <= wanted or result.questions:
+        return None
+    seconds = sum(phase.actual for phase in result.phases if phase.name.startswith(PRETRAINING))
+    return minutes_to_reach(wanted, now, tokens, tokens / max(seconds, 1e-9))
 
 
 def _source_paths(source: str) -> tuple[Path, ...]:
@@ -226,15 +239,18 @@ def _told(source: str) -> str:
     return os.path.basename(os.path.abspath(source)) if _source_paths(source) else source
 
 
-def _corpus(config: QuickstartConfig, budget: float) -> Corpus:
-    if config.source.partition(":")[0] == "storyworld":
-        return storyworld_corpus(int(min(max(budget / 60.0 * 1.3e6, 6e5), 60e6)), config.seed)
-    return users_corpus(config.source, config.text_field, config.seed)
+def _corpus(config: QuickstartConfig, clock: Clock, size: Size) -> Corpus:
+    if _embedded(config):
+        read = (size.until - clock.elapsed) * size.speed.tokens_per_second * BYTES_A_TOKEN
+        told = min(max(config.minutes * 1.3e6, 6e5), 60e6, max(read, 4e5))
+        return storyworld_corpus(int(told), config.seed, PORTRAITS if size.speed.layers > 3 else MANY_PORTRAITS)
+    largest = min(LARGEST, BYTES_A_SECOND * clock.budget)
+    return users_corpus(config.source, config.text_field, config.seed, largest)
 
 
 def _encode(corpus: Corpus) -> Encoded:
-    """Train a tokenizer that suits the size of the text, and encode both sides."""
-    size = 3072 if corpus.bytes > 1_500_000 else 1024 if corpus.bytes > 200_000 else 512
+    """Train a tokenizer that suits the text, and encode both sides: whole words in the stories' small world."""
+    size = 3072 if corpus.grammatical or corpus.bytes > 1_500_000 else 1024 if corpus.bytes > 200_000 else 512
     try:
         tokenizer = FastBPE.train(corpus.train, size)
     except UserError:
@@ -247,52 +263,67 @@ def _encode(corpus: Corpus) -> Encoded:
     return Encoded(tokenizer, np.concatenate(train), np.concatenate(held_out), train, held_out)
 
 
-def _ngram_bits(encoded: Encoded, corpus: Corpus) -> float:
-    """Return the bits per byte of an order-5 Kneser-Ney model on the same tokens, documents begun alike."""
+def _ngram_nats(encoded: Encoded) -> np.ndarray:
+    """Return what each held-out token costs an order-5 Kneser-Ney model on the same tokens, documents begun alike."""
     start = np.array([encoded.tokenizer.end_of_text], dtype=np.int64)
     model = KneserNey.fit(
         [np.concatenate([start, ids]) for ids in encoded.train_documents], encoded.tokenizer.vocabulary_size
     )
-    nats = 0.0
-    for ids in encoded.held_out_documents:
-        nats -= float(model.token_log_probabilities(np.concatenate([start, ids]))[1:].sum())
-    return nats / math.log(2) / sum(len(text.encode("utf-8")) for text in corpus.held_out)
+    costs = [-model.token_log_probabilities(np.concatenate([start, ids]))[1:] for ids in encoded.held_out_documents]
+    return np.concatenate(costs)
 
 
-def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded, until: float) -> tuple[LanguageModel, Setting]:
-    """Train from random weights until so many seconds after the beginning."""
-    shape, training = at_depth(4)
-    length = min(192, len(encoded.train) - 2)
+def _measure(
+    clock: Clock, encoded: Encoded, model: LanguageModel, ngram: np.ndarray, speed: Speed
+) -> tuple[HeldOutLoss, float]:
+    """Score as much held-out text as a third of what is left has time for; return the n-gram's bits per byte on it."""
+    allowed = int(clock.left(0.0) / 3 * speed.tokens_per_second)  # in fp32, about as fast as training in bf16
+    tokens = encoded.held_out[: max(allowed, LENGTH)]
+    held_out = held_out_loss(model.decoder, encoded.tokenizer, ArrayTokens(tokens))
+    return held_out, float(ngram[: len(tokens)].sum()) / math.log(2) / max(held_out.text_bytes, 1)
+
+
+def _pretrain(
+    config: QuickstartConfig, clock: Clock, encoded: Encoded, size: Size
+) -> tuple[LanguageModel, Setting, int]:
+    """Train from random weights until so many seconds after the beginning; return the tokens read too."""
+    length = min(LENGTH, len(encoded.train) - 2)
     if length < 16 or len(encoded.held_out) < 2:
         raise UserError(
             f"--source {config.source}: {len(encoded.train)} tokens are too few to train on; give a longer text"
         )
-    shape = dataclasses.replace(shape, vocabulary_size=encoded.tokenizer.vocabulary_size)
-    training = dataclasses.replace(training, sequence_length=length, batch_rows=8, log_every=10, checkpoint_every=0)
+    shape = shape_of(size.speed.layers, size.speed.width, encoded.tokenizer.vocabulary_size, length)
+    training = training_of(size.speed.width, length)
     decoder = build_decoder(shape, config.seed)
     batches = WindowBatches(ArrayTokens(encoded.train), training.batch_rows, length, config.seed)
-    with clock.phase("timing a few steps"):
-        dtype, seconds = choose_dtype(config.dtype, decoder, batches, training, Setting(seed=config.seed))
-    left = until - clock.elapsed
+    left = max(size.until - clock.elapsed, 0.0)
+    step_tokens = training.batch_rows * length
+    seconds = step_tokens / size.speed.tokens_per_second
     steps = steps_within(left, seconds)
-    every = max(1, steps // 8)
-    training = dataclasses.replace(training, steps=steps, evaluate_every=every, sample_every=max(1, steps // 4))
-    setting = Setting(dtype=dtype, seed=config.seed)
-    name = next(name for name, value in DTYPES.items() if value == dtype)
+    training = dataclasses.replace(training, steps=steps)
+    setting = Setting(dtype=DTYPES[size.dtype], seed=config.seed)
+    every = max(1, steps // LOOKS)
     hooks: list[Hook] = [
         HeldOut(
             encoded.tokenizer,
             ArrayTokens(encoded.held_out[:16384]),
             every=every,
             last_step=0,
-            limit=8192,
+            limit=min(8192, max(LENGTH, steps * step_tokens // 100)),  # all looks together some hundredths of the time
             length=length,
-            dtype=dtype,
+            dtype=setting.dtype,
         ),
-        Sample(encoded.tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed),
+        Sample(
+            encoded.tokenizer,
+            config.out / "samples",
+            every=max(1, steps // 4),
+            seed=config.seed,
+            seconds=left / 200,
+        ),
     ]
-    title = f"pretraining {decoder.parameter_count() / 1e6:.1f} million parameters in {name}"
+    title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"
     progress = TrainingProgress("pretrain", steps)
+    pace = Deadline(left, seconds)
     with clock.phase(title, left), stop_on_signals() as stop, progress:
         fit(
             decoder,
@@ -303,12 +334,13 @@ def _pretrain(config: QuickstartConfig, clock: Clock, encoded: Encoded, until: f
             hooks=hooks,
             watcher=progress,
             stop=stop,
-            pace=Deadline(left, seconds),
+            pace=pace,
         )
-    return LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)})), setting
+    model = LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)}))
+    return model, setting, pace.steps * step_tokens
 
 
-def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting) -> None:
+def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
         batch_rows=16,
@@ -316,10 +348,8 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting)
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=5),
     )
-    batches = instruct_batches(model, corpus.conversations, training, setting.seed, corpus.rehearsal)
-    with clock.phase("timing a few steps"):
-        seconds = step_seconds(model.decoder, batches, training, setting, budget=2.0)
-    left = max((1.0 - ENDING_SHARE) * clock.budget - clock.elapsed, 0.0)
+    left = clock.left(1.0)
+    seconds = training.batch_rows * training.sequence_length / speed.tokens_per_second
     training = dataclasses.replace(training, steps=steps_within(left, seconds))
     title = f"fine-tuning on {len(corpus.conversations):,} conversations"
     progress = TrainingProgress("fine-tune", training.steps)

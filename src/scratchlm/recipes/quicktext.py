@@ -20,8 +20,9 @@ from scratchlm.tokens.chat import Conversation
 LARGEST = 40_000_000
 """Bytes of a user's text that a quickstart reads at most: more than it can learn from in its minutes."""
 
-PORTRAITS = 0.05
-"""Share of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences."""
+PORTRAITS, MANY_PORTRAITS = 0.05, 0.2
+"""Share of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences. Many where
+little can be read."""
 
 REHEARSED = 1500
 """Stories that are rehearsed, at most."""
@@ -47,11 +48,14 @@ class Corpus:
         return sum(len(text.encode("utf-8")) for text in self.train)
 
 
-def storyworld_corpus(size: int, seed: int) -> Corpus:
-    """Tell about `size` bytes of stories, the last of them held out, with portraits strewn between the others."""
-    texts = list(storyworld.stories(int((1 - PORTRAITS) * size), seed))
+def storyworld_corpus(size: int, seed: int, share: float = PORTRAITS) -> Corpus:
+    """Tell about `size` bytes of stories, the last of them held out, with portraits strewn between the others.
+
+    `share` of it all is portraits.
+    """
+    texts = list(storyworld.stories(int((1 - share) * size), seed))
     held_out = max(1, min(200, len(texts) // 20))
-    train = texts[:-held_out] + list(portraits(int(PORTRAITS * size), seed, storyworld.build_world()))
+    train = texts[:-held_out] + list(portraits(int(share * size), seed, storyworld.build_world()))
     random.Random(seed).shuffle(train)
     return Corpus(
         train,
@@ -63,8 +67,11 @@ def storyworld_corpus(size: int, seed: int) -> Corpus:
     )
 
 
-def users_corpus(source: str, text_field: str | None, seed: int) -> Corpus:
-    """Read a named source or files; a twentieth of the documents, or of one text its tail, is held out."""
+def users_corpus(source: str, text_field: str | None, seed: int, largest: float = LARGEST) -> Corpus:
+    """Read a named source or files, `largest` bytes of it at most.
+
+    A twentieth of the documents, or of one text its tail, is held out.
+    """
     counts = Counts()
     opened = open_source(source, text_field=text_field, seed=seed)
     sides: dict[str, list[str]] = {"train": [], "validation": []}
@@ -76,8 +83,8 @@ def users_corpus(source: str, text_field: str | None, seed: int) -> Corpus:
     for side, document in documents:
         sides[side].append(document.text)
         size += len(document.text.encode("utf-8"))
-        if size > LARGEST:
-            left_out.append(f"text beyond the first {LARGEST / 1e6:.0f} MB: more than these minutes can learn from")
+        if size > largest:
+            left_out.append(f"text beyond the first {size / 1e6:.1f} MB: more than these minutes can learn from")
             break
     if not sides["train"] or not sides["validation"]:
         raise UserError(f"--source {source}: {size} bytes of text are too few to train and to measure on; give more")
