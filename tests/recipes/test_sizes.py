@@ -20,16 +20,16 @@ from scratchlm.training.loop import Setting
 
 @pytest.fixture(scope="module")
 def recipe_of_two() -> PlanConfig:
-    """A plan for three seconds of the recipe default."""
+    """A plan for half a minute of the recipe default."""
     found = load_recipe("default", 2)
     model = dataclasses.replace(found.model, vocabulary_size=1000)
-    return PlanConfig("default", depth=2, minutes=0.05, model=model, training=found.training)
+    return PlanConfig("default", depth=2, minutes=0.5, model=model, training=found.training)
 
 
 def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig) -> None:
     found = plan(recipe_of_two)
     assert found.step_seconds is not None
-    assert found.steps == int((0.05 * 54 - 0.15) / found.step_seconds)  # less the last evaluation and the probe
+    assert found.steps == int((0.5 * 54 - 1.5) / found.step_seconds)  # less the last evaluation and the probe
     depths = [size.depth for size in found.sizes]
     assert depths == list(range(SHALLOWEST, SHALLOWEST + len(depths)))
     assert depths[-1] - best_of(found.sizes).depth == PAST_BEST
@@ -44,7 +44,7 @@ def test_minutes_are_turned_into_steps_and_into_sizes(recipe_of_two: PlanConfig)
 
 def test_a_recipe_without_a_law_is_told_its_steps_alone() -> None:
     found = load_recipe("tiny")
-    planned = plan(PlanConfig("tiny", minutes=0.05, model=found.model, training=found.training))
+    planned = plan(PlanConfig("tiny", minutes=0.2, model=found.model, training=found.training))
     assert not planned.sizes
     assert planned.steps != found.training.steps
 
@@ -70,6 +70,14 @@ def test_sizes_that_come_after_the_time_for_probes_are_judged_by_their_flops(mon
     assert speeds == sorted(speeds, reverse=True)
 
 
+def test_on_a_machine_too_slow_for_a_step_no_size_looks_better_for_being_larger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sizes, "measure_step", lambda *_: (torch.float32, 1e4))
+    found = sizes.sizes_within("default", 0.5, vocabulary_size=1000, dtype="fp32", setting=Setting())
+    assert len(found) < 6
+
+
 def test_without_minutes_a_plan_is_as_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     budgets = []
 
@@ -91,5 +99,5 @@ def test_minutes_need_a_probe(recipe_of_two: PlanConfig) -> None:
 
 def test_minutes_for_a_model_too_large_to_probe_are_refused(recipe_of_two: PlanConfig) -> None:
     huge = dataclasses.replace(recipe_of_two.model, vocabulary_size=10_000_000)
-    with pytest.raises(UserError, match=r"--minutes 0.05: .* over the 300,000,000"):
+    with pytest.raises(UserError, match=r"--minutes 0.5: .* over the 300,000,000"):
         plan(dataclasses.replace(recipe_of_two, model=huge))

@@ -20,7 +20,7 @@ from scratchlm.recipes.dial import MAX_DEPTH, load_recipe
 from scratchlm.recipes.expected import Fitted, loss_law
 from scratchlm.tokens.batches import ArrayTokens
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.forecast import SECONDS_A_MINUTE, steps_within
+from scratchlm.training.forecast import SECONDS_A_MINUTE
 from scratchlm.training.loop import Setting
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import PROBE
@@ -107,7 +107,7 @@ def _sizes(
             flops_per_second = flops * step / seconds
         else:
             seconds = flops * step / flops_per_second
-        tokens = step * steps_within(SECONDS_A_MINUTE * minutes, seconds)
+        tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is told as it is
         weights = matrix_weights(decoder)
         bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
         yield Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed)
