@@ -17,6 +17,7 @@ from scratchlm.base.errors import Interrupted, UserError, nearest
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.base.terminal import console, guarded, one_line
+from scratchlm.base.waiting import wait_briefly
 from scratchlm.verb import Arguments, Verb
 
 PIPED_WIDTH = 180
@@ -163,6 +164,7 @@ def main(arguments: Arguments | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in TRAINING:
         keep_freed_memory()  # this process is the command's own; `fit` leaves a program's as it is
+        wait_briefly()
     try:
         with guarded():
             _dispatch(VERBS, given, "scratchlm")
