@@ -73,7 +73,10 @@ def test_sizes_that_come_after_the_time_for_probes_are_judged_by_their_flops(mon
 def test_on_a_machine_too_slow_for_a_step_no_size_looks_better_for_being_larger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sizes, "measure_step", lambda *_: (torch.float32, 1e4))
+    def slow(dtype: object, decoder: Decoder, *_: object) -> tuple[torch.dtype, float]:
+        return torch.float32, 1e-3 * decoder.parameter_count()
+
+    monkeypatch.setattr(sizes, "measure_step", slow)
     found = sizes.sizes_within("default", 0.5, vocabulary_size=1000, dtype="fp32", setting=Setting())
     assert len(found) < 6
 
