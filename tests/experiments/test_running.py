@@ -406,7 +406,7 @@ def test_the_settings_of_the_ladders_are_checked() -> None:
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)
-    with pytest.raises(UserError, match="--sample-tokens 0: must be at least 1; --depth 60: must be at most 48"):
+    with pytest.raises(UserError, match="--depth 60: must be at most 48; --sample-tokens 0: must be at least 1"):
         LadderLmConfig(depth=60, sample_tokens=0)
 
 

@@ -17,7 +17,13 @@ from scratchlm.weights.checkpoint import SavedModel, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 SETTINGS = {field.name for field in dataclasses.fields(TrainingConfig)}
-COPIES = {"dataclasses", "scratchlm.base.config", "scratchlm.finetuning.config", "scratchlm.training.config"}
+COPIES = {
+    "dataclasses",
+    "scratchlm.base.config",
+    "scratchlm.base.ranges",
+    "scratchlm.finetuning.config",
+    "scratchlm.training.config",
+}
 """What passes settings on, or checks them, without following them."""
 READ: set[str] = set()
 

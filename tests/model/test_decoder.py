@@ -219,7 +219,7 @@ def test_all_problems_of_a_shape_are_reported_at_once() -> None:
     message = str(caught.value)
     for part in (
         *("model.width is 0", "model.layers is -1", "model.attention.window is 0", "heads is 5 and kv_heads is 2"),
-        *("head_dim is 7", "dropout is 1.0"),
+        *("head_dim is 7", "dropout is 1: must be under 1"),
     ):
         assert part in message
 

@@ -112,7 +112,7 @@ def test_commands_that_train_keep_freed_memory_and_fit_leaves_the_process_as_it_
     fit(random_decoder(toy_config("default")), WindowBatches(tokens, 2, 8, 0), TrainingConfig(steps=1))
     assert told == []
     for verb in (("pretrain", "tiny"), ("finetune", "classify"), ("finetune", "prefer")):
-        fails(capsys, *verb)  # --data is missing; the process is made ready before that is found
+        fails(capsys, *verb, code=2)  # --data is missing; the process is made ready before that is found
         assert len(told) == 3, verb
         told.clear()
 

@@ -131,6 +131,7 @@ class FinetuneConfig:
             "training.opening": "all steps have the same rows; leave it out",
             "training.sample_every": "no samples are written; leave it out",
             "training.evaluation_tokens": "all that is held out is measured; leave it out",
+            "training.last_evaluation_tokens": "all that is held out is measured; leave it out",
         }
 
     def _problems(self) -> list[str]:

@@ -338,18 +338,22 @@ class DecoderConfig:
     def _problems(self) -> list[str]:
         attention = self.attention
         problems = out_of_range(self, "model")
-        if problems:  # sizes that are none have no proportions
-            return problems
-        if isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
+
+        def sound(*names: str) -> bool:  # a size that is none has no proportions
+            return not any(problem.startswith(f"model.{name} is") for problem in problems for name in names)
+
+        if sound("ahead.share") and isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
             remedy = 'to learn the next token alone, give [model.ahead] of a recipe the type "none"'
             problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0; {remedy}")
-        if attention.heads % attention.kv_heads:
+        if sound("attention.heads", "attention.kv_heads") and attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
                 "heads must be a multiple of kv_heads"
             )
-        if isinstance(self.positions, RopeConfig) and int(attention.head_dim * self.positions.share) % 2:
+        turned = 0
+        if isinstance(self.positions, RopeConfig) and sound("attention.head_dim", "positions.share"):
             turned = int(attention.head_dim * self.positions.share)
+        if turned % 2:
             problems.append(
                 f"model.attention.head_dim is {attention.head_dim}, of which {turned} turn: rotary positions need an "
                 "even number of channels"
