@@ -56,6 +56,7 @@ def call(
     many seconds. All its file operations are written to `record`, if it ends by itself.
     """
     said = folder.with_name(f"{folder.name}.said")
+    said.touch()  # a kill may come before the command opens it
     keyboard, terminal = (os.open(os.devnull, os.O_RDONLY), None) if typed is None else pty.openpty()[::-1]
     if terminal is not None:
         os.write(terminal, str(typed).encode())
