@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.kills.cases import CARDS, Case, contents, leftovers
+from tests.kills.cases import CARDS, Case, leftovers, written
 from tests.kills.moments import Operation
 from tests.kills.process import Ended, call
 
@@ -56,7 +56,7 @@ def leave_alone(case: Case, place: Path, shop: Path) -> Undisturbed:
     folder, record = place / "alone", place / "operations.json"
     older = _older(case, folder, place, shop)
     ended = call(folder, case.arguments(shop, case.command), case.renames, typed=case.typed, record=record)
-    found = contents(folder / case.out)
+    found = written(case, folder)
     if ended.status or not found or leftovers(folder):
         raise RuntimeError(f"{case.name}: {ended.said} {sorted(found)} {leftovers(folder)}")
     moments: dict[str, list[int]] = defaultdict(list)
@@ -78,13 +78,13 @@ def kill(case: Case, alone: Undisturbed, folder: Path, shop: Path, draw: random.
         killed.problems.append(f"failed before it was killed: {ended.said}")
     if case.atomic:
         whole = [alone.older, alone.contents, *([{}] if case.renames else [])]
-        if contents(folder / case.out) not in whole:
+        if written(case, folder) not in whole:
             killed.problems.append(f"{case.out} is neither whole nor as it was")
     if draw.random() < TWICE:
         again = _again(case, folder, shop, killed, after=alone.seconds * draw.uniform(0, LATEST))
         killed.moments.append(RANDOM if again.status else ENDED)
     ended = _again(case, folder, shop, killed)
-    found = contents(folder / case.out)
+    found = written(case, folder)
     if ended.status and not (case.atomic and "exists already" in ended.said and found == alone.contents):
         killed.problems.append(f"does not go on: {ended.said}")
     names = found.keys() | alone.contents.keys()
@@ -105,7 +105,7 @@ def _older(case: Case, folder: Path, place: Path, shop: Path) -> dict[str, Any]:
         if ended.status:
             raise RuntimeError(f"{case.name}: {ended.said}")
     shutil.copytree(kept, folder, dirs_exist_ok=True)
-    return contents(folder / case.out)
+    return written(case, folder)
 
 
 def _again(case: Case, folder: Path, shop: Path, killed: Killed, after: float | None = None) -> Ended:

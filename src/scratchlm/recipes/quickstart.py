@@ -192,7 +192,7 @@ def _size(config: QuickstartConfig, clock: Clock, dtype: DtypeName, speeds: list
     """Choose what fits the time."""
     embedded = _embedded(config)
     until = (PRETRAIN_SHARE if embedded else ALONE_SHARE) * clock.budget
-    seconds = 0.95 * until - clock.elapsed  # text and tokenizer come before
+    seconds = max(0.95 * until - clock.elapsed, 1.0)  # text and tokenizer come before; a law takes no negative time
     speed = best_for_facts(speeds, seconds) if embedded else best_for_text(speeds, seconds)
     sentences = min(SENTENCES, int(1.2 * clock.budget))
     return Size(speed, dtype, until, max(1, sentences), max(1, int(6 * clock.budget)))
@@ -224,7 +224,7 @@ def _for_lack_of_time(result: QuickstartResult, corpus: Corpus, shortened: bool)
 def _minutes_to_ngram(result: QuickstartResult, tokens: int) -> float | None:
     """Return how many minutes of training are expected to bring this model below the n-gram, if it is not there."""
     now, wanted = result.held_out.bits_per_byte, result.ngram_bits_per_byte
-    if now <= wanted or result.questions:
+    if now <= wanted or result.questions or not tokens:
         return None
     seconds = sum(phase.actual for phase in result.phases if phase.name.startswith(PRETRAINING))
     return minutes_to_reach(wanted, now, tokens, tokens / max(seconds, 1e-9))
