@@ -78,8 +78,6 @@ SIZES = (
     "positions.theta=0",
     "positions.share=2",
     "positions.share=-1",
-    "width=200000",
-    "layers=900",
 )
 
 

@@ -17,8 +17,11 @@ import zstandard
 Run = Callable[..., None]
 """Runs a command that must succeed, in the folder of the seeds."""
 
-TRAINING = ("--dtype", "fp32", "--threads", "1", "--training.batch-rows", "2", "--training.sequence-length", "32")
-FINETUNING = (*TRAINING, "--epochs", "0.2", "--training.checkpoint-every", "1")
+SHORT = ("--training.sequence-length", "32")
+SMALL = ("--dtype", "fp32", "--threads", "1", "--training.batch-rows", "2")
+TRAINING = (*SMALL, *SHORT)
+CLASSIFYING = (*SMALL, "--epochs", "0.2", "--training.checkpoint-every", "1")
+FINETUNING = (*CLASSIFYING, *SHORT)
 STEPS = ("--training.steps", "4", "--training.checkpoint-every", "2", "--training.evaluate-every", "0",
          "--training.sample-every", "0", "--training.evaluation-tokens", "256")  # fmt: skip
 CARDS = """<details>
@@ -41,7 +44,7 @@ def build(folder: Path, run: Run) -> None:
     run("pretrain", "recipe.toml", "--data", "data", "--out", "run", *TRAINING, *STEPS)
     shutil.copytree(folder / "run" / "checkpoints" / "00000004", folder / "model")
     tables = ("--text-column", "text", "--label-column", "label")
-    run("finetune", "classify", "--init", "run", "--data", "labelled.csv", "--out", "classifier", *tables, *FINETUNING)
+    run("finetune", "classify", "--init", "run", "--data", "labelled.csv", "--out", "classifier", *tables, *CLASSIFYING)
     answers = ("--scored", "1", "--reply-tokens", "2")
     talk = ("finetune", "instruct", "--init", "run", "--data", "conversations.jsonl")
     run(*talk, "--out", "talk", *answers, *FINETUNING)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fuzz import damage
-from fuzz.seeds import FINETUNING, STEPS, TRAINING
+from fuzz.seeds import CLASSIFYING, FINETUNING, STEPS, TRAINING
 
 Reader = Callable[[Path], Iterator[tuple[str, damage.Damage]]]
 
@@ -83,7 +83,7 @@ TARGETS = [
                    ("checkpoints/00000002/training.json", "json"),
                    ("checkpoints/00000002/optimizer.safetensors", "tensors")), None),
     Target("finetune classify", ("finetune", "classify", "--init", "model", "--data", "labelled.csv", "--out", "out",
-                                 "--text-column", "text", "--label-column", "label", *FINETUNING),
+                                 "--text-column", "text", "--label-column", "label", *CLASSIFYING),
            ("model", "labelled.csv"), (("labelled.csv", "text"), *_inside("model", CONFIG, WEIGHTS))),
     Target("finetune instruct", ("finetune", "instruct", "--init", "model", "--data", "conversations.jsonl", "--out",
                                  "out", "--scored", "1", "--reply-tokens", "2", *FINETUNING),

@@ -113,7 +113,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_cards([tmp_path / "none.md"])
     (tmp_path / "latin.md").write_bytes("<details><summary>Q. Ä?</summary> ö </details>".encode("latin-1"))
-    with pytest.raises(UserError, match="is no UTF-8 text"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         read_cards([tmp_path / "latin.md"])
 
 

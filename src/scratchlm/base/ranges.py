@@ -47,7 +47,7 @@ Count = Annotated[int, Range(1, 10**9)]
 """A number of things, at least one."""
 Amount = Annotated[int, Range(0, 10**9)]
 """A number of things, perhaps none."""
-Positive = Annotated[float, Range(over=0)]
+Positive = Annotated[float, Range(over=0, most=1e12)]
 Fraction = Annotated[float, Range(0, 1)]
 Decay = Annotated[float, Range(0, under=1)]
 """A memory of earlier values: 0 keeps none; 1 would never take up a new one."""

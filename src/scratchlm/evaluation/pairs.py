@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.reading import read_plain_text
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
@@ -35,7 +36,7 @@ class Pair:
 def read_pairs(path: Path) -> list[Pair]:
     """Read a set from JSON lines with `sentence_good` and `sentence_bad`; a `UserError` names a line without them."""
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_plain_text(path).splitlines(), 1):
         try:
             record = json.loads(line)
             pairs.append(Pair(record["sentence_good"], record["sentence_bad"]))

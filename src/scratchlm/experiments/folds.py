@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.reading import require_plain
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled
 from scratchlm.text.records import read_records
 
@@ -110,6 +111,7 @@ def read_folds(path: Path | None) -> Mapping[str, int]:
     elif not path.is_file():
         raise UserError(f"--fold-file {path}: no such file; check the spelling")
     else:
+        require_plain(path)
         written = path.read_text(encoding="utf-8", errors="replace")
     known: dict[str, int] = {}
     for number, line in enumerate(written.splitlines(), 1):

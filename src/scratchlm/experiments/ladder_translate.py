@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.reading import require_plain
 from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison_of, standard_error
 from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
@@ -145,6 +146,7 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
     Raises `UserError` with the first line that is no pair.
     """
     rows: list[tuple[str, str]] = []
+    require_plain(path)
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         cells = line.split("\t")
         if len(cells) < 2:  # more are told of no one: who wrote the pair, in the files of manythings.org

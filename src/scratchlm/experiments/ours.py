@@ -10,6 +10,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
+from scratchlm.base.reading import require_plain
 from scratchlm.experiments.outcome import Outcome
 from scratchlm.experiments.steps import Steps
 from scratchlm.model.config import DecoderConfig
@@ -135,6 +136,7 @@ def pieces_of_books(path: Path, size: int) -> list[str]:
     Many books, not a few whole ones, so that books can be held out. Raises `UserError` with the line that is no text.
     """
     texts = []
+    require_plain(path)
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip():
             continue

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
 
 Row = Float[Tensor, "V"]
@@ -56,8 +57,13 @@ def next_probabilities(logits: Row, ids: list[int], config: SamplingConfig) -> R
 
 
 def next_token(logits: Row, ids: list[int], config: SamplingConfig, generator: torch.Generator) -> int:
-    """Choose the next token; `ids` is all text before it."""
+    """Choose the next token; `ids` is all text before it. Raises `UserError` where probabilities are no numbers."""
     probabilities = next_probabilities(logits, ids, config)
     if config.temperature == 0.0:
         return int(probabilities.argmax())
-    return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
+    try:
+        return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
+    except RuntimeError as error:
+        raise UserError(
+            "the model's probabilities are no numbers: its training has diverged; use another one"
+        ) from error

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError, nearest, raise_first
 from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import read_plain_text
 
 LEGEND = {
     "⭐": "important",
@@ -111,11 +112,9 @@ def read_cards(files: Sequence[Path]) -> list[Card]:
 
 def _cards_of(file: Path, problems: list[str]) -> list[Card]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_plain_text(file, "utf-8-sig")
     except OSError as error:
         raise explain_os_error(error, file) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
     found = []
     text = _FENCE.sub(_blank, text)  # what stands in a block of code is shown, not folded
     whole = list(_FOLDED.finditer(text))

@@ -136,7 +136,8 @@ def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Token
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     """Return the settings of the run to resume. Raises `UserError` for others that are given beside them."""
     stored = stored_settings(ResolvedPretrainConfig, run, config)
-    refuse_flags(config, stored, [PretrainConfig(), resolve(PretrainConfig(config.recipe, depth=config.depth))])
+    usual = [] if isinstance(config, ResolvedPretrainConfig) else [PretrainConfig()]  # one of a command holds the run's
+    refuse_flags(config, stored, usual)
     if stored.data is None or not (stored.data / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
     threads = config.threads or stored.threads

@@ -14,7 +14,7 @@ class AdamWConfig:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2017, arXiv 1711.05101) for every parameter."""
 
     type: ClassVar[str] = "adamw"
-    learning_rate: Positive = 1e-3
+    learning_rate: Annotated[float, Range(over=0, most=1000)] = 1e-3
     """Peak step size."""
     beta1: Decay = 0.9
     """Memory of the gradient's mean."""
@@ -22,7 +22,7 @@ class AdamWConfig:
     """Memory of the gradient's square."""
     eps: Positive = 1e-8
     """Added to the root of the square."""
-    weight_decay: Annotated[float, Range(0)] = 0.1
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.1
     """Share of a matrix, times the learning rate, that each step takes away; vectors are left alone."""
     implementation: Literal["fused", "plain"] = "fused"
     """fused: torch's; plain: the same steps written out. Equal, and tested so."""
@@ -33,13 +33,13 @@ class MuonConfig:
     """Muon (Jordan 2024) for the matrices inside blocks, AdamW for embeddings, head and vectors."""
 
     type: ClassVar[str] = "muon"
-    learning_rate: Positive = 0.02
+    learning_rate: Annotated[float, Range(over=0, most=1000)] = 0.02
     """Peak step size of the matrices: each step has about this root-mean-square singular value."""
     momentum: Decay = 0.95
     """Memory of the gradient's mean (Nesterov)."""
     steps: Annotated[int, Range(1, 100)] = 5
     """Newton-Schulz steps that bring the singular values near 1."""
-    weight_decay: Annotated[float, Range(0)] = 0.0
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.0
     """Share of a matrix, times the learning rate, that each step takes away."""
     cautious: bool = False
     """Whether only numbers that the step brings nearer to zero decay (Chen et al. 2025, arXiv 2510.12402)."""
