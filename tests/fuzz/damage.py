@@ -284,5 +284,5 @@ def of_template(_: Path) -> Iterator[tuple[str, Damage]]:
 def compressed(path: Path) -> Iterator[tuple[str, Damage]]:
     """Bombs: a small file that unpacks to much."""
     pack = gzip.compress if path.suffix == ".gz" else zstandard.ZstdCompressor().compress
-    yield "bomb-one-line", lambda path: path.write_bytes(pack(b"x" * 300_000_000)) and None
+    yield "bomb-one-line", lambda path: path.write_bytes(pack(b"x" * 60_000_000)) and None
     yield "not-compressed", written(b"plain text\n" * 20)

@@ -161,7 +161,7 @@ def _faults(outcome: Outcome, folder: Path, before: set[Path]) -> list[str]:
         ours = [number for number, line in enumerate(lines) if line.startswith("scratchlm")]
         if ours != [len(lines) - 1]:
             found.append("more than one line")
-        if outcome.out:
+        if outcome.out and not case.partial:
             found.append("stdout")
         if RAW.search(err):
             found.append("raw control characters")

@@ -29,6 +29,8 @@ class Target:
     stdin: str | None = None
     """The file of the seeds that is its standard input."""
     succeeds: bool = True
+    partial: bool = False
+    """Whether what could be done stands on stdout although the rest was refused."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Case:
     stdin: str | None = None
     must_fail: bool = False
     must_succeed: bool = False
+    partial: bool = False
     grows: bool = False
     """Whether the command goes on with a folder that holds something already."""
 
@@ -97,7 +100,7 @@ TARGETS = [
     Target("classify", ("classify", "classifier/model", "call me", "--threads", "1"), ("classifier",),
            _inside("classifier/model", CONFIG, WEIGHTS), None),
     Target("classify stdin", ("classify", "classifier/model", "--threads", "1"), ("classifier", "lines.txt"),
-           (("lines.txt", "text"),), None, "lines.txt"),
+           (("lines.txt", "text"),), None, "lines.txt", partial=True),
     Target("evaluate task", ("evaluate", "model", "--task", "choices=items.jsonl", "--threads", "1"),
            ("model", "items.jsonl"), (("items.jsonl", "lines"),), None),
     Target("evaluate data", ("evaluate", "model", "--data", "data", "--threads", "1"), ("model", "data"),
@@ -179,10 +182,10 @@ def rehash(file: Path) -> None:
 def cases(seeds: Path) -> Iterator[Case]:
     """Yield every command undamaged, then with each of its files damaged in each way."""
     for target in TARGETS:
-        shared = {"seeds": target.seeds, "out": target.out, "stdin": target.stdin}
+        shared = {"seeds": target.seeds, "out": target.out, "stdin": target.stdin, "partial": target.partial}
         yield Case(f"{target.name}: undamaged", target.name, target.arguments, must_succeed=target.succeeds, **shared)
     for target in TARGETS:
-        shared = {"seeds": target.seeds, "out": target.out, "stdin": target.stdin}
+        shared = {"seeds": target.seeds, "out": target.out, "stdin": target.stdin, "partial": target.partial}
         for file, kind in target.damaged:
             for name, harm in _kinds(kind, seeds / file):
 

@@ -15,6 +15,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error, write_text
 from scratchlm.base.reading import parse_json, read_plain_text, require_table
 
+LOG_FILE = "metrics.jsonl"
+
 
 class RunLog:
     """Append records to `metrics.jsonl`; each has a `kind`, and a `step` where it belongs to one."""
@@ -65,3 +67,17 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(record.get("kind"), str):
             raise UserError(f"{where}: is no record of a run's log; restore the file")
         yield record
+
+
+def check_steps(path: Path) -> None:
+    """Check what a report reads of each step and evaluation. Raises `UserError` that names the first wrong line."""
+    for number, record in enumerate(read_log(path), start=1):
+        timing, kind = record.get("timing", {}), record["kind"]
+        numbers = [record.get("tokens"), *_numbers(timing, "seconds")] if kind == "train" else []
+        told = "loss" in record if kind == "train" or "bits_per_byte" in record else True
+        if not told or not isinstance(timing, dict) or not all(isinstance(each, int | float) for each in numbers):
+            raise UserError(f"{path}, line {number}: lacks what a record of {kind} tells; restore the file")
+
+
+def _numbers(timing: Any, name: str) -> list[Any]:
+    return [timing.get(name)] if isinstance(timing, dict) else [None]

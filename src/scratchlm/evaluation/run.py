@@ -212,6 +212,10 @@ def _replay(config: EvaluateConfig) -> ReplayResult:
         raise UserError(
             f"--replay {config.replay}: {again.model} is another model than was measured; name the right one"
         )
+    if len(again.task) != len(stored.tasks):
+        raise UserError(
+            f"--replay {config.replay}: tells of {len(stored.tasks)} results for {len(again.task)} tasks; evaluate anew"
+        )
     examples = {task.name: task for task in map(read_task, again.example)}
     for spec, task in zip(again.task, stored.tasks, strict=True):
         if _digest(read_task(spec), examples.get(task.name)) != task.digest:

@@ -89,6 +89,8 @@ def render_pairs(
     kept = []
     for each in preferences:
         pair = RenderedPair(_last_turn(template, each.chosen), _last_turn(template, each.rejected))
+        if not any(pair.chosen.mask) or not any(pair.rejected.mask):
+            raise UserError("preferences: the chat template writes no answer to compare; use a model with another one")
         if max(len(pair.chosen.ids), len(pair.rejected.ids)) <= length:
             kept.append(pair)
     if not kept:

@@ -101,7 +101,7 @@ def inspect(config: InspectConfig) -> Inspected:
 
 def _told(value: Any) -> str:
     """Spell a fact of the provenance for a reader."""
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value):
         return ", ".join(f"{each['name']} ({each.get('licence') or 'licence not stated'})" for each in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if isinstance(value, float) else str(value)
 

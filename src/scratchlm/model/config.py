@@ -130,7 +130,7 @@ class AttentionConfig:
     """How many positions back a query sees, itself included; none: all of them."""
     global_layers: Annotated[tuple[int, ...], Range(0)] = ()
     """Layers, counted from 0, that see all positions in spite of a window (Gemma 3: every sixth)."""
-    softcap: Annotated[float | None, Range(over=0)] = None
+    softcap: Annotated[float | None, Range(over=0, most=1e6)] = None
     """Scores become softcap * tanh(scores / softcap), as in Gemma 2; forces the naive path."""
     implementation: Literal["fused", "naive"] = "fused"
     """fused: torch's scaled_dot_product_attention, or blocks of products where they are faster (bf16 on a CPU); naive:
@@ -316,7 +316,7 @@ class DecoderConfig:
     ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
     ahead: AheadChoice = field(default_factory=NoAheadConfig)
     classes: ClassesChoice = field(default_factory=NoClassesConfig)
-    embedding_scale: Annotated[float | None, Range(over=0)] = None
+    embedding_scale: Annotated[float | None, Range(over=0, most=1e6)] = None
     """What embeddings are multiplied by; Gemma's is sqrt(width)."""
     embedding_norm: bool = False
     """Whether embeddings are RMS-normalised, without a weight, before the first layer (nanochat)."""
@@ -324,7 +324,7 @@ class DecoderConfig:
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
     dropout: Decay = 0.0
     """Share of embedding and branch outputs zeroed in training; attention weights are never dropped."""
-    logit_softcap: Annotated[float | None, Range(over=0)] = None
+    logit_softcap: Annotated[float | None, Range(over=0, most=1e6)] = None
     """Logits become softcap * tanh(logits / softcap)."""
     init_std: Annotated[float, Range(0, 1000)] = 0.02
     """Standard deviation of the random initial weights."""

@@ -33,7 +33,7 @@ class Progress:
         self.reviews = 0
         if path.exists():
             stored = read_json(path)
-            if not isinstance(stored, dict) or stored.get("format") != FORMAT or "cards" not in stored:
+            if not isinstance(stored, dict) or stored.get("format") != FORMAT or not _are_cards(stored.get("cards")):
                 raise UserError(f"--progress {path}: is no progress of a quiz in format {FORMAT}; name another file")
             self.cards, self.reviews = stored["cards"], stored.get("reviews", 0)
 
@@ -64,6 +64,10 @@ class Progress:
     def new(self, cards: Sequence[Card]) -> list[Card]:
         """Return the cards that were never asked, in their order."""
         return [card for card in cards if card.id not in self.cards]
+
+
+def _are_cards(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
 
 
 def load_fsrs() -> Any:

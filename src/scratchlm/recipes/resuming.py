@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
+from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_dict
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, sha256_of, write_json
 from scratchlm.base.paths import found_path
+from scratchlm.base.runlog import LOG_FILE, check_steps
 from scratchlm.recipes.runs import MANIFEST_FILE, NOT_STORED, RECIPE_FILE
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
@@ -100,6 +101,20 @@ def digest_of_model(place: Path) -> str:
     return sha256_of(find_model(place) / HASHES_FILE)
 
 
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What is read of the manifest of a run to resume."""
+
+    machine: dict[str, Any]
+    threads: int
+    seed: int
+    dtype: str
+    data_hash: str
+    recipe_hash: str | None = None
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    changes: list[Any] = dataclasses.field(default_factory=list)
+
+
 def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, threads: int, *, allowed: bool) -> None:
     """Refuse to go on where recipe, inputs or the number of threads are not those that the run began with.
 
@@ -107,22 +122,23 @@ def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, thre
     inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. Raises `UserError`
     that names all of them.
     """
-    manifest = read_json(run / MANIFEST_FILE)
+    manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
+    check_steps(run / LOG_FILE)
     now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
-    if "recipe_hash" not in manifest:
+    if manifest.recipe_hash is None:
         told = f"scratchlm: {run}: recorded no hashes of its recipe and inputs when it began; only its data are checked"
         print(told, file=sys.stderr)
-        changes = [] if manifest["data_hash"] == data_hash else ["what it reads (the data, or the model it began from)"]
+        changes = [] if manifest.data_hash == data_hash else ["what it reads (the data, or the model it began from)"]
     else:
-        recorded = {RECIPE_FILE: manifest["recipe_hash"], **_flags(manifest["inputs"])}
+        recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}
         found = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
         changes = [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
     problems = [f"{name} has changed since the run began; put the old one back" for name in changes]
-    if manifest["threads"] != threads:
-        changes.append(f"--threads {manifest['threads']} to {threads}")
+    if manifest.threads != threads:
+        changes.append(f"--threads {manifest.threads} to {threads}")
         problems.append(
-            f"--threads: the run began with {manifest['threads']} and would go on with {threads}, which rounds "
-            f"otherwise; give --threads {manifest['threads']}"
+            f"--threads: the run began with {manifest.threads} and would go on with {threads}, which rounds "
+            f"otherwise; give --threads {manifest.threads}"
         )
     if problems and not allowed:
         raise UserError(
@@ -130,8 +146,8 @@ def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, thre
         )
     if changes:
         told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
-        earlier = manifest.get("changes", [])
-        write_json(run / MANIFEST_FILE, {**manifest, **now, "threads": threads, "changes": [*earlier, told_now]})
+        changed = {"threads": threads, "changes": [*manifest.changes, told_now]}
+        write_json(run / MANIFEST_FILE, {**written, **now, **changed})
 
 
 def _flags(inputs: Mapping[str, str]) -> dict[str, str]:

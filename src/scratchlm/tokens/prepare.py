@@ -26,7 +26,7 @@ from rich.text import Text
 
 from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import read_json, require_free_space, write_json
+from scratchlm.base.files import require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
@@ -259,9 +259,9 @@ def data_hash(train: ShardSet, held_out: ShardSet) -> str:
 class StoredReport:
     """What a training reads of a report of `prepare`."""
 
-    data_hash: str
     sources: list[dict[str, Any]]
     """Each with its name and its licence."""
+    data_hash: str | None = None
 
 
 def read_report(folder: Path) -> StoredReport:
@@ -283,7 +283,7 @@ def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
         )
     tokenizer = load_tokenizer(folder)
     train, held_out = (ShardSet.open(folder, side, tokenizer) for side in ("train", "validation"))
-    written = read_json(folder / REPORT_FILE).get("data_hash")
+    written = read_report(folder).data_hash
     if written is not None and written != data_hash(train, held_out):
         raise UserError(
             f"--data {folder}: its shards are not those that {REPORT_FILE} tells of (one is missing, added or "

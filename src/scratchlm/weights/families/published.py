@@ -11,6 +11,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import read_json
+from scratchlm.base.reading import require_table
 from scratchlm.model.counting import FLOPS_LENGTH, Sizes, sizes_of
 from scratchlm.weights.config import published_shapes
 from scratchlm.weights.families.fields import Fields
@@ -26,7 +27,7 @@ def sizes_of_published(model: str) -> Sizes:
     path = Path(model)
     if path.suffix == ".json" or path.is_dir():
         path = path / "config.json" if path.is_dir() else path
-        return count(read_json(path), str(path))
+        return count(require_table(read_json(path), str(path)), str(path))
     shapes = published_shapes()
     if model not in shapes:
         raise UserError(f"{model!r}: no such shape; {nearest(model, shapes)}, or name a config.json")
