@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scratchlm.base.folders import MARKER_FILE, atomic_folder, discard, write_marker
-from scratchlm.base.outputs import clear, output_folder
+from scratchlm.base.outputs import clear, occupied, output_folder
 from scratchlm.recipes.runs import begin_run
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.weights.checkpoint import SavedModel
@@ -94,6 +94,13 @@ def test_a_checkpoint_is_never_half_removed_and_what_was_not_removed_goes_at_the
     shutil.copytree(kept.folder / "00000002", kept.folder / "00000001")  # as a kill before the removal leaves it
     assert kept.restore() is not None
     assert [name for name in os.listdir(kept.folder) if not name.startswith(".")] == ["00000002"]
+
+
+def test_a_half_written_first_file_does_not_make_a_folder_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / ".stories.jsonl.1a2b3c4d.tmp").touch()
+    assert not occupied(tmp_path)
+    (tmp_path / "stories.jsonl").touch()
+    assert occupied(tmp_path)
 
 
 def test_a_discarded_folder_is_gone(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import explain_os_error
+from scratchlm.base.files import TEMPORARY, abandoned, explain_os_error
 from scratchlm.base.folders import MARKER_FILE, clean, files_in, read_marker, recover
 
 LOCK_FILES = ".*.lock"
@@ -99,8 +99,11 @@ def strangers(out: Path) -> list[str]:
 
 
 def occupied(out: Path) -> bool:
-    """Tell whether a folder holds anything; a marker alone is what a kill leaves that came before the first file."""
-    return out.is_dir() and any(each.name != MARKER_FILE for each in out.iterdir())
+    """Tell whether a folder holds anything but what a kill leaves that came before its first whole file."""
+    if not out.is_dir():
+        return False
+    left = [each for each in out.iterdir() if each.name != MARKER_FILE]
+    return any(not (TEMPORARY.fullmatch(each.name) and abandoned(each)) for each in left)
 
 
 def clear(out: Path) -> None:

@@ -54,7 +54,7 @@ def book_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> Bo
     folder = steps.folder / "text"
 
     def cut() -> dict[str, int]:
-        file = write_texts(steps.folder / "books.jsonl", pieces_of_books(source, size))
+        file = write_texts(steps.file("books.jsonl"), pieces_of_books(source, size))
         made = prepare(
             PrepareConfig((str(file),), folder, split="hash:0.06", vocabulary_size=vocabulary_size, force=True)
         )

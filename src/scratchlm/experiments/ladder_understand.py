@@ -181,7 +181,7 @@ def _ours(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[Item], 
             shared = shared_paragraphs(paragraphs, [item.passage for item in tested])
             removed += sum(shared)
             kept.append("\n\n".join(p for p, gone in zip(paragraphs, shared, strict=True) if not gone))
-        write_texts(steps.folder / "clean.jsonl", [text for text in kept if text.strip()])
+        write_texts(steps.file("clean.jsonl"), [text for text in kept if text.strip()])
         return {"removed": removed}
 
     removed = steps.once("clean", clean)["removed"]

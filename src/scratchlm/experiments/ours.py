@@ -94,7 +94,7 @@ def prepare_ours(
     size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_rows * training.sequence_length)
 
     def cut() -> dict[str, Any]:
-        text = str(write_texts(steps.folder / "books.jsonl", pieces_of_books(source, size)))
+        text = str(write_texts(steps.file("books.jsonl"), pieces_of_books(source, size)))
         made = prepare(
             PrepareConfig((text,), data, split=f"hash:{HELD_OUT}", vocabulary_size=vocabulary_size, force=True)
         )

@@ -50,6 +50,12 @@ class Steps:
                 "begin anew with --force"
             )
 
+    def file(self, name: str) -> Path:
+        """Return the place of a file of the experiment; from now on the folder is known as one of an experiment."""
+        write_marker(self.folder, FOLDER_KIND, FILES)
+        write_json(self.folder / KEY_FILE, self._told)  # not before: what cannot begin leaves no folder
+        return self.folder / name
+
     def once(self, name: str, work: Callable[[], Any]) -> Any:
         """Return what `work` finds, as plain JSON values; it is not called where the step was done before."""
         file = self.folder / "steps" / f"{name}.json"
@@ -58,8 +64,7 @@ class Steps:
             self.taken, self.earlier = self.taken + 1, self.earlier + done["seconds"]
             return done["found"]
         self.tell(name)
-        write_marker(self.folder, FOLDER_KIND, FILES)
-        write_json(self.folder / KEY_FILE, self._told)  # not before: what cannot begin leaves no folder
+        self.file(KEY_FILE)
         begun = time.monotonic()
         found = work()
         write_json(file, {"seconds": time.monotonic() - begun, "found": found})

@@ -78,7 +78,7 @@ def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -
     corpus = storyworld_corpus(max(size, 200_000), config.seed)
     texts = [*corpus.train, *more]
     random.Random(config.seed).shuffle(texts)
-    source = write_texts(steps.folder / "stories.jsonl", texts)
+    source = write_texts(steps.file("stories.jsonl"), texts)
     corpus = replace(corpus, train=[text for text in corpus.train if not held_out(text, HELD_OUT)])  # what is read
     ours = prepare_ours(
         source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, rows=8, length=192
