@@ -14,7 +14,7 @@ class AdamWConfig:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2017, arXiv 1711.05101) for every parameter."""
 
     type: ClassVar[str] = "adamw"
-    learning_rate: Annotated[float, Range(over=0, most=1000)] = 1e-3
+    learning_rate: Annotated[float, Range(over=0, most=1e38)] = 1e-3
     """Peak step size."""
     beta1: Decay = 0.9
     """Memory of the gradient's mean."""
@@ -33,7 +33,7 @@ class MuonConfig:
     """Muon (Jordan 2024) for the matrices inside blocks, AdamW for embeddings, head and vectors."""
 
     type: ClassVar[str] = "muon"
-    learning_rate: Annotated[float, Range(over=0, most=1000)] = 0.02
+    learning_rate: Annotated[float, Range(over=0, most=1e38)] = 0.02
     """Peak step size of the matrices: each step has about this root-mean-square singular value."""
     momentum: Decay = 0.95
     """Memory of the gradient's mean (Nesterov)."""
