@@ -278,7 +278,7 @@ class ReinforceTrainingConfig(FinetuneConfig):
     reply_tokens: Count = 16
     """Most tokens of an answer."""
     kl_weight: Annotated[float, Range(0, 1000)] = 0.0
-    """How dearly a departure from the model of before is paid; 0: that model is not kept, and no distance measured."""
+    """Weight of the distance from the reference model; 0: no reference is kept, and no distance measured."""
     scaled: bool = True
     """Whether advantages are divided by their group's standard deviation; without, see Dr. GRPO (arXiv 2503.20783)."""
     epochs: Epochs = 1.0

@@ -14,7 +14,7 @@ class DPOConfig:
 
     type: ClassVar[str] = "dpo"
     beta: Positive = 0.1
-    """How dearly a departure from the model of before is paid."""
+    """How strongly the model is held to the reference model."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class KTOConfig:
 
     type: ClassVar[str] = "kto"
     beta: Positive = 0.1
-    """How dearly a departure from the model of before is paid."""
+    """How strongly the model is held to the reference model."""
     rejected_weight: Positive = 1.0
     """Weight of bad answers beside good ones."""
 
@@ -48,7 +48,7 @@ class KTOConfig:
 class ORPOConfig:
     """Odds-ratio preference optimization (Hong et al. 2024, arXiv 2403.07691): the chosen answer is learned as well.
 
-    Needs no model of before.
+    Needs no reference model.
     """
 
     type: ClassVar[str] = "orpo"
@@ -60,7 +60,7 @@ class ORPOConfig:
 class SimPOConfig:
     """Simple preference optimization (Meng et al. 2024, arXiv 2405.14734): mean log-probabilities, and a margin.
 
-    Needs no model of before.
+    Needs no reference model.
     """
 
     type: ClassVar[str] = "simpo"

@@ -71,12 +71,12 @@ def _spoken(messages: Messages) -> list[str]:
 
 @dataclass(frozen=True)
 class RenderedPair:
-    """Both conversations as ids, and what the model of before thought of each."""
+    """Both conversations as ids, and what the reference model thought of each."""
 
     chosen: Rendered
     rejected: Rendered
     reference: tuple[float, float] = (0.0, 0.0)
-    """Log-probabilities of the two answers under the model of before, summed over their tokens."""
+    """Log-probabilities of the two answers under the reference model, summed over their tokens."""
 
 
 def render_pairs(
@@ -112,7 +112,7 @@ class PairBatch(Batch):
     """Rows in twos: a chosen answer, then its rejected twin. The summed loss is divided by the number of pairs."""
 
     reference: Float[Tensor, " B"] | None = None
-    """Log-probability of each row's answer under the model of before."""
+    """Log-probability of each row's answer under the reference model."""
 
     @property
     def target_count(self) -> int:

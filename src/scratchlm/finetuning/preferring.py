@@ -38,12 +38,12 @@ class Sides:
     chosen_tokens: Float[Tensor, " N"]
     rejected_tokens: Float[Tensor, " N"]
     reference_chosen: Float[Tensor, " N"]
-    """The same under the model of before."""
+    """The same under the reference model."""
     reference_rejected: Float[Tensor, " N"]
 
     @property
     def margin(self) -> Float[Tensor, " N"]:
-        """By how much more than the model of before this one prefers the chosen answer."""
+        """By how much more than the reference model this one prefers the chosen answer."""
         return (self.chosen - self.reference_chosen) - (self.rejected - self.reference_rejected)
 
 

@@ -28,7 +28,7 @@ from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.loss import Loss, distance_from, token_log_probabilities
 
 Reference = Callable[[Batch], Float[Tensor, "B T"]]
-"""Log-probability of each target under the model of before; 0 where nothing is predicted."""
+"""Log-probability of each target under the reference model; 0 where nothing is predicted."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RolloutStats:
     zero_spread: float = 0.0
     """Share of groups whose answers were all worth the same, from which nothing is learned."""
     kl: float | None = None
-    """Estimated KL divergence from the model of before, nats a token; None where there is none to compare with."""
+    """Estimated KL divergence from the reference model, nats a token; None where there is none to compare with."""
     length: float = 0.0
     """Mean tokens of an answer, its end included."""
     sample: str = ""
@@ -175,7 +175,7 @@ class Rollouts:
 
 
 def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = None, temperature: float = 1.0) -> Loss:
-    """Return minus the advantage-weighted likelihood, plus `kl_weight` times the distance from the model of before.
+    """Return minus the advantage-weighted likelihood, plus `kl_weight` times the distance from the reference model.
 
     The gradient of `exp(now - now.detach())` is that of the log-probability, so the value of the first term is minus
     the advantages' sum.

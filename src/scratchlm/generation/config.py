@@ -112,7 +112,7 @@ class ResolvedChatConfig(ChatConfig):
 class ClassifyConfig:
     """Put texts into the classes that a model has learned: label, probability, threshold and text, one text a line.
 
-    The threshold is that of the sought one of two labels, chosen in training. A text that cannot be read is told on
+    The threshold is that of the positive class of two, chosen in training. A text that cannot be read is told on
     stderr, the others are answered, and the exit code is 1.
     """
 

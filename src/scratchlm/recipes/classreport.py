@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.evaluation.classes import BINS
 from scratchlm.recipes.report import Page
 
@@ -50,7 +50,7 @@ def write_class_report(
 
 
 def _learning(page: Page, out: Path, result: ClassifyResult) -> None:
-    records = [record for record in read_log(out / "metrics.jsonl") if record["kind"] in ("train", "evaluation")]
+    records = [record for record in read_log(out / LOG_FILE) if record["kind"] in ("train", "evaluation")]
     page.heading("Learning")
     measured = "validation" if result.validation_texts else "held out"
     kinds = {"training": "train", measured: "evaluation"}

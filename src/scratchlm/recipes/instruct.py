@@ -14,7 +14,7 @@ from rich.text import Text
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.base.terminal import console
 from scratchlm.evaluation.replies import ReplyScores, score_replies
 from scratchlm.finetuning.config import InstructTrainingConfig
@@ -233,7 +233,7 @@ def _finish(config: InstructTrainingConfig, result: InstructResult) -> None:
     told = dataclasses.replace(result, out=config.out.absolute().name)
     for line in str(told.__rich__()).splitlines()[:5]:
         page.text(line)
-    add_training(page, list(read_log(config.out / "metrics.jsonl")))
+    add_training(page, list(read_log(config.out / LOG_FILE)))
     page.heading("Before and after")
     page.text("Held-out questions, answered by the likeliest token each time.")
     rows = [[each.question, each.expected, each.before, each.after] for each in result.exchanges[:SAMPLES]]

@@ -13,7 +13,7 @@ import torch
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.finetuning.config import PreferTrainingConfig, ResolvedPreferTrainingConfig, resolve_loss
@@ -48,7 +48,7 @@ from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import Classes, SavedModel
 
 REFERRING = (DPOConfig, IPOConfig, KTOConfig)
-"""Losses that compare with the model of before."""
+"""Losses that compare with the reference model."""
 
 
 @dataclass(repr=False)
@@ -70,10 +70,10 @@ class PreferResult(Result):
     accuracy: float
     accuracy_interval: Interval
     led: float
-    """Share of pairs whose chosen answer gained more on the model of before than the rejected one: half at first, and
+    """Share of pairs whose chosen answer gained more on the reference model than the rejected one: half at first, and
     what the losses that compare with that model are trained on."""
     margin: float
-    """Mean lead of the chosen answer over the model of before, in nats; of rewards, of the chosen answer."""
+    """Mean lead of the chosen answer over the reference model, in nats; of rewards, of the chosen answer."""
     kl: float | None
     """Mean KL divergence of the model from the one of before over the tokens of these answers, exact over the
     vocabulary, nats a token; None of rewards."""
@@ -85,7 +85,7 @@ class PreferResult(Result):
 
     def __rich__(self) -> str:
         left = f"; {self.left_out:,} are equal or do not fit a row and were left out" if self.left_out else ""
-        distance = "" if self.kl is None else f"; KL divergence from the model of before {self.kl:.4f} nats a token"
+        distance = "" if self.kl is None else f"; KL divergence from the reference model {self.kl:.4f} nats a token"
         low, high = self.accuracy_interval
         return "\n".join(
             [
@@ -103,7 +103,7 @@ class PreferResult(Result):
 def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
     """Train on preferences and write the run folder: the model with the lowest held-out loss, a result, a report.
 
-    The model of before answers once, ahead of training, so that no second model is held; where the loss does not
+    The reference model answers once, ahead of training, so that no second model is held; where the loss does not
     compare with it, only for the figures of held-out pairs. Raises `UserError` for data or a model that cannot be used,
     and `Interrupted` after Ctrl-C, with everything saved.
     """
@@ -221,7 +221,7 @@ def _measure(decoder: Decoder, held: Sequence[PairBatch], config: ResolvedPrefer
 def _divergence(kept: SavedModel, held: Sequence[PairBatch], config: PreferTrainingConfig) -> float | None:
     """Return the mean of KL(kept || before) over the tokens of the held-out answers; a model of rewards has none.
 
-    The model of before is the one below the adapter, or is loaded again: a second model is held only now, when the
+    The reference model is the one below the adapter, or is loaded again: a second model is held only now, when the
     optimizer's state is gone.
     """
     if isinstance(config.loss, RewardConfig):
@@ -252,7 +252,7 @@ def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     told = dataclasses.replace(result, out=config.out.absolute().name)
     for line in told.__rich__().splitlines():
         page.text(line)
-    records = list(read_log(config.out / "metrics.jsonl"))
+    records = list(read_log(config.out / LOG_FILE))
     scored = [record for record in records if record["kind"] == "evaluation"]
     steps = [record["step"] for record in scored]
     units = {"loss": "nats a pair", "accuracy": "share", "led": "share", "margin": "nats"}

@@ -16,7 +16,7 @@ from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.recipes.config import PretrainConfig, ResolvedPretrainConfig
@@ -250,7 +250,7 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
 def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
     end_run(out)
-    records = list(read_log(out / "metrics.jsonl"))
+    records = list(read_log(out / LOG_FILE))
     last = [record for record in records if record["kind"] == "evaluation"][-1]
     steps = [record for record in records if record["kind"] == "train"]
     speed = sum(r["tokens"] for r in steps) / max(sum(r["timing"]["seconds"] for r in steps), 1e-9)

@@ -26,7 +26,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
 from scratchlm.finetuning.instruct import instruct
@@ -70,7 +70,7 @@ from scratchlm.weights.checkpoint import SavedModel, save_model
 RESULT_FILE = "quickstart.json"
 KIND = "quickstart"
 """Kind in the marker of the folder."""
-FILES = [RESULT_FILE, "metrics.jsonl", "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
+FILES = [RESULT_FILE, LOG_FILE, "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
 """What a quickstart writes, as the marker names it; its model has a marker of its own."""
 PRETRAIN_SHARE = 0.62
 """Share of the whole budget that pretraining ends at, where conversations follow."""
@@ -378,6 +378,6 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
             lines = [json.dumps(answer.as_dict(), ensure_ascii=False) for answer in result.questions]
             write_text(out / "questions.jsonl", "\n".join(lines) + "\n")
         result.seconds = clock.elapsed
-        write_quickstart_report(out, result, list(read_log(out / "metrics.jsonl")))
+        write_quickstart_report(out, result, list(read_log(out / LOG_FILE)))
     result.seconds = clock.elapsed
     write_json(out / RESULT_FILE, {**result.as_dict(), "out": out.absolute().name})

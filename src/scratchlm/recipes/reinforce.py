@@ -16,7 +16,7 @@ from torch import Tensor
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import Reference, Rollouts, RolloutStats, reinforce_loss
@@ -158,7 +158,7 @@ def built_in(name: str) -> Task:
 
 
 def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) -> Rollouts:
-    """Prepare the source of answers, with the model of before to compare with."""
+    """Prepare the source of answers, with the reference model to compare with."""
     assert model.template is not None
     longest = max(len(_prompt(model.template, item)) for item in task.train)
     if longest + config.reply_tokens > model.decoder.config.context:
@@ -184,7 +184,7 @@ def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) ->
 
 
 def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference | None:
-    """Return what asks the model of before: the one below the adapter, or a copy that stays as it is.
+    """Return what asks the reference model: the one below the adapter, or a copy that stays as it is.
 
     None where its answer would have no weight: neither its memory nor a pass through it at each step is spent then.
     """
@@ -228,7 +228,7 @@ def _mean(score: Reward, items: Sequence[Item], answers: Sequence[str]) -> float
 def _verdict(config: ReinforceTrainingConfig) -> Verdict:
     """Compare the course of reward and true score that the log tells."""
     assert config.out is not None
-    records = list(read_log(config.out / "metrics.jsonl"))
+    records = list(read_log(config.out / LOG_FILE))
     rewards = [record["reward"] for record in records if record["kind"] == "rollout" and record["step"]]
     return hacked(rewards, [record["score"] for record in records if record["kind"] == "evaluation"])
 
@@ -241,7 +241,7 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     told = dataclasses.replace(result, out=config.out.absolute().name)
     for line in told.__rich__().splitlines()[:3]:
         page.text(line)
-    records = list(read_log(config.out / "metrics.jsonl"))
+    records = list(read_log(config.out / LOG_FILE))
     drawn = [record for record in records if record["kind"] == "rollout" and record["step"]]
     scored = [record for record in records if record["kind"] == "evaluation"]
     page.text(
@@ -261,7 +261,7 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     page.plot("Spread", "step", "", {name: (steps, [r[key] for r in drawn]) for name, key in shares.items()})
     if config.kl_weight:
         kl = [r["kl"] for r in drawn]
-        page.plot("Distance from the model of before", "step", "nats a token", {"KL": (steps, kl)})
+        page.plot("Distance from the reference model", "step", "nats a token", {"KL": (steps, kl)})
     page.plot("Length of answers", "step", "tokens", {"length": (steps, [r["length"] for r in drawn])})
     page.heading("Before and after")
     page.table(["asked", "right", "before", "after"], [list(each) for each in result.exchanges])

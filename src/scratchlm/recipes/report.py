@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlm.base.files import read_json, write_text
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runlog import LOG_FILE, read_log
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.55 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
@@ -109,7 +109,7 @@ def add_training(page: Page, records: Sequence[dict[str, Any]]) -> None:
 
 def write_run_report(run: Path) -> None:
     """Write `report.html` of a pretraining run from its folder."""
-    records = list(read_log(run / "metrics.jsonl"))
+    records = list(read_log(run / LOG_FILE))
     manifest = read_json(run / "manifest.json")
     page = Page(f"Pretraining: {run.name}")
     last = [r for r in records if r["kind"] == "evaluation"][-1]

@@ -24,6 +24,7 @@ from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
+from scratchlm.base.runlog import LOG_FILE
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.recipes.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
@@ -40,7 +41,7 @@ RUN_KIND = "run"
 RUN_FILES = [
     "recipe.toml",
     "manifest.json",
-    "metrics.jsonl",
+    LOG_FILE,
     "report.html",
     "result.json",
     "samples/*.txt",

@@ -32,7 +32,7 @@ class Classes:
     temperature: Positive = 1.0
     """Logits are divided by it, so that probabilities are as often right as they say (Guo et al. 2017)."""
     positive: str | None = None
-    """Of two classes, the one that is sought."""
+    """Of two classes, the positive one."""
     threshold: Fraction = 0.5
     """Least probability of `positive` at which it is answered."""
     prompt: str = "{text}"
