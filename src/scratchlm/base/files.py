@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_of_files(names: Mapping[Path, str]) -> str:
+    """Return the hash of files in their order, each by its name and what it holds."""
+    return hashlib.sha256("".join(f"{name} {sha256_of(file)}\n" for file, name in names.items()).encode()).hexdigest()
 
 
 def explain_os_error(error: OSError, path: Path | str) -> UserError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ import scratchlm
 from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.device import machine, set_threads
 from scratchlm.base.errors import Interrupted, UserError, raise_all
-from scratchlm.base.files import sha256_of
+from scratchlm.base.files import sha256_of, sha256_of_files
 from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.experiments.config import find
@@ -96,7 +96,7 @@ def _settings(config: ExperimentConfig, out: Path) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     """Return the hash of a file, or of a folder's files with their names."""
     if path.is_dir():
-        return _digest_of({file: file.name for file in sorted(path.rglob("*")) if file.is_file()})
+        return sha256_of_files({file: file.name for file in sorted(path.rglob("*")) if file.is_file()})
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the spelling")
     return sha256_of(path)
@@ -105,12 +105,7 @@ def _digest(path: Path) -> str:
 def _code() -> str:
     """Return the hash of this package's code: steps of other code are not mixed with its own."""
     package = Path(scratchlm.__file__).parent
-    return _digest_of({file: file.relative_to(package).as_posix() for file in sorted(package.rglob("*.py"))})
-
-
-def _digest_of(names: Mapping[Path, str]) -> str:
-    """Return the hash of files in their order, each by its name and what it holds."""
-    return hashlib.sha256("".join(f"{name} {sha256_of(file)}\n" for file, name in names.items()).encode()).hexdigest()
+    return sha256_of_files({file: file.relative_to(package).as_posix() for file in sorted(package.rglob("*.py"))})
 
 
 def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_dict
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.files import read_json, sha256_of, write_json
+from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
 from scratchlm.base.paths import found_path
 from scratchlm.base.runlog import LOG_FILE, check_steps
 from scratchlm.recipes.runs import MANIFEST_FILE, NOT_STORED, RECIPE_FILE
@@ -92,8 +91,8 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and hashes of all files in a folder."""
     if not path.is_dir():
         return sha256_of(path)
-    files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
-    return hashlib.sha256("".join(f"{name} {sha256_of(file)}\n" for name, file in files).encode()).hexdigest()
+    names = {file: file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    return sha256_of_files(dict(sorted(names.items(), key=lambda item: item[1])))
 
 
 def digest_of_model(place: Path) -> str:
