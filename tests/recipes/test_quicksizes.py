@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from scratchlm.base.errors import UserError
+from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.model.config import DecoderConfig
 from scratchlm.recipes.exam import SENTENCES, TOGETHER, ask, read_aloud
 from scratchlm.recipes.hooks import Sample
+from scratchlm.recipes.quickresult import Phase, QuickstartResult
 from scratchlm.recipes.quicksizes import (
     SHAPES,
     TIMED,
@@ -22,7 +25,7 @@ from scratchlm.recipes.quicksizes import (
     shape_of,
     speeds_of,
 )
-from scratchlm.recipes.quickstart import PRETRAIN_SHARE, Clock
+from scratchlm.recipes.quickstart import PRETRAIN_SHARE, Clock, minutes_to_ngram
 from scratchlm.recipes.quicktext import Corpus, storyworld_corpus
 from scratchlm.text.storyworld import questions
 from scratchlm.tokens.simple import CharacterTokenizer
@@ -94,6 +97,17 @@ def test_the_law_says_when_a_model_falls_below_the_ngram() -> None:
     assert longer is not None
     assert 2e6 / 10_000 / 60 < longer < 60
     assert minutes_to_reach(0.5, 1.95, 2e6, 10_000) is None
+
+
+def test_the_minutes_that_are_advised_are_more_than_those_that_did_not_do() -> None:
+    trained = Phase("pretraining 0.5 million parameters", actual=151.0)
+    result = QuickstartResult("out", "novels", 535_520, HeldOutLoss(1262.0, 300, 1000), 1.795, [trained], 0.0, 180.0)
+    assert result.held_out.bits_per_byte > result.ngram_bits_per_byte
+    for wanted in (result.held_out.bits_per_byte - 0.001, result.held_out.bits_per_byte - 0.02):
+        minutes = minutes_to_ngram(dataclasses.replace(result, ngram_bits_per_byte=wanted), 5_000_000)
+        assert minutes is not None
+        assert minutes > 3
+    assert minutes_to_ngram(dataclasses.replace(result, ngram_bits_per_byte=9.0), 5_000_000) is None
 
 
 def test_questions_that_no_time_is_left_for_are_not_asked() -> None:

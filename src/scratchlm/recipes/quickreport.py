@@ -56,8 +56,8 @@ def _numbers(page: Page, result: QuickstartResult) -> None:
     )
     if result.minutes_to_ngram is not None:
         page.text(
-            f"By the law of loss this machine needs about {result.minutes_to_ngram:.0f} minutes of training for the "
-            "model to need less; --minutes sets them."
+            f"By the law of loss this machine needs about {result.minutes_to_ngram} minutes for the model to need "
+            "less; --minutes sets them."
         )
     if result.reading is not None:
         reading = result.reading

@@ -36,8 +36,8 @@ class QuickstartResult(Result):
     questions: list[Answer] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     sample: str = ""
-    minutes_to_ngram: float | None = None
-    """Minutes that the model is expected to need to fall below the 5-gram model; None where it is there."""
+    minutes_to_ngram: int | None = None
+    """Minutes that a quickstart is expected to need here to fall below the 5-gram model; None where it is there."""
 
     def score(self, split: str) -> tuple[int, int]:
         """Return how many questions of a split were answered exactly, and how many there are."""
@@ -65,8 +65,8 @@ class QuickstartResult(Result):
         ]
         if self.minutes_to_ngram is not None:
             lines.append(
-                f"to fall below the 5-gram model, this machine is expected to need about {self.minutes_to_ngram:.0f} "
-                "minutes; --minutes sets them"
+                f"to fall below the 5-gram model, this machine is expected to need about "
+                f"{self.minutes_to_ngram} minutes; --minutes sets them"
             )
         if self.questions:
             held_in = [answer for answer in self.questions if answer.split == "held-in"]
