@@ -1,0 +1,63 @@
+"""Record what the package computes, or compare it with what was recorded: a refactoring must change no number.
+
+    python -m tests.golden record before.json
+    python -m tests.golden compare before.json
+
+Everything runs through commands, in fp32 on one thread, so a record made by older code can be compared with newer
+code. Numbers are equal bit for bit on one machine only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[name] = "1"  # before torch is imported: a process with threads is not to be forked
+
+from tests.golden.measures import PARTS, measure  # noqa: E402
+
+
+def main() -> int:
+    """Record or compare; return 1 where something differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.golden", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("action", choices=["record", "compare"])
+    parser.add_argument("file", type=Path, help="where the record is written to or read from")
+    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), default=sorted(PARTS), help="parts to run")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="scratchlm-golden.") as folder:
+        found = measure(Path(folder), given.only)
+    if given.action == "record":
+        given.file.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"{sum(len(part) for part in found.values())} entries in {given.file}")
+        return 0
+    wrong = differences(json.loads(given.file.read_text(encoding="utf-8")), found)
+    print("\n".join(wrong) or f"{sum(len(part) for part in found.values())} entries are equal", flush=True)
+    return min(len(wrong), 1)
+
+
+def differences(recorded: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each entry that was recorded otherwise, in the parts that were measured now."""
+    lines = []
+    for part, entries in found.items():
+        before = recorded.get(part, {})
+        for entry in sorted(before.keys() | entries.keys()):
+            one, other = before.get(entry), entries.get(entry)
+            if one != other:
+                lines.append(f"{part}, {entry}: {_short(one)} became {_short(other)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
