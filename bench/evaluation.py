@@ -19,9 +19,9 @@ from typing import Any
 
 from bench.store import data_file, write
 
-from scratchlm.evaluation.asking import Asking, ask
 from scratchlm.evaluation.harness import write_tasks
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
+from scratchlm.evaluation.prompting import Asking, ask
 from scratchlm.evaluation.tasks import Task, read_task
 from scratchlm.tokens.base import first_token
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model

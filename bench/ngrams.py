@@ -25,9 +25,9 @@ import numpy as np
 from bench.store import data_file, write
 
 from scratchlm.classic.ngram_fast import KneserNey
-from scratchlm.experiments.booktext import BookText, book_text
-from scratchlm.experiments.ours import BOOKS
-from scratchlm.experiments.steps import Steps
+from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.booktext import BookText, book_text
+from scratchlm.lab.shared.small_model import BOOKS
 
 BYTES, VOCABULARY, ORDER = 10_000_000, 4096, 5
 

@@ -16,15 +16,15 @@ def _():
     import plotly.graph_objects as go
     import torch
 
+    from scratchlm import storyworld
     from scratchlm.classic.bayes import NaiveBayes
     from scratchlm.classic.ngram_fast import KneserNey
     from scratchlm.classic.smoothing import AddK
+    from scratchlm.data.batches import ArrayTokens, Batch, WindowBatches
     from scratchlm.evaluation.bits import held_out_loss
     from scratchlm.model.decoder import build_decoder
     from scratchlm.model.presets import tiny
-    from scratchlm.text import storyworld
     from scratchlm.tokens.base import END_OF_TEXT
-    from scratchlm.tokens.batches import ArrayTokens, Batch, WindowBatches
     from scratchlm.tokens.fast import FastBPE
     from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
     from scratchlm.training.loop import fit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scratchlm.base.statistics import Comparison, comparison_of
-from scratchlm.experiments.ladder import Rung
-from scratchlm.experiments.outcome import Outcome, Value
+from scratchlm.lab.harness.methods import Rung
+from scratchlm.lab.harness.outcome import Outcome, Value
 
 
 def outcome() -> Outcome:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import scratchlm
 from scratchlm import verbs
 from scratchlm.base.calls import has_parts, parameters
-from scratchlm.experiments.config import EXPERIMENTS
+from scratchlm.lab.catalogue import EXPERIMENTS
 
 STUB = Path(scratchlm.__file__).with_suffix(".pyi")
 HEAD = '''"""What editors and type checkers know of this package. Written by tests/signatures.py; do not edit."""
@@ -93,7 +93,7 @@ def verb(spelling: Spelling, name: str) -> list[str]:
     beside = [f"{key}: {spelling.of(hints[key], accepted=False)} = None" for key in entry.objects]
     kinds = [config]
     if name == "plan":
-        from scratchlm.recipes.config import PublishedConfig
+        from scratchlm.runs.config import PublishedConfig
 
         kinds.append(PublishedConfig)
     calls = [function(spelling, name, [], known, hints["return"])]
@@ -109,9 +109,9 @@ def experiments(spelling: Spelling) -> list[str]:
     """Write the verb of each experiment."""
     found = []
     for name, entry in EXPERIMENTS.items():
-        spelling.imports |= {"from scratchlm.experiments.outcome import Outcome"}
+        spelling.imports |= {"from scratchlm.lab.harness.outcome import Outcome"}
         spelling.imports.add(f"from {entry.config.__module__} import {entry.config.__name__}")
-        first, returned = f"name: Literal[{name!r}]", verbs.imported("experiments.outcome:Outcome")
+        first, returned = f"name: Literal[{name!r}]", verbs.imported("lab.harness.outcome:Outcome")
         found.append(
             "@overload\n" + function(spelling, "experiment", [first], parameters(entry.config, ("json",)), returned)
         )

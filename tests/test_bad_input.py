@@ -15,8 +15,8 @@ import pytest
 
 from commands import fails, run
 from scratchlm.cli import main
+from scratchlm.data.shards import ShardSet
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.tokens.shards import ShardSet
 
 BPE = ("--vocabulary-size", "256")
 LINUX_ROOT = sys.platform == "linux" and os.geteuid() == 0

@@ -22,7 +22,9 @@ SET_UP = [
     "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/scratchlm quickstart",
     'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/python -m pytest',
 ]
-BUILT = re.compile(r"\.git|\.venv.*|\..*_cache|\.hypothesis|__pycache__|build|dist|runs|quickstart|.*\.egg-info")
+BUILT = re.compile(r"\.git|\.venv.*|\..*_cache|\.hypothesis|__pycache__|build|dist|.*\.egg-info")
+WRITTEN = ("runs", "quickstart")
+"""Folders that commands write into the current one."""
 REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|anaconda\.org|npmjs\.(?:com|org)|crates\.io|rubygems\.org")
 MACHINE_PATHS = re.compile(r"(?<![\w.~$}/-])/(?:work|home|Users|root|tmp/venv)/\w|\b[A-Z]:\\{1,2}Users\\")
 
@@ -45,8 +47,12 @@ def tracked_files() -> list[Path]:
         listed = ""
     paths = [ROOT / line for line in listed.split("\0") if line]
     if not paths:
-        paths = [path for path in ROOT.rglob("*") if not any(BUILT.fullmatch(part) for part in _parts(path))]
+        paths = [path for path in ROOT.rglob("*") if not _built(_parts(path))]
     return [path for path in paths if path.is_file()]
+
+
+def _built(parts: tuple[str, ...]) -> bool:
+    return parts[0] in WRITTEN or any(BUILT.fullmatch(part) for part in parts)
 
 
 def _parts(path: Path) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ CELL = """
 import torch
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import fit
 from scratchlm.training.progress import TrainingProgress

@@ -17,10 +17,10 @@ from scratchlm import verbs
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.cli import main
-from scratchlm.experiments.config import EXPERIMENTS
 from scratchlm.finetuning.lossconfig import IPOConfig, KTOConfig
 from scratchlm.finetuning.rewards import Task, exact
 from scratchlm.generation.config import SamplingConfig
+from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.checkpoint import find_model, load_model, save_model
 

@@ -33,8 +33,8 @@ def batch(seed: int, vocabulary: int) -> torch.Tensor:
 def ours(init: Path, dtype: str, four_bit: bool = False) -> Callable[[int], None]:
     """Return a step of this package: the model as `finetune --lora` equips it, its loss, its optimizer."""
     from scratchlm.base.device import DTYPES, autocast
-    from scratchlm.recipes.finetuning import equip
-    from scratchlm.tokens.batches import Batch
+    from scratchlm.data.batches import Batch
+    from scratchlm.runs.finetuning import equip
     from scratchlm.training.loss import next_token_loss
     from scratchlm.weights.checkpoint import find_model, load_model
 

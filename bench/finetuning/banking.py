@@ -12,7 +12,7 @@ from scratchlm.base.files import read_json
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.finetuning.config import ClassifyTrainingConfig
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.recipes.classify import finetune_classify
+from scratchlm.runs.classify import finetune_classify
 from scratchlm.text.labelled import labels_of, read_labelled
 from scratchlm.text.records import read_records
 

@@ -15,7 +15,7 @@ from bench.store import data_file
 from scratchlm.base.files import read_json
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.recipes.instruct import finetune_instruct
+from scratchlm.runs.instruct import finetune_instruct
 
 
 def split(folder: Path) -> tuple[Path, Path]:

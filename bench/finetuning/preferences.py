@@ -13,7 +13,7 @@ from scratchlm.evaluation.config import EvaluateConfig
 from scratchlm.evaluation.run import evaluate_text
 from scratchlm.finetuning.config import PreferTrainingConfig
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.recipes.prefer import finetune_prefer
+from scratchlm.runs.prefer import finetune_prefer
 
 TEXT = "pretrain/the-verdict.txt"
 """A short story that neither model was fine-tuned on."""

@@ -26,12 +26,12 @@ from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import f1_interval, f1_of, score
-from scratchlm.experiments.folds import read_folded
-from scratchlm.experiments.ladder_spam import at_threshold
 from scratchlm.finetuning.config import ClassifyTrainingConfig
 from scratchlm.generation.classifier import Classifier
+from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
+from scratchlm.lab.shared.folds import read_folded
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.recipes.classify import finetune_classify
+from scratchlm.runs.classify import finetune_classify
 
 LABELS = ("ham", "spam")
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from scratchlm.base.files import read_json
+from scratchlm.data.prepare import prepare
 from scratchlm.finetuning.config import InstructTrainingConfig, ReinforceTrainingConfig
 from scratchlm.finetuning.rewards import TASKS, Item
-from scratchlm.recipes.config import PretrainConfig
-from scratchlm.recipes.dial import load_recipe
-from scratchlm.recipes.instruct import finetune_instruct
-from scratchlm.recipes.pretrain import pretrain
-from scratchlm.recipes.reinforce import finetune_reinforce
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.runs.instruct import finetune_instruct
+from scratchlm.runs.pretrain import pretrain
+from scratchlm.runs.reinforce import finetune_reinforce
 from scratchlm.text.split import share_of
 from scratchlm.tokens.config import PrepareConfig
-from scratchlm.tokens.prepare import prepare
 
 TAUGHT_EPOCHS = 16.0
 WRONG = 0.6

@@ -19,17 +19,17 @@ from bench.learning.curves import Curve, median_of
 from bench.store import data_file
 
 from scratchlm.base.files import read_json, write_json
+from scratchlm.data.batches import Tokens
+from scratchlm.data.prepare import open_data, prepare
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
-from scratchlm.recipes.dial import load_recipe
+from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import Tokens
 from scratchlm.tokens.config import PrepareConfig
-from scratchlm.tokens.prepare import open_data, prepare
 from scratchlm.training.config import AdamWConfig, OptimizerConfig
-from scratchlm.training.forecast import Deadline, steps_within
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.probing import probe_seconds
+from scratchlm.training.profiling import Deadline, steps_within
 from scratchlm.training.stages import measure_step, training_batches
 
 VOCABULARY = 4096

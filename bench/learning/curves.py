@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scratchlm.model.decoder import Decoder
-from scratchlm.recipes.hooks import Stateless
+from scratchlm.runs.hooks import Stateless
 
 
 @dataclass

@@ -20,13 +20,13 @@ from bench.store import DATA, data_file
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json, write_json
+from scratchlm.data.prepare import prepare
 from scratchlm.evaluation.pairs import Pair, pair_accuracy, read_pairs
 from scratchlm.generation.language_model import load
-from scratchlm.recipes.config import PretrainConfig
-from scratchlm.recipes.dial import load_recipe
-from scratchlm.recipes.pretrain import pretrain
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.runs.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
-from scratchlm.tokens.prepare import prepare
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.probing import faster_dtype
 

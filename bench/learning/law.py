@@ -1,6 +1,6 @@
 """Bits per byte from a run's parameters and tokens: the law that `scratchlm plan` states, and how far it is off.
 
-`scratchlm.recipes.expected` has its form. Fitted to short whole runs on the books, scored on their last twentieth; the
+`scratchlm.runs.scaling_law` has its form. Fitted to short whole runs on the books, scored on their last twentieth; the
 error told is the largest of runs that were left out of the fit. The figures go into the package.
 """
 
@@ -18,9 +18,9 @@ from bench.learning.books import Text, prepared
 from scratchlm.base.files import write_json
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
-from scratchlm.recipes import expected
-from scratchlm.recipes.dial import DialName, at_depth
-from scratchlm.recipes.expected import LossLaw, Measured, fit_law
+from scratchlm.runs import scaling_law as expected
+from scratchlm.runs.depth_scaling import DialName, at_depth
+from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import faster_dtype

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from bench.learning.shakespeare import held_out_nats, read_ids
 
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.config import (
     AheadConfig,
     DecoderConfig,
@@ -24,8 +25,7 @@ from scratchlm.model.config import (
     ValueEmbeddingConfig,
 )
 from scratchlm.model.decoder import build_decoder
-from scratchlm.recipes.dial import load_recipe
-from scratchlm.tokens.batches import ArrayTokens
+from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import Loop, Setting, StepRecord
 from scratchlm.training.probing import faster_dtype

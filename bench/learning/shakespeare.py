@@ -21,14 +21,14 @@ from bench.learning.curves import Curve, median_of
 from bench.store import data_file
 
 from scratchlm.base.device import autocast
+from scratchlm.data.batches import ArrayTokens, whole_windows
 from scratchlm.model.decoder import Decoder, build_decoder
-from scratchlm.recipes.dial import load_recipe
-from scratchlm.tokens.batches import ArrayTokens, whole_windows
+from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.forecast import Deadline
 from scratchlm.training.loop import Loop, Setting
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import faster_dtype
+from scratchlm.training.profiling import Deadline
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.stages import training_batches
 

@@ -39,9 +39,9 @@ def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 def ours() -> Step:
     """Return this package's step, of its only loop."""
     from scratchlm.base.memory import keep_freed_memory
+    from scratchlm.data.batches import Batch
     from scratchlm.model.decoder import build_decoder
     from scratchlm.model.presets import gpt2
-    from scratchlm.tokens.batches import Batch
     from scratchlm.training.config import AdamWConfig, TrainingConfig
     from scratchlm.training.loop import Loop, Setting
 

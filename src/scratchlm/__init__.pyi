@@ -6,27 +6,10 @@ from typing import Any, Literal, overload
 
 from scratchlm.base.errors import Interrupted as Interrupted
 from scratchlm.base.errors import UserError as UserError
+from scratchlm.data.prepare import PrepareResult
 from scratchlm.evaluation.config import EvaluateConfig as EvaluateConfig
 from scratchlm.evaluation.results import ComparisonResult, TasksResult
 from scratchlm.evaluation.run import EvaluateResult, ReplayResult
-from scratchlm.experiments.outcome import Outcome
-from scratchlm.experiments.settings_ladders import (
-    LabelEfficiencyConfig,
-    LadderLmConfig,
-    LadderRespondConfig,
-    LadderSpamConfig,
-    LadderTranslateConfig,
-    LadderUnderstandConfig,
-)
-from scratchlm.experiments.settings_models import (
-    ContextConfig,
-    FeaturesConfig,
-    KnobsConfig,
-    LimitsConfig,
-    ObjectiveConfig,
-    ScalingConfig,
-    TasksConfig,
-)
 from scratchlm.finetuning.config import ClassifyTrainingConfig as ClassifyTrainingConfig
 from scratchlm.finetuning.config import InstructTrainingConfig as InstructTrainingConfig
 from scratchlm.finetuning.config import PreferTrainingConfig as PreferTrainingConfig
@@ -41,30 +24,43 @@ from scratchlm.generation.language_model import LanguageModel as LanguageModel
 from scratchlm.generation.language_model import load as load
 from scratchlm.inspection.config import InspectConfig as InspectConfig
 from scratchlm.inspection.parameters import Inspected
+from scratchlm.lab.experiments.ablations.config import KnobsConfig
+from scratchlm.lab.experiments.context.config import ContextConfig
+from scratchlm.lab.experiments.features.config import FeaturesConfig
+from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
+from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
+from scratchlm.lab.experiments.ladder_respond.config import LadderRespondConfig
+from scratchlm.lab.experiments.ladder_spam.config import LadderSpamConfig
+from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
+from scratchlm.lab.experiments.ladder_understand.config import LadderUnderstandConfig
+from scratchlm.lab.experiments.limits.config import LimitsConfig
+from scratchlm.lab.experiments.objective.config import ObjectiveConfig
+from scratchlm.lab.experiments.scaling.config import ScalingConfig
+from scratchlm.lab.experiments.tasks.config import TasksConfig
+from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig as DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.recipes.classify import ClassifyResult
-from scratchlm.recipes.config import DoctorConfig as DoctorConfig
-from scratchlm.recipes.config import PlanConfig as PlanConfig
-from scratchlm.recipes.config import PretrainConfig as PretrainConfig
-from scratchlm.recipes.config import PublishedConfig as PublishedConfig
-from scratchlm.recipes.config import QuickstartConfig as QuickstartConfig
-from scratchlm.recipes.doctor import Diagnosis
-from scratchlm.recipes.instruct import InstructResult
-from scratchlm.recipes.plan import Plan
-from scratchlm.recipes.prefer import PreferResult
-from scratchlm.recipes.pretrain import PretrainResult
-from scratchlm.recipes.published import Published
-from scratchlm.recipes.quickresult import QuickstartResult
-from scratchlm.recipes.reinforce import ReinforceResult
-from scratchlm.recipes.synthesize import SynthesizeResult
+from scratchlm.runs.classify import ClassifyResult
+from scratchlm.runs.config import DoctorConfig as DoctorConfig
+from scratchlm.runs.config import PlanConfig as PlanConfig
+from scratchlm.runs.config import PretrainConfig as PretrainConfig
+from scratchlm.runs.config import PublishedConfig as PublishedConfig
+from scratchlm.runs.config import QuickstartConfig as QuickstartConfig
+from scratchlm.runs.doctor import Diagnosis
+from scratchlm.runs.instruct import InstructResult
+from scratchlm.runs.plan import Plan
+from scratchlm.runs.prefer import PreferResult
+from scratchlm.runs.pretrain import PretrainResult
+from scratchlm.runs.published import Published
+from scratchlm.runs.quickstart.result import QuickstartResult
+from scratchlm.runs.reinforce import ReinforceResult
+from scratchlm.runs.synthesize import SynthesizeResult
 from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig as CompareTokenizersConfig
 from scratchlm.tokens.config import InspectTokenizerConfig as InspectTokenizerConfig
 from scratchlm.tokens.config import PrepareConfig as PrepareConfig
 from scratchlm.tokens.config import TrainTokenizerConfig as TrainTokenizerConfig
-from scratchlm.tokens.prepare import PrepareResult
 from scratchlm.training.config import TrainingConfig as TrainingConfig
 from scratchlm.weights.commands import Transfer
 from scratchlm.weights.config import ExportConfig as ExportConfig

@@ -86,7 +86,7 @@ def _require_health(config: Any, result: Any) -> None:
 
 def _experiment(arguments: Arguments) -> None:
     """Prove a claim of the notes: one experiment, its numbers, its report."""
-    from scratchlm.experiments.config import EXPERIMENTS
+    from scratchlm.lab.catalogue import EXPERIMENTS
 
     program = "scratchlm experiment"
     if not arguments or arguments[0] in ("-h", "--help", "--list"):

@@ -107,7 +107,7 @@ class Verb:
         run = named.get("resume")
         if self.resumed is None or not run:
             return None
-        from scratchlm.recipes.resuming import stored_settings
+        from scratchlm.runs.resuming import stored_settings
 
         return stored_settings(imported(self.resumed), Path(run))
 
@@ -115,7 +115,7 @@ class Verb:
 def _refuse_changes(config: Any, stored: Any) -> None:
     """Refuse settings other than those of the run to resume."""
     if stored is not None:
-        from scratchlm.recipes.resuming import refuse_flags
+        from scratchlm.runs.resuming import refuse_flags
 
         refuse_flags(config, stored)
 

@@ -25,15 +25,15 @@ def _depth(named: Named) -> int | None:
 
 
 def _pretraining(named: Named) -> Any:
-    from scratchlm.recipes.config import PretrainConfig
-    from scratchlm.recipes.dial import resolve
+    from scratchlm.runs.config import PretrainConfig
+    from scratchlm.runs.depth_scaling import resolve
 
     return resolve(PretrainConfig(str(named.get("recipe", "default")), depth=_depth(named)))
 
 
 def _planning(named: Named) -> Any:
-    from scratchlm.recipes.config import PlanConfig
-    from scratchlm.recipes.dial import is_published, resolve_plan
+    from scratchlm.runs.config import PlanConfig
+    from scratchlm.runs.depth_scaling import is_published, resolve_plan
 
     name = str(named.get("recipe", "default"))
     return resolve_plan(PlanConfig(name, depth=None if is_published(name) else _depth(named)))
@@ -75,15 +75,15 @@ def _sampling_of(config: str) -> Callable[[Named], Any]:
 QUICKSTART = Verb(
     "quickstart",
     "The whole life of a model in minutes, offline.",
-    "recipes.config:QuickstartConfig",
-    "recipes.quickstart:quickstart",
+    "runs.config:QuickstartConfig",
+    "runs.quickstart.run:quickstart",
     hidden=("json", "chat"),
 )
 DOCTOR = Verb(
     "doctor",
     "What this machine can do; every fast path against the plain one.",
-    "recipes.config:DoctorConfig",
-    "recipes.doctor:doctor",
+    "runs.config:DoctorConfig",
+    "runs.doctor:doctor",
 )
 TRAIN_TOKENIZER = Verb(
     "tokenizer train",
@@ -107,50 +107,50 @@ PREPARE = Verb(
     "prepare",
     "Text in, cleaned and counted, token shards out.",
     "tokens.config:PrepareConfig",
-    "tokens.prepare:prepare",
+    "data.prepare:prepare",
 )
 PLAN = Verb(
     "plan",
     "Parameters, memory and time of a run before it begins, or the size of a published model.",
-    "recipes.config:PlanConfig",
-    "recipes.plan:plan",
+    "runs.config:PlanConfig",
+    "runs.plan:plan",
     _planning,
     _recipe_and_depth,
 )
 PRETRAIN = Verb(
     "pretrain",
     "Train from random weights, continue a model, or resume a run.",
-    "recipes.config:PretrainConfig",
-    "recipes.pretrain:pretrain",
+    "runs.config:PretrainConfig",
+    "runs.pretrain:pretrain",
     _pretraining,
     _recipe_and_depth,
-    resumed="recipes.config:ResolvedPretrainConfig",
+    resumed="runs.config:ResolvedPretrainConfig",
 )
 SYNTHESIZE = Verb(
     "synthesize",
     "Make conversations of your own documents, to fine-tune on.",
     "finetuning.config:SynthesizeConfig",
-    "recipes.synthesize:synthesize",
+    "runs.synthesize:synthesize",
 )
 FINETUNE_CLASSIFY = Verb(
     "finetune classify",
     "Teach a model to put texts into classes.",
     "finetuning.config:ClassifyTrainingConfig",
-    "recipes.classify:finetune_classify",
+    "runs.classify:finetune_classify",
     resumed="finetuning.config:ClassifyTrainingConfig",
 )
 FINETUNE_INSTRUCT = Verb(
     "finetune instruct",
     "Teach a model to answer in conversations.",
     "finetuning.config:InstructTrainingConfig",
-    "recipes.instruct:finetune_instruct",
+    "runs.instruct:finetune_instruct",
     resumed="finetuning.config:InstructTrainingConfig",
 )
 FINETUNE_PREFER = Verb(
     "finetune prefer",
     "Teach a model which of two answers is preferred.",
     "finetuning.config:PreferTrainingConfig",
-    "recipes.prefer:finetune_prefer",
+    "runs.prefer:finetune_prefer",
     _preferring,
     _method,
     resumed="finetuning.config:ResolvedPreferTrainingConfig",
@@ -159,7 +159,7 @@ FINETUNE_REINFORCE = Verb(
     "finetune reinforce",
     "Teach a model by what its own answers are worth.",
     "finetuning.config:ReinforceTrainingConfig",
-    "recipes.reinforce:finetune_reinforce",
+    "runs.reinforce:finetune_reinforce",
     hidden=("json", "data", "held_out", "split"),
     objects=("task",),
     resumed="finetuning.config:ReinforceTrainingConfig",
@@ -210,8 +210,8 @@ EXPORT = Verb(
 QUIZ = Verb(
     "quiz",
     "Ask the cards of the notes, spaced over days, or as an exam.",
-    "quiz.config:QuizConfig",
-    "quiz.commands:quiz",
+    "lab.quiz.config:QuizConfig",
+    "lab.quiz.commands:quiz",
 )
 
 
@@ -220,7 +220,7 @@ def experiment_verb(name: str) -> Verb:
 
     Raises `UserError` for an unknown name.
     """
-    from scratchlm.experiments.config import find, form_of, recipe
+    from scratchlm.lab.catalogue import find, form_of, recipe
 
     entry = find(name)
 
@@ -231,7 +231,7 @@ def experiment_verb(name: str) -> Verb:
         return {form_of(arguments): True}
 
     place = f"{entry.config.__module__.removeprefix('scratchlm.')}:{entry.config.__name__}"
-    return Verb(f"experiment {name}", entry.asks, place, "experiments.run:experiment", defaults, early, first=(name,))
+    return Verb(f"experiment {name}", entry.asks, place, "lab.run:experiment", defaults, early, first=(name,))
 
 
 FUNCTIONS: Mapping[str, Verb] = {
@@ -295,7 +295,7 @@ def experiment(name: str, *positional: Any, **named: Any) -> Any:
 
     `name` is one of `scratchlm experiment --list`; its flags are arguments of the same names. Settings that are not
     named are those of its recipe, in the form that `small=True` or `full=True` chooses. A config holds all its values
-    instead. Raises `UserError` for an argument that is unknown or wrong, and as `scratchlm.experiments.run` does.
+    instead. Raises `UserError` for an argument that is unknown or wrong, and as `scratchlm.lab.run` does.
     """
     verb = experiment_verb(name)
     if positional and (getattr(positional[0], "small", False) or getattr(positional[0], "full", False)):

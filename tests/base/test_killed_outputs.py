@@ -14,7 +14,7 @@ import torch
 
 from scratchlm.base.folders import MARKER_FILE, atomic_folder, discard, write_marker
 from scratchlm.base.outputs import clear, occupied, output_folder
-from scratchlm.recipes.runs import begin_run
+from scratchlm.runs.runs import begin_run
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config

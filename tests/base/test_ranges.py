@@ -14,12 +14,12 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.ranges import Count, Fraction, Range, out_of_range
-from scratchlm.experiments.config import EXPERIMENTS
 from scratchlm.finetuning.config import LOSSES, PreferTrainingConfig
+from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 
-MODULES = ("tokens", "text", "training", "recipes", "finetuning", "generation", "evaluation", "quiz", "model")
+MODULES = ("tokens", "text", "training", "runs", "finetuning", "generation", "evaluation", "lab.quiz", "model")
 LARGE = 10**30
 
 

@@ -287,7 +287,7 @@ def test_on_real_bytes_fast_equals_plain_and_a_megabyte_predicts_better_than_xz_
 
 COUNT_BOOKS = """
 from scratchlm.classic.ngram_fast import KneserNey
-from scratchlm.experiments.ours import pieces_of_books
+from scratchlm.lab.shared.small_model import pieces_of_books
 from scratchlm.tokens.fast import FastBPE
 
 texts = pieces_of_books(Path(sys.argv[1]), 10_000_000)

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from scratchlm.classic.recurrent import Cell, build_recurrent, gru_step, lstm_step
+from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.config import ClassesConfig, DecoderConfig
-from scratchlm.tokens.batches import ArrayTokens, WindowBatches
 from scratchlm.training.config import AdamWConfig, TrainingConfig
 from scratchlm.training.loop import fit
 from toys import byte_tokenizer

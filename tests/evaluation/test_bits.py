@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import HeldOutLoss, count_text_bytes, held_out_loss, token_sizes
-from scratchlm.tokens.batches import ArrayTokens
 from scratchlm.tokens.fast import FastBPE
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 

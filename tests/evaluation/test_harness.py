@@ -11,8 +11,8 @@ import pytest
 
 from commands import run
 from families import FAMILIES
-from scratchlm.evaluation.asking import Asking, ask
 from scratchlm.evaluation.harness import adapter, write_tasks
+from scratchlm.evaluation.prompting import Asking, ask
 from scratchlm.evaluation.tasks import read_task
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import SavedModel, save_model

@@ -12,9 +12,9 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import standard_error
-from scratchlm.evaluation import asking
-from scratchlm.evaluation.asking import Asking, ask
+from scratchlm.evaluation import prompting as asking
 from scratchlm.evaluation.likelihood import Likelihood
+from scratchlm.evaluation.prompting import Asking, ask
 from scratchlm.evaluation.scoring import Record, answer_record, choice_record, mean_over_sets, scores_of
 from scratchlm.evaluation.tasks import Item, Task, read_task
 from scratchlm.weights.checkpoint import SavedModel

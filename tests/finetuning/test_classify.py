@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
+from scratchlm.data.batches import LabelledBatches
 from scratchlm.finetuning.classify import add_classes, balanced_weights
 from scratchlm.generation.classifier import Classifier, class_logits
 from scratchlm.generation.classrows import encode_texts
@@ -21,7 +22,6 @@ from scratchlm.model.lora import adapted
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.labelled import Labelled
 from scratchlm.text.split import two_sides
-from scratchlm.tokens.batches import LabelledBatches
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -167,7 +167,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
         run(capsys, "finetune", "classify", "--init", folder / "base", "--out", out, *flags)
 
     begin(tmp_path / "whole")
-    from scratchlm.recipes import classify
+    from scratchlm.runs import classify
 
     real, calls = classify.text_logits, []
 

@@ -10,11 +10,11 @@ import pytest
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
+from scratchlm.data.batches import IGNORED, masked_batch
 from scratchlm.finetuning.conversations import read_conversations
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.text.records import Record
-from scratchlm.tokens.batches import IGNORED, masked_batch
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.chat import PLAIN, ChatTemplate
 from scratchlm.tokens.fast import FastBPE

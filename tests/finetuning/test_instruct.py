@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.tokens.batches import IGNORED
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, TrainingConfig
 from scratchlm.weights.checkpoint import SavedModel

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from commands import fails, run
+from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import PreferTrainingConfig
 from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
-from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
-from scratchlm.finetuning.preferring import (
+from scratchlm.finetuning.preference_losses import (
     Sides,
     answer_log_probabilities,
     divergence,
@@ -27,12 +27,12 @@ from scratchlm.finetuning.preferring import (
     rewards,
     simpo,
 )
+from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.recipes.prefer import finetune_prefer
+from scratchlm.runs.prefer import finetune_prefer
 from scratchlm.text.records import Record, read_records
 from scratchlm.text.split import parse_split, two_sides
-from scratchlm.tokens.batches import IGNORED
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, TrainingConfig
@@ -211,7 +211,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_model_of_before_is_asked_of_training_pairs_only_where_the_loss_compares(
     method: str, asked: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scratchlm.recipes import prefer
+    from scratchlm.runs import prefer
 
     real, pairs = prefer.answer_log_probabilities, []
     monkeypatch.setattr(prefer, "answer_log_probabilities", lambda d, b: pairs.append(len(b.ids) // 2) or real(d, b))

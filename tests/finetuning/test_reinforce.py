@@ -13,6 +13,7 @@ import torch
 from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.base.runlog import read_log
+from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import (
     RolloutBatch,
@@ -24,8 +25,7 @@ from scratchlm.finetuning.rewards import TASKS, Item, Task, contains, exact, hac
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.recipes.reinforce import finetune_reinforce
-from scratchlm.tokens.batches import IGNORED
+from scratchlm.runs.reinforce import finetune_reinforce
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
@@ -205,7 +205,7 @@ def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path)
 def test_without_a_weight_the_model_of_before_is_neither_copied_nor_asked(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scratchlm.recipes import reinforce
+    from scratchlm.runs import reinforce
 
     asked = []
     real = reinforce.token_log_probabilities
@@ -237,7 +237,7 @@ def test_a_reward_that_can_be_had_without_the_task_is_found_out(base: Path, tmp_
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scratchlm.recipes import reinforce
+    from scratchlm.runs import reinforce
 
     finetune_reinforce(settings(base, tmp_path / "whole", epochs=2.0), wants_e())
     real, calls = reinforce.greedy_batch, []

@@ -15,9 +15,9 @@ CONFIGS = {
     "prepare stories.jsonl": "tokens.config:PrepareConfig",
     "tokenizer train": "tokens.config:TrainTokenizerConfig",
     "tokenizer inspect": "tokens.config:InspectTokenizerConfig",
-    "plan": "recipes.config:PlanConfig",
-    "plan published": "recipes.config:PublishedConfig",
-    "pretrain": "recipes.config:PretrainConfig",
+    "plan": "runs.config:PlanConfig",
+    "plan published": "runs.config:PublishedConfig",
+    "pretrain": "runs.config:PretrainConfig",
     "finetune classify": "finetuning.config:ClassifyTrainingConfig",
     "finetune instruct": "finetuning.config:InstructTrainingConfig",
     "finetune prefer": "finetuning.config:PreferTrainingConfig",
@@ -26,7 +26,7 @@ CONFIGS = {
     "evaluate task": "evaluation.config:EvaluateConfig",
     "generate": "generation.config:GenerateConfig",
     "chat": "generation.config:ChatConfig",
-    "quiz": "quiz.config:QuizConfig",
+    "quiz": "lab.quiz.config:QuizConfig",
 }
 VALUES = {
     int: ("-1", "-9223372036854775809", "1000000000000000000000000", "9" * 5000, "1.5", "nan", "", "\x1b[31m"),

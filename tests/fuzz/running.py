@@ -23,10 +23,10 @@ MEMORY = 2 << 30
 STOPPED, HELD = -1, -2
 OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "tyro", "sklearn.metrics", "jinja2.sandbox", "gguf",
           "torch._dynamo", "plotly.graph_objects", "plotly.io", "tomllib")  # fmt: skip
-OURS = ("cli", "recipes.pretrain", "recipes.classify", "recipes.instruct", "recipes.prefer", "recipes.plan",
-        "recipes.reinforce", "recipes.quickstart", "recipes.synthesize", "recipes.published", "evaluation.run",
-        "weights.commands", "tokens.prepare", "quiz.commands", "generation.commands", "generation.classifier",
-        "inspection.parameters", "experiments.run", "experiments.ladder_lm")  # fmt: skip
+OURS = ("cli", "runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.plan",
+        "runs.reinforce", "runs.quickstart.run", "runs.synthesize", "runs.published", "evaluation.run",
+        "weights.commands", "data.prepare", "lab.quiz.commands", "generation.commands", "generation.classifier",
+        "inspection.parameters", "lab.run", "lab.experiments.ladder_lm.measure")  # fmt: skip
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

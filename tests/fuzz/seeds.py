@@ -126,8 +126,8 @@ def _llama2c(folder: Path) -> None:
 
 def _experiment(path: Path) -> None:
     from scratchlm.base.config import to_dict
-    from scratchlm.experiments.config import recipe
-    from scratchlm.experiments.outcome import Claim, Curves, Outcome, Sample, Table, Value, write_outcome
+    from scratchlm.lab.catalogue import recipe
+    from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value, write_outcome
 
     settings = {
         key: value for key, value in to_dict(recipe("ladder-lm", "small")).items() if key not in ("out", "data")

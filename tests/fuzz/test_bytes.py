@@ -17,11 +17,11 @@ from scratchlm.base.files import read_json
 from scratchlm.base.runlog import read_log
 from scratchlm.base.sealed import read_sealed
 from scratchlm.evaluation.results import read_result
-from scratchlm.experiments.outcome import read_outcome
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.language_model import sampling_from
+from scratchlm.lab.harness.outcome import read_outcome
 from scratchlm.model.config import DecoderConfig
-from scratchlm.recipes.dial import load_recipe
+from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.tokens.format import read_vocabulary, to_json
 from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.families.known import FAMILIES, read_shape

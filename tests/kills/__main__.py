@@ -29,9 +29,9 @@ from tests.kills.cases import CASES, Case, build_shop  # noqa: E402
 from tests.kills.kill import Killed, Undisturbed, kill, leave_alone  # noqa: E402
 
 IMPORTED = (
-    *("recipes.pretrain", "recipes.classify", "recipes.instruct", "recipes.prefer", "recipes.reinforce"),
-    *("recipes.quickstart", "recipes.quickreport", "recipes.synthesize", "experiments.limits", "experiments.run"),
-    *("tokens.commands", "tokens.prepare", "weights.commands", "evaluation.run", "quiz.commands"),
+    *("runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.reinforce"),
+    *("runs.quickstart.run", "runs.reports.quickstart", "runs.synthesize", "lab.experiments.limits.measure", "lab.run"),
+    *("tokens.commands", "data.prepare", "weights.commands", "evaluation.run", "lab.quiz.commands"),
 )
 """Modules that every command of the table finds imported."""
 

@@ -10,6 +10,8 @@ import torch
 from scratchlm.base.errors import UserError
 from scratchlm.classic.recurrent import RecurrentDecoder
 from scratchlm.classic.translator import RecurrentTranslator, build_translator
+from scratchlm.data.batches import IGNORED
+from scratchlm.data.pairs import MaskedBatches, SourceTargetBatches, source_target_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.writing import until, write_targets
@@ -29,8 +31,6 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
 from scratchlm.model.network import CausalNetwork, TokenNetwork
-from scratchlm.tokens.batches import IGNORED
-from scratchlm.tokens.pairs import MaskedBatches, SourceTargetBatches, source_target_batch
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import fit
 from scratchlm.training.loss import next_token_loss

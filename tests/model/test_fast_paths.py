@@ -12,13 +12,13 @@ from torch import Tensor
 from commands import fails
 from scratchlm.base.device import autocast
 from scratchlm.base.memory import keep_freed_memory
+from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.model.attention import fused_attention, naive_attention
 from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import relu_squared
 from scratchlm.model.norms import plain_rms_norm, rms_norm
 from scratchlm.model.positions import plain_rotate, rope_table, rotate
-from scratchlm.tokens.batches import ArrayTokens, WindowBatches
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import fit
 from toys import CONTEXT, VOCABULARY, random_decoder, random_ids, toy_config

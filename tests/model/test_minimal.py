@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scratchlm.data.batches import Batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model import minimal
@@ -20,7 +21,6 @@ from scratchlm.model.config import (
     MLPConfig,
 )
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import Batch
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import fit

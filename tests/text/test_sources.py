@@ -134,7 +134,7 @@ def test_sizes_are_read_and_nonsense_refused() -> None:
 
 
 def test_storyworld_is_reproducible_by_seed() -> None:
-    pytest.importorskip("scratchlm.text.storyworld")
+    pytest.importorskip("scratchlm.storyworld")
     stories = texts("storyworld:20KB")
     assert 10_000 < sum(map(len, stories)) < 40_000
     assert texts("storyworld:20KB") == stories

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from scratchlm.text.storyworld import parses, sentences, stories
-from scratchlm.text.storyworld.lexicon import lexicon, stripped
-from scratchlm.text.storyworld.morphology import gerund, past, plural, third_person
-from scratchlm.text.storyworld.proof import unproved_frames
+from scratchlm.storyworld import parses, sentences, stories
+from scratchlm.storyworld.lexicon import lexicon, stripped
+from scratchlm.storyworld.morphology import gerund, past, plural, third_person
+from scratchlm.storyworld.proof import unproved_frames
 
 
 @pytest.fixture(scope="module")

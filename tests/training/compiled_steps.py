@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from scratchlm.base.errors import Interrupted
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.decoder import build_decoder
-from scratchlm.tokens.batches import ArrayTokens
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Loop, Setting, StepRecord

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from scratchlm.data.batches import ArrayTokens, Batch, State
 from scratchlm.model.config import EmbeddingShortcutConfig, NgramEmbeddingConfig, ValueEmbeddingConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import ArrayTokens, Batch, State
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, fit

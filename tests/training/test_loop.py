@@ -15,14 +15,14 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.runlog import read_log
+from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import IGNORED, Batch
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.forecast import Deadline, steps_within
 from scratchlm.training.loop import Loop, Setting, fit
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import step_seconds
+from scratchlm.training.profiling import Deadline, steps_within
 from scratchlm.training.signals import stop_on_signals
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from scratchlm.base.device import autocast
+from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.config import AheadConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import IGNORED, Batch
 from scratchlm.training import loss as losses
 from scratchlm.training.loss import Loss, cross_entropy_sum, next_token_loss, plain_next_token_loss
 from toys import CONTEXT, TOYS, random_decoder, random_ids, toy_config

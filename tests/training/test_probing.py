@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scratchlm.data.batches import ArrayTokens, Batch
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import ArrayTokens, Batch
 from scratchlm.training import probing
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Setting

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.batches import ArrayTokens, WindowBatches
+from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.training.averaging import TailAverage
 from scratchlm.training.config import OpeningConfig, TrainingConfig
 from scratchlm.training.stages import stages, training_batches

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float
 
 from scratchlm.base.device import autocast
+from scratchlm.data.batches import IGNORED, ArrayTokens, Tokens, whole_windows
 from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.base import Tokenizer, first_token
-from scratchlm.tokens.batches import IGNORED, ArrayTokens, Tokens, whole_windows
 from scratchlm.tokens.simple import unknown_id
 from scratchlm.training.loss import next_token_loss
 

@@ -18,9 +18,9 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
-from scratchlm.evaluation.asking import ends_of, fitted
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.evaluation.likelihood import ROWS, encode_requests, likelihoods
+from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.evaluation.tasks import Item, Kind, Task
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.config import SamplingConfig

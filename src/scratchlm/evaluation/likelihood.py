@@ -21,11 +21,11 @@ from torch import Tensor
 
 from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
+from scratchlm.data.batches import padded
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.base import Tokenizer, first_token
-from scratchlm.tokens.batches import padded
 
 BATCH_TOKENS = 8192
 """Most tokens of one forward pass, about."""

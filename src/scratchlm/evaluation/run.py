@@ -16,11 +16,13 @@ from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_file_place, sha256_of
 from scratchlm.base.result import Result
-from scratchlm.evaluation.asking import Asking, ask
+from scratchlm.data.batches import ArrayTokens, Tokens
+from scratchlm.data.shards import ShardSet
 from scratchlm.evaluation.bits import HeldOutLoss, count_unknown, held_out_loss
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
 from scratchlm.evaluation.contamination import contamination
 from scratchlm.evaluation.judge import judge_results
+from scratchlm.evaluation.prompting import Asking, ask
 from scratchlm.evaluation.results import (
     ComparisonResult,
     TasksResult,
@@ -33,8 +35,6 @@ from scratchlm.evaluation.tasks import Task, read_task
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import ArrayTokens, Tokens
-from scratchlm.tokens.shards import ShardSet
 from scratchlm.tokens.simple import UNKNOWN
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from scratchlm import storyworld
 from scratchlm.base.errors import UserError, nearest, raise_first
 from scratchlm.base.files import sha256_of
-from scratchlm.text import storyworld
 from scratchlm.text.records import read_records
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scratchlm.base.errors import UserError, raise_first
+from scratchlm.data.batches import PackedBatches, pad_of
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import PackedBatches, pad_of
 from scratchlm.tokens.chat import ChatTemplate, Conversation, Rendered
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Hook, Pace, Setting, Watcher, fit

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_first
+from scratchlm.data.batches import Batch, Order, State, masked_batch
 from scratchlm.finetuning.conversations import Messages, problem_of
 from scratchlm.text.records import Record
 from scratchlm.text.rows import listed
-from scratchlm.tokens.batches import Batch, Order, State, masked_batch
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 
 

@@ -18,12 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.data.batches import IGNORED, Batch, Order, State, masked_batch
 from scratchlm.finetuning.rewards import Item, Reward
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.batches import IGNORED, Batch, Order, State, masked_batch
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.loss import Loss, distance_from, token_log_probabilities
 

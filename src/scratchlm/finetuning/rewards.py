@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchlm.text import storyworld
+from scratchlm import storyworld
 from scratchlm.text.split import share_of
 
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.data.batches import padded
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import PREFILL_CHUNK
 from scratchlm.generation.sampling import next_token
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import padded
 
 ROWS = 64
 """Most texts that are continued together."""

@@ -15,10 +15,10 @@ from jaxtyping import Float
 
 from scratchlm.base.device import autocast, choose_device, set_threads
 from scratchlm.base.errors import UserError
+from scratchlm.data.batches import padded
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.generation.config import ClassifyConfig
 from scratchlm.model.network import TokenNetwork
-from scratchlm.tokens.batches import padded
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 BATCH_TOKENS = 4096

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from scratchlm.data.batches import padded
 from scratchlm.model.cache import KVCache
 from scratchlm.model.encoderdecoder import EncoderDecoder
-from scratchlm.tokens.batches import padded
 
 ROWS = 64
 """Sources that are read together."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
+from scratchlm.text.chunking import PIECE, Cutter, cut_documents, fragments
 from scratchlm.text.counts import BadFile, Counts, Document, Problems
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
-from scratchlm.text.pieces import PIECE, Cutter, cut_documents, fragments
 from scratchlm.text.rows import NoTextField, read_json, read_jsonl
 from scratchlm.text.tables import read_csv, read_parquet
 from scratchlm.text.walk import FoundFile, find_files

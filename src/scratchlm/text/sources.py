@@ -199,7 +199,7 @@ def _open_storyworld(spec: str, argument: str, seed: int) -> OpenedSource:
 
     def documents(counts: Counts) -> Iterator[Document]:
         # Imported here: the generator's word lists are needed by those alone who ask for its stories.
-        from scratchlm.text.storyworld import stories
+        from scratchlm.storyworld import stories
 
         for number, story in enumerate(stories(size, seed), start=1):
             counts.read += 1

@@ -27,8 +27,8 @@ from scratchlm.tokens import bpe, fast
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
-from scratchlm.tokens.pieces import PieceVocabulary
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
+from scratchlm.tokens.sentencepiece import PieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer, train_symbols
 from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
 

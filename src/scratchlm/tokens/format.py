@@ -19,7 +19,7 @@ from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
 from scratchlm.tokens.base import END_OF_TEXT, Ends
 from scratchlm.tokens.patterns import GPT2, SMOLLM
-from scratchlm.tokens.pieces import PieceVocabulary
+from scratchlm.tokens.sentencepiece import PieceVocabulary
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
 FILE_NAME = "tokenizer.json"
@@ -128,7 +128,7 @@ def _token_text(stored: Any) -> str | None:
 def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
     if isinstance(vocabulary, PieceVocabulary):
-        from scratchlm.tokens.pieceformat import pieces_to_json
+        from scratchlm.tokens.sentencepiece_format import pieces_to_json
 
         return pieces_to_json(vocabulary)
     added = dict(vocabulary.added) if isinstance(vocabulary, BytePairVocabulary) else {}
@@ -219,7 +219,7 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
     if model.get("byte_fallback"):
-        from scratchlm.tokens.pieceformat import pieces_from_json
+        from scratchlm.tokens.sentencepiece_format import pieces_from_json
 
         return pieces_from_json(data, specials, added)
     if model.get("unk_token"):

@@ -23,7 +23,7 @@ from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.format import FILE_NAME, SPELLING, Vocabulary, read_vocabulary, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2
-from scratchlm.tokens.pieces import PieceBPE, PieceVocabulary
+from scratchlm.tokens.sentencepiece import PieceBPE, PieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 

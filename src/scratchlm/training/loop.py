@@ -23,8 +23,8 @@ from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.reading import whole
 from scratchlm.base.runlog import RunLog
+from scratchlm.data.batches import Batch, State
 from scratchlm.model.network import TokenNetwork
-from scratchlm.tokens.batches import Batch, State
 from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import compiled_blocks, uncompiled

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.config import AheadConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import TokenNetwork
-from scratchlm.tokens.batches import IGNORED, Batch
 
 Loss = Callable[[Any, Batch], Tensor]
 """Of the network that the loop was handed: a sum over the batch's targets, as a scalar tensor, which the loop divides

@@ -16,14 +16,14 @@ import torch
 
 from scratchlm.base.device import DTYPES, DtypeName, autocast, threads
 from scratchlm.base.statistics import spread
+from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import IGNORED, Batch
 from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import MuonConfig, TrainingConfig
-from scratchlm.training.forecast import product_peak
 from scratchlm.training.loop import BatchSource, Loop, Setting
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.optimizer import matrices_of
+from scratchlm.training.profiling import product_peak
 
 Clock = Callable[[], float]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from scratchlm.base.device import DtypeName
+from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.training.config import OpeningConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, Setting
 from scratchlm.training.probing import PROBE, choose_dtype, step_seconds

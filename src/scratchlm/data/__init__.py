@@ -1,0 +1,1 @@
+"""From token ids to batches: shards on disk, windows, packed rows, pairs of sources and targets."""

@@ -1,0 +1,93 @@
+"""Batches for the other branches of the family: sources with their targets, and texts with hidden tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scratchlm.base.errors import UserError
+from scratchlm.data.batches import IGNORED, Batch, Order, State, alike_order, padded
+
+
+@dataclass(frozen=True)
+class SourceTargetBatches:
+    """Rows of a source, then a token that begins writing, then its target, which ends with the same token.
+
+    `documents` of a batch holds 0 at the source, 1 from the beginning token on, 2 behind; targets are predicted from
+    the beginning token on. Pairs of like length share a batch, in a new random order each epoch.
+    """
+
+    pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+    rows: int
+    seed: int
+    end: int
+    """Id that begins and ends a target."""
+    pad: int
+
+    def __post_init__(self) -> None:
+        """Refuse pairs without a source."""
+        if not self.pairs or not all(len(source) for source, _ in self.pairs):
+            raise UserError("pairs: a source has no token; give sentences on both sides")
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches without end, each with the state from which the next one follows."""
+        order = Order(self._epoch_order, state)
+        while True:
+            yield (
+                source_target_batch([self.pairs[at] for at in order.take(self.rows)], self.end, self.pad),
+                order.state(),
+            )
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        return alike_order([sum(map(len, pair)) for pair in self.pairs], self.rows, self.seed, epoch)
+
+
+def source_target_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], end: int, pad: int) -> Batch:
+    """Lay sources and targets into one table."""
+    ids, _ = padded([[*source, end, *target] for source, target in pairs], pad)
+    targets, documents = torch.full_like(ids, IGNORED), torch.full_like(ids, 2)
+    for row, (source, target) in enumerate(pairs):
+        begin = len(source)
+        documents[row, :begin] = 0
+        documents[row, begin : begin + len(target) + 1] = 1
+        targets[row, begin : begin + len(target) + 1] = torch.tensor([*target, end])
+    return Batch(ids, targets, documents)
+
+
+@dataclass(frozen=True)
+class MaskedBatches:
+    """Windows of text in which some tokens are hidden; those are the targets (Devlin et al. 2018, arXiv 1810.04805).
+
+    Of the `share` that is chosen four fifths become `mask`, a tenth another token, a tenth stays: so that a position's
+    own token is never proof of itself.
+    """
+
+    tokens: np.ndarray
+    rows: int
+    length: int
+    seed: int
+    mask: int
+    vocabulary_size: int
+    share: float = 0.15
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches without end, each with the state from which the next one follows."""
+        order = Order(self._starts, state)
+        while True:
+            before = order.state()
+            table = np.stack([self.tokens[at : at + self.length] for at in order.take(self.rows)]).astype(np.int64)
+            generator = np.random.default_rng([self.seed, before["epoch"], before["index"], 1])
+            chosen, kind = generator.random(table.shape) < self.share, generator.random(table.shape)
+            chosen[:, 0] |= ~chosen.any(1)  # a row without a target teaches nothing
+            targets = np.where(chosen, table, IGNORED)
+            hidden = np.where(chosen & (kind < 0.8), self.mask, table)
+            other = generator.integers(0, self.vocabulary_size, table.shape)
+            hidden = np.where(chosen & (kind >= 0.9), other, hidden)
+            yield Batch(torch.from_numpy(hidden), torch.from_numpy(targets)), order.state()
+
+    def _starts(self, epoch: int) -> np.ndarray:
+        generator = np.random.default_rng([self.seed, epoch])
+        return generator.permutation(np.arange(0, len(self.tokens) - self.length + 1, self.length))

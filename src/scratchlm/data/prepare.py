@@ -1,0 +1,292 @@
+"""`scratchlm prepare`: text in, cleaned and counted, token shards out.
+
+    tokenizer.json            the tokenizer, trained here or given
+    train-00000.tokens        shards of the training side, at most `SHARD_TOKENS` each
+    validation-00000.tokens   shards of the held-out side
+    prepare.json              what was read, kept and dropped, from where, under which licence
+
+The folder appears whole or not at all. Text streams: memory does not grow with the corpus, but for 16 bytes a document
+to know exact copies by and the tokenizer's table of distinct words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from scratchlm.base.config import read_known
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import require_free_space, write_json
+from scratchlm.base.folders import atomic_folder
+from scratchlm.base.outputs import output_folder
+from scratchlm.base.result import Result
+from scratchlm.data.shards import SUFFIX, ShardSet, ShardWriter
+from scratchlm.text.clean import clean
+from scratchlm.text.config import SplitConfig
+from scratchlm.text.counts import Counts, Document
+from scratchlm.text.overlap import overlap_report
+from scratchlm.text.sources import OpenedSource, open_source
+from scratchlm.text.split import MakeDocuments, Side, parse_split, split_documents
+from scratchlm.tokens import fast
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.config import PrepareConfig
+from scratchlm.tokens.patterns import sample_bytes
+from scratchlm.tokens.pretrained import load_tokenizer
+from scratchlm.tokens.simple import UNKNOWN, train_symbols, unknown_id
+
+REPORT_FILE = "prepare.json"
+DATA_KIND = "data folder"
+"""Kind in the marker of what `prepare` writes."""
+SHARD_TOKENS = 100_000_000
+BATCH_CHARACTERS = 8 << 20
+"""Text that is encoded together: enough for all threads, small beside the memory bound."""
+TRAINING_SAMPLE = 100_000_000
+"""Bytes that a tokenizer is trained on at most, spread over the text."""
+
+
+@dataclass(frozen=True, repr=False)
+class PrepareResult(Result):
+    """What a preparation read, kept and wrote."""
+
+    out: str
+    tokens: dict[Side, int]
+    documents: dict[Side, int]
+    bytes: int
+    vocabulary_size: int
+    fingerprint: str
+    data_hash: str
+    counts: dict[str, Any]
+    overlap: dict[str, Any] | None
+    sources: list[dict[str, Any]]
+    seconds: float
+    split: str = ""
+    format: int = field(default=1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain data, ready for JSON."""
+        return asdict(self)
+
+    def __rich__(self) -> RenderableType:
+        table = Table("", "train", "validation", title=self.out, title_justify="left")
+        for name, row in [("documents", self.documents), ("tokens", self.tokens)]:
+            table.add_row(name, f"{row['train']:,}", f"{row['validation']:,}")
+        counts = self.counts
+        lines = [
+            f"read {counts['read']:,} documents, kept {counts['kept']:,} ({self.bytes / 1e6:,.2f} MB), "
+            f"cut {counts['truncated']:,}, dropped {sum(counts['dropped'].values()):,}"
+        ]
+        lines += [f"  dropped {number:,}: {reason}" for reason, number in counts["dropped"].items()]
+        lines += [f"  skipped {number:,} files: {reason}" for reason, number in counts["skipped"].items()]
+        lines += [f"  repaired {number:,}: {kind}" for kind, number in counts["repaired"].items()]
+        lines += [f"    {name}" for names in counts["named"].values() for name in names]
+        lines += [f"  {note}" for note in counts["notes"]]
+        if self.overlap is not None:
+            lines.append(
+                f"overlap: {100 * self.overlap['share']:.2f}% of the held-out runs of {self.overlap['run']} words "
+                "also stand in the training text"
+            )
+        lines.append(f"{self.vocabulary_size:,} ids, fingerprint {self.fingerprint[:12]}; {self.seconds:.1f} s")
+        return Group(table, Text("\n".join(lines)))
+
+
+def prepare(config: PrepareConfig) -> PrepareResult:
+    """Write the folder `config.out` and return the report.
+
+    Raises `UserError` for sources that are missing or hold no text, a taken or misplaced `out`, a vocabulary that the
+    text cannot fill, and a full disk.
+    """
+    split = parse_split(config.split)
+    sources = [
+        open_source(
+            spec,
+            text_field=config.text_field,
+            split_on=config.split_on,
+            strict=config.strict,
+            from_local=config.from_local,
+            seed=config.seed,
+        )
+        for spec in config.sources
+    ]
+    paths = tuple(path for source in sources for path in source.paths)
+    with output_folder(config.out, DATA_KIND, force=config.force, sources=paths):
+        return _write_data(config, sources, paths, split)
+
+
+def _write_data(
+    config: PrepareConfig, sources: list[OpenedSource], paths: tuple[Path, ...], split: SplitConfig
+) -> PrepareResult:
+    started = time.perf_counter()
+    require_free_space(config.out, sum(path.stat().st_size for path in paths if path.is_file()))
+    counts = Counts()
+
+    def documents(counting: Counts | None = None) -> Iterator[Document]:
+        counting = counting or Counts()  # passes that only look again keep an account of their own
+        read = (document for source in sources for document in source.documents(counting))
+        return clean(read, config.clean, counting)
+
+    tokenizer = _tokenizer(config, documents, sum(path.stat().st_size for path in paths if path.is_file()))
+    with atomic_folder(config.out, DATA_KIND) as folder:
+        writer = _Sides(folder, tokenizer, config.threads)
+        with writer:
+            for side, document in split_documents(lambda: documents(counts), split, counts):
+                writer.add(side, document)
+        if writer.unknown:
+            counts.note(
+                f"tokenizer: {writer.unknown:,} of {sum(writer.tokens.values()):,} tokens are {UNKNOWN}, words that it "
+                "does not know; the model never sees which, and bits per byte cannot be compared with other tokenizers"
+            )
+        tokenizer.save(folder)
+        report = asdict(counts)
+        overlap = overlap_report(*_two_sides(documents, split)).as_dict() if config.overlap else None
+        result = PrepareResult(
+            out=str(config.out),
+            tokens=writer.tokens,
+            documents=writer.documents,
+            bytes=report["bytes"],
+            vocabulary_size=tokenizer.vocabulary_size,
+            fingerprint=tokenizer.fingerprint,
+            data_hash=data_hash(ShardSet.open(folder, "train"), ShardSet.open(folder, "validation")),
+            counts=report,
+            overlap=overlap,
+            sources=[source.manifest() for source in sources],
+            seconds=time.perf_counter() - started,
+            split=config.split,
+        )
+        write_json(folder / REPORT_FILE, {**result.as_dict(), "out": config.out.absolute().name})
+    return result
+
+
+def _two_sides(documents: MakeDocuments, split: SplitConfig) -> tuple[Iterator[Document], Iterator[Document]]:
+    """Return the training side and the held-out side, each a pass of its own."""
+    train = (document for side, document in split_documents(documents, split) if side == "train")
+    held_out = (document for side, document in split_documents(documents, split) if side == "validation")
+    return train, held_out
+
+
+def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> Tokenizer:
+    texts = (document.text for document in documents())
+    match config.tokenizer:
+        case None:
+            return fast.FastBPE.train(sample_bytes(texts, TRAINING_SAMPLE, total or None), config.vocabulary_size)
+        case "characters" | "words" as kind:
+            return train_symbols(kind, texts, config.vocabulary_size)
+        case place:
+            if not Path(place).exists():
+                raise UserError(f"--tokenizer {place}: no such file or folder, and not characters or words")
+            tokenizer = load_tokenizer(place)
+            if tokenizer.end_of_text is None:
+                raise UserError(f"--tokenizer {place}: has no <|endoftext|> to end documents; use one that has")
+            return tokenizer
+
+
+class _Sides:
+    """The shards of both sides, written as documents arrive; text is encoded in batches on all threads."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, threads: int | None) -> None:
+        self.tokens: dict[Side, int] = {"train": 0, "validation": 0}
+        self.documents: dict[Side, int] = {"train": 0, "validation": 0}
+        self.unknown = 0
+        self._folder, self._tokenizer, self._threads = folder, tokenizer, threads
+        self._waiting: list[tuple[Side, Document]] = []
+        self._characters = 0
+        self._stack = ExitStack()
+        self._writers: dict[Side, ShardWriter] = {}
+        self._shards: dict[Side, int] = {"train": 0, "validation": 0}
+        self._inside: dict[Side, bool] = {"train": False, "validation": False}
+
+    def __enter__(self) -> _Sides:
+        for side in ("train", "validation"):
+            self._open(side)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if error[0] is None:
+                self._flush()
+        except BaseException as failure:
+            self._stack.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._stack.__exit__(*error)
+
+    def add(self, side: Side, document: Document) -> None:
+        self._waiting.append((side, document))
+        self._characters += len(document.text)
+        if self._characters >= BATCH_CHARACTERS:
+            self._flush()
+
+    def _open(self, side: Side) -> None:
+        path = self._folder / f"{side}-{self._shards[side]:05d}{SUFFIX}"
+        writer = ShardWriter(path, self._tokenizer.fingerprint, self._tokenizer.vocabulary_size)
+        self._writers[side] = self._stack.enter_context(writer)
+        self._shards[side] += 1
+
+    def _flush(self) -> None:
+        encoded = self._tokenizer.encode_batch([document.text for _, document in self._waiting], self._threads)
+        end = self._tokenizer.end_of_text
+        unknown = unknown_id(self._tokenizer)
+        for (side, document), ids in zip(self._waiting, encoded, strict=True):
+            self.unknown += 0 if unknown is None else int((ids == unknown).sum())
+            if not document.continued:
+                ids = np.append(ids, np.asarray(end, dtype=ids.dtype))
+            if self._writers[side].token_count >= SHARD_TOKENS:
+                self._open(side)
+            self._writers[side].add_piece(ids, continued=self._inside[side])
+            self._inside[side] = document.continued
+            self.tokens[side] += len(ids)
+            self.documents[side] += not document.continued
+        self._waiting, self._characters = [], 0
+
+
+def data_hash(train: ShardSet, held_out: ShardSet) -> str:
+    """Return a hash of all ids of a prepared folder, from those of its verified shards."""
+    digest = hashlib.sha256()
+    for shard in [*train.shards, *held_out.shards]:
+        digest.update(shard.token_digest)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """What a training reads of a report of `prepare`."""
+
+    sources: list[dict[str, Any]]
+    """Each with its name and its licence."""
+    data_hash: str | None = None
+
+
+def read_report(folder: Path) -> StoredReport:
+    """Read the report of a prepared folder. Raises `UserError` for one that tells nothing of its data."""
+    report = read_known(StoredReport, folder / REPORT_FILE)
+    if not all(isinstance(each.get("name"), str) and "licence" in each for each in report.sources):
+        raise UserError(f"{folder / REPORT_FILE}: a source has no name or licence; restore the folder")
+    return report
+
+
+def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
+    """Open a prepared folder: its tokenizer, training and held-out tokens, every id verified.
+
+    Raises `UserError` where it is none, is altered or incomplete, or its tokenizer did not make its shards.
+    """
+    if not (folder / REPORT_FILE).exists():
+        raise UserError(
+            f"--data {folder}: holds no {REPORT_FILE}; make it with scratchlm prepare SOURCE --out {folder}"
+        )
+    tokenizer = load_tokenizer(folder)
+    train, held_out = (ShardSet.open(folder, side, tokenizer) for side in ("train", "validation"))
+    written = read_report(folder).data_hash
+    if written is not None and written != data_hash(train, held_out):
+        raise UserError(
+            f"--data {folder}: its shards are not those that {REPORT_FILE} tells of (one is missing, added or "
+            "replaced); prepare the data again"
+        )
+    return tokenizer, train, held_out

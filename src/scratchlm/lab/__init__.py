@@ -1,0 +1,1 @@
+"""Experiments that prove what the notes say, and the quiz on them."""

@@ -1,0 +1,1 @@
+"""One folder an experiment: its settings, what it measures, and its recipe."""

@@ -1,0 +1,293 @@
+"""`experiment ladder-translate`: short English sentences into German, by rules, by counting, by networks.
+
+Pairs that share a sentence on either side stand on the same side of the split, so nothing that is tested was seen in
+any pairing. All translations of a tested sentence are references. The networks share a tokenizer, the pairs and the
+number of epochs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.reading import require_plain
+from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison_of, standard_error
+from scratchlm.classic.phrasebook import translate
+from scratchlm.classic.translator import build_translator, write_recurrent
+from scratchlm.classic.wordforword import WordForWord
+from scratchlm.data.batches import Batch
+from scratchlm.data.pairs import SourceTargetBatches
+from scratchlm.evaluation.prompting import ends_of, fitted
+from scratchlm.generation.batch import greedy_batch
+from scratchlm.generation.writing import write_targets
+from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
+from scratchlm.lab.harness.methods import INIT, Column, Method, Rung, add_ladder, mark_of_init
+from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
+from scratchlm.lab.harness.steps import Steps
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.encoderdecoder import build_encoder_decoder
+from scratchlm.model.network import TokenNetwork
+from scratchlm.model.presets import qwen3_shaped
+from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.tokens.base import PAD
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import Setting, fit
+from scratchlm.training.loss import next_token_loss
+from scratchlm.weights.checkpoint import find_model, load_model
+
+PAIRS = "translate/eng-deu.tsv"
+LONGEST = 24
+"""Most tokens of a translation that is written."""
+SHOWN = 8
+"""Pairs that a published model is shown."""
+LENGTHS = {
+    "short": (1, 3, "to 3 words"),
+    "middle": (4, 5, "4 and 5 words"),
+    "long": (6, 99, "6 words and more"),
+}
+"""Words of a source, by which scores are told apart."""
+COLUMNS = (Column("chrf", "chrF, mean of sentences", ".1f", interval=True), Column("bleu", "BLEU", ".1f"))
+Translate = Callable[[Sequence[str]], list[str]]
+Make = Callable[["Pairs"], tuple[Translate, int]]
+"""Learns from pairs; returns what translates, and the bytes of what was learned."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentences with their translations."""
+
+    train: list[tuple[str, str]]
+    tested: list[tuple[str, list[str]]]
+
+
+def files(config: LadderTranslateConfig) -> dict[str, Path]:
+    """Return what the experiment reads."""
+    found = {"pairs": config.data_file(PAIRS)}
+    return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
+
+
+def methods(config: LadderTranslateConfig, mark: str = "") -> list[Method[Make]]:
+    """Return the rungs, the oldest first."""
+    found: list[Method[Make]] = [
+        Method("copy", "the source as it is", lambda pairs: (lambda texts: list(texts), 0)),
+        Method("rules", "lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)),
+        Method("ibm1", "word for word, IBM model 1", partial(_word_for_word, config, 0)),
+        Method("ibm2", "word for word, IBM model 2", partial(_word_for_word, config, config.rounds)),
+        Method("recurrent", "recurrent, one vector", partial(_network, config, "recurrent")),
+        Method("attention", "recurrent with attention", partial(_network, config, "attention")),
+        Method("transformer", "encoder-decoder transformer", partial(_network, config, "transformer")),
+        Method("decoder", "decoder alone, pairs as text", partial(_network, config, "decoder")),
+    ]
+    if config.init is not None:
+        found.append(
+            Method("prompted", "a published model, prompted with pairs", partial(_prompted, config.init), mark)
+        )
+    return found
+
+
+def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
+    """Climb the ladder."""
+    pairs = read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
+    climbed = methods(config, mark_of_init(outcome))
+    found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in climbed}
+    each = {key: np.array(result["each"]) for key, result in found.items()}
+    rungs = []
+    for method in climbed:
+        result = found[method.key]
+        scores = {"chrf": Value(result["chrf"], *bootstrap_interval(each[method.key])), "bleu": Value(result["bleu"])}
+        clocks = {key: result[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
+        rungs.append(Rung(method.key, method.name, scores, **clocks))
+
+    def compare(below: Rung, above: Rung) -> Comparison:
+        gaps = each[above.key] - each[below.key]
+        return comparison_of(float(gaps.mean()), standard_error(gaps))
+
+    title = f"{len(pairs.train):,} pairs learned from, {len(pairs.tested):,} sentences tested"
+    add_ladder(outcome, title, rungs, COLUMNS, compare, "+.1f")
+    _by_length(outcome, pairs, each, rungs)
+    outcome.notes += [
+        "the networks have one seed, equal widths, not equal sizes; each sees the pairs as often",
+        "recurrent networks are stepped by AdamW, transformers by Muon, as their recipe says",
+        "a translation is the likeliest token each time; no beam",
+    ]
+    for number in range(0, min(len(pairs.tested), 400), 100):
+        source, references = pairs.tested[number]
+        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in climbed]
+        outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
+    claim(outcome, {rung.key: rung for rung in rungs}, compare)
+
+
+def claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
+    """Judge what the notes say by these numbers."""
+    for key, above, below, says in (
+        ("rules-beat-copying", "rules", "copy", "Rules beat leaving the source as it is"),
+        ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
+        ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word for word"),
+        ("transformer-beats-recurrent", "transformer", "attention", "A transformer beats recurrence with attention"),
+        ("taught-beats-prompted", "decoder", "prompted", "A small decoder taught by pairs beats one only prompted"),
+    ):
+        if below not in by:  # no published model was named
+            continue
+        outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
+
+
+def read_pairs(path: Path, most: int, tested: int) -> Pairs:
+    """Read pairs, and hold about `tested` source sentences out with all that shares a sentence with them.
+
+    Raises `UserError` with the first line that is no pair.
+    """
+    rows: list[tuple[str, str]] = []
+    require_plain(path)
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        cells = line.split("\t")
+        if len(cells) < 2:  # more are told of no one: who wrote the pair, in the files of manythings.org
+            raise UserError(f"{path}, line {number}: has {len(cells)} columns; a pair has two, with a tab between them")
+        if cells[:2] != ["1", "2"]:  # a first line of column numbers
+            rows.append((cells[0], cells[1]))
+    groups = _groups(rows)
+    order = sorted(set(groups), key=lambda group: hashlib.sha256(rows[group][0].encode()).digest())
+    members: dict[int, list[int]] = {}
+    for at, group in enumerate(groups):
+        members.setdefault(group, []).append(at)
+    held: dict[str, list[str]] = {}
+    while order and len(held) < tested:
+        for at in members[order.pop()]:
+            held.setdefault(rows[at][0], []).append(rows[at][1])
+    train = [rows[at] for group in order for at in members[group]]
+    if not (train and held):
+        raise UserError(f"--tested {tested}: {path} has {len(rows)} pairs, all of which that takes; give fewer to test")
+    return Pairs(train[:most], list(held.items()))
+
+
+def _groups(rows: Sequence[tuple[str, str]]) -> list[int]:
+    """Return for each pair the number of its group: pairs that share a sentence, directly or through others."""
+    parent = list(range(len(rows)))
+
+    def root(at: int) -> int:
+        while parent[at] != at:
+            parent[at] = parent[parent[at]]
+            at = parent[at]
+        return at
+
+    first: dict[tuple[int, str], int] = {}
+    for at, pair in enumerate(rows):
+        for side, text in enumerate(pair):
+            other = first.setdefault((side, text.lower().strip(" .!?")), at)
+            parent[max(root(at), root(other))] = min(root(at), root(other))
+    return [root(at) for at in range(len(rows))]
+
+
+def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
+    """Learn, translate, score each sentence and all together."""
+    from sacrebleu import CHRF, corpus_bleu
+
+    started = time.perf_counter()
+    model, size = method.make(pairs)
+    trained = time.perf_counter()
+    written = model([source for source, _ in pairs.tested])
+    ended = time.perf_counter()
+    scorer = CHRF()
+    most = max(len(references) for _, references in pairs.tested)
+    # A list of references for each place; where a sentence has fewer its first stands again, which changes nothing.
+    lists = [[(refs[at] if at < len(refs) else refs[0]) for _, refs in pairs.tested] for at in range(most)]
+    each = [scorer.sentence_score(text, refs).score for text, (_, refs) in zip(written, pairs.tested, strict=True)]
+    return {
+        "chrf": float(np.mean(each)),
+        "bleu": corpus_bleu(written, lists).score,
+        "each": [round(float(score), 6) for score in each],
+        "written": written,
+        "train_seconds": trained - started,
+        "item_microseconds": 1e6 * (ended - trained) / len(pairs.tested),
+        "megabytes": size / 1e6,
+    }
+
+
+def _by_length(outcome: Outcome, pairs: Pairs, each: dict[str, np.ndarray], rungs: Sequence[Rung]) -> None:
+    lengths = np.array([len(source.split()) for source, _ in pairs.tested])
+    inside = {name: (lengths >= low) & (lengths <= high) for name, (low, high, _) in LENGTHS.items()}
+    inside = {name: chosen for name, chosen in inside.items() if chosen.any()}
+    rows = []
+    for rung in rungs:
+        means = {name: float(each[rung.key][chosen].mean()) for name, chosen in inside.items()}
+        outcome.values.update({f"{rung.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
+        rows.append([rung.name, *(f"{mean:.1f}" for mean in means.values())])
+    header = ["", *(f"{LENGTHS[name][2]}, {chosen.sum():,}" for name, chosen in inside.items())]
+    outcome.tables.append(Table("chrF by the length of the source", header, rows))
+
+
+def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pairs) -> tuple[Translate, int]:
+    """Learn translations of words, and with model 2 their places."""
+    model = WordForWord(pairs.train, config.rounds, place_rounds)
+    return (lambda texts: [model.translate(text) for text in texts]), model.size()
+
+
+def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Translate, int]:
+    """Train a network on the pairs."""
+    tokenizer = FastBPE.train([text for pair in pairs.train for text in pair], config.vocabulary_size)
+    end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
+    assert end is not None
+    sides = [[ids.tolist() for ids in tokenizer.encode_batch([pair[side] for pair in pairs.train])] for side in (0, 1)]
+    rows = [(source, target) for source, target in zip(*sides, strict=True) if source]
+    batches = SourceTargetBatches(rows, 64, config.seed, end, pad)
+    shape = qwen3_shaped(tokenizer.vocabulary_size, width=config.width, layers=2, context=128)
+    shape = replace(shape, dropout=0.1, init_std=0.05, zero_init_outputs=False)
+    steps = max(1, round(config.epochs * len(rows) / 64))
+    # Each by what suits it: matrices inside blocks by Muon, as the default recipe has it, recurrent ones by AdamW.
+    recurrent = kind in ("recurrent", "attention")
+    adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
+    optimizer = adam if recurrent else muon
+    schedule = ScheduleConfig("linear", warmup_steps=50)
+    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
+    model: TokenNetwork
+    loss: Any = next_token_loss
+    write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
+    if kind == "transformer":
+        model = build_encoder_decoder(shape, config.seed)
+        write = partial(write_targets, model, end=end, max_tokens=LONGEST)
+    elif kind == "decoder":
+        model = decoder = build_decoder(shape, config.seed)
+        loss = _as_text
+
+        stop = frozenset({end})
+        write = lambda sources: greedy_batch(decoder, [[*source, end] for source in sources], LONGEST, stop)  # noqa: E731
+    else:
+        model = build_translator(shape, attention=kind == "attention", seed=config.seed)
+        write = partial(write_recurrent, model, end=end, max_tokens=LONGEST)
+    fit(model, batches, training, loss=loss, setting=Setting(seed=config.seed))
+
+    def answer(texts: Sequence[str]) -> list[str]:
+        sources = [ids.tolist() for ids in tokenizer.encode_batch(list(texts))]
+        return [tokenizer.decode(ids) for ids in write(sources)]
+
+    return answer, 4 * model.parameter_count()
+
+
+def _prompted(init: Path, pairs: Pairs) -> tuple[Translate, int]:
+    """Show a published model some pairs, then a sentence; it learns nothing else."""
+    model = load_model(find_model(init))
+    tokenizer = model.tokenizer
+    shown = "".join(f"English: {source}\nGerman: {target}\n\n" for source, target in pairs.train[:SHOWN])
+    line = tokenizer.encode("\n")
+    stop = ends_of(model) | ({int(line[0])} if len(line) == 1 else set())
+
+    def answer(texts: Sequence[str]) -> list[str]:
+        prompts = [tokenizer.encode(f"{shown}English: {text}\nGerman:") for text in texts]
+        cut = [fitted(prompt, 2 * LONGEST, model.decoder.config.context) for prompt in prompts]
+        written = greedy_batch(model.decoder, cut, 2 * LONGEST, stop)
+        return [tokenizer.decode(ids).partition("\n")[0].strip() for ids in written]
+
+    return answer, 4 * model.decoder.parameter_count()
+
+
+def _as_text(decoder: Decoder, batch: Batch) -> Any:
+    """Return the loss of a decoder that reads source and target as one text; what fills rows up stands behind both."""
+    return next_token_loss(decoder, Batch(batch.ids, batch.targets))

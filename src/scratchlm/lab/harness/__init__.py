@@ -1,0 +1,1 @@
+"""What every experiment shares: settings, steps that can be resumed, sealed results, reports, figures."""

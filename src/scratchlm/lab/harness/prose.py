@@ -1,0 +1,133 @@
+"""Numbers in the notes come from result files, never from a keyboard: this puts them between their marks.
+
+    python -m scratchlm.lab.harness.prose notes
+
+A writer types `{{ladder-lm katz.bits_per_byte .3f}}`, or with `+` at the end of the format for the interval too, or
+`{{ladder-lm table 0}}`, `{{context figure 0}}` or `{{objective sample 0}}` on a line of its own. It becomes the number
+between two comments, which no reader sees and a later call fills anew. Figures are drawn beside the result files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from scratchlm.base.errors import UserError, nearest, raise_all
+from scratchlm.base.files import write_text
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table, read_outcome
+from scratchlm.lab.harness.plots import as_svg
+
+END = "<!-- end -->"
+_TYPED = re.compile(r"\{\{(?P<what>[^{}]+)\}\}")
+_MARKED = re.compile(r"<!-- from (?P<what>[^>]+?) -->.*?" + re.escape(END), re.DOTALL)
+
+
+def read_results(folder: Path) -> dict[str, Outcome]:
+    """Read all result files of a folder, by their names: that of the experiment, `-` and a word behind it in a variant.
+
+    Raises `UserError` for a file that is named after another experiment.
+    """
+    found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
+    raise_all(
+        [
+            f"{folder / stem}.json: is a result of {outcome.name}; "
+            f"name it {outcome.name}.json or {outcome.name}-WORD.json"
+            for stem, outcome in found.items()
+            if stem != outcome.name and not stem.startswith(f"{outcome.name}-")
+        ]
+    )
+    return found
+
+
+def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figures: str = "results") -> str:
+    """Return a text with every number as the results have it; a text that is up to date comes back as it is.
+
+    `figures` is the way from the text to the folder of the results. Raises `UserError` for an experiment, a value, a
+    table or a figure that is not there.
+    """
+
+    def put(match: re.Match[str]) -> str:
+        what = " ".join(match["what"].split())
+        return f"<!-- from {what} -->{_shown(what, results, place, figures)}{END}"
+
+    return _MARKED.sub(put, _TYPED.sub(lambda match: f"<!-- from {match['what'].strip()} -->{END}", text))
+
+
+def plain(text: str) -> str:
+    """Return a text without its marks."""
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+
+
+def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) -> str:
+    name, key, form = [*what.split(), "", ".3g"][:3]
+    if name not in results:
+        raise UserError(f"{place}: {what}: no result of {name!r}; {nearest(name, results)}")
+    outcome = results[name]
+    blocks: dict[str, list[str]] = {
+        "table": [as_markdown(table) for table in outcome.tables],
+        "figure": [
+            f"![{curves.title}]({figures}/{figure_name(name, number)})" for number, curves in enumerate(outcome.curves)
+        ],
+        "sample": [_quoted(sample) for sample in outcome.samples],
+    }
+    if key in blocks:
+        number = int(form) if form.isdigit() else 0
+        if number >= len(blocks[key]):
+            raise UserError(f"{place}: {what}: {name} has {len(blocks[key])} {key}s, numbered from 0")
+        return f"\n\n{blocks[key][number]}\n\n"
+    if key in outcome.timings:
+        return format(outcome.timings[key], form)
+    if key not in outcome.values:
+        raise UserError(f"{place}: {what}: {name} has no value {key!r}; {nearest(key, outcome.values)}")
+    value = outcome.values[key]
+    return value.shown(form[:-1]) if form.endswith("+") else format(value.value, form)
+
+
+def _quoted(sample: Sample) -> str:
+    """Return a sample as a quotation under its title; letters that Markdown takes for marks are kept as letters."""
+    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(sample.text, quote=False))
+    return "\n>\n".join(f"> {line}" for line in (f"**{sample.label}**", *escaped.splitlines()))
+
+
+def figure_name(name: str, number: int) -> str:
+    """Return the name of a figure's file."""
+    return f"{name}-{number}.svg"
+
+
+def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
+    """Draw all curves of the results as files beside them."""
+    for name, outcome in results.items():
+        for number, curves in enumerate(outcome.curves):
+            write_text(folder / figure_name(name, number), as_svg(curves))
+
+
+def as_markdown(table: Table) -> str:
+    """Write a table as Markdown."""
+    rows = [table.header, ["---"] * len(table.header), *table.rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def main() -> None:
+    """Fill every Markdown file below the folder that is named; results are in its folder results."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        raise UserError("name the folder of the notes: python -m scratchlm.lab.harness.prose notes")
+    folder = Path(sys.argv[1])
+    results = read_results(folder / "results")
+    draw(folder / "results", results)
+    for path in sorted(folder.rglob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = filled(before, results, str(path), os.path.relpath(folder / "results", path.parent))
+        if after != before:
+            write_text(path, after)
+            print(path)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"prose: {error}") from None

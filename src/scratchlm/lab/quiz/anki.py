@@ -1,0 +1,54 @@
+"""Cards as a deck for Anki, by genanki. A card keeps its identity: a later export updates it and keeps its history."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import atomic_file, require_file_place
+from scratchlm.lab.quiz.cards import LEGEND, Card
+
+DECK, MODEL = 1_482_270_311, 1_482_270_312
+"""Numbers by which Anki knows the deck and the form of its cards; drawn once."""
+
+
+def write_deck(path: Path, cards: Sequence[Card]) -> Path:
+    """Write an .apkg file. Raises `UserError` without genanki, and for a place that cannot be written."""
+    try:
+        import genanki
+    except ImportError:
+        raise UserError("--anki: needs genanki; install it with: pip install genanki") from None
+    require_file_place(path)
+    form = genanki.Model(
+        MODEL,
+        "scratchlm",
+        fields=[{"name": "Question"}, {"name": "Answer"}],
+        templates=[{"name": "card", "qfmt": "{{Question}}", "afmt": "{{FrontSide}}<hr id=answer>{{Answer}}"}],
+    )
+    deck = genanki.Deck(DECK, "scratchlm")
+    for card in cards:
+        tags = [*card.tags, *(LEGEND[sign] for sign in card.signs)]
+        tags += [] if card.chapter is None else [f"chapter-{card.chapter}"]
+        fields = [html.escape(card.question), as_html(card.answer)]
+        deck.add_note(genanki.Note(form, fields, guid=card.id, tags=[tag.replace(" ", "-") for tag in tags]))
+    with atomic_file(path) as temporary:
+        genanki.Package(deck).write_to_file(str(temporary))
+    return path
+
+
+def as_html(answer: str) -> str:
+    """Turn the little Markdown that cards use into HTML: paragraphs, code, bold, lists line by line."""
+    parts = re.split(r"```\w*\n(.*?)```", html.escape(answer), flags=re.DOTALL)
+    return "".join(f"<pre>{part}</pre>" if number % 2 else _prose(part) for number, part in enumerate(parts))
+
+
+def _prose(text: str) -> str:
+    """Turn what is no block of code: a line that does not begin a list goes on the one before."""
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    text = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
+    paragraphs = filter(None, (part.strip() for part in re.split(r"\n\s*\n", text)))
+    joined = (re.sub(r"\n(?!\s*[-*] |\s*\d+\. )", " ", part) for part in paragraphs)
+    return "<br><br>".join(part.replace("\n", "<br>") for part in joined)

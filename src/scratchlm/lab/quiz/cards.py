@@ -1,0 +1,218 @@
+"""Cards: questions and answers read from Markdown in which each is folded, so that it reads well by itself.
+
+    <details>
+    <summary>🎯Q. What does a language model predict?</summary>
+
+    ⭐ The next token: a probability for each token of its vocabulary.
+
+    <sub>chapter 1 · tags: objective · shows: test tests/model/test_decoder.py</sub>
+
+    </details>
+
+The line at the end may be absent, as may the sign. What is folded without `Q.` is no card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchlm.base.errors import UserError, nearest, raise_first
+from scratchlm.base.files import explain_os_error
+from scratchlm.base.reading import read_plain_text
+
+LEGEND = {
+    "⭐": "important",
+    "🔥": "hot",
+    "💡": "key",
+    "⚠": "warning",
+    "🎯": "target",
+    "🚀": "advanced",
+    "🚫": "not",
+}
+"""The signs and their names: important point, hot or important exam topic, key concept or tip, warning or common
+mistake, exam target, advanced topic, cannot be used or a concern."""
+VARIATION = "\ufe0f"
+"""Asks for a sign in colour; the sign is the same without."""
+
+SHOWN = "\ue000"
+"""Stands for < in blocks of code while cards are looked for: a character that no text uses."""
+
+_FOLDED = re.compile(r"<details[^>]*>\s*<summary>(?P<summary>.*?)</summary>(?P<body>.*?)</details>", re.DOTALL)
+_QUESTION = re.compile(r"^(?P<signs>[^\w]*)Q\.\s*(?P<question>\S.*)$", re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # where a number came from
+_FOOTER = re.compile(r"\n<sub>(?P<footer>[^<]*)</sub>\s*$")  # on a line of its own: elsewhere it is small print
+_FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A question with its answer."""
+
+    question: str
+    answer: str
+    """Markdown, without the line at its end."""
+    signs: tuple[str, ...]
+    """Those of the summary, then those of the answer, each once."""
+    tags: tuple[str, ...] = ()
+    chapter: int | None = None
+    shows: str | None = None
+    """What proves the answer."""
+    place: str = ""
+    """File and line."""
+
+    @property
+    def id(self) -> str:
+        """A name that stays while the question's words stay."""
+        return hashlib.sha256(" ".join(self.question.lower().split()).encode("utf-8")).hexdigest()[:16]
+
+
+def notes_folder() -> Path:
+    """Return the folder of the notes: inside an installed package, or beside its source."""
+    package = Path(__file__).resolve().parent.parent.parent
+    inside = package / "notes"
+    return inside if inside.is_dir() else package.parent.parent / "notes"
+
+
+def built_in() -> list[Card]:
+    """Read the cards of the notes."""
+    files = sorted((notes_folder() / "cards").glob("*.md"))
+    if not files:
+        raise UserError(f"{notes_folder() / 'cards'}: holds no cards; install the package again")
+    return read_cards(files)
+
+
+def read_cards(files: Sequence[Path]) -> list[Card]:
+    """Read cards from Markdown files.
+
+    Raises `UserError` for a file that cannot be read or holds no question, a question that is not closed or has no
+    answer, a sign that is not in the legend, a question that is asked twice.
+    """
+    problems: list[str] = []
+    found: list[Card] = []
+    for file in files:
+        cards = _cards_of(file, problems)
+        if not cards and not problems:
+            problems.append(
+                f"{file}: holds no question; fold each as <details><summary>🎯Q. ...</summary> answer </details>"
+            )
+        found += cards
+    places: dict[str, str] = {}
+    problems += [
+        f"{card.place}: is asked at {places[card.id]} already; remove one of the two"
+        for card in found
+        if places.setdefault(card.id, card.place) != card.place
+    ]
+    raise_first(problems, "cards")
+    return found
+
+
+def _cards_of(file: Path, problems: list[str]) -> list[Card]:
+    try:
+        text = read_plain_text(file, "utf-8-sig")
+    except OSError as error:
+        raise explain_os_error(error, file) from error
+    found = []
+    text = _FENCE.sub(_blank, text)  # what stands in a block of code is shown, not folded
+    whole = list(_FOLDED.finditer(text))
+    begun = [match.start() for match in re.finditer(r"<details[^>]*>", text)]
+    problems += [
+        f"{_place(file, text, start)}: <details> is not closed, or has no <summary>; fold it whole"
+        for start in begun
+        if not any(match.start() <= start < match.end() for match in whole)
+    ]
+    problems += [
+        f"{_place(file, text, match.start())}: holds another <details>; a question can hold none, nor stand in one"
+        for match in whole
+        if re.search(r"<details[^>]*>", match["body"]) or "<details" in match["summary"]
+    ]
+    for match in whole:
+        summary = re.sub(r"</?\w+>|\*\*", "", match["summary"]).strip()
+        asked = _QUESTION.match(summary)
+        if asked is None:
+            continue
+        place = _place(file, text, match.start())
+        try:
+            found.append(_card(asked["signs"], asked["question"], match["body"], place))
+        except UserError as error:
+            problems.append(str(error))
+    return found
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Return as many lines as a block of code has, with its words kept but nothing in them folded."""
+    return re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", match[0])
+
+
+def _place(file: Path, text: str, start: int) -> str:
+    return f"{file}:{text.count(chr(10), 0, start) + 1}"
+
+
+def _card(signs: str, question: str, body: str, place: str) -> Card:
+    for sign in "".join(signs.replace(VARIATION, "").split()):
+        if sign not in LEGEND:
+            raise UserError(f"{place}: the sign {sign} is not in the legend; use one of {' '.join(LEGEND)}")
+    footer = _FOOTER.search(body)
+    told = _told(footer["footer"] if footer else "", place)
+    answer = _COMMENT.sub("", body[: footer.start()] if footer else body).replace(SHOWN, "<").strip()
+    if not answer:
+        raise UserError(f"{place}: the question has no answer; write one below its summary")
+    inside = [character for character in signs + answer if character in LEGEND]
+    chapter = told.get("chapter")
+    return Card(
+        question=" ".join(question.split()),
+        answer=answer,
+        signs=tuple(dict.fromkeys(inside)),
+        tags=tuple(tag.strip() for tag in told.get("tags", "").split(",") if tag.strip()),
+        chapter=None if chapter is None else int(chapter),
+        shows=told.get("shows"),
+        place=place,
+    )
+
+
+def _told(footer: str, place: str) -> dict[str, str]:
+    """Read the line at the end of a card."""
+    told = {}
+    for part in filter(None, (part.strip() for part in footer.split("·"))):
+        chapter = re.fullmatch(r"chapter (\d+)", part)
+        key, colon, value = part.partition(":")
+        if chapter:
+            told["chapter"] = chapter[1]
+        elif colon and key in ("tags", "shows"):
+            told[key] = value.strip()
+        else:
+            raise UserError(f"{place}: {part!r}: {nearest(key, ['chapter N', 'tags: A, B', 'shows: WHAT'])}")
+    return told
+
+
+def chosen(cards: Sequence[Card], chapter: int | None, tag: str | None, sign: str | None) -> list[Card]:
+    """Return the cards of a chapter, with a tag, with a sign. Raises `UserError` where there is none."""
+    wanted = None if sign is None else _sign(sign)
+    found = [
+        card
+        for card in cards
+        if (chapter is None or card.chapter == chapter)
+        and (tag is None or tag in card.tags)
+        and (wanted is None or wanted in card.signs)
+    ]
+    if not found:
+        tags = sorted({each for card in cards for each in card.tags})
+        offer = f"; {nearest(tag, tags)}" if tag is not None and tag not in tags else ""
+        chapters = sorted({card.chapter for card in cards if card.chapter is not None})
+        known = (
+            f"; chapters: {', '.join(map(str, chapters))}" if chapter is not None and chapter not in chapters else ""
+        )
+        raise UserError(f"quiz: no card is chosen by these{offer}{known}; leave out --chapter, --tag or --sign")
+    return found
+
+
+def _sign(given: str) -> str:
+    """Return a sign by itself or by its name."""
+    plain = given.replace(VARIATION, "")
+    names = {name: sign for sign, name in LEGEND.items()}
+    if plain not in LEGEND and plain not in names:
+        raise UserError(f"--sign {given}: {nearest(given, names)}; or one of {' '.join(LEGEND)}")
+    return plain if plain in LEGEND else names[plain]

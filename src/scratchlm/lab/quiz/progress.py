@@ -1,0 +1,79 @@
+"""What was asked when, and when it is due again: spaced by FSRS (Ye et al. 2022, py-fsrs), kept after each answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import read_json, write_json
+from scratchlm.lab.quiz.cards import Card
+
+FORMAT = 1
+GRADES = ("again", "hard", "good", "easy")
+"""How well an answer was known, as FSRS numbers it from 1."""
+
+
+def usual_place() -> Path:
+    """Return where progress is kept: in the user's data folder."""
+    home = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "scratchlm" / "quiz.json"
+
+
+class Progress:
+    """A file that tells of each card its state in FSRS. Written whole after each answer, so a kill loses nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file, or begin one. Raises `UserError` for another format, or a file that is none."""
+        self.path = path
+        self.cards: dict[str, dict[str, Any]] = {}
+        self.reviews = 0
+        if path.exists():
+            stored = read_json(path)
+            if not isinstance(stored, dict) or stored.get("format") != FORMAT or not _are_cards(stored.get("cards")):
+                raise UserError(f"--progress {path}: is no progress of a quiz in format {FORMAT}; name another file")
+            self.cards, self.reviews = stored["cards"], stored.get("reviews", 0)
+
+    def grade(self, card: Card, grade: int, now: datetime | None = None) -> datetime:
+        """Note how well a card was known, 1 to 4, and return when it is due again."""
+        fsrs = load_fsrs()
+        scheduler = fsrs.Scheduler(enable_fuzzing=False)
+        state = (
+            fsrs.Card.from_dict(self.cards[card.id]) if card.id in self.cards else fsrs.Card(card_id=int(card.id, 16))
+        )
+        state, _ = scheduler.review_card(state, fsrs.Rating(grade), now or datetime.now(UTC))
+        self.cards[card.id] = state.to_dict()
+        self.reviews += 1
+        write_json(self.path, {"format": FORMAT, "reviews": self.reviews, "cards": self.cards})
+        due: datetime = state.due
+        return due
+
+    def due(self, cards: Sequence[Card], now: datetime | None = None) -> list[Card]:
+        """Return the cards that were asked before and are due, the longest due first."""
+        moment = now or datetime.now(UTC)
+        dated = [
+            (datetime.fromisoformat(self.cards[card.id]["due"]), n)
+            for n, card in enumerate(cards)
+            if card.id in self.cards
+        ]
+        return [cards[n] for when, n in sorted(dated) if when <= moment]
+
+    def new(self, cards: Sequence[Card]) -> list[Card]:
+        """Return the cards that were never asked, in their order."""
+        return [card for card in cards if card.id not in self.cards]
+
+
+def _are_cards(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
+
+
+def load_fsrs() -> Any:
+    """Import py-fsrs. Raises `UserError` that tells how to get it."""
+    try:
+        import fsrs
+    except ImportError:
+        raise UserError("quiz: needs py-fsrs; install it with: pip install fsrs") from None
+    return fsrs

@@ -1,0 +1,1 @@
+"""Data, models and scores that several experiments share."""

@@ -1,0 +1,67 @@
+"""The beginnings of many books as tokens, some books held out whole: what the language models here learn from."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlm.data.prepare import open_data, prepare
+from scratchlm.evaluation.bits import count_text_bytes
+from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.small_model import pieces_of_books, write_texts
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.config import PrepareConfig
+
+BLOCK = 256
+"""Tokens of a stretch of held-out text, by which models are compared."""
+
+
+@dataclass(frozen=True)
+class BookText:
+    """The tokens of both sides."""
+
+    tokenizer: Tokenizer
+    end: int
+    train: np.ndarray
+    held_out: np.ndarray
+    held_out_bytes: int
+
+    def documents(self, ids: np.ndarray) -> list[np.ndarray]:
+        """Cut at the tokens that end documents; each piece has one before it and one at its end."""
+        places = np.flatnonzero(ids == self.end)
+        stops = [*(places + 1).tolist(), *([] if len(ids) and ids[-1] == self.end else [len(ids)])]
+        return [np.concatenate([[self.end], ids[a:b]]) for a, b in itertools.pairwise([0, *stops]) if b > a]
+
+    def blocks(self, nats: np.ndarray) -> dict[str, list[Any]]:
+        """Cut what held-out tokens cost into stretches within books; tell the sum of each, and its book."""
+        found: dict[str, list[Any]] = {"block_nats": [], "block_book": []}
+        start = 0
+        for number, book in enumerate(self.documents(self.held_out)):
+            of_book = nats[start : start + len(book) - 1]
+            start += len(of_book)
+            for block in np.array_split(of_book, max(1, len(of_book) // BLOCK)):
+                found["block_nats"].append(round(float(block.sum()), 9))
+                found["block_book"].append(number)
+        return found
+
+
+def book_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> BookText:
+    """Prepare `size` bytes of the beginnings of books, or open what was prepared."""
+    folder = steps.folder / "text"
+
+    def cut() -> dict[str, int]:
+        file = write_texts(steps.file("books.jsonl"), pieces_of_books(source, size))
+        made = prepare(
+            PrepareConfig((str(file),), folder, split="hash:0.06", vocabulary_size=vocabulary_size, force=True)
+        )
+        return {str(side): count for side, count in made.tokens.items()}
+
+    steps.once("text", cut)
+    tokenizer, train, held_out = open_data(folder)
+    assert tokenizer.end_of_text is not None
+    learned, tested = (tokens.read(0, len(tokens)).astype(np.int64) for tokens in (train, held_out))
+    return BookText(tokenizer, tokenizer.end_of_text, learned, tested, count_text_bytes(held_out, tokenizer))

@@ -1,0 +1,91 @@
+"""A small model of ours that is taught to answer, for experiments; and one that has read the embedded stories."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scratchlm.finetuning.instruct import instruct, instruct_batches
+from scratchlm.generation.language_model import LanguageModel
+from scratchlm.lab.harness.settings import StorySettings
+from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.small_model import HELD_OUT, Ours, prepare_ours, write_texts
+from scratchlm.runs.quickstart.run import TEACHING
+from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
+from scratchlm.text.split import held_out
+from scratchlm.tokens.chat import Conversation, Rendered
+from scratchlm.training.config import ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import Setting
+from scratchlm.weights.checkpoint import SavedModel
+
+
+def asked(question: str, answer: str | None = None) -> Conversation:
+    """Return a conversation of one question, with its answer where there is one."""
+    turns = [{"role": "user", "content": question}]
+    return turns if answer is None else [*turns, {"role": "assistant", "content": answer}]
+
+
+STORY_BYTES = 5 * 8 * 192 * 3 // 4
+"""Bytes of stories for each step of pretraining: fewer than it reads, so that none is cut."""
+
+
+def teach(
+    model: SavedModel,
+    conversations: Sequence[Conversation],
+    *,
+    epochs: float,
+    seed: int,
+    documents: Sequence[str] = (),
+    rows: int = 16,
+) -> LanguageModel:
+    """Teach a model to answer, as `scratchlm finetune instruct` does, for `epochs` passes of what is shown.
+
+    With `documents`, which are rehearsed, conversations are repeated until both are about as long.
+    """
+    taught = LanguageModel(model)
+    length = model.decoder.config.context
+    shown = instruct_batches(
+        taught, conversations, TrainingConfig(batch_rows=rows, sequence_length=length), seed, documents
+    )
+    steps = max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows))
+    config = TrainingConfig(
+        steps=steps,
+        batch_rows=rows,
+        sequence_length=length,
+        optimizer=TEACHING,
+        schedule=ScheduleConfig(shape="linear", warmup_steps=10),
+    )
+    instruct(taught, conversations, config, documents=documents, setting=Setting(seed=seed))
+    return taught
+
+
+def rows_of(samples: Sequence[Rendered], length: int) -> int:
+    """Return how many rows samples fill, each row being filled until the next does not fit."""
+    found = used = 0
+    for sample in samples:
+        width = min(len(sample.ids) - 1, length)
+        if found == 0 or used + width > length:
+            found, used = found + 1, 0
+        used += width
+    return found
+
+
+def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -> tuple[Ours, Corpus]:
+    """Pretrain our model on the embedded stories, and on more texts that are strewn between them."""
+    size = STORY_BYTES * config.pretraining_steps - sum(len(text.encode()) for text in more)
+    corpus = storyworld_corpus(max(size, 200_000), config.seed)
+    texts = [*corpus.train, *more]
+    random.Random(config.seed).shuffle(texts)
+    source = write_texts(steps.file("stories.jsonl"), texts)
+    corpus = replace(corpus, train=[text for text in corpus.train if not held_out(text, HELD_OUT)])  # what is read
+    ours = prepare_ours(
+        source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, rows=8, length=192
+    )
+    return ours, corpus
+
+
+def answers(model: LanguageModel, questions: Sequence[str], most: int) -> list[str]:
+    """Answer each question by itself, in at most `most` tokens."""
+    return model.replies([asked(question) for question in questions], most)

@@ -1,0 +1,90 @@
+"""A network that puts texts into classes, behind the protocol of the older classifiers: recurrent, ours, published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from scratchlm.base.device import DTYPES
+from scratchlm.data.batches import LabelledBatches, pad_of
+from scratchlm.finetuning.classify import add_classes
+from scratchlm.generation.classifier import class_logits
+from scratchlm.generation.classrows import encode_texts
+from scratchlm.model.lora import add_adapter, freeze
+from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.model.network import TokenNetwork
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import Setting, fit
+from scratchlm.training.loss import class_loss
+from scratchlm.weights.checkpoint import SavedModel
+
+
+@dataclass
+class Reader:
+    """A network and the tokenizer that its ids are of."""
+
+    decoder: TokenNetwork
+    tokenizer: Tokenizer
+
+
+class NetworkTexts:
+    """A model with a head of classes on the mean of its states, trained whole or by adapters."""
+
+    def __init__(
+        self,
+        make: Callable[[], SavedModel | Reader],
+        *,
+        epochs: float,
+        optimizer: OptimizerConfig,
+        batch_rows: int = 32,
+        least_steps: int = 1,
+        adapter: LoRAConfig | None = None,
+        dtype: Literal["fp32", "bf16"] = "fp32",
+        seed: int = 0,
+    ) -> None:
+        """Take what makes the model to begin from, anew for each fit, and how it is trained."""
+        self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
+        self.least_steps = least_steps
+        self.training = TrainingConfig(
+            batch_rows=batch_rows,
+            optimizer=optimizer,
+            schedule=ScheduleConfig(shape="linear", warmup_steps=10),
+        )
+        self.model: SavedModel | Reader | None = None
+
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> NetworkTexts:
+        """Train a new copy of the model that `make` makes."""
+        model = self.model = self.make()
+        add_classes(model.decoder, [str(label) for label in range(int(max(labels)) + 1)], "mean", self.seed)
+        if self.adapter is not None:
+            assert isinstance(model, SavedModel), "adapters stand beside the matrices of a decoder"
+            add_adapter(model.decoder, "classes", self.adapter, self.seed)
+            freeze(model.decoder, "classes")
+        rows, numbers = self._rows(texts), [int(label) for label in labels]
+        batches = LabelledBatches(rows, numbers, self.training.batch_rows, self.seed, pad_of(model.tokenizer))
+        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_rows))
+        config = TrainingConfig(**{**vars(self.training), "steps": steps})
+        fit(model.decoder, batches, config, loss=class_loss(), setting=Setting(dtype=self.dtype, seed=self.seed))
+        return self
+
+    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each class of each text."""
+        assert self.model is not None, "fit comes first"
+        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))
+        found: np.ndarray = scores.double().softmax(-1).numpy()
+        return found
+
+    def size(self) -> int:
+        """Return the bytes of the weights, in fp32."""
+        return 0 if self.model is None else 4 * self.model.decoder.parameter_count()
+
+    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
+        assert self.model is not None
+        return encode_texts(self.model.tokenizer, texts, self.model.decoder.config.context)

@@ -1,0 +1,162 @@
+"""The dial: from one number, the depth, to every size of a run; and the named recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
+from scratchlm.base.errors import UserError, nearest, raise_all
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.presets import preset, qwen3_shaped, speedrun
+from scratchlm.runs.config import (
+    PlanConfig,
+    PretrainConfig,
+    PublishedConfig,
+    ResolvedPlanConfig,
+    ResolvedPretrainConfig,
+)
+from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
+from scratchlm.weights.config import published_shapes
+
+DialName = Literal["default", "speedrun"]
+MAX_DEPTH = 48
+"""The deepest that the dial goes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A named run: its shape, its training, and which values the recipe itself sets."""
+
+    name: str
+    model: DecoderConfig
+    training: TrainingConfig
+    described: frozenset[str]
+    """Dotted names of the values that the recipe sets; all others are defaults."""
+
+
+def at_depth(depth: int, dial: DialName = "default") -> tuple[DecoderConfig, TrainingConfig]:
+    """Size a run by its depth: 32 channels of width a layer, and a context that grows with it.
+
+    The rate of Muon stays (its step has a fixed size whatever the width); Adam's falls with the root of the width.
+    """
+    if not 1 <= depth <= MAX_DEPTH:
+        raise UserError(f"--depth {depth}: must be from 1 to {MAX_DEPTH}")
+    context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
+    return _fast_at(depth, context) if dial == "speedrun" else _default_at(depth, context)
+
+
+def _fast_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
+    """Size the parts that learn fastest."""
+    width = max(128, 64 * -(-depth // 2))
+    adam = AdamWConfig(learning_rate=round(0.01 * (128 / width) ** 0.5, 5), weight_decay=0.0)
+    training = TrainingConfig(
+        batch_rows=8 if depth <= 8 else 16,
+        sequence_length=context,
+        optimizer=MuonConfig(learning_rate=0.02, steps=4, adam=adam),
+    )
+    return speedrun(width=width, layers=depth, context=context), training
+
+
+def _default_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
+    """Size the Qwen3-shaped model; heads of 64 where they fit, else of 32."""
+    width = max(64, 32 * depth)
+    head_dim = 64 if width % 128 == 0 or width > 256 else 32
+    model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
+    adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
+    training = TrainingConfig(
+        batch_rows=16 if depth <= 8 else 32,
+        sequence_length=context,
+        optimizer=MuonConfig(learning_rate=0.02, adam=adam),
+    )
+    return model, training
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes inside the package."""
+    folder = resources.files("scratchlm.runs") / "presets"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ()) -> Recipe:
+    """Read a named recipe or a TOML file. Unknown names and keys are a `UserError` that offers the nearest.
+
+    `others` are names that are valid where the caller asks, and that an unknown one may have meant.
+
+    A recipe has the keys `preset` or `depth` (with `dial`: default or speedrun), and the tables `model` and `training`
+    that change single values.
+    """
+    path = Path(name)
+    if name not in recipe_names():
+        if path.suffix != ".toml" and not path.exists():
+            raise UserError(f"recipe {name!r}: {nearest(name, {*recipe_names(), *others})}, or name a .toml file")
+        data = read_toml(path)
+    else:
+        with resources.as_file(resources.files("scratchlm.runs") / "presets" / f"{name}.toml") as inside:
+            data = read_toml(inside)
+    return _recipe_from(data, path.stem, depth)
+
+
+def resolve(config: PretrainConfig) -> ResolvedPretrainConfig:
+    """Fill what a config leaves open with its recipe's values at its depth: the only way from a name to values.
+
+    A `model` or `training` that is given replaces the recipe's whole. Raises `UserError` as `load_recipe` does.
+    """
+    if isinstance(config, ResolvedPretrainConfig):
+        return config
+    recipe = load_recipe(config.recipe, config.depth)
+    parts = {"model": config.model or recipe.model, "training": config.training or recipe.training}
+    return ResolvedPretrainConfig(**{**vars(config), **parts})
+
+
+def resolve_plan(config: PlanConfig) -> ResolvedPlanConfig | PublishedConfig:
+    """Fill a plan as `resolve` fills a run; a published model's name or config.json becomes a config of its own kind.
+
+    Raises `UserError` for a name that is neither, and for a published model with settings that are a recipe's.
+    """
+    if isinstance(config, ResolvedPlanConfig):
+        return config
+    if is_published(config.recipe):
+        usual = vars(PlanConfig())
+        idle = [n for n, value in vars(config).items() if n not in ("recipe", "json") and value != usual[n]]
+        raise_all([f"--{name}: has no part in the plan of a published model; leave it out" for name in idle])
+        return PublishedConfig(config.recipe, json=config.json)
+    recipe = load_recipe(config.recipe, config.depth, tuple(published_shapes()))
+    parts = {"model": config.model or recipe.model, "training": config.training or recipe.training}
+    return ResolvedPlanConfig(**{**vars(config), **parts})
+
+
+def is_published(name: str) -> bool:
+    """Tell whether a plan is asked for a published shape: a config.json, or a name that is no recipe's."""
+    return name.endswith(".json") or (name in published_shapes() and name not in recipe_names())
+
+
+def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
+    known, dials = ("preset", "depth", "dial", "model", "training"), get_args(DialName)
+    for key in data:
+        if key not in known:
+            raise UserError(f"recipe {name!r}: unknown key {key!r}: {nearest(key, known)}")
+    dial = data.get("dial", "default")
+    if dial not in dials:
+        raise UserError(f"recipe {name!r}: unknown dial {dial!r}: {nearest(str(dial), dials)}")
+    for part, kind, wanted in (("depth", int, "a whole number"), ("preset", str, "a name"), ("model", dict, "a table"),
+                               ("training", dict, "a table")):  # fmt: skip
+        if part in data and type(data[part]) is not kind:
+            raise UserError(f"recipe {name!r}: {part} is {str(data[part])[:80]!r}: must be {wanted}")
+    if depth is not None and "depth" not in data:
+        raise UserError(f"--depth {depth}: the recipe {name!r} has a fixed shape; use the recipe default")
+    if "depth" in data:
+        model, training = at_depth(data["depth"] if depth is None else depth, dial)
+    else:
+        model, training = preset(data.get("preset", "default")), TrainingConfig()
+    dialled = [("model", model, DecoderConfig()), ("training", training, TrainingConfig())]
+    described = {f"{part}.{key}" for part in ("model", "training") for key, _ in flatten(data.get(part, {}))}
+    for part, chosen, plain in dialled:
+        values = dict(flatten(to_dict(plain)))
+        described |= {f"{part}.{k}" for k, value in flatten(to_dict(chosen)) if values.get(k) != value}
+    model = from_dict(DecoderConfig, data.get("model", {}), "model", model)
+    training = from_dict(TrainingConfig, data.get("training", {}), "training", training)
+    return Recipe(name, model, training, frozenset(described))

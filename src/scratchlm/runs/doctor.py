@@ -1,0 +1,131 @@
+"""`scratchlm doctor`: what this machine can do, and whether every fast path equals the plain one on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from scratchlm.base.device import machine, set_threads
+from scratchlm.base.result import Result
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.engine import Engine, stream_ids
+from scratchlm.generation.generate import generate_ids
+from scratchlm.model.config import AttentionConfig
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.presets import tiny
+from scratchlm.runs.config import DoctorConfig
+from scratchlm.tokens.bpe import ReadableBPE
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.training.profiling import product_peak
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fast path held against the plain one."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Result):
+    """The machine and the checks."""
+
+    machine: dict[str, Any]
+    speed: dict[str, float]
+    """Matrix products by device and dtype, in GFLOP/s."""
+    checks: list[Check]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every fast path equals the plain one."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the diagnosis as plain data."""
+        return {**dataclasses.asdict(self), "healthy": self.healthy}
+
+    def __rich__(self) -> RenderableType:
+        about = Table(show_header=False)
+        for name, value in self.machine.items():
+            about.add_row(name, str(value))
+        for name, value in self.speed.items():
+            about.add_row(f"products {name}", f"{value:,.0f} GFLOP/s")
+        checks = Table("check", "", "detail")
+        for check in self.checks:
+            checks.add_row(check.name, "equal" if check.passed else "DIFFERENT", check.detail)
+        return Group(about, checks)
+
+
+def doctor(config: DoctorConfig) -> Diagnosis:
+    """Measure and compare; takes a few seconds."""
+    threads = set_threads(config.threads)
+    about: dict[str, Any] = {**machine(), "threads": threads, "memory": _memory()}
+    devices = [torch.device("cpu")]
+    if torch.cuda.is_available():
+        devices.append(torch.device("cuda"))
+    if torch.backends.mps.is_available():
+        devices.append(torch.device("mps"))
+    about["devices"] = ", ".join(device.type for device in devices)
+    speed = {
+        f"{device.type} {name}": product_peak(device, dtype) / 1e9
+        for device in devices
+        for name, dtype in [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+    }
+    checks = [_check_tokenizer(), _check_cache(), _check_attention()]
+    checks += [_check_device(device) for device in devices[1:]]
+    return Diagnosis(about, speed, checks)
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (AttributeError, ValueError, OSError):
+        return "unknown"  # not a system with sysconf
+
+
+def _toy(change: Callable[[AttentionConfig], AttentionConfig] = lambda attention: attention) -> Decoder:
+    config = tiny()
+    config = dataclasses.replace(config, zero_init_outputs=False, init_std=0.2, attention=change(config.attention))
+    return build_decoder(config).eval()
+
+
+def _check_tokenizer() -> Check:
+    text = "The cat sat. Die Katze saß. 猫が座った。 1234 <|endoftext|>\n\n" * 20
+    fast = FastBPE.train([text], 300)
+    plain = ReadableBPE(fast.vocabulary)
+    same = fast.encode(text) == plain.encode(text) and fast.decode(fast.encode(text)) == text
+    return Check("tokenizer: compiled and readable", same, f"{len(fast.encode(text))} ids")
+
+
+@torch.no_grad()
+def _check_cache() -> Check:
+    decoder = _toy()
+    settings = SamplingConfig(max_tokens=200, temperature=0.0)
+    prompt = list(range(1, 20))
+    same = list(generate_ids(decoder, prompt, settings)) == list(stream_ids(Engine(decoder), prompt, settings))
+    return Check("generation: cached and plain", same, "200 greedy tokens, past the full context")
+
+
+@torch.no_grad()
+def _check_attention() -> Check:
+    fused, naive = _toy(), _toy(lambda attention: dataclasses.replace(attention, implementation="naive"))
+    ids = torch.randint(0, 512, (2, 100), generator=torch.Generator().manual_seed(0))
+    difference = (fused(ids) - naive(ids)).abs().max().item()
+    return Check("attention: fused and naive", difference < 1e-3, f"largest logit difference {difference:.1e}")
+
+
+@torch.no_grad()
+def _check_device(device: torch.device) -> Check:
+    ids = torch.randint(0, 512, (2, 100), generator=torch.Generator().manual_seed(0))
+    expected = _toy()(ids)
+    difference = (_toy().to(device)(ids.to(device)).cpu() - expected).abs().max().item()
+    return Check(f"{device.type} and CPU", difference < 1e-2, f"largest logit difference {difference:.1e}")

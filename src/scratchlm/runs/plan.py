@@ -1,0 +1,204 @@
+"""`scratchlm plan`: parameters, memory and time of a run before it begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.errors import UserError
+from scratchlm.base.result import Result
+from scratchlm.model.decoder import Decoder, build_decoder, outline
+from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
+from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
+from scratchlm.runs.depth_scaling import resolve_plan
+from scratchlm.runs.published import Published, plan_published
+from scratchlm.runs.scaling_law import fitted, loss_law
+from scratchlm.training.loop import Setting
+from scratchlm.training.optimizer import matrix_weights
+from scratchlm.training.probing import COMPILING, probe_seconds
+from scratchlm.training.profiling import (
+    Memory,
+    estimate_memory,
+    fitted_to_minutes,
+    product_peak,
+    require_training_memory,
+)
+from scratchlm.training.stages import measure_step, stages
+
+LARGEST_PROBE = 300_000_000
+"""Parameters up to which a plan builds the model to time it."""
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Result):
+    """What a run would take."""
+
+    recipe: str
+    parameters: int
+    embedding_parameters: int
+    steps: int
+    tokens: int
+    """Tokens of the whole run, epochs counted each."""
+    training_flops: float
+    memory: Memory
+    dtype: str
+    step_seconds: float | None = None
+    peak_flops: float | None = None
+    uncompiled: bool = False
+    """Whether the recipe compiles blocks, which a probe of seconds cannot: the run takes less time."""
+    expected_bits_per_byte: float | None = None
+    """Held-out loss on English prose by `runs.scaling_law`; None for recipes that it was not fitted to."""
+    expected_error: float = 0.0
+    """Largest error in bits a byte of measured runs that were left out of the fit."""
+    expected_measured: bool = True
+    """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
+    sizes: list[Size] = field(default_factory=list)
+    """How far each depth of the dial comes in the minutes that were asked for."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of all steps, without evaluations."""
+        return None if self.step_seconds is None else self.steps * self.step_seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {**dataclasses.asdict(self), "memory_total": self.memory.total, "seconds": self.seconds}
+
+    def __rich__(self) -> RenderableType:
+        table = Table(show_header=False, title=f"plan of {self.recipe}", title_justify="left")
+        inside = self.parameters - self.embedding_parameters
+        table.add_row("parameters", f"{self.parameters:,} ({inside:,} without embeddings)")
+        table.add_row("tokens", f"{self.tokens:,} in {self.steps:,} steps of {self.tokens / self.steps:,.0f}")
+        table.add_row("training FLOPs", f"{self.training_flops:.3g}")
+        memory = self.memory
+        table.add_row(
+            "memory",
+            f"{memory.total / 1e6:,.0f} MB: weights {memory.weights / 1e6:,.0f}, gradients "
+            f"{memory.gradients / 1e6:,.0f}, optimizer {memory.optimizer / 1e6:,.0f}, activations "
+            f"{memory.activations / 1e6:,.0f} (estimated)",
+        )
+        if self.step_seconds is None or self.seconds is None or self.peak_flops is None:
+            table.add_row("time", "not probed")
+        else:
+            use = self.training_flops / self.seconds / self.peak_flops
+            table.add_row("dtype", f"{self.dtype} (the faster here)")
+            speed = self.tokens / self.seconds
+            how = " without compiled blocks" if self.uncompiled else ""
+            table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
+            table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
+            table.add_row("time", _duration(self.seconds))
+        table.add_row("expected loss", self.expected())
+        return Group(table, _sizes_table(self.sizes)) if self.sizes else table
+
+    def expected(self) -> str:
+        """Say what loss is expected, and how sure that is."""
+        if self.expected_bits_per_byte is None:
+            return "not known: measured for the recipes default and speedrun alone"
+        how = f"off by at most {self.expected_error:.2f}" if self.expected_measured else "beyond the runs measured"
+        return f"{self.expected_bits_per_byte:.2f} bits a byte on unseen English prose ({how})"
+
+
+def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
+    """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
+
+    With `minutes`, as many steps as fit them, and the sizes of the recipe's dial where the law of loss knows it. Where
+    the recipe is a published model, count that. Raises `UserError` for a name that is neither.
+    """
+    resolved = resolve_plan(config) if isinstance(config, PlanConfig) else config
+    return plan_published(resolved) if isinstance(resolved, PublishedConfig) else plan_recipe(resolved)
+
+
+def plan_recipe(config: ResolvedPlanConfig) -> Plan:
+    """Count, and time, what a recipe's values need."""
+    set_threads(config.threads)
+    setting = Setting(choose_device(config.device))
+    decoder = outline(config.model)
+    training, ids = config.training, random_tokens(config.model, config.training)
+    chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
+    seconds = peak = None
+    budget = probe_seconds(config.minutes) / (1 if config.minutes is None else 2)  # the other half is for the sizes
+    if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
+        if setting.device.type == "cpu":
+            require_training_memory(decoder, training, DTYPES["bf16"])
+        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting, budget)
+        peak = product_peak(setting.device, chosen)
+    dtype = next(name for name, each in DTYPES.items() if each == chosen)
+    sizes: list[Size] = []
+    if config.minutes is not None:
+        if seconds is None:
+            raise UserError(
+                f"--minutes {config.minutes:g}: {decoder.parameter_count():,} parameters are over the "
+                f"{LARGEST_PROBE:,} that a plan probes; leave it out, or choose a smaller model"
+            )
+        training = fitted_to_minutes(training, config.minutes, seconds, probe_seconds(config.minutes))
+        if fitted(config.recipe):
+            sizes = sizes_within(
+                config.recipe,
+                config.minutes,
+                vocabulary_size=config.model.vocabulary_size,
+                dtype=dtype,
+                setting=setting,
+                budget=budget,
+            )
+    parts = stages(ids, training, 0)
+    tokens = sum(part.tokens for part in parts)
+    return Plan(
+        config.recipe,
+        decoder.parameter_count(),
+        decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
+        training.steps,
+        tokens,
+        sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
+        estimate_memory(decoder, training, chosen),
+        dtype,
+        seconds,
+        peak,
+        uncompiled=training.compile and budget < COMPILING,
+        sizes=sizes,
+        **_expectation(config.recipe, decoder, tokens),
+    )
+
+
+def _sizes_table(sizes: list[Size]) -> Table:
+    error = loss_law().error
+    title = f"the depths of the dial in this time, their losses off by up to {error:.2f}: near ones may trade places"
+    table = Table(title=title, title_justify="left")
+    for column in ("--depth", "parameters", "tokens/s", "tokens", "expected loss"):
+        table.add_column(column, justify="right")
+    best = best_of(sizes)
+    for size in sizes:
+        remarks = " (lowest)" * (size is best) + " (beyond the runs measured)" * (not size.measured)
+        speed = f"{size.tokens_per_second:,.0f}" + " (not timed)" * (not size.probed)
+        table.add_row(
+            str(size.depth),
+            f"{size.parameters:,}",
+            speed,
+            f"{size.tokens:,}",
+            f"{size.expected_bits_per_byte:.3f}{remarks}",
+            style="bold" if size is best else None,
+        )
+    return table
+
+
+def _expectation(recipe: str, decoder: Decoder, tokens: int) -> dict[str, Any]:
+    if not fitted(recipe):
+        return {}
+    law, weights = loss_law(), matrix_weights(decoder)
+    return {
+        "expected_bits_per_byte": law.bits(recipe, weights, tokens),
+        "expected_error": law.error,
+        "expected_measured": law.covers(weights, tokens),
+    }
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -1,0 +1,260 @@
+"""`scratchlm pretrain`: a run folder from random weights, or from a model, that can be stopped and resumed exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scratchlm.base.config import flatten, to_dict
+from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.paths import stored_path
+from scratchlm.base.result import Result
+from scratchlm.base.runlog import LOG_FILE, read_log
+from scratchlm.data.batches import Tokens
+from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
+from scratchlm.model.decoder import Decoder, build_decoder, outline
+from scratchlm.model.lora import unpack_base
+from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
+from scratchlm.runs.depth_scaling import load_recipe, resolve
+from scratchlm.runs.hooks import HeldOut, Sample
+from scratchlm.runs.reports.run import write_run_report
+from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
+from scratchlm.runs.runs import (
+    begin_run,
+    device_name,
+    dtype_name,
+    end_run,
+    holds_run,
+    run_fit,
+    stored_values,
+)
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import Hook, Setting
+from scratchlm.training.probing import COMPILING, probe_seconds
+from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
+from scratchlm.training.stages import measure_step, training_batches
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+
+
+@dataclass(frozen=True, repr=False)
+class PretrainResult(Result):
+    """Where a run ended."""
+
+    out: str
+    steps: int
+    parameters: int
+    loss: float
+    bits_per_byte: float
+    tokens_per_second: float
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> str:
+        return (
+            f"{self.out}: {self.steps:,} steps, {self.parameters:,} parameters, held-out loss {self.loss:.4f}, "
+            f"{self.bits_per_byte:.4f} bits per byte, {self.tokens_per_second:,.0f} tokens/s, {self.seconds:.0f} s"
+        )
+
+
+@holds_run
+def pretrain(config: PretrainConfig) -> PretrainResult:
+    """Train a run folder to its last step and return where it ended.
+
+    What `config` leaves open is its recipe's (`dial.resolve`). Raises `UserError` for data, tokenizer and model that do
+    not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    """
+    raise_all(config.missing())
+    return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
+
+
+def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
+    assert config.data is not None
+    assert config.out is not None
+    started = time.perf_counter()
+    tokenizer, train, held_out = open_data(config.data)
+    threads, device = set_threads(config.threads), choose_device(config.device)
+    inputs = {"data": data_hash(train, held_out)}
+    if config.init is not None:
+        inputs["init"] = digest_of_model(config.init)
+    if config.resume is not None:
+        require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
+    saved = _beginning(config, tokenizer)
+    decoder = saved.decoder
+    if config.resume is None:
+        config = _resolve(dataclasses.replace(config, threads=threads, device=device_name(device)), decoder, train)
+        assert config.out is not None
+        _begin(config.out, config, tokenizer, inputs)
+    saved.provenance = _provenance(config, saved)
+    _train(config, saved, train, held_out)
+    assert config.out is not None
+    return _finish(config.out, decoder, time.perf_counter() - started)
+
+
+def _train(config: ResolvedPretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
+    assert config.out is not None
+    training = config.training
+    setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
+    run_fit(
+        "scratchlm pretrain",
+        config.out,
+        saved,
+        training_batches(tokens, training, config.seed),
+        training,
+        setting,
+        hooks=_hooks(config, saved.tokenizer, held_out),
+        resume=config.resume is not None,
+    )
+
+
+def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> list[Hook]:
+    assert config.out is not None
+    training = config.training
+    scores = HeldOut(
+        tokenizer,
+        held_out,
+        every=training.evaluate_every,
+        last_step=training.steps,
+        limit=training.evaluation_tokens,
+        length=training.sequence_length,
+        dtype=DTYPES[config.dtype],
+        last_limit=training.last_evaluation_tokens,
+    )
+    return [scores, Sample(tokenizer, config.out / "samples", every=training.sample_every, seed=config.seed)]
+
+
+def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
+    """Return the settings of the run to resume. Raises `UserError` for others that are given beside them."""
+    stored = stored_settings(ResolvedPretrainConfig, run, config)
+    usual = [] if isinstance(config, ResolvedPretrainConfig) else [PretrainConfig()]  # one of a command holds the run's
+    refuse_flags(config, stored, usual)
+    if stored.data is None or not (stored.data / REPORT_FILE).exists():
+        raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
+    threads = config.threads or stored.threads
+    return dataclasses.replace(stored, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)
+
+
+def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
+    """Build the model with random weights, or load the one to continue, with its template and settings."""
+    shape = dataclasses.replace(config.model, vocabulary_size=tokenizer.vocabulary_size)
+    if config.training.sequence_length > shape.context:
+        raise UserError(
+            f"training.sequence_length {config.training.sequence_length}: exceeds model.context {shape.context}; "
+            "lower the first or raise the second"
+        )
+    if config.init is None:
+        if choose_device(config.device).type == "cpu":
+            require_training_memory(outline(shape), config.training, DTYPES["bf16"])
+        return SavedModel(build_decoder(shape, config.seed), tokenizer)
+    saved = load_model(find_model(config.init))
+    if saved.tokenizer.fingerprint != tokenizer.fingerprint:
+        raise UserError(
+            f"--init {config.init}: its tokenizer ({saved.tokenizer.fingerprint[:12]}) is not that of --data "
+            f"{config.data} ({tokenizer.fingerprint[:12]}); prepare the data with --tokenizer {config.init}"
+        )
+    if config.training.sequence_length > saved.decoder.config.context:
+        raise UserError(
+            f"training.sequence_length {config.training.sequence_length}: exceeds the context of --init, "
+            f"{saved.decoder.config.context}; lower it"
+        )
+    unpack_base(saved.decoder)
+    saved.base, saved.four_bit = None, False  # everything is trained, so everything is stored
+    return saved
+
+
+def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -> ResolvedPretrainConfig:
+    """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
+    setting = Setting(torch.device(config.device), seed=config.seed)
+    training = config.training
+    dtype = config.dtype
+    if dtype == "auto" or config.minutes is not None:
+        started = time.perf_counter()
+        budget = probe_seconds(config.minutes, training.compile)
+        if config.minutes is not None and training.compile and budget < COMPILING:
+            print(f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not", file=sys.stderr)
+            training = dataclasses.replace(training, compile=False)
+        chosen, seconds = measure_step(dtype, decoder, tokens, training, setting, budget)
+        spent = time.perf_counter() - started  # a compilation is in it, which the run then finds done
+        dtype = dtype_name(chosen)
+        if config.minutes is not None:
+            training = fitted_to_minutes(training, config.minutes, seconds, spent)
+            _tell_plan(config.minutes, training, dtype, seconds)
+    return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
+
+
+def _tell_plan(minutes: float, training: TrainingConfig, dtype: str, seconds: float) -> None:
+    """Say what the run will do in its time."""
+    print(
+        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_rows * training.sequence_length:,} tokens "
+        f"in {dtype}, about {seconds:.2g} s each; held-out text is scored on up to {training.evaluation_tokens:,} "
+        f"tokens on the way and up to {training.last_evaluation_tokens:,} at the end",
+        file=sys.stderr,
+    )
+
+
+def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str]) -> None:
+    """Write the run's recipe, each value marked with where it came from, and its manifest."""
+    assert config.data is not None
+    values = stored_values(config, out)
+    marks = origins(config, values)
+    if Path(config.recipe).is_file():
+        values["recipe"] = stored_path(Path(config.recipe), out)
+    told = {
+        "dtype": config.dtype,
+        "seed": config.seed,
+        "tokenizer": tokenizer.fingerprint,
+        "data_hash": inputs["data"],
+        "inputs": inputs,
+    }
+    begin_run(out, values, marks, told)
+
+
+def origins(config: ResolvedPretrainConfig, values: dict[str, Any]) -> dict[str, str]:
+    """Tell for each dotted name whether its value is the default, the recipe's, or a flag's."""
+    recipe = load_recipe(config.recipe, config.depth)
+    described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=recipe.training))))
+    return {
+        name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
+        for name, value in flatten(values)
+    }
+
+
+def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:
+    """Tell where the weights come from: this run's data, and the data and licence of the model that it continues.
+
+    Files are told by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
+    """
+    assert config.data is not None
+    told = read_report(config.data).sources
+    sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in told]
+    earlier = [source for source in before.provenance.get("sources") or [] if source not in sources]
+    return {
+        "recipe": Path(config.recipe).name,
+        "steps": config.training.steps,
+        "sources": sources + earlier,
+        "init": None if config.init is None else config.init.name,
+        "licence": before.provenance.get("licence"),
+    }
+
+
+def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
+    """Add the end to the manifest, write the report, and return the last evaluation."""
+    end_run(out)
+    records = list(read_log(out / LOG_FILE))
+    last = [record for record in records if record["kind"] == "evaluation"][-1]
+    steps = [record for record in records if record["kind"] == "train"]
+    speed = sum(r["tokens"] for r in steps) / max(sum(r["timing"]["seconds"] for r in steps), 1e-9)
+    write_run_report(out)
+    return PretrainResult(
+        str(out), last["step"], decoder.parameter_count(), last["loss"], last["bits_per_byte"], speed, seconds
+    )

@@ -1,0 +1,153 @@
+"""Going on with a run: with settings, inputs and threads as they were, or with each change allowed and recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_dict
+from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
+from scratchlm.base.paths import found_path
+from scratchlm.base.runlog import LOG_FILE, check_steps
+from scratchlm.runs.runs import MANIFEST_FILE, NOT_STORED, RECIPE_FILE
+from scratchlm.weights.checkpoint import HASHES_FILE, find_model
+
+FREE = (*NOT_STORED, "threads")
+"""Settings that may be given beside `--resume`; another number of threads needs `--allow-changes`."""
+
+T = TypeVar("T")
+
+
+def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
+    """Read the settings of a run to resume; paths that the config `given` names take the place of stored ones.
+
+    Raises `UserError` where the folder is no run, and, with `given`, for what was moved away.
+    """
+    if not (run / RECIPE_FILE).exists():
+        raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
+    values = read_toml(run / RECIPE_FILE)
+    if values.pop("format", 1) == 1:  # in which None was the text "none", whatever the field
+        hints = typing.get_type_hints(cls)
+        optional = {key for key in values if type(None) in typing.get_args(hints.get(key))}
+        values = {key: {} if value == "none" and key in optional else value for key, value in values.items()}
+    if str(values.get("recipe", "")).startswith(("./", "../")):  # a file, as seen from the run
+        values["recipe"] = str(found_path(values["recipe"], run))
+    stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
+    paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}
+    named = {key for key in paths if not values[key].startswith(("./", "../")) and not paths[key].is_absolute()}
+    if given is None:
+        return cast(T, dataclasses.replace(stored, **paths))
+    paths |= {key: value for key, value in vars(given).items() if isinstance(value, Path) and key not in NOT_STORED}
+    gone = {key: path for key, path in paths.items() if key not in named and not path.exists()}
+    raise_all(
+        [
+            f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with {_flag(key)}"
+            for key, path in gone.items()
+        ]
+    )
+    return cast(T, dataclasses.replace(stored, **paths))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
+    """Raise a `UserError` that names every setting given beside `--resume` that is not the run's: it has no effect.
+
+    A setting counts as given where it equals neither the run's own value nor that of a config in `usual`, which hold
+    the values of who says nothing.
+    """
+    paths = {field.name for field in dataclasses.fields(config) if isinstance(getattr(config, field.name), Path)}
+    theirs, *others = (dict(flatten(to_dict(each))) for each in (stored, *usual))
+    problems = []
+    for name, value in flatten(to_dict(config)):
+        same = value == theirs.get(name) or (name in paths and _same_place(value, theirs.get(name)))
+        moved = name in paths and Path(value).exists()  # what lies there is compared with what the run read
+        if name in FREE or same or moved or any(value == each.get(name) for each in others):
+            continue
+        problems.append(f"{_flag(name)} {value}: the run has {theirs.get(name)}")
+    if problems:
+        problems[-1] += "; a run keeps its settings: leave out what differs, or begin a new run"
+    if config.out is not None and not _same_place(str(config.out), str(config.resume)):
+        problems.append(f"--out {config.out}: a run is resumed in its own folder; leave it out")
+    if config.force:
+        problems.append("--force: replaces nothing beside --resume; leave it out")
+    raise_all(problems)
+
+
+def _same_place(one: str, other: str | None) -> bool:
+    return other is not None and os.path.realpath(one) == os.path.realpath(other)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and hashes of all files in a folder."""
+    if not path.is_dir():
+        return sha256_of(path)
+    names = {file: file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    return sha256_of_files(dict(sorted(names.items(), key=lambda item: item[1])))
+
+
+def digest_of_model(place: Path) -> str:
+    """Return a hash of a model folder, or of the one that a run's folder stands for, from its verified files."""
+    return sha256_of(find_model(place) / HASHES_FILE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What is read of the manifest of a run to resume."""
+
+    machine: dict[str, Any]
+    threads: int
+    seed: int
+    dtype: str
+    data_hash: str
+    recipe_hash: str | None = None
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    changes: list[Any] = dataclasses.field(default_factory=list)
+
+
+def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, threads: int, *, allowed: bool) -> None:
+    """Refuse to go on where recipe, inputs or the number of threads are not those that the run began with.
+
+    `inputs` are the hashes of what is read now, by the settings that name it; `data_hash` is what runs without recorded
+    inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. Raises `UserError`
+    that names all of them.
+    """
+    manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
+    check_steps(run / LOG_FILE)
+    now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
+    if manifest.recipe_hash is None:
+        told = f"scratchlm: {run}: recorded no hashes of its recipe and inputs when it began; only its data are checked"
+        print(told, file=sys.stderr)
+        changes = [] if manifest.data_hash == data_hash else ["what it reads (the data, or the model it began from)"]
+    else:
+        recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}
+        found = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
+        changes = [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
+    problems = [f"{name} has changed since the run began; put the old one back" for name in changes]
+    if manifest.threads != threads:
+        changes.append(f"--threads {manifest.threads} to {threads}")
+        problems.append(
+            f"--threads: the run began with {manifest.threads} and would go on with {threads}, which rounds "
+            f"otherwise; give --threads {manifest.threads}"
+        )
+    if problems and not allowed:
+        raise UserError(
+            f"--resume {run}: {'; '.join(problems)}; or go on all the same with --allow-changes, which is recorded"
+        )
+    if changes:
+        told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
+        changed = {"threads": threads, "changes": [*manifest.changes, told_now]}
+        write_json(run / MANIFEST_FILE, {**written, **now, **changed})
+
+
+def _flags(inputs: Mapping[str, str]) -> dict[str, str]:
+    return {_flag(name): digest for name, digest in inputs.items()}

@@ -1,0 +1,176 @@
+"""What every run shares: its folder, the settings and the manifest in it, the loop with its progress, stop and resume.
+
+recipe.toml      the settings, each value marked default, recipe or flag
+manifest.json    versions, machine, seed, threads, hashes of recipe, tokenizer and inputs, begin, changes, end
+metrics.jsonl    the log; checkpoints/ what a resume goes on from
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+import torch
+
+import scratchlm
+from scratchlm.base.config import to_dict, to_toml
+from scratchlm.base.device import machine
+from scratchlm.base.errors import Interrupted
+from scratchlm.base.files import read_json, write_json, write_text
+from scratchlm.base.folders import write_marker
+from scratchlm.base.outputs import clear, locked, output_folder
+from scratchlm.base.paths import stored_path
+from scratchlm.base.runlog import LOG_FILE
+from scratchlm.finetuning.config import FinetuneConfig
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import BatchSource, Hook, Pace, Setting, fit
+from scratchlm.training.loss import Loss, next_token_loss
+from scratchlm.training.profiling import product_peak
+from scratchlm.training.progress import TrainingProgress
+from scratchlm.training.signals import stop_on_signals
+from scratchlm.weights.checkpoint import SavedModel
+
+RUN_KIND = "run"
+"""Kind in the marker of a run folder."""
+RUN_FILES = [
+    "recipe.toml",
+    "manifest.json",
+    LOG_FILE,
+    "report.html",
+    "result.json",
+    "samples/*.txt",
+    "nonfinite/*.json",
+]
+"""What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
+RECIPE_FILE = "recipe.toml"
+MANIFEST_FILE = "manifest.json"
+FORMAT = 2
+"""Version of the settings file's layout."""
+NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
+"""Settings that say where and how to run, not what."""
+
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
+C = TypeVar("C", bound=PretrainConfig | FinetuneConfig)
+
+
+def holds_run(verb: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
+    """Make a verb hold its run folder while it works: one process at a time writes a run, and only what is ours goes.
+
+    What the verb is told decides: a run to resume is held as it is, a new one must find its folder free, or replaceable
+    by `force`. Without either nothing is held, since nothing is written.
+    """
+
+    def held(config: C, /, *arguments: P.args, **named: P.kwargs) -> R:
+        if config.resume is not None:
+            with locked(config.resume):
+                return verb(config, *arguments, **named)
+        if config.out is None:
+            return verb(config, *arguments, **named)
+        sources = [path for path in (config.init, config.data, getattr(config, "held_out", None)) if path is not None]
+        with output_folder(config.out, RUN_KIND, force=config.force, sources=sources):
+            return verb(config, *arguments, **named)
+
+    functools.update_wrapper(held, verb)
+    return held
+
+
+def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:
+    """Empty a run folder and write its settings and its manifest; `told` goes into the manifest."""
+    clear(out)
+    write_marker(out, RUN_KIND, RUN_FILES)
+    kept = {"format": FORMAT, **{key: value for key, value in values.items() if key not in NOT_STORED}}
+    recipe = to_toml(kept, marks)
+    manifest = {
+        "format": 1,
+        "scratchlm": scratchlm.__version__,
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "recipe_hash": hashlib.sha256(recipe.encode()).hexdigest(),
+        **told,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    write_json(out / MANIFEST_FILE, manifest)
+    write_text(out / RECIPE_FILE, recipe)  # last: what has one can be resumed
+
+
+def end_run(out: Path) -> None:
+    """Add the end to the manifest."""
+    ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended})
+
+
+def stored_values(config: Any, out: Path) -> dict[str, Any]:
+    """Return settings as plain values, whose paths are seen from the run's folder; what does not exist is a name.
+
+    So a run goes on from any current folder, and can be moved together with what it reads.
+    """
+    paths = {
+        key: stored_path(value, out)
+        for key, value in vars(config).items()
+        if isinstance(value, Path) and key not in NOT_STORED and value.exists()
+    }
+    return {**to_dict(config), **paths}
+
+
+def write_run_result(out: Path, values: Mapping[str, Any]) -> None:
+    """Write what a run found into its folder, which it names as the folder is called."""
+    write_json(out / "result.json", {**values, "out": out.absolute().name})
+
+
+def run_fit(
+    command: str,
+    out: Path,
+    saved: SavedModel,
+    batches: BatchSource,
+    training: TrainingConfig,
+    setting: Setting,
+    *,
+    hooks: Sequence[Hook],
+    loss: Loss = next_token_loss,
+    pace: Pace | None = None,
+    resume: bool = False,
+) -> None:
+    """Hand everything to the loop; a stop is answered with how to go on, by `command`."""
+    progress = TrainingProgress(
+        command.removeprefix("scratchlm "),
+        training.steps,
+        flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
+        peak=product_peak(setting.device, setting.dtype),
+    )
+    try:
+        with stop_on_signals() as stop, progress:
+            fit(
+                saved.decoder,
+                batches,
+                training,
+                loss=loss,
+                setting=setting,
+                folder=out,
+                checkpoints=Checkpoints(out / "checkpoints", saved, training.keep_checkpoints),
+                hooks=hooks,
+                watcher=progress,
+                stop=stop,
+                pace=pace,
+                resume=resume,
+            )
+    except Interrupted as request:
+        raise Interrupted(f"{request}; continue with: {command} --resume {out}") from request
+
+
+def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
+    """Return the name under which a run stores its device."""
+    return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
+
+
+def dtype_name(dtype: torch.dtype) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the name under which a run stores its dtype."""
+    return "bf16" if dtype == torch.bfloat16 else "fp16" if dtype == torch.float16 else "fp32"

@@ -1,0 +1,92 @@
+"""What loss a run on English prose is expected to reach, before it begins.
+
+bits a byte = floor + a / N^alpha + b / (e D)^beta, the form of Hoffmann et al. 2022 (arXiv 2203.15556): N weights of
+the matrices inside blocks, D tokens read, e how much more a token teaches the recipe `speedrun` than `default`. The
+figures in `loss_law.json` are fitted by `bench/learning` to short whole runs on nine million words of books, with a
+vocabulary of 4,096.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal, NamedTuple, TypeGuard, get_args
+
+import numpy as np
+
+from scratchlm.base.config import from_dict
+from scratchlm.base.files import read_json
+
+LAW_FILE = "loss_law.json"
+EXPONENTS = np.arange(0.05, 0.81, 0.025)
+"""Exponents that are tried."""
+Fitted = Literal["default", "speedrun"]
+"""Recipes that the law was fitted to."""
+
+
+@dataclass(frozen=True)
+class LossLaw:
+    """The fitted figures, how far they are off, and from where to where they were fitted."""
+
+    floor: float
+    a: float
+    alpha: float
+    b: float
+    beta: float
+    speedrun: float = 1.0
+    error: float = 0.0
+    """Largest error in bits a byte of a run that was left out of the fit."""
+    fewest_weights: int = 0
+    most_weights: int = 0
+    fewest_tokens: int = 0
+    most_tokens: int = 0
+
+    def bits(self, recipe: Fitted, weights: int, tokens: float) -> float:
+        """Return the expected held-out bits a byte of a run of so many matrix weights and tokens."""
+        worth = tokens * (self.speedrun if recipe == "speedrun" else 1.0)
+        return self.floor + self.a * weights**-self.alpha + self.b * worth**-self.beta
+
+    def covers(self, weights: int, tokens: int) -> bool:
+        """Tell whether runs about as small and as large were measured: within half as much again."""
+        inside = self.fewest_weights / 1.5 <= weights <= 1.5 * self.most_weights
+        return inside and self.fewest_tokens / 1.5 <= tokens <= 1.5 * self.most_tokens
+
+
+class Measured(NamedTuple):
+    """A finished run: its matrix weights, the tokens it read, and the held-out bits a byte where it ended."""
+
+    weights: int
+    tokens: int
+    bits_per_byte: float
+
+
+def fit_law(runs: Sequence[Measured]) -> LossLaw:
+    """Fit the law to runs of one recipe by least squares: search the exponents, solve for the rest.
+
+    Raises `ValueError` where no exponents fit with positive figures.
+    """
+    bits = np.array([run.bits_per_byte for run in runs])
+    best: tuple[float, LossLaw] | None = None
+    for alpha in EXPONENTS:
+        for beta in EXPONENTS:
+            columns = np.array([(1.0, run.weights**-alpha, run.tokens**-beta) for run in runs])
+            (floor, a, b), *_ = np.linalg.lstsq(columns, bits, rcond=None)
+            squares = float(np.square(columns @ (floor, a, b) - bits).sum())
+            if min(floor, a, b) > 0 and (best is None or squares < best[0]):
+                floor, a, alpha, b, beta = (round(float(x), 4) for x in (floor, a, alpha, b, beta))
+                best = squares, LossLaw(floor, a, alpha, b, beta)
+    if best is None:
+        raise ValueError("no exponents fit with positive figures: too few runs")
+    return best[1]
+
+
+def fitted(recipe: str) -> TypeGuard[Fitted]:
+    """Tell whether the law was fitted to runs of this recipe."""
+    return recipe in get_args(Fitted)
+
+
+def loss_law() -> LossLaw:
+    """Read the law that the package carries."""
+    with resources.as_file(resources.files("scratchlm.runs") / LAW_FILE) as path:
+        return from_dict(LossLaw, read_json(path), LAW_FILE, None)

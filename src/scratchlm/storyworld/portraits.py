@@ -1,0 +1,34 @@
+"""Portraits: documents that say what the stories know of a few people, places or things, in any order.
+
+A reader with minutes to learn in meets each fact too seldom in stories alone; a portrait repeats it in its canonical
+sentence, beside the others of the same subject. Only facts that stories tell are in them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+
+from scratchlm.storyworld.quiz import statement
+from scratchlm.storyworld.world import Fact, World
+
+TOGETHER = 3
+"""Subjects of one document, few, so that each is also met at the beginning of a document."""
+
+
+def portraits(size: int, seed: int, world: World) -> Iterator[str]:
+    """Yield portraits until at least `size` UTF-8 bytes were yielded; deterministic by seed, constant in memory."""
+    rng = random.Random(seed)
+    told: dict[str, list[Fact]] = defaultdict(list)
+    for fact in world.facts():
+        if fact.in_stories:
+            told[fact.subject].append(fact)
+    subjects = sorted(told)
+    written = 0
+    while written < size:
+        chosen = rng.sample(subjects, min(TOGETHER, len(subjects)))
+        facts = [fact for subject in chosen for fact in rng.sample(told[subject], len(told[subject]))]
+        text = " ".join(map(statement, facts))
+        yield text
+        written += len(text.encode("utf-8"))

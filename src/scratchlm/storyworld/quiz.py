@@ -1,0 +1,166 @@
+"""Questions with known answers, and the conversations that teach how to answer them.
+
+Every told fact is either *taught* (its questions stand in the conversations) or *held in* (it stands in the stories
+alone). Facts that no story tells are *held out*: a model can only guess them, so their score measures guessing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from scratchlm.storyworld.facts import ATTRIBUTES
+from scratchlm.storyworld.world import Fact, World
+
+Conversation = list[dict[str, str]]
+
+TAUGHT_SHARE = 1 / 3
+_SMALL_TALK = (
+    ("Hello!", "Hello! How are you today?"),
+    ("Hello.", "Hello! It is good to see you."),
+    ("Good morning!", "Good morning! What a lovely day."),
+    ("How are you?", "I am very well, thank you."),
+    ("Who are you?", "I am a little teller of stories."),
+    ("What can you do?", "I can tell stories and answer questions."),
+    ("Thank you!", "You are welcome."),
+    ("Thank you for the story.", "You are welcome. I love to tell stories."),
+    ("Goodbye!", "Goodbye! Come back soon."),
+    ("Can you help me?", "Of course. What do you want to know?"),
+)
+_STORY_REQUESTS = (
+    "Tell me a story about $A.",
+    "Please tell me a story about $A.",
+    "Do you know a story about $A?",
+    "I want to hear a story about $A.",
+)
+
+
+_ACQUAINTANCE = (
+    ("Do you know $A?", "$A is in my stories."),
+    ("Have you heard of $A?", "$A is in many a story of mine."),
+    ("Do you like $A?", "$A is dear to me."),
+    ("I like $A.", "$A is dear to me, too."),
+)
+"""Answers that begin with the name that was asked about, as those to the questions do, and tell nothing else."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question; `chance` is the share of the attribute's most frequent value, what blind guessing could score."""
+
+    split: Literal["held-in", "held-out"]
+    question: str
+    expected: str
+    value: str
+    attribute: str
+    subject: str
+    chance: float
+
+
+def statement(fact: Fact) -> str:
+    """Return the canonical sentence of a fact, which is also the expected answer to its questions."""
+    article = "an" if fact.value[0] in "aeiou" else "a"
+    text = ATTRIBUTES[fact.attribute].canonical.replace(f"a $A.{fact.attribute}", f"{article} {fact.value}")
+    text = text.replace(f"$A.{fact.attribute}", fact.value).replace("$A", fact.subject)
+    text = text.replace(" 's", "'s").replace(" .", ".")
+    return text[0].upper() + text[1:]
+
+
+def phrasings(fact: Fact) -> list[str]:
+    """Return the question phrasings that conversations use."""
+    return [text.replace("$A", fact.subject) for text in ATTRIBUTES[fact.attribute].phrasings]
+
+
+def held_out_phrasings(fact: Fact) -> list[str]:
+    """Return the phrasings that no conversation uses, to test generalisation over wording."""
+    return [text.replace("$A", fact.subject) for text in ATTRIBUTES[fact.attribute].held_out_phrasings]
+
+
+def taught_facts(world: World) -> list[Fact]:
+    """Return the third of the told facts that conversations teach, even over attributes and people."""
+    rng = random.Random(f"taught {world.seed}")
+    told: dict[str, list[Fact]] = {}
+    for fact in world.facts():
+        if fact.in_stories:
+            told.setdefault(fact.attribute, []).append(fact)
+    taught: list[Fact] = []
+    for found in told.values():
+        taught.extend(rng.sample(found, round(len(found) * TAUGHT_SHARE)))
+    return taught
+
+
+def questions(world: World) -> list[Question]:
+    """Return one question for every held-in and every held-out fact, in the order of the world."""
+    taught = {(fact.subject, fact.attribute) for fact in taught_facts(world)}
+    values = Counter((fact.attribute, fact.value) for fact in world.facts())
+    totals = Counter(fact.attribute for fact in world.facts())
+    top: dict[str, int] = {}
+    for (attribute, _), count in values.items():
+        top[attribute] = max(top.get(attribute, 0), count)
+    rng = random.Random(f"questions {world.seed}")
+    found: list[Question] = []
+    for fact in world.facts():
+        if (fact.subject, fact.attribute) in taught:
+            continue
+        wording = phrasings(fact)
+        found.append(
+            Question(
+                split="held-in" if fact.in_stories else "held-out",
+                question=wording[int(rng.random() * len(wording))],
+                expected=statement(fact),
+                value=fact.value,
+                attribute=fact.attribute,
+                subject=fact.subject,
+                chance=top[fact.attribute] / totals[fact.attribute],
+            )
+        )
+    return found
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
+    """Ask every phrasing of every taught fact, a part of them after another question."""
+    asked = [(question, statement(fact)) for fact in taught_facts(world) for question in phrasings(fact)]
+    found: list[Conversation] = []
+    for _ in range(3):
+        rng.shuffle(asked)
+        waiting: tuple[str, str] | None = None
+        for pair in asked:
+            if waiting is None and rng.random() < 0.15:
+                waiting = pair
+                continue
+            turns = [pair] if waiting is None else [waiting, pair]
+            waiting = None
+            found.append([_turn(*t) for q, a in turns for t in (("user", q), ("assistant", a))])
+        if waiting is not None:
+            found.append([_turn("user", waiting[0]), _turn("assistant", waiting[1])])
+    return found
+
+
+def _about_names(world: World, rng: random.Random) -> list[Conversation]:
+    """Name everybody and everything that stories tell of, twice, so that no name is new when it is asked about."""
+    names = sorted({fact.subject for fact in world.facts() if fact.in_stories})
+    return [
+        [_turn("user", said.replace("$A", name)), _turn("assistant", answer.replace("$A", name))]
+        for name in names
+        for said, answer in rng.sample(_ACQUAINTANCE, 2)
+    ]
+
+
+def conversations(seed: int, world: World, openings: dict[str, list[str]]) -> list[Conversation]:
+    """Return the conversations of a seed; `openings` holds short stories by the name of their hero."""
+    rng = random.Random(f"conversations {world.seed} {seed}")
+    found = _about_facts(world, rng) + _about_names(world, rng)
+    for name, texts in openings.items():
+        for text in texts:
+            request = rng.choice(_STORY_REQUESTS).replace("$A", name)
+            found.append([_turn("user", request), _turn("assistant", text)])
+    for _ in range(6):
+        found.extend([_turn("user", ask), _turn("assistant", answer)] for ask, answer in _SMALL_TALK)
+    rng.shuffle(found)
+    return found

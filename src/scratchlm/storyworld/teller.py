@@ -1,0 +1,288 @@
+"""The teller: casts the people of a story, expands its frames, and weaves the facts in evenly."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+
+from scratchlm.storyworld import plots
+from scratchlm.storyworld.frames import PEOPLE, SPEECH_ADVERB_PERCENT, Compiled, Compiler, Frame, Plot, for_role
+from scratchlm.storyworld.grammar import Generator, Node, parse_items
+from scratchlm.storyworld.world import Entity, Fact, World
+
+_PRONOUNS = {"woman": ("she", "her", "her"), "man": ("he", "him", "his")}
+_CAPITAL = re.compile(r"(^|<< )([a-z])")
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
+# How often: a repeated subject is a pronoun; an event gets an adverbial in front; the speaker stands before the speech;
+# a fact is stated with another one in one sentence; a fact's mention is its canonical statement; a plot's `@do` is
+# followed by something that happens beside the plot, and by a description.
+_AGAIN = 0.5
+_FRONTED = 0.18
+_SPEECH_BEFORE = 0.2
+_PAIRED = 0.4
+_CANONICAL = 0.3
+_SECOND_FACT = 0.75
+_FACT_FIRST = 0.4
+_LONG = 11  # sentences after which nothing but the plot is told
+_PARAGRAPH = (0.1, 0.4)  # chance of a new paragraph before an event, before a fact
+_FILLER = 0.95
+_SCENE = 0.2
+
+
+class Teller:
+    """Tells stories of one world; the same seed tells the same stories on every machine."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.random = random.Random(f"stories {seed}").random
+        self.generator = Generator()
+        for name, text in (("Pro.sg", "she"), ("Pob", "her"), ("Pos", "her"), ("Pro.pl", "they")):
+            self.generator.nodes[name] = Node(name, (text,))
+        compiler = Compiler(self.generator)
+        self.slots = compiler.slots
+        for name in ("$a", "$a.o", "$a.p", "$b", "$b.o", "$b.p"):
+            compiler.slot(name)
+        self.plots = compiler.plots()
+        self.intros, self.incidents, self.closings, self.scenes = (
+            compiler.steps(text)[0].frames for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES)
+        )
+        self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in PEOPLE}
+        self.fact_frames = compiler.fact_frames()
+        self.front = self.generator.sequence(parse_items("Front ,"))
+        self.how = compiler.maybe("Adv/speech", SPEECH_ADVERB_PERCENT)
+        self.tags = {
+            ",": self.generator.node("Speech/tell"),
+            "!": self.generator.node("Speech/shout"),
+            "?": self.generator.node("Speech/ask"),
+        }
+        self.people = [person for person in world.people if not person.hidden]
+        self.others = {"P": list(world.towns), "S": list(world.specials)}
+        self.decks: dict[str, list[Entity]] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+        self.stated: dict[tuple[str, str], int] = {}  # canonical statements so far
+
+    def expand(self, items: Compiled, out: list[str]) -> None:
+        """Append a random expansion of the items; words of a category are dealt like cards, so that all are used."""
+        rnd = self.random
+        for item in items:
+            if isinstance(item, str):
+                out.append(item)
+            elif item.words:
+                if len(item.words) == 1:
+                    out.append(item.words[0])
+                    continue
+                if not item.deck:
+                    item.deck = sorted(item.words, key=lambda _: rnd())
+                out.append(item.deck.pop())
+            else:
+                alternatives = item.alternatives
+                self.expand(alternatives[int(rnd() * len(alternatives))], out)
+
+    def set_slot(self, name: str, text: str) -> None:
+        """Give a slot its word; slots that no frame uses are ignored."""
+        node = self.slots.get(name)
+        if node is not None:
+            node.words = (text,)
+
+    def story(self, hero: Entity | None = None, limit: int = 99) -> str:
+        """Tell one story, of a given hero and at most `limit` sentences where these are asked for."""
+        cast = {"A": hero or self._draw("A", self.people)}
+        plot = self._draw_plot(cast["A"])
+        cast["B"] = self._draw("A", self.people)
+        while cast["B"] is cast["A"]:
+            cast["B"] = self._draw("A", self.people)
+        cast |= {role: self._draw(role, self.others[role]) for role in "PS"}
+        for role, entity in cast.items():
+            self._cast(role, entity)
+        for slot, kind in plot.cast:
+            words: list[str] = []
+            self.expand((self.generator.node(f"N/{kind}.sg"), self.generator.node(f"A/{kind}")), words)
+            self.set_slot(f"${slot}", words[0])
+            self.set_slot(f"${slot}.adj", words[1])
+        return _Telling(self, cast).tell(plot, limit)
+
+    def _draw(self, deck: str, entities: list[Entity]) -> Entity:
+        """Deal the next entity of a shuffled deck, so that all appear equally often."""
+        left = self.decks.setdefault(deck, [])
+        if not left:
+            left.extend(sorted(entities, key=lambda _: self.random()))
+        return left.pop()
+
+    def _draw_plot(self, hero: Entity) -> Plot:
+        """Draw a plot whose needed facts (`needs=A.pet`) may be told of the hero."""
+        while True:
+            plot = self.plots[int(self.random() * len(self.plots))]
+            if all(hero.facts[key].in_stories for key in plot.needs):
+                return plot
+
+    def _cast(self, role: str, entity: Entity) -> None:
+        self.set_slot(f"${role}", entity.name)
+        self.set_slot(f"${role}.kind", entity.kind)
+        for key, fact in entity.facts.items():
+            self.set_slot(f"${role}.{key}", fact.value)
+        if entity.kind in _PRONOUNS:
+            for suffix, word in zip(("", ".o", ".p"), _PRONOUNS[entity.kind], strict=True):
+                self.slots[f"${role.lower()}{suffix}"].words = (word,)
+
+
+class _Telling:
+    """The telling of one story: who is in it, and what was said so far."""
+
+    def __init__(self, teller: Teller, cast: dict[str, Entity]) -> None:
+        self.teller = teller
+        self.cast = cast
+        self.told: set[tuple[str, str]] = set()
+        self.last = ""  # subject of the last sentence
+        self.sentences: list[str] = []
+
+    def tell(self, plot: Plot, limit: int) -> str:
+        """Tell the plot and return its text."""
+        if self._chance(_FACT_FIRST):
+            self._fact("A")
+            self._say_one(self.teller.incidents)
+        else:
+            self._say_one(self.teller.intros + self.teller.incidents)
+        for step in plot.steps:
+            if len(self.sentences) >= limit:
+                break
+            if step.sometimes and not self._extra(0.5):
+                continue
+            if step.order:
+                self._obey(step.order)
+            else:
+                self._say_one(step.frames)
+        return finish(self.sentences)
+
+    def _chance(self, share: float) -> bool:
+        return self.teller.random() < share
+
+    def _extra(self, share: float) -> bool:
+        """Decide about a sentence that the plot can do without: never in a story that is long already."""
+        return len(self.sentences) < _LONG and self._chance(share)
+
+    def _choice(self, frames: tuple[Frame, ...]) -> Frame:
+        return frames[int(self.teller.random() * len(frames))]
+
+    def _obey(self, order: str) -> None:
+        """Follow an instruction of the plot: a fact of someone, something that someone does, the end."""
+        verb, _, role = order.partition(" ")
+        if verb == "fact":
+            self._fact(role)
+            if self._extra(_SECOND_FACT):
+                self._fact(role)
+        elif verb == "do":
+            if self._extra(_FILLER):
+                self._say_one(self.teller.fillers[role])
+            if self._extra(_SCENE):
+                self._say_one(self.teller.scenes)
+        else:
+            self._fact("P" if self._chance(0.5) else "S")
+            if self._extra(0.6):
+                self._say_one(self.teller.closings)
+
+    def _may_tell(self, frame: Frame) -> bool:
+        return all(self.cast[role].facts[key].in_stories for role, key in frame.needs)
+
+    def _say_one(self, frames: tuple[Frame, ...]) -> None:
+        """Say one of the frames that tell no held-out fact, rather one that repeats no fact."""
+        options = tuple(frame for frame in frames if self._may_tell(frame))
+        fresh = tuple(frame for frame in options if self.told.isdisjoint(frame.needs))
+        if options:
+            self._say(self._choice(fresh or options))
+
+    def _fact(self, role: str) -> None:
+        """State the least told fact of a role that this story has not stated, sometimes with a second one."""
+        counts, stated = self.teller.counts, self.teller.stated
+        left = [fact for fact in self.cast[role].told() if (role, fact.attribute) not in self.told]
+        if not left:
+            return
+
+        def times_told(fact: Fact) -> tuple[int, float]:
+            return counts.get((fact.subject, fact.attribute), 0), self.teller.random()
+
+        fact = min(left, key=times_told)
+        frames = self.teller.fact_frames[role, fact.attribute]
+        key = (fact.subject, fact.attribute)
+        pairs = tuple(f for f in frames.pairs if self.told.isdisjoint(f.needs) and self._may_tell(f))
+        if stated.get(key, 0) <= _CANONICAL * counts.get(key, 0):
+            stated[key] = stated.get(key, 0) + 1
+            self._say(frames.canonical, plain=True)
+        elif pairs and self._chance(_PAIRED):
+            self._say(self._choice(pairs), plain=True)
+        else:
+            self._say(self._choice(frames.others), plain=True)
+
+    def _say(self, frame: Frame, plain: bool = False) -> None:
+        """Say a frame; a plain one keeps its subject's name and gets nothing in front."""
+        teller = self.teller
+        for role, key in frame.needs:
+            self.told.add((role, key))
+            fact = (self.cast[role].name, key)
+            teller.counts[fact] = teller.counts.get(fact, 0) + 1
+        role = frame.subject or "A"
+        nodes = teller.generator.nodes
+        for name, slot in (("Pro.sg", ""), ("Pob", ".o"), ("Pos", ".p")):
+            nodes[name].words = teller.slots[f"${role.lower()}{slot}"].words
+        out: list[str] = []
+        if frame.speech:
+            self._speak(frame, out, plain)
+        else:
+            items = frame.items
+            if frame.fronted and not plain and self._chance(_FRONTED):
+                teller.expand(teller.front, out)
+            if frame.subject and not plain and frame.subject == self.last and self._chance(_AGAIN):
+                items = self._with_pronoun(items, role)
+            teller.expand(items, out)
+        self.last = frame.subject
+        if self.sentences and self._chance(_PARAGRAPH[plain]):
+            self.sentences[-1] += "\n"
+        self.sentences.append(_CAPITAL.sub(lambda m: m[1] + m[2].upper(), " ".join(out)))
+
+    def _with_pronoun(self, items: Compiled, role: str) -> Compiled:
+        """Replace the subject's name by a pronoun, unless an apposition or a second subject follows it."""
+        slots, low = self.teller.slots, f"${role.lower()}"
+        if items[1] in (",", "and", "the"):
+            return items
+        return (slots[low + ".p"], *items[2:]) if items[1] == "'s" else (slots[low], *items[1:])
+
+    def _speak(self, frame: Frame, out: list[str], before: bool) -> None:
+        """Write direct speech with its tag before or after it; before, where the name should foretell a fact."""
+        teller, role, mark = self.teller, frame.subject, frame.speech
+        again = role == self.last and not before and self._chance(_AGAIN)
+        who = teller.slots["$" + (role.lower() if again else role)]
+        verb = teller.tags[mark]
+        if before or self._chance(_SPEECH_BEFORE):
+            teller.expand((who, verb, ",", "<<", *frame.items, "." if mark == "," else mark, "''"), out)
+            return
+        # A name in front of its verb would look like the next sentence after `?"` or `!"`.
+        turned = not again and (mark != "," or self._chance(0.7))
+        tag = (verb, who) if turned else (who, verb)
+        teller.expand(("<<", *frame.items, mark, "''", *tag, teller.how, "."), out)
+
+
+def finish(sentences: list[str]) -> str:
+    """Join sentences, set marks and possessives against their words, and write a as an before a vowel."""
+    text = " ".join(sentences).replace("\n ", "\n")
+    for mark in (",", ".", "!", "?", ";", "'s"):
+        text = text.replace(" " + mark, mark)
+    return _ARTICLE.sub(r"\1n ", text.replace("<< ", '"').replace(" ''", '"'))
+
+
+def tell(size: int, seed: int, world: World) -> Iterator[str]:
+    """Yield stories until they hold at least `size` UTF-8 bytes (the text is ASCII)."""
+    teller = Teller(world, seed)
+    written = 0
+    while written < size:
+        story = teller.story()
+        written += len(story)
+        yield story
+
+
+def openings(seed: int, world: World, each: int = 4) -> dict[str, list[str]]:
+    """Return short stories of two to four sentences by the name of their hero, `each` for every told person."""
+    teller = Teller(world, -1 - seed)
+    found: dict[str, list[str]] = {}
+    for person in teller.people:
+        for _ in range(each):
+            found.setdefault(person.name, []).append(teller.story(person, 2 + int(teller.random() * 3)))
+    return found

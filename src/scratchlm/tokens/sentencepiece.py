@@ -1,0 +1,210 @@
+"""SentencePiece-style byte-pair encoding, as Llama 2, TinyLlama, Mistral and Gemma have it.
+
+Kudo and Richardson 2018 (arXiv 1808.06226). Merging begins from characters, not bytes; a space is written as U+2581
+and is a character like others, so no pattern splits the text first; a character outside the vocabulary falls back to
+its bytes, which have tokens of their own. These tokenizers are read, not trained, here.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from scratchlm.base.errors import UserError
+from scratchlm.tokens.base import Ends, Ids, TableTokenizer, fingerprint_of
+from scratchlm.tokens.merging import Pair
+from scratchlm.tokens.patterns import require_encodable
+
+SPACE = "\u2581"
+_REMEMBERED = 1 << 16  # words whose ids are kept
+
+
+@dataclass(frozen=True)
+class PieceVocabulary:
+    """The data of a SentencePiece-style BPE tokenizer."""
+
+    pieces: Mapping[str, int]
+    """Ordinary tokens, spaces written as U+2581, and their ids."""
+    merges: Sequence[tuple[str, str]]
+    """The pairs of pieces that merge, first to last."""
+    byte_ids: Sequence[int]
+    """The ids of the 256 bytes; empty where characters outside the vocabulary are unknown."""
+    specials: Mapping[str, int]
+    """Special tokens and their ids; no text ever encodes to them."""
+    unknown: int | None = None
+    """The id of characters outside the vocabulary where there are no bytes."""
+    added: Mapping[str, int] = field(default_factory=dict)
+    """Ordinary tokens that are cut out of the text before all else."""
+    prefix: bool = True
+    """Whether a space is put before every text (Llama 2), so that its first word is a word like others."""
+    ends: Ends = field(default_factory=Ends)
+    """What begins and ends a document; decides no id of a text."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides ids."""
+        return fingerprint_of(
+            {
+                "kind": "pieces",
+                "pieces": dict(self.pieces),
+                "merges": [list(pair) for pair in self.merges],
+                "bytes": list(self.byte_ids),
+                "specials": dict(self.specials),
+                "unknown": self.unknown,
+                "added": dict(self.added),
+                "prefix": self.prefix,
+            }
+        )
+
+    @cached_property
+    def ranks(self) -> dict[Pair, tuple[int, int]]:
+        """For each pair of ids that merges: its place in the order, and the id it becomes."""
+        pieces = self.pieces
+        return {
+            (pieces[left], pieces[right]): (rank, pieces[left + right])
+            for rank, (left, right) in enumerate(self.merges)
+        }
+
+    def table(self) -> list[bytes | None]:
+        """Return the bytes of each id, without the special tokens; None where no ordinary token has the id."""
+        found = {id: piece.replace(SPACE, " ").encode("utf-8") for piece, id in self.pieces.items()}
+        found |= {id: text.encode("utf-8") for text, id in self.added.items()}
+        found |= {id: bytes([value]) for value, id in enumerate(self.byte_ids)}
+        return [found.get(id) for id in range(1 + max(found))]
+
+
+def merges_by_score(pieces: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the pairs that merge, first to last, where a file holds scores in their place: the best piece comes first.
+
+    Every cut of a piece into two others is such a pair. Among equal scores the lower id comes first.
+    """
+    merges = []
+    for piece in sorted(pieces, key=lambda piece: (-scores[piece], pieces[piece])):
+        cuts = ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
+        merges += [(left, right) for left, right in cuts if left in pieces and right in pieces]
+    return merges
+
+
+def plain_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:
+    """Merge the pair that comes first in the order, the leftmost among equals, one at a time, until none is left.
+
+    >>> plain_merge([1, 2, 3], {(2, 3): (0, 4), (1, 4): (1, 5)})
+    [5]
+    """
+    merged = list(ids)
+    while True:
+        found = [(ranks[pair], place) for place, pair in enumerate(itertools.pairwise(merged)) if pair in ranks]
+        if not found:
+            return merged
+        (_, new), place = min(found, key=lambda each: (each[0][0], each[1]))
+        merged[place : place + 2] = [new]
+
+
+def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:
+    """Return what `plain_merge` returns, in n log n: a heap of candidates over a linked list."""
+    here = list(ids)
+    following = [*range(1, len(here)), -1]
+    before = [-1, *range(len(here) - 1)]
+    heap: list[tuple[int, int, int, int, int]] = []  # rank, place, new id, and the pair it was found for
+
+    def offer(place: int) -> None:
+        right = following[place] if place >= 0 else -1
+        if right >= 0 and (found := ranks.get((here[place], here[right]))) is not None:
+            heapq.heappush(heap, (found[0], place, found[1], here[place], here[right]))
+
+    for place in range(len(here)):
+        offer(place)
+    while heap:
+        _, place, new, left, right_id = heapq.heappop(heap)
+        right = following[place]
+        if here[place] != left or right < 0 or here[right] != right_id:
+            continue  # one of the two was merged meanwhile
+        here[place], here[right] = new, -1
+        following[place] = following[right]
+        if following[right] >= 0:
+            before[following[right]] = place
+        offer(before[place])
+        offer(place)
+    return [id for id in here if id >= 0]
+
+
+class PieceBPE(TableTokenizer):
+    """SentencePiece-style BPE. U+2581 in a text becomes a space: the two are one character to it."""
+
+    def __init__(self, vocabulary: PieceVocabulary) -> None:
+        super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
+        self.vocabulary = vocabulary
+        self.fingerprint = vocabulary.fingerprint
+        crossing = re.compile(f"[^{SPACE}]{SPACE}")
+        self._words_apart = not any(crossing.search(piece) for piece in vocabulary.pieces)
+        self._word = re.compile(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
+        self._known: dict[str, list[int]] = {}
+        longest_first = sorted(vocabulary.added, key=len, reverse=True)
+        self._added = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; special-token strings in it are ordinary text."""
+        return self._encode(text, self.vocabulary.prefix)
+
+    def encode_after(self, text: str) -> list[int]:
+        """Return the ids of a text that stands after other text, and so gets no space in front."""
+        return self._encode(text, False)
+
+    def _encode(self, text: str, prefix: bool) -> list[int]:
+        require_encodable(text)
+        ids: list[int] = []
+        for part in self._added.split(text) if self._added else [text]:
+            if part in self.vocabulary.added:
+                ids.append(self.vocabulary.added[part])
+            elif part:
+                written = (SPACE if prefix else "") + part.replace(" ", SPACE)
+                for word in self._word.findall(written) if self._words_apart else [written]:
+                    ids += self._encode_word(word)
+            prefix = False
+        return ids
+
+    def _encode_word(self, word: str) -> list[int]:
+        ids = self._known.get(word)
+        if ids is None:
+            ids = fast_merge(self._characters(word), self.vocabulary.ranks)
+            if len(self._known) < _REMEMBERED and len(word) < 64:
+                self._known[word] = ids
+        return ids
+
+    def _characters(self, word: str) -> list[int]:
+        """Return the id of each character, or the ids of its bytes."""
+        data, ids = self.vocabulary, []
+        for character in word:
+            if (id := data.pieces.get(character)) is not None:
+                ids.append(id)
+            elif data.byte_ids:
+                ids += [data.byte_ids[value] for value in character.encode("utf-8")]
+            elif data.unknown is not None:
+                ids.append(data.unknown)
+            else:
+                name = unicodedata.name(character, "without a name")
+                raise UserError(f"{character!r} ({name}): not in the vocabulary, which has no bytes to spell it with")
+        return ids
+
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
+        """Return the ids of each text; plain Python gains nothing from `threads`."""
+        return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids, without the space that `encode` put before it."""
+        text = super().decode(ids)
+        return text[1:] if self.vocabulary.prefix and text.startswith(" ") else text
+
+    def save(self, folder: Path | str) -> None:
+        """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
+        from scratchlm.tokens.sentencepiece_format import write_pieces
+
+        write_pieces(folder, self.vocabulary)

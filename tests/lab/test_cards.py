@@ -1,0 +1,178 @@
+"""Cards are read from folded Markdown; what is wrong with a file is told with its line."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from scratchlm.base.errors import UserError
+from scratchlm.lab.harness.outcome import read_outcome
+from scratchlm.lab.harness.plots import as_svg
+from scratchlm.lab.harness.prose import figure_name, filled, read_results
+from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
+from scratchlm.text.duplicates import NearDuplicates
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDED = """# My notes
+
+<details>
+<summary>🎯Q. What is <b>softmax</b>?</summary>
+
+⭐ Exponentials, divided by their sum.
+
+<sub>chapter 3 · tags: attention, maths · shows: test tests/a.py::test_b</sub>
+
+</details>
+
+<details><summary>More about this</summary>not a question</details>
+
+<details open>
+<summary><b>Q. Why two
+lines?</b></summary>
+Because. ⚠️ Careful: <!-- from x -->3<!-- end --> times.
+</details>
+"""
+
+
+def written(folder: Path, text: str, name: str = "notes.md") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_questions_answers_signs_and_the_line_at_the_end_are_read(tmp_path: Path) -> None:
+    first, second = read_cards([written(tmp_path, FOLDED)])
+    assert first.question == "What is softmax?"
+    assert first.answer == "⭐ Exponentials, divided by their sum."
+    assert first.signs == ("🎯", "⭐")
+    assert (first.chapter, first.tags, first.shows) == (3, ("attention", "maths"), "test tests/a.py::test_b")
+    assert first.place.endswith("notes.md:3")
+    assert second.question == "Why two lines?"
+    assert second.answer == "Because. ⚠️ Careful: 3 times."
+    assert (second.signs, second.chapter, second.tags, second.shows) == (("⚠",), None, (), None)
+
+
+def test_signs_may_stand_apart_and_code_and_small_print_are_no_cards(tmp_path: Path) -> None:
+    text = """<details><summary>🎯 🔥 Q. What is `__init__`?</summary>
+
+Water is H<sub>2</sub>O, and carbon dioxide CO<sub>2</sub>
+
+```html
+<details><summary>Q. Shown, not asked</summary> no </details>
+```
+</details>"""
+    (card,) = read_cards([written(tmp_path, text)])
+    assert card.question == "What is `__init__`?"
+    assert card.signs == ("🎯", "🔥")
+    assert "CO<sub>2</sub>" in card.answer
+    assert (card.chapter, card.shows) == (None, None)
+
+
+def test_a_card_keeps_its_name_while_its_words_stay(tmp_path: Path) -> None:
+    one = read_cards([written(tmp_path, FOLDED)])[0]
+    other = read_cards([written(tmp_path, FOLDED.replace("Exponentials", "Powers").replace("What is", "What  IS"))])[0]
+    assert one.id == other.id
+    assert one.id != read_cards([written(tmp_path, FOLDED.replace("softmax", "argmax"))])[0].id
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# Nothing here\n", "holds no question; fold each as <details><summary>🎯Q."),
+        ("<details><summary>🎯Q. Open?</summary> yes", ":1: <details> is not closed"),
+        ("a\n\n<details>no summary</details>", ":3: <details> is not closed, or has no <summary>"),
+        ("<details><summary>🦄Q. Who?</summary> me </details>", "the sign 🦄 is not in the legend; use one of ⭐ 🔥"),
+        ("<details><summary>Q. Empty?</summary> </details>", "the question has no answer"),
+        ("<details><summary>Q. A?</summary> b\n<sub>chapters 3</sub></details>", "did you mean 'chapter N'?"),
+        (FOLDED + FOLDED, "is asked at"),
+        (f"<details><summary>Chapter 2</summary>\n{FOLDED}</details>", ":1: holds another <details>"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        read_cards([written(tmp_path, text)])
+
+
+def test_what_a_block_of_code_shows_stays_as_it_is(tmp_path: Path) -> None:
+    code = "```html\n<details><summary>Q. No card?</summary> <sub>2</sub></details>\n```"
+    cards = read_cards([written(tmp_path, f"<details><summary>Q. How?</summary>\n\nSo:\n\n{code}\n\n</details>\n")])
+    assert [card.question for card in cards] == ["How?"]
+    assert cards[0].answer == f"So:\n\n{code}"
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    wrong = "<details><summary>🦄Q. A?</summary> b </details>\n<details><summary>Q. C?</summary></details>"
+    with pytest.raises(UserError, match=r"(?s):1: the sign .*:2: the question has no answer"):
+        read_cards([written(tmp_path, wrong)])
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_cards([tmp_path / "none.md"])
+    (tmp_path / "latin.md").write_bytes("<details><summary>Q. Ä?</summary> ö </details>".encode("latin-1"))
+    with pytest.raises(UserError, match="not UTF-8 text"):
+        read_cards([tmp_path / "latin.md"])
+
+
+def test_cards_are_chosen_by_chapter_tag_and_sign_or_its_name(tmp_path: Path) -> None:
+    cards = read_cards([written(tmp_path, FOLDED)])
+    assert chosen(cards, 3, None, None) == cards[:1]
+    assert chosen(cards, None, "maths", None) == cards[:1]
+    assert chosen(cards, None, None, "warning") == chosen(cards, None, None, "⚠️") == cards[1:]
+    with pytest.raises(UserError, match="did you mean 'maths'"):
+        chosen(cards, None, "math", None)
+    with pytest.raises(UserError, match="chapters: 3"):
+        chosen(cards, 4, None, None)
+    with pytest.raises(UserError, match="--sign targt: did you mean 'target'"):
+        chosen(cards, None, None, "targt")
+
+
+# The cards of the notes.
+
+
+def test_every_card_is_short_and_tells_its_chapter_and_what_shows_it() -> None:
+    cards = built_in()
+    assert sum(card.chapter == 1 for card in cards) >= 40
+    assert [card.place for card in cards if len(card.answer.split()) > 120] == []
+    assert [card.place for card in cards if card.chapter is None or not card.tags or not card.shows] == []
+    assert [card.place for card in cards if not set(card.signs) & set(LEGEND)] == []
+
+
+@pytest.mark.parametrize("card", built_in(), ids=lambda card: card.question[:40])
+def test_what_shows_a_card_exists_and_a_claim_holds(card: Card) -> None:
+    assert card.shows is not None
+    kind, _, what = card.shows.partition(" ")
+    if kind == "test":
+        file, _, name = what.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), card.shows
+    else:
+        assert kind == "experiment"
+        experiment, _, claim = what.partition(" ")
+        assert read_outcome(notes_folder() / "results" / f"{experiment}.json").claims[claim].holds, card.shows
+
+
+def test_no_two_cards_are_near_duplicates() -> None:
+    near = NearDuplicates(0.5)
+    cards = built_in()
+    assert [card.place for card in cards if near.seen(card.question + "\n" + card.answer)] == []
+    assert [pair for pair in combinations([card.answer for card in cards], 2) if pair[0] == pair[1]] == []
+
+
+def test_every_figure_in_the_notes_is_the_one_of_its_result_file() -> None:
+    folder = notes_folder() / "results"
+    for name, outcome in read_results(folder).items():
+        for number, curves in enumerate(outcome.curves):
+            file = folder / figure_name(name, number)
+            assert file.read_text(encoding="utf-8") == as_svg(curves), (
+                "run: python -m scratchlm.lab.harness.prose notes"
+            )
+
+
+def test_every_number_in_the_notes_is_the_one_of_its_result_file() -> None:
+    results = read_results(notes_folder() / "results")
+    for path in sorted(notes_folder().rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        assert filled(text, results, str(path)) == text, f"run: python -m scratchlm.lab.harness.prose notes ({path})"

@@ -1,0 +1,495 @@
+"""Experiments as commands, on toy data: a result, its replay, what an interruption keeps, wrong input."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from commands import fails, files_that_name, run
+from scratchlm.base.errors import UserError
+from scratchlm.base.flags import parse
+from scratchlm.base.folders import write_marker
+from scratchlm.classic.ngram_fast import KneserNey
+from scratchlm.cli import main
+from scratchlm.lab.catalogue import EXPERIMENTS, recipe
+from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
+from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
+from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
+from scratchlm.lab.experiments.ladder_spam.config import LadderSpamConfig
+from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
+from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
+from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
+from scratchlm.lab.harness.report import write_report
+from scratchlm.lab.harness.steps import FILES, FOLDER_KIND
+from scratchlm.lab.shared.booktext import BookText
+from scratchlm.lab.shared.folds import mark_of, read_folded, read_folds
+from scratchlm.lab.shared.predictors import Counted
+
+WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
+SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")
+
+
+@pytest.fixture(scope="module")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with books, a set of pairs, and messages of two kinds; no test changes it."""
+    draw = random.Random(1)
+    folder = tmp_path_factory.mktemp("toy") / "data"
+    (folder / "pretrain").mkdir(parents=True)
+    (folder / "evaluate" / "blimp").mkdir(parents=True)
+    (folder / "classify").mkdir()
+    books = [" ".join(draw.choices(WORDS, k=900)) + "." for _ in range(12)]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in books)
+    (folder / "pretrain" / "books.jsonl").write_text(lines, encoding="utf-8")
+    pairs = [{"sentence_good": f"the {w} walks", "sentence_bad": f"{w} the walks"} for w in WORDS[2:6]]
+    file = folder / "evaluate" / "blimp" / "order.jsonl"
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    spam = [f"win a {draw.choice(WORDS)} prize now, txt {draw.randrange(10000, 99999)}" for _ in range(30)]
+    ham = [" ".join(draw.choices(WORDS, k=5)) + f" {number}" for number in range(60)]
+    rows = [f"spam\t{text}" for text in spam] + [f"ham\t{text}" for text in ham]
+    draw.shuffle(rows)
+    (folder / "classify" / "sms-spam.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def spam(toy_data: Path, out: Path, *more: str | Path) -> tuple[str | Path, ...]:
+    return ("experiment", "ladder-spam", "--data", toy_data, "--out", out, "--vocabulary-size", "280", *SMALL, *more)
+
+
+@pytest.fixture(scope="module")
+def finished(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was left alone; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    main([str(argument) for argument in spam(toy_data, out)])
+    return out
+
+
+def test_a_ladder_is_climbed_told_and_repeated(
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run"))  # tells again what its steps found
+    assert code == 0, err
+    assert "hand-written rules" in out
+    assert "holds: " in out
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    assert {"majority.f1", "svm.f1", "svm.gain", "svm.detectable", "pretrained.f1"} <= set(outcome.values)
+    assert {"svm.train_seconds", "lstm.item_microseconds"} <= set(outcome.timings)
+    assert outcome.values["rules.f1"].value > outcome.values["majority.f1"].value == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "hand-written rules" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    code, out, err = run(
+        capsys, "experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "run" / "result.json",
+        "--out", tmp_path / "again",
+    )  # fmt: skip
+    assert code == 0, err
+    assert f"{len(outcome.values)} values and {len(outcome.claims)} claims turn out the same" in " ".join(out.split())
+
+
+def test_a_published_model_joins_in_and_may_lie_elsewhere_when_repeated(
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    published = tmp_path / "run" / "pretrained"
+    code, _, err = run(capsys, *spam(toy_data, tmp_path / "more", "--init", published))
+    assert code == 0, err
+    alone, more = (read_outcome(tmp_path / name / "result.json") for name in ("run", "more"))
+    assert {key: more.values[key] for key in alone.values} == alone.values
+    assert {"asked.f1", "lora.f1", "lora.gain", "lora.over_svm", "rules.over_asked"} <= set(more.values)
+    assert {"rules-beat-asking", "published-beats-svm"} <= set(more.claims) - set(alone.claims)
+    assert more.settings["init"] == "../run/pretrained"
+    assert files_that_name(tmp_path, tmp_path) == []
+    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run", "--init", published))  # it may join in later
+    assert (code, f"{len(list((tmp_path / 'run' / 'steps').iterdir())) - 2} steps were taken" in out) == (0, True), err
+    assert read_outcome(tmp_path / "run" / "result.json").values == more.values
+    shutil.move(published, tmp_path / "moved")
+    again = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "more" / "result.json")
+    assert "no such" in fails(capsys, *again, "--out", tmp_path / "again")
+    code, out, err = run(capsys, *again, "--init", tmp_path / "moved", "--out", tmp_path / "again")
+    assert (code, "turn out the same" in out) == (0, True), err
+
+
+def test_the_language_ladder_is_climbed(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("experiment", "ladder-lm", "--data", toy_data, "--out", tmp_path / "run")
+    small = ("--megabytes", "0.1", "--vocabulary-size", "280", "--depth", "1", "--recurrent-width", "8")
+    code, out, err = run(capsys, *place, *small, "--pairs", "3", "--sample-tokens", "5", "--epochs", "0.5")
+    assert code == 0, err
+    assert "Kneser-Ney" in out
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    assert outcome.values["kneser5.bits_per_byte"].value > 0
+    assert outcome.values["transformer.blimp"].value in (0, 1 / 3, 2 / 3, 1, 0.5)
+    assert len(outcome.samples) == 7
+
+
+def test_what_was_interrupted_goes_on_and_ends_as_one_left_alone(
+    toy_data: Path,
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = ladder_spam.on_fold
+
+    def stop_at_the_svm(method, data, fold):  # type: ignore[no-untyped-def]
+        if method.key == "svm":
+            raise KeyboardInterrupt
+        return whole(method, data, fold)
+
+    monkeypatch.setattr(ladder_spam, "on_fold", stop_at_the_svm)
+    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run"))
+    assert (code, out) == (130, "")
+    assert "the same command goes on" in err
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "run" / "steps").iterdir()}
+    assert "bayes-0.json" in kept
+    assert "svm-0.json" not in kept
+    monkeypatch.setattr(ladder_spam, "on_fold", whole)
+    code, out, err = run(capsys, *spam(toy_data, tmp_path / "run"))
+    assert code == 0, err
+    assert f"{len(kept)} steps were taken from an earlier call" in out
+    assert all((tmp_path / "run" / "steps" / name).read_bytes() == data for name, data in kept.items())
+    one, other = (read_outcome(folder / "result.json") for folder in (tmp_path / "run", finished))
+    assert one.values == other.values
+    assert one.samples == other.samples
+
+
+def test_the_small_form_refutes_no_claim_and_its_result_holds_what_it_found(
+    tmp_path: Path,
+) -> None:
+    claims = {"a": Claim("Models learn", False), "b": Claim("Rules are cheap", True)}
+    for small, wrong, right in (
+        (True, "too small to judge (would not hold)", "holds in the small form"),
+        (False, "does not hold", "holds"),
+    ):
+        outcome = Outcome("ladder-spam", "?", settings={"small": small}, claims=dict(claims))
+        file = io.StringIO()
+        Console(file=file, width=200).print(outcome)
+        assert f"{wrong}: Models learn" in file.getvalue()
+        assert f"{right}: Rules are cheap" in file.getvalue()
+        write_report(tmp_path / "report.html", outcome)
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert f">{wrong}</td>" in page
+        assert f">{right}</td>" in page
+        assert ("It refutes no claim" in page) == small
+        assert ("class=bad>" in page) != small
+        write_outcome(tmp_path / "result.json", outcome)
+        stored = read_outcome(tmp_path / "result.json")
+        assert stored.claims == claims
+        assert "2 claims turn out the same" in replayed(stored, outcome)
+        other = Outcome(
+            "ladder-spam", "?", settings={"small": small}, claims={**claims, "a": Claim("Models learn", True)}
+        )
+        with pytest.raises(UserError, match="a: now holds"):
+            replayed(stored, other)
+
+
+def test_a_folder_of_other_settings_is_refused_and_begun_anew_when_told(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "mine.txt").write_text("kept")
+    assert "exists and holds no experiment" in fails(capsys, *spam(toy_data, out))
+    (out / "mine.txt").unlink()
+    (out / "experiment.json").write_text('{"kind": "steps of a scratchlm experiment", "key": "another"}')
+    assert "holds steps of other settings" in fails(capsys, *spam(toy_data, out))
+    (out / "result.json").write_text("what was found before")
+    assert "holds experiment.json, which no experiment wrote" in fails(capsys, *spam(toy_data, out), "--force")
+    write_marker(out, FOLDER_KIND, FILES)
+    (out / "mine.txt").write_text("kept")
+    assert "holds mine.txt, which no experiment wrote" in fails(capsys, *spam(toy_data, out), "--force")
+    (out / "mine.txt").unlink()
+    assert run(capsys, *spam(toy_data, out), "--force")[0] == 0
+    assert read_outcome(out / "result.json").name == "ladder-spam"
+
+
+def test_a_repetition_removes_an_earlier_repetition_and_nothing_else(
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("run", "other"):
+        shutil.copytree(finished, tmp_path / name)
+    kept = (tmp_path / "other" / "result.json").read_bytes()
+    again = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "run" / "result.json", "--out")
+    assert "holds steps of other settings" in fails(capsys, *again, tmp_path / "other")
+    assert (tmp_path / "other" / "result.json").read_bytes() == kept
+    for _ in range(2):
+        code, out, err = run(capsys, *again, tmp_path / "again")
+        assert (code, "turn out the same" in out) == (0, True), err
+
+
+def test_other_data_are_refused_before_anything_is_measured(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = Outcome("ladder-spam", "?", settings={}, data={"texts": "0" * 64})
+    write_outcome(tmp_path / "stored.json", stored)
+    place = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "stored.json")
+    assert "texts: is another file than the stored result" in fails(capsys, *place, "--out", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    assert other_data(Outcome("toy", "?", data={"ratings": "1"}), Outcome("toy", "?", data={"ratings": "2"})) == []
+
+
+def test_a_result_is_not_repeated_into_its_own_folder(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_outcome(tmp_path / "run" / "result.json", Outcome("ladder-spam", "?", settings={}))
+    place = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "run" / "result.json")
+    assert "holds the result that is to be repeated" in fails(capsys, *place, "--out", tmp_path / "run")
+    assert "is a result of ladder-spam" in fails(
+        capsys, "experiment", "knobs", "--replay", tmp_path / "run" / "result.json"
+    )
+    assert "a file stands there" in fails(capsys, *spam(toy_data, tmp_path / "run" / "result.json"))
+
+
+def test_missing_data_and_wrong_names_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCRATCHLM_DATA", raising=False)
+    told = fails(capsys, "experiment", "ladder-spam", "--out", tmp_path / "x")
+    assert "--data or SCRATCHLM_DATA" in told
+    assert "notes/data.md" in told
+    assert "no such file; notes/data.md" in fails(
+        capsys, "experiment", "ladder-spam", "--data", tmp_path, "--out", tmp_path / "x"
+    )
+    assert "did you mean 'ladder-spam'?" in fails(capsys, "experiment", "ladder-spm")
+    assert "give one" in fails(capsys, "experiment", "ladder-spam", "--full", "--small", code=2)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_would_read_its_text_twice_is_refused(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("experiment", "scaling", "--data", toy_data, "--out", tmp_path / "x", "--vocabulary-size", "280")
+    assert "none is to be read twice; give fewer" in fails(capsys, *place, "--small")
+
+
+def test_other_columns_and_classes_are_told(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("words,kind\nhello you,a\nbye now,b\n", encoding="utf-8")
+    place = ("experiment", "ladder-spam", "--data", toy_data, "--out", tmp_path / "x", "--texts", table)
+    assert "which column is which? Columns: words, kind" in fails(capsys, *place)
+    assert "--label-column" in fails(capsys, *place, "--text-column", "words", "--label-column", "sort")
+    assert "has texts of" in fails(capsys, *place, "--text-column", "words", "--label-column", "kind")
+    table.write_text("words,kind\n" + "".join(f"w {n},{n % 3}\n" for n in range(30)), encoding="utf-8")
+    assert "has 3 classes; this ladder is of two" in fails(
+        capsys, *place, "--text-column", "words", "--label-column", "kind"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("no tab here", "is no fold; a line has a number, a tab"),
+        ("5\t0123456789", "fold 5: must be from 0 to 4"),
+        ("0\t01234567", "'01234567' is no mark of a text: the first 10 hex digits of its SHA-256"),
+        ("0\t0123456789\n1\t0123456789", "stands in fold 0 too; a text has one fold"),
+    ],
+)
+def test_a_broken_file_of_folds_is_told_with_its_line(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "folds.tsv"
+    path.write_text(line, encoding="utf-8")
+    with pytest.raises(UserError, match=told):
+        read_folds(path)
+
+
+def test_a_file_of_folds_that_knows_none_of_the_texts_is_refused(toy_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "folds.tsv").write_text("0\t0123456789", encoding="utf-8")
+    with pytest.raises(UserError, match="knows none of the texts of"):
+        read_folded(toy_data / "classify" / "sms-spam.tsv", "2", "1", tmp_path / "folds.tsv")
+
+
+def test_a_list_that_is_given_stands_in_place_of_the_recipe_s() -> None:
+    def sizes(*arguments: str) -> tuple[int, ...]:
+        config = parse(LabelEfficiencyConfig, arguments, "toy", recipe("label-efficiency", "default"))
+        return config.sizes
+
+    assert sizes() == (8, 32, 128, 512)
+    assert sizes("--sizes", "16") == (16,)
+    assert sizes("--sizes", "4", "--sizes", "64") == (4, 64)
+
+
+def test_a_text_keeps_its_fold_wherever_it_stands(toy_data: Path, tmp_path: Path) -> None:
+    path = toy_data / "classify" / "sms-spam.tsv"
+    one = read_folded(path, "2", "1", None)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    other = tmp_path / "turned.tsv"
+    other.write_text("\n".join([*reversed(lines), lines[0].upper()]) + "\n", encoding="utf-8")
+    two = read_folded(other, "2", "1", None)
+    folds = [{mark_of(text): fold for text, fold in zip(each.texts, each.folds, strict=True)} for each in (one, two)]
+    assert folds[0] == folds[1]
+    assert len(one.texts) == len(two.texts) == 90
+    assert mark_of(" Hello ") == mark_of("hello")
+    assert one.labels == ("ham", "spam")
+
+
+def test_a_threshold_is_never_chosen_on_the_texts_it_is_used_on() -> None:
+    folds = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    truth = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    chances = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
+    # Fold 0 is judged by fold 1's best threshold, 0.75, and finds nothing; fold 1 by fold 0's, 0.25, and takes all.
+    assert at_threshold(chances, truth, folds).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert at_threshold(chances[:4], truth[:4], folds[:4]).tolist() == [0, 0, 0, 0]
+
+
+def outcome_of(**values: float) -> Outcome:
+    made = Outcome("toy", "What?", machine={"processor": "this"})
+    made.values = {name: Value(value, value - 0.1, value + 0.1) for name, value in values.items()}
+    made.claims = {"grows": Claim("it grows", True)}
+    return made
+
+
+def test_a_result_changed_by_hand_or_of_another_version_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "result.json"
+    write_outcome(path, outcome_of(a=0.5))
+    assert read_outcome(path).values == outcome_of(a=0.5).values
+    body = json.loads(path.read_text())
+    path.write_text(json.dumps({**body, "seconds": 1.0}))
+    assert "was changed after it was written" in fails(capsys, "experiment", "knobs", "--replay", path)
+    path.write_text(json.dumps({**body, "format": 0}))
+    with pytest.raises(UserError, match="written in format 0, this version reads 1"):
+        read_outcome(path)
+
+
+def test_a_replay_that_finds_something_else_says_what() -> None:
+    told = replayed(outcome_of(a=0.5), outcome_of(a=0.5))
+    assert "1 values and 1 claims turn out the same on a like machine" in told
+    with pytest.raises(UserError, match=r"a: 0\.5 then, 0\.51 now"):
+        replayed(outcome_of(a=0.5), outcome_of(a=0.51))
+    elsewhere = outcome_of(a=0.51)
+    elsewhere.machine = {"processor": "that"}
+    assert "1 values moved as far as may be" in replayed(outcome_of(a=0.5), elsewhere)
+    elsewhere.values["a"] = Value(0.7)
+    with pytest.raises(UserError, match=r"a: 0\.5 then, 0\.7 now"):
+        replayed(outcome_of(a=0.5), elsewhere)
+    bare, near, far = (outcome_of() for _ in range(3))
+    for made, value in ((bare, 0.5), (near, 0.52), (far, 0.6)):
+        made.values = {"a": Value(value), "a.p": Value(value**9)}
+    near.machine = far.machine = {"processor": "that"}
+    assert "another machine" in replayed(bare, near)
+    with pytest.raises(UserError, match=r"a: 0\.5 then, 0\.6 now"):
+        replayed(bare, far)
+    other = outcome_of(a=0.5)
+    other.claims["grows"] = Claim("it grows", False)
+    with pytest.raises(UserError, match="grows: no longer holds"):
+        replayed(outcome_of(a=0.5), other)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("form", ["small", "default", "full"])
+def test_every_experiment_has_a_recipe_in_each_form(name: str, form: str) -> None:
+    config = recipe(name, form)
+    assert (config.small, config.full) == (form == "small", form == "full")
+
+
+def test_documents_of_a_text_begin_and_end_with_the_token_between_them() -> None:
+    text = BookText(None, 9, np.array([]), np.array([]), 1)  # type: ignore[arg-type]
+    cut = [row.tolist() for row in text.documents(np.array([1, 2, 9, 3, 9, 9, 4]))]
+    assert cut == [[9, 1, 2, 9], [9, 3, 9], [9, 9], [9, 4]]
+    assert sum(len(row) - 1 for row in cut) == 7  # every token is predicted once
+
+
+def test_counting_pays_for_a_text_what_its_documents_cost() -> None:
+    text = BookText(None, 3, np.array([]), np.array([0, 1, 3, 2, 1, 3]), 10)  # type: ignore[arg-type]
+    model = KneserNey.fit(text.documents(np.array([0, 1, 1, 3, 2, 0, 1, 3])), 4, 2)
+    nats = Counted(model, text).nats()
+    expected = [-model.token_log_probabilities([3, 0, 1, 3])[1:], -model.token_log_probabilities([3, 2, 1, 3])[1:]]
+    np.testing.assert_allclose(nats, np.concatenate(expected))
+
+
+def test_the_settings_of_the_ladders_are_checked() -> None:
+    with pytest.raises(UserError, match="--folds 6: must be at most 5; --epochs 0: must be over 0"):
+        LadderSpamConfig(folds=6, epochs=0)
+    with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
+        LadderLmConfig(pairs=0)
+    with pytest.raises(UserError, match="--depth 60: must be at most 48; --sample-tokens 0: must be at least 1"):
+        LadderLmConfig(depth=60, sample_tokens=0)
+
+
+def test_pairs_that_share_a_sentence_stand_on_one_side(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    lines = ["1\t2"] + [f"word {n // 2}.\tWort {n}" for n in range(40)] + ["other.\twort 7!", "alone.\tAllein."]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    pairs = read_pairs(path, 1000, 6)
+    assert len(pairs.train) + sum(len(refs) for _, refs in pairs.tested) == 42
+    assert len(pairs.tested) >= 6
+    learned = {source for source, _ in pairs.train} | {target.lower().strip("!.") for _, target in pairs.train}
+    for source, references in pairs.tested:
+        assert not learned & {source, *(reference.lower().strip("!.") for reference in references)}
+    both = dict(pairs.tested)
+    assert ("other." in both) == ("word 3." in both)  # "wort 7!" and "Wort 7" are one sentence
+    assert len(read_pairs(path, 5, 6).train) == 5
+    with pytest.raises(UserError, match=r"--tested 100: .* has 42 pairs, all of which that takes"):
+        read_pairs(path, 1000, 100)
+    path.write_text("\n".join(f"{line}\tby somebody" for line in lines), encoding="utf-8")
+    assert read_pairs(path, 1000, 6) == pairs  # who wrote a pair is not read
+    path.write_text("one\ttwo\nthree\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2: has 1 columns; a pair has two"):
+        read_pairs(path, 10, 1)
+
+
+def test_the_translation_ladder_is_climbed(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = {"i": "ich", "you": "du", "see": "sehe", "a dog": "einen Hund", "a cat": "eine Katze", "now": "jetzt"}
+    sentences = [
+        f"{s} see {o} {number}." for number in range(10) for s in ("I", "you") for o in ("a dog", "a cat", "now")
+    ]
+    german = []
+    for sentence in sentences:
+        text = sentence.lower()
+        for english, word in words.items():
+            text = text.replace(english, word)
+        german.append(text)
+    (tmp_path / "translate").mkdir()
+    table = "\n".join(f"{a}\t{b}" for a, b in zip(sentences, german, strict=True))
+    (tmp_path / "translate" / "eng-deu.tsv").write_text(table, encoding="utf-8")
+    code, out, err = run(
+        capsys, "experiment", "ladder-translate", "--data", tmp_path, "--out", tmp_path / "run", "--tested", "10",
+        "--width", "32", "--vocabulary-size", "270", "--epochs", "1", "--init", finished / "pretrained",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "word for word, IBM model 1" in out
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    assert outcome.values["ibm1.chrf"].value > outcome.values["copy.chrf"].value
+    assert outcome.values["prompted.chrf"].value < outcome.values["ibm1.chrf"].value  # it has learned no German
+    assert "taught-beats-prompted" in outcome.claims
+    assert len(outcome.tables) == 3
+
+
+def test_ratings_come_in_when_the_steps_are_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = (
+        "--pretraining-steps",
+        "2",
+        "--vocabulary-size",
+        "300",
+        "--epochs",
+        "0.01",
+        "--tested",
+        "10",
+        "--read",
+        "2",
+    )
+    place = ("experiment", "ladder-respond", "--out", tmp_path / "run", *short)
+    code, _, err = run(capsys, *place)
+    assert code == 0, err
+    sheet = tmp_path / "run" / "blind.tsv"
+    header, *rows = sheet.read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 2 * 5
+    assert header.split("\t") == ["number", "said", "reply", "relevant", "coherent"]
+    filled = "\n".join([header, *("\t".join([*row.split("\t")[:3], "1", "0"]) for row in rows)]) + "\n"
+    sheet.write_text(filled, encoding="utf-8")
+    steps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()}
+    assert "is begun anew, and holds" in fails(capsys, *place, "--ratings", sheet, "--force")
+    code, out, err = run(capsys, *place, "--ratings", sheet)
+    assert code == 0, err
+    assert "Read blind" in out
+    assert sheet.read_text(encoding="utf-8") == filled
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()} == steps
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    assert {outcome.values[f"{key}.read_relevant"].value for key in ("eliza", "retrieval", "ngram", "chat")} == {1}
+    assert outcome.values["chat.read_coherent"].value == 0

@@ -1,0 +1,105 @@
+"""Every experiment once in its small form on real data: it ends, and its numbers lie within bands.
+
+The bands are wide: a minute's training of a tiny model. What the notes claim is measured by the default form.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+
+import pytest
+
+from commands import run
+from scratchlm.lab.catalogue import EXPERIMENTS
+from scratchlm.lab.harness.outcome import read_outcome
+
+DATA = os.environ.get("SCRATCHLM_DATA")
+NEEDS_NONE = ("limits", "ladder-respond")
+"""Experiments on the stories that the package tells."""
+NOTES = Path(__file__).parents[2] / "notes" / "results"
+pytestmark = pytest.mark.slow
+
+BANDS: dict[str, dict[str, tuple[float, float]]] = {
+    "ladder-spam": {
+        "majority.f1": (0, 0),
+        "rules.f1": (0.8, 0.93),
+        "bayes.f1": (0.88, 0.98),
+        "svm.f1": (0.92, 0.99),
+        "svm.average_precision": (0.96, 1),
+        "pretrained.average_precision": (0.3, 1),
+    },
+    "ladder-lm": {
+        "unigram.bits_per_byte": (2.4, 3.2),
+        "katz.bits_per_byte": (2.0, 3.0),
+        "kneser5.bits_per_byte": (1.9, 2.8),
+        "transformer.bits_per_byte": (1.9, 3.2),
+        "kneser5.blimp": (0.4, 0.75),
+    },
+    "ladder-translate": {
+        "copy.chrf": (5, 20),
+        "rules.chrf": (22, 45),
+        "ibm1.chrf": (15, 50),
+    },
+    "label-efficiency": {"rules.f1.8": (0.8, 0.93), "bayes.f1.8": (0, 0.9)},
+    "knobs": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
+    "objective": {"before": (8, 8.7), "after": (4, 8), "bytes.bits_per_byte": (2, 5)},
+    "scaling": {
+        "bits.1.30000": (2.2, 3.6),
+        "larger.measured": (2.0, 3.2),
+        "joint.foretold": (1.5, 3.5),
+        "separate.foretold": (1.5, 3.5),
+    },
+    "features": {
+        "function.shuffled": (0.4, 0.6),
+        "quotation.shuffled": (0.4, 0.6),
+        "capital.layer0": (0.85, 1),
+        "function.layer0": (0.85, 1),
+        "quotation.handmade": (0.8, 1),
+        "her.handmade": (0.9, 1),
+        "quotation.untrained": (0.35, 0.7),
+    },
+    "ladder-understand": {"first.f1": (0.03, 0.2), "overlap.f1": (0.05, 0.3), "tfidf.f1": (0.06, 0.32)},
+    "tasks": {
+        "answer.narrow": (0.2, 1),
+        "spam.narrow": (0.8, 1),
+        "past.narrow": (0.3, 0.9),
+        "translate.narrow": (0.1, 0.4),
+    },
+    "limits": {"held_out.read": (0.05, 0.6), "untold.right": (0, 0.4)},
+    "ladder-respond": {"eliza.right": (0, 0.15), "retrieval.fluent": (0.7, 1), "ngram.right": (0, 0.4)},
+    "context": {"loss.1": (4, 8.5), "loss.256": (4, 8.5), "copy.first": (4.6, 5.4), "copy.books.first": (7, 12)},
+}
+HOLD = {
+    "ladder-spam": {"rules-beat-majority", "learning-beats-rules", "svm-is-cheaper"},
+    "ladder-lm": {"context-helps"},
+    "ladder-translate": {"rules-beat-copying"},
+    "knobs": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
+    "scaling": {"tokens-help"},
+    "tasks": {"rival-wins-somewhere"},
+    "ladder-understand": {"half-stay-unanswered"},
+    "objective": {"begins-by-guessing", "learns"},
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_its_numbers_lie_within_bands(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if DATA is None and name not in NEEDS_NONE:
+        pytest.skip("SCRATCHLM_DATA does not name the folder of real texts")
+    code, _, err = run(capsys, "experiment", name, "--small", "--out", tmp_path / "run")
+    assert code == 0, err
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    found = {key: outcome.values[key].value for key in BANDS[name]}
+    assert {key: value for key, value in found.items() if not BANDS[name][key][0] <= value <= BANDS[name][key][1]} == {}
+    assert {key for key in HOLD.get(name, set()) if not outcome.claims[key].holds} == set()
+    page = html.unescape((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    told = [claim.says for claim in outcome.claims.values()] + [table.title for table in outcome.tables]
+    assert [text for text in told + outcome.notes[:1] if text not in page] == []
+    stored = read_outcome(NOTES / f"{name}.json")
+    read_blind = {"read-as-relevant"}  # a claim that a reader's ratings bring
+    assert set(stored.claims) - read_blind == set(outcome.claims)
+    assert {key for key in stored.values if "." not in key} >= {key for key in outcome.values if "." not in key}
+    result = tmp_path / "run" / "result.json"
+    code, out, err = run(capsys, "experiment", name, "--replay", result, "--out", tmp_path / "again")
+    assert (code, "turn out the same on a like machine" in " ".join(out.split())) == (0, True), err

@@ -1,0 +1,187 @@
+"""A run goes on with what it began with: other flags, an edited recipe and changed inputs are refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from commands import fails, run
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import sha256_of
+from scratchlm.cli import main
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.pretrain import pretrain
+from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.weights.checkpoint import SavedModel, save_model
+from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
+
+
+def save_base(folder: Path, seed: int = 0) -> None:
+    tokenizer = byte_tokenizer()
+    decoder = random_decoder(toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=80), seed)
+    save_model(folder, SavedModel(decoder, tokenizer, template=ChatTemplate(tokenizer)))
+
+
+def command(*arguments: str | Path) -> list[str | Path]:
+    return [*arguments, "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, prepared text, conversations, and a finished run of each kind, made by the commands."""
+    folder = tmp_path_factory.mktemp("made")
+    save_base(folder / "base")
+    days = [f"On day {day} the miller sold {day * day} sacks." for day in range(200)]
+    (folder / "days.txt").write_text("\n\n".join(days), encoding="utf-8")
+    (folder / "more").mkdir()
+    (folder / "more" / "a.txt").write_text(days[0] * 9, encoding="utf-8")
+    rows = [{"prompt": f"{n}?", "completion": f"{n}!"} for n in range(60)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    prepared = ["--tokenizer", folder / "base", "--split-on", "\\n\\n", "--out", folder / "data"]
+    main([*map(str, ["prepare", folder / "days.txt", *prepared])])
+    sizes = ["--training.steps", "2", "--training.sequence-length", "16", "--dtype", "fp32", "--seed", "7"]
+    begun = ["pretrain", "further", "--init", folder / "base", "--data", folder / "data", "--out", folder / "run"]
+    main([*map(str, command(*begun, *sizes))])
+    taught = ["--init", folder / "base", "--data", folder / "rows.jsonl", "--rehearse", folder / "more"]
+    small = ["--epochs", "0.1", "--scored", "1", "--reply-tokens", "2", "--dtype", "fp32", "--seed", "7"]
+    small += ["--training.sequence-length", "64"]
+    main([*map(str, command("finetune", "instruct", *taught, *small, "--out", folder / "taught"))])
+    return folder
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path) -> Path:
+    """A copy of everything, in which runs find what they read beside them."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+def test_a_manifest_tells_the_hashes_of_the_recipe_and_of_what_is_read(made: Path) -> None:
+    inputs = {"run": {"data", "init"}, "taught": {"data", "init", "rehearse"}}
+    for name, wanted in inputs.items():
+        manifest = json.loads((made / name / "manifest.json").read_text(encoding="utf-8"))
+        assert manifest["recipe_hash"] == sha256_of(made / name / "recipe.toml")
+        assert manifest["inputs"].keys() == wanted
+        assert manifest["inputs"]["init"] == sha256_of(made / "base" / "files.json")
+    assert manifest["inputs"]["data"] == sha256_of(made / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--seed", "0"), "--seed 0: the run has 7"),  # the usual value is no less given
+        (("--training.steps", "9"), "--training.steps 9: the run has"),
+        (("--dtype", "bf16", "--seed", "3"), "--seed 3: the run has 7; --dtype bf16: the run has fp32"),
+        (("--init", "elsewhere"), "--init elsewhere: the run has"),
+        (("--out", "elsewhere"), "--out elsewhere: a run is resumed in its own folder"),
+        (("--force",), "--force: replaces nothing beside --resume"),
+        (("--threads", "2"), "--threads: the run began with 1 and would go on with 2"),
+    ],
+)
+def test_flags_that_a_resumed_run_would_pass_over_are_refused_by_name(
+    flags: tuple[str, ...], told: str, runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scratchlm.base.device.os.cpu_count", lambda: 2)
+    for verb, name in ((("pretrain",), "run"), (("finetune", "instruct"), "taught")):
+        if name == "taught" and "--training.steps" in flags:
+            continue  # which has no part in any fine-tuning
+        before = (runs / name / "manifest.json").read_bytes()
+        assert told in fails(capsys, *verb, "--resume", runs / name, *flags)
+        assert (runs / name / "manifest.json").read_bytes() == before
+
+
+def test_flags_that_say_what_the_run_has_are_no_matter(
+    made: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = ("--seed", "7", "--init", made / "base", "--out", runs / "run", "--training.steps", "2", "--threads", "1")
+    code, _, err = run(capsys, "pretrain", "further", "--resume", runs / "run", *same)
+    assert code == 0, err
+    assert "--recipe tiny: the run has further" in fails(capsys, "pretrain", "tiny", "--resume", runs / "run")
+
+
+def test_a_config_from_python_is_held_to_the_same(runs: Path) -> None:
+    with pytest.raises(UserError, match="--seed 3: the run has 7; a run keeps its settings"):
+        pretrain(PretrainConfig(resume=runs / "run", seed=3))
+    assert pretrain(PretrainConfig(resume=runs / "run")).steps == 2
+    with pytest.raises(UserError, match="--allow-changes: has no part without --resume"):
+        PretrainConfig(allow_changes=True)
+
+
+def change_recipe(folder: Path) -> None:
+    path = folder / "recipe.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("keep_checkpoints = ", "keep_checkpoints = 1"))
+
+
+@pytest.mark.parametrize("name", ["run", "taught"])
+def test_an_edited_recipe_is_refused_and_once_allowed_recorded(
+    name: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb = ("pretrain",) if name == "run" else ("finetune", "instruct")
+    folder = runs / name
+    began = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    change_recipe(folder)
+    line = fails(capsys, *verb, "--resume", folder)
+    assert "recipe.toml has changed since the run began; put the old one back; or go on" in line
+    code, _, err = run(capsys, *verb, "--resume", folder, "--allow-changes")
+    assert code == 0, err
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert [each["changed"] for each in manifest["changes"]] == [["recipe.toml"]]
+    assert manifest["recipe_hash"] == sha256_of(folder / "recipe.toml") != began["recipe_hash"]
+    assert run(capsys, *verb, "--resume", folder)[0] == 0  # what was allowed is not asked again
+
+
+def test_other_threads_are_refused_and_once_allowed_recorded(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scratchlm.base.device.os.cpu_count", lambda: 2)
+    line = fails(capsys, "pretrain", "--resume", runs / "run", "--threads", "2")
+    assert "--threads: the run began with 1 and would go on with 2" in line
+    code, _, err = run(capsys, "pretrain", "--resume", runs / "run", "--threads", "2", "--allow-changes")
+    assert code == 0, err
+    manifest = json.loads((runs / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["threads"] == 2
+    assert manifest["changes"][0]["changed"] == ["--threads 1 to 2"]
+
+
+def test_changed_inputs_are_all_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(runs / "base")
+    save_base(runs / "base", seed=5)
+    (runs / "more" / "b.txt").write_text("more")
+    (runs / "rows.jsonl").write_text((runs / "rows.jsonl").read_text() + '{"prompt": "a", "completion": "b"}\n')
+    line = fails(capsys, "finetune", "instruct", "--resume", runs / "taught")
+    for flag in ("--init", "--data", "--rehearse"):
+        assert f"{flag} has changed since the run began" in line
+    assert "--init has changed since the run began" in fails(capsys, "pretrain", "--resume", runs / "run")
+
+
+def test_inputs_that_were_moved_are_named_and_compared(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "base").rename(runs / "moved")
+    assert "name where it lies now with --init" in fails(capsys, "pretrain", "--resume", runs / "run")
+    save_base(runs / "other", seed=5)
+    other = fails(capsys, "pretrain", "--resume", runs / "run", "--init", runs / "other")
+    assert "--init has changed since the run began" in other
+    code, _, err = run(capsys, "pretrain", "--resume", runs / "run", "--init", runs / "moved")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("name", ["run", "taught"])
+def test_a_run_begun_before_hashes_were_recorded_goes_on_and_says_what_is_not_checked(
+    name: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb = ("pretrain",) if name == "run" else ("finetune", "instruct")
+    path = runs / name / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["recipe_hash"], manifest["inputs"]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    change_recipe(runs / name)
+    code, _, err = run(capsys, *verb, "--resume", runs / name)
+    assert code == 0, err
+    told = [line for line in err.splitlines() if "recorded no hashes of its recipe and inputs" in line]
+    assert len(told) == 1
+    manifest["data_hash"] = "0" * 64
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    got, _, err = run(capsys, *verb, "--resume", runs / name)
+    assert got == 1
+    assert "what it reads (the data, or the model it began from) has changed" in err

@@ -1,0 +1,55 @@
+"""Runs of the named recipes go on bit for bit after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from scratchlm.base.runlog import read_log
+from scratchlm.data.prepare import prepare
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.runs.pretrain import pretrain
+from scratchlm.tokens.config import PrepareConfig
+from scratchlm.weights.checkpoint import latest_checkpoint, load_training_state
+
+STEPS, SAVED = 6, 3
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared text of some ten windows."""
+    folder = tmp_path_factory.mktemp("text")
+    lines = [f"On day {day} the miller sold {day * day} sacks, and his cat slept.\n\n" for day in range(900)]
+    (folder / "days.txt").write_text("".join(lines), encoding="utf-8")
+    prepare(PrepareConfig((str(folder / "days.txt"),), out=folder / "data", vocabulary_size=280, split_on="\n\n"))
+    return folder / "data"
+
+
+def logged(run: Path) -> list[dict]:
+    return [{k: v for k, v in record.items() if k != "timing"} for record in read_log(run / "metrics.jsonl")]
+
+
+@pytest.mark.parametrize("name", ["default", "speedrun", "books", "characters", "characters-quick"])
+def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str, text: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(name, 2 if name in ("default", "speedrun") else None)
+    flags = {"steps": STEPS, "batch_rows": 2, "sequence_length": 32, "checkpoint_every": SAVED, "evaluate_every": 2}
+    training = dataclasses.replace(recipe.training, **flags, sample_every=4, log_every=1, compile=False)
+    model = dataclasses.replace(recipe.model, layers=2)  # its parts matter, not how often they stand above each other
+    config = PretrainConfig(name, data=text, out=tmp_path / "whole", model=model, training=training)
+    pretrain(config)
+    killed = shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    shutil.rmtree(latest_checkpoint(killed / "checkpoints"))  # the log is ahead of what was saved, as a kill leaves it
+    assert latest_checkpoint(killed / "checkpoints").name == f"{SAVED:08d}"
+    pretrain(PretrainConfig(resume=killed))
+    ends = [latest_checkpoint(run / "checkpoints") for run in (tmp_path / "whole", killed)]
+    assert [end.name for end in ends] == [f"{STEPS:08d}"] * 2
+    assert (ends[0] / "model.safetensors").read_bytes() == (ends[1] / "model.safetensors").read_bytes()
+    (tensors, state), (others, other_state) = map(load_training_state, ends)
+    assert state == other_state
+    assert all(torch.equal(tensors[key], others[key]) for key in tensors)
+    assert logged(tmp_path / "whole") == logged(killed)
