@@ -21,7 +21,8 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.runs import scaling_law as expected
 from scratchlm.runs.depth_scaling import DialName, at_depth
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
-from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.fit import fit as train_whole
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
@@ -66,7 +67,7 @@ def train(dial: DialName, depth: int, tokens: int, text: Text, seed: int = 0) ->
     training = replace(training, steps=steps, evaluate_every=0, sample_every=0, checkpoint_every=0)
     decoder = build_decoder(replace(model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     batches = training_batches(text.train, training, seed)
-    Loop(decoder, batches, training, setting=Setting(dtype=faster_dtype(), seed=seed)).run()
+    train_whole(Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed)))
     score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=faster_dtype())
     inside = matrix_weights(decoder)
     return Run(dial, inside, steps * training.batch_rows * training.sequence_length, score.bits_per_byte)

@@ -27,7 +27,8 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Loop, Setting, StepRecord
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig, StepRecord
 from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
@@ -86,7 +87,7 @@ VARIANTS = (
     Variant(
         "weight decay of 0.3, falling with the rate",
         False,
-        training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_rate=True),
+        training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_lr=True),
     ),
     Variant("short sequences first", False, training=_training(opening=OpeningConfig(0.4, 64, 32))),
     Variant("growing batch", False, training=_training(opening=OpeningConfig(0.4, 8, 128))),
@@ -120,7 +121,7 @@ def run(variant: Variant | None, seed: int) -> tuple[float, float]:
         model, training = variant.model(model), variant.training(training)
     decoder, watch = build_decoder(model, seed), Stopwatch()
     batches = training_batches(ArrayTokens(train[:cut]), training, seed)
-    Loop(decoder, batches, training, setting=Setting(dtype=faster_dtype(), seed=seed), watcher=watch).run()
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed)), watcher=watch)
     loss = held_out_nats(decoder, train[cut:], int(train[cut - 1]), training.sequence_length, torch.float32)
     return loss, 1e3 * statistics.median(watch.seconds)
 

@@ -32,7 +32,8 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
 from scratchlm.model.network import CausalNetwork, TokenNetwork
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop
 from scratchlm.training.loss import next_token_loss
 from toys import VOCABULARY, randomise, toy_config
 
@@ -112,7 +113,7 @@ def test_each_learns_to_turn_a_text_round(kind: str) -> None:
     batch, _ = next(batches(None))
     before = next_token_loss(model, batch).item() / batch.target_count
     training = TrainingConfig(steps=150, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
-    fit(model, batches, training)
+    fit(Loop(model, batches, training))
     after = next_token_loss(model, batch).item() / batch.target_count
     assert after < 0.5 * before
 
@@ -148,7 +149,7 @@ def test_an_encoder_learns_to_restore_what_was_hidden() -> None:
     batch, _ = next(batches(None))
     before = next_token_loss(model, batch).item() / batch.target_count
     training = TrainingConfig(steps=120, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
-    fit(model, batches, training)
+    fit(Loop(model, batches, training))
     assert next_token_loss(model, batch).item() / batch.target_count < 0.3 * before
 
 

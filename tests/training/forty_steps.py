@@ -22,7 +22,8 @@ from scratchlm.model.config import EmbeddingShortcutConfig, NgramEmbeddingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, TrainingConfig
-from scratchlm.training.loop import BatchSource, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import BatchSource, Loop
 from scratchlm.training.signals import StopRequest
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
@@ -41,7 +42,7 @@ SETTINGS = {
         PLAIN,
         opening=OpeningConfig(share=0.5, batch_rows=3, sequence_length=5),
         optimizer=MuonConfig(weight_decay=0.3, cautious=True),
-        decay_with_rate=True,
+        decay_with_lr=True,
         tail_average=0.4,
     ),
 }
@@ -117,9 +118,7 @@ def run(
     source = Source(name, pause)
     checkpoints = Checkpoints(folder / "checkpoints", SavedModel(decoder, byte_tokenizer()))
     fit(
-        decoder,
-        source,
-        SETTINGS[name],
+        Loop(decoder, source, SETTINGS[name]),
         folder=folder,
         checkpoints=checkpoints,
         hooks=[Remembering()],

@@ -8,13 +8,13 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.schedule import rate_at
+from scratchlm.training.schedule import lr_factor
 
 SHAPES = ("linear", "cosine", "stable_decay")
 
 
 def rates(steps: int, config: ScheduleConfig) -> list[float]:
-    return [rate_at(step, steps, config) for step in range(steps)]
+    return [lr_factor(step, steps, config) for step in range(steps)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -20,7 +20,7 @@ from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.depth_scaling import MAX_DEPTH, load_recipe
 from scratchlm.runs.scaling_law import Fitted, loss_law
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import PROBE
 from scratchlm.training.profiling import SECONDS_A_MINUTE
@@ -55,7 +55,7 @@ def sizes_within(
     *,
     vocabulary_size: int,
     dtype: DtypeName,
-    setting: Setting,
+    runtime: RuntimeConfig,
     budget: float = PROBE,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Size]:
@@ -64,7 +64,7 @@ def sizes_within(
     Probes take about `budget` seconds together; sizes that come after are judged by their FLOPs.
     """
     found: list[Size] = []
-    for size in _sizes(recipe, minutes, vocabulary_size, dtype, setting, budget, clock):
+    for size in _sizes(recipe, minutes, vocabulary_size, dtype, runtime, budget, clock):
         found.append(size)
         if size.depth - best_of(found).depth >= PAST_BEST:
             break
@@ -87,7 +87,7 @@ def _sizes(
     minutes: float,
     vocabulary_size: int,
     dtype: DtypeName,
-    setting: Setting,
+    runtime: RuntimeConfig,
     budget: float,
     clock: Callable[[], float],
 ) -> Iterator[Size]:
@@ -103,7 +103,7 @@ def _sizes(
         probed = not flops_per_second or end - clock() > each / 2
         if probed:
             ids = random_tokens(model, training)
-            _, seconds = measure_step(dtype, build_decoder(model), ids, training, setting, each)
+            _, seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)
             flops_per_second = flops * step / seconds
         else:
             seconds = flops * step / flops_per_second

@@ -18,7 +18,7 @@ from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfi
 from scratchlm.runs.depth_scaling import resolve_plan
 from scratchlm.runs.published import Published, plan_published
 from scratchlm.runs.scaling_law import fitted, loss_law
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import (
@@ -116,17 +116,17 @@ def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
 def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     """Count, and time, what a recipe's values need."""
     set_threads(config.threads)
-    setting = Setting(choose_device(config.device))
+    runtime = RuntimeConfig(choose_device(config.device))
     decoder = outline(config.model)
     training, ids = config.training, random_tokens(config.model, config.training)
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None
     budget = probe_seconds(config.minutes) / (1 if config.minutes is None else 2)  # the other half is for the sizes
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
-        if setting.device.type == "cpu":
+        if runtime.device.type == "cpu":
             require_training_memory(decoder, training, DTYPES["bf16"])
-        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting, budget)
-        peak = product_peak(setting.device, chosen)
+        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, runtime, budget)
+        peak = product_peak(runtime.device, chosen)
     dtype = next(name for name, each in DTYPES.items() if each == chosen)
     sizes: list[Size] = []
     if config.minutes is not None:
@@ -142,7 +142,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 config.minutes,
                 vocabulary_size=config.model.vocabulary_size,
                 dtype=dtype,
-                setting=setting,
+                runtime=runtime,
                 budget=budget,
             )
     parts = stages(ids, training, 0)

@@ -37,7 +37,8 @@ from scratchlm.runs.runs import (
 )
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Hook, Setting
+from scratchlm.training.fit import Hook
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
 from scratchlm.training.stages import measure_step, training_batches
@@ -104,14 +105,12 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
 def _train(config: ResolvedPretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
     assert config.out is not None
     training = config.training
-    setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
+    runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     run_fit(
         "scratchlm pretrain",
         config.out,
         saved,
-        training_batches(tokens, training, config.seed),
-        training,
-        setting,
+        Loop(saved.decoder, training_batches(tokens, training, config.seed), training, runtime=runtime),
         hooks=_hooks(config, saved.tokenizer, held_out),
         resume=config.resume is not None,
     )
@@ -174,7 +173,7 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
 
 def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -> ResolvedPretrainConfig:
     """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
-    setting = Setting(torch.device(config.device), seed=config.seed)
+    runtime = RuntimeConfig(torch.device(config.device), seed=config.seed)
     training = config.training
     dtype = config.dtype
     if dtype == "auto" or config.minutes is not None:
@@ -183,7 +182,7 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
         if config.minutes is not None and training.compile and budget < COMPILING:
             print(f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not", file=sys.stderr)
             training = dataclasses.replace(training, compile=False)
-        chosen, seconds = measure_step(dtype, decoder, tokens, training, setting, budget)
+        chosen, seconds = measure_step(dtype, decoder, tokens, training, runtime, budget)
         spent = time.perf_counter() - started  # a compilation is in it, which the run then finds done
         dtype = dtype_name(chosen)
         if config.minutes is not None:

@@ -100,7 +100,7 @@ class TrainingConfig:
     opening: OpeningChoice = field(default_factory=NoOpeningConfig)
     optimizer: OptimizerConfig = field(default_factory=MuonConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    decay_with_rate: bool = False
+    decay_with_lr: bool = False
     """Whether weight decay falls to zero with the learning rate, beyond the rate's own factor."""
     tail_average: Fraction = 0.0
     """Share of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone.

@@ -15,7 +15,7 @@ from scratchlm.base.device import DtypeName
 from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import OpeningConfig, TrainingConfig
-from scratchlm.training.loop import BatchSource, Setting
+from scratchlm.training.loop import BatchSource, RuntimeConfig
 from scratchlm.training.probing import PROBE, choose_dtype, step_seconds
 
 
@@ -54,20 +54,20 @@ def measure_step(
     decoder: Decoder,
     tokens: Tokens,
     config: TrainingConfig,
-    setting: Setting,
+    runtime: RuntimeConfig,
     budget: float = PROBE,
 ) -> tuple[torch.dtype, float]:
     """Return the dtype to train in and the mean seconds of a step over all stages, by `choose_dtype`.
 
     The probes take at most about `budget` seconds together.
     """
-    *before, last = stages(tokens, config, setting.seed)
+    *before, last = stages(tokens, config, runtime.seed)
     each = budget / (1 + len(before) / 2)  # a stage before is timed in one dtype
-    dtype, seconds = choose_dtype(name, decoder, last.batches, config, setting, budget=each)
+    dtype, seconds = choose_dtype(name, decoder, last.batches, config, runtime, budget=each)
     total = seconds * last.steps
     for stage in before:
-        setting = replace(setting, dtype=dtype)
-        total += stage.steps * step_seconds(decoder, stage.batches, config, setting, budget=each / 2)
+        runtime = replace(runtime, dtype=dtype)
+        total += stage.steps * step_seconds(decoder, stage.batches, config, runtime, budget=each / 2)
     return dtype, total / config.steps
 
 

@@ -17,7 +17,7 @@ from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel
 
 
@@ -57,7 +57,7 @@ def teach(
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=10),
     )
-    instruct(taught, conversations, config, documents=documents, setting=Setting(seed=seed))
+    instruct(taught, conversations, config, documents=documents, runtime=RuntimeConfig(seed=seed))
     return taught
 
 

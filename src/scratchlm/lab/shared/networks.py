@@ -21,7 +21,8 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import TokenNetwork
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import SavedModel
 
@@ -71,7 +72,15 @@ class NetworkTexts:
         batches = LabelledBatches(rows, numbers, self.training.batch_rows, self.seed, pad_of(model.tokenizer))
         steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_rows))
         config = TrainingConfig(**{**vars(self.training), "steps": steps})
-        fit(model.decoder, batches, config, loss=class_loss(), setting=Setting(dtype=self.dtype, seed=self.seed))
+        fit(
+            Loop(
+                model.decoder,
+                batches,
+                config,
+                loss=class_loss(),
+                runtime=RuntimeConfig(dtype=self.dtype, seed=self.seed),
+            )
+        )
         return self
 
     def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ from scratchlm.storyworld.quiz import Question
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Hook, Setting, fit
+from scratchlm.training.fit import Hook, fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import PROBE_SHARE
 from scratchlm.training.profiling import Deadline, steps_within
 from scratchlm.training.progress import TrainingProgress
@@ -161,9 +163,9 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
         encoded = _encode(corpus)
         ngram = _ngram_nats(encoded)
     print(size.told(config.minutes, corpus, size.until - clock.elapsed), file=sys.stderr, flush=True)
-    model, setting, tokens = _pretrain(config, clock, encoded, size)
+    model, runtime, tokens = _pretrain(config, clock, encoded, size)
     if corpus.conversations:
-        _teach(clock, corpus, model, setting, size.speed)
+        _teach(clock, corpus, model, runtime, size.speed)
     with clock.phase("measuring on held-out text"):
         held_out, of_ngram = _measure(clock, encoded, model, ngram, size.speed)
     result = QuickstartResult(
@@ -289,7 +291,7 @@ def _measure(
 
 def _pretrain(
     config: QuickstartConfig, clock: Clock, encoded: Encoded, size: Size
-) -> tuple[LanguageModel, Setting, int]:
+) -> tuple[LanguageModel, RuntimeConfig, int]:
     """Train from random weights until so many seconds after the beginning; return the tokens read too."""
     length = min(LENGTH, len(encoded.train) - 2)
     if length < 16 or len(encoded.held_out) < 2:
@@ -305,7 +307,7 @@ def _pretrain(
     seconds = step_tokens / size.speed.tokens_per_second
     steps = steps_within(left, seconds)
     training = dataclasses.replace(training, steps=steps)
-    setting = Setting(dtype=DTYPES[size.dtype], seed=config.seed)
+    runtime = RuntimeConfig(dtype=DTYPES[size.dtype], seed=config.seed)
     every = max(1, steps // LOOKS)
     hooks: list[Hook] = [
         HeldOut(
@@ -315,7 +317,7 @@ def _pretrain(
             last_step=0,
             limit=min(8192, max(LENGTH, steps * step_tokens // 100)),  # all looks together some hundredths of the time
             length=length,
-            dtype=setting.dtype,
+            dtype=runtime.dtype,
         ),
         Sample(
             encoded.tokenizer,
@@ -330,10 +332,7 @@ def _pretrain(
     pace = Deadline(left, seconds)
     with clock.phase(title, left), stop_on_signals() as stop, progress:
         fit(
-            decoder,
-            batches,
-            training,
-            setting=setting,
+            Loop(decoder, batches, training, runtime=runtime),
             folder=config.out,
             hooks=hooks,
             watcher=progress,
@@ -341,10 +340,10 @@ def _pretrain(
             pace=pace,
         )
     model = LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)}))
-    return model, setting, pace.steps * step_tokens
+    return model, runtime, pace.steps * step_tokens
 
 
-def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting, speed: Speed) -> None:
+def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
         batch_rows=16,
@@ -363,10 +362,8 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting,
             corpus.conversations,
             training,
             documents=corpus.rehearsal,
-            setting=setting,
-            watcher=progress,
-            stop=stop,
-            pace=Deadline(left, seconds),
+            runtime=runtime,
+            train=partial(fit, watcher=progress, stop=stop, pace=Deadline(left, seconds)),
         )
 
 

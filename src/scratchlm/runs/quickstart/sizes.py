@@ -22,7 +22,7 @@ from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.runs.quickstart.text import Corpus
 from scratchlm.runs.scaling_law import loss_law
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import bf16_products_are_faster, step_seconds
 
@@ -108,11 +108,11 @@ def measure_speeds(dtype: DtypeName, seed: int, budget: float) -> tuple[DtypeNam
         dtype = "bf16" if bf16_products_are_faster() else "fp32"
     ids = ArrayTokens(np.random.default_rng(seed).integers(0, VOCABULARY, 64 * LENGTH + 1))
     batches = WindowBatches(ids, ROWS, LENGTH, seed)
-    setting = Setting(dtype=DTYPES[dtype], seed=seed)
+    runtime = RuntimeConfig(dtype=DTYPES[dtype], seed=seed)
     timed: dict[tuple[int, int], float] = {}
     for layers, width in TIMED:
         decoder = build_decoder(shape_of(layers, width, VOCABULARY))
-        seconds = step_seconds(decoder, batches, training_of(width), setting, budget=budget / len(TIMED))
+        seconds = step_seconds(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
         timed[layers, width] = seconds / (ROWS * LENGTH)
     return dtype, speeds_of(timed)
 

@@ -36,7 +36,8 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.model.network import CausalNetwork
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 
 BLIMP = "evaluate/blimp"
 OPENING = "It was a "
@@ -146,7 +147,7 @@ def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, tra
     schedule = ScheduleConfig(warmup_steps=20)
     training = replace(training, steps=steps, sequence_length=length, schedule=schedule)
     batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, length, config.seed)
-    fit(decoder, batches, training, setting=Setting(seed=config.seed))
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return Network(decoder, text)
 
 
