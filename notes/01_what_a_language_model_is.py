@@ -287,7 +287,7 @@ def _(
 
     start = held_out_loss(network, tokenizer, ArrayTokens(held_out))
     optimizer = MuonConfig(learning_rate=0.03, adam=AdamWConfig(learning_rate=0.01, weight_decay=0.0))
-    training = TrainingConfig(steps=steps.value, batch_rows=8, sequence_length=96, optimizer=optimizer)
+    training = TrainingConfig(steps=steps.value, batch_size=8, sequence_length=96, optimizer=optimizer)
     for _step in Loop(network, WindowBatches(ArrayTokens(train), 8, 96, seed=1), training).steps():
         pass
     trained = held_out_loss(network, tokenizer, ArrayTokens(held_out))

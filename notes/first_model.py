@@ -183,7 +183,7 @@ def _(
     tables = AdamWConfig(learning_rate=rate.value / 3, weight_decay=0.0)
     training = TrainingConfig(
         steps=steps.value,
-        batch_rows=8,
+        batch_size=8,
         sequence_length=96,
         optimizer=MuonConfig(learning_rate=rate.value, adam=tables),
     )

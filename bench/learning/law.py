@@ -63,14 +63,14 @@ def left_out_errors(runs: Sequence[Run]) -> list[float]:
 def train(dial: DialName, depth: int, tokens: int, text: Text, seed: int = 0) -> Run:
     """Train a run of so many tokens and score it."""
     model, training = at_depth(depth, dial)
-    steps = round(tokens / (training.batch_rows * training.sequence_length))
+    steps = round(tokens / (training.batch_size * training.sequence_length))
     training = replace(training, steps=steps, evaluate_every=0, sample_every=0, checkpoint_every=0)
     decoder = build_decoder(replace(model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     batches = training_batches(text.train, training, seed)
     train_whole(Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed)))
     score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=faster_dtype())
     inside = matrix_weights(decoder)
-    return Run(dial, inside, steps * training.batch_rows * training.sequence_length, score.bits_per_byte)
+    return Run(dial, inside, steps * training.batch_size * training.sequence_length, score.bits_per_byte)
 
 
 def measure() -> dict[str, Any]:

@@ -46,7 +46,7 @@ def ours() -> Step:
     from scratchlm.training.loop import Loop, RuntimeConfig
 
     keep_freed_memory()  # as the command does
-    config = TrainingConfig(steps=10**6, batch_rows=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
+    config = TrainingConfig(steps=10**6, batch_size=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
     loop = Loop(
         build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, runtime=RuntimeConfig(dtype=faster_dtype())
     )

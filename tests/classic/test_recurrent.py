@@ -65,7 +65,7 @@ def test_it_trains_in_the_one_loop_and_writes() -> None:
     network = build_recurrent(shape, "gru")
     ids = torch.tensor(tokenizer.encode("the cat sat. " * 60)).numpy()
     before = held_out_loss(network, tokenizer, ArrayTokens(ids), length=32).loss
-    training = TrainingConfig(steps=60, batch_rows=8, sequence_length=32, optimizer=AdamWConfig(learning_rate=0.02))
+    training = TrainingConfig(steps=60, batch_size=8, sequence_length=32, optimizer=AdamWConfig(learning_rate=0.02))
     fit(Loop(network, WindowBatches(ArrayTokens(ids), 8, 32, 0), training))
     after = held_out_loss(network, tokenizer, ArrayTokens(ids), length=32).loss
     assert before == pytest.approx(math.log(tokenizer.vocabulary_size), rel=0.1)

@@ -18,15 +18,15 @@ from scratchlm.generation.writing import until, write_targets
 from scratchlm.model.attention import Attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
-    AheadConfig,
     ClassesConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
     LearnedPositionsConfig,
+    MultiTokenPredictionConfig,
     NgramEmbeddingConfig,
     NoPositionsConfig,
     PositionsConfig,
     RopeConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
@@ -186,7 +186,7 @@ def test_what_is_no_causal_decoder_is_none_by_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "positions", [RopeConfig(), RopeConfig(share=0.5), LearnedPositionsConfig(), NoPositionsConfig()]
+    "positions", [RopeConfig(), RopeConfig(partial_rotary_factor=0.5), LearnedPositionsConfig(), NoPositionsConfig()]
 )
 def test_both_work_with_every_kind_of_positions(positions: PositionsConfig) -> None:
     config = shape(positions=positions, embedding_scale=3.0, embedding_norm=True)
@@ -212,11 +212,17 @@ def test_settings_have_an_effect_or_are_refused_all_together() -> None:
         logits.append(encoder.eval()(ids))
     assert all(not torch.allclose(one, logits[0]) for one in logits[1:])
     window = dataclasses.replace(shape().attention, window=3)
-    other = shape(norm_places="both", attention=window, classes=ClassesConfig(), ahead=AheadConfig(),
-                  shortcut=EmbeddingShortcutConfig(), ngrams=NgramEmbeddingConfig())  # fmt: skip
+    other = shape(
+        norm_places="both",
+        attention=window,
+        classes=ClassesConfig(),
+        multi_token_prediction=MultiTokenPredictionConfig(),
+        x0_residual=X0ResidualConfig(),
+        ngrams=NgramEmbeddingConfig(),
+    )
     with pytest.raises(UserError) as refused:
         EncoderDecoder(other)
-    for name in ("norm_places", "attention.window", "classes", "ahead", "shortcut", "ngrams"):
+    for name in ("norm_places", "attention.window", "classes", "multi_token_prediction", "x0_residual", "ngrams"):
         assert f"model.{name}" in str(refused.value)
 
 

@@ -25,7 +25,7 @@ from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_ids, toy_config
 
 IDS = random_ids(1, 3000, vocabulary=20)[0].numpy()
-CONFIG = TrainingConfig(steps=12, batch_rows=4, sequence_length=16, checkpoint_every=0)
+CONFIG = TrainingConfig(steps=12, batch_size=4, sequence_length=16, checkpoint_every=0)
 
 
 class Losses:

@@ -69,11 +69,11 @@ class Watch:
         self.notes.append((kind, step, values))
 
 
-def gradients(batch: Batch, micro_batch_rows: int | None) -> tuple[dict[str, torch.Tensor], float]:
+def gradients(batch: Batch, micro_batch_size: int | None) -> tuple[dict[str, torch.Tensor], float]:
     """Run one step and return the gradients that the optimizer would have used, and the loss reported."""
     decoder = random_decoder(toy_config("default"))
     seen: dict[str, torch.Tensor] = {}
-    config = TrainingConfig(steps=1, batch_rows=8, micro_batch_rows=micro_batch_rows, sequence_length=12, clip=None)
+    config = TrainingConfig(steps=1, batch_size=8, micro_batch_size=micro_batch_size, sequence_length=12, clip=None)
     loop = Loop(decoder, repeat(batch), config)
     loop.optimizers.step = lambda: seen.update({n: p.grad.clone() for n, p in decoder.named_parameters()})
     (record,) = loop.steps()
@@ -143,12 +143,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("micro_batch_rows", [None, 2])
-def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_batch_rows, tmp_path: Path) -> None:
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_batch_size, tmp_path: Path) -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
     fine, poison = unequal_batch(), poisoned_batch()
-    config = TrainingConfig(steps=3, batch_rows=8, micro_batch_rows=micro_batch_rows, log_every=100)
+    config = TrainingConfig(steps=3, batch_size=8, micro_batch_size=micro_batch_size, log_every=100)
     fit(Loop(decoder, repeat(fine, poison, fine), config, loss=poisonous(bad)), folder=tmp_path, watcher=watch)
     start, first, second, third = watch.weights
     assert [record.skipped for record in watch.records] == [False, True, False]
@@ -179,7 +179,7 @@ def test_a_skipped_step_leaves_the_optimizers_memory_as_it_was() -> None:
 def test_too_many_bad_steps_in_a_row_end_the_run_with_a_remedy(tmp_path: Path) -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
-    config = TrainingConfig(steps=50, batch_rows=8, max_bad_steps=3)
+    config = TrainingConfig(steps=50, batch_size=8, max_bad_steps=3)
     with pytest.raises(UserError, match=r"step 4: loss nan .* lower training\.optimizer\.learning_rate"):
         fit(
             Loop(decoder, repeat(unequal_batch(), *[poisoned_batch()] * 9), config, loss=poisonous()),

@@ -80,8 +80,8 @@ def wrong_usage(program: str, problem: str) -> NoReturn:
 def given(arguments: Sequence[str]) -> dict[str, str | None]:
     """Return the flags of a command line by their fields' dotted names, each with the text that follows, or None.
 
-    >>> given(["run", "--training.batch-rows", "4", "--depth=3", "--force"])
-    {'training.batch_rows': '4', 'depth': '3', 'force': None}
+    >>> given(["run", "--training.batch-size", "4", "--depth=3", "--force"])
+    {'training.batch_size': '4', 'depth': '3', 'force': None}
     """
     found: dict[str, str | None] = {}
     for index, argument in enumerate(arguments):

@@ -32,7 +32,7 @@ def instruct_batches(
     if rehearsed:
         sizes = [sum(min(len(part.ids), config.sequence_length) for part in parts) for parts in (samples, rehearsed)]
         samples = samples * max(1, round(sizes[1] / max(sizes[0], 1))) + rehearsed
-    return PackedBatches(samples, config.batch_rows, config.sequence_length, seed, pad_of(model.tokenizer))
+    return PackedBatches(samples, config.batch_size, config.sequence_length, seed, pad_of(model.tokenizer))
 
 
 def rendered(template: ChatTemplate, conversations: Sequence[Conversation]) -> list[Rendered]:

@@ -110,7 +110,7 @@ class Rollouts:
     items: Sequence[Item]
     reward: Reward
     questions: int
-    answers: int
+    group_size: int
     """Answers to each question: the size of a group."""
     sampling: SamplingConfig
     stop: frozenset[int]
@@ -133,14 +133,14 @@ class Rollouts:
     def _draw(self, items: Sequence[Item], step: int) -> RolloutBatch:
         """Answer each question several times and judge the answers."""
         asked = [self.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
-        prompts = [ids for ids in asked for _ in range(self.answers)]
+        prompts = [ids for ids in asked for _ in range(self.group_size)]
         stop = self.stop
         sampling = replace(self.sampling, seed=self.seed * 1_000_003 + step * len(prompts))
         drawn = continue_batch(self.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
         texts = [self.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
         worth = np.array(
-            [self._judge(items[index // self.answers], text) for index, text in enumerate(texts)], np.float64
-        ).reshape(len(items), self.answers)
+            [self._judge(items[index // self.group_size], text) for index, text in enumerate(texts)], np.float64
+        ).reshape(len(items), self.group_size)
         rows = [
             Rendered([*prompt, *ids], [False] * len(prompt) + [True] * len(ids))
             for prompt, ids in zip(prompts, drawn, strict=True)

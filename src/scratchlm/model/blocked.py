@@ -39,9 +39,9 @@ class _Blocked(torch.autograd.Function):
         for start in range(0, length, block):
             end = min(start + block, length)
             scores = torch.baddbmm(hidden[start:end, :end], q[:, start:end], k[:, :end].mT, alpha=scale)
-            shares = torch.softmax(scores, dim=-1)
-            mixed[:, start:end] = shares @ v[:, :end]
-            kept.append(shares)
+            weights = torch.softmax(scores, dim=-1)
+            mixed[:, start:end] = weights @ v[:, :end]
+            kept.append(weights)
         ctx.save_for_backward(q, k, v, *kept)
         ctx.block = block
         return mixed.view(shape)
@@ -52,11 +52,11 @@ class _Blocked(torch.autograd.Function):
         shape, scale = outer.shape, 1.0 / math.sqrt(q.size(2))
         outer = outer.reshape(q.shape)
         for_q, for_k, for_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for index, shares in enumerate(kept):
-            part, seen = slice(index * ctx.block, index * ctx.block + shares.size(1)), slice(0, shares.size(2))
-            for_v[:, seen] += shares.mT @ outer[:, part]
-            for_shares = outer[:, part] @ v[:, seen].mT
-            for_scores = torch._softmax_backward_data(for_shares, shares, -1, shares.dtype).mul_(scale)
+        for index, weights in enumerate(kept):
+            part, seen = slice(index * ctx.block, index * ctx.block + weights.size(1)), slice(0, weights.size(2))
+            for_v[:, seen] += weights.mT @ outer[:, part]
+            for_weights = outer[:, part] @ v[:, seen].mT
+            for_scores = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype).mul_(scale)
             for_q[:, part] = for_scores @ k[:, seen]
             for_k[:, seen] += for_scores.mT @ q[:, part]
         return for_q.view(shape), for_k.view(shape), for_v.view(shape), None

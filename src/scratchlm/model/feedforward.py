@@ -51,17 +51,17 @@ class Experts(nn.Module):
         return self.down
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Transform each position by the experts that its router gives the largest shares, weighted by them."""
+        """Transform each position by the experts that its router gives the largest weights."""
         tokens = x.flatten(0, -2)  # (N, D)
-        shares, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
+        weights, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
         if self.config.normalised:
-            shares = shares / shares.sum(-1, keepdim=True)
+            weights = weights / weights.sum(-1, keepdim=True)
         mixed = torch.zeros_like(tokens)
         for expert in chosen.unique().tolist():
             at, place = (chosen == expert).nonzero(as_tuple=True)
             read = tokens[at]
             inside = F.silu(F.linear(read, self.gate[expert])) * F.linear(read, self.up[expert])
-            added = F.linear(inside, self.down[expert]) * shares[at, place, None]
+            added = F.linear(inside, self.down[expert]) * weights[at, place, None]
             mixed.index_add_(0, at, added.to(mixed.dtype))
         return mixed.view_as(x)
 

@@ -181,10 +181,10 @@ def finetune_classify(config: ClassifyTrainingConfig) -> ClassifyResult:
     model.classes = Classes(data.labels, positive=positive, prompt=config.prompt, long=config.long)
     equip(model, config)
     rows, truth = data.rows.ids, data.row_truth
-    batches = LabelledBatches(rows, truth, config.training.batch_rows, config.seed, pad_of(model.tokenizer))
+    batches = LabelledBatches(rows, truth, config.training.batch_size, config.seed, pad_of(model.tokenizer))
     weights = balanced_weights(truth, len(data.labels)) if config.class_weights == "balanced" else None
     loss = class_loss(weights)
-    config = begin(config, model, batches, math.ceil(len(rows) / config.training.batch_rows), loss)
+    config = begin(config, model, batches, math.ceil(len(rows) / config.training.batch_size), loss)
     best = KeepBest(model, config, lambda decoder: _measure(decoder, data, config), "f1", higher=True)
     kept = train("classify", config, model, batches, loss, best)
     return _finish(config, data, kept, best, baseline, began)

@@ -78,7 +78,7 @@ def best_of(sizes: list[Size]) -> Size:
 
 def random_tokens(model: DecoderConfig, training: TrainingConfig) -> ArrayTokens:
     """Return random ids, enough for the rows of a probe."""
-    longest = max(training.sequence_length, getattr(training.opening, "sequence_length", 0))
+    longest = max(training.sequence_length, getattr(training.size_warmup, "sequence_length", 0))
     return ArrayTokens(np.random.default_rng(0).integers(0, model.vocabulary_size, 64 * longest + 1))
 
 
@@ -98,7 +98,7 @@ def _sizes(
         model = dataclasses.replace(dialled.model, vocabulary_size=vocabulary_size)
         decoder = outline(model)
         flops = decoder.flops_per_token(training.sequence_length)
-        step = training.batch_rows * training.sequence_length
+        step = training.batch_size * training.sequence_length
         each = budget / FEWEST_PROBED
         probed = not flops_per_second or end - clock() > each / 2
         if probed:

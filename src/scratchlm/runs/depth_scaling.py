@@ -54,7 +54,7 @@ def _fast_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
     width = max(128, 64 * -(-depth // 2))
     adam = AdamWConfig(learning_rate=round(0.01 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     training = TrainingConfig(
-        batch_rows=8 if depth <= 8 else 16,
+        batch_size=8 if depth <= 8 else 16,
         sequence_length=context,
         optimizer=MuonConfig(learning_rate=0.02, steps=4, adam=adam),
     )
@@ -68,7 +68,7 @@ def _default_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig
     model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
     adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     training = TrainingConfig(
-        batch_rows=16 if depth <= 8 else 32,
+        batch_size=16 if depth <= 8 else 32,
         sequence_length=context,
         optimizer=MuonConfig(learning_rate=0.02, adam=adam),
     )

@@ -88,7 +88,7 @@ def open_model(config: FinetuneConfig) -> SavedModel:
     if config.lora and model.adapters:
         raise UserError(f"--init {config.init}: has an adapter already; begin from the model below it")
     unpack_base(model.decoder)
-    model.four_bit = False
+    model.nf4 = False
     return model
 
 
@@ -105,8 +105,8 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
     if name is not None:
         add_adapter(model.decoder, name, config.adapter, config.seed)
         model.adapters = {name: config.adapter}
-        model.four_bit = config.four_bit
-        if config.four_bit:
+        model.nf4 = config.nf4
+        if config.nf4:
             pack_base(model.decoder)
     freeze(model.decoder, name, layers=config.frozen_layers)
     model.base = None

@@ -167,7 +167,7 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
             f"{saved.decoder.config.context}; lower it"
         )
     unpack_base(saved.decoder)
-    saved.base, saved.four_bit = None, False  # everything is trained, so everything is stored
+    saved.base, saved.nf4 = None, False  # everything is trained, so everything is stored
     return saved
 
 
@@ -194,7 +194,7 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
 def _tell_plan(minutes: float, training: TrainingConfig, dtype: str, seconds: float) -> None:
     """Say what the run will do in its time."""
     print(
-        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_rows * training.sequence_length:,} tokens "
+        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_size * training.sequence_length:,} tokens "
         f"in {dtype}, about {seconds:.2g} s each; held-out text is scored on up to {training.evaluation_tokens:,} "
         f"tokens on the way and up to {training.last_evaluation_tokens:,} at the end",
         file=sys.stderr,

@@ -112,7 +112,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     model.decoder.to(choose_device(config.device))
     equip(model, config)
     config = dataclasses.replace(
-        config, training=dataclasses.replace(config.training, batch_rows=config.questions * config.answers)
+        config, training=dataclasses.replace(config.training, batch_size=config.questions * config.group_size)
     )
     rollouts = _rollouts(config, model, task)
     loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
@@ -173,7 +173,7 @@ def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) ->
         items=task.train,
         reward=task.reward,
         questions=config.questions,
-        answers=config.answers,
+        group_size=config.group_size,
         sampling=SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature),
         stop=model.stop_ids,
         seed=config.seed,

@@ -48,26 +48,27 @@ class MuonConfig:
 
 
 @dataclass(frozen=True)
-class NoOpeningConfig:
+class NoSizeWarmupConfig:
     """All steps have the same rows and length."""
 
     type: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True)
-class OpeningConfig:
-    """The first steps have sizes of their own: shorter rows, fewer rows, or both."""
+class SizeWarmupConfig:
+    """Sequence and batch warm-up: the first steps have shorter rows, fewer rows, or both."""
 
     type: ClassVar[str] = "stage"
-    share: Fraction = 0.3
-    """Share of all steps."""
-    batch_rows: Rows = 32
-    """Rows of one optimizer step of the opening."""
+    renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size", "share": "fraction"}
+    fraction: Fraction = 0.3
+    """Fraction of all steps."""
+    batch_size: Rows = 32
+    """Rows of one optimizer step of this stage."""
     sequence_length: Length = 64
-    """Tokens in a row of the opening."""
+    """Tokens in a row of this stage."""
 
 
-OpeningChoice = NoOpeningConfig | OpeningConfig
+SizeWarmupChoice = NoSizeWarmupConfig | SizeWarmupConfig
 OptimizerConfig = MuonConfig | AdamWConfig
 
 
@@ -87,17 +88,24 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
+    """How `fit` trains: sizes, optimizer, schedule, and how often it evaluates, samples and saves."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "batch_rows": "batch_size",
+        "micro_batch_rows": "micro_batch_size",
+        "decay_with_rate": "decay_with_lr",
+        "opening": "size_warmup",
+    }
 
     steps: Count = 1000
     """Optimizer steps of the whole run; a time budget is turned into this number before the first step."""
-    batch_rows: Rows = 16
+    batch_size: Rows = 16
     """Rows of one optimizer step."""
-    micro_batch_rows: Annotated[int | None, Range(1)] = None
+    micro_batch_size: Annotated[int | None, Range(1)] = None
     """Rows of one forward pass; fewer need less memory and give the same gradient. None: all rows at once."""
     sequence_length: Length = 256
     """Tokens in a row."""
-    opening: OpeningChoice = field(default_factory=NoOpeningConfig)
+    size_warmup: SizeWarmupChoice = field(default_factory=NoSizeWarmupConfig)
     optimizer: OptimizerConfig = field(default_factory=MuonConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     decay_with_lr: bool = False

@@ -114,7 +114,7 @@ class Loop:
         self.decoder.train()
         count = batch.target_count
         total = torch.zeros((), device=runtime.device)
-        for part in batch.split(config.micro_batch_rows):
+        for part in batch.split(config.micro_batch_size):
             with autocast(runtime.device, runtime.dtype):
                 part_loss = self.loss(self.decoder, part)
             scaled: Tensor = self.scaler.scale(part_loss / max(count, 1))

@@ -99,7 +99,7 @@ class _Probe:
 
     def pieces_promise_steps(self) -> bool:
         """Time growing pieces; tell whether two whole steps are expected to fit what is left."""
-        pieces = pieces_of(self.batch, self.loop.config.micro_batch_rows)
+        pieces = pieces_of(self.batch, self.loop.config.micro_batch_size)
         few = [piece for piece in pieces if self._by_flops(piece.ids.numel(), LOW_USE) < self.left / 4]
         for piece in pieces[max(len(few) - 1, 0) :]:
             tokens = piece.ids.numel()

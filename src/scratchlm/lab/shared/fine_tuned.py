@@ -47,12 +47,12 @@ def teach(
     taught = LanguageModel(model)
     length = model.decoder.config.context
     shown = instruct_batches(
-        taught, conversations, TrainingConfig(batch_rows=rows, sequence_length=length), seed, documents
+        taught, conversations, TrainingConfig(batch_size=rows, sequence_length=length), seed, documents
     )
     steps = max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows))
     config = TrainingConfig(
         steps=steps,
-        batch_rows=rows,
+        batch_size=rows,
         sequence_length=length,
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=10),

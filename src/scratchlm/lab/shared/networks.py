@@ -44,7 +44,7 @@ class NetworkTexts:
         *,
         epochs: float,
         optimizer: OptimizerConfig,
-        batch_rows: int = 32,
+        batch_size: int = 32,
         least_steps: int = 1,
         adapter: LoRAConfig | None = None,
         dtype: Literal["fp32", "bf16"] = "fp32",
@@ -54,7 +54,7 @@ class NetworkTexts:
         self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
         self.least_steps = least_steps
         self.training = TrainingConfig(
-            batch_rows=batch_rows,
+            batch_size=batch_size,
             optimizer=optimizer,
             schedule=ScheduleConfig(shape="linear", warmup_steps=10),
         )
@@ -69,8 +69,8 @@ class NetworkTexts:
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
-        batches = LabelledBatches(rows, numbers, self.training.batch_rows, self.seed, pad_of(model.tokenizer))
-        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_rows))
+        batches = LabelledBatches(rows, numbers, self.training.batch_size, self.seed, pad_of(model.tokenizer))
+        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_size))
         config = TrainingConfig(**{**vars(self.training), "steps": steps})
         fit(
             Loop(

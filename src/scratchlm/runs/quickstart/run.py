@@ -301,9 +301,9 @@ def _pretrain(
     shape = shape_of(size.speed.layers, size.speed.width, encoded.tokenizer.vocabulary_size, length)
     training = training_of(size.speed.width, length)
     decoder = build_decoder(shape, config.seed)
-    batches = WindowBatches(ArrayTokens(encoded.train), training.batch_rows, length, config.seed)
+    batches = WindowBatches(ArrayTokens(encoded.train), training.batch_size, length, config.seed)
     left = max(size.until - clock.elapsed, 0.0)
-    step_tokens = training.batch_rows * length
+    step_tokens = training.batch_size * length
     seconds = step_tokens / size.speed.tokens_per_second
     steps = steps_within(left, seconds)
     training = dataclasses.replace(training, steps=steps)
@@ -346,13 +346,13 @@ def _pretrain(
 def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
-        batch_rows=16,
+        batch_size=16,
         sequence_length=128,
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=5),
     )
     left = clock.left(1.0)
-    seconds = training.batch_rows * training.sequence_length / speed.tokens_per_second
+    seconds = training.batch_size * training.sequence_length / speed.tokens_per_second
     training = dataclasses.replace(training, steps=steps_within(left, seconds))
     title = f"fine-tuning on {len(corpus.conversations):,} conversations"
     progress = TrainingProgress("fine-tune", training.steps)

@@ -90,7 +90,7 @@ def training_of(width: int, length: int = LENGTH) -> TrainingConfig:
     optimizer = MuonConfig(learning_rate=0.02, momentum=0.9, adam=adam)
     return dataclasses.replace(
         training,
-        batch_rows=ROWS,
+        batch_size=ROWS,
         sequence_length=length,
         optimizer=optimizer,
         log_every=10,

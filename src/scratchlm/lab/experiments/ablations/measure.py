@@ -159,7 +159,7 @@ def _freeze(ours: Ours, config: KnobsConfig, free: Callable[[str], bool]) -> dic
             load_recipe("default", ours.shape.layers).training, steps=config.frozen_steps, schedule=schedule
         )
         length = min(training.sequence_length, len(train) // 2)
-        batches = WindowBatches(train, training.batch_rows, length, config.seed)
+        batches = WindowBatches(train, training.batch_size, length, config.seed)
         fit(Loop(decoder, batches, replace(training, sequence_length=length), runtime=RuntimeConfig(seed=config.seed)))
     return {"trained": trained, "blocks": _blocks(decoder, ours, config)}
 

@@ -123,9 +123,9 @@ def _copier(config: ContextConfig) -> Decoder:
     decoder = build_decoder(shape, config.seed)
     once = np.random.default_rng(config.seed).integers(0, COPY_VOCABULARY, (6000, COPY_PERIOD))
     tokens = ArrayTokens(np.concatenate([once, once], 1).ravel())
-    training = replace(load_recipe("default").training, steps=config.copy_steps, batch_rows=32)
+    training = replace(load_recipe("default").training, steps=config.copy_steps, batch_size=32)
     training = replace(training, sequence_length=shape.context)
-    batches = WindowBatches(tokens, training.batch_rows, training.sequence_length, config.seed)
+    batches = WindowBatches(tokens, training.batch_size, training.sequence_length, config.seed)
     fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return decoder
 

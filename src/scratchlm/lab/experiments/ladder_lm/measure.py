@@ -143,10 +143,10 @@ def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, tra
     """Read the text `epochs` times."""
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)
-    steps = max(1, math.ceil(config.epochs * tokens / (training.batch_rows * length)))
+    steps = max(1, math.ceil(config.epochs * tokens / (training.batch_size * length)))
     schedule = ScheduleConfig(warmup_steps=20)
     training = replace(training, steps=steps, sequence_length=length, schedule=schedule)
-    batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, length, config.seed)
+    batches = WindowBatches(ArrayTokens(text.train), training.batch_size, length, config.seed)
     fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return Network(decoder, text)
 

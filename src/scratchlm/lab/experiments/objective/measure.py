@@ -112,9 +112,9 @@ def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: O
         }
 
     hook = _Look(max(1, config.steps // LOOKS), look)
-    batches = WindowBatches(ArrayTokens(learned), training.batch_rows, training.sequence_length, config.seed)
+    batches = WindowBatches(ArrayTokens(learned), training.batch_size, training.sequence_length, config.seed)
     fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)), hooks=[hook])
-    passed = config.steps * training.batch_rows * training.sequence_length
+    passed = config.steps * training.batch_size * training.sequence_length
     return {
         "looks": hook.seen,
         "vocabulary": tokenizer.vocabulary_size,

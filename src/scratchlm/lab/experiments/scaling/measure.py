@@ -84,10 +84,10 @@ def _train(depth: int, tokens: int, text: BookText, config: ScalingConfig) -> di
     """Train one size on one amount of text; return what held-out text costs it."""
     shape, training = at_depth(depth)
     decoder = build_decoder(replace(shape, vocabulary_size=text.tokenizer.vocabulary_size), config.seed)
-    training = replace(training, batch_rows=config.batch_rows)
-    step = training.batch_rows * training.sequence_length
+    training = replace(training, batch_size=config.batch_size)
+    step = training.batch_size * training.sequence_length
     training = replace(training, steps=max(1, round(tokens / step)))
-    batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, training.sequence_length, config.seed)
+    batches = WindowBatches(ArrayTokens(text.train), training.batch_size, training.sequence_length, config.seed)
     fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return {
         **text.blocks(token_nats(decoder, text.tokenizer, ArrayTokens(text.held_out))),
