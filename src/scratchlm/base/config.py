@@ -80,10 +80,10 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
     names = [field.name for field in dataclasses.fields(cls)]
     values = {} if base is None else {name: getattr(base, name) for name in names}
     for key, value in data.items():
-        place = f"{where}.{key}" if where else key
         if key == "type" and hasattr(cls, "type"):
             continue
         key = renamed_to(cls, key, where)
+        place = f"{where}.{key}" if where else key
         if key not in names:
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue
