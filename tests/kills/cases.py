@@ -77,7 +77,7 @@ QUICK = "quickstart --minutes 0.05 --no-chat --source SHOP/days.jsonl --out out 
 SYNTHESIZE = "synthesize SHOP/text.txt --out out.jsonl --per-document"
 EVALUATE = "evaluate SHOP/base --threads 1 --out out.json --task choices=SHOP/choices.jsonl"
 EVERY_PART = """
-dial = "speedrun"
+depth_scaling = "speedrun"
 depth = 2
 
 [model]

@@ -48,7 +48,7 @@ class FinetuneConfig:
     out: UnlessResumed = None
     """Folder of the run to write; the model is in its model/."""
     held_out: Path | None = None
-    """File that training never sees; without, a share of the data is held out."""
+    """File that training never sees; without, a fraction of the data is held out."""
     split: str = "hash:0.1"
     """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
     tail:FRACTION, the last rows."""
@@ -82,7 +82,7 @@ class FinetuneConfig:
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
-    """Replace a run that stands in the folder already."""
+    """Replace a run that is in the folder already."""
     json: bool = False
     """Print the result as JSON."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -164,7 +164,7 @@ class ClassifyTrainingConfig(FinetuneConfig):
     label_column: str | None = None
     """Column of the labels."""
     positive: str | None = None
-    """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
+    """The positive class of two labels, whose F1 is reported; the rarer one if not given. Of more labels, F1 is the mean."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether rare classes weigh more, so that all weigh the same in sum."""
     prompt: str = "{text}"

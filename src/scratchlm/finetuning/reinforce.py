@@ -25,7 +25,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Rendered
-from scratchlm.training.loss import Loss, distance_from, token_log_probabilities
+from scratchlm.training.loss import Loss, kl_estimate, token_log_probabilities
 
 Reference = Callable[[Batch], Float[Tensor, "B T"]]
 """Log-probability of each target under the reference model; 0 where nothing is predicted."""
@@ -76,7 +76,7 @@ class RolloutStats:
     spread: float = 0.0
     """Mean over groups of the standard deviation within."""
     zero_spread: float = 0.0
-    """Share of groups whose answers were all worth the same, from which nothing is learned."""
+    """Fraction of groups whose answers were all worth the same, from which nothing is learned."""
     kl: float | None = None
     """Estimated KL divergence from the reference model, nats a token; None where there is none to compare with."""
     length: float = 0.0
@@ -160,7 +160,7 @@ class Rollouts:
         return made
 
     def _judge(self, item: Item, answer: str) -> float:
-        """Ask the reward; what it raises or returns that is no number is the user's to mend."""
+        """Ask the reward; what it raises or returns that is no number is the user's to fix."""
         try:
             value = float(self.reward(item, answer))
         except Exception as error:
@@ -190,7 +190,7 @@ def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = 
         total = -(ratio * rollout.advantages[:, None] * wanted).sum()
         if rollout.reference is None:
             return total
-        distance = (distance_from(rollout.reference, now) * wanted).sum()
+        distance = (kl_estimate(rollout.reference, now) * wanted).sum()
         if stats is not None:
             stats().kl = float(distance.detach() / wanted.sum().clamp(min=1))
         return total + kl_weight * distance if kl_weight else total

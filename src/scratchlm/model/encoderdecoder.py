@@ -51,10 +51,10 @@ class Parts:
     written: Bool[Tensor, "B Y"]
     """Which positions of the targets are no filling."""
     places: Bool[Tensor, "B T"]
-    """Where the targets stand in the rows."""
+    """Where the targets are in the rows."""
 
     def put_back(self, states: Float[Tensor, "B Y D"]) -> Float[Tensor, "B T D"]:
-        """Return states of targets where they stand in the rows; zeros elsewhere."""
+        """Return states of targets where they are in the rows; zeros elsewhere."""
         x = states.new_zeros(*self.places.shape, states.size(-1))
         x[self.places] = states[self.written]
         return x

@@ -1,4 +1,4 @@
-"""Which size of a dial is expected to learn most in a given time on this machine.
+"""Which depth is expected to learn most in a given time on this machine.
 
 Small models read more tokens in that time, large ones learn more from each: a short probe measures the first, the law
 of `runs.scaling_law` states the second, and the best depth lies between.
@@ -93,9 +93,9 @@ def _sizes(
 ) -> Iterator[Size]:
     law, end, flops_per_second = loss_law(), clock() + budget, 0.0
     for depth in range(SHALLOWEST, MAX_DEPTH + 1):
-        dialled = load_recipe(recipe, depth)
-        training = dataclasses.replace(dialled.training, compile=False)
-        model = dataclasses.replace(dialled.model, vocabulary_size=vocabulary_size)
+        scaled = load_recipe(recipe, depth)
+        training = dataclasses.replace(scaled.training, compile=False)
+        model = dataclasses.replace(scaled.model, vocabulary_size=vocabulary_size)
         decoder = outline(model)
         flops = decoder.flops_per_token(training.sequence_length)
         step = training.batch_size * training.sequence_length

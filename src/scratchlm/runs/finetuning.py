@@ -212,7 +212,7 @@ def train(
     best: KeepBest,
     hooks: Sequence[Hook] = (),
 ) -> SavedModel:
-    """Run the loop and return the best model, as it stands in the run's model/."""
+    """Run the loop and return the best model, as it is in the run's model/."""
     assert config.out is not None
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     run_fit(

@@ -58,7 +58,7 @@ class Plan(Result):
     expected_measured: bool = True
     """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
     sizes: list[Size] = field(default_factory=list)
-    """How far each depth of the dial comes in the minutes that were asked for."""
+    """The expected loss of each depth in the given minutes."""
 
     @property
     def seconds(self) -> float | None:
@@ -106,8 +106,8 @@ class Plan(Result):
 def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
     """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
 
-    With `minutes`, as many steps as fit them, and the sizes of the recipe's dial where the law of loss knows it. Where
-    the recipe is a published model, count that. Raises `UserError` for a name that is neither.
+    With `minutes`, plan as many steps as fit, and compare depths where the scaling law knows the recipe. Where the
+    recipe is a published model, count that. Raises `UserError` for a name that is neither.
     """
     resolved = resolve_plan(config) if isinstance(config, PlanConfig) else config
     return plan_published(resolved) if isinstance(resolved, PublishedConfig) else plan_recipe(resolved)
@@ -166,7 +166,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
 
 def _sizes_table(sizes: list[Size]) -> Table:
     error = loss_law().error
-    title = f"the depths of the dial in this time, their losses off by up to {error:.2f}: near ones may trade places"
+    title = f"depths in this time, their expected losses off by up to {error:.2f}: near ones may trade places"
     table = Table(title=title, title_justify="left")
     for column in ("--depth", "parameters", "tokens/s", "tokens", "expected loss"):
         table.add_column(column, justify="right")

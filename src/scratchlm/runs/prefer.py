@@ -66,12 +66,12 @@ class PreferResult(Result):
     chosen: bool
     """Whether they were chosen by their held-out loss; else they are the last."""
     accuracy_before: float
-    """Share of pairs whose chosen answer the model found likelier, a token; of rewards, a coin's."""
+    """Fraction of pairs whose chosen answer the model found likelier, a token; of rewards, a coin's."""
     accuracy: float
     accuracy_interval: Interval
     led: float
-    """Share of pairs whose chosen answer gained more on the reference model than the rejected one: half at first, and
-    what the losses that compare with that model are trained on."""
+    """Fraction of pairs whose chosen answer gained more on the reference model than the rejected one: half at first. The
+    losses that compare with that model train it."""
     margin: float
     """Mean lead of the chosen answer over the reference model, in nats; of rewards, of the chosen answer."""
     kl: float | None
@@ -255,7 +255,7 @@ def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     records = list(read_log(config.out / LOG_FILE))
     scored = [record for record in records if record["kind"] == "evaluation"]
     steps = [record["step"] for record in scored]
-    units = {"loss": "nats a pair", "accuracy": "share", "led": "share", "margin": "nats"}
+    units = {"loss": "nats a pair", "accuracy": "fraction", "led": "fraction", "margin": "nats"}
     for name, unit in units.items():
         page.plot(f"Held-out {name}", "step", unit, {name: (steps, [record[name] for record in scored])})
     page.write(config.out / "report.html")

@@ -80,7 +80,7 @@ class RolloutLog:
         self._rollouts, self.every = rollouts, every
 
     def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
-        """Return reward, spread, zero-spread share, distance where it has a weight, length, and a sample."""
+        """Return reward, spread, fraction without spread, distance where it has a weight, length, and a sample."""
         return dataclasses.asdict(self._rollouts.stats)
 
     def state(self) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
             "true score, held out": ([r["step"] for r in scored], [r["score"] for r in scored]),
         },
     )
-    shares = {"share of groups without spread": "zero_spread", "spread within a group": "spread"}
+    shares = {"fraction of groups without spread": "zero_spread", "spread within a group": "spread"}
     steps = [record["step"] for record in drawn]
     page.plot("Spread", "step", "", {name: (steps, [r[key] for r in drawn]) for name, key in shares.items()})
     if config.kl_weight:

@@ -108,7 +108,7 @@ def end_run(out: Path) -> None:
 
 
 def stored_values(config: Any, out: Path) -> dict[str, Any]:
-    """Return settings as plain values, whose paths are seen from the run's folder; what does not exist is a name.
+    """Return settings as plain values, whose paths are relative to the run's folder; what does not exist is a name.
 
     So a run goes on from any current folder, and can be moved together with what it reads.
     """

@@ -48,13 +48,14 @@ def plain_next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, 
     return _with_second_gradient(loss, second, decoder)
 
 
-def distance_from(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
-    """Estimate how far the model is from a reference, given what both think of a token that the model drew, in nats.
+def kl_estimate(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+    """Estimate the KL divergence from a reference model, in nats, from log-probabilities of tokens the model drew.
 
-    `exp(d) - d - 1` of the log ratio d: unbiased and never negative (Schulman 2020, "Approximating KL divergence").
+    The k3 estimator, `exp(d) - d - 1` of the log ratio d: unbiased and never negative (Schulman 2020, "Approximating KL
+    divergence").
     """
-    apart = reference - now
-    return apart.exp() - apart - 1
+    log_ratio = reference - now
+    return log_ratio.exp() - log_ratio - 1
 
 
 def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
@@ -68,7 +69,7 @@ def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float =
 def next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 
-    The logits, by far the largest tensor of a small model, never stand in memory as a whole, and positions without a
+    The logits, by far the largest tensor of a small model, are never in memory as a whole, and positions without a
     target never reach the head.
     """
     hidden, softcap = decoder.hidden(batch.ids, documents=batch.documents), decoder.config.logit_softcap

@@ -30,7 +30,7 @@ Clock = Callable[[], float]
 PROBE = 2.0
 """Seconds of a probe where no budget says otherwise."""
 PROBE_SHARE = 0.05
-"""Share of a budget that its probes take at most."""
+"""Fraction of a budget that its probes take at most."""
 COMPILING = 30.0
 """Seconds that a probe of compiled blocks needs: compiling them takes most of it."""
 SHORT = 32

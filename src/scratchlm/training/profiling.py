@@ -21,7 +21,7 @@ from scratchlm.training.optimizer import matrix_weights
 SECONDS_A_MINUTE = 57.0
 """Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
 LOOKS, LOOKS_SHARE, LAST_SHARE = 10, 0.03, 0.05
-"""Evaluations of a run with a time budget at most, the share of the time that all of them take, and the last one's."""
+"""Most evaluations of a run with a time budget, the fraction of its time for all of them, and for the last one."""
 FORWARD_SPEED = 3.0
 """How many times more tokens a forward pass reads in the time of a training step."""
 

@@ -75,11 +75,11 @@ KIND = "quickstart"
 FILES = [RESULT_FILE, LOG_FILE, "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
 """What a quickstart writes, as the marker names it; its model has a marker of its own."""
 PRETRAIN_SHARE = 0.62
-"""Share of the whole budget that pretraining ends at, where conversations follow."""
+"""Fraction of the whole budget that pretraining ends at, where conversations follow."""
 ALONE_SHARE = 0.92
 """The same where none do."""
 ENDING_SHARE, SHORTEST_ENDING = 0.06, 3.0
-"""Share of the whole budget that is kept for measuring, questions and the report, and the fewest seconds of it."""
+"""Fraction of the whole budget that is kept for measuring, questions and the report, and the fewest seconds of it."""
 PRETRAINING = "pretraining"
 """How the name of that phase begins."""
 LONGEST_PROBE = 4.0
@@ -114,7 +114,7 @@ class Clock:
         return min(max(ENDING_SHARE * self.budget, SHORTEST_ENDING), 0.2 * self.budget)
 
     def left(self, share_of_ending: float) -> float:
-        """Return the seconds until only this share of the ending is left."""
+        """Return the seconds until only this fraction of the ending is left."""
         return max(self.budget - share_of_ending * self.ending - self.elapsed, 0.0)
 
     @contextmanager

@@ -31,11 +31,11 @@ VOCABULARY = 3072
 ROWS, LENGTH = 6, 256
 """Rows of a step of pretraining, and tokens of a row, which are the context too."""
 SHAPES = ((2, 64), (2, 96), (2, 128), (3, 128), (4, 128), (5, 160), (6, 192))
-"""Layers and widths to choose from. A wide model of two layers learns more in minutes than the dial's narrow ones."""
+"""Layers and widths to choose from. In minutes, two wide layers learn more than the narrow shapes of depth scaling."""
 TIMED = ((2, 128), (2, 64), (4, 128))
 """Shapes that are timed."""
 SIZE_COUNTS = 1.25
-"""How much more the size counts among these shapes than the law says, which was fitted to the dial's: bench/LOG.md."""
+"""How much more the size counts than in the scaling law, which was fitted to narrower shapes: bench/LOG.md."""
 FACTS = {(2, 96): 1.0e6, (2, 128): 1.3e6, (3, 128): 1.8e6, (4, 128): 2.8e6}
 """Tokens of the embedded corpus that a shape must read before it answers better than a smaller one."""
 
@@ -78,13 +78,13 @@ class Size:
 
 
 def shape_of(layers: int, width: int, vocabulary_size: int, context: int = LENGTH) -> DecoderConfig:
-    """Return a Qwen3-shaped model, as the dial's; what it exports to, this exports to."""
+    """Return a Qwen3-shaped model, as those of depth scaling; what it exports to, this exports to."""
     head_dim = 64 if width % 128 == 0 else 32
     return qwen3_shaped(vocabulary_size, width=width, layers=layers, context=context, head_dim=head_dim)
 
 
 def training_of(width: int, length: int = LENGTH) -> TrainingConfig:
-    """Return how a model of this width is pretrained: as the dial says, in smaller steps and so more of them."""
+    """Return how a model of this width is pretrained: as depth scaling says, in smaller steps and so more of them."""
     _, training = at_depth(4)
     adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     optimizer = MuonConfig(learning_rate=0.02, momentum=0.9, adam=adam)
@@ -155,11 +155,11 @@ def best_for_facts(speeds: list[Speed], seconds: float) -> Speed:
 def minutes_to_reach(bits: float, now: float, tokens: float, speed: float) -> float | None:
     """Return the minutes of training after which a run that ended at `now` after so many tokens should reach `bits`.
 
-    By the law of loss, whose share of text falls with the tokens read; None where more text alone never reaches it.
+    By the law of loss, whose text term falls with the tokens read; None where more text alone never reaches it.
     """
     law = loss_law()
-    share = law.b * tokens**-law.beta
-    wanted = share - (now - bits)
+    text_term = law.b * tokens**-law.beta
+    wanted = text_term - (now - bits)
     if wanted <= 0:
         return None
     return float((law.b / wanted) ** (1 / law.beta) / speed / 60.0)
