@@ -164,7 +164,7 @@ class ClassifyTrainingConfig(FinetuneConfig):
     label_column: str | None = None
     """Column of the labels."""
     positive: str | None = None
-    """The positive class of two labels, whose F1 is reported; the rarer one if not given. Of more labels, F1 is the mean."""
+    """The positive class of two labels, whose F1 is reported; the rarer one if not given. Of more, F1 is the mean."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether rare classes weigh more, so that all weigh the same in sum."""
     prompt: str = "{text}"

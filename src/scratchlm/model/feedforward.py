@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
+from scratchlm.model.kernels import fast_relu_squared
 
 
 class SwiGLU(nn.Module):
@@ -70,21 +69,7 @@ def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
     """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
     if torch.compiler.is_compiling():
         return F.relu(x).square()
-    squared: Tensor = _ReluSquared.apply(x)  # type: ignore[no-untyped-call]
-    return squared
-
-
-class _ReluSquared(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        rectified = F.relu(x)
-        ctx.save_for_backward(rectified)
-        return rectified * rectified
-
-    @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> Tensor:
-        (rectified,) = ctx.saved_tensors
-        return torch.mul(outer, rectified).mul_(2.0)
+    return fast_relu_squared(x)
 
 
 class MLP(nn.Module):

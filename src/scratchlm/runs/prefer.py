@@ -70,8 +70,8 @@ class PreferResult(Result):
     accuracy: float
     accuracy_interval: Interval
     led: float
-    """Fraction of pairs whose chosen answer gained more on the reference model than the rejected one: half at first. The
-    losses that compare with that model train it."""
+    """Fraction of pairs whose chosen answer gained more on the reference model than the rejected one: half at first.
+    The losses that compare with that model train it."""
     margin: float
     """Mean lead of the chosen answer over the reference model, in nats; of rewards, of the chosen answer."""
     kl: float | None

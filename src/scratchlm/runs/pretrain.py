@@ -73,7 +73,8 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
     What `config` leaves open is its recipe's (`depth_scaling.resolve`). Raises `UserError` for data, tokenizer and
-    model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
+    everything saved.
     """
     raise_all(config.missing())
     return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
