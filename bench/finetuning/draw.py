@@ -60,7 +60,8 @@ def preferences(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     bits = result["bits_per_byte"]
     yield (
         f"preferences by DPO, {result['held_out']} pairs held out",
-        f"the preferred answer is more likely in {result['accuracy']:.0%} ({span(result['accuracy_interval'], 100, 0)}) "
+        "the preferred answer is more likely in "
+        f"{result['accuracy']:.0%} ({span(result['accuracy_interval'], 100, 0)}) "
         f"and gained more than the rejected one in {result['led']:.0%}; "
         f"{bits['after']:.3f} bits per byte on a story; {result['seconds'] / 60:.0f} minutes",
         f"before: {result['accuracy_before']:.0%}, {bits['before']:.3f} bits per byte",
