@@ -286,7 +286,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every file that the pages name, and toy models in the place of those that they begin with."""
     folder, draw = tmp_path_factory.mktemp("toys"), random.Random(0)
     words = ["".join(draw.choices("etaoinshrdlu", k=draw.randint(3, 8))) for _ in range(4000)]
-    texts = [" ".join(draw.choices(words, k=80)) + "." for _ in range(300)]
+    said = [" ".join(draw.choices(words, k=9)).capitalize() + "." for _ in range(3000)]
+    texts = [" ".join(said[i : i + 10]) for i in range(0, 3000, 10)]
     rows = {
         "books": [{"text": text} for text in texts],
         "conversations": [{"prompt": f"Say {word}", "completion": word} for word in words[:24]],
