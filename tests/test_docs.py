@@ -270,7 +270,7 @@ def test_the_norm_that_contributing_adds_is_one() -> None:
 
 # The slow half: the lines of a page, one after the other, on toy data.
 
-SMALL_TRAINING = ["--training.steps", "2", "--training.batch-rows", "2", "--training.sequence-length", "16"]
+SMALL_TRAINING = ["--training.steps", "2", "--training.batch-size", "2", "--training.sequence-length", "16"]
 SMALL = {
     "finetune classify": {"--epochs": "1"},
     "finetune instruct": {"--epochs": "1", "--scored": "2", "--reply-tokens": "4"},
