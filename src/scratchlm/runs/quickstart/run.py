@@ -26,7 +26,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
-from scratchlm.base.runlog import LOG_FILE, read_log
+from scratchlm.base.runlog import LOG_FILE
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
@@ -384,6 +384,6 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
             lines = [json.dumps(answer.as_dict(), ensure_ascii=False) for answer in result.questions]
             write_text(out / "questions.jsonl", "\n".join(lines) + "\n")
         result.seconds = clock.elapsed
-        write_quickstart_report(out, result, list(read_log(out / LOG_FILE)))
+        write_quickstart_report(out, result)
     result.seconds = clock.elapsed
     write_json(out / RESULT_FILE, {**result.as_dict(), "out": out.absolute().name})
