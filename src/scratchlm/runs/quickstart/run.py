@@ -83,6 +83,8 @@ PRETRAINING = "pretraining"
 """How the name of that phase begins."""
 LONGEST_PROBE = 4.0
 """Seconds of the probe at most: longer ones tell no more."""
+SAMPLES = 10
+"""How often it writes a sample during pretraining, in a fiftieth of the time at most."""
 LOOKS = 8
 """How often held-out text is scored during pretraining."""
 BYTES_A_TOKEN = 4.4
@@ -322,9 +324,9 @@ def _pretrain(
         Sample(
             encoded.tokenizer,
             config.out / "samples",
-            every=max(1, steps // 4),
+            every=max(1, steps // SAMPLES),
             seed=config.seed,
-            seconds=left / 200,
+            seconds=left / (50 * SAMPLES),
         ),
     ]
     title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"
