@@ -201,6 +201,7 @@ def test_every_term_that_a_template_explains_is_in_the_glossary() -> None:
 
 def test_axes_have_round_numbers_around_what_was_measured() -> None:
     assert ticks(0.13, 0.91) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(0, 0.96) == [0, 0.25, 0.5, 0.75, 1]
     assert ticks(-3, 12) == [-5, 0, 5, 10, 15]
     assert shown([0.0, 0.25, 0.5]) == ["0", "0.25", "0.5"]
     assert shown([0, 500, 1000, 1500]) == ["0", "500", "1,000", "1,500"]
@@ -209,8 +210,8 @@ def test_axes_have_round_numbers_around_what_was_measured() -> None:
 
 
 def test_labels_do_not_cover_each_other() -> None:
-    assert apart([50, 50, 10], 10) == [50, 60, 10]
-    assert apart([99, 98, 97], 10) == [100, 90, 80]
+    assert apart([50, 50, 10], [10, 10, 10]) == [50, 60, 10]
+    assert apart([99, 98, 97], [10, 20, 10]) == [100, 85, 70]
 
 
 def test_a_curve_is_broken_where_nothing_was_measured() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 Curve = tuple[Sequence[float | None], Sequence[float | None]]
 """Values along x and along y; None or NaN where nothing was measured."""
-LABEL = 1.35
-"""Height of a label, in rem."""
+LABEL, LETTERS = 1.0, 22
+"""Height of a label's line in rem, and about how many letters fit it."""
 DOTS = 30
 """Most points of a curve that are drawn one by one."""
 
@@ -64,14 +64,15 @@ def chart(title: str, x: str, y: str, curves: Mapping[str, Curve], *, logarithmi
     def down(value: float) -> float:
         return round(100 * (top - value) / (top - bottom), 2)
 
-    height = max(15.0, LABEL * len(known))
+    heights = [0.3 + LABEL * math.ceil(len(name) / LETTERS) for name, points in known.items() if any(points)]
+    height = max(15.0, sum(heights))
     placed = {
         name: [None if p is None else (along(p[0]), down(p[1]), _short(p[0]), _short(p[1])) for p in points]
         for name, points in known.items()
         if any(points)
     }
     ends = [next(point for point in reversed(points) if point)[1] for points in placed.values()]
-    labels = apart(ends, 100 * LABEL / height)
+    labels = apart(ends, [100 * each / height for each in heights])
     lines = [
         Line(name, _pieces(points), [point for point in points if point], label)
         for (name, points), label in zip(placed.items(), labels, strict=True)
@@ -85,7 +86,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Return evenly spaced round numbers from at most `low` to at least `high`, about `wanted` steps of them."""
     rough = (high - low) / wanted
     unit = 10.0 ** math.floor(math.log10(rough))
-    step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
+    step = unit * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     digits = max(0, 1 - math.floor(math.log10(step)))
     return [round(index * step, digits) for index in range(first, last + 1)]
@@ -99,14 +100,15 @@ def shown(values: Sequence[float]) -> list[str]:
     return [f"{value / size:,g}{unit if value else ''}" for value in values]
 
 
-def apart(tops: Sequence[float], gap: float) -> list[float]:
-    """Move labels apart, so that each two differ by `gap` where 0 to 100 has room; their order stays."""
+def apart(tops: Sequence[float], heights: Sequence[float]) -> list[float]:
+    """Move the middles of labels apart, so that none covers another where 0 to 100 has room; their order stays."""
     order = sorted(range(len(tops)), key=lambda index: tops[index])
     found = list(tops)
     for before, index in itertools.pairwise(order):
-        found[index] = max(found[index], found[before] + gap)
-    for count, index in enumerate(reversed(order)):
-        found[index] = round(min(found[index], 100.0 - gap * count), 2)
+        found[index] = max(found[index], found[before] + (heights[before] + heights[index]) / 2)
+    for index, after in zip(reversed(order), [None, *reversed(order)], strict=False):
+        least = 100.0 if after is None else found[after] - (heights[after] + heights[index]) / 2
+        found[index] = round(min(found[index], least), 2)
     return found
 
 
@@ -128,7 +130,7 @@ def _number(value: object) -> bool:
 def _widened(values: Sequence[float]) -> tuple[float, float]:
     """Return the range of values, never an empty one."""
     low, high = min(values), max(values)
-    margin = 0.0 if high - low > 1e-9 * max(abs(low), abs(high), 1e-9) else max(abs(low), 1.0) / 2
+    margin = 0.0 if high - low > 1e-9 * max(abs(low), abs(high), 1e-9) else abs(low) / 10 or 1.0
     return low - margin, high + margin
 
 

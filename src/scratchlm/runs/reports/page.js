@@ -40,10 +40,12 @@ for (const lapse of document.querySelectorAll(".lapse")) {
     slider.setAttribute("aria-valuetext", frames[slider.value].querySelector(".label").textContent);
   };
   let timer;
-  const pause = () => { clearInterval(timer); timer = undefined; };
-  lapse.querySelector("button").addEventListener("click", () => {
+  const button = lapse.querySelector("button");
+  const pause = () => { clearInterval(timer); timer = undefined; button.textContent = "Play"; };
+  button.addEventListener("click", () => {
     if (timer) return pause();
     slider.value = 0;
+    button.textContent = "Pause";
     show();
     timer = setInterval(() => {
       if (Number(slider.value) === frames.length - 1) return pause();
