@@ -51,7 +51,7 @@ for (const lapse of document.querySelectorAll(".lapse")) {
       if (Number(slider.value) === frames.length - 1) return pause();
       slider.value = Number(slider.value) + 1;
       show();
-    }, 1200);
+    }, Math.max(250, Math.min(1200, 12000 / frames.length)));
   });
   slider.addEventListener("input", () => { pause(); show(); });
   lapse.querySelector(".bar").hidden = false;
