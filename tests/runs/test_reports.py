@@ -186,6 +186,24 @@ def test_a_report_keeps_its_numbers_and_shows_hostile_text_as_text(write: Any, t
             assert all(curve["points"] for curve in json.loads(value))
 
 
+def test_a_quickstart_on_a_text_of_ones_own_has_no_questions_to_report(tmp_path: Path) -> None:
+    result = QuickstartResult("o", "novel.txt", 123456, HeldOutLoss(1000.0, 300, 1718), 0.5, [], 77.0, 88.0)
+    write_quickstart_report(tmp_path, result)
+    read = Read((tmp_path / REPORT_FILE).read_text(encoding="utf-8"))
+    assert "novel.txt" in read.text
+    assert not {"Questions and answers", "What it looked at", "Watch it learn to write"} & set(read.text.splitlines())
+    assert "scratchlm generate" in read.text
+    assert "scratchlm chat" not in read.text
+
+
+def test_a_command_to_try_next_takes_a_folder_of_any_name(tmp_path: Path) -> None:
+    out = tmp_path / "my run; rm -rf x"
+    out.mkdir()
+    log(out)
+    prefer(out)
+    assert "scratchlm chat 'my run; rm -rf x'" in Read((out / REPORT_FILE).read_text(encoding="utf-8")).text
+
+
 def test_every_template_that_a_run_fills_is_tested_here() -> None:
     parts = {"base", "parts", "glossary"}
     found = {path.stem for path in Path(page.__file__).parent.glob("*.jinja")} - parts

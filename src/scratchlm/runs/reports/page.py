@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ REPORT_FILE = "report.html"
 def write_report(out: Path, template: str, **values: Any) -> None:
     """Write `report.html` into `out`: a template filled with values, the folder's name and the records of its log."""
     records = [with_speed(record) for record in read_log(out / LOG_FILE)] if (out / LOG_FILE).exists() else []
-    write_text(out / REPORT_FILE, render(template, name=out.absolute().name, records=records, **values))
+    name = out.absolute().name
+    write_text(out / REPORT_FILE, render(template, name=name, here=shlex.quote(name), records=records, **values))
 
 
 def render(template: str, **values: Any) -> str:
