@@ -22,7 +22,7 @@ MEMORY = 2 << 30
 """Bytes that no command on files of some kilobytes may need."""
 STOPPED, HELD = -1, -2
 OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "tyro", "sklearn.metrics", "jinja2.sandbox", "gguf",
-          "torch._dynamo", "plotly.graph_objects", "plotly.io", "tomllib")  # fmt: skip
+          "torch._dynamo", "tomllib")  # fmt: skip
 OURS = ("cli", "runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.plan",
         "runs.reinforce", "runs.quickstart.run", "runs.synthesize", "runs.published", "evaluation.run",
         "weights.commands", "data.prepare", "lab.quiz.commands", "generation.commands", "generation.classifier",

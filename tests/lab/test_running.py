@@ -84,7 +84,7 @@ def test_a_ladder_is_climbed_told_and_repeated(
     assert outcome.values["rules.f1"].value > outcome.values["majority.f1"].value == 0
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "hand-written rules" in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "http://" not in page
     code, out, err = run(
         capsys, "experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "run" / "result.json",
         "--out", tmp_path / "again",
@@ -172,7 +172,7 @@ def test_the_small_form_refutes_no_claim_and_its_result_holds_what_it_found(
         Console(file=file, width=200).print(outcome)
         assert f"{wrong}: Models learn" in file.getvalue()
         assert f"{right}: Rules are cheap" in file.getvalue()
-        write_report(tmp_path / "report.html", outcome)
+        write_report(tmp_path, outcome)
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert f">{wrong}</td>" in page
         assert f">{right}</td>" in page

@@ -83,7 +83,7 @@ def _run(
     if steps.taken:
         outcome.notes.append(f"{steps.taken} steps were taken from an earlier call, with their seconds")
     write_outcome(out / RESULT_FILE, outcome)
-    write_report(out / "report.html", outcome)
+    write_report(out, outcome)
     outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / 'report.html'}")
 
 

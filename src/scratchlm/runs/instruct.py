@@ -14,7 +14,6 @@ from rich.text import Text
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.base.terminal import console
 from scratchlm.data.batches import Batch, masked_batch
 from scratchlm.evaluation.text_metrics import ReplyScores, score_replies
@@ -25,7 +24,7 @@ from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
-from scratchlm.runs.reports.run import Page, add_training
+from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.runs import end_run, holds_run, write_run_result
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
@@ -229,16 +228,8 @@ def _finish(config: InstructTrainingConfig, result: InstructResult) -> None:
     """Write result and report."""
     assert config.out is not None
     write_run_result(config.out, result.as_dict())
-    page = Page(f"Instructions: {config.out.name}")
-    told = dataclasses.replace(result, out=config.out.absolute().name)
-    for line in str(told.__rich__()).splitlines()[:5]:
-        page.text(line)
-    add_training(page, list(read_log(config.out / LOG_FILE)))
-    page.heading("Before and after")
-    page.text("Held-out questions, answered by the likeliest token each time.")
-    rows = [[each.question, each.expected, each.before, each.after] for each in result.exchanges[:SAMPLES]]
-    page.table(["asked", "expected", "before", "after"], rows)
-    page.write(config.out / "report.html")
+    kept = kept_line(result.step, result.steps, result.chosen, "loss was the lowest")
+    write_report(config.out, "instruct.jinja", result=result, kept=kept, shown=result.exchanges[:SAMPLES])
     end_run(config.out)
 
 

@@ -13,7 +13,6 @@ import torch
 
 from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import LOG_FILE, read_log
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.data.batches import pad_of
 from scratchlm.finetuning.classify import add_classes
@@ -40,7 +39,7 @@ from scratchlm.finetuning.preferences import (
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train, within_context
-from scratchlm.runs.reports.run import Page
+from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.runs import end_run, holds_run, write_run_result
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
@@ -248,15 +247,6 @@ def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     """Write result and report."""
     assert config.out is not None
     write_run_result(config.out, result.as_dict())
-    page = Page(f"Preferences: {config.out.name}")
-    told = dataclasses.replace(result, out=config.out.absolute().name)
-    for line in told.__rich__().splitlines():
-        page.text(line)
-    records = list(read_log(config.out / LOG_FILE))
-    scored = [record for record in records if record["kind"] == "evaluation"]
-    steps = [record["step"] for record in scored]
-    units = {"loss": "nats a pair", "accuracy": "fraction", "led": "fraction", "margin": "nats"}
-    for name, unit in units.items():
-        page.plot(f"Held-out {name}", "step", unit, {name: (steps, [record[name] for record in scored])})
-    page.write(config.out / "report.html")
+    kept = kept_line(result.step, result.steps, result.chosen, "loss was the lowest")
+    write_report(config.out, "prefer.jinja", result=result, kept=kept)
     end_run(config.out)

@@ -14,6 +14,7 @@ import torch
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.files import read_json
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runlog import LOG_FILE, read_log
@@ -24,7 +25,7 @@ from scratchlm.model.lora import unpack_base
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import load_recipe, resolve
 from scratchlm.runs.hooks import HeldOut, Sample
-from scratchlm.runs.reports.run import write_run_report
+from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
 from scratchlm.runs.runs import (
     begin_run,
@@ -254,7 +255,7 @@ def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     last = [record for record in records if record["kind"] == "evaluation"][-1]
     steps = [record for record in records if record["kind"] == "train"]
     speed = sum(r["tokens"] for r in steps) / max(sum(r["timing"]["seconds"] for r in steps), 1e-9)
-    write_run_report(out)
+    write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"))
     return PretrainResult(
         str(out), last["step"], decoder.parameter_count(), last["loss"], last["bits_per_byte"], speed, seconds
     )

@@ -27,7 +27,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
-from scratchlm.runs.reports.run import Page
+from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.runs import end_run, holds_run, write_run_result
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loss import token_log_probabilities
@@ -237,33 +237,7 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     """Write result and report."""
     assert config.out is not None
     write_run_result(config.out, result.as_dict())
-    page = Page(f"Reinforcement: {config.out.name}")
-    told = dataclasses.replace(result, out=config.out.absolute().name)
-    for line in told.__rich__().splitlines()[:3]:
-        page.text(line)
-    records = list(read_log(config.out / LOG_FILE))
-    drawn = [record for record in records if record["kind"] == "rollout" and record["step"]]
-    scored = [record for record in records if record["kind"] == "evaluation"]
-    page.text(
-        "Where the reward rises and the true score does not, the model has found a way to earn it without the task."
-    )
-    page.plot(
-        "Reward and true score",
-        "step",
-        "mean",
-        {
-            "reward of drawn answers": ([r["step"] for r in drawn], [r["reward"] for r in drawn]),
-            "true score, held out": ([r["step"] for r in scored], [r["score"] for r in scored]),
-        },
-    )
-    shares = {"fraction of groups without spread": "zero_spread", "spread within a group": "spread"}
-    steps = [record["step"] for record in drawn]
-    page.plot("Spread", "step", "", {name: (steps, [r[key] for r in drawn]) for name, key in shares.items()})
-    if config.kl_weight:
-        kl = [r["kl"] for r in drawn]
-        page.plot("Distance from the reference model", "step", "nats a token", {"KL": (steps, kl)})
-    page.plot("Length of answers", "step", "tokens", {"length": (steps, [r["length"] for r in drawn])})
-    page.heading("Before and after")
-    page.table(["asked", "right", "before", "after"], [list(each) for each in result.exchanges])
-    page.write(config.out / "report.html")
+    kept = kept_line(result.step, result.steps, result.chosen, "score was the best")
+    drawn = [record for record in read_log(config.out / LOG_FILE) if record["kind"] == "rollout" and record["step"]]
+    write_report(config.out, "reinforce.jinja", result=result, kept=kept, drawn=drawn)
     end_run(config.out)

@@ -27,7 +27,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
-from scratchlm.base.runlog import LOG_FILE, read_log
+from scratchlm.base.runlog import LOG_FILE
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
@@ -36,6 +36,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.config import QuickstartConfig
 from scratchlm.runs.hooks import HeldOut, Sample
+from scratchlm.runs.quickstart.attention import look
 from scratchlm.runs.quickstart.qa_eval import SAMPLING, SENTENCES, ask, read_aloud
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult
 from scratchlm.runs.quickstart.sizes import (
@@ -84,6 +85,8 @@ PRETRAINING = "pretraining"
 """How the name of that phase begins."""
 LONGEST_PROBE = 4.0
 """Seconds of the probe at most: longer ones tell no more."""
+SAMPLES = 10
+"""How often it writes a sample during pretraining, in a fiftieth of the time at most."""
 LOOKS = 8
 """How often held-out text is scored during pretraining."""
 BYTES_A_TOKEN = 4.4
@@ -184,6 +187,7 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
     if corpus.conversations:
         with clock.phase("asking questions"), threads(1):
             result.questions = ask(model, _some(corpus.questions, size.questions), clock.left(0.2))
+            result.looked = look(model, result.questions)
     result.left_out += _for_lack_of_time(result, corpus, held_out.tokens < len(encoded.held_out))
     result.minutes_to_ngram = minutes_to_ngram(result, tokens)
     _write(config.out, model, result, clock)
@@ -322,9 +326,9 @@ def _pretrain(
         Sample(
             encoded.tokenizer,
             config.out / "samples",
-            every=max(1, steps // 4),
+            every=max(1, steps // SAMPLES),
             seed=config.seed,
-            seconds=left / 200,
+            seconds=left / (50 * SAMPLES),
         ),
     ]
     title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"
@@ -379,6 +383,6 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
             lines = [json.dumps(answer.as_dict(), ensure_ascii=False) for answer in result.questions]
             write_text(out / "questions.jsonl", "\n".join(lines) + "\n")
         result.seconds = clock.elapsed
-        write_quickstart_report(out, result, list(read_log(out / LOG_FILE)))
+        write_quickstart_report(out, result)
     result.seconds = clock.elapsed
     write_json(out / RESULT_FILE, {**result.as_dict(), "out": out.absolute().name})
