@@ -77,9 +77,9 @@ def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Pa
     made = results()
     draw(tmp_path, made)
     assert (
-        plain(filled("{{toy figure 0}}", made, figures="../results")).strip() == "![Loss & more](../results/toy-0.svg)"
+        plain(filled("{{toy figure 0}}", made, figures="../results")).strip() == "![Loss & more](../results/figures/toy-0.svg)"
     )
-    drawn = (tmp_path / "toy-0.svg").read_text(encoding="utf-8")
+    drawn = (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8")
     page = ElementTree.fromstring(drawn)
     name = "{http://www.w3.org/2000/svg}"
     one, two = page.findall(f"{name}polyline")
@@ -90,7 +90,7 @@ def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Pa
     words = [each.text for each in page.iter(f"{name}text")]
     assert {"Loss & more", "tokens", "nats", "one <a>", "two", "10", "2"} <= set(words)
     draw(tmp_path, made)
-    assert (tmp_path / "toy-0.svg").read_text(encoding="utf-8") == drawn
+    assert (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8") == drawn
 
 
 def test_ticks_are_round_and_inside() -> None:
