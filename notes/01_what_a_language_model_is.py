@@ -27,7 +27,7 @@ def _():
     from scratchlm.tokens.base import END_OF_TEXT
     from scratchlm.tokens.fast import FastBPE
     from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
-    from scratchlm.training.loop import fit
+    from scratchlm.training.loop import Loop
     from scratchlm.training.loss import next_token_loss
 
     return (
@@ -39,13 +39,13 @@ def _():
         END_OF_TEXT,
         FastBPE,
         KneserNey,
+        Loop,
         MuonConfig,
         NaiveBayes,
         TrainingConfig,
         WindowBatches,
         build_decoder,
         defaultdict,
-        fit,
         go,
         held_out_loss,
         math,
@@ -259,11 +259,11 @@ def _(
     AdamWConfig,
     ArrayTokens,
     Batch,
+    Loop,
     MuonConfig,
     TrainingConfig,
     WindowBatches,
     build_decoder,
-    fit,
     held_out,
     held_out_loss,
     math,
@@ -287,8 +287,9 @@ def _(
 
     start = held_out_loss(network, tokenizer, ArrayTokens(held_out))
     optimizer = MuonConfig(learning_rate=0.03, adam=AdamWConfig(learning_rate=0.01, weight_decay=0.0))
-    training = TrainingConfig(steps=steps.value, batch_rows=8, sequence_length=96, optimizer=optimizer)
-    fit(network, WindowBatches(ArrayTokens(train), 8, 96, seed=1), training)
+    training = TrainingConfig(steps=steps.value, batch_size=8, sequence_length=96, optimizer=optimizer)
+    for _step in Loop(network, WindowBatches(ArrayTokens(train), 8, 96, seed=1), training).steps():
+        pass
     trained = held_out_loss(network, tokenizer, ArrayTokens(held_out))
     return network, start, trained, used, written_out
 

@@ -24,7 +24,7 @@ def _():
     from scratchlm.tokens.base import END_OF_TEXT
     from scratchlm.tokens.fast import FastBPE
     from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
-    from scratchlm.training.loop import fit
+    from scratchlm.training.loop import Loop
     from scratchlm.weights.checkpoint import SavedModel
 
     return (
@@ -34,12 +34,12 @@ def _():
         FastBPE,
         KneserNey,
         LanguageModel,
+        Loop,
         MuonConfig,
         SavedModel,
         TrainingConfig,
         WindowBatches,
         build_decoder,
-        fit,
         go,
         held_out_loss,
         math,
@@ -170,39 +170,27 @@ def _(mo):
 def _(
     AdamWConfig,
     ArrayTokens,
+    Loop,
     MuonConfig,
     TrainingConfig,
     WindowBatches,
     build_decoder,
-    fit,
     rate,
     start,
     steps,
     train_ids,
 ):
-    class Losses:
-        """Keeps the loss of every step."""
-
-        def __init__(self):
-            self.values = []
-
-        def step(self, record):
-            self.values.append(record.loss)
-
-        def note(self, kind, step, values):
-            pass
-
     tables = AdamWConfig(learning_rate=rate.value / 3, weight_decay=0.0)
     training = TrainingConfig(
         steps=steps.value,
-        batch_rows=8,
+        batch_size=8,
         sequence_length=96,
         optimizer=MuonConfig(learning_rate=rate.value, adam=tables),
     )
     decoder = build_decoder(start.config, seed=1)
-    watched = Losses()
-    fit(decoder, WindowBatches(ArrayTokens(train_ids), 8, 96, seed=1), training, watcher=watched)
-    return decoder, watched
+    loop = Loop(decoder, WindowBatches(ArrayTokens(train_ids), 8, 96, seed=1), training)
+    losses = [record.loss for record in loop.steps()]
+    return decoder, losses
 
 
 @app.cell
@@ -213,8 +201,8 @@ def _(KneserNey, held_out_ids, tokenizer, train_ids):
 
 
 @app.cell
-def _(go, rival, uniform, watched):
-    figure = go.Figure(go.Scatter(y=watched.values, mode="lines", name="loss of each step"))
+def _(go, losses, rival, uniform):
+    figure = go.Figure(go.Scatter(y=losses, mode="lines", name="loss of each step"))
     figure.add_hline(y=uniform, line_dash="dot", annotation_text="no preference")
     figure.add_hline(y=rival, line_dash="dash", annotation_text="counting three tokens (held-out)")
     figure.update_layout(xaxis_title="step", yaxis_title="loss, nats a token", height=380)

@@ -105,10 +105,14 @@ FAMILIES: dict[str, tuple[str, DecoderConfig]] = {
         "olmo2",
         _shape(norm_places="after", attention=_attention(_QK, qk_norm_span="all"), positions=_NORMAL_THETA),
     ),
-    "phi3": ("phi3", _shape(positions=RopeConfig(theta=3.0, share=0.5))),
+    "phi3": ("phi3", _shape(positions=RopeConfig(theta=3.0, partial_rotary_factor=0.5))),
     "phi3 window": (
         "phi3",
-        _shape(width=48, positions=RopeConfig(theta=3.0, share=0.5), attention=_attention(window=20, head_dim=12)),
+        _shape(
+            width=48,
+            positions=RopeConfig(theta=3.0, partial_rotary_factor=0.5),
+            attention=_attention(window=20, head_dim=12),
+        ),
     ),
     "nanochat": ("nanochat", _NANOCHAT),
 }
@@ -126,7 +130,7 @@ IN_GGUF: dict[str, DecoderConfig] = {
     "qwen2": _shape(attention=replace(_NARROW, bias=True)),
     "gemma3": replace(_GEMMA, layers=7, positions=_GLOBAL, attention=_IN_GEMMA),
     "olmo2": replace(FAMILIES["olmo2"][1], attention=replace(_NARROW, qk_norm=True, qk_norm_span="all")),
-    "phi3": _shape(positions=RopeConfig(theta=3.0, share=0.5), attention=_NARROW),
+    "phi3": _shape(positions=RopeConfig(theta=3.0, partial_rotary_factor=0.5), attention=_NARROW),
 }
 """Shapes that llama.cpp runs: heads of the usual width, windows and scaling where it has them."""
 BEYOND_GGUF = tuple(name for name, (kind, _) in FAMILIES.items() if name not in IN_GGUF and kind != "nanochat")

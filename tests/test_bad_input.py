@@ -175,7 +175,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small_run(data: Path, out: Path) -> list[str]:
     """Return the arguments of a run on prepared text."""
-    sizes = ["--training.batch-rows", "2", "--training.sequence-length", "32", "--dtype", "fp32", "--threads", "1"]
+    sizes = ["--training.batch-size", "2", "--training.sequence-length", "32", "--dtype", "fp32", "--threads", "1"]
     return ["pretrain", "tiny", "--data", str(data), "--out", str(out), *sizes]
 
 

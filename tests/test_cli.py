@@ -50,7 +50,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "fp32",
             "--training.steps",
             "12",
-            "--training.batch-rows",
+            "--training.batch-size",
             "4",
             "--training.sequence-length",
             "32",

@@ -128,7 +128,7 @@ def test_pretraining_prepared_data_and_exports_name_no_folder_of_this_machine(
     (home / "own.toml").write_text(
         "[model]\nlayers = 1\nwidth = 64\n[model.attention]\nheads = 2\nkv_heads = 2\nhead_dim = 32\n"
     )
-    flags = ("--training.steps", "2", "--training.batch-rows", "2", "--training.sequence-length", "32",
+    flags = ("--training.steps", "2", "--training.batch-size", "2", "--training.sequence-length", "32",
              "--dtype", "fp32", "--training.no-compile", "--threads", "1")  # fmt: skip
     done(capsys, "pretrain", home / "own.toml", "--data", home / "data", "--out", home / "run", *flags)
     for form in ("hf", "gguf", "html"):

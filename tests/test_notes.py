@@ -85,7 +85,8 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop
 from scratchlm.training.progress import TrainingProgress
 
 ids = torch.arange(4000).remainder(97).numpy()

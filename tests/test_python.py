@@ -65,9 +65,9 @@ SAME: list[tuple[verbs.Verb, list[str], tuple[Any, ...], dict[str, Any]]] = [
     ),
     (
         verbs.FINETUNE_INSTRUCT,
-        [*RUN, "--training.batch-rows", "3"],
+        [*RUN, "--training.batch-size", "3"],
         (),
-        {**NAMED, "overrides": {"training.batch_rows": 3}},
+        {**NAMED, "overrides": {"training.batch_size": 3}},
     ),
     (verbs.FINETUNE_PREFER, RUN, (), NAMED),
     (
@@ -105,7 +105,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data: Path) -> Path:
     """A run of the smallest recipe, from Python."""
-    small = {"training.steps": 4, "training.batch_rows": 4, "training.sequence_length": 32}
+    small = {"training.steps": 4, "training.batch_size": 4, "training.sequence_length": 32}
     slm.pretrain("tiny", data=data, out=data.parent / "run", dtype="fp32", seed=0, overrides=small)
     return data.parent / "run"
 
@@ -177,7 +177,7 @@ def test_a_recipe_named_in_python_is_what_is_trained_and_recorded(trained: Path,
     for line in ("steps = 4  # flag", "width = 64  # recipe", "clip = 1.0  # default", 'recipe = "tiny"  # flag'):
         assert line in recorded.splitlines()
     main(["pretrain", "tiny", "--data", str(data), "--out", str(data.parent / "again"), "--dtype", "fp32",
-          "--training.steps", "4", "--training.batch-rows", "4", "--training.sequence-length", "32"])  # fmt: skip
+          "--training.steps", "4", "--training.batch-size", "4", "--training.sequence-length", "32"])  # fmt: skip
     assert (data.parent / "again" / "recipe.toml").read_text(encoding="utf-8") == recorded
 
 
@@ -191,7 +191,7 @@ def test_a_run_is_resumed_with_its_own_settings_from_python_and_from_a_command_l
 
 
 def test_a_whole_part_replaces_the_recipes_and_the_other_part_stays(data: Path, tmp_path: Path) -> None:
-    training = TrainingConfig(steps=2, batch_rows=2, sequence_length=16, sample_every=0)
+    training = TrainingConfig(steps=2, batch_size=2, sequence_length=16, sample_every=0)
     result = slm.pretrain(slm.PretrainConfig("tiny", data=data, out=tmp_path / "run", training=training, dtype="fp32"))
     assert result.steps == 2
     recorded = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8").splitlines()
@@ -299,7 +299,7 @@ def test_fine_tunings_refuse_what_has_no_part_in_them(capsys: pytest.CaptureFixt
         "classify": ["sequence-length"],
         "instruct": [],
         "prefer": [],
-        "reinforce": ["batch-rows"],
+        "reinforce": ["batch-size"],
     }.items():
         flags = RUN if kind != "reinforce" else ["--init", "m", "--out", "o"]
         for name in ["steps", "sample-every", "evaluation-tokens", *more]:

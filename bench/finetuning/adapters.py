@@ -30,7 +30,7 @@ def batch(seed: int, vocabulary: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, vocabulary, (ROWS, LENGTH + 1)))
 
 
-def ours(init: Path, dtype: str, four_bit: bool = False) -> Callable[[int], None]:
+def ours(init: Path, dtype: str, nf4: bool = False) -> Callable[[int], None]:
     """Return a step of this package: the model as `finetune --lora` equips it, its loss, its optimizer."""
     from scratchlm.base.device import DTYPES, autocast
     from scratchlm.data.batches import Batch
@@ -39,7 +39,7 @@ def ours(init: Path, dtype: str, four_bit: bool = False) -> Callable[[int], None
     from scratchlm.weights.checkpoint import find_model, load_model
 
     model = load_model(find_model(init))
-    equip(model, FinetuneConfig(init=init, lora=True, adapter=LoRAConfig(RANK, ALPHA), four_bit=four_bit))
+    equip(model, FinetuneConfig(init=init, lora=True, adapter=LoRAConfig(RANK, ALPHA), nf4=nf4))
     decoder = model.decoder.train()
     trained = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
@@ -83,7 +83,7 @@ CONTENDERS: dict[str, Callable[[Path, Path], Callable[[int], None]]] = {
     "PEFT on transformers, fp32": lambda init, hf: peft_on_transformers(hf, "fp32"),
     "scratchlm, bf16": lambda init, hf: ours(init, "bf16"),
     "PEFT on transformers, bf16": lambda init, hf: peft_on_transformers(hf, "bf16"),
-    "scratchlm, bf16, four bits": lambda init, hf: ours(init, "bf16", four_bit=True),
+    "scratchlm, bf16, four bits": lambda init, hf: ours(init, "bf16", nf4=True),
 }
 
 

@@ -1,4 +1,4 @@
-"""Draw the README's table of fine-tuning and evaluation from the result files."""
+"""Draw the table of fine-tuning and evaluation in docs/benchmarks.md from the result files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.store import read, write_between_marks
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "benchmarks.md"
 MODEL = "SmolLM2-135M with LoRA"
 
 
@@ -49,9 +49,9 @@ def instructions(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield (
         f"instructions, {result['held_out']} held out, SmolLM2-135M-Instruct with LoRA",
         f"chrF {after['chrf']:.1f} ({span(after['chrf_interval'], 1, 1)}), exact {after['exact']:.0%} "
-        f"({span(after['exact_interval'], 100, 0)}), {after['stopped']:.0%} end by themselves; "
+        f"({span(after['exact_interval'], 100, 0)}), {after['stopped']:.0%} end their turn; "
         f"{result['seconds'] / 60:.0f} minutes",
-        f"before: chrF {before['chrf']:.1f}, exact {before['exact']:.0%}, {before['stopped']:.0%} end by themselves",
+        f"before: chrF {before['chrf']:.1f}, exact {before['exact']:.0%}, {before['stopped']:.0%} end their turn",
     )
 
 
@@ -60,18 +60,19 @@ def preferences(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     bits = result["bits_per_byte"]
     yield (
         f"preferences by DPO, {result['held_out']} pairs held out",
-        f"the preferred answer is likelier in {result['accuracy']:.0%} ({span(result['accuracy_interval'], 100, 0)}) "
-        f"and gained more than the other in {result['led']:.0%}; "
-        f"{bits['after']:.3f} bits a byte on a story; {result['seconds'] / 60:.0f} minutes",
-        f"before: {result['accuracy_before']:.0%}, {bits['before']:.3f} bits a byte",
+        "the preferred answer is more likely in "
+        f"{result['accuracy']:.0%} ({span(result['accuracy_interval'], 100, 0)}) "
+        f"and gained more than the rejected one in {result['led']:.0%}; "
+        f"{bits['after']:.3f} bits per byte on a story; {result['seconds'] / 60:.0f} minutes",
+        f"before: {result['accuracy_before']:.0%}, {bits['before']:.3f} bits per byte",
     )
 
 
 def sums(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Return the row of reinforcement."""
     yield (
-        "two-digit sums in no training data, by GRPO, from a model whose teacher was wrong three times of five",
-        f"{result['score']:.1%} ({span(result['score_interval'], 100, 1)}) right after "
+        "two-digit sums not in the training data, by GRPO, from a model fine-tuned on answers of which 60% were wrong",
+        f"{result['score']:.1%} ({span(result['score_interval'], 100, 1)}) correct after "
         f"{result['seconds'] / 60:.0f} minutes",
         f"before: {result['score_before']:.1%}",
     )
@@ -120,11 +121,11 @@ ROWS = {
 
 def main() -> None:
     """Write the table between its marks."""
-    rows = ["| what | measured | beside it |", "|---|---|---|"]
+    rows = ["| what | measured | baseline |", "|---|---|---|"]
     for name, of in ROWS.items():
         if (result := read(name)) is not None:
             rows += [f"| {' | '.join(cells)} |" for cells in of(result)]
-    write_between_marks(README, "bench/finetuning", rows)
+    write_between_marks(PAGE, "bench/finetuning", rows)
 
 
 if __name__ == "__main__":

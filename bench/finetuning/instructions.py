@@ -46,7 +46,7 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
             scored=110,
             dtype="bf16",
         )
-        training = replace(config.training, sequence_length=256, batch_rows=4)
+        training = replace(config.training, sequence_length=256, batch_size=4)
         optimizer = replace(training.optimizer, learning_rate=5e-4)  # type: ignore[type-var]
         finetune_instruct(replace(config, training=replace(training, optimizer=optimizer)))
     result = read_json(run / "result.json")

@@ -58,7 +58,7 @@ def taught(folder: Path) -> Path:
         config = InstructTrainingConfig(init=base(folder), data=data, split="tail:0.05", out=run, force=True,
                                         epochs=TAUGHT_EPOCHS, keep="last", scored=100, reply_tokens=8,
                                         dtype="fp32")  # fmt: skip
-        training = replace(config.training, sequence_length=128, batch_rows=16)
+        training = replace(config.training, sequence_length=128, batch_size=16)
         optimizer = replace(training.optimizer, learning_rate=1e-3)  # type: ignore[type-var]
         finetune_instruct(replace(config, training=replace(training, optimizer=optimizer)))
     return run
@@ -71,7 +71,7 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
     start = taught(folder)
     if not (run / "result.json").exists():
         config = ReinforceTrainingConfig(init=start, out=run, force=True, task="sums", epochs=2, reply_tokens=6,
-                                         questions=128, answers=8)  # fmt: skip
+                                         questions=128, group_size=8)  # fmt: skip
         training = replace(config.training, evaluate_every=25)
         optimizer = replace(training.optimizer, learning_rate=1e-4, beta2=0.99)  # type: ignore[type-var]
         schedule = replace(training.schedule, warmup_steps=20)

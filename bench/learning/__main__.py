@@ -1,4 +1,4 @@
-"""Measure how fast models learn here, beside peers, and draw the README's table and plot from the results.
+"""Measure how fast models learn here, beside peers, and draw the table and plot of docs/benchmarks.md.
 
     python -m bench.learning                      all but the two-hour run, one seed after the other
     python -m bench.learning throughput books     some of it

@@ -27,7 +27,8 @@ from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.training.config import AdamWConfig, OptimizerConfig
-from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import probe_seconds
 from scratchlm.training.profiling import Deadline, steps_within
 from scratchlm.training.stages import measure_step, training_batches
@@ -80,7 +81,7 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
     )
     decoder = build_decoder(dataclasses.replace(recipe.model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     budget = probe_seconds(contender.minutes, config.compile)
-    dtype, seconds = measure_step("auto", decoder, text.train, config, Setting(seed=seed), budget)
+    dtype, seconds = measure_step("auto", decoder, text.train, config, RuntimeConfig(seed=seed), budget)
     left = 60 * contender.minutes - (time.perf_counter() - started)
     config = dataclasses.replace(config, steps=steps_within(left, seconds))
 
@@ -91,8 +92,8 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
     curve = Curve(score, every=max(1, config.steps // 2), started=started)
     pace = Deadline(left, seconds, lambda: time.perf_counter() - curve.spent)
     batches = training_batches(text.train, config, seed)
-    loop = Loop(decoder, batches, config, setting=Setting(dtype=dtype, seed=seed), hooks=[curve], pace=pace)
-    loop.run()
+    loop = Loop(decoder, batches, config, runtime=RuntimeConfig(dtype=dtype, seed=seed))
+    fit(loop, hooks=[curve], pace=pace)
     used, bits = curve.points[-1]
     return {"seed": seed, "parameters": decoder.parameter_count(), "steps": loop.step, "seconds": used,
             "bits_per_byte": bits, "curve": curve.points}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Draw the README's plot of loss against seconds and its table, and the log's table of parts, from the results."""
+"""Draw the plot and the table of docs/benchmarks.md, and the log's table of parts, from the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scratchlm.lab.harness.outcome import Curves
 from scratchlm.lab.harness.plots import as_svg
 
 ROOT = Path(__file__).parent.parent.parent
-PLOT, README, LOG = ROOT / "docs" / "learning.svg", ROOT / "README.md", ROOT / "bench" / "LOG.md"
+PLOT, PAGE, LOG = ROOT / "docs" / "learning.svg", ROOT / "docs" / "benchmarks.md", ROOT / "bench" / "LOG.md"
 
 
 def plot(result: dict[str, Any]) -> str:
@@ -29,8 +29,8 @@ def plot(result: dict[str, Any]) -> str:
 
 
 def table() -> list[str]:
-    """Return the README's rows: what, measured here, beside it."""
-    rows = ["| what | measured | beside it |", "|---|---|---|"]
+    """Return the rows of the page: what, measured here, baseline."""
+    rows = ["| what | measured | baseline |", "|---|---|---|"]
     for name, of in (
         ("shakespeare", _characters),
         ("throughput", _throughput),
@@ -82,7 +82,7 @@ def _books(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (
             f"nine million words of books, `{name.split(',')[0]}`, {_seeds(seeds)}",
-            f"{found['bits_per_byte']:.3f} bits a byte after {found['seconds']:.0f} s",
+            f"{found['bits_per_byte']:.3f} bits per byte after {found['seconds']:.0f} s",
             beside,
         )
         for name, found in medians.items()
@@ -118,7 +118,7 @@ def main() -> None:
     """Write the plot, and the tables between the marks."""
     if (shakespeare := read("learning/shakespeare")) is not None:
         write_text(PLOT, plot(shakespeare))
-    write_between_marks(README, "bench/learning", table())
+    write_between_marks(PAGE, "bench/learning", table())
     if (parts := read("learning/parts")) is not None:
         write_between_marks(LOG, "bench/learning", parts_table(parts))
 

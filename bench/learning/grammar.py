@@ -31,7 +31,7 @@ from scratchlm.training.config import TrainingConfig
 from scratchlm.training.probing import faster_dtype
 
 RECIPE, VOCABULARY = "books", 8192
-WINDOWS: dict[str, Any] = {"batch_rows": 32, "sequence_length": 128}
+WINDOWS: dict[str, Any] = {"batch_size": 32, "sequence_length": 128}
 """As many tokens a step as the recipe, in windows of a few sentences."""
 STAGES: dict[str, dict[str, Any]] = {
     "all": {"steps": 12400, "schedule": {"decay_fraction": 0.0}},

@@ -19,9 +19,10 @@ from scratchlm.base.files import write_json
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs import scaling_law as expected
-from scratchlm.runs.depth_scaling import DialName, at_depth
+from scratchlm.runs.depth_scaling import ScalingName, at_depth
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
-from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.fit import fit as train_whole
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
@@ -35,7 +36,7 @@ EFFICIENCIES = np.arange(0.8, 3.01, 0.02)
 class Run:
     """A finished run: which dial, its two sizes, and where it ended."""
 
-    dial: DialName
+    dial: ScalingName
     weights: int
     tokens: int
     bits_per_byte: float
@@ -59,23 +60,23 @@ def left_out_errors(runs: Sequence[Run]) -> list[float]:
     return [error(fit([other for other in runs if other is not run]), run) for run in runs]
 
 
-def train(dial: DialName, depth: int, tokens: int, text: Text, seed: int = 0) -> Run:
+def train(dial: ScalingName, depth: int, tokens: int, text: Text, seed: int = 0) -> Run:
     """Train a run of so many tokens and score it."""
     model, training = at_depth(depth, dial)
-    steps = round(tokens / (training.batch_rows * training.sequence_length))
+    steps = round(tokens / (training.batch_size * training.sequence_length))
     training = replace(training, steps=steps, evaluate_every=0, sample_every=0, checkpoint_every=0)
     decoder = build_decoder(replace(model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     batches = training_batches(text.train, training, seed)
-    Loop(decoder, batches, training, setting=Setting(dtype=faster_dtype(), seed=seed)).run()
+    train_whole(Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed)))
     score = held_out_loss(decoder, text.tokenizer, text.held_out, length=training.sequence_length, dtype=faster_dtype())
     inside = matrix_weights(decoder)
-    return Run(dial, inside, steps * training.batch_rows * training.sequence_length, score.bits_per_byte)
+    return Run(dial, inside, steps * training.batch_size * training.sequence_length, score.bits_per_byte)
 
 
 def measure() -> dict[str, Any]:
     """Train the grids and draw the law from them."""
     runs: list[Run] = []
-    grids: list[tuple[DialName, list[tuple[int, int]]]] = [("default", GRID), ("speedrun", SPEEDRUN_GRID)]
+    grids: list[tuple[ScalingName, list[tuple[int, int]]]] = [("default", GRID), ("speedrun", SPEEDRUN_GRID)]
     with tempfile.TemporaryDirectory() as folder:
         text = prepared(Path(folder) / "data")
         for dial, grid in grids:

@@ -16,18 +16,19 @@ from bench.learning.shakespeare import held_out_nats, read_ids
 
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.config import (
-    AheadConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
+    MultiTokenPredictionConfig,
     NgramEmbeddingConfig,
     NoNgramsConfig,
     SwiGLUConfig,
     ValueEmbeddingConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Loop, Setting, StepRecord
+from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig, StepRecord
 from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
@@ -71,8 +72,8 @@ VARIANTS = (
     Variant("n-grams beyond pairs", True, _ngrams(2)),
     Variant("n-grams of six", False, _ngrams(6)),
     Variant("value embeddings", False, _model(values=ValueEmbeddingConfig())),
-    Variant("embedding shortcut", False, _model(shortcut=EmbeddingShortcutConfig())),
-    Variant("a head that looks ahead", False, _model(ahead=AheadConfig())),
+    Variant("embedding shortcut", False, _model(x0_residual=X0ResidualConfig())),
+    Variant("a head that looks ahead", False, _model(multi_token_prediction=MultiTokenPredictionConfig())),
     Variant("logit softcap", True, _model(logit_softcap=None)),
     Variant("zero-initialised projections", True, _model(zero_init_outputs=False)),
     Variant("ReLU squared instead of SwiGLU", True, _model(feed_forward=SwiGLUConfig(hidden=341))),
@@ -86,10 +87,10 @@ VARIANTS = (
     Variant(
         "weight decay of 0.3, falling with the rate",
         False,
-        training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_rate=True),
+        training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_lr=True),
     ),
-    Variant("short sequences first", False, training=_training(opening=OpeningConfig(0.4, 64, 32))),
-    Variant("growing batch", False, training=_training(opening=OpeningConfig(0.4, 8, 128))),
+    Variant("short sequences first", False, training=_training(size_warmup=SizeWarmupConfig(0.4, 64, 32))),
+    Variant("growing batch", False, training=_training(size_warmup=SizeWarmupConfig(0.4, 8, 128))),
     Variant("average of the last tenth", False, training=_training(tail_average=0.1)),
     Variant("a way down of 60% instead of 20%", True, training=_training(schedule=ScheduleConfig(decay_fraction=0.2))),
 )  # fmt: skip
@@ -120,7 +121,7 @@ def run(variant: Variant | None, seed: int) -> tuple[float, float]:
         model, training = variant.model(model), variant.training(training)
     decoder, watch = build_decoder(model, seed), Stopwatch()
     batches = training_batches(ArrayTokens(train[:cut]), training, seed)
-    Loop(decoder, batches, training, setting=Setting(dtype=faster_dtype(), seed=seed), watcher=watch).run()
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed)), watcher=watch)
     loss = held_out_nats(decoder, train[cut:], int(train[cut - 1]), training.sequence_length, torch.float32)
     return loss, 1e3 * statistics.median(watch.seconds)
 

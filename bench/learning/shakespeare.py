@@ -25,7 +25,8 @@ from scratchlm.data.batches import ArrayTokens, whole_windows
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Loop, Setting
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import faster_dtype
 from scratchlm.training.profiling import Deadline
@@ -73,7 +74,7 @@ def ours(recipe: str, seed: int) -> dict[str, Any]:
         started=started,
     )
     batches = training_batches(ArrayTokens(train), config, seed)
-    setting = Setting(dtype=faster_dtype(), seed=seed)
+    runtime = RuntimeConfig(dtype=faster_dtype(), seed=seed)
     deadline = Deadline(LIMITS[recipe], 0.01, lambda: time.perf_counter() - curve.spent)
     progress = TrainingProgress(f"{recipe}, seed {seed}", config.steps)
 
@@ -81,9 +82,9 @@ def ours(recipe: str, seed: int) -> dict[str, Any]:
         planned = deadline(step)  # that the first steps compile tells nothing about the others
         return found.training.steps if step < SETTLED else min(found.training.steps, planned)
 
-    loop = Loop(decoder, batches, config, setting=setting, hooks=[curve], watcher=progress, pace=pace)
+    loop = Loop(decoder, batches, config, runtime=runtime)
     with progress:
-        loop.run()
+        fit(loop, hooks=[curve], watcher=progress, pace=pace)
     seconds, loss = curve.points[-1]
     return {"seed": seed, "parameters": decoder.parameter_count(), "steps": loop.step, "seconds": seconds,
             "loss": loss, "curve": curve.points}  # fmt: skip

@@ -43,11 +43,13 @@ def ours() -> Step:
     from scratchlm.model.decoder import build_decoder
     from scratchlm.model.presets import gpt2
     from scratchlm.training.config import AdamWConfig, TrainingConfig
-    from scratchlm.training.loop import Loop, Setting
+    from scratchlm.training.loop import Loop, RuntimeConfig
 
     keep_freed_memory()  # as the command does
-    config = TrainingConfig(steps=10**6, batch_rows=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
-    loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, setting=Setting(dtype=faster_dtype()))
+    config = TrainingConfig(steps=10**6, batch_size=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
+    loop = Loop(
+        build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, runtime=RuntimeConfig(dtype=faster_dtype())
+    )
     return lambda ids, targets: loop.train_step(Batch(ids, targets))
 
 

@@ -14,9 +14,11 @@ import pytest
 
 from scratchlm.base.config import flatten, from_dict, read_toml, to_dict, to_toml
 from scratchlm.base.errors import UserError, nearest
-from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig
+from scratchlm.base.flags import parse
+from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig, MultiTokenPredictionConfig
 from scratchlm.model.presets import PRESETS
-from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
+from scratchlm.runs.config import ResolvedPretrainConfig
+from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Small:
 CONFIGS = [
     *[PRESETS[name]() for name in PRESETS],
     TrainingConfig(),
-    TrainingConfig(optimizer=AdamWConfig(learning_rate=1e-5, implementation="plain"), clip=None, micro_batch_rows=2),
+    TrainingConfig(optimizer=AdamWConfig(learning_rate=1e-5, implementation="plain"), clip=None, micro_batch_size=2),
     TrainingConfig(optimizer=MuonConfig(adam=AdamWConfig(eps=1e-12)), schedule=ScheduleConfig(shape="cosine")),
     Small(1, share=1 / 3, words=(), place=Path("a/b"), limit=3, on=True),
 ]
@@ -64,8 +66,8 @@ def test_every_field_is_written_and_parts_carry_their_type() -> None:
 
 def test_what_is_left_out_comes_from_the_base_else_from_the_defaults() -> None:
     base = TrainingConfig(steps=7, optimizer=AdamWConfig(learning_rate=0.5, eps=0.25))
-    read = from_dict(TrainingConfig, {"batch_rows": 3, "optimizer": {"eps": 0.125}}, base=base)
-    assert (read.steps, read.batch_rows) == (7, 3)
+    read = from_dict(TrainingConfig, {"batch_size": 3, "optimizer": {"eps": 0.125}}, base=base)
+    assert (read.steps, read.batch_size) == (7, 3)
     assert read.optimizer == AdamWConfig(learning_rate=0.5, eps=0.125)
     other = from_dict(TrainingConfig, {"optimizer": {"type": "muon"}}, base=base)
     assert other.optimizer == MuonConfig()
@@ -176,3 +178,25 @@ def test_lists_tables_and_whatever_are_read_by_their_types() -> None:
     with pytest.raises(UserError) as caught:
         from_dict(Held, {"pair": [1], "parts": {"x": [10**400]}, "some": [3]})
     assert str(caught.value).count("expected") == 3
+
+
+def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = {
+        "training": {"batch_rows": 3, "opening": {"type": "stage", "share": 0.5}},
+        "model": {"ahead": {"type": "head", "share": 0.2}},
+    }
+    config = from_dict(ResolvedPretrainConfig, recipe)
+    assert config.training.batch_size == 3
+    assert config.training.size_warmup == SizeWarmupConfig(fraction=0.5)
+    assert config.model.multi_token_prediction == MultiTokenPredictionConfig(weight=0.2)
+    told = capsys.readouterr().err
+    for old, new in (("training.batch_rows", "training.batch_size"), ("model.ahead.share", "model.ahead.weight")):
+        assert f"note: {old} is called {new} now\n" in told.replace("multi_token_prediction.", "ahead.")
+    flags = ["--training.batch-rows", "5", "--training.decay-with-rate", "--training.micro-batch-rows=2"]
+    parsed = parse(ResolvedPretrainConfig, flags, "scratchlm pretrain", config)
+    assert (parsed.training.batch_size, parsed.training.micro_batch_size, parsed.training.decay_with_lr) == (5, 2, True)
+    without = parse(ResolvedPretrainConfig, ["--training.no-decay-with-rate"], "scratchlm pretrain", parsed)
+    assert not without.training.decay_with_lr
+    assert "note: training.micro_batch_rows is called training.micro_batch_size now\n" in capsys.readouterr().err

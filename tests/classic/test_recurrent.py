@@ -15,7 +15,8 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.config import ClassesConfig, DecoderConfig
 from scratchlm.training.config import AdamWConfig, TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop
 from toys import byte_tokenizer
 
 SHAPE = DecoderConfig(vocabulary_size=300, width=12, layers=2, context=32)
@@ -64,8 +65,8 @@ def test_it_trains_in_the_one_loop_and_writes() -> None:
     network = build_recurrent(shape, "gru")
     ids = torch.tensor(tokenizer.encode("the cat sat. " * 60)).numpy()
     before = held_out_loss(network, tokenizer, ArrayTokens(ids), length=32).loss
-    training = TrainingConfig(steps=60, batch_rows=8, sequence_length=32, optimizer=AdamWConfig(learning_rate=0.02))
-    fit(network, WindowBatches(ArrayTokens(ids), 8, 32, 0), training)
+    training = TrainingConfig(steps=60, batch_size=8, sequence_length=32, optimizer=AdamWConfig(learning_rate=0.02))
+    fit(Loop(network, WindowBatches(ArrayTokens(ids), 8, 32, 0), training))
     after = held_out_loss(network, tokenizer, ArrayTokens(ids), length=32).loss
     assert before == pytest.approx(math.log(tokenizer.vocabulary_size), rel=0.1)
     assert after < 0.5

@@ -16,7 +16,7 @@ from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.simple import UNKNOWN, SymbolTokenizer, WordTokenizer
 
 TEXT = "The miller walked to the river.\nHe saw a boat and a cat.\n" * 60
-TINY = ("--training.steps", "2", "--training.batch-rows", "2", "--training.sequence-length", "32", "--dtype", "fp32")
+TINY = ("--training.steps", "2", "--training.batch-size", "2", "--training.sequence-length", "32", "--dtype", "fp32")
 
 
 @pytest.fixture

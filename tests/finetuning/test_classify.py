@@ -26,7 +26,7 @@ from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
-FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-rows", "8", "--dtype", "fp32", "--threads", "1")
+FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-size", "8", "--dtype", "fp32", "--threads", "1")
 
 
 def toy(name: str = "default") -> SavedModel:
@@ -257,18 +257,18 @@ def test_a_text_longer_than_the_context_keeps_its_beginning() -> None:
 def test_adapters_beside_four_bits_learn_and_come_back_as_they_were(tmp_path: Path, capsys) -> None:
     data = table(tmp_path / "t.csv", 60)
     save_model(tmp_path / "base", toy())
-    flags = ("--data", data, "--epochs", "8", "--lora", "--four-bit", *FAST)
+    flags = ("--data", data, "--epochs", "8", "--lora", "--nf4", *FAST)
     code, out, err = run(capsys, "finetune", "classify", "--init", tmp_path / "base", "--out", tmp_path / "r", *flags)
     assert code == 0, err
     f1 = json.loads((tmp_path / "r" / "result.json").read_text())["scores"]["f1"]
     stored = json.loads((tmp_path / "r" / "model" / "config.json").read_text())
-    assert stored["four_bit"] is True
+    assert stored["nf4"] is True
     kept = load_model(find_model(tmp_path / "r"))
     assert all(layer.packed is not None for layer in adapted(kept.decoder).values())
     code, out, _ = run(capsys, "evaluate", tmp_path / "r", "--task", f"classes={data}", "--threads", "1", "--json")
     assert json.loads(out)["tasks"][0]["scores"]["F1"]["value"] >= f1 - 0.2
     assert run(capsys, "export", tmp_path / "r", "--to", "hf", "--out", tmp_path / "hf")[0] == 0  # merged
-    line = fails(capsys, "finetune", "classify", "--four-bit", code=2)
+    line = fails(capsys, "finetune", "classify", "--nf4", code=2)
     assert "give --lora too" in line
 
 
@@ -300,8 +300,8 @@ def test_a_run_beside_four_bits_can_be_taught_further_as_a_whole(more: tuple[str
     data = table(tmp_path / "t.csv", 40)
     save_model(tmp_path / "base", toy())
     flags = ("--data", data, "--epochs", "1", *FAST)
-    first = ("--init", tmp_path / "base", "--out", tmp_path / "r", "--lora", "--four-bit")
+    first = ("--init", tmp_path / "base", "--out", tmp_path / "r", "--lora", "--nf4")
     assert run(capsys, "finetune", "classify", *first, *flags)[0] == 0
     code, _, err = run(capsys, "finetune", "classify", "--init", tmp_path / "r", "--out", tmp_path / "s", *flags, *more)
     assert code == 0, err
-    assert load_model(find_model(tmp_path / "s")).four_bit is False
+    assert load_model(find_model(tmp_path / "s")).nf4 is False

@@ -18,7 +18,7 @@ from scratchlm.text.labelled import Labelled, two_parts
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
-FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-rows", "8", "--dtype", "fp32", "--threads", "1")
+FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-size", "8", "--dtype", "fp32", "--threads", "1")
 
 
 def toy() -> SavedModel:

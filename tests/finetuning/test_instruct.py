@@ -19,7 +19,7 @@ TALK = [
     [{"role": "user", "content": f"Who has {number} cats?"}, {"role": "assistant", "content": f"Number {number} has."}]
     for number in range(12)
 ]
-CONFIG = TrainingConfig(steps=60, batch_rows=4, sequence_length=48, optimizer=AdamWConfig(learning_rate=3e-3))
+CONFIG = TrainingConfig(steps=60, batch_size=4, sequence_length=48, optimizer=AdamWConfig(learning_rate=3e-3))
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def rollouts(decoder: Decoder, tokenizer: FastBPE, reward) -> Rollouts:
         items=ITEMS,
         reward=reward,
         questions=3,
-        answers=4,
+        group_size=4,
         sampling=SamplingConfig(max_tokens=5, temperature=1.0),
         stop=ChatTemplate(tokenizer).stop_ids,
         seed=0,
@@ -171,7 +171,7 @@ def settings(base: Path, out: Path, **changes) -> ReinforceTrainingConfig:
         sample_every=0,
         log_every=1,
     )
-    plain = {"init": base, "out": out, "training": training, "questions": 8, "answers": 8, "reply_tokens": 4}
+    plain = {"init": base, "out": out, "training": training, "questions": 8, "group_size": 8, "reply_tokens": 4}
     return ReinforceTrainingConfig(**{**plain, "dtype": "fp32", "threads": 1, **changes})
 
 
@@ -259,13 +259,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypat
 
 def test_the_command_names_what_cannot_be(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--init", base, "--out", tmp_path / "run")
-    assert "--answers 1: must be at least 2" in fails(capsys, "finetune", "reinforce", *where, "--answers", "1", code=2)
+    assert "--group-size 1: must be at least 2" in fails(
+        capsys, "finetune", "reinforce", *where, "--group-size", "1", code=2
+    )
     assert "--data: has no part here; questions come from --task" in fails(
         capsys, "finetune", "reinforce", *where, "--data", "x", code=2
     )
     assert "exceeds the model's context" in fails(capsys, "finetune", "reinforce", *where, "--reply-tokens", "5000")
     assert "come from Python" in fails(capsys, "finetune", "reinforce", *where, "--task", "own")
-    few = ("--task", "storyworld", "--epochs", "0.1", "--questions", "8", "--answers", "2", "--reply-tokens", "3")
+    few = ("--task", "storyworld", "--epochs", "0.1", "--questions", "8", "--group-size", "2", "--reply-tokens", "3")
     code, out, err = run(capsys, "finetune", "reinforce", *where, *few, "--dtype", "fp32", "--threads", "1")
     assert code == 0, err
     assert "true score on 28 held-out questions" in out

@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[verbs.Verb, dict[str, Any], dict[str, Any]]] = {
     "classify": (verbs.FINETUNE_CLASSIFY, {"text": "text {}", "label": "odd"}, {}),
     "instruct": (verbs.FINETUNE_INSTRUCT, {"prompt": "say {}", "completion": "yes"}, {"scored": 1, "reply_tokens": 2}),
     "prefer": (verbs.FINETUNE_PREFER, {"prompt": "say {}", "chosen": "yes", "rejected": "no"}, {}),
-    "reinforce": (verbs.FINETUNE_REINFORCE, {}, {"questions": 4, "answers": 2, "reply_tokens": 2, "epochs": 0.002}),
+    "reinforce": (verbs.FINETUNE_REINFORCE, {}, {"questions": 4, "group_size": 2, "reply_tokens": 2, "epochs": 0.002}),
 }
 
 
@@ -68,6 +68,6 @@ def test_every_setting_of_training_is_read_or_refused(kind: str, tmp_path: Path)
     READ.clear()
     verb.run(config)
     refused = {name.removeprefix("training.") for name in type(config).unread()}
-    set_anew = {"steps", "batch_rows"} & refused  # by other settings, then read
+    set_anew = {"steps", "batch_size"} & refused  # by other settings, then read
     assert SETTINGS - READ - refused == {"max_bad_steps"}  # read when a step is bad, which none was
     assert READ & refused - set_anew == set()

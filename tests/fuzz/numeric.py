@@ -35,10 +35,10 @@ VALUES = {
 FURTHER = (
     ("quickstart", ("quickstart", "--out", "out"), ("--minutes", "--seed", "--threads")),
     ("finetune reinforce", ("finetune", "reinforce", "--init", "model", "--out", "out"),
-     ("--questions", "--answers", "--temperature", "--reply-tokens", "--kl-weight")),
+     ("--questions", "--group-size", "--temperature", "--reply-tokens", "--kl-weight")),
     ("experiment", ("experiment", "ladder-lm", "--out", "out"),
      ("--megabytes", "--epochs", "--depth", "--pairs", "--seed", "--vocabulary-size")),
-    ("experiment", ("experiment", "scaling", "--out", "out"), ("--depths", "--tokens", "--batch-rows", "--seed")),
+    ("experiment", ("experiment", "scaling", "--out", "out"), ("--depths", "--tokens", "--batch-size", "--seed")),
 )  # fmt: skip
 SOURCES = (
     "storyworld:99999999GB",
@@ -76,8 +76,8 @@ SIZES = (
     "norm.eps=-1",
     "positions.theta=nan",
     "positions.theta=0",
-    "positions.share=2",
-    "positions.share=-1",
+    "positions.partial_rotary_factor=2",
+    "positions.partial_rotary_factor=-1",
 )
 
 

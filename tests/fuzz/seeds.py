@@ -17,7 +17,7 @@ Run = Callable[..., None]
 """Runs a command that must succeed, in the folder of the seeds."""
 
 SHORT = ("--training.sequence-length", "32")
-SMALL = ("--dtype", "fp32", "--threads", "1", "--training.batch-rows", "2")
+SMALL = ("--dtype", "fp32", "--threads", "1", "--training.batch-size", "2")
 TRAINING = (*SMALL, *SHORT)
 CLASSIFYING = (*SMALL, "--epochs", "0.2", "--training.checkpoint-every", "1")
 FINETUNING = (*CLASSIFYING, *SHORT)

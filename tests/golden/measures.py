@@ -21,7 +21,7 @@ STEPS = 20
 RECIPES = ("books", "characters", "characters-quick", "default", "further", "gpt2", "speedrun", "tiny", "every-part")
 PRETRAIN = (
     f"--data SHOP/data --out out --dtype fp32 --threads 1 --training.steps {STEPS} --training.evaluate-every 10 "
-    "--training.sample-every 0 --training.checkpoint-every 0 --training.batch-rows 2 --training.micro-batch-rows 2 "
+    "--training.sample-every 0 --training.checkpoint-every 0 --training.batch-size 2 --training.micro-batch-size 2 "
     "--training.sequence-length 32 --training.log-every 1 --training.no-compile"
 )
 SMALLER = {"books": " --depth 2", "default": " --depth 2", "speedrun": " --depth 2", "gpt2": " --model.layers 1"}
@@ -29,8 +29,8 @@ FINETUNINGS = {
     "classify": f"finetune classify --data SHOP/labels.jsonl {TUNE} --epochs 10",
     "instruct": f"finetune instruct --data SHOP/talk.jsonl {TUNE} {SHORT} --epochs 10 --scored 2 --reply-tokens 4",
     "prefer": f"finetune prefer --data SHOP/pairs.jsonl {TUNE} {SHORT} --epochs 10",
-    "reinforce": f"finetune reinforce --task storyworld {TUNE} --epochs 0.6 --questions 4 --answers 2 --reply-tokens 3 "
-    "--kl-weight 0.1",
+    "reinforce": f"finetune reinforce --task storyworld {TUNE} --epochs 0.6 --questions 4 --group-size 2 "
+    "--reply-tokens 3 --kl-weight 0.1",
 }
 STRINGS = 1000
 EXPORTS = ("hf", "gguf", "peft")

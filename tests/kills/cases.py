@@ -62,23 +62,22 @@ class Case:
 
 FP32 = "--dtype fp32 --threads 1"
 STEPS = "--training.steps 12 --training.checkpoint-every 3 --training.evaluate-every 4 --training.sample-every 6"
-SIZES = "--training.batch-rows 2 --training.sequence-length 32 --training.log-every 1"
+SIZES = "--training.batch-size 2 --training.sequence-length 32 --training.log-every 1"
 PRETRAIN = f"pretrain tiny --data SHOP/data --out out {FP32} {STEPS} {SIZES}"
 TUNE = f"--init SHOP/base --out out {FP32} --training.log-every 1"
 SHORT = "--training.sequence-length 64"
 LABELS = f"finetune classify --data SHOP/labels.jsonl {TUNE} --epochs 4"
 TALK = f"finetune instruct --data SHOP/talk.jsonl {TUNE} {SHORT} --epochs 2 --scored 2 --reply-tokens 4"
 PAIRS = f"finetune prefer --data SHOP/pairs.jsonl {TUNE} {SHORT} --epochs 2"
-ASK = (
-    f"finetune reinforce --task storyworld {TUNE} --epochs 0.1 --questions 4 --answers 2 --reply-tokens 3 --kl-weight 1"
-)
+ASK = f"finetune reinforce --task storyworld {TUNE} --epochs 0.1 --questions 4 --group-size 2 "
+ASK += "--reply-tokens 3 --kl-weight 1"
 TRAIN_TOKENIZER = "tokenizer train SHOP/text.txt --out out --vocabulary-size"
 PREPARE = "prepare SHOP/text.txt --split-on \\n\\n --out out --vocabulary-size"
 QUICK = "quickstart --minutes 0.05 --no-chat --source SHOP/days.jsonl --out out --dtype fp32 --threads 1"
 SYNTHESIZE = "synthesize SHOP/text.txt --out out.jsonl --per-document"
 EVALUATE = "evaluate SHOP/base --threads 1 --out out.json --task choices=SHOP/choices.jsonl"
 EVERY_PART = """
-dial = "speedrun"
+depth_scaling = "speedrun"
 depth = 2
 
 [model]
@@ -88,14 +87,14 @@ attention = {heads = 1, kv_heads = 1, head_dim = 64}
 feed_forward = {hidden = 96}
 ngrams = {type = "hashed", longest = 3, rows = 300}
 values = {type = "table"}
-shortcut = {type = "embedding"}
-ahead = {type = "head"}
+x0_residual = {type = "embedding"}
+multi_token_prediction = {type = "head"}
 
 [training]
 compile = false
-opening = {type = "stage", share = 0.5, batch_rows = 3, sequence_length = 16}
+size_warmup = {type = "stage", fraction = 0.5, batch_size = 3, sequence_length = 16}
 optimizer = {type = "muon", weight_decay = 0.3, cautious = true}
-decay_with_rate = true
+decay_with_lr = true
 tail_average = 0.4
 """
 LIMITS = "experiment limits --small --pretraining-steps 2 --vocabulary-size 300 --epochs 0.01 --tested 10 --sampled 10"

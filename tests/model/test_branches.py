@@ -18,21 +18,22 @@ from scratchlm.generation.writing import until, write_targets
 from scratchlm.model.attention import Attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
-    AheadConfig,
     ClassesConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
     LearnedPositionsConfig,
+    MultiTokenPredictionConfig,
     NgramEmbeddingConfig,
     NoPositionsConfig,
     PositionsConfig,
     RopeConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
 from scratchlm.model.network import CausalNetwork, TokenNetwork
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop
 from scratchlm.training.loss import next_token_loss
 from toys import VOCABULARY, randomise, toy_config
 
@@ -112,7 +113,7 @@ def test_each_learns_to_turn_a_text_round(kind: str) -> None:
     batch, _ = next(batches(None))
     before = next_token_loss(model, batch).item() / batch.target_count
     training = TrainingConfig(steps=150, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
-    fit(model, batches, training)
+    fit(Loop(model, batches, training))
     after = next_token_loss(model, batch).item() / batch.target_count
     assert after < 0.5 * before
 
@@ -148,7 +149,7 @@ def test_an_encoder_learns_to_restore_what_was_hidden() -> None:
     batch, _ = next(batches(None))
     before = next_token_loss(model, batch).item() / batch.target_count
     training = TrainingConfig(steps=120, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
-    fit(model, batches, training)
+    fit(Loop(model, batches, training))
     assert next_token_loss(model, batch).item() / batch.target_count < 0.3 * before
 
 
@@ -185,7 +186,7 @@ def test_what_is_no_causal_decoder_is_none_by_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "positions", [RopeConfig(), RopeConfig(share=0.5), LearnedPositionsConfig(), NoPositionsConfig()]
+    "positions", [RopeConfig(), RopeConfig(partial_rotary_factor=0.5), LearnedPositionsConfig(), NoPositionsConfig()]
 )
 def test_both_work_with_every_kind_of_positions(positions: PositionsConfig) -> None:
     config = shape(positions=positions, embedding_scale=3.0, embedding_norm=True)
@@ -211,11 +212,17 @@ def test_settings_have_an_effect_or_are_refused_all_together() -> None:
         logits.append(encoder.eval()(ids))
     assert all(not torch.allclose(one, logits[0]) for one in logits[1:])
     window = dataclasses.replace(shape().attention, window=3)
-    other = shape(norm_places="both", attention=window, classes=ClassesConfig(), ahead=AheadConfig(),
-                  shortcut=EmbeddingShortcutConfig(), ngrams=NgramEmbeddingConfig())  # fmt: skip
+    other = shape(
+        norm_places="both",
+        attention=window,
+        classes=ClassesConfig(),
+        multi_token_prediction=MultiTokenPredictionConfig(),
+        x0_residual=X0ResidualConfig(),
+        ngrams=NgramEmbeddingConfig(),
+    )
     with pytest.raises(UserError) as refused:
         EncoderDecoder(other)
-    for name in ("norm_places", "attention.window", "classes", "ahead", "shortcut", "ngrams"):
+    for name in ("norm_places", "attention.window", "classes", "multi_token_prediction", "x0_residual", "ngrams"):
         assert f"model.{name}" in str(refused.value)
 
 

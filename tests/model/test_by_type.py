@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from scratchlm.model.config import (
-    AheadConfig,
     ClassesConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
     ExpertsConfig,
+    MultiTokenPredictionConfig,
     NgramEmbeddingConfig,
     RMSNormConfig,
     ValueEmbeddingConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.decoder import Block, Decoder, build_decoder, outline
 from scratchlm.model.encoderdecoder import build_encoder_decoder
@@ -33,10 +33,10 @@ from toys import TOYS, toy_config
 
 PARTS = toy_config(
     "default",
-    shortcut=EmbeddingShortcutConfig(),
+    x0_residual=X0ResidualConfig(),
     values=ValueEmbeddingConfig(),
     ngrams=NgramEmbeddingConfig(rows=50),
-    ahead=AheadConfig(),
+    multi_token_prediction=MultiTokenPredictionConfig(),
     classes=ClassesConfig(),
     tied=False,
     zero_init_outputs=False,
@@ -80,9 +80,9 @@ def weights_by_name(decoder: Decoder, seed: int) -> dict[str, torch.Tensor]:
         if parameter.dim() < 2:
             one = name.endswith(("stream_scale",) if offset else ("norm.weight", "stream_scale"))
             drawn[name] = torch.full(parameter.shape, 1.0 if one else 0.0)
-            if name == "shortcut.embedding_scale":
-                assert isinstance(config.shortcut, EmbeddingShortcutConfig)
-                drawn[name].fill_(config.shortcut.share)
+            if name == "x0_residual.embedding_scale":
+                assert isinstance(config.x0_residual, X0ResidualConfig)
+                drawn[name].fill_(config.x0_residual.initial)
             continue
         std = config.init_std
         if name.endswith(OUTPUTS):

@@ -13,13 +13,13 @@ from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     AttentionConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
     LearnedPositionsConfig,
     MLPConfig,
     NgramEmbeddingConfig,
     NoPositionsConfig,
     RopeConfig,
     ValueEmbeddingConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.decoder import Decoder, build_decoder
 from toys import CONTEXT, TOYS, VOCABULARY, random_decoder, random_ids, toy_config
@@ -47,8 +47,8 @@ def varied(name: str) -> DecoderConfig:
             return dataclasses.replace(config, positions=LearnedPositionsConfig())
         case "exact gelu":
             return dataclasses.replace(config, feed_forward=MLPConfig(hidden=48, activation="gelu"))
-        case "an embedding shortcut":
-            return dataclasses.replace(config, shortcut=EmbeddingShortcutConfig())
+        case "an x0 residual":
+            return dataclasses.replace(config, x0_residual=X0ResidualConfig())
         case "value embeddings":
             return dataclasses.replace(config, values=ValueEmbeddingConfig(gate_channels=8))
         case "pairs and triples":
@@ -60,7 +60,7 @@ VARIED = (
     *TOYS,
     *("default with a window", "gpt2 with a window", "default with capped scores", "default with naive attention"),
     *("default with no positions", "default with learned positions", "default with exact gelu"),
-    *("default with an embedding shortcut", "default with value embeddings", "gpt2 with value embeddings"),
+    *("default with an x0 residual", "default with value embeddings", "gpt2 with value embeddings"),
     "default with pairs and triples",
 )
 

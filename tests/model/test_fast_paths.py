@@ -14,13 +14,14 @@ from scratchlm.base.device import autocast
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.model.attention import fused_attention, naive_attention
-from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import relu_squared
+from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.norms import plain_rms_norm, rms_norm
 from scratchlm.model.positions import plain_rotate, rope_table, rotate
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop
 from toys import CONTEXT, VOCABULARY, random_decoder, random_ids, toy_config
 
 
@@ -109,7 +110,7 @@ def test_commands_that_train_keep_freed_memory_and_fit_leaves_the_process_as_it_
 
     monkeypatch.setattr("scratchlm.base.memory.ctypes.CDLL", Library)
     tokens = ArrayTokens(np.arange(200) % VOCABULARY)
-    fit(random_decoder(toy_config("default")), WindowBatches(tokens, 2, 8, 0), TrainingConfig(steps=1))
+    fit(Loop(random_decoder(toy_config("default")), WindowBatches(tokens, 2, 8, 0), TrainingConfig(steps=1)))
     assert told == []
     for verb in (("pretrain", "tiny"), ("finetune", "classify"), ("finetune", "prefer")):
         fails(capsys, *verb, code=2)  # --data is missing; the process is made ready before that is found

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from scratchlm.model.config import (
-    AheadConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
+    MultiTokenPredictionConfig,
     NgramEmbeddingConfig,
     ValueEmbeddingConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.training.config import MuonConfig
@@ -20,10 +20,10 @@ from scratchlm.training.optimizer import Optimizers
 from toys import CONTEXT, VOCABULARY, random_decoder, random_ids, toy_config
 
 PLAIN = toy_config("default", layers=3)
-SHORTCUT = dataclasses.replace(PLAIN, shortcut=EmbeddingShortcutConfig())
+X0_RESIDUAL = dataclasses.replace(PLAIN, x0_residual=X0ResidualConfig())
 NGRAMS = dataclasses.replace(PLAIN, ngrams=NgramEmbeddingConfig(longest=3, rows=5000))
 VALUES = dataclasses.replace(PLAIN, values=ValueEmbeddingConfig(gate_channels=8))
-AHEAD = dataclasses.replace(PLAIN, ahead=AheadConfig(share=0.4))
+TWO_TOKENS = dataclasses.replace(PLAIN, multi_token_prediction=MultiTokenPredictionConfig(weight=0.4))
 
 
 def pair(config: DecoderConfig) -> tuple[Decoder, Decoder]:
@@ -61,15 +61,15 @@ def test_a_value_embedding_is_the_row_of_the_token_times_twice_the_sigmoid_of_th
 
 
 @torch.no_grad()
-def test_a_shortcut_with_scales_one_and_zero_changes_nothing_but_the_embedding_s_length() -> None:
-    with_part, plain = pair(SHORTCUT)
+def test_an_x0_residual_with_scales_one_and_zero_changes_nothing_but_the_embedding_s_length() -> None:
+    with_part, plain = pair(X0_RESIDUAL)
     ids = random_ids(2, CONTEXT)
     for decoder in (with_part, plain):
         rows = decoder.embedding.weight
         rows.div_(rows.square().mean(-1, keepdim=True).sqrt())
     assert (with_part(ids) - plain(ids)).abs().max() > 0.1
-    with_part.shortcut.stream_scale.fill_(1.0)
-    with_part.shortcut.embedding_scale.zero_()
+    with_part.x0_residual.stream_scale.fill_(1.0)
+    with_part.x0_residual.embedding_scale.zero_()
     torch.testing.assert_close(with_part(ids), plain(ids), rtol=1e-4, atol=1e-4)
 
 
@@ -105,13 +105,13 @@ def test_a_pair_has_a_row_of_its_own_and_a_triple_one_that_depends_on_its_three_
 
 def test_parts_begin_neutral_and_are_counted() -> None:
     heads, head_dim = PLAIN.attention.kv_heads, PLAIN.attention.head_dim
-    plain, shortcut, values = (build_decoder(config) for config in (PLAIN, SHORTCUT, VALUES))
-    assert shortcut.parameter_count() - plain.parameter_count() == 2 * 3
+    plain, residual, values = (build_decoder(config) for config in (PLAIN, X0_RESIDUAL, VALUES))
+    assert residual.parameter_count() - plain.parameter_count() == 2 * 3
     assert values.parameter_count() - plain.parameter_count() == 2 * heads * (VOCABULARY * head_dim + 8)
     products = values.flops_per_token(CONTEXT) - plain.flops_per_token(CONTEXT)
     assert products == 6 * 2 * 8 * heads  # the gates; a look-up is no product
-    assert shortcut.shortcut.stream_scale.tolist() == [1.0] * 3
-    assert torch.allclose(shortcut.shortcut.embedding_scale, torch.tensor(0.1))
+    assert residual.x0_residual.stream_scale.tolist() == [1.0] * 3
+    assert torch.allclose(residual.x0_residual.embedding_scale, torch.tensor(0.1))
     assert [block.attention.value_embedding is not None for block in values.blocks] == [True, False, True]
     assert not values.blocks[0].attention.value_embedding.gate.weight.any()
     ngrams = build_decoder(NGRAMS)
@@ -121,8 +121,8 @@ def test_parts_begin_neutral_and_are_counted() -> None:
 
 
 @torch.no_grad()
-def test_a_head_that_looks_ahead_changes_no_answer_and_is_counted() -> None:
-    with_part, plain = pair(AHEAD)
+def test_a_multi_token_head_changes_no_answer_and_is_counted() -> None:
+    with_part, plain = pair(TWO_TOKENS)
     ids = random_ids(2, CONTEXT)
     assert torch.equal(with_part(ids), plain(ids))
     assert with_part.parameter_count() - plain.parameter_count() == VOCABULARY * PLAIN.width

@@ -23,7 +23,8 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop
 
 TEXT = "The cat sat on the mat, aaaa; the hat — ähnlich, 猫 — that the rat had had.\n\n  It was 1234!\n" * 3
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 320, 16, 32, 2, 4
@@ -102,7 +103,10 @@ def test_its_losses_over_ten_steps_are_those_of_the_loop() -> None:
         checkpoint_every=0,
     )
     watched = Watched()
-    fit(decoder, lambda state: ((Batch(t[:, :-1], t[:, 1:]), {"taken": 0}) for t in texts), config, watcher=watched)
+    fit(
+        Loop(decoder, lambda state: ((Batch(t[:, :-1], t[:, 1:]), {"taken": 0}) for t in texts), config),
+        watcher=watched,
+    )
     assert losses == pytest.approx(watched.losses, rel=1e-5)
     assert losses[-1] < losses[0] - 0.1
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scratchlm.model.attention import fused_attention, naive_attention, visible
+from scratchlm.model.attention import causal_mask, fused_attention, naive_attention
 from scratchlm.model.config import LayerNormConfig, MLPConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.model.feedforward import MLP, SwiGLU
 from scratchlm.model.norms import LayerNorm, RMSNorm
@@ -112,10 +112,10 @@ def test_positions_start_anew_with_every_document() -> None:
 
 def test_the_mask_is_the_hand_drawn_one() -> None:
     device = torch.device("cpu")
-    assert visible(2, 4, 2, None, device).tolist() == [[False, True, True, False], [False, False, True, True]]
+    assert causal_mask(2, 4, 2, None, device).tolist() == [[False, True, True, False], [False, False, True, True]]
     documents = torch.tensor([[1, 1, 2]])
     expected = [[[True, False, False], [True, True, False], [False, False, True]]]
-    assert visible(3, 3, None, documents, device).tolist() == expected
+    assert causal_mask(3, 3, None, documents, device).tolist() == expected
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 6])

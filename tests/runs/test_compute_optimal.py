@@ -15,7 +15,7 @@ from scratchlm.runs.config import PlanConfig
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.runs.plan import plan
 from scratchlm.runs.scaling_law import loss_law
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_sizes_that_come_after_the_time_for_probes_are_judged_by_their_flops(mon
         return torch.float32, 0.5
 
     monkeypatch.setattr(sizes, "measure_step", slow)
-    setting = Setting()
+    runtime = RuntimeConfig()
     found = sizes.sizes_within(
-        "default", 60.0, vocabulary_size=1000, dtype="fp32", setting=setting, budget=3.0, clock=lambda: now
+        "default", 60.0, vocabulary_size=1000, dtype="fp32", runtime=runtime, budget=3.0, clock=lambda: now
     )
     assert timed == [2, 3]  # two probes, and the three seconds are over
     assert [size.probed for size in found] == [True, True, False, False]
@@ -77,7 +77,7 @@ def test_on_a_machine_too_slow_for_a_step_no_size_looks_better_for_being_larger(
         return torch.float32, 1e-3 * decoder.parameter_count()
 
     monkeypatch.setattr(sizes, "measure_step", slow)
-    found = sizes.sizes_within("default", 0.5, vocabulary_size=1000, dtype="fp32", setting=Setting())
+    found = sizes.sizes_within("default", 0.5, vocabulary_size=1000, dtype="fp32", runtime=RuntimeConfig())
     assert len(found) < 6
 
 

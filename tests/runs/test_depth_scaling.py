@@ -1,4 +1,4 @@
-"""The dial and the named recipes."""
+"""Depth scaling and the named recipes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scratchlm.storyworld.portraits import portraits
 from scratchlm.storyworld.quiz import statement
 
 
-@pytest.mark.parametrize("dial", ["default", "speedrun"])
-def test_every_depth_gives_a_valid_shape_that_grows(dial) -> None:
-    widths = [at_depth(depth, dial)[0].width for depth in range(1, MAX_DEPTH + 1)]
+@pytest.mark.parametrize("scaling", ["default", "speedrun"])
+def test_every_depth_gives_a_valid_shape_that_grows(scaling) -> None:
+    widths = [at_depth(depth, scaling)[0].width for depth in range(1, MAX_DEPTH + 1)]
     assert widths == sorted(widths)
 
 
@@ -28,8 +28,8 @@ def test_the_speedrun_turns_with_the_dial_and_has_its_parts_at_every_depth() -> 
 
 def test_an_unknown_dial_offers_the_nearest(tmp_path) -> None:
     path = tmp_path / "own.toml"
-    path.write_text('dial = "speedrum"\ndepth = 3\n')
-    with pytest.raises(UserError, match=r"unknown dial 'speedrum'.*did you mean 'speedrun'"):
+    path.write_text('depth_scaling = "speedrum"\ndepth = 3\n')
+    with pytest.raises(UserError, match=r"unknown depth_scaling 'speedrum'.*did you mean 'speedrun'"):
         load_recipe(str(path))
 
 

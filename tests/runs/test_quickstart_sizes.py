@@ -154,7 +154,7 @@ def test_the_ending_is_kept_whatever_the_budget() -> None:
 
 
 def test_minutes_become_numbers_that_fit_them() -> None:
-    config = TrainingConfig(batch_rows=16, sequence_length=256, evaluate_every=50, evaluation_tokens=65_536)
+    config = TrainingConfig(batch_size=16, sequence_length=256, evaluate_every=50, evaluation_tokens=65_536)
     fitted = fitted_to_minutes(config, 2.0, 0.5, 5.0)
     forward = 3 * 16 * 256 / 0.5
     looks = (1 + fitted.steps // fitted.evaluate_every) * fitted.evaluation_tokens / forward

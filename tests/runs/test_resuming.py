@@ -37,7 +37,7 @@ def logged(run: Path) -> list[dict]:
 @pytest.mark.parametrize("name", ["default", "speedrun", "books", "characters", "characters-quick"])
 def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str, text: Path, tmp_path: Path) -> None:
     recipe = load_recipe(name, 2 if name in ("default", "speedrun") else None)
-    flags = {"steps": STEPS, "batch_rows": 2, "sequence_length": 32, "checkpoint_every": SAVED, "evaluate_every": 2}
+    flags = {"steps": STEPS, "batch_size": 2, "sequence_length": 32, "checkpoint_every": SAVED, "evaluate_every": 2}
     training = dataclasses.replace(recipe.training, **flags, sample_every=4, log_every=1, compile=False)
     model = dataclasses.replace(recipe.model, layers=2)  # its parts matter, not how often they stand above each other
     config = PretrainConfig(name, data=text, out=tmp_path / "whole", model=model, training=training)

@@ -17,14 +17,15 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.decoder import build_decoder
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Loop, Setting, StepRecord
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig, StepRecord
 from scratchlm.training.signals import StopRequest
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_ids, toy_config
 
 IDS = random_ids(1, 3000, vocabulary=20)[0].numpy()
-CONFIG = TrainingConfig(steps=12, batch_rows=4, sequence_length=16, checkpoint_every=0)
+CONFIG = TrainingConfig(steps=12, batch_size=4, sequence_length=16, checkpoint_every=0)
 
 
 class Losses:
@@ -46,18 +47,11 @@ def train(compiled: bool, dropout: float, folder: Path, stop_at: int = 0) -> tup
     decoder, stop = build_decoder(config), StopRequest()
     losses = Losses(stop, stop_at)
     training = dataclasses.replace(CONFIG, compile=compiled)
-    loop = Loop(
-        decoder,
-        training_batches(ArrayTokens(IDS), training, 1),
-        training,
-        setting=Setting(dtype=torch.bfloat16),
-        checkpoints=Checkpoints(folder, SavedModel(decoder, byte_tokenizer())),
-        watcher=losses,
-        stop=stop,
-    )
-    loop.resume()
+    batches = training_batches(ArrayTokens(IDS), training, 1)
+    loop = Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=torch.bfloat16))
+    checkpoints = Checkpoints(folder, SavedModel(decoder, byte_tokenizer()))
     try:
-        loop.run()
+        fit(loop, checkpoints=checkpoints, watcher=losses, stop=stop, resume=True)
     except Interrupted:
         return losses.seen, train(compiled, dropout, folder)[1]
     assert all("forward" not in vars(block) for block in decoder.blocks)

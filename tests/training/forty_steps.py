@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from scratchlm.data.batches import ArrayTokens, Batch, State
-from scratchlm.model.config import EmbeddingShortcutConfig, NgramEmbeddingConfig, ValueEmbeddingConfig
+from scratchlm.model.config import NgramEmbeddingConfig, ValueEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.config import AdamWConfig, MuonConfig, OpeningConfig, TrainingConfig
-from scratchlm.training.loop import BatchSource, fit
+from scratchlm.training.config import AdamWConfig, MuonConfig, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import BatchSource, Loop
 from scratchlm.training.signals import StopRequest
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
@@ -31,7 +32,7 @@ from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 STEPS, EVERY = 40, 7
 
 PLAIN = TrainingConfig(
-    steps=STEPS, batch_rows=4, micro_batch_rows=2, sequence_length=8, log_every=3, checkpoint_every=EVERY
+    steps=STEPS, batch_size=4, micro_batch_size=2, sequence_length=8, log_every=3, checkpoint_every=EVERY
 )
 SETTINGS = {
     "muon": PLAIN,
@@ -39,9 +40,9 @@ SETTINGS = {
     "plain": replace(PLAIN, optimizer=AdamWConfig(implementation="plain")),
     "every part": replace(
         PLAIN,
-        opening=OpeningConfig(share=0.5, batch_rows=3, sequence_length=5),
+        size_warmup=SizeWarmupConfig(fraction=0.5, batch_size=3, sequence_length=5),
         optimizer=MuonConfig(weight_decay=0.3, cautious=True),
-        decay_with_rate=True,
+        decay_with_lr=True,
         tail_average=0.4,
     ),
 }
@@ -60,7 +61,7 @@ def decoder_of(name: str, seed: int) -> Decoder:
     if name == "every part":
         config = replace(
             toy_config("speedrun", vocabulary_size=BYTE_VOCABULARY, dropout=0.2),
-            shortcut=EmbeddingShortcutConfig(),
+            x0_residual=X0ResidualConfig(),
             values=ValueEmbeddingConfig(),
             ngrams=NgramEmbeddingConfig(longest=3, rows=300),
         )
@@ -117,9 +118,7 @@ def run(
     source = Source(name, pause)
     checkpoints = Checkpoints(folder / "checkpoints", SavedModel(decoder, byte_tokenizer()))
     fit(
-        decoder,
-        source,
-        SETTINGS[name],
+        Loop(decoder, source, SETTINGS[name]),
         folder=folder,
         checkpoints=checkpoints,
         hooks=[Remembering()],

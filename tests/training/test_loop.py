@@ -19,7 +19,8 @@ from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Loop, Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import step_seconds
 from scratchlm.training.profiling import Deadline, steps_within
@@ -68,15 +69,15 @@ class Watch:
         self.notes.append((kind, step, values))
 
 
-def gradients(batch: Batch, micro_batch_rows: int | None) -> tuple[dict[str, torch.Tensor], float]:
+def gradients(batch: Batch, micro_batch_size: int | None) -> tuple[dict[str, torch.Tensor], float]:
     """Run one step and return the gradients that the optimizer would have used, and the loss reported."""
     decoder = random_decoder(toy_config("default"))
-    watch, seen = Watch(decoder), {}
-    config = TrainingConfig(steps=1, batch_rows=8, micro_batch_rows=micro_batch_rows, sequence_length=12, clip=None)
-    loop = Loop(decoder, repeat(batch), config, watcher=watch)
+    seen: dict[str, torch.Tensor] = {}
+    config = TrainingConfig(steps=1, batch_size=8, micro_batch_size=micro_batch_size, sequence_length=12, clip=None)
+    loop = Loop(decoder, repeat(batch), config)
     loop.optimizers.step = lambda: seen.update({n: p.grad.clone() for n, p in decoder.named_parameters()})
-    loop.run()
-    return seen, watch.records[0].loss
+    (record,) = loop.steps()
+    return seen, record.loss
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 8, 100])
@@ -110,11 +111,11 @@ def test_a_batch_without_targets_has_loss_zero_and_gradient_zero() -> None:
 
 def test_a_long_gradient_is_scaled_down_to_the_clip_and_reported_unscaled() -> None:
     decoder = random_decoder(toy_config("default"))
-    watch, norms = Watch(decoder), []
-    loop = Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=1, clip=0.25), watcher=watch)
+    norms: list[torch.Tensor] = []
+    loop = Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=1, clip=0.25))
     loop.optimizers.step = lambda: norms.append(torch.stack([p.grad.norm() for p in decoder.parameters()]).norm())
-    loop.run()
-    assert watch.records[0].gradient_norm > 0.5
+    (record,) = loop.steps()
+    assert record.gradient_norm > 0.5
     assert norms[0].item() == pytest.approx(0.25, rel=1e-3)
 
 
@@ -142,13 +143,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("micro_batch_rows", [None, 2])
-def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_batch_rows, tmp_path: Path) -> None:
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_batch_size, tmp_path: Path) -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
     fine, poison = unequal_batch(), poisoned_batch()
-    config = TrainingConfig(steps=3, batch_rows=8, micro_batch_rows=micro_batch_rows, log_every=100)
-    fit(decoder, repeat(fine, poison, fine), config, loss=poisonous(bad), folder=tmp_path, watcher=watch)
+    config = TrainingConfig(steps=3, batch_size=8, micro_batch_size=micro_batch_size, log_every=100)
+    fit(Loop(decoder, repeat(fine, poison, fine), config, loss=poisonous(bad)), folder=tmp_path, watcher=watch)
     start, first, second, third = watch.weights
     assert [record.skipped for record in watch.records] == [False, True, False]
     assert not torch.equal(first, start)
@@ -168,7 +169,7 @@ def test_a_skipped_step_leaves_the_optimizers_memory_as_it_was() -> None:
         loop = Loop(
             random_decoder(toy_config("default")), repeat(*batches), TrainingConfig(steps=len(batches)), poisonous()
         )
-        loop.run()
+        list(loop.steps())
         memories.append({name: tensor.clone() for name, tensor in loop.optimizers.tensors().items()})
     one, two = memories
     assert one.keys() == two.keys()
@@ -178,13 +179,10 @@ def test_a_skipped_step_leaves_the_optimizers_memory_as_it_was() -> None:
 def test_too_many_bad_steps_in_a_row_end_the_run_with_a_remedy(tmp_path: Path) -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
-    config = TrainingConfig(steps=50, batch_rows=8, max_bad_steps=3)
+    config = TrainingConfig(steps=50, batch_size=8, max_bad_steps=3)
     with pytest.raises(UserError, match=r"step 4: loss nan .* lower training\.optimizer\.learning_rate"):
         fit(
-            decoder,
-            repeat(unequal_batch(), *[poisoned_batch()] * 9),
-            config,
-            loss=poisonous(),
+            Loop(decoder, repeat(unequal_batch(), *[poisoned_batch()] * 9), config, loss=poisonous()),
             folder=tmp_path,
             watcher=watch,
         )
@@ -197,7 +195,7 @@ def test_bad_steps_that_are_not_in_a_row_never_end_the_run() -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
     source = repeat(unequal_batch(), poisoned_batch())
-    fit(decoder, source, TrainingConfig(steps=12, max_bad_steps=2), loss=poisonous(), watcher=watch)
+    fit(Loop(decoder, source, TrainingConfig(steps=12, max_bad_steps=2), loss=poisonous()), watcher=watch)
     assert sum(record.skipped for record in watch.records) == 6
 
 
@@ -208,14 +206,24 @@ def test_the_schedules_rate_reaches_the_optimizer() -> None:
     loop = Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=4, schedule=schedule, optimizer=optimizer))
     used, step = [], loop.optimizers.step
     loop.optimizers.step = lambda: (used.append(loop.optimizers.members[0].param_groups[0]["lr"]), step())
-    loop.run()
+    list(loop.steps())
     assert used == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+
+
+def test_a_caller_may_iterate_over_steps_and_move_the_end_between_them() -> None:
+    loop = Loop(random_decoder(toy_config("default")), repeat(unequal_batch()), TrainingConfig(steps=50))
+    seen = []
+    for record in loop.steps():
+        seen.append((record.step, record.steps, loop.step))
+        if record.step == 2:
+            loop.config = dataclasses.replace(loop.config, steps=4)
+    assert seen == [(1, 50, 1), (2, 50, 2), (3, 4, 3), (4, 4, 4)]
 
 
 def test_a_toy_learns_a_batch_by_heart() -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
-    fit(decoder, repeat(unequal_batch()), TrainingConfig(steps=60), watcher=watch)
+    fit(Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=60)), watcher=watch)
     assert watch.records[0].loss > 3
     assert watch.records[-1].loss < 0.3
 
@@ -238,7 +246,7 @@ def test_hooks_look_before_the_first_step_and_after_the_last_in_evaluation_mode(
             pass
 
     hooks = [Look("often", 3), Look("at the end", 0)]
-    fit(decoder, repeat(unequal_batch()), TrainingConfig(steps=7), hooks=hooks, watcher=watch)
+    fit(Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=7)), hooks=hooks, watcher=watch)
     assert [step for kind, step, _ in watch.notes if kind == "often"] == [0, 3, 6, 7]
     assert [step for kind, step, _ in watch.notes if kind == "at the end"] == [7]
     assert all(values == {"training": False, "gradients": False} for _, _, values in watch.notes)
@@ -250,7 +258,10 @@ def test_dropout_follows_the_step_and_the_seed_not_the_global_generator() -> Non
         torch.manual_seed(noise)
         decoder = random_decoder(toy_config("default", dropout=0.3))
         watch = Watch(decoder)
-        fit(decoder, repeat(unequal_batch()), TrainingConfig(steps=3), setting=Setting(seed=seed), watcher=watch)
+        fit(
+            Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=3), runtime=RuntimeConfig(seed=seed)),
+            watcher=watch,
+        )
         losses.append([record.loss for record in watch.records])
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
@@ -261,7 +272,10 @@ def test_bfloat16_trains_close_to_fp32_and_keeps_fp32_weights() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         decoder = random_decoder(toy_config("default"))
         watch = Watch(decoder)
-        fit(decoder, repeat(unequal_batch()), TrainingConfig(steps=2), setting=Setting(dtype=dtype), watcher=watch)
+        fit(
+            Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=2), runtime=RuntimeConfig(dtype=dtype)),
+            watcher=watch,
+        )
         assert {p.dtype for p in decoder.parameters()} == {torch.float32}
         losses.append(watch.records[0].loss)
     assert losses[0] != losses[1]
@@ -271,7 +285,7 @@ def test_bfloat16_trains_close_to_fp32_and_keeps_fp32_weights() -> None:
 def test_a_probe_leaves_the_model_as_it_was() -> None:
     decoder = random_decoder(toy_config("default"))
     before = [p.detach().clone() for p in decoder.parameters()]
-    seconds = step_seconds(decoder, repeat(unequal_batch()), TrainingConfig(), Setting(), budget=0.05)
+    seconds = step_seconds(decoder, repeat(unequal_batch()), TrainingConfig(), RuntimeConfig(), budget=0.05)
     assert 0 < seconds < 5
     assert all(torch.equal(a, b) for a, b in zip(before, decoder.parameters(), strict=True))
     assert steps_within(10.0, 0.25) == 40
@@ -309,7 +323,7 @@ def test_outside_the_main_thread_no_signal_is_caught() -> None:
 def test_a_step_record_cannot_be_changed() -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
-    fit(decoder, repeat(unequal_batch()), TrainingConfig(steps=1), watcher=watch)
+    fit(Loop(decoder, repeat(unequal_batch()), TrainingConfig(steps=1)), watcher=watch)
     assert watch.records[0].tokens == 8 * 12
     with pytest.raises(dataclasses.FrozenInstanceError):
         watch.records[0].loss = 0.0
@@ -332,15 +346,17 @@ def test_a_pace_moves_the_end_and_the_schedule_of_a_run() -> None:
     decoder = random_decoder(toy_config("default"))
     watch = Watch(decoder)
     config = TrainingConfig(steps=50, schedule=ScheduleConfig(shape="linear", warmup_steps=0))
-    fit(decoder, repeat(unequal_batch()), config, watcher=watch, pace=lambda step: 50 if step < 4 else 8)
+    fit(Loop(decoder, repeat(unequal_batch()), config), watcher=watch, pace=lambda step: 50 if step < 4 else 8)
     assert [record.steps for record in watch.records] == [50] * 4 + [8] * 4
-    assert [record.rate for record in watch.records] == pytest.approx([1.0, 0.98, 0.96, 0.94, 0.5, 0.375, 0.25, 0.125])
+    peak = config.optimizer.learning_rate
+    factors = [record.lr / peak for record in watch.records]
+    assert factors == pytest.approx([1.0, 0.98, 0.96, 0.94, 0.5, 0.375, 0.25, 0.125])
 
 
 def test_an_average_of_the_last_steps_is_refused_where_their_number_may_change() -> None:
     decoder, config = random_decoder(toy_config("default")), TrainingConfig(steps=8, tail_average=0.5)
     with pytest.raises(UserError, match=r"training\.tail_average is 0\.5: .* set it to 0, or train without a pace"):
-        fit(decoder, repeat(unequal_batch()), config, pace=lambda step: 3)
+        fit(Loop(decoder, repeat(unequal_batch()), config), pace=lambda step: 3)
     with pytest.raises(UserError, match=r"--training\.tail-average 0\.5: .* give --patience 0"):
         InstructTrainingConfig(patience=5, training=config)
     InstructTrainingConfig(patience=0, training=config)

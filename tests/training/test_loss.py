@@ -9,7 +9,7 @@ import torch
 
 from scratchlm.base.device import autocast
 from scratchlm.data.batches import IGNORED, Batch
-from scratchlm.model.config import AheadConfig
+from scratchlm.model.config import MultiTokenPredictionConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.training import loss as losses
 from scratchlm.training.loss import Loss, cross_entropy_sum, next_token_loss, plain_next_token_loss
@@ -53,14 +53,16 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(
 
 
 @pytest.mark.parametrize("case", ["all", "some ignored", "packed"])
-def test_looking_ahead_adds_the_gradient_of_the_token_after_next_and_no_value(case: str) -> None:
-    config = dataclasses.replace(toy_config("default"), ahead=AheadConfig(share=0.4), logit_softcap=15.0)
+def test_predicting_two_tokens_adds_the_gradient_of_the_token_after_next_and_no_value(case: str) -> None:
+    config = dataclasses.replace(
+        toy_config("default"), multi_token_prediction=MultiTokenPredictionConfig(weight=0.4), logit_softcap=15.0
+    )
     decoder, batch = random_decoder(config).train(), batch_of(case)
 
     def by_hand(decoder: Decoder, batch: Batch) -> torch.Tensor:
         total = torch.zeros(())
         hidden = decoder.hidden(batch.ids, documents=batch.documents)
-        after_next = (15.0 * torch.tanh(hidden @ decoder.ahead.weight.T / 15.0)).log_softmax(-1)
+        after_next = (15.0 * torch.tanh(hidden @ decoder.mtp_head.weight.T / 15.0)).log_softmax(-1)
         following = decoder(batch.ids, documents=batch.documents).log_softmax(-1)
         for row in range(ROWS):
             for at in range(CONTEXT):
@@ -84,7 +86,7 @@ def test_looking_ahead_adds_the_gradient_of_the_token_after_next_and_no_value(ca
         alone, without = graded(decoder, loss, batch, torch.float32)
         decoder.train()
         assert found == pytest.approx(alone, rel=1e-6)
-        assert "ahead.weight" not in without
+        assert "mtp_head.weight" not in without
 
 
 @pytest.mark.parametrize("toy", TOYS)

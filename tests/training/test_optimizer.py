@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from scratchlm.training.config import AdamWConfig, MuonConfig
-from scratchlm.training.optimizer import Muon, Optimizers, PlainAdamW, orthogonalise
+from scratchlm.training.optimizer import Muon, Optimizers, PlainAdamW, newton_schulz
 from toys import random_decoder, toy_config
 
 
@@ -78,7 +78,7 @@ def test_decay_shrinks_matrices_and_leaves_vectors_alone() -> None:
 def test_orthogonalising_brings_every_singular_value_near_one_and_keeps_directions(shape: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(0)
     matrices = torch.randn(6, *shape, generator=generator) * 10.0 ** torch.arange(-3, 3).view(6, 1, 1)
-    result = orthogonalise(matrices, 5)
+    result = newton_schulz(matrices, 5)
     values = torch.linalg.svdvals(result[:, :, :])
     strong = torch.linalg.svdvals(matrices) > 0.02 * matrices.norm(dim=(1, 2))[:, None]
     assert values[strong].min() > 0.5
@@ -157,7 +157,7 @@ def test_the_rate_of_every_group_follows_the_schedule() -> None:
     config = MuonConfig(learning_rate=0.04, adam=AdamWConfig(learning_rate=0.006))
     optimizers = Optimizers(random_decoder(toy_config("default")), config)
     for share in (0.5, 0.25, 1.0):  # a share of the peak, not of the rate before
-        optimizers.set_rate(share)
+        optimizers.scale_lr(share)
         rates = {group["lr"] for member in optimizers.members for group in member.param_groups}
         assert rates == {0.04 * share, 0.006 * share}
 
@@ -187,9 +187,9 @@ def test_an_optimizer_restored_from_its_tensors_goes_on_bit_for_bit(config) -> N
 
 def test_decay_falls_with_the_rate_only_where_it_is_told_to() -> None:
     optimizers = Optimizers(random_decoder(toy_config("default")), MuonConfig(weight_decay=0.4))
-    optimizers.set_rate(0.5)
+    optimizers.scale_lr(0.5)
     assert optimizers.members[0].param_groups[0]["weight_decay"] == 0.4
-    optimizers.set_rate(0.5, 0.5)
+    optimizers.scale_lr(0.5, 0.5)
     assert optimizers.members[0].param_groups[0]["weight_decay"] == 0.2
 
 

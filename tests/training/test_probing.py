@@ -11,7 +11,7 @@ from scratchlm.data.batches import ArrayTokens, Batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.training import probing
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import (
     bf16_products_are_faster,
@@ -53,9 +53,9 @@ def windows(rows: int, length: int = 96):
 
 def probe(machine: SlowMachine, budget: float, rows: int = 32) -> float:
     decoder = random_decoder(replace(toy_config("default"), context=128))
-    config, peak = TrainingConfig(batch_rows=rows), decoder.flops_per_token(96) / machine.seconds_a_token / 0.2
+    config, peak = TrainingConfig(batch_size=rows), decoder.flops_per_token(96) / machine.seconds_a_token / 0.2
     return step_seconds(
-        decoder, windows(rows), config, Setting(), budget=budget, loss=machine.loss, clock=machine, peak=peak
+        decoder, windows(rows), config, RuntimeConfig(), budget=budget, loss=machine.loss, clock=machine, peak=peak
     )
 
 
@@ -111,7 +111,7 @@ def test_bf16_is_not_timed_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(probing, "step_seconds", note)
     decoder = random_decoder(toy_config("default"))
-    chosen, _ = choose_dtype("auto", decoder, windows(2, 12), TrainingConfig(), Setting())
+    chosen, _ = choose_dtype("auto", decoder, windows(2, 12), TrainingConfig(), RuntimeConfig())
     assert chosen == torch.float32
     assert timed == [torch.float32]
     monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
@@ -129,7 +129,7 @@ def test_probes_of_all_stages_and_dtypes_share_one_budget(monkeypatch: pytest.Mo
     monkeypatch.setattr(probing, "step_seconds", note)
     tokens = ArrayTokens(random_ids(1, 2000, VOCABULARY)[0].numpy())
     decoder = random_decoder(toy_config("default"))
-    measure_step("auto", decoder, tokens, TrainingConfig(batch_rows=2, sequence_length=12), Setting(), 1.0)
+    measure_step("auto", decoder, tokens, TrainingConfig(batch_size=2, sequence_length=12), RuntimeConfig(), 1.0)
     assert len(budgets) == 2
     assert sum(budgets) == pytest.approx(1.0)
 

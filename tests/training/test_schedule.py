@@ -8,13 +8,13 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.schedule import rate_at
+from scratchlm.training.schedule import lr_factor
 
 SHAPES = ("linear", "cosine", "stable_decay")
 
 
 def rates(steps: int, config: ScheduleConfig) -> list[float]:
-    return [rate_at(step, steps, config) for step in range(steps)]
+    return [lr_factor(step, steps, config) for step in range(steps)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -66,15 +66,15 @@ def test_all_problems_of_a_training_configuration_are_reported_at_once() -> None
     with pytest.raises(UserError) as caught:
         TrainingConfig(
             steps=0,
-            batch_rows=-2,
-            micro_batch_rows=0,
+            batch_size=-2,
+            micro_batch_size=0,
             checkpoint_every=-1,
             clip=0.0,
             optimizer=AdamWConfig(learning_rate=float("nan")),
             schedule=ScheduleConfig(warmup_steps=-1),
         )
     for part in (
-        *("training.steps is 0", "batch_rows is -2", "micro_batch_rows is 0", "checkpoint_every is -1"),
+        *("training.steps is 0", "batch_size is -2", "micro_batch_size is 0", "checkpoint_every is -1"),
         *("clip is 0", "learning_rate is nan", "warmup_steps is -1"),
     ):
         assert part in str(caught.value)

@@ -12,19 +12,19 @@ from torch import nn
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.training.averaging import TailAverage
-from scratchlm.training.config import OpeningConfig, TrainingConfig
+from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.stages import stages, training_batches
 
 TOKENS = ArrayTokens(np.arange(500))
 STAGED = TrainingConfig(
     steps=10,
-    batch_rows=2,
+    batch_size=2,
     sequence_length=12,
-    opening=OpeningConfig(share=0.4, batch_rows=5, sequence_length=3),
+    size_warmup=SizeWarmupConfig(fraction=0.4, batch_size=5, sequence_length=3),
 )
 
 
-def test_an_opening_has_its_own_sizes_and_the_rest_begins_where_a_plain_run_does() -> None:
+def test_a_warm_up_has_its_own_sizes_and_the_rest_begins_where_a_plain_run_does() -> None:
     taken = [batch.ids for batch, _ in itertools.islice(training_batches(TOKENS, STAGED, 7)(None), 10)]
     assert [tuple(ids.shape) for ids in taken] == [(5, 3)] * 4 + [(2, 12)] * 6
     short, plain = WindowBatches(TOKENS, 5, 3, 7)(None), WindowBatches(TOKENS, 2, 12, 7)(None)
@@ -42,8 +42,8 @@ def test_staged_batches_go_on_from_the_state_of_any_batch(after: int) -> None:
         assert state == then
 
 
-def test_without_an_opening_nothing_is_staged() -> None:
-    plain = TrainingConfig(batch_rows=2, sequence_length=12)
+def test_without_a_warm_up_nothing_is_staged() -> None:
+    plain = TrainingConfig(batch_size=2, sequence_length=12)
     assert training_batches(TOKENS, plain, 7) == WindowBatches(TOKENS, 2, 12, 7)
 
 
@@ -51,10 +51,15 @@ def test_stages_count_their_tokens() -> None:
     assert [(stage.steps, stage.tokens) for stage in stages(TOKENS, STAGED, 0)] == [(4, 60), (6, 144)]
 
 
-def test_all_problems_of_an_opening_are_reported_at_once() -> None:
+def test_all_problems_of_a_warm_up_are_reported_at_once() -> None:
     with pytest.raises(UserError) as problems:
-        TrainingConfig(opening=OpeningConfig(share=1.5, batch_rows=0, sequence_length=-1), tail_average=2.0)
-    for name in ("opening.share is 1.5", "opening.batch_rows is 0", "sequence_length is -1", "tail_average is 2"):
+        TrainingConfig(size_warmup=SizeWarmupConfig(fraction=1.5, batch_size=0, sequence_length=-1), tail_average=2.0)
+    for name in (
+        "size_warmup.fraction is 1.5",
+        "size_warmup.batch_size is 0",
+        "sequence_length is -1",
+        "tail_average is 2",
+    ):
         assert name in str(problems.value)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import tomllib
 import types
 import typing
@@ -22,6 +23,7 @@ from typing import Any, Literal, TypeVar
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import explain_os_error, read_json
 from scratchlm.base.reading import read_plain_text, require_table
+from scratchlm.base.terminal import one_line
 
 T = TypeVar("T")
 
@@ -56,6 +58,20 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", base: T | 
     return typing.cast(T, built)
 
 
+_TOLD: set[str] = set()
+
+
+def renamed_to(cls: Any, key: str, where: str = "") -> str:
+    """Return the name of a field today. A class lists earlier names in `renamed`; stderr is told once of each."""
+    name = getattr(cls, "renamed", {}).get(key, key)
+    if name != key:
+        old, new = (f"{where}.{each}" if where else each for each in (key, name))
+        if old not in _TOLD:
+            _TOLD.add(old)
+            print(one_line(f"note: {old} is called {new} now"), file=sys.stderr)
+    return str(name)
+
+
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
     hints = typing.get_type_hints(cls)
     if not isinstance(data, Mapping):
@@ -64,9 +80,10 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
     names = [field.name for field in dataclasses.fields(cls)]
     values = {} if base is None else {name: getattr(base, name) for name in names}
     for key, value in data.items():
-        place = f"{where}.{key}" if where else key
         if key == "type" and hasattr(cls, "type"):
             continue
+        key = renamed_to(cls, key, where)
+        place = f"{where}.{key}" if where else key
         if key not in names:
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue

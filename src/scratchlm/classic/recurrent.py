@@ -34,7 +34,7 @@ class RecurrentDecoder(CausalNetwork):
         super().__init__()
         self.config, self.cell = config, cell
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.ahead = None
+        self.mtp_head = None
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList()
         kind = nn.LSTM if cell == "lstm" else nn.GRU

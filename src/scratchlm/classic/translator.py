@@ -38,7 +38,7 @@ class RecurrentTranslator(TokenNetwork):
         self.config, self.attends = config, attention
         width = config.width
         self.embedding = nn.Embedding(config.vocabulary_size, width)
-        self.ahead = self.head = self.classifier = None
+        self.mtp_head = self.head = self.classifier = None
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList()
         self.reader = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)

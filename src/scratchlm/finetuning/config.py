@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import Suppress
 
@@ -22,10 +22,10 @@ NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "
 """What a fine-tuning cannot do without, unless it is resumed."""
 
 
-def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> TrainingConfig:
+def _gentle(learning_rate: float, batch_size: int, evaluate_every: int) -> TrainingConfig:
     """Steps for a model that knows much already."""
     return TrainingConfig(
-        batch_rows=batch_rows,
+        batch_size=batch_size,
         optimizer=AdamWConfig(learning_rate=learning_rate, weight_decay=0.01),
         schedule=ScheduleConfig(shape="linear", warmup_steps=10),
         evaluate_every=evaluate_every,
@@ -37,7 +37,9 @@ def _gentle(learning_rate: float, batch_rows: int, evaluate_every: int) -> Train
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """What every fine-tuning can be told."""
+    """The settings of every fine-tuning."""
+
+    renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
 
     init: UnlessResumed = None
     """Model folder to begin from."""
@@ -46,7 +48,7 @@ class FinetuneConfig:
     out: UnlessResumed = None
     """Folder of the run to write; the model is in its model/."""
     held_out: Path | None = None
-    """File that training never sees; without, a share of the data is held out."""
+    """File that training never sees; without, a fraction of the data is held out."""
     split: str = "hash:0.1"
     """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
     tail:FRACTION, the last rows."""
@@ -56,7 +58,7 @@ class FinetuneConfig:
     """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
     adapter: LoRAConfig = field(default_factory=LoRAConfig)
     """What the adapters are, with --lora."""
-    four_bit: bool = False
+    nf4: bool = False
     """Whether the model below the adapters is held in four bits, with --lora: a seventh of the memory, a little less
     exact (QLoRA, arXiv 2305.14314)."""
     frozen_layers: Amount = 0
@@ -80,7 +82,7 @@ class FinetuneConfig:
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
-    """Replace a run that stands in the folder already."""
+    """Replace a run that is in the folder already."""
     json: bool = False
     """Print the result as JSON."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -128,7 +130,7 @@ class FinetuneConfig:
         """Return the settings that no fine-tuning of this kind reads, by dotted names, with what to do instead."""
         return {
             "training.steps": "--epochs sets it",
-            "training.opening": "all steps have the same rows; leave it out",
+            "training.size_warmup": "all steps have the same rows; leave it out",
             "training.sample_every": "no samples are written; leave it out",
             "training.evaluation_tokens": "all that is held out is measured; leave it out",
             "training.last_evaluation_tokens": "all that is held out is measured; leave it out",
@@ -138,8 +140,8 @@ class FinetuneConfig:
         problems = out_of_range(self)
         if self.lora and self.frozen_layers:
             problems.append("--frozen-layers: with --lora the whole model is frozen already; leave out one of the two")
-        if self.four_bit and not self.lora:
-            problems.append("--four-bit: holds the frozen model below adapters; give --lora too")
+        if self.nf4 and not self.lora:
+            problems.append("--nf4: holds the frozen model below adapters; give --lora too")
         if self.patience > 0 and self.training.tail_average > 0:
             average = f"--training.tail-average {self.training.tail_average:g}"
             problems.append(f"{average}: the last steps are averaged, so their number must be known; give --patience 0")
@@ -162,7 +164,7 @@ class ClassifyTrainingConfig(FinetuneConfig):
     label_column: str | None = None
     """Column of the labels."""
     positive: str | None = None
-    """Of two labels, the one that is sought: F1 is its; the rarer one if not given. Of more, F1 is the mean of all."""
+    """The positive class of two labels, whose F1 is reported; the rarer one if not given. Of more, F1 is the mean."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether rare classes weigh more, so that all weigh the same in sum."""
     prompt: str = "{text}"
@@ -263,6 +265,8 @@ class ReinforceTrainingConfig(FinetuneConfig):
     best model by the true score on held-out questions is kept.
     """
 
+    renamed: ClassVar[dict[str, str]] = {**FinetuneConfig.renamed, "answers": "group_size"}
+
     data: Suppress[Path | None] = None
     held_out: Suppress[Path | None] = None
     split: Suppress[str] = FinetuneConfig.split
@@ -271,7 +275,7 @@ class ReinforceTrainingConfig(FinetuneConfig):
     had by saying many numbers, to see it happen. From Python, any questions and rewards, recorded as own."""
     questions: Rows = 16
     """Questions of one step."""
-    answers: Annotated[int, Range(2, 65_536)] = 8
+    group_size: Annotated[int, Range(2, 65_536)] = 8
     """Answers drawn to each question."""
     temperature: Positive = 1.0
     """Of the draw."""
@@ -297,7 +301,7 @@ class ReinforceTrainingConfig(FinetuneConfig):
         """Return the settings that it does not read, with what to do instead."""
         return super().unread() | {
             **dict.fromkeys(("data", "held_out", "split"), "questions come from --task, or from Python"),
-            "training.batch_rows": "--questions times --answers sets it",
+            "training.batch_size": "--questions times --group-size sets it",
             "training.sequence_length": "--reply-tokens bounds what is written",
         }
 

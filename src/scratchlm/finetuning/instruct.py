@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.data.batches import PackedBatches, pad_of
@@ -11,8 +10,8 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation, Rendered
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Hook, Pace, Setting, Watcher, fit
-from scratchlm.training.signals import StopRequest
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 
 
 def instruct_batches(
@@ -33,7 +32,7 @@ def instruct_batches(
     if rehearsed:
         sizes = [sum(min(len(part.ids), config.sequence_length) for part in parts) for parts in (samples, rehearsed)]
         samples = samples * max(1, round(sizes[1] / max(sizes[0], 1))) + rehearsed
-    return PackedBatches(samples, config.batch_rows, config.sequence_length, seed, pad_of(model.tokenizer))
+    return PackedBatches(samples, config.batch_size, config.sequence_length, seed, pad_of(model.tokenizer))
 
 
 def rendered(template: ChatTemplate, conversations: Sequence[Conversation]) -> list[Rendered]:
@@ -66,31 +65,18 @@ def instruct(
     config: TrainingConfig,
     *,
     documents: Sequence[str] = (),
-    setting: Setting | None = None,
-    folder: Path | None = None,
-    hooks: Sequence[Hook] = (),
-    watcher: Watcher | None = None,
-    stop: StopRequest | None = None,
-    pace: Pace | None = None,
+    runtime: RuntimeConfig | None = None,
+    train: Callable[[Loop], None] = fit,
 ) -> None:
-    """Fine-tune `model` in place; afterwards it carries the template it was taught with.
+    """Fine-tune `model` in place; afterwards it carries the template that rendered the conversations.
 
-    Taught conversations alone, it soon forgets how to write anything else: `documents` of what it learned before, seen
-    in between, keep that (rehearsal, Robins 1995).
+    `train` runs the loop: `fit`, or a call of it that also logs, shows progress or keeps a time. Fine-tuned on
+    conversations alone, a model soon forgets how to write anything else: `documents` of its earlier training text,
+    mixed in, keep that (rehearsal, Robins 1995).
     """
-    setting = setting or Setting()
-    batches = instruct_batches(model, conversations, config, setting.seed, documents)
+    runtime = runtime or RuntimeConfig()
+    batches = instruct_batches(model, conversations, config, runtime.seed, documents)
     model.saved.base = None  # everything is trained, so everything must be stored
-    fit(
-        model.decoder,
-        batches,
-        config,
-        setting=setting,
-        folder=folder,
-        hooks=hooks,
-        watcher=watcher,
-        stop=stop,
-        pace=pace,
-    )
+    train(Loop(model.decoder, batches, config, runtime=runtime))
     if model.saved.template is None:
         model.saved.template = ChatTemplate.suited_to(model.tokenizer)

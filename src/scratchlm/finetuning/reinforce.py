@@ -25,7 +25,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Rendered
-from scratchlm.training.loss import Loss, distance_from, token_log_probabilities
+from scratchlm.training.loss import Loss, kl_estimate, token_log_probabilities
 
 Reference = Callable[[Batch], Float[Tensor, "B T"]]
 """Log-probability of each target under the reference model; 0 where nothing is predicted."""
@@ -76,7 +76,7 @@ class RolloutStats:
     spread: float = 0.0
     """Mean over groups of the standard deviation within."""
     zero_spread: float = 0.0
-    """Share of groups whose answers were all worth the same, from which nothing is learned."""
+    """Fraction of groups whose answers were all worth the same, from which nothing is learned."""
     kl: float | None = None
     """Estimated KL divergence from the reference model, nats a token; None where there is none to compare with."""
     length: float = 0.0
@@ -110,7 +110,7 @@ class Rollouts:
     items: Sequence[Item]
     reward: Reward
     questions: int
-    answers: int
+    group_size: int
     """Answers to each question: the size of a group."""
     sampling: SamplingConfig
     stop: frozenset[int]
@@ -133,14 +133,14 @@ class Rollouts:
     def _draw(self, items: Sequence[Item], step: int) -> RolloutBatch:
         """Answer each question several times and judge the answers."""
         asked = [self.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
-        prompts = [ids for ids in asked for _ in range(self.answers)]
+        prompts = [ids for ids in asked for _ in range(self.group_size)]
         stop = self.stop
         sampling = replace(self.sampling, seed=self.seed * 1_000_003 + step * len(prompts))
         drawn = continue_batch(self.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
         texts = [self.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
         worth = np.array(
-            [self._judge(items[index // self.answers], text) for index, text in enumerate(texts)], np.float64
-        ).reshape(len(items), self.answers)
+            [self._judge(items[index // self.group_size], text) for index, text in enumerate(texts)], np.float64
+        ).reshape(len(items), self.group_size)
         rows = [
             Rendered([*prompt, *ids], [False] * len(prompt) + [True] * len(ids))
             for prompt, ids in zip(prompts, drawn, strict=True)
@@ -160,7 +160,7 @@ class Rollouts:
         return made
 
     def _judge(self, item: Item, answer: str) -> float:
-        """Ask the reward; what it raises or returns that is no number is the user's to mend."""
+        """Ask the reward; what it raises or returns that is no number is the user's to fix."""
         try:
             value = float(self.reward(item, answer))
         except Exception as error:
@@ -190,7 +190,7 @@ def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = 
         total = -(ratio * rollout.advantages[:, None] * wanted).sum()
         if rollout.reference is None:
             return total
-        distance = (distance_from(rollout.reference, now) * wanted).sum()
+        distance = (kl_estimate(rollout.reference, now) * wanted).sum()
         if stats is not None:
             stats().kl = float(distance.detach() / wanted.sum().clamp(min=1))
         return total + kl_weight * distance if kl_weight else total

@@ -1,6 +1,6 @@
 """Tasks whose answers can be checked: questions, a reward to learn from, and a true score that is only looked at.
 
-A reward is any function of a question and an answer. Where it can be had without doing the task, a model finds that
+A reward is any function of a question and an answer. Where it can be earned without doing the task, a model finds that
 out: `hacked` compares what the reward says with the true score of questions that were never trained on.
 """
 
@@ -28,7 +28,7 @@ Reward = Callable[[Item, str], float]
 """What an answer is worth; higher is better."""
 
 HELD_OUT = 0.1
-"""Share of a built-in task's questions that is never trained on."""
+"""Fraction of a built-in task's questions that is never trained on."""
 NUMBER = re.compile(r"\d+")
 
 
@@ -59,7 +59,7 @@ def sums(lowest: int = 10, highest: int = 99) -> list[Item]:
 
 
 def facts() -> list[Item]:
-    """Return the questions about the embedded stories whose answers stand in them."""
+    """Return the questions about the embedded stories whose answers are in them."""
     return [Item(each.question, each.expected) for each in storyworld.questions() if each.split == "held-in"]
 
 

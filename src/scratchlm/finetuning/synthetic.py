@@ -31,7 +31,7 @@ _TELLS = re.compile(r"^((?:The |An? )?[A-Z]?[\w'-]+(?: [\w'-]+){0,3}) (is|are|wa
 _STARTS = frozenset(
     ["It", "This", "That", "These", "Those", "There", "He", "She", "They", "We", "I", "You", "What", "Here", "One"]
 )
-"""Words that point elsewhere: what they tell of stands in another sentence."""
+"""Words that point elsewhere: what they refer to is in another sentence."""
 _REPLY = re.compile(r"Question:\s*(.+?)\s*Answer:\s*(.+)", re.DOTALL)
 ASKED = (
     "Write one question that the passage answers, and the answer in a sentence or two, from the passage alone. "

@@ -73,7 +73,7 @@ class Classifier:
         return cls(load_model(find_model(Path(place))))
 
     def classify(self, texts: Sequence[str]) -> list[Answer]:
-        """Call each text by its likeliest label, or of two by the sought one from the model's threshold on.
+        """Label each text: the likeliest label, or, of two, the positive class from the model's threshold on.
 
         Raises `UserError` for an empty text, and for one that the tokenizer cannot encode.
         """
@@ -86,19 +86,19 @@ class Classifier:
         context, classes = decoder.config.context, self.classes
         rows = encode_rows(self.model.tokenizer, texts, context, classes.prompt, classes.long)
         logits = torch.from_numpy(text_logits(decoder, rows)).double()
-        chances = (logits / classes.temperature).softmax(-1)
+        probabilities = (logits / classes.temperature).softmax(-1)
         positive = classes.positive if len(labels) == 2 else None
         return [
             Answer(text, self._label(row), dict(zip(labels, row.tolist(), strict=True)), positive, classes.threshold)
-            for text, row in zip(texts, chances, strict=True)
+            for text, row in zip(texts, probabilities, strict=True)
         ]
 
-    def _label(self, chances: torch.Tensor) -> str:
+    def _label(self, probabilities: torch.Tensor) -> str:
         labels, positive = self.classes.labels, self.classes.positive
         if positive is None or len(labels) != 2:
-            return labels[int(chances.argmax())]
+            return labels[int(probabilities.argmax())]
         index = labels.index(positive)
-        return positive if chances[index] >= self.classes.threshold else labels[1 - index]
+        return positive if probabilities[index] >= self.classes.threshold else labels[1 - index]
 
 
 def classify(config: ClassifyConfig) -> Iterator[Answer]:
@@ -127,7 +127,7 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
         more = f" and {len(refused) - SHOWN:,} more" if len(refused) > SHOWN else ""
         raise UserError(
             f"classify: {len(refused):,} of {total:,} texts have no answer ({', '.join(refused[:SHOWN])}{more}); "
-            "mend or remove them"
+            "fix or remove them"
         )
 
 

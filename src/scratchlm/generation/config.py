@@ -25,7 +25,7 @@ class SamplingConfig:
     top_p: Annotated[float, Range(over=0, most=1)] = 1.0
     """Keep the likeliest tokens that together reach this probability (Holtzman et al. 2019); 1 keeps all."""
     min_p: Fraction = 0.0
-    """Keep tokens at least this share as likely as the likeliest (Nguyen et al. 2024); 0 keeps all."""
+    """Keep tokens at least this fraction as likely as the likeliest (Nguyen et al. 2024); 0 keeps all."""
     repetition_penalty: Positive = 1.0
     """Logits of tokens already there are divided (positive) or multiplied (negative) by it; 1 does nothing."""
     stop: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ Row = Float[Tensor, "V"]
 
 
 def penalise_repetition(logits: Row, ids: list[int], penalty: float) -> Row:
-    """Make tokens that already stand in `ids` less likely (Keskar et al. 2019, arXiv 1909.05858)."""
+    """Make tokens that are already in `ids` less likely (Keskar et al. 2019, arXiv 1909.05858)."""
     if penalty == 1.0 or not ids:
         return logits
     there = torch.tensor(sorted(set(ids)), device=logits.device)

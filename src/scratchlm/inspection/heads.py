@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention import Visibility, visible
+from scratchlm.model.attention import AttentionContext, causal_mask
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
 
@@ -33,14 +33,14 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
     found: list[Tensor] = []
 
     def watching(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def attend(q: Tensor, k: Tensor, v: Tensor, visibility: Visibility) -> Tensor:
+        def attend(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             keys = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
             scores = (q @ keys.transpose(-2, -1)).float() / math.sqrt(q.size(-1))
-            mask = visibility.mask
+            mask = context.mask
             if mask is None:
-                mask = visible(q.size(2), k.size(2), None, None, q.device)
+                mask = causal_mask(q.size(2), k.size(2), None, None, q.device)
             found.append(scores.masked_fill(~(mask[:, None] if mask.dim() == 3 else mask), -math.inf).softmax(-1))
-            return plain(q, k, v, visibility)
+            return plain(q, k, v, context)
 
         return attend
 

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
+from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.norms import RMSNorm
 from scratchlm.model.positions import Rotation, rotate
 
 
 @dataclass(frozen=True)
-class Visibility:
+class AttentionContext:
     """What all layers of one forward pass share: the tokens, rotations, the mask, the cache.
 
     `mask` is None where the plain causal triangle (or, for a single new token, everything) is meant, so that the
@@ -36,7 +36,7 @@ class Visibility:
     cache: KVCache | None = None
 
 
-def visible(
+def causal_mask(
     queries: int, keys: int, window: int | None, documents: Int[Tensor, "B T"] | None, device: torch.device
 ) -> Bool[Tensor, "*batch T S"]:
     """Return which keys each query may see: not later ones, none beyond the window, none of another document.
@@ -72,7 +72,7 @@ def naive_attention(
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if mask is None and causal:
-        mask = visible(q.size(2), k.size(2), None, None, q.device)
+        mask = causal_mask(q.size(2), k.size(2), None, None, q.device)
     if mask is not None:
         scores = scores.masked_fill(~_with_heads(mask), float("-inf"))
     return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
@@ -155,26 +155,26 @@ class Attention(nn.Module):
         """The weights whose products are added to the stream."""
         return self.output.weight
 
-    def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
         """Mix information between positions; the shape is kept."""
         config = self.config
         q = self._heads(self.query(x), config.heads, self.query_norm)
         k = self._heads(self.key(x), config.kv_heads, self.key_norm)
         v = self._heads(self.value(x), config.kv_heads)
-        if self.value_embedding is not None and visibility.ids is not None:
-            v = v + self.value_embedding(x, visibility.ids).to(v.dtype)
+        if self.value_embedding is not None and context.ids is not None:
+            v = v + self.value_embedding(x, context.ids).to(v.dtype)
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, E), (B, K, T, E)
         v = v.transpose(1, 2)
-        if visibility.rotation is not None:
-            q, k = rotate(q, visibility.rotation), rotate(k, visibility.rotation)
+        if context.rotation is not None:
+            q, k = rotate(q, context.rotation), rotate(k, context.rotation)
         if config.qk_norm_rotated and self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         if config.query_scale is not None:  # what follows divides by the root of the head's width
             q = q * (config.query_scale * math.sqrt(config.head_dim))
         q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
-        if visibility.cache is not None:
-            k, v = visibility.cache.append(self.layer, k, v)
-        mixed = self.attend(q, k, v, visibility)
+        if context.cache is not None:
+            k, v = context.cache.append(self.layer, k, v)
+        mixed = self.attend(q, k, v, context)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def attend(
@@ -182,15 +182,15 @@ class Attention(nn.Module):
         q: Float[Tensor, "B H T E"],
         k: Float[Tensor, "B K S E"],
         v: Float[Tensor, "B K S E"],
-        visibility: Visibility,
+        context: AttentionContext,
     ) -> Float[Tensor, "B H T E"]:
         """Mix the values that each query may see, by the fastest form that fits."""
         if self.config.implementation == "naive" or self.config.softcap is not None:
-            return naive_attention(q, k, v, visibility.mask, causal=visibility.causal, softcap=self.config.softcap)
-        whole = visibility.mask is None and visibility.causal and visibility.cache is None
+            return naive_attention(q, k, v, context.mask, causal=context.causal, softcap=self.config.softcap)
+        whole = context.mask is None and context.causal and context.cache is None
         if whole and q.device.type == "cpu" and q.dtype == torch.bfloat16:
             return blocked_attention(q, k, v)
-        return fused_attention(q, k, v, visibility.mask, causal=visibility.causal)
+        return fused_attention(q, k, v, context.mask, causal=context.causal)
 
     def _heads(
         self, x: Float[Tensor, "B T N"], heads: int, norm: RMSNorm | None = None

@@ -79,13 +79,14 @@ class RopeConfig:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama's Hugging Face layout."""
 
     type: ClassVar[str] = "rope"
+    renamed: ClassVar[dict[str, str]] = {"share": "partial_rotary_factor"}
     theta: Positive = 10_000.0
     """Base of the wavelengths; a larger one turns more slowly."""
     scaling: ScalingConfig = field(default_factory=NoScalingConfig)
     local_theta: Annotated[float | None, Range(over=0)] = None
     """Base in layers that see a window alone, where no scaling applies (Gemma 3); none: theta and scaling there too."""
-    share: Annotated[float, Range(over=0, most=1)] = 1.0
-    """Share of a head's channels that turn, the first ones; the others carry no position (Phi)."""
+    partial_rotary_factor: Annotated[float, Range(over=0, most=1)] = 1.0
+    """Fraction of a head's channels that are rotated, the first ones; the others carry no position (Phi)."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class ExpertsConfig:
     chosen: Annotated[int, Range(1)] = 2
     """How many of them a token goes through."""
     normalised: bool = True
-    """Whether the shares of the chosen ones are made to sum to one."""
+    """Whether the weights of the chosen experts are made to sum to one."""
 
 
 @dataclass(frozen=True)
@@ -183,21 +184,22 @@ class MLPConfig:
 
 
 @dataclass(frozen=True)
-class NoShortcutConfig:
+class NoX0ResidualConfig:
     """The stream carries the token embedding to the last layer by addition alone."""
 
     type: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True)
-class EmbeddingShortcutConfig:
+class X0ResidualConfig:
     """Before each block the stream becomes a * stream + b * embedding, a and b learned for each layer.
 
-    The `x0` shortcut of modded-nanogpt (Jordan et al. 2024). The embedding is RMS-normalised first.
+    The x0 residual of modded-nanogpt (Jordan et al. 2024). The embedding is RMS-normalised first.
     """
 
     type: ClassVar[str] = "embedding"
-    share: float = 0.1
+    renamed: ClassVar[dict[str, str]] = {"share": "initial"}
+    initial: float = 0.1
     """Initial b; the initial a is 1."""
 
 
@@ -243,14 +245,14 @@ class NgramEmbeddingConfig:
 
 
 @dataclass(frozen=True)
-class NoAheadConfig:
+class NoMultiTokenPredictionConfig:
     """Only the next token is learned."""
 
     type: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True)
-class AheadConfig:
+class MultiTokenPredictionConfig:
     """A second head learns the token after the next, in training alone.
 
     Multi-token prediction (Gloeckle et al. 2024, arXiv 2404.19737): a stream that must also know what comes later
@@ -259,14 +261,15 @@ class AheadConfig:
     """
 
     type: ClassVar[str] = "head"
-    share: float = 0.3
+    renamed: ClassVar[dict[str, str]] = {"share": "weight"}
+    weight: float = 0.3
     """Weight of its loss beside 1 for the next token's."""
 
 
 NormConfig = RMSNormConfig | LayerNormConfig
-ShortcutConfig = NoShortcutConfig | EmbeddingShortcutConfig
+X0ResidualChoice = NoX0ResidualConfig | X0ResidualConfig
 NgramsConfig = NoNgramsConfig | NgramEmbeddingConfig
-AheadChoice = NoAheadConfig | AheadConfig
+MultiTokenPredictionChoice = NoMultiTokenPredictionConfig | MultiTokenPredictionConfig
 ValuesConfig = NoValueEmbeddingConfig | ValueEmbeddingConfig
 
 
@@ -297,6 +300,8 @@ FeedForwardConfig = SwiGLUConfig | MLPConfig | ExpertsConfig
 class DecoderConfig:
     """A decoder-only transformer: embedding, blocks, final norm, head."""
 
+    renamed: ClassVar[dict[str, str]] = {"ahead": "multi_token_prediction", "shortcut": "x0_residual"}
+
     vocabulary_size: Annotated[int, Range(1, 1 << 24)] = 4096
     """Rows of the embedding; taken from the tokenizer when a run begins."""
     context: Length = 256
@@ -311,10 +316,10 @@ class DecoderConfig:
     positions: PositionsConfig = field(default_factory=RopeConfig)
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     feed_forward: FeedForwardConfig = field(default_factory=SwiGLUConfig)
-    shortcut: ShortcutConfig = field(default_factory=NoShortcutConfig)
+    x0_residual: X0ResidualChoice = field(default_factory=NoX0ResidualConfig)
     values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
     ngrams: NgramsConfig = field(default_factory=NoNgramsConfig)
-    ahead: AheadChoice = field(default_factory=NoAheadConfig)
+    multi_token_prediction: MultiTokenPredictionChoice = field(default_factory=NoMultiTokenPredictionConfig)
     classes: ClassesChoice = field(default_factory=NoClassesConfig)
     embedding_scale: Annotated[float | None, Range(over=0, most=1e6)] = None
     """What embeddings are multiplied by; Gemma's is sqrt(width)."""
@@ -323,7 +328,7 @@ class DecoderConfig:
     tied: bool = True
     """Whether the head is the embedding's transpose (Press and Wolf 2016, arXiv 1608.05859)."""
     dropout: Decay = 0.0
-    """Share of embedding and branch outputs zeroed in training; attention weights are never dropped."""
+    """Probability that a number of the embedding's or a branch's output is zeroed in training."""
     logit_softcap: Annotated[float | None, Range(over=0, most=1e6)] = None
     """Logits become softcap * tanh(logits / softcap)."""
     init_std: Annotated[float, Range(0, 1000)] = 0.02
@@ -342,17 +347,19 @@ class DecoderConfig:
         def sound(*names: str) -> bool:  # a size that is none has no proportions
             return not any(problem.startswith(f"model.{name} is") for problem in problems for name in names)
 
-        if sound("ahead.share") and isinstance(self.ahead, AheadConfig) and not self.ahead.share > 0:
-            remedy = 'to learn the next token alone, give [model.ahead] of a recipe the type "none"'
-            problems.append(f"model.ahead.share is {self.ahead.share}: must be over 0; {remedy}")
+        second = self.multi_token_prediction
+        if sound("multi_token_prediction.weight") and isinstance(second, MultiTokenPredictionConfig):
+            remedy = 'to learn the next token alone, give [model.multi_token_prediction] of a recipe the type "none"'
+            if not second.weight > 0:
+                problems.append(f"model.multi_token_prediction.weight is {second.weight}: must be over 0; {remedy}")
         if sound("attention.heads", "attention.kv_heads") and attention.heads % attention.kv_heads:
             problems.append(
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
                 "heads must be a multiple of kv_heads"
             )
         turned = 0
-        if isinstance(self.positions, RopeConfig) and sound("attention.head_dim", "positions.share"):
-            turned = int(attention.head_dim * self.positions.share)
+        if isinstance(self.positions, RopeConfig) and sound("attention.head_dim", "positions.partial_rotary_factor"):
+            turned = int(attention.head_dim * self.positions.partial_rotary_factor)
         if turned % 2:
             problems.append(
                 f"model.attention.head_dim is {attention.head_dim}, of which {turned} turn: rotary positions need an "

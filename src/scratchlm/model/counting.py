@@ -11,7 +11,7 @@ BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.5, "int4": 4.5}
 """Bits a weight takes; of the last two with a half-precision scale for each 32 (llama.cpp's Q8_0 and Q4_0)."""
 
 FLOPS_LENGTH = 4096
-"""Tokens of a text in training, for attention's share of the FLOPs: few train on longer ones throughout."""
+"""Tokens of a text in training, for attention's part of the FLOPs: few train on longer ones throughout."""
 
 TRAINING_BYTES = 16
 """Bytes a parameter takes in training by Adam in fp32: weight, gradient, two averages."""

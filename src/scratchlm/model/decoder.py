@@ -11,16 +11,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from scratchlm.model.attention import Attention, ValueEmbedding, Visibility, visible
+from scratchlm.model.attention import Attention, AttentionContext, ValueEmbedding, causal_mask
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
-    AheadConfig,
     ClassesConfig,
     DecoderConfig,
-    EmbeddingShortcutConfig,
     ExpertsConfig,
     LearnedPositionsConfig,
+    MultiTokenPredictionConfig,
     RopeConfig,
+    X0ResidualConfig,
 )
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
@@ -53,14 +53,14 @@ class Block(nn.Module):
         self.feed_forward_out_norm = build_norm(config.width, config.norm) if after else nn.Identity()
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T D"], visibility: Visibility) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
         """Add what the block computes to the stream; the shape is kept."""
-        x = x + self.dropout(self.attention_out_norm(self.attention(self.attention_norm(x), visibility)))
+        x = x + self.dropout(self.attention_out_norm(self.attention(self.attention_norm(x), context)))
         return x + self.dropout(self.feed_forward_out_norm(self.feed_forward(self.feed_forward_norm(x))))
 
 
-class EmbeddingShortcut(nn.Module):
-    """Before each layer, scale the stream and mix the normalised embedding in (see `EmbeddingShortcutConfig`)."""
+class X0Residual(nn.Module):
+    """Before each layer, scale the stream and mix the normalised embedding in (see `X0ResidualConfig`)."""
 
     def __init__(self, layers: int) -> None:
         super().__init__()
@@ -94,13 +94,13 @@ class Decoder(CausalNetwork):
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.ngrams = build_ngrams(config)
         self.dropout = Dropout(config.dropout)
-        shortcut = isinstance(config.shortcut, EmbeddingShortcutConfig)
-        self.shortcut = EmbeddingShortcut(config.layers) if shortcut else None
+        with_x0 = isinstance(config.x0_residual, X0ResidualConfig)
+        self.x0_residual = X0Residual(config.layers) if with_x0 else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.final_norm = build_norm(config.width, config.norm)
         self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
-        looks_ahead = isinstance(config.ahead, AheadConfig)  # for the loss alone: `forward` never reads this head
-        self.ahead = nn.Linear(config.width, config.vocabulary_size, bias=False) if looks_ahead else None
+        two_tokens = isinstance(config.multi_token_prediction, MultiTokenPredictionConfig)
+        self.mtp_head = nn.Linear(config.width, config.vocabulary_size, bias=False) if two_tokens else None  # loss only
         classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
         self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
         self.restore_tables()
@@ -110,7 +110,7 @@ class Decoder(CausalNetwork):
         rope, device = self.config.positions, self.embedding.weight.device
         if not isinstance(rope, RopeConfig) or device.type == "meta":
             return
-        context, channels = self.config.context, int(self.config.attention.head_dim * rope.share)
+        context, channels = self.config.context, int(self.config.attention.head_dim * rope.partial_rotary_factor)
         tables = {"rope": rope_table(context, channels, rope.theta, rope.scaling)}
         if rope.local_theta is not None:
             tables["local_rope"] = rope_table(context, channels, rope.local_theta)
@@ -150,14 +150,14 @@ class Decoder(CausalNetwork):
             x = x + self.position_embedding(places)
         if self.config.embedding_scale is not None:
             x = x * self.config.embedding_scale
-        if self.config.embedding_norm or self.shortcut is not None:
+        if self.config.embedding_norm or self.x0_residual is not None:
             x = rms_norm(x, self.config.norm.eps if self.config.embedding_norm else torch.finfo(x.dtype).eps)
         x = embedded = self.dropout(x)
         local = [self._is_local(layer) for layer in range(self.config.layers)]
-        views = {kind: self._visibility(ids, places, cache, documents, kind) for kind in set(local)}
+        views = {kind: self._attention_context(ids, places, cache, documents, kind) for kind in set(local)}
         for layer, block in enumerate(self.blocks):
-            if self.shortcut is not None:
-                x = self.shortcut(x, embedded, layer)
+            if self.x0_residual is not None:
+                x = self.x0_residual(x, embedded, layer)
             x = block(x, views[local[layer]])
         if cache is not None:
             cache.advance(ids.size(1))
@@ -180,9 +180,9 @@ class Decoder(CausalNetwork):
         attention = self.config.attention
         return attention.window is not None and layer not in attention.global_layers
 
-    def _visibility(
+    def _attention_context(
         self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None, local: bool
-    ) -> Visibility:
+    ) -> AttentionContext:
         rotation: Rotation | None = None
         rope = self.config.positions
         if isinstance(rope, RopeConfig) and local and rope.local_theta is not None:
@@ -195,13 +195,13 @@ class Decoder(CausalNetwork):
         if window is not None and window >= seen:
             window = None  # wider than the text: no mask needed
         if cache is not None and cache.starts is not None:
-            mask = visible(new, seen, window, None, ids.device)
+            mask = causal_mask(new, seen, window, None, ids.device)
             at = torch.arange(seen, device=ids.device)
             itself = at == at[-new:, None]  # so that what fills a row up sees something, and stays finite
-            return Visibility(ids, rotation, mask & (at >= cache.starts[:, None, None]) | itself, False, cache)
+            return AttentionContext(ids, rotation, mask & (at >= cache.starts[:, None, None]) | itself, False, cache)
         if documents is not None or window is not None or 1 < new < seen:
-            return Visibility(ids, rotation, visible(new, seen, window, documents, ids.device), False, cache)
-        return Visibility(ids, rotation, None, new > 1, cache)
+            return AttentionContext(ids, rotation, causal_mask(new, seen, window, documents, ids.device), False, cache)
+        return AttentionContext(ids, rotation, None, new > 1, cache)
 
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token of texts of `length`: 6 for each weight in a product, and attention.
@@ -236,16 +236,16 @@ def initialise(decoder: TokenNetwork, seed: int) -> None:
                 continue
             std = spreads.get(parameter, config.init_std)
             parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
-    shortcut = decoder.shortcut if isinstance(decoder, Decoder) else None
-    if shortcut is not None and isinstance(config.shortcut, EmbeddingShortcutConfig):
-        nn.init.constant_(shortcut.embedding_scale, config.shortcut.share)
+    residual = decoder.x0_residual if isinstance(decoder, Decoder) else None
+    if residual is not None and isinstance(config.x0_residual, X0ResidualConfig):
+        nn.init.constant_(residual.embedding_scale, config.x0_residual.initial)
 
 
 def _that_begin_at_one(decoder: TokenNetwork) -> set[Tensor]:
     """Return the vectors that multiply as they are; all others are added, or have 1 added to them, and begin at 0."""
     ones: set[Tensor] = set()
     for part in decoder.modules():
-        if isinstance(part, EmbeddingShortcut):
+        if isinstance(part, X0Residual):
             ones.add(part.stream_scale)
         elif isinstance(part, LayerNorm) or (isinstance(part, RMSNorm) and not part.unit_offset):
             ones.update([] if part.weight is None else [part.weight])

@@ -1,6 +1,6 @@
 """Dropout (Srivastava et al. 2014) from eight random bits a number, several times faster on a CPU than torch's.
 
-The share is rounded to the nearest 256th. What is kept grows by its exact inverse, so the expectation stays.
+The probability is rounded to the nearest 256th. What is kept grows by its exact inverse, so the expectation stays.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """In training, zero a share of the numbers and scale the others up; else do nothing."""
+    """In training, zero each number with this probability and scale the others up; else do nothing."""
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, probability: float) -> None:
         super().__init__()
-        self.share = share
+        self.probability = probability
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Return `x` with some numbers dropped; the shape is kept."""
-        if not self.training or self.share == 0.0:
+        if not self.training or self.probability == 0.0:
             return x
         if x.device.type != "cpu":
-            return F.dropout(x, self.share)
-        of_256 = max(1, round(256 * self.share))
+            return F.dropout(x, self.probability)
+        of_256 = max(1, round(256 * self.probability))
         gone = random_bytes(x.numel())[: x.numel()].view(x.shape) < of_256
         return x.masked_fill(gone, 0.0) * (256.0 / (256.0 - of_256))
 

@@ -17,16 +17,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.base.errors import raise_all
-from scratchlm.model.attention import Attention, Visibility, fused_attention
+from scratchlm.model.attention import Attention, AttentionContext, fused_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     ClassesConfig,
     DecoderConfig,
     LearnedPositionsConfig,
-    NoAheadConfig,
     NoClassesConfig,
+    NoMultiTokenPredictionConfig,
     NoNgramsConfig,
-    NoShortcutConfig,
+    NoX0ResidualConfig,
     RopeConfig,
 )
 from scratchlm.model.decoder import Block, initialise
@@ -51,10 +51,10 @@ class Parts:
     written: Bool[Tensor, "B Y"]
     """Which positions of the targets are no filling."""
     places: Bool[Tensor, "B T"]
-    """Where the targets stand in the rows."""
+    """Where the targets are in the rows."""
 
     def put_back(self, states: Float[Tensor, "B Y D"]) -> Float[Tensor, "B T D"]:
-        """Return states of targets where they stand in the rows; zeros elsewhere."""
+        """Return states of targets where they are in the rows; zeros elsewhere."""
         x = states.new_zeros(*self.places.shape, states.size(-1))
         x[self.places] = states[self.written]
         return x
@@ -127,12 +127,12 @@ class CrossBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B T D"],
-        visibility: Visibility,
+        context: AttentionContext,
         memory: tuple[Tensor, Tensor],
         real: Bool[Tensor, "B S"],
     ) -> Float[Tensor, "B T D"]:
         """Add what the block computes to the stream; the shape is kept."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), visibility))
+        x = x + self.dropout(self.attention(self.attention_norm(x), context))
         x = x + self.dropout(self.cross(self.cross_norm(x), memory, real))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
@@ -158,10 +158,12 @@ class _Transformer(TokenNetwork):
         learned = isinstance(config.positions, LearnedPositionsConfig)
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.dropout = Dropout(config.dropout)
-        self.ahead = None
+        self.mtp_head = None
         rope = config.positions
         if isinstance(rope, RopeConfig):
-            cos, sin = rope_table(config.context, int(config.attention.head_dim * rope.share), rope.theta, rope.scaling)
+            cos, sin = rope_table(
+                config.context, int(config.attention.head_dim * rope.partial_rotary_factor), rope.theta, rope.scaling
+            )
             self.register_buffer("rope_cos", cos, persistent=False)
             self.register_buffer("rope_sin", sin, persistent=False)
 
@@ -194,7 +196,11 @@ class _Transformer(TokenNetwork):
 
 def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
     """Raise `UserError` with all settings that a network would pass over."""
-    usual |= {"ngrams": NoNgramsConfig(), "shortcut": NoShortcutConfig(), "ahead": NoAheadConfig()}
+    usual |= {
+        "ngrams": NoNgramsConfig(),
+        "x0_residual": NoX0ResidualConfig(),
+        "multi_token_prediction": NoMultiTokenPredictionConfig(),
+    }
     other = [f"model.{name}" for name, value in usual.items() if getattr(config, name) != value]
     if config.attention.window is not None:
         other.append("model.attention.window")
@@ -224,10 +230,10 @@ class EncoderDecoder(_Transformer):
         """Read sources, filled up behind where `real` is false."""
         mask = real[:, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
         places = torch.arange(ids.size(1), device=ids.device).expand(len(ids), -1)  # the mask has rows of its own too
-        visibility = Visibility(ids, self._rotation(places), mask, False)
+        context = AttentionContext(ids, self._rotation(places), mask, False)
         x = self._embed(ids, places)
         for block in self.encoder_blocks:
-            x = block(x, visibility)
+            x = block(x, context)
         x = self.encoder_norm(x)
         return Memory([block.cross.remember(x) for block in self._crossing()], real)
 
@@ -236,10 +242,10 @@ class EncoderDecoder(_Transformer):
         start = 0 if cache is None else cache.length
         assert cache is None or start == 0 or ids.size(1) == 1, "after the first, tokens come one by one"
         places = torch.arange(start, start + ids.size(1), device=ids.device)
-        visibility = Visibility(ids, self._rotation(places), None, ids.size(1) > 1, cache)
+        context = AttentionContext(ids, self._rotation(places), None, ids.size(1) > 1, cache)
         x = self._embed(ids, places)
         for block, remembered in zip(self._crossing(), memory.layers, strict=True):
-            x = block(x, visibility, remembered, memory.real)
+            x = block(x, context, remembered, memory.real)
         if cache is not None:
             cache.advance(ids.size(1))
         return self.final_norm(x)
@@ -277,10 +283,10 @@ class MaskedEncoder(_Transformer):
         else:
             places = positions_within(documents)
             mask = documents[:, :, None] == documents[:, None, :]
-        visibility = Visibility(ids, self._rotation(places), mask, False)
+        context = AttentionContext(ids, self._rotation(places), mask, False)
         x = self._embed(ids, places)
         for block in self.blocks:
-            x = block(x, visibility)
+            x = block(x, context)
         return self.final_norm(x)
 
 

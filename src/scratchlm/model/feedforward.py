@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
+from scratchlm.model.kernels import fast_relu_squared
 
 
 class SwiGLU(nn.Module):
@@ -51,17 +50,17 @@ class Experts(nn.Module):
         return self.down
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Transform each position by the experts that its router gives the largest shares, weighted by them."""
+        """Transform each position by the experts that its router gives the largest weights."""
         tokens = x.flatten(0, -2)  # (N, D)
-        shares, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
+        weights, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
         if self.config.normalised:
-            shares = shares / shares.sum(-1, keepdim=True)
+            weights = weights / weights.sum(-1, keepdim=True)
         mixed = torch.zeros_like(tokens)
         for expert in chosen.unique().tolist():
             at, place = (chosen == expert).nonzero(as_tuple=True)
             read = tokens[at]
             inside = F.silu(F.linear(read, self.gate[expert])) * F.linear(read, self.up[expert])
-            added = F.linear(inside, self.down[expert]) * shares[at, place, None]
+            added = F.linear(inside, self.down[expert]) * weights[at, place, None]
             mixed.index_add_(0, at, added.to(mixed.dtype))
         return mixed.view_as(x)
 
@@ -70,21 +69,7 @@ def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
     """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
     if torch.compiler.is_compiling():
         return F.relu(x).square()
-    squared: Tensor = _ReluSquared.apply(x)  # type: ignore[no-untyped-call]
-    return squared
-
-
-class _ReluSquared(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        rectified = F.relu(x)
-        ctx.save_for_backward(rectified)
-        return rectified * rectified
-
-    @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> Tensor:
-        (rectified,) = ctx.saved_tensors
-        return torch.mul(outer, rectified).mul_(2.0)
+    return fast_relu_squared(x)
 
 
 class MLP(nn.Module):

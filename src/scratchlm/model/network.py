@@ -24,8 +24,8 @@ class TokenNetwork(nn.Module):
     """Layers of one kind, which may be compiled; none where a network has other ones."""
     head: nn.Linear | None
     """None: the embedding's matrix is the head's."""
-    ahead: nn.Linear | None
-    """A second head that a loss may train (see `AheadConfig`)."""
+    mtp_head: nn.Linear | None
+    """A second head that a loss may train (see `MultiTokenPredictionConfig`)."""
     classifier: nn.Linear | None
 
     @abstractmethod

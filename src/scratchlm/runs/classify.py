@@ -181,10 +181,10 @@ def finetune_classify(config: ClassifyTrainingConfig) -> ClassifyResult:
     model.classes = Classes(data.labels, positive=positive, prompt=config.prompt, long=config.long)
     equip(model, config)
     rows, truth = data.rows.ids, data.row_truth
-    batches = LabelledBatches(rows, truth, config.training.batch_rows, config.seed, pad_of(model.tokenizer))
+    batches = LabelledBatches(rows, truth, config.training.batch_size, config.seed, pad_of(model.tokenizer))
     weights = balanced_weights(truth, len(data.labels)) if config.class_weights == "balanced" else None
     loss = class_loss(weights)
-    config = begin(config, model, batches, math.ceil(len(rows) / config.training.batch_rows), loss)
+    config = begin(config, model, batches, math.ceil(len(rows) / config.training.batch_size), loss)
     best = KeepBest(model, config, lambda decoder: _measure(decoder, data, config), "f1", higher=True)
     kept = train("classify", config, model, batches, loss, best)
     return _finish(config, data, kept, best, baseline, began)
@@ -223,10 +223,10 @@ def _measure(decoder: Decoder, data: Data, config: ClassifyTrainingConfig) -> di
     rows, truth = data.validation_rows, data.validation_truth
     if not data.validation:
         rows, truth = data.held_out_rows, data.held_out_truth
-    chances = probabilities(text_logits(decoder, rows, DTYPES[config.dtype]))
-    given = answers(chances, data.positive)
+    predicted = probabilities(text_logits(decoder, rows, DTYPES[config.dtype]))
+    given = answers(predicted, data.positive)
     return {
-        "loss": -float(np.log(chances[np.arange(len(chances)), truth] + 1e-300).mean()),
+        "loss": -float(np.log(predicted[np.arange(len(predicted)), truth] + 1e-300).mean()),
         "accuracy": float((given == truth).mean()),
         "f1": f1_of(truth, given, len(data.labels), data.positive),
     }
@@ -261,7 +261,7 @@ def _data(config: ClassifyTrainingConfig, model: SavedModel) -> Data:
 
 
 def _positive(given: str | None, labels: Sequence[str], texts: Sequence[Labelled]) -> int | None:
-    """Return the number of the label that is sought: of two labels the one named, else the rarer."""
+    """Return the index of the positive class: of two labels the one named, else the rarer."""
     if given is not None and given not in labels:
         raise UserError(f"--positive {given!r}: no such label; there are {', '.join(map(repr, labels[:10]))}")
     if len(labels) > 2:
@@ -282,7 +282,7 @@ def _finish(
     model.classes = dataclasses.replace(model.classes, temperature=temperature, threshold=threshold or 0.5)
     save_model(config.out / "model", model)
     logits = text_logits(model.decoder, data.held_out_rows, DTYPES[config.dtype])
-    truth, chances = data.held_out_truth, probabilities(logits, temperature)
+    truth, predicted = data.held_out_truth, probabilities(logits, temperature)
     result = ClassifyResult(
         out=str(config.out),
         labels=data.labels,
@@ -294,19 +294,19 @@ def _finish(
         step=best.step,
         chosen=config.keep == "best",
         steps=config.training.steps,
-        scores=score(chances, truth, data.labels, data.positive, model.classes.threshold),
+        scores=score(predicted, truth, data.labels, data.positive, model.classes.threshold),
         temperature=temperature,
         calibration_error=calibration_error(probabilities(logits), truth),
-        calibration_error_after=calibration_error(chances, truth),
+        calibration_error_after=calibration_error(predicted, truth),
         threshold=model.classes.threshold,
         tuned=threshold is not None,
-        f1_at_half=f1_of(truth, answers(chances, data.positive), len(data.labels), data.positive),
+        f1_at_half=f1_of(truth, answers(predicted, data.positive), len(data.labels), data.positive),
         baseline=baseline,
-        mistakes=_mistakes(data, chances, model.classes.threshold),
+        mistakes=_mistakes(data, predicted, model.classes.threshold),
         seconds=time.perf_counter() - began,
     )
     write_run_result(config.out, result.as_dict())
-    write_class_report(config.out, result, chances, truth, data.positive)
+    write_class_report(config.out, result, predicted, truth, data.positive)
     end_run(config.out)
     return result
 
@@ -323,20 +323,23 @@ def _chosen(config: ClassifyTrainingConfig, data: Data, model: SavedModel) -> tu
     temperature = best_temperature(logits, truth) if (logits.argmax(1) != truth).any() else 1.0
     if data.positive is None:
         return temperature, None
-    sought = truth == data.positive
-    if min(sought.sum(), (~sought).sum()) < LEAST_CHOSEN_BY:
+    is_positive = truth == data.positive
+    if min(is_positive.sum(), (~is_positive).sum()) < LEAST_CHOSEN_BY:
         return temperature, None
-    return temperature, best_threshold(probabilities(logits, temperature)[:, data.positive], sought)
+    return temperature, best_threshold(probabilities(logits, temperature)[:, data.positive], is_positive)
 
 
-def _mistakes(data: Data, chances: np.ndarray, threshold: float) -> list[Mistake]:
+def _mistakes(data: Data, predicted: np.ndarray, threshold: float) -> list[Mistake]:
     """Return the held-out texts that were called wrongly, the surest first."""
-    given = answers(chances, data.positive, threshold)
+    given = answers(predicted, data.positive, threshold)
     wrong = np.flatnonzero(given != data.held_out_truth)
-    wrong = wrong[np.argsort(-chances[wrong, given[wrong]], kind="stable")][:ERRORS_SHOWN]
+    wrong = wrong[np.argsort(-predicted[wrong, given[wrong]], kind="stable")][:ERRORS_SHOWN]
     return [
         Mistake(
-            data.held_out[i].text, data.held_out[i].label, data.labels[given[i]], round(float(chances[i, given[i]]), 4)
+            data.held_out[i].text,
+            data.held_out[i].label,
+            data.labels[given[i]],
+            round(float(predicted[i, given[i]]), 4),
         )
         for i in wrong
     ]

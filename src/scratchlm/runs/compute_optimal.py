@@ -1,4 +1,4 @@
-"""Which size of a dial is expected to learn most in a given time on this machine.
+"""Which depth is expected to learn most in a given time on this machine.
 
 Small models read more tokens in that time, large ones learn more from each: a short probe measures the first, the law
 of `runs.scaling_law` states the second, and the best depth lies between.
@@ -20,7 +20,7 @@ from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.depth_scaling import MAX_DEPTH, load_recipe
 from scratchlm.runs.scaling_law import Fitted, loss_law
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import PROBE
 from scratchlm.training.profiling import SECONDS_A_MINUTE
@@ -55,7 +55,7 @@ def sizes_within(
     *,
     vocabulary_size: int,
     dtype: DtypeName,
-    setting: Setting,
+    runtime: RuntimeConfig,
     budget: float = PROBE,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Size]:
@@ -64,7 +64,7 @@ def sizes_within(
     Probes take about `budget` seconds together; sizes that come after are judged by their FLOPs.
     """
     found: list[Size] = []
-    for size in _sizes(recipe, minutes, vocabulary_size, dtype, setting, budget, clock):
+    for size in _sizes(recipe, minutes, vocabulary_size, dtype, runtime, budget, clock):
         found.append(size)
         if size.depth - best_of(found).depth >= PAST_BEST:
             break
@@ -78,7 +78,7 @@ def best_of(sizes: list[Size]) -> Size:
 
 def random_tokens(model: DecoderConfig, training: TrainingConfig) -> ArrayTokens:
     """Return random ids, enough for the rows of a probe."""
-    longest = max(training.sequence_length, getattr(training.opening, "sequence_length", 0))
+    longest = max(training.sequence_length, getattr(training.size_warmup, "sequence_length", 0))
     return ArrayTokens(np.random.default_rng(0).integers(0, model.vocabulary_size, 64 * longest + 1))
 
 
@@ -87,23 +87,23 @@ def _sizes(
     minutes: float,
     vocabulary_size: int,
     dtype: DtypeName,
-    setting: Setting,
+    runtime: RuntimeConfig,
     budget: float,
     clock: Callable[[], float],
 ) -> Iterator[Size]:
     law, end, flops_per_second = loss_law(), clock() + budget, 0.0
     for depth in range(SHALLOWEST, MAX_DEPTH + 1):
-        dialled = load_recipe(recipe, depth)
-        training = dataclasses.replace(dialled.training, compile=False)
-        model = dataclasses.replace(dialled.model, vocabulary_size=vocabulary_size)
+        scaled = load_recipe(recipe, depth)
+        training = dataclasses.replace(scaled.training, compile=False)
+        model = dataclasses.replace(scaled.model, vocabulary_size=vocabulary_size)
         decoder = outline(model)
         flops = decoder.flops_per_token(training.sequence_length)
-        step = training.batch_rows * training.sequence_length
+        step = training.batch_size * training.sequence_length
         each = budget / FEWEST_PROBED
         probed = not flops_per_second or end - clock() > each / 2
         if probed:
             ids = random_tokens(model, training)
-            _, seconds = measure_step(dtype, build_decoder(model), ids, training, setting, each)
+            _, seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)
             flops_per_second = flops * step / seconds
         else:
             seconds = flops * step / flops_per_second

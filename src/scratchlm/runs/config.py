@@ -29,7 +29,7 @@ class PretrainConfig:
     minutes: Minutes | None = None
     """Time for training and its evaluations; turned into a number of steps by a short probe before the first one."""
     depth: int | None = None
-    """The dial: layers, from which width, heads, learning rate, batch and length follow."""
+    """Layers, from which width, heads, learning rate, batch and length follow (depth scaling)."""
     init: Path | None = None
     """Model folder to continue from, instead of random weights; `further` is the recipe for an imported model."""
     resume: Path | None = None
@@ -46,7 +46,7 @@ class PretrainConfig:
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
-    """Replace a run that stands in the folder already."""
+    """Replace a run that is in the folder already."""
     model: DecoderConfig | None = None
     """Shape to train; None: the recipe's. One that is given replaces the recipe's whole."""
     training: TrainingConfig | None = None
@@ -68,7 +68,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class ResolvedPretrainConfig(PretrainConfig):
-    """A `PretrainConfig` that holds all its values; `dial.resolve` makes it. No other is trained or recorded."""
+    """A `PretrainConfig` with all its values, by `depth_scaling.resolve`; no other is trained or recorded."""
 
     model: DecoderConfig = field(kw_only=True)
     """A decoder-only transformer: embedding, blocks, final norm, head."""
@@ -99,9 +99,9 @@ class PlanConfig:
     recipe: Positional[str] = "default"
     """Named recipe or a TOML file; or a published model, by name or its config.json."""
     depth: int | None = None
-    """The dial: layers, from which the other sizes follow."""
+    """Layers, from which the other sizes follow (depth scaling)."""
     minutes: Minutes | None = None
-    """Time to train for: tells how many steps fit, and how far each depth of the dial is expected to come."""
+    """Time to train for: tells how many steps fit, and which loss each depth is expected to reach."""
     probe: bool = True
     """Whether to time a few steps; without, only what can be counted is told."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -127,7 +127,7 @@ class PlanConfig:
 
 @dataclass(frozen=True)
 class ResolvedPlanConfig(PlanConfig):
-    """A `PlanConfig` that holds all its values; `dial.resolve_plan` makes it."""
+    """A `PlanConfig` that holds all its values; `depth_scaling.resolve_plan` makes it."""
 
     model: DecoderConfig = field(kw_only=True)
     """A decoder-only transformer: embedding, blocks, final norm, head."""

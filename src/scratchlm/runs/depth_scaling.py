@@ -1,4 +1,4 @@
-"""The dial: from one number, the depth, to every size of a run; and the named recipes."""
+"""Depth scaling: from one number, the depth, to every size of a run; and the named recipes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-from scratchlm.base.config import flatten, from_dict, read_toml, to_dict
+from scratchlm.base.config import flatten, from_dict, read_toml, renamed_to, to_dict
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.presets import preset, qwen3_shaped, speedrun
@@ -22,15 +22,16 @@ from scratchlm.runs.config import (
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.weights.config import published_shapes
 
-DialName = Literal["default", "speedrun"]
+ScalingName = Literal["default", "speedrun"]
 MAX_DEPTH = 48
-"""The deepest that the dial goes."""
+"""The largest depth."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """A named run: its shape, its training, and which values the recipe itself sets."""
 
+    renamed: ClassVar[dict[str, str]] = {"dial": "depth_scaling"}
     name: str
     model: DecoderConfig
     training: TrainingConfig
@@ -38,7 +39,7 @@ class Recipe:
     """Dotted names of the values that the recipe sets; all others are defaults."""
 
 
-def at_depth(depth: int, dial: DialName = "default") -> tuple[DecoderConfig, TrainingConfig]:
+def at_depth(depth: int, scaling: ScalingName = "default") -> tuple[DecoderConfig, TrainingConfig]:
     """Size a run by its depth: 32 channels of width a layer, and a context that grows with it.
 
     The rate of Muon stays (its step has a fixed size whatever the width); Adam's falls with the root of the width.
@@ -46,7 +47,7 @@ def at_depth(depth: int, dial: DialName = "default") -> tuple[DecoderConfig, Tra
     if not 1 <= depth <= MAX_DEPTH:
         raise UserError(f"--depth {depth}: must be from 1 to {MAX_DEPTH}")
     context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
-    return _fast_at(depth, context) if dial == "speedrun" else _default_at(depth, context)
+    return _fast_at(depth, context) if scaling == "speedrun" else _default_at(depth, context)
 
 
 def _fast_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
@@ -54,7 +55,7 @@ def _fast_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
     width = max(128, 64 * -(-depth // 2))
     adam = AdamWConfig(learning_rate=round(0.01 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     training = TrainingConfig(
-        batch_rows=8 if depth <= 8 else 16,
+        batch_size=8 if depth <= 8 else 16,
         sequence_length=context,
         optimizer=MuonConfig(learning_rate=0.02, steps=4, adam=adam),
     )
@@ -68,7 +69,7 @@ def _default_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig
     model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
     adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     training = TrainingConfig(
-        batch_rows=16 if depth <= 8 else 32,
+        batch_size=16 if depth <= 8 else 32,
         sequence_length=context,
         optimizer=MuonConfig(learning_rate=0.02, adam=adam),
     )
@@ -86,8 +87,8 @@ def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ())
 
     `others` are names that are valid where the caller asks, and that an unknown one may have meant.
 
-    A recipe has the keys `preset` or `depth` (with `dial`: default or speedrun), and the tables `model` and `training`
-    that change single values.
+    A recipe has the keys `preset` or `depth` (with `depth_scaling`: default or speedrun), and the tables `model` and
+    `training`, which change single values.
     """
     path = Path(name)
     if name not in recipe_names():
@@ -135,13 +136,14 @@ def is_published(name: str) -> bool:
 
 
 def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
-    known, dials = ("preset", "depth", "dial", "model", "training"), get_args(DialName)
+    known, scalings = ("preset", "depth", "depth_scaling", "model", "training"), get_args(ScalingName)
+    data = {renamed_to(Recipe, key): value for key, value in data.items()}
     for key in data:
         if key not in known:
             raise UserError(f"recipe {name!r}: unknown key {key!r}: {nearest(key, known)}")
-    dial = data.get("dial", "default")
-    if dial not in dials:
-        raise UserError(f"recipe {name!r}: unknown dial {dial!r}: {nearest(str(dial), dials)}")
+    scaling = data.get("depth_scaling", "default")
+    if scaling not in scalings:
+        raise UserError(f"recipe {name!r}: unknown depth_scaling {scaling!r}: {nearest(str(scaling), scalings)}")
     for part, kind, wanted in (("depth", int, "a whole number"), ("preset", str, "a name"), ("model", dict, "a table"),
                                ("training", dict, "a table")):  # fmt: skip
         if part in data and type(data[part]) is not kind:
@@ -149,12 +151,12 @@ def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
     if depth is not None and "depth" not in data:
         raise UserError(f"--depth {depth}: the recipe {name!r} has a fixed shape; use the recipe default")
     if "depth" in data:
-        model, training = at_depth(data["depth"] if depth is None else depth, dial)
+        model, training = at_depth(data["depth"] if depth is None else depth, scaling)
     else:
         model, training = preset(data.get("preset", "default")), TrainingConfig()
-    dialled = [("model", model, DecoderConfig()), ("training", training, TrainingConfig())]
+    scaled = [("model", model, DecoderConfig()), ("training", training, TrainingConfig())]
     described = {f"{part}.{key}" for part in ("model", "training") for key, _ in flatten(data.get(part, {}))}
-    for part, chosen, plain in dialled:
+    for part, chosen, plain in scaled:
         values = dict(flatten(to_dict(plain)))
         described |= {f"{part}.{k}" for k, value in flatten(to_dict(chosen)) if values.get(k) != value}
     model = from_dict(DecoderConfig, data.get("model", {}), "model", model)

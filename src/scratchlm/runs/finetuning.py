@@ -32,7 +32,8 @@ from scratchlm.runs.runs import (
     stored_values,
 )
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import BatchSource, Hook, Pace, Setting
+from scratchlm.training.fit import Hook, Pace
+from scratchlm.training.loop import BatchSource, Loop, RuntimeConfig
 from scratchlm.training.loss import Loss
 from scratchlm.training.probing import choose_dtype
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
@@ -87,7 +88,7 @@ def open_model(config: FinetuneConfig) -> SavedModel:
     if config.lora and model.adapters:
         raise UserError(f"--init {config.init}: has an adapter already; begin from the model below it")
     unpack_base(model.decoder)
-    model.four_bit = False
+    model.nf4 = False
     return model
 
 
@@ -104,8 +105,8 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
     if name is not None:
         add_adapter(model.decoder, name, config.adapter, config.seed)
         model.adapters = {name: config.adapter}
-        model.four_bit = config.four_bit
-        if config.four_bit:
+        model.nf4 = config.nf4
+        if config.nf4:
             pack_base(model.decoder)
     freeze(model.decoder, name, layers=config.frozen_layers)
     model.base = None
@@ -123,8 +124,8 @@ def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: 
     device = choose_device(config.device)
     config = dataclasses.replace(config, device=device_name(device), training=_steps(config, count))
     if config.dtype == "auto":
-        setting = Setting(device, seed=config.seed)
-        chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, setting, loss)
+        runtime = RuntimeConfig(device, seed=config.seed)
+        chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, runtime, loss)
         config = dataclasses.replace(config, dtype=dtype_name(chosen))
     assert config.out is not None
     values = stored_values(config, config.out)
@@ -211,21 +212,18 @@ def train(
     best: KeepBest,
     hooks: Sequence[Hook] = (),
 ) -> SavedModel:
-    """Run the loop and return the best model, as it stands in the run's model/."""
+    """Run the loop and return the best model, as it is in the run's model/."""
     assert config.out is not None
-    setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
+    runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     run_fit(
         f"scratchlm finetune {kind}",
         config.out,
         model,
-        batches,
-        config.training,
-        setting,
+        Loop(model.decoder, batches, config.training, loss=loss, runtime=runtime),
         hooks=[best, *hooks],
-        loss=loss,
         pace=best.pace if config.patience else None,
         resume=config.resume is not None,
     )
     kept = load_model(config.out / "model", base=None if model.base is None else model.base.path)
-    kept.decoder.to(setting.device)
+    kept.decoder.to(runtime.device)
     return kept

@@ -176,7 +176,7 @@ def _rehearsed(config: InstructTrainingConfig) -> list[str]:
 
 def _held_batches(samples: Sequence[Rendered], config: InstructTrainingConfig, pad: int) -> list[Batch]:
     """Lay held-out conversations into batches, those of like length together."""
-    length, rows = config.training.sequence_length, config.training.batch_rows
+    length, rows = config.training.sequence_length, config.training.batch_size
     fitting = sorted((sample for sample in samples if any(sample.mask[1 : length + 1])), key=lambda s: len(s.ids))
     if not fitting:
         raise UserError(
@@ -189,7 +189,7 @@ def _batches_an_epoch(samples: Sequence[Rendered], config: InstructTrainingConfi
     """Estimate how many batches hold all conversations once."""
     length = config.training.sequence_length
     tokens = sum(min(len(sample.ids) - 1, length) for sample in samples)
-    return max(1, round(tokens / (0.95 * length * config.training.batch_rows)))
+    return max(1, round(tokens / (0.95 * length * config.training.batch_size)))
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfi
 from scratchlm.runs.depth_scaling import resolve_plan
 from scratchlm.runs.published import Published, plan_published
 from scratchlm.runs.scaling_law import fitted, loss_law
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import (
@@ -58,7 +58,7 @@ class Plan(Result):
     expected_measured: bool = True
     """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
     sizes: list[Size] = field(default_factory=list)
-    """How far each depth of the dial comes in the minutes that were asked for."""
+    """The expected loss of each depth in the given minutes."""
 
     @property
     def seconds(self) -> float | None:
@@ -106,8 +106,8 @@ class Plan(Result):
 def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
     """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
 
-    With `minutes`, as many steps as fit them, and the sizes of the recipe's dial where the law of loss knows it. Where
-    the recipe is a published model, count that. Raises `UserError` for a name that is neither.
+    With `minutes`, plan as many steps as fit, and compare depths where the scaling law knows the recipe. Where the
+    recipe is a published model, count that. Raises `UserError` for a name that is neither.
     """
     resolved = resolve_plan(config) if isinstance(config, PlanConfig) else config
     return plan_published(resolved) if isinstance(resolved, PublishedConfig) else plan_recipe(resolved)
@@ -116,17 +116,17 @@ def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
 def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     """Count, and time, what a recipe's values need."""
     set_threads(config.threads)
-    setting = Setting(choose_device(config.device))
+    runtime = RuntimeConfig(choose_device(config.device))
     decoder = outline(config.model)
     training, ids = config.training, random_tokens(config.model, config.training)
     chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
     seconds = peak = None
     budget = probe_seconds(config.minutes) / (1 if config.minutes is None else 2)  # the other half is for the sizes
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
-        if setting.device.type == "cpu":
+        if runtime.device.type == "cpu":
             require_training_memory(decoder, training, DTYPES["bf16"])
-        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, setting, budget)
-        peak = product_peak(setting.device, chosen)
+        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, runtime, budget)
+        peak = product_peak(runtime.device, chosen)
     dtype = next(name for name, each in DTYPES.items() if each == chosen)
     sizes: list[Size] = []
     if config.minutes is not None:
@@ -142,7 +142,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 config.minutes,
                 vocabulary_size=config.model.vocabulary_size,
                 dtype=dtype,
-                setting=setting,
+                runtime=runtime,
                 budget=budget,
             )
     parts = stages(ids, training, 0)
@@ -166,7 +166,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
 
 def _sizes_table(sizes: list[Size]) -> Table:
     error = loss_law().error
-    title = f"the depths of the dial in this time, their losses off by up to {error:.2f}: near ones may trade places"
+    title = f"depths in this time, their expected losses off by up to {error:.2f}: near ones may trade places"
     table = Table(title=title, title_justify="left")
     for column in ("--depth", "parameters", "tokens/s", "tokens", "expected loss"):
         table.add_column(column, justify="right")

@@ -66,12 +66,12 @@ class PreferResult(Result):
     chosen: bool
     """Whether they were chosen by their held-out loss; else they are the last."""
     accuracy_before: float
-    """Share of pairs whose chosen answer the model found likelier, a token; of rewards, a coin's."""
+    """Fraction of pairs whose chosen answer the model found likelier, a token; of rewards, a coin's."""
     accuracy: float
     accuracy_interval: Interval
     led: float
-    """Share of pairs whose chosen answer gained more on the reference model than the rejected one: half at first, and
-    what the losses that compare with that model are trained on."""
+    """Fraction of pairs whose chosen answer gained more on the reference model than the rejected one: half at first.
+    The losses that compare with that model train it."""
     margin: float
     """Mean lead of the chosen answer over the reference model, in nats; of rewards, of the chosen answer."""
     kl: float | None
@@ -128,9 +128,9 @@ def _prefer(config: ResolvedPreferTrainingConfig) -> PreferResult:
         pairs = _referred(model, pairs, config) if isinstance(config.loss, REFERRING) else pairs
         held = _referred(model, held, config)
     equip(model, config)
-    batches = PairBatches(pairs, config.training.batch_rows, length, config.seed, pad)
+    batches = PairBatches(pairs, config.training.batch_size, length, config.seed, pad)
     loss = preference_loss(config.loss)
-    count = math.ceil(len(pairs) / max(1, config.training.batch_rows // 2))
+    count = math.ceil(len(pairs) / max(1, config.training.batch_size // 2))
     config = begin(config, model, batches, count, loss)
     chunks = _held_batches(held, config, pad)
     before = _measure(model.decoder, chunks, config)
@@ -174,7 +174,7 @@ def _referred(
 ) -> list[RenderedPair]:
     """Note what the model thinks of every answer before it learns; in fp32, as a resumed run must find the same."""
     model.decoder.eval()
-    device, rows = model.decoder.embedding.weight.device, max(1, config.training.batch_rows // 2)
+    device, rows = model.decoder.embedding.weight.device, max(1, config.training.batch_size // 2)
     found: list[RenderedPair] = []
     for start in range(0, len(pairs), rows):
         chunk = pairs[start : start + rows]
@@ -185,7 +185,7 @@ def _referred(
 
 
 def _held_batches(held: Sequence[RenderedPair], config: ResolvedPreferTrainingConfig, pad: int) -> list[PairBatch]:
-    rows = max(1, config.training.batch_rows // 2)
+    rows = max(1, config.training.batch_size // 2)
     ordered = sorted(held, key=lambda pair: len(pair.chosen.ids))
     length = config.training.sequence_length
     return [pair_batch(ordered[start : start + rows], length, pad) for start in range(0, len(ordered), rows)]
@@ -255,7 +255,7 @@ def _finish(config: ResolvedPreferTrainingConfig, result: PreferResult) -> None:
     records = list(read_log(config.out / LOG_FILE))
     scored = [record for record in records if record["kind"] == "evaluation"]
     steps = [record["step"] for record in scored]
-    units = {"loss": "nats a pair", "accuracy": "share", "led": "share", "margin": "nats"}
+    units = {"loss": "nats a pair", "accuracy": "fraction", "led": "fraction", "margin": "nats"}
     for name, unit in units.items():
         page.plot(f"Held-out {name}", "step", unit, {name: (steps, [record[name] for record in scored])})
     page.write(config.out / "report.html")

@@ -37,7 +37,8 @@ from scratchlm.runs.runs import (
 )
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import Hook, Setting
+from scratchlm.training.fit import Hook
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
 from scratchlm.training.stages import measure_step, training_batches
@@ -71,8 +72,9 @@ class PretrainResult(Result):
 def pretrain(config: PretrainConfig) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
-    What `config` leaves open is its recipe's (`dial.resolve`). Raises `UserError` for data, tokenizer and model that do
-    not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    What `config` leaves open is its recipe's (`depth_scaling.resolve`). Raises `UserError` for data, tokenizer and
+    model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
+    everything saved.
     """
     raise_all(config.missing())
     return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
@@ -104,14 +106,12 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
 def _train(config: ResolvedPretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
     assert config.out is not None
     training = config.training
-    setting = Setting(choose_device(config.device), DTYPES[config.dtype], config.seed)
+    runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     run_fit(
         "scratchlm pretrain",
         config.out,
         saved,
-        training_batches(tokens, training, config.seed),
-        training,
-        setting,
+        Loop(saved.decoder, training_batches(tokens, training, config.seed), training, runtime=runtime),
         hooks=_hooks(config, saved.tokenizer, held_out),
         resume=config.resume is not None,
     )
@@ -168,13 +168,13 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
             f"{saved.decoder.config.context}; lower it"
         )
     unpack_base(saved.decoder)
-    saved.base, saved.four_bit = None, False  # everything is trained, so everything is stored
+    saved.base, saved.nf4 = None, False  # everything is trained, so everything is stored
     return saved
 
 
 def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -> ResolvedPretrainConfig:
     """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
-    setting = Setting(torch.device(config.device), seed=config.seed)
+    runtime = RuntimeConfig(torch.device(config.device), seed=config.seed)
     training = config.training
     dtype = config.dtype
     if dtype == "auto" or config.minutes is not None:
@@ -183,7 +183,7 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
         if config.minutes is not None and training.compile and budget < COMPILING:
             print(f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not", file=sys.stderr)
             training = dataclasses.replace(training, compile=False)
-        chosen, seconds = measure_step(dtype, decoder, tokens, training, setting, budget)
+        chosen, seconds = measure_step(dtype, decoder, tokens, training, runtime, budget)
         spent = time.perf_counter() - started  # a compilation is in it, which the run then finds done
         dtype = dtype_name(chosen)
         if config.minutes is not None:
@@ -195,7 +195,7 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
 def _tell_plan(minutes: float, training: TrainingConfig, dtype: str, seconds: float) -> None:
     """Say what the run will do in its time."""
     print(
-        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_rows * training.sequence_length:,} tokens "
+        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_size * training.sequence_length:,} tokens "
         f"in {dtype}, about {seconds:.2g} s each; held-out text is scored on up to {training.evaluation_tokens:,} "
         f"tokens on the way and up to {training.last_evaluation_tokens:,} at the end",
         file=sys.stderr,

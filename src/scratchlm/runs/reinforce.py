@@ -80,7 +80,7 @@ class RolloutLog:
         self._rollouts, self.every = rollouts, every
 
     def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
-        """Return reward, spread, zero-spread share, distance where it has a weight, length, and a sample."""
+        """Return reward, spread, fraction without spread, distance where it has a weight, length, and a sample."""
         return dataclasses.asdict(self._rollouts.stats)
 
     def state(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     model.decoder.to(choose_device(config.device))
     equip(model, config)
     config = dataclasses.replace(
-        config, training=dataclasses.replace(config.training, batch_rows=config.questions * config.answers)
+        config, training=dataclasses.replace(config.training, batch_size=config.questions * config.group_size)
     )
     rollouts = _rollouts(config, model, task)
     loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
@@ -173,7 +173,7 @@ def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) ->
         items=task.train,
         reward=task.reward,
         questions=config.questions,
-        answers=config.answers,
+        group_size=config.group_size,
         sampling=SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature),
         stop=model.stop_ids,
         seed=config.seed,
@@ -256,7 +256,7 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
             "true score, held out": ([r["step"] for r in scored], [r["score"] for r in scored]),
         },
     )
-    shares = {"share of groups without spread": "zero_spread", "spread within a group": "spread"}
+    shares = {"fraction of groups without spread": "zero_spread", "spread within a group": "spread"}
     steps = [record["step"] for record in drawn]
     page.plot("Spread", "step", "", {name: (steps, [r[key] for r in drawn]) for name, key in shares.items()})
     if config.kl_weight:

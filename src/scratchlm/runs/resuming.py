@@ -37,7 +37,7 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
         hints = typing.get_type_hints(cls)
         optional = {key for key in values if type(None) in typing.get_args(hints.get(key))}
         values = {key: {} if value == "none" and key in optional else value for key, value in values.items()}
-    if str(values.get("recipe", "")).startswith(("./", "../")):  # a file, as seen from the run
+    if str(values.get("recipe", "")).startswith(("./", "../")):  # a file, relative to the run
         values["recipe"] = str(found_path(values["recipe"], run))
     stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
     paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}

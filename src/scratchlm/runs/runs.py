@@ -28,9 +28,8 @@ from scratchlm.base.runlog import LOG_FILE
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loop import BatchSource, Hook, Pace, Setting, fit
-from scratchlm.training.loss import Loss, next_token_loss
+from scratchlm.training.fit import Hook, Pace, fit
+from scratchlm.training.loop import Loop
 from scratchlm.training.profiling import product_peak
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.signals import stop_on_signals
@@ -109,7 +108,7 @@ def end_run(out: Path) -> None:
 
 
 def stored_values(config: Any, out: Path) -> dict[str, Any]:
-    """Return settings as plain values, whose paths are seen from the run's folder; what does not exist is a name.
+    """Return settings as plain values, whose paths are relative to the run's folder; what does not exist is a name.
 
     So a run goes on from any current folder, and can be moved together with what it reads.
     """
@@ -130,32 +129,27 @@ def run_fit(
     command: str,
     out: Path,
     saved: SavedModel,
-    batches: BatchSource,
-    training: TrainingConfig,
-    setting: Setting,
+    loop: Loop,
     *,
     hooks: Sequence[Hook],
-    loss: Loss = next_token_loss,
     pace: Pace | None = None,
     resume: bool = False,
 ) -> None:
-    """Hand everything to the loop; a stop is answered with how to go on, by `command`."""
+    """Train a run in its folder, with progress, checkpoints and Ctrl-C; a stop is answered with how to continue."""
+    training = loop.config
     progress = TrainingProgress(
         command.removeprefix("scratchlm "),
         training.steps,
         flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
-        peak=product_peak(setting.device, setting.dtype),
+        peak=product_peak(loop.runtime.device, loop.runtime.dtype),
     )
+    checkpoints = Checkpoints(out / "checkpoints", saved, training.keep_checkpoints)
     try:
         with stop_on_signals() as stop, progress:
             fit(
-                saved.decoder,
-                batches,
-                training,
-                loss=loss,
-                setting=setting,
+                loop,
                 folder=out,
-                checkpoints=Checkpoints(out / "checkpoints", saved, training.keep_checkpoints),
+                checkpoints=checkpoints,
                 hooks=hooks,
                 watcher=progress,
                 stop=stop,

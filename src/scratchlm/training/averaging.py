@@ -10,11 +10,11 @@ SUFFIX = ":average"
 
 
 class TailAverage:
-    """The running mean of a model's weights over the last `share` of a run's steps, whose number must not change."""
+    """The running mean of a model's weights over the last `fraction` of a run's steps, whose number must not change."""
 
-    def __init__(self, model: nn.Module, share: float) -> None:
+    def __init__(self, model: nn.Module, fraction: float) -> None:
         self._weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._share = share
+        self._share = fraction
         self._means: dict[str, Tensor] = {}
 
     @torch.no_grad()

@@ -23,7 +23,7 @@ class AdamWConfig:
     eps: Positive = 1e-8
     """Added to the root of the square."""
     weight_decay: Annotated[float, Range(0, 1000)] = 0.1
-    """Share of a matrix, times the learning rate, that each step takes away; vectors are left alone."""
+    """Fraction of a matrix, times the learning rate, that each step takes away; vectors are left alone."""
     implementation: Literal["fused", "plain"] = "fused"
     """fused: torch's; plain: the same steps written out. Equal, and tested so."""
 
@@ -40,7 +40,7 @@ class MuonConfig:
     steps: Annotated[int, Range(1, 100)] = 5
     """Newton-Schulz steps that bring the singular values near 1."""
     weight_decay: Annotated[float, Range(0, 1000)] = 0.0
-    """Share of a matrix, times the learning rate, that each step takes away."""
+    """Fraction of a matrix, times the learning rate, that each step takes away."""
     cautious: bool = False
     """Whether only numbers that the step brings nearer to zero decay (Chen et al. 2025, arXiv 2510.12402)."""
     adam: AdamWConfig = field(default_factory=lambda: AdamWConfig(learning_rate=3e-3, weight_decay=0.0))
@@ -48,62 +48,70 @@ class MuonConfig:
 
 
 @dataclass(frozen=True)
-class NoOpeningConfig:
+class NoSizeWarmupConfig:
     """All steps have the same rows and length."""
 
     type: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True)
-class OpeningConfig:
-    """The first steps have sizes of their own: shorter rows, fewer rows, or both."""
+class SizeWarmupConfig:
+    """Sequence and batch warm-up: the first steps have shorter rows, fewer rows, or both."""
 
     type: ClassVar[str] = "stage"
-    share: Fraction = 0.3
-    """Share of all steps."""
-    batch_rows: Rows = 32
-    """Rows of one optimizer step of the opening."""
+    renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size", "share": "fraction"}
+    fraction: Fraction = 0.3
+    """Fraction of all steps."""
+    batch_size: Rows = 32
+    """Rows of one optimizer step of this stage."""
     sequence_length: Length = 64
-    """Tokens in a row of the opening."""
+    """Tokens in a row of this stage."""
 
 
-OpeningChoice = NoOpeningConfig | OpeningConfig
+SizeWarmupChoice = NoSizeWarmupConfig | SizeWarmupConfig
 OptimizerConfig = MuonConfig | AdamWConfig
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The learning rate over a run, as a share of its peak."""
+    """The learning rate over a run, as a fraction of its peak."""
 
     shape: Literal["linear", "cosine", "stable_decay"] = "stable_decay"
     """After warm-up: linear or cosine down from the peak, or the peak held, then a linear way down."""
     warmup_steps: Amount = 20
     """Steps over which the rate rises linearly from near zero."""
     decay_fraction: Fraction = 0.6
-    """Share of all steps, at the end, that stable_decay spends going down."""
+    """Fraction of all steps, at the end, that stable_decay spends going down."""
     final_fraction: Fraction = 0.0
-    """Share of the peak that is left at the last step."""
+    """Fraction of the peak that is left at the last step."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
+    """How `fit` trains: sizes, optimizer, schedule, and how often it evaluates, samples and saves."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "batch_rows": "batch_size",
+        "micro_batch_rows": "micro_batch_size",
+        "decay_with_rate": "decay_with_lr",
+        "opening": "size_warmup",
+    }
 
     steps: Count = 1000
     """Optimizer steps of the whole run; a time budget is turned into this number before the first step."""
-    batch_rows: Rows = 16
+    batch_size: Rows = 16
     """Rows of one optimizer step."""
-    micro_batch_rows: Annotated[int | None, Range(1)] = None
+    micro_batch_size: Annotated[int | None, Range(1)] = None
     """Rows of one forward pass; fewer need less memory and give the same gradient. None: all rows at once."""
     sequence_length: Length = 256
     """Tokens in a row."""
-    opening: OpeningChoice = field(default_factory=NoOpeningConfig)
+    size_warmup: SizeWarmupChoice = field(default_factory=NoSizeWarmupConfig)
     optimizer: OptimizerConfig = field(default_factory=MuonConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    decay_with_rate: bool = False
+    decay_with_lr: bool = False
     """Whether weight decay falls to zero with the learning rate, beyond the rate's own factor."""
     tail_average: Fraction = 0.0
-    """Share of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone.
+    """Fraction of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone.
     Not beside what may end a run early."""
     clip: Annotated[float | None, Range(over=0)] = 1.0
     """Largest norm of the whole gradient; a longer one is scaled down to it. None: never."""

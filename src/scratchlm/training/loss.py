@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.data.batches import IGNORED, Batch
-from scratchlm.model.config import AheadConfig
+from scratchlm.model.config import MultiTokenPredictionConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import TokenNetwork
 
@@ -38,23 +38,24 @@ def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*
 def plain_next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of the next token: the whole objective of a language model.
 
-    A decoder in training that looks ahead (`AheadConfig`) gets that loss's gradient too, never its value.
+    In training, a decoder with `MultiTokenPredictionConfig` gets the gradient of that loss too, never its value.
     """
     hidden = decoder.hidden(batch.ids, documents=batch.documents)
     loss = cross_entropy_sum(decoder.logits(hidden), batch.targets)
-    if decoder.ahead is None or not decoder.training:
+    if decoder.mtp_head is None or not decoder.training:
         return loss
-    ahead = cross_entropy_sum(decoder.capped(decoder.ahead(hidden)), targets_ahead(batch))
-    return _with_gradient_ahead(loss, ahead, decoder)
+    second = cross_entropy_sum(decoder.capped(decoder.mtp_head(hidden)), second_targets(batch))
+    return _with_second_gradient(loss, second, decoder)
 
 
-def distance_from(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
-    """Estimate how far the model is from a reference, given what both think of a token that the model drew, in nats.
+def kl_estimate(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+    """Estimate the KL divergence from a reference model, in nats, from log-probabilities of tokens the model drew.
 
-    `exp(d) - d - 1` of the log ratio d: unbiased and never negative (Schulman 2020, "Approximating KL divergence").
+    The k3 estimator, `exp(d) - d - 1` of the log ratio d: unbiased and never negative (Schulman 2020, "Approximating KL
+    divergence").
     """
-    apart = reference - now
-    return apart.exp() - apart - 1
+    log_ratio = reference - now
+    return log_ratio.exp() - log_ratio - 1
 
 
 def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
@@ -68,31 +69,31 @@ def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float =
 def next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 
-    The logits, by far the largest tensor of a small model, never stand in memory as a whole, and positions without a
+    The logits, by far the largest tensor of a small model, are never in memory as a whole, and positions without a
     target never reach the head.
     """
     hidden, softcap = decoder.hidden(batch.ids, documents=batch.documents), decoder.config.logit_softcap
     loss = linear_cross_entropy(*_with_target(hidden, batch.targets), decoder.head_weight, softcap)
-    if decoder.ahead is None or not decoder.training:
+    if decoder.mtp_head is None or not decoder.training:
         return loss
-    ahead = linear_cross_entropy(*_with_target(hidden, targets_ahead(batch)), decoder.ahead.weight, softcap)
-    return _with_gradient_ahead(loss, ahead, decoder)
+    second = linear_cross_entropy(*_with_target(hidden, second_targets(batch)), decoder.mtp_head.weight, softcap)
+    return _with_second_gradient(loss, second, decoder)
 
 
-def targets_ahead(batch: Batch) -> Int[Tensor, "B T"]:
+def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
     """Return the token after the next of each position, where both are targets and of one document."""
-    ahead = torch.full_like(batch.targets, IGNORED)
-    ahead[:, :-1] = batch.targets[:, 1:]
-    ahead[batch.targets == IGNORED] = IGNORED
+    second = torch.full_like(batch.targets, IGNORED)
+    second[:, :-1] = batch.targets[:, 1:]
+    second[batch.targets == IGNORED] = IGNORED
     if batch.documents is not None:
-        ahead[:, :-1][batch.documents[:, :-1] != batch.documents[:, 1:]] = IGNORED
-    return ahead
+        second[:, :-1][batch.documents[:, :-1] != batch.documents[:, 1:]] = IGNORED
+    return second
 
 
-def _with_gradient_ahead(loss: Tensor, ahead: Tensor, decoder: TokenNetwork) -> Tensor:
-    """Return `loss`, whose gradient is that of `loss + share * ahead`."""
-    assert isinstance(decoder.config.ahead, AheadConfig)
-    return loss + decoder.config.ahead.share * (ahead - ahead.detach())
+def _with_second_gradient(loss: Tensor, second: Tensor, decoder: TokenNetwork) -> Tensor:
+    """Return `loss`, whose gradient is that of `loss + weight * second`."""
+    assert isinstance(decoder.config.multi_token_prediction, MultiTokenPredictionConfig)
+    return loss + decoder.config.multi_token_prediction.weight * (second - second.detach())
 
 
 def _with_target(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,7 @@ class PlainAdamW(torch.optim.Optimizer):
         return None
 
 
-def orthogonalise(matrices: Float[Tensor, "n rows columns"], steps: int) -> Float[Tensor, "n rows columns"]:
+def newton_schulz(matrices: Float[Tensor, "n rows columns"], steps: int) -> Float[Tensor, "n rows columns"]:
     """Bring all singular values of each matrix near 1 by Newton-Schulz iteration, a quintic polynomial in products.
 
     The coefficients (Jordan 2024) trade exactness for slope at zero: values end between about 0.7 and 1.2.
@@ -118,7 +118,7 @@ class Muon(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov: look where the momentum leads
-        updates = orthogonalise(torch.stack(ahead).to(self.dtype), self.config.steps)
+        updates = newton_schulz(torch.stack(ahead).to(self.dtype), self.config.steps)
         rows, columns = parameters[0].shape
         scale = rate * math.sqrt(max(1.0, rows / columns))
         if decay and self.config.cautious:
@@ -163,10 +163,15 @@ class Optimizers:
         groups = [group for member in self.members for group in member.param_groups]
         self._peaks = [(group, group["lr"], group["weight_decay"]) for group in groups]
 
-    def set_rate(self, share: float, decay_share: float = 1.0) -> None:
-        """Set every group's learning rate to `share` of its peak, and its weight decay to `decay_share` of it."""
-        for group, rate, decay in self._peaks:
-            group["lr"], group["weight_decay"] = rate * share, decay * decay_share
+    def scale_lr(self, factor: float, decay_factor: float = 1.0) -> None:
+        """Set each group's learning rate to `factor` of its peak, and its weight decay to `decay_factor` of its own."""
+        for group, lr, decay in self._peaks:
+            group["lr"], group["weight_decay"] = lr * factor, decay * decay_factor
+
+    @property
+    def lr(self) -> float:
+        """The learning rate now: Muon's where it trains the matrices, else AdamW's."""
+        return float(self._peaks[0][0]["lr"])
 
     def step(self) -> None:
         """Step all members, then drop the gradients."""

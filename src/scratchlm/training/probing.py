@@ -20,7 +20,7 @@ from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import MuonConfig, TrainingConfig
-from scratchlm.training.loop import BatchSource, Loop, Setting
+from scratchlm.training.loop import BatchSource, Loop, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.optimizer import matrices_of
 from scratchlm.training.profiling import product_peak
@@ -30,7 +30,7 @@ Clock = Callable[[], float]
 PROBE = 2.0
 """Seconds of a probe where no budget says otherwise."""
 PROBE_SHARE = 0.05
-"""Share of a budget that its probes take at most."""
+"""Fraction of a budget that its probes take at most."""
 COMPILING = 30.0
 """Seconds that a probe of compiled blocks needs: compiling them takes most of it."""
 SHORT = 32
@@ -51,7 +51,7 @@ def step_seconds(
     decoder: Decoder,
     batches: BatchSource,
     config: TrainingConfig,
-    setting: Setting,
+    runtime: RuntimeConfig,
     *,
     budget: float = PROBE,
     loss: Loss = next_token_loss,
@@ -65,12 +65,12 @@ def step_seconds(
     `config.compile` asks for it and the budget has the time. The model is left as it was. `peak` is the machine's
     matrix-product speed in FLOP/s, measured where it is not given: it says which piece to begin with.
     """
-    peak = peak or product_peak(setting.device, setting.dtype, 256, budget / 10)
+    peak = peak or product_peak(runtime.device, runtime.dtype, 256, budget / 10)
     shared = {id(weight): weight for weight in decoder.parameters() if not weight.requires_grad}
     trial = copy.deepcopy(decoder, shared)
     compiled = config.compile and budget >= COMPILING
     with compiled_blocks(trial) if compiled else contextlib.nullcontext():
-        loop = Loop(trial, batches, config, loss, setting)  # the first optimizer of a process takes torch a second
+        loop = Loop(trial, batches, config, loss, runtime)  # the first optimizer of a process takes torch a second
         probe = _Probe(loop, clock() + budget, clock, peak)
         if not compiled and not probe.pieces_promise_steps():
             return probe.scaled_up()
@@ -99,7 +99,7 @@ class _Probe:
 
     def pieces_promise_steps(self) -> bool:
         """Time growing pieces; tell whether two whole steps are expected to fit what is left."""
-        pieces = pieces_of(self.batch, self.loop.config.micro_batch_rows)
+        pieces = pieces_of(self.batch, self.loop.config.micro_batch_size)
         few = [piece for piece in pieces if self._by_flops(piece.ids.numel(), LOW_USE) < self.left / 4]
         for piece in pieces[max(len(few) - 1, 0) :]:
             tokens = piece.ids.numel()
@@ -121,7 +121,7 @@ class _Probe:
         while not seconds or (self.left > seconds[-1] and len(seconds) < 1000):
             began = self.clock()  # the making of the batch counts too
             batch, _ = next(self.stream)
-            self.loop.train_step(batch.to(self.loop.setting.device))
+            self.loop.train_step(batch.to(self.loop.runtime.device))
             seconds.append(self.clock() - began)
         return spread(seconds[1:] or seconds).median
 
@@ -151,11 +151,11 @@ class _Probe:
     def _pass(self, piece: Batch) -> float:
         """Return the seconds of a forward and backward pass."""
         loop, began = self.loop, self.clock()
-        with autocast(loop.setting.device, loop.setting.dtype):
-            summed = loop.loss(loop.decoder, piece.to(loop.setting.device))
+        with autocast(loop.runtime.device, loop.runtime.dtype):
+            summed = loop.loss(loop.decoder, piece.to(loop.runtime.device))
         (summed / max(piece.target_count, 1)).backward()  # type: ignore[no-untyped-call]
         loop.optimizers.zero_grad()
-        if loop.setting.device.type == "cuda":
+        if loop.runtime.device.type == "cuda":
             torch.cuda.synchronize()
         return self.clock() - began
 
@@ -190,7 +190,7 @@ def choose_dtype(
     decoder: Decoder,
     batches: BatchSource,
     config: TrainingConfig,
-    setting: Setting,
+    runtime: RuntimeConfig,
     loss: Loss = next_token_loss,
     budget: float = PROBE,
 ) -> tuple[torch.dtype, float]:
@@ -199,10 +199,10 @@ def choose_dtype(
     `auto` times fp32 and bf16 and keeps the faster. On a CPU bf16 is timed only where its products are faster, which
     `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss.
     """
-    names = [name] if name != "auto" else candidates(setting.device)
+    names = [name] if name != "auto" else candidates(runtime.device)
     timed = {
         each: step_seconds(
-            decoder, batches, config, replace(setting, dtype=DTYPES[each]), budget=budget / len(names), loss=loss
+            decoder, batches, config, replace(runtime, dtype=DTYPES[each]), budget=budget / len(names), loss=loss
         )
         for each in names
     }

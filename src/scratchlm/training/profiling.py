@@ -21,7 +21,7 @@ from scratchlm.training.optimizer import matrix_weights
 SECONDS_A_MINUTE = 57.0
 """Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
 LOOKS, LOOKS_SHARE, LAST_SHARE = 10, 0.03, 0.05
-"""Evaluations of a run with a time budget at most, the share of the time that all of them take, and the last one's."""
+"""Most evaluations of a run with a time budget, the fraction of its time for all of them, and for the last one."""
 FORWARD_SPEED = 3.0
 """How many times more tokens a forward pass reads in the time of a training step."""
 
@@ -43,10 +43,10 @@ def fitted_to_minutes(config: TrainingConfig, minutes: float, step: float, spent
         least = (step + spent) / (SECONDS_A_MINUTE - 60.0 * LAST_SHARE)
         raise UserError(
             f"--minutes {minutes:g}: a step takes about {step:.2g} s on this machine, so not one fits; give --minutes "
-            f"{math.ceil(10.0 * least) / 10.0:g} or more, a smaller --depth or a lower training.batch_rows"
+            f"{math.ceil(10.0 * least) / 10.0:g} or more, a smaller --depth or a lower training.batch_size"
         )
     steps = steps_within(left, step)
-    forward = FORWARD_SPEED * config.batch_rows * config.sequence_length / step
+    forward = FORWARD_SPEED * config.batch_size * config.sequence_length / step
     every = max(config.evaluate_every, -(-steps // LOOKS)) if config.evaluate_every else 0
     looks = 1 + steps // every if every else 1
     least_tokens = 4 * config.sequence_length
@@ -114,7 +114,7 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     model, numbers = decoder.config, decoder.parameter_count()
     inside = matrix_weights(decoder)
     state = numbers * 2 if config.optimizer.type == "adamw" else inside + 2 * (numbers - inside)
-    rows = min(config.micro_batch_rows or config.batch_rows, config.batch_rows)
+    rows = min(config.micro_batch_size or config.batch_size, config.batch_size)
     tokens = rows * config.sequence_length
     size = 4 if dtype == torch.float32 else 2
     block = tokens * (8 * model.width * 4 + 8 * model.width * size + 3 * model.feed_forward.hidden * size)
@@ -128,9 +128,9 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
 def require_training_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype) -> None:
     """Refuse a training that cannot fit into memory; takes a model without memory. Raises `UserError`."""
     what = (
-        f"training of {decoder.parameter_count():,} parameters on {config.batch_rows} rows of {config.sequence_length}"
+        f"training of {decoder.parameter_count():,} parameters on {config.batch_size} rows of {config.sequence_length}"
     )
-    remedy = "lower model.width, model.layers or the vocabulary, or training.micro_batch_rows and sequence_length"
+    remedy = "lower model.width, model.layers or the vocabulary, or training.micro_batch_size and sequence_length"
     require_memory(estimate_memory(decoder, config, dtype).total, what, remedy)
 
 

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr or in a notebook: loss, tokens a second, time left, share of the machine's peak."""
+"""Progress of a run on stderr or in a notebook: loss, tokens a second, time left, fraction of the machine's peak."""
 
 from __future__ import annotations
 

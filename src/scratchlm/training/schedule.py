@@ -7,8 +7,8 @@ import math
 from scratchlm.training.config import ScheduleConfig
 
 
-def rate_at(step: int, steps: int, config: ScheduleConfig) -> float:
-    """Return the share of the peak learning rate at `step` (from 0) of a run of `steps` steps.
+def lr_factor(step: int, steps: int, config: ScheduleConfig) -> float:
+    """Return the learning rate as a fraction of its peak at `step` (from 0) of a run of `steps` steps.
 
     Warm-up reaches the peak at step `warmup_steps` (at most a tenth of the run, so that short runs train too); the last
     step of the run is one step above `final_fraction`.

@@ -1,4 +1,4 @@
-"""A run's batches in stages: an opening of its own sizes, then the sizes of the configuration.
+"""A run's batches in stages: sequence and batch warm-up, then the sizes of the configuration.
 
 Short sequences first (Li et al. 2021, arXiv 2108.06084) and few rows first (McCandlish et al. 2018, arXiv 1812.06162):
 early in training neither far context nor an exact gradient is worth its price.
@@ -14,8 +14,8 @@ import torch
 from scratchlm.base.device import DtypeName
 from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.model.decoder import Decoder
-from scratchlm.training.config import OpeningConfig, TrainingConfig
-from scratchlm.training.loop import BatchSource, Setting
+from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
+from scratchlm.training.loop import BatchSource, RuntimeConfig
 from scratchlm.training.probing import PROBE, choose_dtype, step_seconds
 
 
@@ -34,12 +34,12 @@ class Stage:
 
 def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[Stage]:
     """Return the stages of a run in order. Raises `UserError` where the tokens do not fill a window."""
-    main = WindowBatches(tokens, config.batch_rows, config.sequence_length, seed)
-    opening = config.opening
-    if not isinstance(opening, OpeningConfig):
+    main = WindowBatches(tokens, config.batch_size, config.sequence_length, seed)
+    warmup = config.size_warmup
+    if not isinstance(warmup, SizeWarmupConfig):
         return [Stage(config.steps, main)]
-    early = int(opening.share * config.steps)
-    first = WindowBatches(tokens, opening.batch_rows, opening.sequence_length, seed)
+    early = int(warmup.fraction * config.steps)
+    first = WindowBatches(tokens, warmup.batch_size, warmup.sequence_length, seed)
     return [Stage(early, first), Stage(config.steps - early, main)]
 
 
@@ -54,20 +54,20 @@ def measure_step(
     decoder: Decoder,
     tokens: Tokens,
     config: TrainingConfig,
-    setting: Setting,
+    runtime: RuntimeConfig,
     budget: float = PROBE,
 ) -> tuple[torch.dtype, float]:
     """Return the dtype to train in and the mean seconds of a step over all stages, by `choose_dtype`.
 
     The probes take at most about `budget` seconds together.
     """
-    *before, last = stages(tokens, config, setting.seed)
+    *before, last = stages(tokens, config, runtime.seed)
     each = budget / (1 + len(before) / 2)  # a stage before is timed in one dtype
-    dtype, seconds = choose_dtype(name, decoder, last.batches, config, setting, budget=each)
+    dtype, seconds = choose_dtype(name, decoder, last.batches, config, runtime, budget=each)
     total = seconds * last.steps
     for stage in before:
-        setting = replace(setting, dtype=dtype)
-        total += stage.steps * step_seconds(decoder, stage.batches, config, setting, budget=each / 2)
+        runtime = replace(runtime, dtype=dtype)
+        total += stage.steps * step_seconds(decoder, stage.batches, config, runtime, budget=each / 2)
     return dtype, total / config.steps
 
 

@@ -47,6 +47,8 @@ MODEL_KIND, CHECKPOINT_KIND = "model", "checkpoint"
 GENERATION_FILE = "generation.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
+RENAMED_PARTS = {"ahead": "mtp_head", "shortcut": "x0_residual"}
+"""Parts of a decoder that had other names when older folders were written."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class SavedModel:
     """Adapters of the decoder; the first is in use when the model is loaded."""
     classes: Classes | None = None
     base: Base | None = None
-    four_bit: bool = False
+    nf4: bool = False
     """Whether the weights below the adapters are held in four bits, as they were when the adapters were trained."""
 
     @property
@@ -108,7 +110,7 @@ def _write_model(folder: Path, model: SavedModel) -> None:
         config["classes"] = to_dict(model.classes)
     tensors = dict(model.decoder.named_parameters())
     if model.base is not None:
-        config["four_bit"] = model.four_bit
+        config["nf4"] = model.nf4
         config["base"] = {"path": stored_path(model.base.path, folder), "weights": model.base.weights}
         tensors = {name: tensor for name, tensor in tensors.items() if name in model.base.own}
     write_json(folder / CONFIG_FILE, config)
@@ -191,7 +193,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
         add_adapter(decoder, name, each)
     tensors, below = _tensors_of(folder, stored, dtype, base)
     fill(decoder, tensors)
-    if stored.four_bit:
+    if stored.nf4:
         pack_base(decoder)
     return SavedModel(
         decoder=decoder,
@@ -202,7 +204,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
         adapters=stored.adapters,
         classes=stored.classes,
         base=below,
-        four_bit=stored.four_bit,
+        nf4=stored.nf4,
     )
 
 
@@ -262,7 +264,7 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
         raise UserError(f"{folder}: holds no adapter; name a run that was trained with --lora")
     if stored.classes is not None:
         raise UserError(f"{folder}: is a classifier, whose head has no place beside other adapters; load it by itself")
-    if stored.four_bit != model.four_bit:
+    if stored.nf4 != model.nf4:
         raise UserError(f"{folder}: was trained beside weights in four bits; load it by itself")
     if stored.base.weights != read_hashes(below)[WEIGHTS_FILE]:
         raise UserError(f"{folder}: its adapter was made for other weights than those of {below}")
@@ -300,11 +302,18 @@ def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Ten
     # Read and copied, one at a time: memory of torch's own is aligned, and fp32 products differ in bits with alignment.
     try:
         with open_tensors(path) as file:
-            tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118 - it is no mapping
+            names = list(file.keys())
+            tensors = ((_current(name), file.get_tensor(name)) for name in names)
             read = {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in tensors}
     except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
     return {name: require_finite(tensor, name, path) for name, tensor in read.items()}
+
+
+def _current(name: str) -> str:
+    """Return what a stored tensor is called today."""
+    part, dot, rest = name.partition(".")
+    return RENAMED_PARTS.get(part, part) + dot + rest
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

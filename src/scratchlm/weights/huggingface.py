@@ -160,7 +160,7 @@ def write_weights(folder: Path, decoder: Decoder, special: Mapping[str, Any]) ->
 
 def tensors_and_fields(decoder: Decoder, family: Family) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a decoder under a family's names, without a head of classes, and its config.json."""
-    left = ("ahead.weight", "classifier.weight")
+    left = ("mtp_head.weight", "classifier.weight")
     ours = {name: tensor.detach().to("cpu") for name, tensor in decoder.named_parameters() if name not in left}
     config: DecoderConfig = for_inference(replace(decoder.config, classes=NoClassesConfig()))
     return dict(to_theirs(ours, family.rules, config)), family.fields(config)

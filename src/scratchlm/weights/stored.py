@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError, raise_all
@@ -64,13 +64,14 @@ class Below:
 class Stored:
     """What config.json of a model folder holds."""
 
+    renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
     decoder: DecoderConfig
     format: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
     adapters: dict[str, LoRAConfig] = field(default_factory=dict)
     classes: Classes | None = None
     base: Below | None = None
-    four_bit: bool = False
+    nf4: bool = False
 
     def __post_init__(self) -> None:
         """Check what the provenance holds where it is read."""

@@ -17,7 +17,7 @@ from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel
 
 
@@ -47,17 +47,17 @@ def teach(
     taught = LanguageModel(model)
     length = model.decoder.config.context
     shown = instruct_batches(
-        taught, conversations, TrainingConfig(batch_rows=rows, sequence_length=length), seed, documents
+        taught, conversations, TrainingConfig(batch_size=rows, sequence_length=length), seed, documents
     )
     steps = max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows))
     config = TrainingConfig(
         steps=steps,
-        batch_rows=rows,
+        batch_size=rows,
         sequence_length=length,
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=10),
     )
-    instruct(taught, conversations, config, documents=documents, setting=Setting(seed=seed))
+    instruct(taught, conversations, config, documents=documents, runtime=RuntimeConfig(seed=seed))
     return taught
 
 

@@ -21,7 +21,8 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import TokenNetwork
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import SavedModel
 
@@ -43,7 +44,7 @@ class NetworkTexts:
         *,
         epochs: float,
         optimizer: OptimizerConfig,
-        batch_rows: int = 32,
+        batch_size: int = 32,
         least_steps: int = 1,
         adapter: LoRAConfig | None = None,
         dtype: Literal["fp32", "bf16"] = "fp32",
@@ -53,7 +54,7 @@ class NetworkTexts:
         self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
         self.least_steps = least_steps
         self.training = TrainingConfig(
-            batch_rows=batch_rows,
+            batch_size=batch_size,
             optimizer=optimizer,
             schedule=ScheduleConfig(shape="linear", warmup_steps=10),
         )
@@ -68,10 +69,18 @@ class NetworkTexts:
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
-        batches = LabelledBatches(rows, numbers, self.training.batch_rows, self.seed, pad_of(model.tokenizer))
-        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_rows))
+        batches = LabelledBatches(rows, numbers, self.training.batch_size, self.seed, pad_of(model.tokenizer))
+        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_size))
         config = TrainingConfig(**{**vars(self.training), "steps": steps})
-        fit(model.decoder, batches, config, loss=class_loss(), setting=Setting(dtype=self.dtype, seed=self.seed))
+        fit(
+            Loop(
+                model.decoder,
+                batches,
+                config,
+                loss=class_loss(),
+                runtime=RuntimeConfig(dtype=self.dtype, seed=self.seed),
+            )
+        )
         return self
 
     def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:

@@ -86,12 +86,12 @@ def prepare_ours(
     training = replace(
         recipe.training,
         steps=steps_trained,
-        batch_rows=rows or recipe.training.batch_rows,
+        batch_size=rows or recipe.training.batch_size,
         sequence_length=length or recipe.training.sequence_length,
         evaluate_every=0,
         sample_every=0,
     )
-    size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_rows * training.sequence_length)
+    size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
 
     def cut() -> dict[str, Any]:
         text = str(write_texts(steps.file("books.jsonl"), pieces_of_books(source, size)))

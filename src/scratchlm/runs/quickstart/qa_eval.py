@@ -50,9 +50,9 @@ class Reading:
 
     sentences: int
     parsed: float
-    """Share that the generator's grammar accepts."""
+    """Fraction that the generator's grammar accepts."""
     copied: float
-    """Share that stands word for word in the training text."""
+    """Fraction that occurs word for word in the training text."""
     strange: list[str]
     """Sentences that the grammar does not accept, a few."""
 

@@ -61,7 +61,7 @@ class QuickstartResult(Result):
             self.sample,
             "",
             f"{self.parameters:,} parameters, {self.held_out.bits_per_byte:.3f} bits per byte on held-out text; "
-            f"the 5-gram model pays {self.ngram_bits_per_byte:.3f}",
+            f"the 5-gram model: {self.ngram_bits_per_byte:.3f}",
         ]
         if self.minutes_to_ngram is not None:
             lines.append(
@@ -80,7 +80,7 @@ class QuickstartResult(Result):
             reading = self.reading
             lines.append(
                 f"of {reading.sentences} sentences it wrote, {100 * reading.parsed:.0f}% are grammatical "
-                f"and {100 * reading.copied:.0f}% stand in the training text"
+                f"and {100 * reading.copied:.0f}% occur in the training text"
             )
         lines += [f"left out: {reason}" for reason in self.left_out]
         lines.append(

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ from scratchlm.storyworld.quiz import Question
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Hook, Setting, fit
+from scratchlm.training.fit import Hook, fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import PROBE_SHARE
 from scratchlm.training.profiling import Deadline, steps_within
 from scratchlm.training.progress import TrainingProgress
@@ -73,11 +75,11 @@ KIND = "quickstart"
 FILES = [RESULT_FILE, LOG_FILE, "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
 """What a quickstart writes, as the marker names it; its model has a marker of its own."""
 PRETRAIN_SHARE = 0.62
-"""Share of the whole budget that pretraining ends at, where conversations follow."""
+"""Fraction of the whole budget that pretraining ends at, where conversations follow."""
 ALONE_SHARE = 0.92
 """The same where none do."""
 ENDING_SHARE, SHORTEST_ENDING = 0.06, 3.0
-"""Share of the whole budget that is kept for measuring, questions and the report, and the fewest seconds of it."""
+"""Fraction of the whole budget that is kept for measuring, questions and the report, and the fewest seconds of it."""
 PRETRAINING = "pretraining"
 """How the name of that phase begins."""
 LONGEST_PROBE = 4.0
@@ -112,7 +114,7 @@ class Clock:
         return min(max(ENDING_SHARE * self.budget, SHORTEST_ENDING), 0.2 * self.budget)
 
     def left(self, share_of_ending: float) -> float:
-        """Return the seconds until only this share of the ending is left."""
+        """Return the seconds until only this fraction of the ending is left."""
         return max(self.budget - share_of_ending * self.ending - self.elapsed, 0.0)
 
     @contextmanager
@@ -161,9 +163,9 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
         encoded = _encode(corpus)
         ngram = _ngram_nats(encoded)
     print(size.told(config.minutes, corpus, size.until - clock.elapsed), file=sys.stderr, flush=True)
-    model, setting, tokens = _pretrain(config, clock, encoded, size)
+    model, runtime, tokens = _pretrain(config, clock, encoded, size)
     if corpus.conversations:
-        _teach(clock, corpus, model, setting, size.speed)
+        _teach(clock, corpus, model, runtime, size.speed)
     with clock.phase("measuring on held-out text"):
         held_out, of_ngram = _measure(clock, encoded, model, ngram, size.speed)
     result = QuickstartResult(
@@ -289,7 +291,7 @@ def _measure(
 
 def _pretrain(
     config: QuickstartConfig, clock: Clock, encoded: Encoded, size: Size
-) -> tuple[LanguageModel, Setting, int]:
+) -> tuple[LanguageModel, RuntimeConfig, int]:
     """Train from random weights until so many seconds after the beginning; return the tokens read too."""
     length = min(LENGTH, len(encoded.train) - 2)
     if length < 16 or len(encoded.held_out) < 2:
@@ -299,13 +301,13 @@ def _pretrain(
     shape = shape_of(size.speed.layers, size.speed.width, encoded.tokenizer.vocabulary_size, length)
     training = training_of(size.speed.width, length)
     decoder = build_decoder(shape, config.seed)
-    batches = WindowBatches(ArrayTokens(encoded.train), training.batch_rows, length, config.seed)
+    batches = WindowBatches(ArrayTokens(encoded.train), training.batch_size, length, config.seed)
     left = max(size.until - clock.elapsed, 0.0)
-    step_tokens = training.batch_rows * length
+    step_tokens = training.batch_size * length
     seconds = step_tokens / size.speed.tokens_per_second
     steps = steps_within(left, seconds)
     training = dataclasses.replace(training, steps=steps)
-    setting = Setting(dtype=DTYPES[size.dtype], seed=config.seed)
+    runtime = RuntimeConfig(dtype=DTYPES[size.dtype], seed=config.seed)
     every = max(1, steps // LOOKS)
     hooks: list[Hook] = [
         HeldOut(
@@ -315,7 +317,7 @@ def _pretrain(
             last_step=0,
             limit=min(8192, max(LENGTH, steps * step_tokens // 100)),  # all looks together some hundredths of the time
             length=length,
-            dtype=setting.dtype,
+            dtype=runtime.dtype,
         ),
         Sample(
             encoded.tokenizer,
@@ -330,10 +332,7 @@ def _pretrain(
     pace = Deadline(left, seconds)
     with clock.phase(title, left), stop_on_signals() as stop, progress:
         fit(
-            decoder,
-            batches,
-            training,
-            setting=setting,
+            Loop(decoder, batches, training, runtime=runtime),
             folder=config.out,
             hooks=hooks,
             watcher=progress,
@@ -341,19 +340,19 @@ def _pretrain(
             pace=pace,
         )
     model = LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)}))
-    return model, setting, pace.steps * step_tokens
+    return model, runtime, pace.steps * step_tokens
 
 
-def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting, speed: Speed) -> None:
+def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
-        batch_rows=16,
+        batch_size=16,
         sequence_length=128,
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=5),
     )
     left = clock.left(1.0)
-    seconds = training.batch_rows * training.sequence_length / speed.tokens_per_second
+    seconds = training.batch_size * training.sequence_length / speed.tokens_per_second
     training = dataclasses.replace(training, steps=steps_within(left, seconds))
     title = f"fine-tuning on {len(corpus.conversations):,} conversations"
     progress = TrainingProgress("fine-tune", training.steps)
@@ -363,10 +362,8 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, setting: Setting,
             corpus.conversations,
             training,
             documents=corpus.rehearsal,
-            setting=setting,
-            watcher=progress,
-            stop=stop,
-            pace=Deadline(left, seconds),
+            runtime=runtime,
+            train=partial(fit, watcher=progress, stop=stop, pace=Deadline(left, seconds)),
         )
 
 

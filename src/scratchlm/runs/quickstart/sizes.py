@@ -22,7 +22,7 @@ from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.runs.quickstart.text import Corpus
 from scratchlm.runs.scaling_law import loss_law
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
-from scratchlm.training.loop import Setting
+from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import bf16_products_are_faster, step_seconds
 
@@ -31,11 +31,11 @@ VOCABULARY = 3072
 ROWS, LENGTH = 6, 256
 """Rows of a step of pretraining, and tokens of a row, which are the context too."""
 SHAPES = ((2, 64), (2, 96), (2, 128), (3, 128), (4, 128), (5, 160), (6, 192))
-"""Layers and widths to choose from. A wide model of two layers learns more in minutes than the dial's narrow ones."""
+"""Layers and widths to choose from. In minutes, two wide layers learn more than the narrow shapes of depth scaling."""
 TIMED = ((2, 128), (2, 64), (4, 128))
 """Shapes that are timed."""
 SIZE_COUNTS = 1.25
-"""How much more the size counts among these shapes than the law says, which was fitted to the dial's: bench/LOG.md."""
+"""How much more the size counts than in the scaling law, which was fitted to narrower shapes: bench/LOG.md."""
 FACTS = {(2, 96): 1.0e6, (2, 128): 1.3e6, (3, 128): 1.8e6, (4, 128): 2.8e6}
 """Tokens of the embedded corpus that a shape must read before it answers better than a smaller one."""
 
@@ -78,19 +78,19 @@ class Size:
 
 
 def shape_of(layers: int, width: int, vocabulary_size: int, context: int = LENGTH) -> DecoderConfig:
-    """Return a Qwen3-shaped model, as the dial's; what it exports to, this exports to."""
+    """Return a Qwen3-shaped model, as those of depth scaling; what it exports to, this exports to."""
     head_dim = 64 if width % 128 == 0 else 32
     return qwen3_shaped(vocabulary_size, width=width, layers=layers, context=context, head_dim=head_dim)
 
 
 def training_of(width: int, length: int = LENGTH) -> TrainingConfig:
-    """Return how a model of this width is pretrained: as the dial says, in smaller steps and so more of them."""
+    """Return how a model of this width is pretrained: as depth scaling says, in smaller steps and so more of them."""
     _, training = at_depth(4)
     adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
     optimizer = MuonConfig(learning_rate=0.02, momentum=0.9, adam=adam)
     return dataclasses.replace(
         training,
-        batch_rows=ROWS,
+        batch_size=ROWS,
         sequence_length=length,
         optimizer=optimizer,
         log_every=10,
@@ -108,11 +108,11 @@ def measure_speeds(dtype: DtypeName, seed: int, budget: float) -> tuple[DtypeNam
         dtype = "bf16" if bf16_products_are_faster() else "fp32"
     ids = ArrayTokens(np.random.default_rng(seed).integers(0, VOCABULARY, 64 * LENGTH + 1))
     batches = WindowBatches(ids, ROWS, LENGTH, seed)
-    setting = Setting(dtype=DTYPES[dtype], seed=seed)
+    runtime = RuntimeConfig(dtype=DTYPES[dtype], seed=seed)
     timed: dict[tuple[int, int], float] = {}
     for layers, width in TIMED:
         decoder = build_decoder(shape_of(layers, width, VOCABULARY))
-        seconds = step_seconds(decoder, batches, training_of(width), setting, budget=budget / len(TIMED))
+        seconds = step_seconds(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
         timed[layers, width] = seconds / (ROWS * LENGTH)
     return dtype, speeds_of(timed)
 
@@ -155,11 +155,11 @@ def best_for_facts(speeds: list[Speed], seconds: float) -> Speed:
 def minutes_to_reach(bits: float, now: float, tokens: float, speed: float) -> float | None:
     """Return the minutes of training after which a run that ended at `now` after so many tokens should reach `bits`.
 
-    By the law of loss, whose share of text falls with the tokens read; None where more text alone never reaches it.
+    By the law of loss, whose text term falls with the tokens read; None where more text alone never reaches it.
     """
     law = loss_law()
-    share = law.b * tokens**-law.beta
-    wanted = share - (now - bits)
+    text_term = law.b * tokens**-law.beta
+    wanted = text_term - (now - bits)
     if wanted <= 0:
         return None
     return float((law.b / wanted) ** (1 / law.beta) / speed / 60.0)

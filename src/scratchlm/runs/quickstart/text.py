@@ -21,7 +21,7 @@ LARGEST = 40_000_000
 """Bytes of a user's text that a quickstart reads at most: more than it can learn from in its minutes."""
 
 PORTRAITS, MANY_PORTRAITS = 0.05, 0.2
-"""Share of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences. Many where
+"""Fraction of the embedded corpus that is portraits: the facts of the stories once more, in plain sentences. Many where
 little can be read."""
 
 REHEARSED = 1500
@@ -48,14 +48,14 @@ class Corpus:
         return sum(len(text.encode("utf-8")) for text in self.train)
 
 
-def storyworld_corpus(size: int, seed: int, share: float = PORTRAITS) -> Corpus:
+def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corpus:
     """Tell about `size` bytes of stories, the last of them held out, with portraits strewn between the others.
 
-    `share` of it all is portraits.
+    `fraction` of it all is portraits.
     """
-    texts = list(storyworld.stories(int((1 - share) * size), seed))
+    texts = list(storyworld.stories(int((1 - fraction) * size), seed))
     held_out = max(1, min(200, len(texts) // 20))
-    train = texts[:-held_out] + list(portraits(int(share * size), seed, storyworld.build_world()))
+    train = texts[:-held_out] + list(portraits(int(fraction * size), seed, storyworld.build_world()))
     random.Random(seed).shuffle(train)
     return Corpus(
         train,

@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.errors import UserError
-from scratchlm.model.config import DecoderConfig, NoAheadConfig
+from scratchlm.model.config import DecoderConfig, NoMultiTokenPredictionConfig
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.mapping import Rule
 
@@ -75,7 +75,7 @@ def for_inference(config: DecoderConfig) -> DecoderConfig:
     return replace(
         config,
         attention=replace(config.attention, implementation="fused"),
-        ahead=NoAheadConfig(),
+        multi_token_prediction=NoMultiTokenPredictionConfig(),
         dropout=0.0,
         init_std=DecoderConfig.init_std,
         zero_init_outputs=DecoderConfig.zero_init_outputs,

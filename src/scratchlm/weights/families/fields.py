@@ -89,7 +89,7 @@ class Fields:
         share = self.number("partial_rotary_factor", share)
         scaling = read._scaling(context)
         self.problems += read.problems
-        return RopeConfig(theta=base, scaling=scaling, share=share)
+        return RopeConfig(theta=base, scaling=scaling, partial_rotary_factor=share)
 
     def _table(self, name: str) -> dict[str | None, Any]:
         """Return a field that holds fields; an absent one is empty."""

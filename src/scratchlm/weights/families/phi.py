@@ -26,7 +26,7 @@ def read(fields: Fields) -> DecoderConfig:
 
 def write(config: DecoderConfig) -> dict[str, Any]:
     """Turn a shape into the fields of a config.json."""
-    share = config.positions.share if isinstance(config.positions, RopeConfig) else 1.0
+    share = config.positions.partial_rotary_factor if isinstance(config.positions, RopeConfig) else 1.0
     return {
         **write_common(config),
         "sliding_window": config.attention.window,

@@ -55,7 +55,10 @@ def describe(family: Family, config: DecoderConfig) -> Described:
     rope = config.positions
     if isinstance(rope, RopeConfig):
         head_dim = config.attention.head_dim
-        values |= {"attention.value_length": head_dim, "rope.dimension_count": int(head_dim * rope.share)}
+        values |= {
+            "attention.value_length": head_dim,
+            "rope.dimension_count": int(head_dim * rope.partial_rotary_factor),
+        }
         if isinstance(rope.scaling, Llama3ScalingConfig):
             plain, scaled = (rope_frequencies(head_dim, rope.theta, each) for each in (None, rope.scaling))
             factors = plain / scaled

@@ -116,7 +116,7 @@ def _tensors(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor under its GGUF name; experts of a layer as one."""
     ours = {name: tensor.detach().to("cpu") for name, tensor in model.decoder.named_parameters()}
-    ours.pop("ahead.weight", None)
+    ours.pop("mtp_head.weight", None)
     layout = Layout(described.architecture, config.layers, config.attention.head_dim)
     theirs = dict(to_theirs(ours, family.rules, config))
     experts: dict[str, list[Tensor]] = {}

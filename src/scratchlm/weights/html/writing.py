@@ -101,7 +101,7 @@ def _shape(config: DecoderConfig) -> dict[str, Any]:
 
 def _tensors(model: SavedModel) -> list[tuple[str, Tensor]]:
     named = model.decoder.named_parameters()
-    return [(name, tensor.detach().float().cpu()) for name, tensor in named if name != "ahead.weight"]
+    return [(name, tensor.detach().float().cpu()) for name, tensor in named if name != "mtp_head.weight"]
 
 
 def _stored(tensor: Tensor) -> dict[str, Any]:

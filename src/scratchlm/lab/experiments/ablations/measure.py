@@ -28,7 +28,8 @@ from scratchlm.model.counting import sizes_of
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import ScheduleConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 
 PROMPT, ANSWER = "Once upon a", " time"
 TURNS = tuple(round(-1.0 + 0.125 * step, 3) for step in range(17))
@@ -158,8 +159,8 @@ def _freeze(ours: Ours, config: KnobsConfig, free: Callable[[str], bool]) -> dic
             load_recipe("default", ours.shape.layers).training, steps=config.frozen_steps, schedule=schedule
         )
         length = min(training.sequence_length, len(train) // 2)
-        batches = WindowBatches(train, training.batch_rows, length, config.seed)
-        fit(decoder, batches, replace(training, sequence_length=length), setting=Setting(seed=config.seed))
+        batches = WindowBatches(train, training.batch_size, length, config.seed)
+        fit(Loop(decoder, batches, replace(training, sequence_length=length), runtime=RuntimeConfig(seed=config.seed)))
     return {"trained": trained, "blocks": _blocks(decoder, ours, config)}
 
 

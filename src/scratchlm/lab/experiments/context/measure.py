@@ -27,7 +27,8 @@ from scratchlm.lab.shared.small_model import BOOKS, Ours, prepare_ours
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 
 ROWS = 32
 COPY_VOCABULARY, COPY_PERIOD = 128, 24
@@ -122,10 +123,10 @@ def _copier(config: ContextConfig) -> Decoder:
     decoder = build_decoder(shape, config.seed)
     once = np.random.default_rng(config.seed).integers(0, COPY_VOCABULARY, (6000, COPY_PERIOD))
     tokens = ArrayTokens(np.concatenate([once, once], 1).ravel())
-    training = replace(load_recipe("default").training, steps=config.copy_steps, batch_rows=32)
+    training = replace(load_recipe("default").training, steps=config.copy_steps, batch_size=32)
     training = replace(training, sequence_length=shape.context)
-    batches = WindowBatches(tokens, training.batch_rows, training.sequence_length, config.seed)
-    fit(decoder, batches, training, setting=Setting(seed=config.seed))
+    batches = WindowBatches(tokens, training.batch_size, training.sequence_length, config.seed)
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return decoder
 
 

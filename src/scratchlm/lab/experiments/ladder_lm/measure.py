@@ -36,7 +36,8 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.model.network import CausalNetwork
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 
 BLIMP = "evaluate/blimp"
 OPENING = "It was a "
@@ -142,11 +143,11 @@ def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, tra
     """Read the text `epochs` times."""
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)
-    steps = max(1, math.ceil(config.epochs * tokens / (training.batch_rows * length)))
+    steps = max(1, math.ceil(config.epochs * tokens / (training.batch_size * length)))
     schedule = ScheduleConfig(warmup_steps=20)
     training = replace(training, steps=steps, sequence_length=length, schedule=schedule)
-    batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, length, config.seed)
-    fit(decoder, batches, training, setting=Setting(seed=config.seed))
+    batches = WindowBatches(ArrayTokens(text.train), training.batch_size, length, config.seed)
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return Network(decoder, text)
 
 

@@ -90,7 +90,7 @@ def published(init: Path, mark: str, seed: int) -> list[Method[Make]]:
     settings: dict[str, Any] = {
         "epochs": 3,
         "optimizer": adam(5e-4),
-        "batch_rows": 16,
+        "batch_size": 16,
         "dtype": "bf16",
         "seed": seed,
     }

@@ -40,7 +40,8 @@ from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.tokens.base import PAD
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import find_model, load_model
 
@@ -262,7 +263,7 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     else:
         model = build_translator(shape, attention=kind == "attention", seed=config.seed)
         write = partial(write_recurrent, model, end=end, max_tokens=LONGEST)
-    fit(model, batches, training, loss=loss, setting=Setting(seed=config.seed))
+    fit(Loop(model, batches, training, loss=loss, runtime=RuntimeConfig(seed=config.seed)))
 
     def answer(texts: Sequence[str]) -> list[str]:
         sources = [ids.tolist() for ids in tokenizer.encode_batch(list(texts))]

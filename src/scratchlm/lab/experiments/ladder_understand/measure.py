@@ -37,7 +37,8 @@ from scratchlm.text.overlap import shared_paragraphs
 from scratchlm.text.records import read_records
 from scratchlm.tokens.base import PAD
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.weights.checkpoint import find_model, load_model
 
 QUESTIONS = "instruct/fairytaleqa.jsonl"
@@ -247,7 +248,14 @@ def _recurrent(
     training = TrainingConfig(
         steps=steps, optimizer=AdamWConfig(learning_rate=3e-3, weight_decay=0.01), schedule=schedule
     )
-    fit(model, SourceTargetBatches(rows, 32, config.seed, end, pad), training, setting=Setting(seed=config.seed))
+    fit(
+        Loop(
+            model,
+            SourceTargetBatches(rows, 32, config.seed, end, pad),
+            training,
+            runtime=RuntimeConfig(seed=config.seed),
+        )
+    )
 
     def answer(tested: Sequence[Item]) -> list[str]:
         sources = [tokenizer.encode(_text(item, retrieval)) for item in tested]

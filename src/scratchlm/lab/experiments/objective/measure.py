@@ -32,7 +32,8 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.simple import CharacterTokenizer, WordTokenizer
 from scratchlm.training.config import ScheduleConfig
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 
 HELD_OUT = 40
 """One of so many books is never learned from."""
@@ -111,9 +112,9 @@ def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: O
         }
 
     hook = _Look(max(1, config.steps // LOOKS), look)
-    batches = WindowBatches(ArrayTokens(learned), training.batch_rows, training.sequence_length, config.seed)
-    fit(decoder, batches, training, setting=Setting(seed=config.seed), hooks=[hook])
-    passed = config.steps * training.batch_rows * training.sequence_length
+    batches = WindowBatches(ArrayTokens(learned), training.batch_size, training.sequence_length, config.seed)
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)), hooks=[hook])
+    passed = config.steps * training.batch_size * training.sequence_length
     return {
         "looks": hook.seen,
         "vocabulary": tokenizer.vocabulary_size,

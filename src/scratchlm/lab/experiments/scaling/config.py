@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from scratchlm.base.ranges import Range, Vocabulary
 from scratchlm.lab.harness.settings import ExperimentConfig
@@ -14,6 +14,7 @@ from scratchlm.runs.depth_scaling import MAX_DEPTH
 class ScalingConfig(ExperimentConfig):
     """Loss against parameters, tokens and compute, and how well a law of small runs foretells a larger one."""
 
+    renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size"}
     depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (1, 2, 3)
     """Layers of the models that the law is fitted to, the fewest first; give the flag again for another."""
     tokens: Annotated[tuple[int, ...], Range(4096)] = (400_000, 800_000, 1_600_000)
@@ -24,7 +25,7 @@ class ScalingConfig(ExperimentConfig):
     """Tokens that it reads."""
     vocabulary_size: Vocabulary = 2048
     """Tokens of the tokenizer that all share."""
-    batch_rows: Annotated[int, Range(1, 65_536)] = 8
+    batch_size: Annotated[int, Range(1, 65_536)] = 8
     """Rows of a step, of 256 tokens each."""
 
     def _problems(self) -> list[str]:

@@ -31,7 +31,8 @@ from scratchlm.lab.shared.small_model import BOOKS
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
-from scratchlm.training.loop import Setting, fit
+from scratchlm.training.fit import fit
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 
 BYTES_A_TOKEN = 5
@@ -83,11 +84,11 @@ def _train(depth: int, tokens: int, text: BookText, config: ScalingConfig) -> di
     """Train one size on one amount of text; return what held-out text costs it."""
     shape, training = at_depth(depth)
     decoder = build_decoder(replace(shape, vocabulary_size=text.tokenizer.vocabulary_size), config.seed)
-    training = replace(training, batch_rows=config.batch_rows)
-    step = training.batch_rows * training.sequence_length
+    training = replace(training, batch_size=config.batch_size)
+    step = training.batch_size * training.sequence_length
     training = replace(training, steps=max(1, round(tokens / step)))
-    batches = WindowBatches(ArrayTokens(text.train), training.batch_rows, training.sequence_length, config.seed)
-    fit(decoder, batches, training, setting=Setting(seed=config.seed))
+    batches = WindowBatches(ArrayTokens(text.train), training.batch_size, training.sequence_length, config.seed)
+    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
     return {
         **text.blocks(token_nats(decoder, text.tokenizer, ArrayTokens(text.held_out))),
         "weights": matrix_weights(decoder),

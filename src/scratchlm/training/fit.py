@@ -1,0 +1,185 @@
+"""Train a whole run: iterate over the loop's steps and log, evaluate, save and stop between them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.reading import whole
+from scratchlm.base.runlog import LOG_FILE, RunLog
+from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.compiling import uncompiled
+from scratchlm.training.loop import Loop, StepRecord
+from scratchlm.training.signals import StopRequest
+
+BAD_BATCHES = "nonfinite"
+"""Folder in a run's folder for batches whose loss was not finite."""
+Pace = Callable[[int], int]
+"""Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time. It
+cannot be repeated exactly, because the clock decides."""
+
+
+@runtime_checkable
+class Hook(Protocol):
+    """Something to do every few steps: evaluate, sample, watch. May read the model, never change it."""
+
+    name: str
+    """Kind of the log record that its answer becomes."""
+    every: int
+    """Steps between two calls; 0: only after the last step."""
+
+    def __call__(self, step: int, decoder: Any) -> Mapping[str, Any]:
+        """Look at the loop's network after `step` steps and return what to log; `timing` in it is stored apart."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the hook must remember across a resume, as JSON values."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned."""
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Shows progress: sees every step and decides what to draw."""
+
+    def step(self, record: StepRecord) -> None:
+        """Take note of a finished step."""
+
+    def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Take note of what a hook answered."""
+
+
+def fit(
+    loop: Loop,
+    *,
+    folder: Path | None = None,
+    checkpoints: Checkpoints | None = None,
+    hooks: Sequence[Hook] = (),
+    watcher: Watcher | None = None,
+    stop: StopRequest | None = None,
+    pace: Pace | None = None,
+    resume: bool = False,
+) -> None:
+    """Train the loop's decoder in place for `loop.config.steps` steps.
+
+    With a `folder`, `metrics.jsonl` is written there; with `checkpoints`, `resume` continues the run. A `pace`
+    may change the number of steps, and the schedule with it. Raises `Interrupted` after saving when `stop` was
+    requested; `UserError` when too many steps in a row are not finite, and for a pace beside a tail average.
+
+    A program that only trains takes a third off a step's time on a CPU by calling `base.memory.keep_freed_memory`
+    first, as the commands do; `fit` leaves the process's memory settings alone.
+    """
+    if pace is not None and loop.config.tail_average > 0:
+        raise UserError(
+            f"training.tail_average is {loop.config.tail_average}: it averages the last steps, and a pace may change "
+            "their number; set it to 0, or train without a pace"
+        )
+    log = None if folder is None else RunLog(folder / LOG_FILE)
+    loop.bad_batches = None if folder is None else folder / BAD_BATCHES
+    run = _Run(loop, log, checkpoints, hooks, watcher)
+    if resume and not run.resume() and log is not None:
+        log.cut_to(0)  # killed before the first checkpoint: begin again
+    run.call_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
+    run.follow(pace)
+    for record in loop.steps():
+        run.write(record)
+        stopping = stop is not None and stop.requested
+        if loop.step == loop.config.steps or stopping or _due(loop.step, loop.config.checkpoint_every):
+            run.save()
+        if stopping and loop.step < loop.config.steps:
+            saved = "everything is saved" if checkpoints else "nothing is saved"
+            raise Interrupted(f"stopped after step {loop.step} of {loop.config.steps}; {saved}")
+        run.call_hooks()
+        run.follow(pace)
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+@dataclass
+class _Run:
+    """What surrounds a loop: its log, checkpoints, hooks and progress."""
+
+    loop: Loop
+    log: RunLog | None
+    checkpoints: Checkpoints | None
+    hooks: Sequence[Hook]
+    watcher: Watcher | None
+
+    def resume(self) -> bool:
+        """Restore the latest checkpoint and cut the log to it; False where there is none."""
+        restored = self.checkpoints.restore() if self.checkpoints else None
+        if restored is None or self.checkpoints is None:
+            return False
+        tensors, state = restored
+        with whole(self.checkpoints.folder, "checkpoint"):
+            self.loop.restore(tensors, state)
+            for hook in self.hooks:
+                hook.restore(state.hooks.get(hook.name, {}))
+        if self.log is not None:
+            self.log.cut_to(state.log_lines)
+        return True
+
+    def follow(self, pace: Pace | None) -> None:
+        """Give the run the number of steps that the pace says, at least one more while any is left."""
+        loop = self.loop
+        if pace is not None and loop.step < loop.config.steps:
+            loop.config = replace(loop.config, steps=max(pace(loop.step), loop.step + 1))
+
+    def write(self, record: StepRecord) -> None:
+        """Show a step, and log it when a line is due."""
+        if self.watcher is not None:
+            self.watcher.step(record)
+        due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped
+        if self.log is not None and due:
+            self.log.write(
+                "train",
+                step=record.step,
+                loss=record.loss if math.isfinite(record.loss) else repr(record.loss),
+                lr=record.lr,
+                gradient_norm=record.gradient_norm if math.isfinite(record.gradient_norm) else None,
+                tokens=record.tokens,
+                skipped=record.skipped,
+                timing={"seconds": record.seconds, "clock": time.time()},
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint; the log is forced to disk first, so that it is never behind."""
+        if self.checkpoints is None:
+            return
+        if self.log is not None:
+            self.log.sync()
+        loop = self.loop
+        state = {
+            "batches": loop.batch_state,
+            "bad_steps": loop.bad_steps,
+            "steps": loop.config.steps,
+            "scaler": loop.scaler.state_dict(),
+            "hooks": {hook.name: hook.state() for hook in self.hooks},
+            "log_lines": 0 if self.log is None else self.log.lines(),
+        }
+        self.checkpoints.save(loop.step, loop.tensors(), state)
+
+    def call_hooks(self) -> None:
+        """Call the hooks that are due and log what they answer."""
+        loop = self.loop
+        for hook in self.hooks:
+            if not (_due(loop.step, hook.every) or loop.step == loop.config.steps):
+                continue
+            loop.decoder.eval()
+            with torch.no_grad(), uncompiled() if loop.config.compile else contextlib.nullcontext():
+                answer = dict(hook(loop.step, loop.decoder))
+            timing = answer.pop("timing", None)
+            if self.log is not None:
+                self.log.write(hook.name, step=loop.step, timing=timing, **answer)
+            if self.watcher is not None:
+                self.watcher.note(hook.name, loop.step, answer)

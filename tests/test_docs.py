@@ -1,0 +1,392 @@
+"""What README.md and the pages of docs/ show is true: links lead somewhere, flags exist, commands run, numbers hold."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.util
+import io
+import json
+import random
+import re
+import shlex
+import shutil
+import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import scratchlm as slm
+import transfer
+from commands import run
+from scratchlm import verbs
+from scratchlm.base.errors import UserError
+from scratchlm.base.flags import given
+from scratchlm.cli import VERBS
+from scratchlm.lab.catalogue import EXPERIMENTS
+from scratchlm.lab.harness.prose import filled, read_results
+from scratchlm.lab.quiz.cards import built_in
+from scratchlm.runs.depth_scaling import is_published
+from scratchlm.verb import Verb
+from scratchlm.weights.checkpoint import save_model
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*GUIDES, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"]
+PROGRAMS = {verb.program: verb for verb in vars(verbs).values() if isinstance(verb, Verb)}
+TOOLS = ("pytest", "ruff", "mypy", "lint-imports", "pip", "zipfile", "venv", "bash")
+"""Programs whose arguments are their own matter."""
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language, those of a list's items too."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(body) for _, body in found]
+
+
+def lines_of(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command of a page: lines of sh, and lines after a prompt among output."""
+    shown = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    told = [line[2:] for block in blocks(text, "text") for line in block.splitlines() if line.startswith("$ ")]
+    for line in shown + told:
+        for part in line.split(" && "):
+            words = shlex.split(part, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+                words = words[1:]
+            if words:
+                yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
+
+
+def in_order(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the commands and the Python of a page as they follow each other."""
+    for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+        if language == "python":
+            yield language, body
+        for words in lines_of(f"```{language}\n{body}```\n"):
+            yield "command", words
+
+
+def verb_of(words: list[str]) -> tuple[Verb | None, list[str]]:
+    """Return the verb of a command of ours and its arguments; None where it only lists experiments."""
+    if words[0] == "experiment":
+        return (verbs.experiment_verb(words[1]), words[2:]) if words[1] in EXPERIMENTS else (None, words[1:])
+    for length in (2, 1):
+        if " ".join(words[:length]) in PROGRAMS:
+            return PROGRAMS[" ".join(words[:length])], words[length:]
+    raise AssertionError(f"no such command: {' '.join(words)}")
+
+
+def parsed(words: list[str]) -> Any:
+    """Return the config of a command of ours, whose model or run need not be there."""
+    verb, arguments = verb_of(words)
+    if verb is None:
+        assert arguments == ["--list"]
+        return None
+    if verb in (verbs.GENERATE, verbs.CHAT):  # the values of the model are their defaults
+        resolved = verb.config.replace(":", ":Resolved")
+        verb = dataclasses.replace(verb, config=resolved, defaults=None, early=None)
+    if "resume" in given(arguments):
+        verb = dataclasses.replace(verb, resumed=None)
+    return verb.from_arguments(arguments)
+
+
+def check_program(words: list[str]) -> None:
+    """Check a command that is not ours: its file exists, and so do the extras and flags that it names."""
+    program, arguments = words[0], words[1:]
+    if program in ("python", "python3"):
+        target = arguments[1] if arguments[0] == "-m" else arguments[0]
+        arguments = arguments[2 if arguments[0] == "-m" else 1 :]
+        program = target if target in TOOLS else "python"
+    if program == "python":
+        places = [ROOT / target, *(base / target.replace(".", "/") for base in (ROOT, ROOT / "src"))]
+        files = [file for place in places for file in (place, place.with_suffix(".py"), place / "__main__.py")]
+        code = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+        assert code, f"{target}: no such file or module"
+        assert [flag for flag in arguments if flag.startswith("--") and flag not in code] == []
+    elif program == "marimo":
+        assert (ROOT / arguments[1]).is_file()
+    elif program == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+            "optional-dependencies"
+        ]
+        assert {each for word in arguments for each in re.findall(r"^\.\[(\w+)\]$", word)} <= set(extras)
+    else:
+        assert program in TOOLS, f"unknown program: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_line_of_a_page_is_one_that_the_command_takes(page: Path) -> None:
+    problems = []
+    for words in lines_of(page.read_text(encoding="utf-8")):
+        try:
+            parsed(words[1:]) if words[0] == "scratchlm" else check_program(words)
+        except (SystemExit, UserError, AssertionError) as error:
+            problems.append(f"{' '.join(words)}: {error}")
+    assert problems == []
+
+
+def test_the_check_of_command_lines_finds_what_is_wrong() -> None:
+    block = "```sh\nscratchlm quikstart\nscratchlm plan --deph 3  # a comment\n```\n"
+    found = list(lines_of(block + "```text\n$ X=1 .venv/bin/pip install y && scratchlm quiz\nscratchlm no\n```\n"))
+    assert found == [
+        ["scratchlm", "quikstart"],
+        ["scratchlm", "plan", "--deph", "3"],
+        ["pip", "install", "y"],
+        ["scratchlm", "quiz"],
+    ]
+    for words in found[:2]:
+        with pytest.raises((SystemExit, AssertionError)):
+            parsed(words[1:])
+    for words in (
+        ["python", "-m", "bench.nothing"],
+        ["python", "-m", "bench.learning", "--nope"],
+        ["marimo", "edit", "x"],
+    ):
+        with pytest.raises(AssertionError):
+            check_program(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_python_block_of_a_page_calls_what_there_is(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8"), "python"):
+        tree = ast.parse(block)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "slm":
+                assert node.attr in slm.__all__, node.attr
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert [each.name for each in node.names if not hasattr(module, each.name)] == []
+
+
+@pytest.fixture(scope="module")
+def flags() -> set[str]:
+    """Every flag of every command, as its help shows them."""
+    found = {"--help", "--list", "--version"}
+    for words in [*(program.split() for program in PROGRAMS), *(["experiment", each] for each in EXPERIMENTS)]:
+        verb, _ = verb_of(words)
+        assert verb is not None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", shown := io.StringIO())
+            with pytest.raises(SystemExit):
+                verb.from_arguments(["--help"])
+        found |= set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue()))
+    return found
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name)
+def test_every_flag_and_command_that_a_page_names_exists(page: Path, flags: set[str]) -> None:
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S))
+    ours = [span for span in spans if span.startswith(("scratchlm ", "--")) and "pip install" not in span]
+    assert [flag for span in ours for flag in re.findall(r"(?<!\S)--[a-z][\w.-]*", span) if flag not in flags] == []
+    named = [span.split()[1] for span in ours if span.startswith("scratchlm ") and not span.startswith("scratchlm --")]
+    assert [verb for verb in named if verb not in VERBS] == []
+
+
+def test_the_pages_together_show_every_command() -> None:
+    shown = {tuple(words[1:3]) for page in GUIDES for words in lines_of(page.read_text(encoding="utf-8"))}
+    used = {program for program in PROGRAMS if any(" ".join(words).startswith(program) for words in shown)}
+    assert sorted(PROGRAMS.keys() - used) == []
+
+
+def test_docs_lists_all_its_pages() -> None:
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in GUIDES if page.parent.name == "docs" and page.name not in text] == []
+
+
+def test_the_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.sub(r"<!--.*?-->", "", text).split()) < 1000
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        place, _, anchor = target.partition("#")
+        file = (page.parent / place) if place else page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text(encoding="utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name)
+def test_marked_numbers_of_a_page_are_those_of_the_result_files(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert filled(text, read_results(ROOT / "notes" / "results"), name(page)) == text
+
+
+def test_the_readme_counts_cards_and_experiments_rightly() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{len(built_in())} cards" in text
+    assert f"{len(EXPERIMENTS)} experiments" in text
+
+
+def test_the_three_numbers_of_the_readme_are_those_of_the_benchmarks() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+    def result(place: str) -> dict[str, Any]:
+        return json.loads((ROOT / "bench" / "results" / place).read_text(encoding="utf-8"))
+
+    speeds = result("learning/throughput.json")["tokens_per_second"]
+    assert f"{speeds['ours']:.0f} tokens/s, transformers {speeds['transformers']:.0f} " in text
+    medians = result("learning/shakespeare.json")["medians"]
+    ours, peer = medians["characters-quick"], medians["nanoGPT's recipe in transformers"]
+    assert f"{ours['loss']:.3f} nats after {ours['seconds']:.1f} s; " in text
+    assert f"recipe reaches {peer['loss']:.3f} after {peer['seconds']:.0f} s" in text
+    every = result("finetuning/adapters.json")["contenders"]
+    lora, peft = (every[f"{who}, bf16"]["tokens_per_second"]["median"] for who in ("scratchlm", "PEFT on transformers"))
+    assert f"{lora:.0f} tokens/s, PEFT {peft:.0f} " in text
+
+
+def test_the_norm_that_contributing_adds_is_one() -> None:
+    from scratchlm.model import config, norms
+
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = blocks(text, "python")
+    assert len(code) == 3
+    names = {**vars(config), **vars(norms)}
+    for block in code:
+        exec(
+            compile(f"from __future__ import annotations\n{block}", "CONTRIBUTING.md", "exec", dont_inherit=True), names
+        )
+    names["test_scale_norm_equals_the_papers_formula"]()
+    recipe = tomllib.loads(blocks(text, "toml")[0])
+    assert recipe["model"]["norm"]["type"] == names["ScaleNormConfig"].type
+
+
+# The slow half: the lines of a page, one after the other, on toy data.
+
+SMALL_TRAINING = ["--training.steps", "2", "--training.batch-size", "2", "--training.sequence-length", "16"]
+SMALL = {
+    "finetune classify": {"--epochs": "1"},
+    "finetune instruct": {"--epochs": "1", "--scored": "2", "--reply-tokens": "4"},
+    "finetune prefer": {"--epochs": "1"},
+    "evaluate": {"--limit": "3", "--answer-tokens": "4"},
+}
+"""What is put in the place of longer work."""
+ONLY_PARSED = ("doctor", "quickstart", "finetune reinforce", "import")
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every file that the pages name, and toy models in the place of those that they begin with."""
+    folder, draw = tmp_path_factory.mktemp("toys"), random.Random(0)
+    words = ["".join(draw.choices("etaoinshrdlu", k=draw.randint(3, 8))) for _ in range(4000)]
+    said = [" ".join(draw.choices(words, k=9)).capitalize() + "." for _ in range(3000)]
+    texts = [" ".join(said[i : i + 10]) for i in range(0, 3000, 10)]
+    rows = {
+        "books": [{"text": text} for text in texts],
+        "conversations": [{"prompt": f"Say {word}", "completion": word} for word in words[:24]],
+        "preferences": [{"prompt": f"Say {word}", "chosen": word, "rejected": "no"} for word in words[:40]],
+        "reviews": [{"text": text, "label": "ab"[i % 2]} for i, text in enumerate(texts[:40])],
+        "arc": [{"query": f"{word}?", "choices": [word, "no"], "gold": 0} for word in words[:6]],
+        "questions": [{"query": f"{word}?", "choices": [word, "no"], "gold": 1} for word in words[:6]],
+    }
+    for file, each in rows.items():
+        (folder / f"{file}.jsonl").write_text("\n".join(map(json.dumps, each)), encoding="utf-8")
+    spam = [
+        f"{'free prize' if i % 2 else 'see you'} {word},{'spam' if i % 2 else 'ham'}" for i, word in enumerate(words)
+    ]
+    (folder / "spam.csv").write_text("\n".join(["text,label", *spam[:60]]), encoding="utf-8")
+    for file in ("notes.txt", "tinyshakespeare.txt"):
+        (folder / file).write_text("\n\n".join(texts[:40]), encoding="utf-8")
+    model = transfer.model()
+    for place in ("smollm2", "quickstart/model", "rewarded"):
+        save_model(folder / place, model)
+    return folder
+
+
+def out_of(arguments: list[str]) -> Path | None:
+    out = given(arguments).get("out")
+    return Path(out) if out else None
+
+
+def counted(arguments: list[str]) -> bool:
+    """Tell whether a plan is only counted: of a published model, or without timing steps."""
+    return "--no-probe" in arguments or is_published(arguments[0])
+
+
+def shortened(verb: Verb, arguments: list[str]) -> list[str] | None:
+    """Return the arguments of a line that takes seconds in its place; None where it is only parsed."""
+    said = given(arguments)
+    if verb == verbs.PRETRAIN and "resume" not in said:
+        kept = [word for name in ("init", "data", "out") if (value := said.get(name)) for word in (f"--{name}", value)]
+        return ["further" if "init" in said else "tiny", *kept, *SMALL_TRAINING, "--dtype", "fp32"]
+    if verb.program in ONLY_PARSED or verb.program.startswith("experiment"):
+        return None
+    if (verb == verbs.QUIZ and not {"count", "anki"} & set(said)) or (verb == verbs.PLAN and not counted(arguments)):
+        return None
+    small = SMALL.get(verb.program, {}) if verb != verbs.EVALUATE or "task" in said else {}
+    more = [word for flag, value in small.items() if flag[2:].replace("-", "_") not in said for word in (flag, value)]
+    return [re.sub(r"^storyworld:.*", "storyworld:60KB", word) for word in arguments] + more
+
+
+def follow(words: list[str], toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a command of ours in small, or put a toy where it would write."""
+    verb, arguments = verb_of(words)
+    if verb is None:
+        assert run(capsys, *words)[0] == 0
+        return
+    parsed(words)
+    less = shortened(verb, arguments)
+    out = out_of(arguments)
+    if out is not None and out.exists() and out.is_dir():
+        shutil.rmtree(out)
+    if less is not None:
+        program = verb.program.split()
+        code, _, err = run(capsys, *program, *less)
+        assert code == 0, f"{' '.join(program + less)}: {err}"
+    elif out is not None:
+        shutil.copytree(toys / "smollm2", out / "model" if verb == verbs.QUICKSTART else out)
+
+
+def stub(function: str, toys: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return what takes the place of a function that takes long: it checks its arguments and puts a toy there."""
+
+    def call(*positional: Any, overrides: Any = None, **named: Any) -> str:
+        config = verbs.FUNCTIONS[function].from_call(positional, named, overrides)
+        if function == "pretrain":
+            follow(["pretrain", "--data", str(config.data), "--out", str(config.out)], toys, capsys)
+        return function
+
+    return call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", GUIDES, ids=name)
+def test_the_lines_of_a_page_run_one_after_the_other_on_toy_data(
+    page: Path, toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(toys, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    for function in ("quickstart", "pretrain", "plan"):
+        monkeypatch.setattr(slm, function, stub(function, toys, capsys), raising=False)
+    if page.name in ("evaluation.md", "finetuning.md"):  # they begin with what other pages have made
+        follow(["prepare", "books.jsonl", "--out", "data"], toys, capsys)
+        follow(["pretrain", "--data", "data", "--out", "run"], toys, capsys)
+        follow(["finetune", "classify", "--init", "smollm2", "--data", "spam.csv", "--out", "spam"], toys, capsys)
+    if page.name == "python.md":
+        talk = ["--init", "smollm2", "--data", "conversations.jsonl", "--out", "talk", "--lora"]
+        follow(["finetune", "instruct", *talk], toys, capsys)
+    names: dict[str, Any] = {}
+    for kind, what in in_order(page.read_text(encoding="utf-8")):
+        if kind == "python":
+            exec(compile(what, name(page), "exec", dont_inherit=True), names)
+        elif what[0] == "scratchlm":
+            follow(what[1:], toys, capsys)
