@@ -29,7 +29,7 @@ BUILT = re.compile(r"\.git|\.venv.*|\..*_cache|\.hypothesis|__pycache__|build|di
 WRITTEN = ("runs", "quickstart")
 """Folders that commands write into the current one."""
 REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|anaconda\.org|npmjs\.(?:com|org)|crates\.io|rubygems\.org")
-MANY_PARAMETERS = {"fit", "run_fit", "instruct", "learn_vectors"}
+MANY_PARAMETERS = {"learn_vectors"}
 """Functions of more than eight parameters that are known, until they are changed; no other may be added."""
 LATE_IMPORTS = {
     f"scratchlm.tokens.{name}": {"scratchlm.tokens.sentencepiece_format"} for name in ("format", "sentencepiece")
