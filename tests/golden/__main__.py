@@ -14,13 +14,12 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = "1"  # before torch is imported: a process with threads is not to be forked
 
+from tests.golden.compared import differences  # noqa: E402
 from tests.golden.measures import PARTS, measure  # noqa: E402
 
 
@@ -40,23 +39,6 @@ def main() -> int:
     wrong = differences(json.loads(given.file.read_text(encoding="utf-8")), found)
     print("\n".join(wrong) or f"{sum(len(part) for part in found.values())} entries are equal", flush=True)
     return min(len(wrong), 1)
-
-
-def differences(recorded: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a line for each entry that was recorded otherwise, in the parts that were measured now."""
-    lines = []
-    for part, entries in found.items():
-        before = recorded.get(part, {})
-        for entry in sorted(before.keys() | entries.keys()):
-            one, other = before.get(entry), entries.get(entry)
-            if one != other:
-                lines.append(f"{part}, {entry}: {_short(one)} became {_short(other)}")
-    return lines
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 if __name__ == "__main__":

@@ -1,0 +1,24 @@
+"""What differs between two records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def differences(recorded: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each entry that was recorded otherwise, in the parts that were measured now."""
+    lines = []
+    for part, entries in found.items():
+        before = recorded.get(part, {})
+        for entry in sorted(before.keys() | entries.keys()):
+            one, other = before.get(entry), entries.get(entry)
+            if one != other:
+                lines.append(f"{part}, {entry}: {_short(one)} became {_short(other)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else f"{text[:157]}..."
