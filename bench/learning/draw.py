@@ -10,53 +10,22 @@ from typing import Any
 from bench.store import read, write_between_marks
 
 from scratchlm.base.files import write_text
+from scratchlm.lab.harness.outcome import Curves
+from scratchlm.lab.harness.plots import as_svg
 
 ROOT = Path(__file__).parent.parent.parent
 PLOT, PAGE, LOG = ROOT / "docs" / "learning.svg", ROOT / "docs" / "benchmarks.md", ROOT / "bench" / "LOG.md"
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 390, 50, 20, 78, 45
-COLOURS = ("#2f6db4", "#2f9e68", "#b4442f")
 
 
 def plot(result: dict[str, Any]) -> str:
     """Return an SVG: a curve for each contender, its median run; seconds on a logarithmic axis."""
-    curves = {}
+    lines = {}
     for name, runs in result["runs"].items():
-        runs = sorted(runs, key=lambda run: run["loss"])
-        curves[name] = [point for point in runs[len(runs) // 2]["curve"] if point[0] > 0]
-    points = [point for curve in curves.values() for point in curve]
-    first, last = min(p[0] for p in points), max(p[0] for p in points)
-    low, high = 1.4, max(2.4, 0.1 * math.ceil(10 * min(2.6, max(p[1] for p in points))))
-
-    def x(seconds: float) -> float:
-        share = math.log(seconds / first) / math.log(last / first)
-        return LEFT + (WIDTH - LEFT - RIGHT) * share
-
-    def y(loss: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (high - min(loss, high)) / (high - low)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        f'font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
-        f'<path d="M{LEFT},{TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#555"/>',
-        f'<text x="{LEFT}" y="{TOP - 12}">nats a character, held-out Shakespeare</text>',
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">seconds of training on two cores</text>',
-    ]
-    ticks = [seconds for seconds in (1, 2, 5, 10, 20, 50, 100, 200, 400) if first <= seconds <= last]
-    under = HEIGHT - BOTTOM + 16
-    parts += [f'<text x="{x(seconds):.0f}" y="{under}" text-anchor="middle">{seconds}</text>' for seconds in ticks]
-    for tenth in range(14, round(10 * high) + 1, 2):
-        level = y(tenth / 10)
-        parts.append(f'<text x="{LEFT - 8}" y="{level + 4:.0f}" text-anchor="end">{tenth / 10:.1f}</text>')
-        parts.append(f'<path d="M{LEFT},{level:.0f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-    for number, (name, curve) in enumerate(curves.items()):
-        colour, line = COLOURS[number % len(COLOURS)], " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in curve)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x(s):.1f}" cy="{y(v):.1f}" r="3" fill="{colour}"/>' for s, v in curve]
-        parts.append(
-            f'<text x="{WIDTH - RIGHT}" y="{18 + 18 * number}" text-anchor="end" fill="{colour}">{name}: '
-            f"{curve[-1][1]:.3f} after {curve[-1][0]:.0f} s</text>"
-        )
-    return "\n".join(parts) + "\n</svg>\n"
+        median = sorted(runs, key=lambda run: run["loss"])[len(runs) // 2]
+        seconds, losses = zip(*(point for point in median["curve"] if point[0] > 0), strict=True)
+        label = f"{name}: {losses[-1]:.3f} after {seconds[-1]:.0f} s"
+        lines[label] = (seconds, losses)
+    return as_svg(Curves("", "seconds of training on two cores", "nats a character, held-out Shakespeare", lines, True))
 
 
 def table() -> list[str]:

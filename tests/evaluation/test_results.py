@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def server() -> Iterator[Server]:
 
 
 def test_a_judge_is_asked_in_both_orders_and_one_that_keeps_to_a_place_decides_nothing(server: Server) -> None:
-    judge = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", pause=0.01)
+    judge = Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
     pairs = [("q", "good", "bad"), ("q", "bad", "good"), ("q", "same", "same")]
     server.answer = lambda text: "A" if "Answer A:\ngood" in text else "B"
     server.broken = 1  # another attempt is made
@@ -178,6 +179,12 @@ def test_a_judge_is_asked_in_both_orders_and_one_that_keeps_to_a_place_decides_n
     server.answer = lambda text: "**B**" if "Answer A:\ngood" in text else "a."
     found = judge_pairs(judge, pairs)
     assert (found.first, found.second, found.unread) == (1, 1, 0)
+
+
+def test_without_the_client_an_endpoint_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"scratchlm\[endpoint\]"):
+        Endpoint("http://127.0.0.1:1/v1").ask([])
 
 
 def test_written_answers_of_two_results_are_judged(

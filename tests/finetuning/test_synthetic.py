@@ -116,7 +116,7 @@ def test_wrong_input_is_told_in_a_line(tmp_path: Path, capsys) -> None:
 def test_what_an_endpoint_made_before_it_broke_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scratchlm.base.endpoint.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     (tmp_path / "t.txt").write_text(TEXT)
     with serving() as server:
 

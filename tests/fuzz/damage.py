@@ -8,10 +8,11 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import zstandard
+import pyarrow
 
 Damage = Callable[[Path], None]
 
@@ -283,6 +284,6 @@ def of_template(_: Path) -> Iterator[tuple[str, Damage]]:
 
 def compressed(path: Path) -> Iterator[tuple[str, Damage]]:
     """Bombs: a small file that unpacks to much."""
-    pack = gzip.compress if path.suffix == ".gz" else zstandard.ZstdCompressor().compress
+    pack = gzip.compress if path.suffix == ".gz" else partial(pyarrow.compress, codec="zstd", asbytes=True)
     yield "bomb-one-line", lambda path: path.write_bytes(pack(b"x" * 60_000_000)) and None
     yield "not-compressed", written(b"plain text\n" * 20)

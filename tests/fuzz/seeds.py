@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
-import zstandard
 
 Run = Callable[..., None]
 """Runs a command that must succeed, in the folder of the seeds."""
@@ -76,7 +75,7 @@ def _texts(folder: Path) -> None:
     (folder / "stories.json").write_text(json.dumps([{"text": story} for story in stories]), encoding="utf-8")
     (folder / "stories.csv").write_text("text\n" + "".join(f'"{story}"\n' for story in stories), encoding="utf-8")
     (folder / "stories.txt.gz").write_bytes(gzip.compress("\n".join(stories).encode()))
-    (folder / "stories.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))
+    (folder / "stories.jsonl.zst").write_bytes(pyarrow.compress(lines.encode(), "zstd", asbytes=True))
     pyarrow.parquet.write_table(pyarrow.table({"text": stories}), folder / "stories.parquet")
     (folder / "recipe.toml").write_text(
         'preset = "tiny"\n\n[model]\nwidth = 32\ncontext = 64\ninit_std = 0.02\n\n[training]\nsteps = 4\n'

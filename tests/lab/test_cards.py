@@ -10,7 +10,7 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.outcome import read_outcome
-from scratchlm.lab.harness.plots import as_svg
+from scratchlm.lab.harness.plots import drawn_from
 from scratchlm.lab.harness.prose import figure_name, filled, read_results
 from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.text.duplicates import NearDuplicates
@@ -165,10 +165,8 @@ def test_every_figure_in_the_notes_is_the_one_of_its_result_file() -> None:
     folder = notes_folder() / "results"
     for name, outcome in read_results(folder).items():
         for number, curves in enumerate(outcome.curves):
-            file = folder / figure_name(name, number)
-            assert file.read_text(encoding="utf-8") == as_svg(curves), (
-                "run: python -m scratchlm.lab.harness.prose notes"
-            )
+            drawn = (folder / figure_name(name, number)).read_text(encoding="utf-8")
+            assert drawn_from(drawn) == curves, "run: python -m scratchlm.lab.harness.prose notes"
 
 
 def test_every_number_in_the_notes_is_the_one_of_its_result_file() -> None:

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.outcome import Curves, Outcome, Sample, Table, Value, write_outcome
-from scratchlm.lab.harness.plots import ticks
+from scratchlm.lab.harness.plots import drawn_from
 from scratchlm.lab.harness.prose import draw, filled, plain, read_results
 
 
@@ -77,23 +78,24 @@ def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Pa
     made = results()
     draw(tmp_path, made)
     assert (
-        plain(filled("{{toy figure 0}}", made, figures="../results")).strip() == "![Loss & more](../results/toy-0.svg)"
+        plain(filled("{{toy figure 0}}", made, figures="../results")).strip()
+        == "![Loss & more](../results/figures/toy-0.svg)"
     )
-    drawn = (tmp_path / "toy-0.svg").read_text(encoding="utf-8")
+    drawn = (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8")
     page = ElementTree.fromstring(drawn)
     name = "{http://www.w3.org/2000/svg}"
-    one, two = page.findall(f"{name}polyline")
-    x, y = zip(*(map(float, point.split(",")) for point in one.attrib["points"].split()), strict=True)
+    paths = page.findall(f".//{name}path[@clip-path]")
+    one, two = (
+        np.array(re.findall(r"([\d.]+) ([\d.]+)", path.attrib["d"]), float)
+        for path in paths
+        if re.search("1b6ca8|c8553d", path.attrib["style"])
+    )
+    x, y = one.T
     assert x[1] == pytest.approx((x[0] + x[2]) / 2)  # a factor of ten is as far as the next
     assert y[0] < y[1] < y[2]  # from 3 down to 1
-    assert len({point.split(",")[1] for point in two.attrib["points"].split()}) == 1
+    assert two[0, 1] == two[1, 1]
     words = [each.text for each in page.iter(f"{name}text")]
-    assert {"Loss & more", "tokens", "nats", "one <a>", "two", "10", "2"} <= set(words)
+    assert {"Loss & more", "tokens", "nats", "one <a>", "two", "10", "2.00"} <= set(words)
+    assert drawn_from(drawn) == made["toy"].curves[0]
     draw(tmp_path, made)
-    assert (tmp_path / "toy-0.svg").read_text(encoding="utf-8") == drawn
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert ticks(0.93, 2.04) == [1.0, 1.5, 2.0]
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(5, 5) == [5]
+    assert (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8") == drawn

@@ -11,7 +11,7 @@ as people write it.
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import sys
 import tomllib
 import types
@@ -224,21 +224,12 @@ def to_toml(data: Mapping[str, Any], origins: Mapping[str, str] | None = None) -
     `origins` maps a dotted name to a word such as default, recipe or flag. None becomes `{}`, since TOML has no such
     value and leaving it out would mean the default.
     """
-    lines: list[str] = []
-    _write_table(data, "", origins or {}, lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
+    import tomlkit  # only what writes a run needs it
 
-
-def _write_table(data: Mapping[str, Any], where: str, origins: Mapping[str, str], lines: list[str]) -> None:
-    if where:
-        lines.extend(["", f"[{where}]"])
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            continue
-        place = f"{where}.{key}" if where else key
-        origin = f"  # {origins[place]}" if place in origins else ""
-        text = "{}" if value is None else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        lines.append(f"{key} = {text}{origin}")
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            _write_table(value, f"{where}.{key}" if where else key, origins, lines)
+    document: Any = tomlkit.document()
+    for place, value in flatten(data):
+        *tables, key = place.split(".")
+        item = tomlkit.inline_table() if value is None else tomlkit.item(value)
+        item.trivia.comment = f"  # {origins[place]}" if origins and place in origins else ""
+        functools.reduce(lambda table, name: table.setdefault(name, tomlkit.table()), tables, document).add(key, item)
+    return tomlkit.dumps(document)

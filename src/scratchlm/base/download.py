@@ -2,7 +2,8 @@
 
 Bytes go to `NAME.part` beside the target, which takes its name only when size and SHA-256 are right. A part that was
 left behind is continued where that is safe: when the server confirms that the file is still the same (If-Range with
-its ETag or date), or when the expected SHA-256 is known and will find out.
+its ETag or date), or when the expected SHA-256 is known and will find out. Neither pooch nor huggingface-hub asks that
+of the server or goes on to another mirror, so this is our own.
 """
 
 from __future__ import annotations

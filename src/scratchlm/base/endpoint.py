@@ -5,25 +5,15 @@ The key, where the server wants one, is taken from the environment variable SCRA
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scratchlm.base.errors import UserError
 
-ATTEMPTS = 4
-PAUSE = 1.0
-"""Seconds before the second attempt, doubled before each further one."""
-TIMEOUT = 120.0
-"""Seconds."""
-BUSY = (408, 429, 500, 502, 503, 504)
-"""Answers after which another attempt may succeed."""
+RETRIES = 3  # after a broken connection or a busy server, each after a longer pause
+TIMEOUT = 120.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -32,43 +22,28 @@ class Endpoint:
 
     url: str
     model: str = "default"
-    pause: float = PAUSE
 
     def ask(self, messages: Sequence[Mapping[str, str]], *, temperature: float = 0.0, max_tokens: int = 512) -> str:
         """Return the answer to a conversation.
 
         Raises `UserError` where the endpoint cannot be reached, refuses, or answers something else.
         """
-        body = {
-            "model": self.model,
-            "messages": list(messages),
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-        }
-        answer = self._post(f"{self.url.rstrip('/')}/chat/completions", body)
         try:
-            return str(answer["choices"][0]["message"]["content"] or "")
-        except (KeyError, IndexError, TypeError) as error:
+            from openai import OpenAI, OpenAIError
+        except ImportError:
+            raise UserError(f'{self.url}: asking needs openai; pip install "scratchlm[endpoint]"') from None
+        key = os.environ.get("SCRATCHLM_API_KEY", "").strip() or "none"
+        said: Any = list(messages)
+        try:
+            with OpenAI(
+                base_url=self.url, api_key=key, organization="", project="", max_retries=RETRIES, timeout=TIMEOUT
+            ) as client:
+                answer = client.chat.completions.create(
+                    model=self.model, messages=said, temperature=temperature, max_tokens=max_tokens
+                )
+            return str(answer.choices[0].message.content or "")
+        except (OpenAIError, ValueError) as error:
+            why = " ".join(str(error.__cause__ or error).split())[:200]
+            raise UserError(f"{self.url}: {why}; check the address, the model's name and SCRATCHLM_API_KEY") from error
+        except (AttributeError, IndexError, TypeError) as error:
             raise UserError(f"{self.url}: answered without a message; is it an OpenAI-compatible address?") from error
-
-    def _post(self, url: str, body: Mapping[str, Any]) -> Any:
-        key = os.environ.get("SCRATCHLM_API_KEY", "").strip()
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        last = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(self.pause * 2 ** (attempt - 1))
-            try:
-                request = urllib.request.Request(url, json.dumps(body).encode("utf-8"), headers)
-                with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-                    return json.loads(response.read().decode("utf-8"))
-            except urllib.error.HTTPError as error:
-                last = f"{error.code} {error.reason}"
-                if error.code not in BUSY:
-                    break
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-                last = str(getattr(error, "reason", error))
-            except ValueError as error:  # an address that is none, or an answer that is no JSON
-                last = str(error)
-                break
-        raise UserError(f"{self.url}: {last}; check the address, the model's name and SCRATCHLM_API_KEY")

@@ -94,15 +94,8 @@ def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run:
 
 def shared_paragraphs(paragraphs: Sequence[str], held_out: Sequence[str], run: int = 8) -> list[bool]:
     """Tell of each paragraph whether it shares `run` words in a row with a held-out text."""
-    wanted = np.unique(np.concatenate([np.zeros(0, np.uint64), *(run_hashes(word_hashes(t), run) for t in held_out)]))
-    if not len(wanted):
-        return [False] * len(paragraphs)
-    found = []
-    for paragraph in paragraphs:
-        runs = run_hashes(word_hashes(paragraph), run)
-        places = np.minimum(np.searchsorted(wanted, runs), len(wanted) - 1)
-        found.append(bool((wanted[places] == runs).any()))
-    return found
+    wanted = {each for text in held_out for each in run_hashes(word_hashes(text), run).tolist()}
+    return [not wanted.isdisjoint(run_hashes(word_hashes(text), run).tolist()) for text in paragraphs]
 
 
 def _held_out_runs(documents: Iterable[Document], run: int) -> tuple[Hashes, NDArray[np.int64], list[str]]:

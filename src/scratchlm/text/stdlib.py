@@ -7,6 +7,7 @@ everywhere.
 from __future__ import annotations
 
 import importlib
+import os
 import sysconfig
 import tokenize
 from collections.abc import Iterator
@@ -69,18 +70,11 @@ def stdlib_files() -> list[tuple[Path, str]]:
     """Return the modules of the running Python's standard library as (path, name with slashes), sorted by name."""
     root = Path(sysconfig.get_path("stdlib"))
     found = []
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = list(folder.iterdir())
-        except OSError:
-            continue
-        for path in entries:
-            if path.name in SKIPPED_FOLDERS or path.name.startswith(SKIPPED_BEGINNINGS):
-                continue
-            if path.is_dir() and not path.is_symlink():
-                folders.append(path)
-            elif path.suffix == ".py":
-                found.append((path, path.relative_to(root).as_posix()))
-    return sorted(found, key=lambda item: item[1])
+    for folder, folders, files in os.walk(root):
+        folders[:] = filter(_kept, folders)
+        found += [Path(folder, name) for name in files if name.endswith(".py") and _kept(name)]
+    return sorted(((path, path.relative_to(root).as_posix()) for path in found), key=lambda item: item[1])
+
+
+def _kept(name: str) -> bool:
+    return name not in SKIPPED_FOLDERS and not name.startswith(SKIPPED_BEGINNINGS)

@@ -4,7 +4,8 @@
 
 A writer types `{{ladder-lm katz.bits_per_byte .3f}}`, or with `+` at the end of the format for the interval too, or
 `{{ladder-lm table 0}}`, `{{context figure 0}}` or `{{objective sample 0}}` on a line of its own. It becomes the number
-between two comments, which no reader sees and a later call fills anew. Figures are drawn beside the result files.
+between two comments, which no reader sees and a later call fills anew. Figures are drawn into `figures`, beside the
+result files.
 """
 
 from __future__ import annotations
@@ -94,12 +95,13 @@ def _quoted(sample: Sample) -> str:
 
 
 def figure_name(name: str, number: int) -> str:
-    """Return the name of a figure's file."""
-    return f"{name}-{number}.svg"
+    """Return the name of a figure's file, from the folder of the results."""
+    return f"figures/{name}-{number}.svg"
 
 
 def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
-    """Draw all curves of the results as files beside them."""
+    """Draw all curves of the results as files in `figures` beside them."""
+    (folder / "figures").mkdir(exist_ok=True)
     for name, outcome in results.items():
         for number, curves in enumerate(outcome.curves):
             write_text(folder / figure_name(name, number), as_svg(curves))
