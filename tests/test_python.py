@@ -233,6 +233,13 @@ def test_a_form_of_an_experiment_is_chosen_by_name_not_in_a_whole_config() -> No
         slm.experiment("scaling", EXPERIMENTS["scaling"].config(small=True))
 
 
+def test_an_argument_by_its_earlier_name_is_taken(trained: Path, tmp_path: Path) -> None:
+    call = verbs.FINETUNE_REINFORCE.from_call(
+        (), {"init": trained, "out": tmp_path / "out", "answers": 3, "four_bit": False}
+    )
+    assert call.group_size == 3
+
+
 def test_the_package_lists_its_verbs_and_stays_light() -> None:
     code = (
         "import sys, inspect, scratchlm as slm\n"

@@ -83,8 +83,10 @@ class Verb:
     def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
         """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
         from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
+        from scratchlm.base.config import renamed_to
 
         cls, where = imported(self.config), self.program
+        named = {renamed_to(cls, name): value for name, value in named.items()}
         if positional and isinstance(positional[0], cls):
             if len(positional) > 1 or named or overrides:
                 raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
