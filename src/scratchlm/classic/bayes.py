@@ -47,7 +47,7 @@ class NaiveBayes:
         self.given = np.log(smoothed / smoothed.sum(1, keepdims=True))
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text. It is far too sure: grams are not independent."""
         scores = np.tile(self.prior, (len(texts), 1))
         for row, text in enumerate(texts):

@@ -27,10 +27,10 @@ class LinearTexts:
         self,
         features: Literal["words", "words + characters"] = "words + characters",
         classifier: Literal["logistic", "svm"] = "svm",
-        penalty: float = 10.0,
+        C: float = 10.0,
     ) -> None:
         """Take the features, the classifier, and C, the inverse of how hard its weights are held back."""
-        self.features, self.classifier, self.penalty = features, classifier, penalty
+        self.features, self.classifier, self.C = features, classifier, C
         self._columns: Any = None
         self._model: Any = None
 
@@ -46,12 +46,12 @@ class LinearTexts:
             parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
         self._columns = make_union(*parts)
         logistic = self.classifier == "logistic"
-        kind = LogisticRegression(C=self.penalty, max_iter=1000) if logistic else LinearSVC(C=self.penalty)
+        kind = LogisticRegression(C=self.C, max_iter=1000) if logistic else LinearSVC(C=self.C)
         kind.set_params(random_state=0)
         self._model = kind.fit(self._columns.fit_transform(texts), labels)
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text."""
         table = self._columns.transform(texts)
         if self.classifier == "logistic":

@@ -18,7 +18,7 @@ class TextClassifier(Protocol):
     def fit(self: T, texts: Sequence[str], labels: Sequence[int]) -> T:
         """Learn, forgetting what was learned before; return itself. Classes are numbered from 0 without gaps."""
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text; each row sums to 1."""
 
     def size(self) -> int:

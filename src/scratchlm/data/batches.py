@@ -180,7 +180,7 @@ class PackedBatches:
 class LabelledBatches:
     """Whole texts with a class each; the target stands at a text's last token, so padding behind it has no part.
 
-    Texts of like length share a batch, see `alike_order`.
+    Texts of like length share a batch, see `length_bucketed_order`.
     """
 
     rows_of_ids: Sequence[Sequence[int]]
@@ -200,10 +200,10 @@ class LabelledBatches:
             yield Batch(ids, targets), order.state()
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        return alike_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
+        return length_bucketed_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
 
 
-def alike_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.ndarray:
+def length_bucketed_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.ndarray:
     """Return an epoch's order of texts in which those of like length stand together, so that little is padded.
 
     Random groups of `GROUP` batches are sorted by length, then their batches are mixed; every epoch is mixed anew.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.data.batches import IGNORED, Batch, Order, State, alike_order, padded
+from scratchlm.data.batches import IGNORED, Batch, Order, State, length_bucketed_order, padded
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SourceTargetBatches:
             )
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        return alike_order([sum(map(len, pair)) for pair in self.pairs], self.rows, self.seed, epoch)
+        return length_bucketed_order([sum(map(len, pair)) for pair in self.pairs], self.rows, self.seed, epoch)
 
 
 def source_target_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], end: int, pad: int) -> Batch:

@@ -54,24 +54,24 @@ class Scores:
         return dataclasses.asdict(self)
 
 
-def probabilities(logits: Float[np.ndarray, "N C"], temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
+def softmax(logits: Float[np.ndarray, "N C"], temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
     """Return the softmax of logits divided by a temperature."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
 
-def answers(
-    chances: Float[np.ndarray, "N C"], positive: int | None = None, threshold: float = 0.5
+def predicted_classes(
+    probabilities: Float[np.ndarray, "N C"], positive: int | None = None, threshold: float = 0.5
 ) -> Int[np.ndarray, " N"]:
     """Return the class of each text: the likeliest, or of two the sought one from a threshold on."""
     if positive is None:
-        return chances.argmax(1)
-    return np.where(chances[:, positive] >= threshold, positive, 1 - positive)
+        return probabilities.argmax(1)
+    return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
 
 
 def score(
-    chances: Float[np.ndarray, "N C"],
+    probabilities: Float[np.ndarray, "N C"],
     truth: Int[np.ndarray, " N"],
     labels: Sequence[str],
     positive: int | None = None,
@@ -80,12 +80,14 @@ def score(
     """Score the answers that follow from probabilities. With two classes `positive` is the one that is sought."""
     from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
 
-    given = answers(chances, positive, threshold)
+    given = predicted_classes(probabilities, positive, threshold)
     known = list(range(len(labels)))
     each = np.stack(precision_recall_fscore_support(truth, given, labels=known, zero_division=0.0))  # (4, C)
     right = int((truth == given).sum())
     table: list[list[int]] = confusion_matrix(truth, given, labels=known).tolist()
-    precision = None if positive is None else float(average_precision_score(truth == positive, chances[:, positive]))
+    precision = (
+        None if positive is None else float(average_precision_score(truth == positive, probabilities[:, positive]))
+    )
     return Scores(
         texts=len(truth),
         accuracy=right / len(truth),
@@ -123,9 +125,9 @@ def f1_interval(
     return bootstrap_interval(np.arange(len(truth), dtype=np.float64), of, samples=1000)
 
 
-def calibration_error(chances: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
+def calibration_error(probabilities: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
     """Return the expected calibration error: how far confidence and correctness are apart, by bin and size."""
-    sure, right = chances.max(1), chances.argmax(1) == truth
+    sure, right = probabilities.max(1), probabilities.argmax(1) == truth
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
     gaps = [abs(sure[bins == b].mean() - right[bins == b].mean()) * (bins == b).sum() for b in np.unique(bins)]
     return float(sum(gaps) / len(truth))
@@ -140,7 +142,7 @@ def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " 
         return 1.0
 
     def loss(inverse: float) -> float:
-        return -float(np.log(probabilities(logits, 1 / inverse)[np.arange(len(truth)), truth] + 1e-300).mean())
+        return -float(np.log(softmax(logits, 1 / inverse)[np.arange(len(truth)), truth] + 1e-300).mean())
 
     low, high, ratio = 1 / 20, 20.0, (math.sqrt(5) - 1) / 2
     while high - low > 1e-4 * high:
@@ -149,13 +151,13 @@ def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " 
     return 2 / (low + high)
 
 
-def best_threshold(chance: Float[np.ndarray, " N"], sought: Float[np.ndarray, " N"]) -> float:
+def best_threshold(probabilities: Float[np.ndarray, " N"], positive: Float[np.ndarray, " N"]) -> float:
     """Return the threshold with the highest F1 of the sought class, in the middle of the range that gives it."""
     from sklearn.metrics import precision_recall_curve
 
-    if not sought.any() or sought.all():
+    if not positive.any() or positive.all():
         return 0.5  # nothing to choose by
-    precision, recall, thresholds = precision_recall_curve(sought, chance)
+    precision, recall, thresholds = precision_recall_curve(positive, probabilities)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(f1[:-1].argmax())
     below = float(thresholds[best - 1]) if best else 0.0

@@ -22,7 +22,7 @@ from scratchlm.evaluation.bits import HeldOutLoss, count_unknown, held_out_loss
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
 from scratchlm.evaluation.contamination import contamination
 from scratchlm.evaluation.judge import judge_results
-from scratchlm.evaluation.prompting import Asking, ask
+from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.results import (
     ComparisonResult,
     TasksResult,
@@ -164,7 +164,7 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
     model.decoder.to(choose_device(config.device))
     found = []
     for task in tasks:
-        asking = Asking(
+        prompting = Prompting(
             shots=config.shots,
             examples=examples[task.name].items if task.name in examples else None,
             limit=config.limit,
@@ -177,7 +177,7 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
             text_column=config.text_column,
             label_column=config.label_column,
         )
-        scored = ask(model, task, asking, control=config.shuffled)
+        scored = ask(model, task, prompting, control=config.shuffled)
         if config.trained_on and task.items:
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))

@@ -12,7 +12,7 @@ from scratchlm.evaluation.scoring import plain_words
 
 
 @dataclass(frozen=True)
-class ReplyScores:
+class TextScores:
     """Scores of answers to a set of questions."""
 
     answers: int
@@ -37,14 +37,14 @@ class ReplyScores:
         )
 
 
-def score_replies(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> ReplyScores:
+def score_texts(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> TextScores:
     """Score answers beside expected ones."""
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
     each = [metric.sentence_score(one, [other]).score for one, other in zip(given, expected, strict=True)]
     same = sum(one.split() == other.split() for one, other in zip(given, expected, strict=True))
-    return ReplyScores(
+    return TextScores(
         answers=len(each),
         exact=same / len(each),
         exact_interval=wilson_interval(same, len(each)),

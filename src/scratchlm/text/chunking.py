@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-PIECE = 4 << 20  # characters a piece aims at
-PIECE_LIMIT = 16 << 20  # characters after which a text without a safe place is cut anyway
+CHUNK = 4 << 20  # characters a piece aims at
+CHUNK_LIMIT = 16 << 20  # characters after which a text without a safe place is cut anyway
 
 
 def last_safe_cut(text: str, start: int, stop: int) -> int:
@@ -44,7 +44,7 @@ class Cutter:
     Holds at most `limit` characters and what is pushed at a time.
     """
 
-    def __init__(self, size: int = PIECE, limit: int = PIECE_LIMIT) -> None:
+    def __init__(self, size: int = CHUNK, limit: int = CHUNK_LIMIT) -> None:
         self.size, self.limit = size, limit
         self._text = ""
         self._parts: list[str] = []

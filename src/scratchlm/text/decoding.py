@@ -16,7 +16,7 @@ LINE_LIMIT = 1 << 28  # bytes in one line; a longer one is not a row but a file 
 Decode = Callable[[bytes, str, bool], tuple[str, int]]
 
 # Longest marks first: UTF-32's little-endian mark begins with UTF-16's.
-MARKS: tuple[tuple[bytes, str], ...] = (
+BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -40,7 +40,7 @@ def detect(head: bytes, path: Path) -> tuple[str, int]:
     encodings (Latin-1, Shift-JIS and so on) are not guessed: a wrong guess would corrupt the text in silence.
     Raises `BadFile` for a file that is not text.
     """
-    for mark, name in MARKS:
+    for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return name, len(mark)
     low, high = head[0::2], head[1::2]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
-from scratchlm.text.chunking import PIECE, Cutter, cut_documents, fragments
+from scratchlm.text.chunking import CHUNK, Cutter, cut_documents, fragments
 from scratchlm.text.counts import BadFile, Counts, Document, Problems
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
@@ -95,7 +95,7 @@ def _read_file(
 
 def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
     """Yield a text file as one document or, given a separator, as several."""
-    if path.suffix.lower() in COMPRESSIONS or _size(path) > PIECE:
+    if path.suffix.lower() in COMPRESSIONS or _size(path) > CHUNK:
         # The pieces of a document are out of reach once they are yielded, so a break has to be found before.
         for _ in text_blocks(path):
             pass

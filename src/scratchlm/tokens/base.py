@@ -35,7 +35,7 @@ class Ends:
     """What chat templates call `bos_token` (Llama's `<s>`, Gemma's `<bos>`)."""
     end: str | None = END_OF_TEXT
     """Ends a document."""
-    put: bool = True
+    add_bos: bool = True
     """Whether `begin` belongs before every text."""
     last: str | None = None
     """What chat templates call `eos_token`, where that is the end of a turn; None: `end`."""
@@ -125,7 +125,7 @@ class TableTokenizer(ABC):
     @property
     def begin_of_text(self) -> int | None:
         """The id that belongs before every text, or None."""
-        return self.specials.get(self._ends.begin) if self._ends.put and self._ends.begin is not None else None
+        return self.specials.get(self._ends.begin) if self._ends.add_bos and self._ends.begin is not None else None
 
     @property
     def ends(self) -> Ends:

@@ -28,7 +28,7 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
-from scratchlm.tokens.sentencepiece import PieceVocabulary
+from scratchlm.tokens.sentencepiece import SentencePieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer, train_symbols
 from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
 
@@ -207,7 +207,7 @@ def inspect(config: InspectTokenizerConfig) -> InspectResult:
     tokenizer = tokenizer_of(vocabulary)
     if isinstance(vocabulary, BytePairVocabulary):
         tokens, merges = dict(vocabulary.tokens), vocabulary.merges[: config.merges]
-    elif isinstance(vocabulary, PieceVocabulary):
+    elif isinstance(vocabulary, SentencePieceVocabulary):
         tokens = {piece.encode("utf-8"): id for piece, id in vocabulary.pieces.items()}
         merges = [(left.encode("utf-8"), right.encode("utf-8")) for left, right in vocabulary.merges[: config.merges]]
     else:
@@ -224,7 +224,7 @@ def inspect(config: InspectTokenizerConfig) -> InspectResult:
         fingerprint=tokenizer.fingerprint,
         vocabulary_size=tokenizer.vocabulary_size,
         specials=dict(tokenizer.specials),
-        pattern="" if isinstance(vocabulary, PieceVocabulary) else vocabulary.pattern,
+        pattern="" if isinstance(vocabulary, SentencePieceVocabulary) else vocabulary.pattern,
         merges=[(show(left), show(right)) for left, right in merges],
         longest=[Piece(id, show(token)) for token, id in longest],
         pieces=pieces,

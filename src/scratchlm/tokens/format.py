@@ -19,12 +19,12 @@ from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
 from scratchlm.tokens.base import END_OF_TEXT, Ends
 from scratchlm.tokens.patterns import GPT2, SMOLLM
-from scratchlm.tokens.sentencepiece import PieceVocabulary
+from scratchlm.tokens.sentencepiece import SentencePieceVocabulary
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
 FILE_NAME = "tokenizer.json"
 ENDS_FILE = "tokenizer_config.json"
-Vocabulary = BytePairVocabulary | SymbolVocabulary | PieceVocabulary
+Vocabulary = BytePairVocabulary | SymbolVocabulary | SentencePieceVocabulary
 
 
 def _byte_spelling() -> list[str]:
@@ -68,7 +68,7 @@ def ends_to_json(ends: Ends) -> dict[str, Any]:
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": ends.begin,
         "eos_token": ends.last or ends.end,
-        "add_bos_token": ends.begin is not None and ends.put,
+        "add_bos_token": ends.begin is not None and ends.add_bos,
         "clean_up_tokenization_spaces": False,
     }
 
@@ -95,16 +95,16 @@ def _read_ends(config: Mapping[str, Any], data: Mapping[str, Any], specials: Map
     begin, end = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
     steps = data.get("post_processor") or {}
     templates = [step for step in steps.get("processors", [steps]) if step.get("type") == "TemplateProcessing"]
-    put = any("SpecialToken" in step["single"][0] for step in templates if step["single"])
-    adds = bool(config.get("add_bos_token", put))
+    templated = any("SpecialToken" in step["single"][0] for step in templates if step["single"])
+    adds = bool(config.get("add_bos_token", templated))
     known = end if end in specials else None
     last = END_OF_TEXT if END_OF_TEXT in specials else known
-    return Ends(begin if begin in specials else None, last, put=adds, last=known if known != last else None)
+    return Ends(begin if begin in specials else None, last, add_bos=adds, last=known if known != last else None)
 
 
 def post_processor(ends: Ends, specials: Mapping[str, int]) -> dict[str, Any] | None:
     """Return the step by which `tokenizers` puts a token before every text, or None where nothing is put."""
-    if not ends.put or ends.begin is None or ends.begin not in specials:
+    if not ends.add_bos or ends.begin is None or ends.begin not in specials:
         return None
     begin, first, second = (
         {kind: {"id": name, "type_id": 0}}
@@ -127,10 +127,10 @@ def _token_text(stored: Any) -> str | None:
 
 def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
-    if isinstance(vocabulary, PieceVocabulary):
-        from scratchlm.tokens.sentencepiece_format import pieces_to_json
+    if isinstance(vocabulary, SentencePieceVocabulary):
+        from scratchlm.tokens.sentencepiece_format import sentencepiece_to_json
 
-        return pieces_to_json(vocabulary)
+        return sentencepiece_to_json(vocabulary)
     added = dict(vocabulary.added) if isinstance(vocabulary, BytePairVocabulary) else {}
     entries = [(id, text, True) for text, id in vocabulary.specials.items()]
     entries += [(id, text, False) for text, id in added.items()]
@@ -219,9 +219,9 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
     if model.get("byte_fallback"):
-        from scratchlm.tokens.sentencepiece_format import pieces_from_json
+        from scratchlm.tokens.sentencepiece_format import sentencepiece_from_json
 
-        return pieces_from_json(data, specials, added)
+        return sentencepiece_from_json(data, specials, added)
     if model.get("unk_token"):
         raise UserError("its model has an unknown token and no bytes; only BPE that can spell any text can be read")
     names = {name: int(id) for name, id in model["vocab"].items() if name not in specials and name not in added}

@@ -23,7 +23,7 @@ from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.format import FILE_NAME, SPELLING, Vocabulary, read_vocabulary, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2
-from scratchlm.tokens.sentencepiece import PieceBPE, PieceVocabulary
+from scratchlm.tokens.sentencepiece import SentencePieceBPE, SentencePieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
@@ -51,8 +51,8 @@ def tokenizer_of(vocabulary: Vocabulary, readable: bool = False) -> Tokenizer:
     """Return a tokenizer for loaded data."""
     if isinstance(vocabulary, SymbolVocabulary):
         return SymbolTokenizer(vocabulary)
-    if isinstance(vocabulary, PieceVocabulary):
-        return PieceBPE(vocabulary)
+    if isinstance(vocabulary, SentencePieceVocabulary):
+        return SentencePieceBPE(vocabulary)
     return ReadableBPE(vocabulary) if readable else FastBPE(vocabulary)
 
 

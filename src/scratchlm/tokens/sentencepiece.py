@@ -28,7 +28,7 @@ _REMEMBERED = 1 << 16  # words whose ids are kept
 
 
 @dataclass(frozen=True)
-class PieceVocabulary:
+class SentencePieceVocabulary:
     """The data of a SentencePiece-style BPE tokenizer."""
 
     pieces: Mapping[str, int]
@@ -136,10 +136,10 @@ def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> lis
     return [id for id in here if id >= 0]
 
 
-class PieceBPE(TableTokenizer):
+class SentencePieceBPE(TableTokenizer):
     """SentencePiece-style BPE. U+2581 in a text becomes a space: the two are one character to it."""
 
-    def __init__(self, vocabulary: PieceVocabulary) -> None:
+    def __init__(self, vocabulary: SentencePieceVocabulary) -> None:
         super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
         self.vocabulary = vocabulary
         self.fingerprint = vocabulary.fingerprint
@@ -205,6 +205,6 @@ class PieceBPE(TableTokenizer):
 
     def save(self, folder: Path | str) -> None:
         """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
-        from scratchlm.tokens.sentencepiece_format import write_pieces
+        from scratchlm.tokens.sentencepiece_format import write_sentencepiece
 
-        write_pieces(folder, self.vocabulary)
+        write_sentencepiece(folder, self.vocabulary)

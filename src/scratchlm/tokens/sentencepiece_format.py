@@ -10,7 +10,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, added_token, ends_to_json, post_processor, require_ids
-from scratchlm.tokens.sentencepiece import SPACE, PieceVocabulary
+from scratchlm.tokens.sentencepiece import SPACE, SentencePieceVocabulary
 
 UNKNOWN = "<unk>"
 
@@ -24,13 +24,13 @@ def byte_name(value: int) -> str:
     return f"<0x{value:02X}>"
 
 
-def write_pieces(folder: Path | str, vocabulary: PieceVocabulary) -> None:
+def write_sentencepiece(folder: Path | str, vocabulary: SentencePieceVocabulary) -> None:
     """Write `folder/tokenizer.json`, and `tokenizer_config.json` with what begins and ends a text."""
-    write_json(Path(folder) / FILE_NAME, pieces_to_json(vocabulary))
+    write_json(Path(folder) / FILE_NAME, sentencepiece_to_json(vocabulary))
     write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
 
 
-def pieces_to_json(vocabulary: PieceVocabulary) -> dict[str, Any]:
+def sentencepiece_to_json(vocabulary: SentencePieceVocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
     entries = [(id, text, True) for text, id in vocabulary.specials.items()]
     entries += [(id, text, False) for text, id in vocabulary.added.items()]
@@ -65,7 +65,9 @@ def pieces_to_json(vocabulary: PieceVocabulary) -> dict[str, Any]:
     }
 
 
-def pieces_from_json(data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]) -> PieceVocabulary:
+def sentencepiece_from_json(
+    data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]
+) -> SentencePieceVocabulary:
     """Read the content of a `tokenizer.json`; what cannot be read is a `UserError` that names it."""
     model = data["model"]
     names = {str(name): int(id) for name, id in model["vocab"].items()}
@@ -87,7 +89,7 @@ def pieces_from_json(data: Mapping[str, Any], specials: Mapping[str, int], added
     if stray is not None:
         raise UserError(f"its merge {' '.join(stray)!r} is not one of two tokens into another; restore the file")
     ends = Ends(None, next((name for name in ("</s>", "<eos>", "<|endoftext|>") if name in specials), None))
-    return PieceVocabulary(
+    return SentencePieceVocabulary(
         pieces=pieces,
         merges=[(left, right) for left, right in merges],
         byte_ids=[id for id in byte_ids if id is not None],

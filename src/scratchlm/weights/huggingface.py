@@ -28,7 +28,7 @@ from scratchlm.weights.card import model_card
 from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of, read_shape
-from scratchlm.weights.mapping import take_over, to_theirs
+from scratchlm.weights.mapping import from_hf, to_theirs
 from scratchlm.weights.tensors import Renamed, SafetensorsFiles
 
 CONFIG, GENERATION, CARD_FILE = "config.json", "generation_config.json", "README.md"
@@ -58,7 +58,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
         family, config = read_shape(fields, str(folder / CONFIG))
     files = SafetensorsFiles(folder)
     tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
-    return Weights(take_over(tensors, family.rules, config, family.ignored, dtype), family, fields)
+    return Weights(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)
 
 
 def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:

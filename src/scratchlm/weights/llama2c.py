@@ -19,12 +19,12 @@ from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.tokens.base import Ends
-from scratchlm.tokens.sentencepiece import SPACE, PieceBPE, PieceVocabulary, merges_by_score
+from scratchlm.tokens.sentencepiece import SPACE, SentencePieceBPE, SentencePieceVocabulary, merges_by_score
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.llama import LLAMA
 from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.mapping import take_over
+from scratchlm.weights.mapping import from_hf
 from scratchlm.weights.tensors import require_finite
 
 HEADER = struct.Struct("<7i")
@@ -36,8 +36,8 @@ def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedMod
     """Read a model and the tokenizer beside it. Raises `UserError` for files that are cut or do not belong together."""
     config, shared = _header(path)
     tensors = _tensors(path, config, shared)
-    decoder = take_over(tensors, LLAMA.rules, config, dtype=dtype)
-    tokenizer = PieceBPE(_vocabulary(path, config.vocabulary_size))
+    decoder = from_hf(tensors, LLAMA.rules, config, dtype=dtype)
+    tokenizer = SentencePieceBPE(_vocabulary(path, config.vocabulary_size))
     told: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
     return SavedModel(decoder, tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
 
@@ -109,7 +109,7 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
     return tensors
 
 
-def _vocabulary(path: Path, size: int) -> PieceVocabulary:
+def _vocabulary(path: Path, size: int) -> SentencePieceVocabulary:
     """Read the tokenizer of so many tokens that stands beside the model."""
     for file in sorted(path.parent.glob("tok*.bin")):
         try:
@@ -122,7 +122,7 @@ def _vocabulary(path: Path, size: int) -> PieceVocabulary:
         raise UserError(f"{path}: no tokenizer of {size:,} tokens beside it; put its tok{size}.bin there")
     names = [text.decode("utf-8", errors="replace").replace(" ", SPACE) for text in texts]
     pieces = {names[id]: id for id in range(FIRST_BYTE + 256, size)}
-    return PieceVocabulary(
+    return SentencePieceVocabulary(
         pieces=pieces,
         merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
         byte_ids=range(FIRST_BYTE, FIRST_BYTE + 256),

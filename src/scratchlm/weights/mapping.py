@@ -116,7 +116,7 @@ def to_ours(
             yield name, _swapped(part, config) if each.rule.halves_swapped else part
 
 
-def take_over(
+def from_hf(
     theirs: Mapping[str, Tensor],
     rules: Sequence[Rule],
     config: DecoderConfig,

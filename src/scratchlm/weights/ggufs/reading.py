@@ -18,7 +18,7 @@ from scratchlm.weights.ggufs.file import GGUFFile
 from scratchlm.weights.ggufs.layout import Layout
 from scratchlm.weights.ggufs.shape import Described, shape_of
 from scratchlm.weights.ggufs.tokens import read_vocabulary
-from scratchlm.weights.mapping import expand, shapes, take_over
+from scratchlm.weights.mapping import expand, from_hf, shapes
 
 EMBEDDING, FACTORS = "token_embd.weight", "rope_freqs.weight"
 
@@ -85,7 +85,7 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, config.attention.head_dim)
     theirs = AsTheirs(file, layout, wanted)
-    decoder = take_over(theirs, family.rules, config, family.ignored, dtype)
+    decoder = from_hf(theirs, family.rules, config, family.ignored, dtype)
     with whole(path, "GGUF file"):
         tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))
     if tokenizer.vocabulary_size > config.vocabulary_size:

@@ -12,7 +12,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import END_OF_TEXT, Ends, Tokenizer
 from scratchlm.tokens.format import Vocabulary, require_merges, spell, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2, QWEN2, SMOLLM
-from scratchlm.tokens.sentencepiece import PieceVocabulary, merges_by_score
+from scratchlm.tokens.sentencepiece import SentencePieceVocabulary, merges_by_score
 from scratchlm.tokens.sentencepiece_format import byte_name
 from scratchlm.tokens.vocabulary import BytePairVocabulary
 
@@ -43,7 +43,9 @@ def _ends(metadata: Mapping[str, Any], tokens: list[str], specials: Mapping[str,
     begin, end = (id if id is not None and id < len(tokens) else None for id in (begin, end))
     named = None if end is None else tokens[end]
     last = END_OF_TEXT if END_OF_TEXT in specials else named
-    return Ends(None if begin is None else tokens[begin], last, put=bool(adds), last=named if named != last else None)
+    return Ends(
+        None if begin is None else tokens[begin], last, add_bos=bool(adds), last=named if named != last else None
+    )
 
 
 def _byte_pairs(
@@ -67,13 +69,13 @@ def _byte_pairs(
 
 def _pieces(
     metadata: Mapping[str, Any], tokens: list[str], by_type: Mapping[int, Mapping[str, int]], ends: Ends
-) -> PieceVocabulary:
+) -> SentencePieceVocabulary:
     pieces = dict(by_type.get(TokenType.NORMAL, {}))
     scores = metadata.get("tokenizer.ggml.scores") or [-float(id) for id in range(len(tokens))]
     bytes_, spelled = by_type.get(TokenType.BYTE, {}), [byte_name(value) for value in range(256)]
     unknown = next(iter(by_type.get(TokenType.UNKNOWN, {}).items()), None)
     specials = {**by_type.get(TokenType.CONTROL, {}), **({} if unknown is None else {unknown[0]: unknown[1]})}
-    return PieceVocabulary(
+    return SentencePieceVocabulary(
         pieces=pieces,
         merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
         byte_ids=[bytes_[name] for name in spelled] if all(name in bytes_ for name in spelled) else [],
@@ -107,7 +109,7 @@ def listed(tokenizer: Tokenizer, rows: int) -> Listed:
     """
     vocabulary = getattr(tokenizer, "vocabulary", None)
     tokens, types = [f"[PAD{id}]" for id in range(rows)], [int(TokenType.UNUSED)] * rows
-    if not isinstance(vocabulary, BytePairVocabulary | PieceVocabulary):
+    if not isinstance(vocabulary, BytePairVocabulary | SentencePieceVocabulary):
         raise UserError("llama.cpp has no tokenizer of characters or words; train one by byte-level BPE")
     for kind, named in [(TokenType.CONTROL, vocabulary.specials), (TokenType.USER_DEFINED, vocabulary.added)]:
         for text, id in named.items():
