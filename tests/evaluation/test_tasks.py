@@ -1,4 +1,4 @@
-"""Tasks: files read into items, answers judged, examples drawn, models asked."""
+"""Tasks: files read into items, answers scored, few-shot examples sampled, models prompted."""
 
 from __future__ import annotations
 
@@ -141,17 +141,17 @@ def test_a_folder_holds_sets_and_lines_that_are_no_items_are_named(tmp_path: Pat
             read_task(spec)
 
 
-def test_each_normalisation_chooses_as_it_says() -> None:
+def test_each_normalisation_chooses_by_its_own_rule() -> None:
     item = Item("x", ("q",), (" éé", " abcdef", " xyz"), gold=0)
     found = [Likelihood(-4.0, 2, False), Likelihood(-6.0, 1, False), Likelihood(-3.5, 1, False)]
     bare = [Likelihood(-9.0, 2, False), Likelihood(-5.0, 1, False), Likelihood(-3.0, 1, False)]
     names = ("raw", "characters", "bytes", "tokens", "unconditional")
     right = {name: choice_record(item, found, bare, [name]).values[f"accuracy ({name})"] for name in names}
-    # -4, -6, -3.5; by characters -2, -1, -1.17; by bytes -1, -1, -1.17; by tokens -2, -6, -3.5; less bare 5, -1, -0.5
+    # -4, -6, -3.5; by characters -2, -1, -1.17; by bytes -1, -1, -1.17; by tokens -2, -6, -3.5; minus bare 5, -1, -0.5
     assert right == {"raw": 0.0, "characters": 0.0, "bytes": 0.5, "tokens": 1.0, "unconditional": 1.0}
 
 
-def test_written_answers_are_judged() -> None:
+def test_written_answers_are_scored() -> None:
     item = Item("x", ("q",), ("1000",))
     for text, last, marked in (
         ("it is 1,000.", 1.0, 0.0),
@@ -182,7 +182,7 @@ def test_a_score_is_a_mean_with_its_error_over_clusters_or_over_sets() -> None:
     assert scores_of(far)["perplexity"].value == math.inf
 
 
-def test_sets_are_given_and_their_difference_is_no_error() -> None:
+def test_sets_are_fixed_and_their_difference_adds_no_error() -> None:
     values = [1.0] * 10 + [0.0] * 1000
     records = [Record(str(n), {"accuracy": value}, set="ab"[n >= 10]) for n, value in enumerate(values)]
     assert mean_over_sets(records, values) == (0.5, 0.0)
@@ -192,7 +192,7 @@ def test_sets_are_given_and_their_difference_is_no_error() -> None:
     assert mean_over_sets(records, spread) == (0.75, pytest.approx(expected))
 
 
-def test_a_cluster_may_be_called_nought(tmp_path: Path) -> None:
+def test_a_cluster_may_be_named_0(tmp_path: Path) -> None:
     rows = [{"question": f"q{n}", "answer": "a", "cluster": n // 2} for n in range(4)]
     assert [item.cluster for item in read_task(f"answers={file(tmp_path / 'a.jsonl', *rows)}").items] == list("0011")
 
@@ -224,11 +224,11 @@ def test_shuffling_leaves_the_frame_of_a_question(tmp_path: Path) -> None:
     assert sorted(mixed[10:-8].split()) == list("abcdef")
     assert mixed != item.prompts[0]
     pairs = read_task(f"pairs={file(tmp_path / 'p.jsonl', {'sentence_good': 'a b', 'sentence_bad': 'b a'})}")
-    with pytest.raises(UserError, match="asks nothing"):
+    with pytest.raises(UserError, match="no prompts"):
         ask(model(), pairs, Prompting(normalisations=("unconditional",)))
 
 
-def test_a_model_is_asked_each_kind_and_its_best_answer_counts(tmp_path: Path) -> None:
+def test_a_model_is_scored_on_each_kind_of_task(tmp_path: Path) -> None:
     saved = model()
     rows = [{"query": f"{n}+1=", "choices": ["2", "3", "44"], "gold": n % 3} for n in range(6)]
     task = read_task(f"choices={file(tmp_path / 'c.jsonl', *rows)}")
@@ -245,13 +245,13 @@ def test_a_model_is_asked_each_kind_and_its_best_answer_counts(tmp_path: Path) -
     answers = read_task(f"answers={file(tmp_path / 'a.jsonl', {'question': 'Who?', 'answer': 'me'})}")
     found = ask(saved, answers, Prompting(answer_tokens=5))
     assert found.records[0].asked == "Question: Who?\nAnswer:"
-    with pytest.raises(UserError, match="not learned"):
+    with pytest.raises(UserError, match="chat template"):
         ask(saved, read_task("storyworld"), Prompting())
-    with pytest.raises(UserError, match="asks no question"):
+    with pytest.raises(UserError, match="no prompts that examples"):
         ask(saved, pairs, Prompting(shots=1))
 
 
-def test_examples_are_others_the_same_each_time_and_never_the_item_itself(tmp_path: Path) -> None:
+def test_few_shot_examples_are_reproducible_and_never_the_item_itself(tmp_path: Path) -> None:
     rows = [{"query": f"{n}+1=", "choices": [str(n + 1), "no"], "gold": 0} for n in range(4)]
     task = read_task(f"choices={file(tmp_path / 'c.jsonl', *rows)}")
     first, again = (ask(model(), task, Prompting(shots=3)).records for _ in range(2))
@@ -266,7 +266,7 @@ def test_examples_are_others_the_same_each_time_and_never_the_item_itself(tmp_pa
     assert given == pytest.approx(expected, abs=1e-4)
 
 
-def test_how_a_task_is_asked_and_judged_follows_from_its_kind_not_its_name(tmp_path: Path) -> None:
+def test_how_a_task_is_scored_depends_on_its_kind_not_its_name(tmp_path: Path) -> None:
     saved = model()
     for known, own in (("gsm8k", "sums"), ("answers", "gsm8k")):
         given = read_task(f"{known}={file(tmp_path / 'g.jsonl', {'question': '1+1?', 'answer': 'So #### 2'})}")
@@ -276,7 +276,7 @@ def test_how_a_task_is_asked_and_judged_follows_from_its_kind_not_its_name(tmp_p
         assert scores[0] == scores[1] == wanted
 
 
-def test_a_limit_draws_items_by_the_seed(tmp_path: Path) -> None:
+def test_a_limit_samples_items_by_the_seed(tmp_path: Path) -> None:
     rows = [{"text": f"word {n}"} for n in range(50)]
     task = read_task(f"last-word={file(tmp_path / 'w.jsonl', *rows)}")
     drawn = [[r.id for r in ask(model(), task, Prompting(limit=5, seed=seed)).records] for seed in (0, 0, 1)]

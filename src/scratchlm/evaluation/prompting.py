@@ -1,4 +1,4 @@
-"""Tasks put to a model: likelihoods of answers, or answers it writes itself."""
+"""Prompting a model with the items of a task: likelihoods of given answers, or answers that the model writes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from scratchlm.weights.checkpoint import SavedModel
 
 T = TypeVar("T")
 ASKED_BY = ("Question: ", "\nAnswer:")
-"""What stands around a question in many prompts, and is no part of it."""
+"""The frame around a question in many prompts, not part of the question itself."""
 STOPS = ("Question:",)
-"""Where an answer without a chat template ends: the next question, as after examples."""
+"""Stop texts of an answer without a chat template: the next question, as after few-shot examples."""
 
 
 @dataclass(frozen=True)
 class Prompting:
-    """How tasks are put."""
+    """How a model is prompted with tasks."""
 
     shots: int = 0
-    """Examples before each question."""
+    """Few-shot examples before each question."""
     examples: Sequence[Item] | None = None
-    """What they are drawn from; None: the other items of the task."""
+    """Items that the examples are drawn from; None: the other items of the task."""
     limit: int | None = None
     """Most items of a task, drawn at random."""
     chat: bool = False
-    """Whether questions are put through the model's chat template."""
+    """Whether questions go through the model's chat template."""
     normalisations: tuple[str, ...] = DEFAULT_NORMALISATIONS
     answer_tokens: int = 256
     rows: int = ROWS
@@ -52,19 +52,19 @@ class Prompting:
 
 
 def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = False) -> TaskResult:
-    """Put a task to a model and score it; with `control` once more with the words of what is asked shuffled.
+    """Score a model on a task; with `control` also on prompts whose words are shuffled, as a baseline.
 
-    Raises `UserError` for what the model cannot do: answer by a template it has not, or classify without classes.
+    Raises `UserError` for what the model cannot do: a chat without a template, or classification without a class head.
     """
     if task.of.kind == "classes":
         return _classes(model, task, prompting, control)
     items = _drawn(task.items, prompting)
     if prompting.shots and not any(map(_asks, items)):
         raise UserError(
-            f"--shots {prompting.shots}: {task.name} asks no question that an example could show; leave it out"
+            f"--shots {prompting.shots}: {task.name} has no prompts that examples could go before; leave it out"
         )
     if "unconditional" in prompting.normalisations and task.of.kind == "choices" and not any(map(_asks, items)):
-        raise UserError(f"--normalisation unconditional: {task.name} asks nothing that could be left out")
+        raise UserError(f"--normalisation unconditional: {task.name} has no prompts to leave out; choose another")
     records = _records(model, task, items, prompting)
     shuffled = None
     if control:
@@ -94,7 +94,7 @@ def _asks(item: Item) -> bool:
 
 
 def _drawn(items: Sequence[T], prompting: Prompting) -> list[T]:
-    """Return the items that are asked, in their order."""
+    """Return the items of the sample, in their order."""
     if prompting.limit is None or prompting.limit >= len(items):
         return list(items)
     chosen = random.Random(prompting.seed).sample(range(len(items)), prompting.limit)
@@ -102,7 +102,7 @@ def _drawn(items: Sequence[T], prompting: Prompting) -> list[T]:
 
 
 def shuffled_words(item: Item, seed: int) -> Item:
-    """Put the words of what is asked, or of pairs that ask nothing, in random order; texts of a pair in the same."""
+    """Shuffle the words of the prompts, or of the sentences of pairs without a prompt, both by one permutation."""
 
     def mix(text: str) -> str:
         head, tail = ASKED_BY if text.startswith(ASKED_BY[0]) and text.endswith(ASKED_BY[1]) else ("", "")
@@ -116,7 +116,7 @@ def shuffled_words(item: Item, seed: int) -> Item:
 
 
 def _examples(item: Item, task: Task, prompting: Prompting) -> list[Item]:
-    """Draw the examples that stand before an item; it is never among them."""
+    """Draw the few-shot examples of an item; the item itself is never among them."""
     if not prompting.shots:
         return []
     pool = [each for each in (task.items if prompting.examples is None else prompting.examples) if each.id != item.id]
@@ -144,14 +144,14 @@ def _records(
 
 
 def _bare(prompt: str) -> str:
-    """Return what is left of a prompt without its question: the last of several lines, such as `Answer:`."""
+    """Return a prompt without its question: the last of several lines, such as `Answer:`."""
     return prompt.rpartition("\n")[2] if "\n" in prompt else ""
 
 
 def _likelihoods(
     model: SavedModel, items: Sequence[Item], prompt: Callable[[int, str], str], prompting: Prompting
 ) -> list[list[Likelihood]]:
-    """Score all answers of all items, each after its prompt."""
+    """Return the likelihoods of all answers of all items, each after its prompt."""
     texts = []
     for index, item in enumerate(items):
         prompts = item.prompts * (len(item.answers) // len(item.prompts))
@@ -162,7 +162,7 @@ def _likelihoods(
 
 
 def _written(model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting) -> list[Record]:
-    """Let the model write answers, and judge them."""
+    """Let the model write answers, and score them."""
     prompts = [_prompt(model, task, item, prompting) for item in items]
     cut = [fitted(ids, prompting.answer_tokens, model.decoder.config.context) for ids in prompts]
     greedy = SamplingConfig(max_tokens=prompting.answer_tokens, temperature=0.0)
@@ -174,13 +174,13 @@ def _written(model: SavedModel, task: Task, items: Sequence[Item], prompting: Pr
 
 
 def ends_of(model: SavedModel) -> frozenset[int]:
-    """Return the ids that end what a model writes: of its turns, and of a text."""
+    """Return the ids at which generation stops: the ends of a turn and of a text."""
     end = model.tokenizer.end_of_text
     return model.stop_ids if end is None else model.stop_ids | {end}
 
 
 def fitted(prompt: Sequence[int], new: int, context: int) -> list[int]:
-    """Cut the beginning of a prompt so that an answer of `new` tokens, or of half the context, has room behind it."""
+    """Truncate a prompt at its beginning, so that `new` tokens, or half the context, fit after it."""
     return list(prompt[-(context - min(new, context // 2)) :])
 
 
@@ -189,14 +189,14 @@ def _through_template(task: Task, prompting: Prompting) -> bool:
 
 
 def _prompt(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> list[int]:
-    """Return the ids of a question with its examples: as turns of a conversation, or as text."""
+    """Return the ids of a question with its few-shot examples: as turns of a conversation, or as text."""
     examples = _examples(item, task, prompting)
     if not _through_template(task, prompting):
         begin = [] if model.tokenizer.begin_of_text is None else [model.tokenizer.begin_of_text]
         text = "".join(f"{each.shown}\n\n" for each in examples) + item.prompt
         return [*begin, *model.tokenizer.encode(text)]
     if model.template is None:
-        raise UserError(f"{task.name}: is asked in conversation, which this model has not learned; fine-tune it first")
+        raise UserError(f"{task.name}: needs a chat template, which this model lacks; fine-tune it on conversations")
     turns = []
     for each in [*examples, item]:
         question = each.prompt.removeprefix(ASKED_BY[0]).removesuffix(ASKED_BY[1])
@@ -207,10 +207,10 @@ def _prompt(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> 
 
 
 def _classes(model: SavedModel, task: Task, prompting: Prompting, control: bool) -> TaskResult:
-    """Classify the texts of a table by the classes that the model has learned."""
+    """Classify the texts of a table with the class head of the model."""
     assert task.path is not None
     if prompting.shots or control:
-        raise UserError("--shots, --shuffled: have no part in --task classes; leave them out")
+        raise UserError("--shots, --shuffled: have no effect with --task classes; leave them out")
     classifier = Classifier(model)
     labels = list(classifier.classes.labels)
     columns = [column for column in (prompting.text_column, prompting.label_column) if column is not None]

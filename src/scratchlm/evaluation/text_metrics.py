@@ -1,4 +1,4 @@
-"""How near written answers come to expected ones: the same words, or the same letters in the same order."""
+"""Metrics of written answers against references: exact match, chrF, and the F1 of shared words."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class TextScores:
 
     answers: int
     exact: float
-    """Share equal to what was expected, but for space around and between words."""
+    """Fraction equal to the reference, whitespace aside (exact match)."""
     exact_interval: Interval
     chrf: float
-    """Mean of the sentences' chrF, 0 to 100 (Popovic 2015): overlap of runs of up to six letters."""
+    """Mean of the sentences' chrF, 0 to 100 (Popovic 2015): overlap of character n-grams up to n = 6."""
     chrf_interval: Interval
     stopped: float
-    """Share that ended by themselves."""
+    """Fraction of answers that ended with a stop token before the limit."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -38,7 +38,7 @@ class TextScores:
 
 
 def score_texts(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> TextScores:
-    """Score answers beside expected ones."""
+    """Score answers against references."""
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
@@ -55,7 +55,7 @@ def score_texts(given: Sequence[str], expected: Sequence[str], stopped: Sequence
 
 
 def token_f1(given: str, expected: str) -> float:
-    """Return the F1 of the words that an answer shares with the expected one, case, articles and punctuation aside.
+    """Return the F1 of the words that an answer shares with the reference, without case, articles and punctuation.
 
     Source: Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
     """
