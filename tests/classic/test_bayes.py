@@ -1,4 +1,4 @@
-"""Naive Bayes by hand, and beside scikit-learn's."""
+"""Naive Bayes by hand, and against scikit-learn's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXTS = ["win a prize now", "win now", "see you at lunch", "lunch at one", "Win 
 LABELS = [1, 1, 0, 0, 1]
 
 
-def test_grams_are_words_in_lower_case_and_their_runs() -> None:
+def test_features_are_words_in_lower_case_and_their_n_grams() -> None:
     assert list(word_grams("Win a  Prize", 2)) == ["win", "a", "prize", "win a", "a prize"]
     assert list(word_grams("", 2)) == []
 
@@ -25,7 +25,7 @@ def test_a_case_computed_by_hand() -> None:
     np.testing.assert_allclose(model.predict_proba(["a b"]), [[zero / (zero + one), one / (zero + one)]], rtol=1e-12)
 
 
-def test_a_word_never_seen_adds_nothing() -> None:
+def test_an_unseen_word_is_ignored() -> None:
     model = NaiveBayes().fit(TEXTS, LABELS)
     np.testing.assert_array_equal(model.predict_proba(["win xylophone"]), model.predict_proba(["win"]))
     np.testing.assert_allclose(model.predict_proba([""]), [[2 / 5, 3 / 5]])
@@ -40,7 +40,7 @@ def test_it_gives_the_numbers_of_scikit_learn(alpha: float) -> None:
     np.testing.assert_allclose(ours.predict_proba(asked), theirs.predict_proba(table.transform(asked)), rtol=1e-10)
 
 
-def test_learning_again_forgets() -> None:
+def test_a_second_fit_starts_from_scratch() -> None:
     model = NaiveBayes().fit(["x y", "z"], [0, 1]).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(model.predict_proba(TEXTS), NaiveBayes().fit(TEXTS, LABELS).predict_proba(TEXTS))
     assert model.size() > NaiveBayes(longest=1).fit(TEXTS, LABELS).size() > 0
