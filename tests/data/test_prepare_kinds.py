@@ -86,7 +86,7 @@ def test_an_evaluation_says_how_much_its_tokenizer_does_not_know(
     assert run(capsys, *arguments)[0] == 0
     code, out, _ = run(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "data")
     assert code == 0
-    assert "of the tokens are <|unk|>, words that the tokenizer does not know" in out
+    assert "of the tokens are <|unk|>, words outside the vocabulary" in out
 
 
 def test_tokenizers_of_each_kind_are_trained_by_one_command(

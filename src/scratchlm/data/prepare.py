@@ -240,7 +240,7 @@ class _Sides:
                 ids = np.append(ids, np.asarray(end, dtype=ids.dtype))
             if self._writers[side].token_count >= SHARD_TOKENS:
                 self._open(side)
-            self._writers[side].add_piece(ids, continued=self._inside[side])
+            self._writers[side].add_chunk(ids, continued=self._inside[side])
             self._inside[side] = document.continued
             self.tokens[side] += len(ids)
             self.documents[side] += not document.continued

@@ -82,11 +82,11 @@ class ShardWriter:
         return self
 
     def add_document(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> None:
-        """Add a whole document, or the first piece of one."""
-        self.add_piece(ids, continued=False)
+        """Add a whole document, or the first chunk of one."""
+        self.add_chunk(ids, continued=False)
 
-    def add_piece(self, ids: Iterable[int] | npt.NDArray[np.integer], continued: bool) -> None:
-        """Add a piece; `continued` says that it goes on with the document before it, also across shards."""
+    def add_chunk(self, ids: Iterable[int] | npt.NDArray[np.integer], continued: bool) -> None:
+        """Add a chunk; `continued`: it continues the document before it, also across shards."""
         array = ids if isinstance(ids, np.ndarray) else np.array(list(ids), dtype=np.int64)
         if array.size and not (int(array.min()) >= 0 and int(array.max()) < self.vocabulary_size):
             stray = int(array.min()) if int(array.min()) < 0 else int(array.max())
