@@ -25,7 +25,7 @@ from scripts import SCRIPTS
 
 
 def vocabulary(prefix: bool = True, added: tuple[str, ...] = ()) -> SentencePieceVocabulary:
-    """Return a vocabulary with pieces of several lengths, made by merging the commonest pairs of some scripts."""
+    """Return a vocabulary with tokens of several lengths, from the most frequent pairs of some scripts."""
     words = [SPACE + word for text in list(SCRIPTS.values())[:5] for word in text.split(" ") for _ in range(2)]
     parts = [list(word) for word in words]
     order: list[str] = sorted({character for word in words for character in word})
@@ -92,13 +92,13 @@ def test_tokenizers_gives_the_same_ids_for_the_file(
 
 
 @pytest.mark.parametrize("prefix", [True, False])
-def test_a_text_comes_back_save_that_its_mark_for_spaces_becomes_a_space(prefix: bool, fuzzed: list[str]) -> None:
+def test_a_text_round_trips_except_that_u2581_becomes_a_space(prefix: bool, fuzzed: list[str]) -> None:
     ours = SentencePieceBPE(vocabulary(prefix))
     for text in [*SCRIPTS.values(), *fuzzed[:2000], " ", "  a"]:
         assert ours.decode(ours.encode(text)) == text.replace(SPACE, " ")
 
 
-def test_a_saved_tokenizer_is_read_again_with_all_that_decides_ids(tmp_path: Path) -> None:
+def test_a_saved_tokenizer_is_loaded_with_the_same_fingerprint(tmp_path: Path) -> None:
     ours = SentencePieceBPE(vocabulary(added=("\n\n",)))
     ours.save(tmp_path)
     again = load_tokenizer(tmp_path)

@@ -1,4 +1,4 @@
-"""`tokenizer.json` of SentencePiece-style BPE, as transformers writes it for Llama 2 and Gemma."""
+"""`tokenizer.json` of SentencePiece-style BPE, in the form of transformers for Llama 2 and Gemma."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN = "<unk>"
 
 
 def byte_name(value: int) -> str:
-    """Return how a byte is spelled as a token.
+    """Return the text of a byte token.
 
     >>> byte_name(10)
     '<0x0A>'
@@ -25,7 +25,7 @@ def byte_name(value: int) -> str:
 
 
 def write_sentencepiece(folder: Path | str, vocabulary: SentencePieceVocabulary) -> None:
-    """Write `folder/tokenizer.json`, and `tokenizer_config.json` with what begins and ends a text."""
+    """Write `folder/tokenizer.json`, and `tokenizer_config.json` with the tokens that begin and end a text."""
     write_json(Path(folder) / FILE_NAME, sentencepiece_to_json(vocabulary))
     write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
 
@@ -68,7 +68,7 @@ def sentencepiece_to_json(vocabulary: SentencePieceVocabulary) -> dict[str, Any]
 def sentencepiece_from_json(
     data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]
 ) -> SentencePieceVocabulary:
-    """Read the content of a `tokenizer.json`; what cannot be read is a `UserError` that names it."""
+    """Read the content of a `tokenizer.json`; an unsupported feature is a `UserError` that names it."""
     model = data["model"]
     names = {str(name): int(id) for name, id in model["vocab"].items()}
     byte_ids = [names.get(byte_name(value)) for value in range(256)]
@@ -76,7 +76,7 @@ def sentencepiece_from_json(
         raise UserError("its bytes have no tokens of their own, to which unknown characters could fall back")
     spelled = {byte_name(value) for value in range(256)}
     merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
-    merged = {part for pair in merges for part in (*pair, "".join(pair))}  # Gemma cuts some of these out first, too
+    merged = {part for pair in merges for part in (*pair, "".join(pair))}  # some are also added tokens in Gemma
     unknown = names.get(model.get("unk_token") or "")
     pieces = {
         name: id
@@ -102,7 +102,7 @@ def sentencepiece_from_json(
 
 
 def _has_prefix(data: Mapping[str, Any]) -> bool:
-    """Tell whether a space goes before the text: a normalizer prepends it, or a Metaspace does."""
+    """Return whether a space is added before the text, by a Prepend normalizer or a Metaspace pre-tokenizer."""
     normalizer = data.get("normalizer") or {}
     steps = normalizer.get("normalizers", [normalizer] if normalizer else [])
     cut = data.get("pre_tokenizer") or {}
