@@ -1,4 +1,4 @@
-"""Shards: what is written is read back, whatever is damaged is refused, and many read as one."""
+"""Shards: they round-trip, damage is refused, and many are read as one."""
 
 from __future__ import annotations
 
