@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.wordforword import WordForWord, commonest_cases
+from scratchlm.classic.wordforword import WordForWord, most_frequent_cases
 
 PAIRS = [
     ("The dog sees Tom.", "Der Hund sieht Tom."),
@@ -19,9 +19,9 @@ PAIRS = [
 
 
 def test_a_word_is_written_in_its_most_frequent_case_within_sentences() -> None:
-    assert commonest_cases(["Der Hund", "ein Hund", "Ein hund", "Tom und ich", "Ich"]) == {"hund": "Hund"}
-    assert commonest_cases(["Sieh Tom"]) == {"tom": "Tom"}
-    assert commonest_cases(["so Ich", "so ich"]) == {}  # as often: in lower case
+    assert most_frequent_cases(["Der Hund", "ein Hund", "Ein hund", "Tom und ich", "Ich"]) == {"hund": "Hund"}
+    assert most_frequent_cases(["Sieh Tom"]) == {"tom": "Tom"}
+    assert most_frequent_cases(["so Ich", "so ich"]) == {}  # as often: in lower case
 
 
 @pytest.mark.parametrize("place_rounds", [0, 5])

@@ -21,7 +21,7 @@ class WordForWord:
         Raises `UserError` where no pair has words on both sides.
         """
         self.learned = learn_translation([(words_of(e), words_of(f)) for e, f in pairs], rounds, place_rounds)
-        self.cases = commonest_cases(f for _, f in pairs)
+        self.cases = most_frequent_cases(f for _, f in pairs)
 
     def translate(self, text: str) -> str:
         """Translate a sentence; unseen words are copied."""
@@ -41,7 +41,7 @@ class WordForWord:
         return size + 20 * sum(map(len, self.learned.places.values()))
 
 
-def commonest_cases(sentences: Iterable[str]) -> dict[str, str]:
+def most_frequent_cases(sentences: Iterable[str]) -> dict[str, str]:
     """Return the most frequent case of each word where that is not lower case, by the word in lower case.
 
     The first word of a sentence is not counted, since it always has a capital.

@@ -16,7 +16,7 @@ MIN_DOCUMENTS = 5
 
 
 @dataclass(frozen=True)
-class Variety:
+class Diversity:
     """The four measures of diversity of a text, and its size in bytes."""
 
     size: int
@@ -26,7 +26,7 @@ class Variety:
     compressed: float  # bytes after `xz -9` as a fraction of the size
 
 
-def measure(documents: Iterable[str]) -> Variety:
+def measure(documents: Iterable[str]) -> Diversity:
     """Measure the diversity of documents; needs them in memory, and about two seconds a megabyte."""
     texts = list(documents)
     words = [_WORD.findall(text.lower()) for text in texts]
@@ -40,7 +40,7 @@ def measure(documents: Iterable[str]) -> Variety:
         for sentence in sentences(text)
     ]
     joined = "\n\n".join(texts).encode()
-    return Variety(
+    return Diversity(
         size=len(joined),
         words_in_five_documents=sum(count >= MIN_DOCUMENTS for count in in_documents.values()),
         distinct_fivegrams=len(set(fivegrams)) / max(1, len(fivegrams)),
