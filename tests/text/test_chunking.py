@@ -10,7 +10,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchlm.text.chunking import Cutter, cut_documents, fragments, last_line_start, last_safe_cut
+from scratchlm.text.chunking import Chunker, cut_documents, fragments, last_line_start, last_safe_cut
 
 PATTERNS = {
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
@@ -23,7 +23,7 @@ AWKWARD = st.text(alphabet="ab'sS1 \n\r\t.-\u3000\xa0\x1c字。é\u0301", max_si
 
 
 def chunks_of(text: str, size: int, limit: int, block: int = 7) -> list[str]:
-    cutter = Cutter(size, limit)
+    cutter = Chunker(size, limit)
     chunks = [chunk for start in range(0, len(text), block) for chunk in cutter.push(text[start : start + block])]
     return [*chunks, cutter.finish()]
 
@@ -72,7 +72,7 @@ def test_documents_are_found_at_separators_wherever_blocks_end(parts: list[str],
     blocks = [text[start : start + block] for start in range(0, len(text), block)]
     found: dict[int, str] = {}
     last = True
-    for chunk, number, continued in cut_documents(fragments(blocks, "||"), Cutter(size, 2 * size)):
+    for chunk, number, continued in cut_documents(fragments(blocks, "||"), Chunker(size, 2 * size)):
         assert last == (number not in found)  # a new document begins exactly after a chunk that is not continued
         found[number] = found.get(number, "") + chunk
         last = not continued

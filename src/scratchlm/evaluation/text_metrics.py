@@ -59,13 +59,13 @@ def token_f1(given: str, expected: str) -> float:
 
     Source: Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
     """
-    said, wanted = bare_words(given), bare_words(expected)
+    said, wanted = normalized_words(given), normalized_words(expected)
     if not said or not wanted:
         return float(said == wanted)
     shared = sum((Counter(said) & Counter(wanted)).values())
     return 2 * shared / (len(said) + len(wanted))
 
 
-def bare_words(text: str) -> list[str]:
+def normalized_words(text: str) -> list[str]:
     """Return the words of a text without case, articles and punctuation."""
     return [word for word in plain_words(text) if word not in ("a", "an", "the")]

@@ -38,7 +38,7 @@ def last_line_start(text: str, stop: int) -> int:
     return 0
 
 
-class Cutter:
+class Chunker:
     """Buffers the text of one document and returns it in chunks of about `size` characters.
 
     Holds at most `limit` characters and the text of one push.
@@ -95,7 +95,7 @@ def fragments(blocks: Iterable[str], separator: str) -> Iterator[tuple[str, bool
     yield rest, True
 
 
-def cut_documents(parts: Iterable[tuple[str, bool]], cutter: Cutter) -> Iterator[tuple[str, int, bool]]:
+def cut_documents(parts: Iterable[tuple[str, bool]], cutter: Chunker) -> Iterator[tuple[str, int, bool]]:
     """Turn fragments into (chunk, number of its document from 1, continued), without blank documents.
 
     Line feeds around a document are removed: they are part of the separation.

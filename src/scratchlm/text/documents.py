@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
-from scratchlm.text.chunking import CHUNK, Cutter, cut_documents, fragments
+from scratchlm.text.chunking import CHUNK, Chunker, cut_documents, fragments
 from scratchlm.text.counts import BadFile, Counts, Document, Problems
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
@@ -101,10 +101,10 @@ def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Do
             pass
     blocks = _plain(text_blocks(path), counts)
     if separator is not None:
-        for text, number, continued in cut_documents(fragments(blocks, separator), Cutter()):
+        for text, number, continued in cut_documents(fragments(blocks, separator), Chunker()):
             yield Document(text, f"{path}, document {number}", continued)
         return
-    cutter = Cutter()
+    cutter = Chunker()
     for block in blocks:
         for chunk in cutter.push(block):
             yield Document(chunk, str(path), continued=True)

@@ -37,7 +37,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Placed:
+class ExpandedRule:
     """A rule for one layer: one of theirs and one or more of ours, or a stack of experts."""
 
     theirs: tuple[str, ...]
@@ -46,7 +46,7 @@ class Placed:
     rule: Rule
 
 
-def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> list[Placed]:
+def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> list[ExpandedRule]:
     """Expand every rule for every layer, skipping those whose tensors the model does not have."""
     experts = config.feed_forward.experts if isinstance(config.feed_forward, ExpertsConfig) else 0
     placed = []
@@ -56,7 +56,7 @@ def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> li
             theirs = rule.theirs.replace("{layer}", str(layer))
             names = [theirs.replace("{expert}", str(i)) for i in range(experts)] if "{expert}" in theirs else [theirs]
             if all(name in expected for name in ours):
-                placed.append(Placed(tuple(names), ours, rule))
+                placed.append(ExpandedRule(tuple(names), ours, rule))
     return placed
 
 
@@ -65,7 +65,9 @@ def shapes(config: DecoderConfig) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in outline(config).named_parameters()}
 
 
-def problems_of(theirs: Shapes, placed: Sequence[Placed], expected: Shapes, ignored: str | None = None) -> list[str]:
+def problems_of(
+    theirs: Shapes, placed: Sequence[ExpandedRule], expected: Shapes, ignored: str | None = None
+) -> list[str]:
     """List every tensor of theirs that is missing, unknown or misshapen, and every tensor of ours without a rule.
 
     `ignored` is a regular expression for tensors of theirs that are not needed.
@@ -85,7 +87,7 @@ def problems_of(theirs: Shapes, placed: Sequence[Placed], expected: Shapes, igno
     return problems + [f"{name}: this family's table has no source for it" for name in unfilled]
 
 
-def _their_shape(each: Placed, expected: Shapes) -> torch.Size:
+def _their_shape(each: ExpandedRule, expected: Shapes) -> torch.Size:
     """Return the required shape of a tensor of theirs."""
     if len(each.theirs) > 1 or "{expert}" in each.rule.theirs:
         return expected[each.ours[0]][1:]
