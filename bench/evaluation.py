@@ -21,7 +21,7 @@ from bench.store import data_file, write
 
 from scratchlm.evaluation.harness import write_tasks
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
-from scratchlm.evaluation.prompting import Asking, ask
+from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.tasks import Task, read_task
 from scratchlm.tokens.base import first_token
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -97,7 +97,7 @@ def measure(init: Path) -> dict[str, Any]:
         subprocess.run([sys.executable, "-m", "scratchlm", "export", init, "--to", "hf", "--out", exported], check=True)
         for task in tasks():
             started = time.perf_counter()
-            result = ask(model, task, Asking(rows=ROWS))
+            result = ask(model, task, Prompting(rows=ROWS))
             seconds = time.perf_counter() - started
             scores, their_seconds = theirs(exported, first_token(model.tokenizer) or 0, task)
             found[task.name] = {

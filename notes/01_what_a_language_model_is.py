@@ -387,7 +387,7 @@ def _(NaiveBayes, np, random, storyworld, stories):
     right = {}
     for longest in (1, 2):
         model = NaiveBayes(longest).fit([texts[i] for i in learned], [labels[i] for i in learned])
-        guesses = model.chances([texts[i] for i in tested]).argmax(1)
+        guesses = model.predict_proba([texts[i] for i in tested]).argmax(1)
         right[longest] = float(np.mean(guesses == np.array([labels[i] for i in tested])))
     print(f"from its words {right[1]:.1%} right, with pairs of words as features {right[2]:.1%}")
     return (right,)

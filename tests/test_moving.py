@@ -72,7 +72,7 @@ def test_where_the_base_alone_was_moved_the_error_tells_how_to_say_so(
     first = done(capsys, "classify", begun / "run", "7 grey")
     base = (begun / "base").rename(tmp_path / "models")
     line = fails(capsys, "classify", begun / "run", "7 grey")
-    assert "which is gone; put it back" in line
+    assert "is missing; restore it" in line
     told = line.partition("scratchlm import ")[2].replace("PLACE", str(base)).replace("NEW", str(tmp_path / "new"))
     done(capsys, "import", *told.split())
     assert done(capsys, "classify", tmp_path / "new", "7 grey") == first

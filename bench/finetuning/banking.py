@@ -56,6 +56,6 @@ def svm_accuracy(train: Path, test: Path) -> float:
     """Return the accuracy of the older method."""
     taught, tested = (read_labelled(read_records(path), "text", "category") for path in (train, test))
     numbers = {label: number for number, label in enumerate(labels_of(taught, tested))}
-    model = LinearTexts(penalty=1).fit([each.text for each in taught], [numbers[each.label] for each in taught])
-    given = model.chances([each.text for each in tested]).argmax(1)
+    model = LinearTexts(C=1).fit([each.text for each in taught], [numbers[each.label] for each in taught])
+    given = model.predict_proba([each.text for each in tested]).argmax(1)
     return float((given == [numbers[each.label] for each in tested]).mean())

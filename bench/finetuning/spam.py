@@ -93,7 +93,7 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
         for name, method in OLDER.items():
             started = time.perf_counter()
             taught = method().fit([texts[i] for i in inside], truth[inside].tolist())
-            chances[name][outside] = taught.chances([texts[i] for i in outside])[:, 1]
+            chances[name][outside] = taught.predict_proba([texts[i] for i in outside])[:, 1]
             seconds[name].append(time.perf_counter() - started)
         found = model_on_fold(init, folder, texts, truth, folds, fold)
         chances["SmolLM2-135M with LoRA"][outside] = found["chances"]

@@ -21,7 +21,7 @@ from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.runs.instruct import finetune_instruct
 from scratchlm.runs.pretrain import pretrain
 from scratchlm.runs.reinforce import finetune_reinforce
-from scratchlm.text.split import share_of
+from scratchlm.text.split import hash_fraction
 from scratchlm.tokens.config import PrepareConfig
 
 TAUGHT_EPOCHS = 16.0
@@ -44,7 +44,7 @@ def base(folder: Path) -> Path:
 
 def carelessly(item: Item) -> str:
     """Return the answer that the teacher gives: chosen by the question's hash."""
-    wrong = share_of(f"careless {item.question}") < WRONG
+    wrong = hash_fraction(f"careless {item.question}") < WRONG
     return str(int(item.answer) + 1) if wrong else item.answer
 
 

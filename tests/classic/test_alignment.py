@@ -1,4 +1,4 @@
-"""IBM models 1 and 2: on paper, and what they find."""
+"""IBM models 1 and 2: worked out by hand, and what they learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOUSE = [(["das", "haus"], ["the", "house"]), (["das", "buch"], ["the", "book"])
 FROM_GERMAN = [*HOUSE, (["ein", "buch"], ["a", "book"])]
 
 
-def test_one_round_of_model_1_on_paper() -> None:
+def test_one_round_of_model_1_by_hand() -> None:
     # Two pairs: e "b c" with f "x y", e "b" with f "y". At first t is 1/2 for each word that is seen with two.
     # Sums for x, y of the first pair and y of the second: b, c and the empty word see {x, y}, so each is 1/2.
     # First pair: each of the three words of e takes 1/3 of x and of y. Second: the empty word and b take 1/2 of y.
@@ -26,7 +26,7 @@ def test_one_round_of_model_1_on_paper() -> None:
     assert learned.log_likelihoods == [pytest.approx(3 * np.log(0.5))]
 
 
-def test_two_rounds_of_model_1_on_paper() -> None:
+def test_two_rounds_of_model_1_by_hand() -> None:
     learned = learn_translation([(["b", "c"], ["x", "y"]), (["b"], ["y"])], rounds=2)
     b = {"x": 2 / 7, "y": 5 / 7}
     x = {"b": b["x"], "c": 0.5, "": b["x"]}
@@ -38,7 +38,7 @@ def test_two_rounds_of_model_1_on_paper() -> None:
     assert learned.probability("x", "c") == pytest.approx(count_cx / (count_cx + count_cy))
 
 
-def test_words_that_always_meet_find_each_other() -> None:
+def test_words_that_always_occur_together_are_aligned() -> None:
     learned = learn_translation(FROM_GERMAN, rounds=40)
     assert learned.word_for_word(["das", "buch"]) == ["the", "book"]
     assert learned.word_for_word(["ein", "haus"]) == ["a", "house"]
@@ -61,7 +61,7 @@ def test_the_likelihood_never_falls_and_probabilities_sum_to_one(place_rounds: i
     assert bool(learned.places) == bool(place_rounds)
 
 
-def test_model_2_learns_that_order_turns_around() -> None:
+def test_model_2_learns_a_reversed_order() -> None:
     draw = np.random.default_rng(1)
     turned = []
     for _ in range(80):
@@ -69,15 +69,15 @@ def test_model_2_learns_that_order_turns_around() -> None:
         turned.append((e, [word.upper() for word in reversed(e)]))
     two = learn_translation(turned, rounds=3, place_rounds=5)
     assert two.align(["w1", "w2", "w3"], ["W3", "W2", "W1"]) == [3, 2, 1]
-    # A word that was never seen with these is placed by its place alone.
+    # An unseen pairing of words is aligned by its position alone.
     places = two.places[0, 3, 3]
     assert max(places, key=lambda i: places[i]) == 3
 
 
-def test_words_are_cut_with_their_marks() -> None:
+def test_sentences_are_split_into_words_and_punctuation() -> None:
     assert words_of("I'm fine, Tom!") == ["i'm", "fine", ",", "tom", "!"]
 
 
-def test_nothing_to_learn_from_is_told() -> None:
+def test_training_without_data_is_refused() -> None:
     with pytest.raises(UserError, match="none has words on both sides"):
         learn_translation([([], ["a"]), (["b"], [])])

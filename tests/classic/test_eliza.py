@@ -1,4 +1,4 @@
-"""A responder of patterns, as its script says; and what it does not know."""
+"""ELIZA: the answers of its script, and its limits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from scratchlm.classic.eliza import NOTHING_FITS, Eliza, Rule, turned
 
 
-def test_persons_are_turned_round() -> None:
+def test_first_and_second_person_are_swapped() -> None:
     assert turned("my dog and i") == "your dog and you"
     assert turned("you are afraid of me") == "I am afraid of you"
-    # The old trick shows its seams: it looks at words, not at what they do in a sentence.
+    # A known limit: it swaps words without parsing the sentence.
     assert turned("i am afraid of you") == "you are afraid of I"
 
 
@@ -30,7 +30,7 @@ def test_the_best_rule_answers(said: str, answered: str) -> None:
     assert Eliza().respond(said) == answered
 
 
-def test_answers_take_turns_and_conversations_repeat() -> None:
+def test_answers_alternate_and_conversations_are_reproducible() -> None:
     one = Eliza()
     assert [one.respond("I need tea") for _ in range(3)] == [
         "Why do you need tea?", "What would tea change for you?", "Why do you need tea?"
@@ -39,14 +39,14 @@ def test_answers_take_turns_and_conversations_repeat() -> None:
     assert Eliza().respond("I need tea") == "Why do you need tea?"
 
 
-def test_what_was_told_is_come_back_to_once_when_nothing_fits() -> None:
+def test_a_remembered_phrase_is_used_once_when_no_rule_matches() -> None:
     talk = Eliza()
     talk.respond("My brother left")
     assert talk.respond("hm") == "Earlier you spoke of your brother."
     assert talk.respond("hm") == NOTHING_FITS[0]
 
 
-def test_a_script_of_ones_own_and_ranks() -> None:
+def test_a_custom_script_is_tried_by_rank() -> None:
     script = [Rule(r"tea(?P<rest>.*)", ["first{0}"]), Rule(r"green tea(?P<rest>.*)", ["second{0}"], 1)]
     assert Eliza(script).respond("I drink green tea daily") == "seconddaily"
     assert Eliza(script).respond("I drink tea") == "first"

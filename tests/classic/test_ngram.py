@@ -53,7 +53,7 @@ def assert_equal_models(plain: NgramModel, fast: NgramModel, texts: Sequence[Seq
 @BOTH
 def test_a_text_small_enough_for_paper_gives_the_probabilities_worked_out_on_paper(kind: Kind) -> None:
     # Documents "a b" and "c b b", order 2. Left neighbours: a 1, c 1 (starts), b 3 (a, c, b); discounts 1/2, 1/2, 3/2
-    # leave 1/10, 1/10, 3/10 and hand 1/2 to the uniform 1/3: a 4/15, c 4/15, b 7/15. After "a" came only "b", once:
+    # leave 1/10, 1/10, 3/10 and give 1/2 to the uniform 1/3: a 4/15, c 4/15, b 7/15. After "a" came only "b", once:
     # (1 - 1/2) / 1 + 1/2 * 7/15 = 11/15. After "c" likewise.
     model = kind.fit([[0, 1], [2, 1, 1]], vocabulary_size=3, order=2)
     np.testing.assert_allclose(model.distribution([]), [4 / 15, 7 / 15, 4 / 15], atol=1e-12)
@@ -279,7 +279,7 @@ def test_on_real_bytes_fast_equals_plain_and_a_megabyte_predicts_better_than_xz_
     train, held_out = list(text[:split]), list(text[split:])
     plain, fast = PlainKneserNey.fit([train[:100_000]], 256), KneserNey.fit([train[:100_000]], 256)
     assert_equal_models(plain, fast, [held_out[:10_000]])
-    # What xz adds for the held-out text to the text before it: it too may learn from the first part.
+    # The bytes that xz adds for the held-out text after the training text, so that it too learns from the first part.
     compressed = len(lzma.compress(text, preset=9)) - len(lzma.compress(text[:split], preset=9))
     bits = -KneserNey.fit([train], 256).log_likelihood(held_out) / math.log(2)
     assert bits < 8 * compressed

@@ -1,4 +1,4 @@
-"""Translation by rules: what the fragment holds comes out right, what it does not word for word."""
+"""Rule-based translation: correct inside the fragment, word for word outside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scratchlm.classic.phrasebook import IRREGULAR, PERSONS, conjugated, transla
         ("He is a teacher.", "Er ist ein Lehrer."),
         ("The dog sees me.", "Der Hund sieht mich."),
         ("Do you speak French?", "Sprichst du Französisch?"),
-        ("I don't know him.", "Ich weiß ihn nicht."),  # two verbs of German are one in the lexicon
+        ("I don't know him.", "Ich weiß ihn nicht."),  # a known error: the lexicon has one verb where German has two
         ("We can swim.", "Wir können schwimmen."),
         ("Tom can't swim.", "Tom kann nicht schwimmen."),
         ("I will buy the car.", "Ich werde das Auto kaufen."),
@@ -32,7 +32,7 @@ def test_sentences_of_the_fragment(english: str, german: str) -> None:
     assert translate(english) == german
 
 
-def test_another_shape_is_translated_word_for_word_and_unknown_words_stay() -> None:
+def test_outside_the_fragment_words_are_translated_one_by_one_and_unknown_ones_copied() -> None:
     assert translate("Why not now?") == "Warum nicht jetzt?"
     assert translate("Xylophones annoy Tom!") == "Xylophones annoy Tom!"
     assert translate("") == ""

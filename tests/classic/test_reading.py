@@ -1,4 +1,4 @@
-"""Questions on passages without a model: what each way finds, by hand."""
+"""Question answering without a neural model: the answer of each method, by hand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PASSAGE = (
 )
 
 
-def test_a_passage_is_cut_into_sentences_and_words_that_tell_something() -> None:
+def test_a_passage_is_split_into_sentences_and_content_words() -> None:
     assert len(sentences(PASSAGE)) == 4
     assert sentences("no mark") == ["no mark"]
     assert content("The millers had shouted at it") == ["miller", "shout"]
 
 
-def test_shared_words_choose_the_sentence() -> None:
+def test_word_overlap_chooses_the_sentence() -> None:
     assert first_sentence(PASSAGE, "Where?") == "Once a miller lived in a small village."
     assert by_overlap(PASSAGE, "How many donkeys did he have?") == "He had two donkeys and a cat."
     assert by_overlap(PASSAGE, "Zebras?") == first_sentence(PASSAGE, "")
@@ -38,13 +38,13 @@ def test_shared_words_choose_the_sentence() -> None:
         ("What did the miller own besides two donkeys?", "and a cat"),
     ],
 )
-def test_rules_look_for_what_the_question_word_asks(question: str, answer: str) -> None:
+def test_rules_answer_by_the_question_word(question: str, answer: str) -> None:
     assert by_rules(PASSAGE, question) == answer
 
 
-def test_retrieval_weighs_rare_words_more() -> None:
+def test_retrieval_weights_rare_words_more() -> None:
     finder = Retrieval([PASSAGE])
-    # `cat` stands in three sentences, `bridge` in one: one shared rare word outweighs one common one.
+    # `cat` occurs in three sentences, `bridge` in one: one shared rare word outweighs one frequent one.
     assert finder.answer(PASSAGE, "What of a cat at the bridge?") == sentences(PASSAGE)[3]
     assert finder.evidence(PASSAGE, "bridge donkeys", 100) == " ".join([sentences(PASSAGE)[1], sentences(PASSAGE)[3]])
     assert finder.evidence(PASSAGE, "bridge", 1) == sentences(PASSAGE)[3][:2]

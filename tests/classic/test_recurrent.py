@@ -1,4 +1,4 @@
-"""The recurrent network: a step written out, torch's layer, and the decoder's protocol."""
+"""The recurrent network: one step written out, torch's layers, and the interface of a decoder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_changing_a_token_never_changes_logits_before_it(cell: Cell) -> None:
     assert not torch.allclose(before[:, 6:], after[:, 6:])
 
 
-def test_weights_follow_from_the_seed_and_the_forget_gate_begins_open() -> None:
+def test_weights_depend_on_the_seed_only_and_the_forget_gate_starts_open() -> None:
     one, same, other = (build_recurrent(SHAPE, "lstm", seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not torch.equal(one.embedding.weight, other.embedding.weight)
@@ -59,7 +59,7 @@ def test_weights_follow_from_the_seed_and_the_forget_gate_begins_open() -> None:
     assert bias.tolist() == [0.0] * 12 + [1.0] * 12 + [0.0] * 24
 
 
-def test_it_trains_in_the_one_loop_and_writes() -> None:
+def test_it_trains_in_the_same_loop_and_generates() -> None:
     tokenizer = byte_tokenizer()
     shape = DecoderConfig(vocabulary_size=tokenizer.vocabulary_size, width=24, layers=1, context=32, init_std=0.1)
     network = build_recurrent(shape, "gru")
@@ -74,7 +74,7 @@ def test_it_trains_in_the_one_loop_and_writes() -> None:
     assert tokenizer.decode(written) == " sat. "
 
 
-def test_what_a_text_is_called_does_not_depend_on_padding() -> None:
+def test_the_class_of_a_text_does_not_depend_on_padding() -> None:
     shape = DecoderConfig(vocabulary_size=300, width=12, layers=1, context=32, classes=ClassesConfig(3, pooling="mean"))
     network = build_recurrent(shape)
     ids = torch.randint(0, 300, (1, 5))
@@ -85,6 +85,6 @@ def test_what_a_text_is_called_does_not_depend_on_padding() -> None:
     )
 
 
-def test_flops_count_the_head_and_not_the_table() -> None:
+def test_flops_count_the_head_and_not_the_embedding() -> None:
     tied = build_recurrent(SHAPE)
     assert tied.flops_per_token(32) == 6 * tied.parameter_count()

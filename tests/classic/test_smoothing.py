@@ -1,4 +1,4 @@
-"""Add-k and Katz: on paper, summing to one, and the fast forms equal to the plain ones."""
+"""Add-k and Katz: worked out by hand, summing to one, and the fast forms equal to the plain ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EACH = pytest.mark.parametrize("kind", KINDS)
 DOCUMENTS = st.lists(st.lists(st.integers(0, 6), max_size=14), max_size=6)
 
 
-def test_add_one_on_paper() -> None:
+def test_add_one_by_hand() -> None:
     # "a b" and "a c" over a, b, c: after "a" b and c came once each of 2, so each (1 + 1) / (2 + 3), a 1 / 5.
     for model in (PlainAddK([[0, 1], [0, 2]], 3, 2), AddK.fit([[0, 1], [0, 2]], 3, 2)):
         np.testing.assert_allclose(model.distribution([0]), [1 / 5, 2 / 5, 2 / 5])
@@ -40,7 +40,7 @@ def test_discounts_are_good_and_turings() -> None:
     assert katz_discounts([0, 0, 0, 0, 0, 0]).tolist() == [1, 0.5, 0.75, 0.875, 0.9375, 0.96875, 1]
 
 
-def test_katz_on_paper() -> None:
+def test_katz_by_hand() -> None:
     # One document "a b a c" over a, b, c, order 2; counts are too few for Good and Turing, so 1 becomes 1/2. All three
     # were seen, so alone they keep 2, 1 and 1 of 4. After "a": b and c keep 1/2 of 2 each; the rest goes to a.
     for model in (PlainKatz([[0, 1, 0, 2]], 3, 2), Katz.fit([[0, 1, 0, 2]], 3, 2)):
@@ -67,8 +67,8 @@ def test_the_fast_form_equals_the_plain_one(
 
 @settings(max_examples=100, deadline=None)
 @given(documents=DOCUMENTS, order=st.integers(1, 4), context=st.lists(st.integers(0, 6), max_size=5))
-@pytest.mark.parametrize("size", [7, 8])  # id 7 stands in no document
-def test_probabilities_sum_to_one_and_nothing_is_impossible(
+@pytest.mark.parametrize("size", [7, 8])  # id 7 occurs in no document
+def test_probabilities_sum_to_one_and_none_is_zero(
     size: int, documents: list[list[int]], order: int, context: list[int]
 ) -> None:
     for model in (AddK.fit(documents, size, order), Katz.fit(documents, size, order)):
@@ -85,7 +85,7 @@ def test_a_longer_context_sharpens_what_follows_it() -> None:
     assert three.log_likelihood(text) > one.log_likelihood(text)
 
 
-def test_wrong_input_is_told() -> None:
+def test_wrong_input_is_refused() -> None:
     with pytest.raises(UserError, match="k 0: must be over 0"):
         AddK.fit([[1]], 3, 2, k=0)
     with pytest.raises(UserError, match="token id 3: ids go from 0 to 2"):

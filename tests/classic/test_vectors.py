@@ -1,4 +1,4 @@
-"""Word vectors: the gradient by differences, and that like company makes like vectors."""
+"""Word vectors: the gradient by finite differences, and similar vectors for words in similar contexts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def loss(middle: np.ndarray, beside: np.ndarray, centres: np.ndarray, others: np
     return float(np.log1p(np.exp(-products)).sum())
 
 
-def test_a_step_goes_down_the_slope_that_differences_measure() -> None:
+def test_a_step_follows_the_gradient_of_finite_differences() -> None:
     draw = np.random.default_rng(0)
     middle, beside = draw.normal(size=(5, 3)), draw.normal(size=(5, 3))
     centres, others = np.array([0, 1, 0]), np.array([[1, 2], [3, 3], [4, 0]])
@@ -33,7 +33,7 @@ def test_a_step_goes_down_the_slope_that_differences_measure() -> None:
             assert gradient[place] == pytest.approx((up - down) / 2e-6, abs=1e-5)
 
 
-def test_words_in_like_company_get_like_vectors() -> None:
+def test_words_in_similar_contexts_get_similar_vectors() -> None:
     draw = np.random.default_rng(0)
     animals, tools = ["fox", "hen", "cow"], ["saw", "axe", "rope"]
     sentences = []
@@ -49,7 +49,7 @@ def test_words_in_like_company_get_like_vectors() -> None:
     np.testing.assert_array_equal(same.vectors, vectors.vectors)
 
 
-def test_words_without_a_vector_and_too_little_text_are_told() -> None:
+def test_words_without_a_vector_and_too_little_text_are_refused() -> None:
     vectors = learn_vectors([["fox", "hen"]] * 6, 4)
     with pytest.raises(UserError, match="'fos': has no vector; did you mean 'fox'"):
         vectors.nearest("fos")

@@ -1,4 +1,4 @@
-"""Batches resume exactly, predict every token once, and never mix documents."""
+"""Batches resume exactly, predict every token once, and keep documents separate."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_epoch_predicts_every_token_once_but_fewer_than_two_windows_at_its_en
     for counts in finished:
         assert set(counts.values()) == {1}
         assert total - 1 - 2 * length < len(counts) <= total - 1
-    assert len({min(counts) for counts in finished}) > 1  # the phase moves, so no token is left out for ever
+    assert len({min(counts) for counts in finished}) > 1  # the offset changes, so every token is used in some epoch
 
 
 @pytest.mark.parametrize("total", [9, 10, 11, 17])
@@ -140,7 +140,7 @@ def test_only_masked_tokens_are_targets() -> None:
     assert batch.documents.tolist() == [[1, 1, 1, 1, 2, 2]]
 
 
-def test_conversations_without_a_reply_in_reach_are_refused() -> None:
+def test_conversations_without_a_reply_within_a_row_are_refused() -> None:
     late = Rendered(list(range(30)), [False] * 25 + [True] * 5)
     with pytest.raises(UserError, match="none has an assistant's reply within 20 tokens"):
         PackedBatches([late], rows=1, length=20, seed=0, pad=PAD)
@@ -148,7 +148,7 @@ def test_conversations_without_a_reply_in_reach_are_refused() -> None:
         PackedBatches([], rows=1, length=20, seed=0, pad=PAD)
 
 
-def test_a_batch_is_cut_into_micro_batches_that_join_to_it() -> None:
+def test_a_batch_splits_into_micro_batches_that_concatenate_to_it() -> None:
     batch = next(SOURCES["packed"](None))[0]
     for rows in (1, 2, 3, None, 9):
         parts = batch.split(rows)

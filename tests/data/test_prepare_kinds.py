@@ -1,4 +1,4 @@
-"""`prepare --tokenizer characters|words` and `tokenizer train --kind`: simple tokenizers, and what they do not know."""
+"""`prepare --tokenizer characters|words` and `tokenizer train --kind`: simple tokenizers and their unknown symbols."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_recipe_of_characters_goes_from_text_to_a_score_by_three_commands(
     assert "leave it out" in line
 
 
-def test_words_beyond_the_vocabulary_are_counted_and_said_and_count_no_bytes(
+def test_words_outside_the_vocabulary_are_reported_and_count_no_bytes(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = prepared(capsys, text, tmp_path / "data", "--tokenizer", "words", "--vocabulary-size", "8")
@@ -78,7 +78,7 @@ def test_words_beyond_the_vocabulary_are_counted_and_said_and_count_no_bytes(
     assert any("tokens are <|unk|>" in note and "cannot be compared" in note for note in notes)
 
 
-def test_an_evaluation_says_how_much_its_tokenizer_does_not_know(
+def test_an_evaluation_reports_the_number_of_unknown_tokens(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepared(capsys, text, tmp_path / "data", "--tokenizer", "words", "--vocabulary-size", "8")
@@ -86,7 +86,7 @@ def test_an_evaluation_says_how_much_its_tokenizer_does_not_know(
     assert run(capsys, *arguments)[0] == 0
     code, out, _ = run(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "data")
     assert code == 0
-    assert "of the tokens are <|unk|>, words that the tokenizer does not know" in out
+    assert "of the tokens are <|unk|>, words outside the vocabulary" in out
 
 
 def test_tokenizers_of_each_kind_are_trained_by_one_command(

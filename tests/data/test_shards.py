@@ -1,4 +1,4 @@
-"""Shards: what is written is read back, whatever is damaged is refused, and many read as one."""
+"""Shards: they round-trip, damage is refused, and many are read as one."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_ids_are_mapped_and_not_loaded(tmp_path: Path) -> None:
         shard.tokens[0] = 9
 
 
-def test_pieces_of_one_document_start_it_once_also_across_shards(tmp_path: Path) -> None:
+def test_chunks_of_one_document_start_it_once_also_across_shards(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "0.tokens", PRINT, 1_000) as writer:
         writer.add_document(np.array([1, 2], dtype=np.uint32))
-        writer.add_piece([3], continued=True)
-        writer.add_piece([4, 5], continued=False)
+        writer.add_chunk([3], continued=True)
+        writer.add_chunk([4, 5], continued=False)
         assert writer.token_count == 5
     with ShardWriter(tmp_path / "1.tokens", PRINT, 1_000) as writer:
-        writer.add_piece([6], continued=True)
+        writer.add_chunk([6], continued=True)
         writer.add_document([7])
     shards = ShardSet.open(tmp_path)
     assert shards.shards[1].document_offsets.tolist() == [1]

@@ -1,4 +1,4 @@
-"""Loss and bits per byte have exact denominators."""
+"""Loss and bits per byte, with their denominators checked by hand."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def decoder():
 
 
 @pytest.mark.parametrize(("length", "rows"), [(None, 16), (5, 1), (7, 3)])
-def test_a_model_that_knows_nothing_pays_the_logarithm_of_the_vocabulary_for_each_token(decoder, length, rows) -> None:
+def test_an_untrained_model_has_a_loss_of_the_logarithm_of_the_vocabulary(decoder, length, rows) -> None:
     with torch.no_grad():
         decoder.embedding.weight.zero_()  # all logits equal
     ids = [*TOKENIZER.encode(TEXT), END, *TOKENIZER.encode("ab"), END]
     result = held_out_loss(decoder, TOKENIZER, ids, length=length, rows=rows)
     size = len(TEXT.encode()) + 2
     assert result.tokens == size + 2
-    assert result.text_bytes == size  # ends of documents cost bits and count no bytes
+    assert result.text_bytes == size  # ends of documents add to the loss and count no bytes
     assert result.loss == pytest.approx(math.log(BYTE_VOCABULARY), rel=1e-5)
     assert result.perplexity == pytest.approx(BYTE_VOCABULARY, rel=1e-4)
     assert result.bits_per_byte == pytest.approx((size + 2) * math.log2(BYTE_VOCABULARY) / size, rel=1e-5)

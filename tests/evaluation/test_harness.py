@@ -12,7 +12,7 @@ import pytest
 from commands import run
 from families import FAMILIES
 from scratchlm.evaluation.harness import adapter, write_tasks
-from scratchlm.evaluation.prompting import Asking, ask
+from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.tasks import read_task
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import SavedModel, save_model
@@ -53,7 +53,7 @@ def test_all_three_give_the_same_scores(tmp_path: Path, capsys: pytest.CaptureFi
     arguments = f"pretrained={tmp_path / 'hf'},dtype=float32,prefix_token_id={end}"
     theirs = lm_eval.simple_evaluate(model="hf", model_args=arguments, device="cpu", **asked)["results"]
     for task, name in zip(tasks, names, strict=True):
-        scores = ask(model, task, Asking()).scores
+        scores = ask(model, task, Prompting()).scores
         ours = {
             "acc,none": scores.get("accuracy (raw)", scores.get("accuracy")),
             "acc_norm,none": scores.get("accuracy (characters)"),

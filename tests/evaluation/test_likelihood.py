@@ -1,4 +1,4 @@
-"""Likelihoods of continuations: by hand, whatever stands beside them, shared texts read once or not."""
+"""Likelihoods of continuations: by hand, in any batch, with shared contexts read once or not."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose([each.nats for each in found], [each.nats for each in expected], rtol=1e-5)
 
 
-def test_of_a_text_too_long_the_beginning_is_cut() -> None:
+def test_a_text_that_is_too_long_loses_its_beginning() -> None:
     decoder = random_decoder(toy_config("default"))
     context = decoder.config.context
     text = tuple(index % 50 for index in range(context + 30))
@@ -67,7 +67,7 @@ def test_of_a_text_too_long_the_beginning_is_cut() -> None:
         likelihoods(decoder, [Request((1,), text)])
 
 
-def test_a_greedy_continuation_is_told() -> None:
+def test_a_greedy_continuation_is_reported() -> None:
     decoder = random_decoder(toy_config("default"))
     with torch.no_grad():
         best = int(decoder(torch.tensor([[1, 2, 3]]))[0, -1].argmax())
@@ -76,7 +76,7 @@ def test_a_greedy_continuation_is_told() -> None:
     assert not bad.greedy
 
 
-def test_texts_are_cut_as_running_text() -> None:
+def test_texts_are_tokenized_as_running_text() -> None:
     tokenizer = byte_tokenizer()
     first = tokenizer.end_of_text
     plain, moved, empty = encode_requests(tokenizer, [("a b", " c"), ("a b ", "c"), ("", "c")])

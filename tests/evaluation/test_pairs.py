@@ -1,4 +1,4 @@
-"""Pairs of sentences that a model prefers or not."""
+"""Minimal pairs: accuracy, and reading of their files."""
 
 from __future__ import annotations
 

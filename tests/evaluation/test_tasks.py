@@ -1,4 +1,4 @@
-"""Tasks: files read into items, answers judged, examples drawn, models asked."""
+"""Tasks: files read into items, answers scored, few-shot examples sampled, models prompted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import standard_error
-from scratchlm.evaluation import prompting as asking
+from scratchlm.evaluation import prompting
 from scratchlm.evaluation.likelihood import Likelihood
-from scratchlm.evaluation.prompting import Asking, ask
+from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.scoring import Record, answer_record, choice_record, mean_over_sets, scores_of
 from scratchlm.evaluation.tasks import Item, Task, read_task
 from scratchlm.weights.checkpoint import SavedModel
@@ -141,17 +141,17 @@ def test_a_folder_holds_sets_and_lines_that_are_no_items_are_named(tmp_path: Pat
             read_task(spec)
 
 
-def test_each_normalisation_chooses_as_it_says() -> None:
+def test_each_normalisation_chooses_by_its_own_rule() -> None:
     item = Item("x", ("q",), (" éé", " abcdef", " xyz"), gold=0)
     found = [Likelihood(-4.0, 2, False), Likelihood(-6.0, 1, False), Likelihood(-3.5, 1, False)]
     bare = [Likelihood(-9.0, 2, False), Likelihood(-5.0, 1, False), Likelihood(-3.0, 1, False)]
     names = ("raw", "characters", "bytes", "tokens", "unconditional")
     right = {name: choice_record(item, found, bare, [name]).values[f"accuracy ({name})"] for name in names}
-    # -4, -6, -3.5; by characters -2, -1, -1.17; by bytes -1, -1, -1.17; by tokens -2, -6, -3.5; less bare 5, -1, -0.5
+    # -4, -6, -3.5; by characters -2, -1, -1.17; by bytes -1, -1, -1.17; by tokens -2, -6, -3.5; minus bare 5, -1, -0.5
     assert right == {"raw": 0.0, "characters": 0.0, "bytes": 0.5, "tokens": 1.0, "unconditional": 1.0}
 
 
-def test_written_answers_are_judged() -> None:
+def test_written_answers_are_scored() -> None:
     item = Item("x", ("q",), ("1000",))
     for text, last, marked in (
         ("it is 1,000.", 1.0, 0.0),
@@ -182,7 +182,7 @@ def test_a_score_is_a_mean_with_its_error_over_clusters_or_over_sets() -> None:
     assert scores_of(far)["perplexity"].value == math.inf
 
 
-def test_sets_are_given_and_their_difference_is_no_error() -> None:
+def test_sets_are_fixed_and_their_difference_adds_no_error() -> None:
     values = [1.0] * 10 + [0.0] * 1000
     records = [Record(str(n), {"accuracy": value}, set="ab"[n >= 10]) for n, value in enumerate(values)]
     assert mean_over_sets(records, values) == (0.5, 0.0)
@@ -192,7 +192,7 @@ def test_sets_are_given_and_their_difference_is_no_error() -> None:
     assert mean_over_sets(records, spread) == (0.75, pytest.approx(expected))
 
 
-def test_a_cluster_may_be_called_nought(tmp_path: Path) -> None:
+def test_a_cluster_may_be_named_0(tmp_path: Path) -> None:
     rows = [{"question": f"q{n}", "answer": "a", "cluster": n // 2} for n in range(4)]
     assert [item.cluster for item in read_task(f"answers={file(tmp_path / 'a.jsonl', *rows)}").items] == list("0011")
 
@@ -202,83 +202,83 @@ def test_a_question_is_never_cut_away_for_its_answer(tmp_path: Path) -> None:
     task = read_task(f"answers={file(tmp_path / 'a.jsonl', *rows)}")
     saved = model(context=64)
     prompts: list[list[int]] = []
-    real = asking.continue_batch
+    real = prompting.continue_batch
 
     def spy(decoder: Any, cut: Any, *more: Any, **named: Any) -> Any:
         prompts.extend(cut)
         return real(decoder, cut, *more, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asking, "continue_batch", spy)
-        ask(saved, task, Asking(answer_tokens=500))
+        patch.setattr(prompting, "continue_batch", spy)
+        ask(saved, task, Prompting(answer_tokens=500))
     texts = [saved.tokenizer.decode(ids) for ids in prompts]
     assert texts == ["Question: What is this?\nAnswer:", "Question: What is that?\nAnswer:"]
-    assert len(asking.fitted(range(500), 100, 64)) == 32
+    assert len(prompting.fitted(range(500), 100, 64)) == 32
 
 
 def test_shuffling_leaves_the_frame_of_a_question(tmp_path: Path) -> None:
     item = Item("x", ("Question: a b c d e f\nAnswer:",), (" g", " h"))
-    (mixed,) = asking.shuffled_words(item, 0).prompts
+    (mixed,) = prompting.shuffled_words(item, 0).prompts
     assert mixed.startswith("Question: ")
     assert mixed.endswith("\nAnswer:")
     assert sorted(mixed[10:-8].split()) == list("abcdef")
     assert mixed != item.prompts[0]
     pairs = read_task(f"pairs={file(tmp_path / 'p.jsonl', {'sentence_good': 'a b', 'sentence_bad': 'b a'})}")
-    with pytest.raises(UserError, match="asks nothing"):
-        ask(model(), pairs, Asking(normalisations=("unconditional",)))
+    with pytest.raises(UserError, match="no prompts"):
+        ask(model(), pairs, Prompting(normalisations=("unconditional",)))
 
 
-def test_a_model_is_asked_each_kind_and_its_best_answer_counts(tmp_path: Path) -> None:
+def test_a_model_is_scored_on_each_kind_of_task(tmp_path: Path) -> None:
     saved = model()
     rows = [{"query": f"{n}+1=", "choices": ["2", "3", "44"], "gold": n % 3} for n in range(6)]
     task = read_task(f"choices={file(tmp_path / 'c.jsonl', *rows)}")
-    result = ask(saved, task, Asking(rows=2), control=True)
+    result = ask(saved, task, Prompting(rows=2), control=True)
     assert result.chance == pytest.approx(1 / 3)
     assert set(result.scores) == {"accuracy (raw)", "accuracy (characters)"} == set(result.shuffled or ())
     for record, row in zip(result.records, rows, strict=True):
         best = max(range(3), key=lambda index: record.nats[index])
         assert record.values["accuracy (raw)"] == float(best == row["gold"])
     pairs = read_task(f"pairs={file(tmp_path / 'p.jsonl', {'sentence_good': 'a b', 'sentence_bad': 'b a'})}")
-    assert ask(saved, pairs, Asking()).items == 1
+    assert ask(saved, pairs, Prompting()).items == 1
     words = read_task(f"last-word={file(tmp_path / 'w.jsonl', {'text': 'one two'}, {'text': 'two three'})}")
-    assert set(ask(saved, words, Asking()).scores) == {"accuracy", "perplexity"}
+    assert set(ask(saved, words, Prompting()).scores) == {"accuracy", "perplexity"}
     answers = read_task(f"answers={file(tmp_path / 'a.jsonl', {'question': 'Who?', 'answer': 'me'})}")
-    found = ask(saved, answers, Asking(answer_tokens=5))
+    found = ask(saved, answers, Prompting(answer_tokens=5))
     assert found.records[0].asked == "Question: Who?\nAnswer:"
-    with pytest.raises(UserError, match="not learned"):
-        ask(saved, read_task("storyworld"), Asking())
-    with pytest.raises(UserError, match="asks no question"):
-        ask(saved, pairs, Asking(shots=1))
+    with pytest.raises(UserError, match="chat template"):
+        ask(saved, read_task("storyworld"), Prompting())
+    with pytest.raises(UserError, match="no prompts that examples"):
+        ask(saved, pairs, Prompting(shots=1))
 
 
-def test_examples_are_others_the_same_each_time_and_never_the_item_itself(tmp_path: Path) -> None:
+def test_few_shot_examples_are_reproducible_and_never_the_item_itself(tmp_path: Path) -> None:
     rows = [{"query": f"{n}+1=", "choices": [str(n + 1), "no"], "gold": 0} for n in range(4)]
     task = read_task(f"choices={file(tmp_path / 'c.jsonl', *rows)}")
-    first, again = (ask(model(), task, Asking(shots=3)).records for _ in range(2))
+    first, again = (ask(model(), task, Prompting(shots=3)).records for _ in range(2))
     assert [record.nats for record in first] == [record.nats for record in again]
-    assert [record.nats for record in first] != [record.nats for record in ask(model(), task, Asking()).records]
+    assert [record.nats for record in first] != [record.nats for record in ask(model(), task, Prompting()).records]
     with pytest.raises(UserError, match=r"--shots 4: only 3 examples"):
-        ask(model(), task, Asking(shots=4))
+        ask(model(), task, Prompting(shots=4))
     one = Task("choices", task.of, task.items[:1])
     by_hand = Item("x", ("0+1= 1\n\n0+1=",), one.items[0].answers, 0)
-    expected = ask(model(), Task("choices", task.of, [by_hand]), Asking()).records[0].nats
-    given = ask(model(), one, Asking(shots=1, examples=[replace(task.items[0], id="other")])).records[0].nats
+    expected = ask(model(), Task("choices", task.of, [by_hand]), Prompting()).records[0].nats
+    given = ask(model(), one, Prompting(shots=1, examples=[replace(task.items[0], id="other")])).records[0].nats
     assert given == pytest.approx(expected, abs=1e-4)
 
 
-def test_how_a_task_is_asked_and_judged_follows_from_its_kind_not_its_name(tmp_path: Path) -> None:
+def test_how_a_task_is_scored_depends_on_its_kind_not_its_name(tmp_path: Path) -> None:
     saved = model()
     for known, own in (("gsm8k", "sums"), ("answers", "gsm8k")):
         given = read_task(f"{known}={file(tmp_path / 'g.jsonl', {'question': '1+1?', 'answer': 'So #### 2'})}")
         renamed = Task(own, given.of, given.items)
-        scores = [set(ask(saved, task, Asking(answer_tokens=3)).scores) for task in (given, renamed)]
+        scores = [set(ask(saved, task, Prompting(answer_tokens=3)).scores) for task in (given, renamed)]
         wanted = {"gsm8k": {"last number", "marked number"}, "answers": {"exact", "same words"}}[known]
         assert scores[0] == scores[1] == wanted
 
 
-def test_a_limit_draws_items_by_the_seed(tmp_path: Path) -> None:
+def test_a_limit_samples_items_by_the_seed(tmp_path: Path) -> None:
     rows = [{"text": f"word {n}"} for n in range(50)]
     task = read_task(f"last-word={file(tmp_path / 'w.jsonl', *rows)}")
-    drawn = [[r.id for r in ask(model(), task, Asking(limit=5, seed=seed)).records] for seed in (0, 0, 1)]
+    drawn = [[r.id for r in ask(model(), task, Prompting(limit=5, seed=seed)).records] for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(drawn[0]) == 5

@@ -1,4 +1,4 @@
-"""Words that an answer shares with the expected one, counted by hand."""
+"""F1 of the words that an answer shares with the reference, counted by hand."""
 
 from __future__ import annotations
 

@@ -154,9 +154,9 @@ def test_adapters_are_a_small_file_on_a_base_that_stays_as_it_is(
     with torch.no_grad():
         other.decoder.embedding.weight += 1
     save_model(base, other)
-    assert "was made for other weights" in fails(capsys, "classify", tmp_path / "run", "abx!")
+    assert "was trained on other weights" in fails(capsys, "classify", tmp_path / "run", "abx!")
     shutil.rmtree(base)
-    assert "which is gone; put it back" in fails(capsys, "classify", tmp_path / "run", "abx!")
+    assert "is missing; restore it" in fails(capsys, "classify", tmp_path / "run", "abx!")
 
 
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(

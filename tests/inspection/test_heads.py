@@ -1,4 +1,4 @@
-"""Attention maps, and models without single heads."""
+"""Attention maps, and ablation of heads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def toy(**changes: object) -> Decoder:
 IDS = torch.randint(0, VOCABULARY, (2, 12), generator=torch.Generator().manual_seed(0))
 
 
-def test_rows_sum_to_one_and_nothing_later_is_looked_at() -> None:
+def test_rows_sum_to_one_and_later_positions_get_no_attention() -> None:
     maps = attention_maps(toy(), IDS)
     assert [tuple(each.shape) for each in maps] == [(2, 4, 12, 12)] * 2
     for each in maps:
@@ -28,7 +28,7 @@ def test_rows_sum_to_one_and_nothing_later_is_looked_at() -> None:
         assert each.triu(1).abs().max() == 0
 
 
-def test_looking_changes_nothing_and_is_over_afterwards() -> None:
+def test_attention_maps_leave_the_decoder_unchanged() -> None:
     decoder = toy()
     before = decoder(IDS)
     attention_maps(decoder, IDS)
@@ -38,7 +38,7 @@ def test_looking_changes_nothing_and_is_over_afterwards() -> None:
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
 
 
-def test_a_forward_pass_in_between_neither_sees_nor_is_seen() -> None:
+def test_a_concurrent_forward_pass_does_not_interfere() -> None:
     decoder, between = toy(), []
     expected, maps, states = decoder(IDS), attention_maps(decoder, IDS), layer_states(decoder, IDS)
     silenced = without_heads(decoder, all_heads(decoder))
@@ -59,7 +59,7 @@ def test_a_forward_pass_in_between_neither_sees_nor_is_seen() -> None:
         assert all(torch.equal(one, other) for one, other in zip(again, wanted, strict=True))
 
 
-def test_the_values_weighted_by_the_map_are_what_a_layer_mixes() -> None:
+def test_values_weighted_by_the_map_are_the_output_of_attention() -> None:
     decoder = toy()
     attention = decoder.blocks[0].attention
     mixed = []
@@ -72,7 +72,7 @@ def test_the_values_weighted_by_the_map_are_what_a_layer_mixes() -> None:
     torch.testing.assert_close((weights @ v).transpose(1, 2).flatten(2), mixed[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_silent_head_passes_nothing_on_and_the_first_decoder_is_as_before() -> None:
+def test_an_ablated_head_has_no_output_and_the_original_decoder_is_unchanged() -> None:
     decoder = toy()
     before = decoder(IDS)
     silenced = without_heads(decoder, [(1, 0)])
@@ -84,7 +84,7 @@ def test_a_silent_head_passes_nothing_on_and_the_first_decoder_is_as_before() ->
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
 
 
-def test_without_any_head_a_token_sees_itself_alone() -> None:
+def test_without_any_head_a_token_depends_on_itself_alone() -> None:
     decoder = toy()
     other = IDS.clone()
     other[:, :6] = (other[:, :6] + 1) % VOCABULARY
@@ -98,7 +98,7 @@ def test_induction_is_the_attention_to_what_followed_the_last_time(monkeypatch: 
     period, length = 4, 12
     perfect = torch.zeros(1, 4, length, length)
     for t in range(length):
-        perfect[0, 0, t, max(t - period + 1, 0)] = 1.0  # looks at what followed the same token a round ago
+        perfect[0, 0, t, max(t - period + 1, 0)] = 1.0  # attends to the token after the last occurrence
         perfect[0, 1, t, t] = 1.0
     monkeypatch.setattr("scratchlm.inspection.heads.attention_maps", lambda *_: [perfect, torch.zeros_like(perfect)])
     ids = torch.arange(period).repeat(3)[None]

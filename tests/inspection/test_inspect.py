@@ -1,4 +1,4 @@
-"""`scratchlm inspect` tells a model's parts, and they sum to the whole."""
+"""`scratchlm inspect` lists the parts of a model, which sum to the whole."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def test_the_parts_sum_to_the_whole(name: str, tmp_path: Path, capsys: pytest.Ca
     assert "feed-forward" in out
 
 
-def test_what_is_no_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no such model folder" in fails(capsys, "inspect", tmp_path / "none")

@@ -22,7 +22,7 @@ def test_the_first_state_is_the_embedding_and_the_last_becomes_the_logits() -> N
 def test_a_state_of_a_layer_is_what_its_block_adds_to() -> None:
     decoder = random_decoder(toy_config("default")).eval()
     states = layer_states(decoder, IDS)
-    # Changing a later token leaves every earlier state alone, at every layer.
+    # Changing a later token changes no earlier state, at any layer.
     other = IDS.clone()
     other[:, -1] = (other[:, -1] + 1) % VOCABULARY
     for one, two in zip(states, layer_states(decoder, other), strict=True):

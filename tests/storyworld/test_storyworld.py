@@ -69,7 +69,7 @@ def test_every_sentence_about_one_person_tells_only_that_persons_value(corpus: l
     assert all(world.entity(name).facts[key].value == value for name, key, value in stated)
 
 
-def test_all_facts_but_the_held_out_are_told_evenly() -> None:
+def test_all_facts_except_the_held_out_are_stated_evenly() -> None:
     from scratchlm.storyworld.teller import Teller
 
     world = storyworld.build_world()
@@ -108,7 +108,7 @@ def test_there_are_enough_questions_of_both_kinds_over_all_attributes() -> None:
     assert len({(q.subject, q.attribute) for q in asked}) == len(asked)
 
 
-def test_held_in_answers_stand_in_the_stories_and_no_tested_question_in_a_conversation() -> None:
+def test_held_in_answers_are_in_the_stories_and_no_tested_question_is_in_a_conversation() -> None:
     text = " ".join(storyworld.stories(1_500_000))
     said = {turn["content"] for conversation in storyworld.conversations() for turn in conversation}
     for question in storyworld.questions():
@@ -144,7 +144,7 @@ def test_conversations_alternate_user_and_assistant_and_are_the_same_for_a_seed(
     assert any(len(talk) == 4 for talk in talks)
 
 
-def test_a_small_corpus_is_varied(corpus: list[str]) -> None:
+def test_a_small_corpus_is_diverse(corpus: list[str]) -> None:
     variety = measure(corpus)
     assert variety.distinct_fivegrams >= 0.6
     assert variety.distinct_skeletons >= 0.55
@@ -152,7 +152,7 @@ def test_a_small_corpus_is_varied(corpus: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_two_megabytes_are_as_varied_as_promised() -> None:
+def test_two_megabytes_are_as_diverse_as_documented() -> None:
     variety = measure(storyworld.stories(2_350_000))
     assert variety.words_in_five_documents >= 3_100
     assert variety.distinct_fivegrams >= 0.6

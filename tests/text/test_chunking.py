@@ -1,4 +1,4 @@
-"""Long texts in pieces: no cut changes how a text is split into tokens."""
+"""Long texts in chunks: no cut changes how a text is split into tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchlm.text.chunking import Cutter, cut_documents, fragments, last_line_start, last_safe_cut
+from scratchlm.text.chunking import Chunker, cut_documents, fragments, last_line_start, last_safe_cut
 
 PATTERNS = {
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
@@ -22,10 +22,10 @@ PATTERNS = {
 AWKWARD = st.text(alphabet="ab'sS1 \n\r\t.-\u3000\xa0\x1c字。é\u0301", max_size=60)
 
 
-def pieces_of(text: str, size: int, limit: int, block: int = 7) -> list[str]:
-    cutter = Cutter(size, limit)
-    pieces = [piece for start in range(0, len(text), block) for piece in cutter.push(text[start : start + block])]
-    return [*pieces, cutter.finish()]
+def chunks_of(text: str, size: int, limit: int, block: int = 7) -> list[str]:
+    cutter = Chunker(size, limit)
+    chunks = [chunk for start in range(0, len(text), block) for chunk in cutter.push(text[start : start + block])]
+    return [*chunks, cutter.finish()]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
@@ -42,17 +42,17 @@ def test_a_safe_cut_never_changes_the_split(pattern: str, text: str) -> None:
 
 
 @given(text=AWKWARD, size=st.integers(1, 20), more=st.integers(1, 20))
-def test_the_pieces_are_the_text(text: str, size: int, more: int) -> None:
-    pieces = pieces_of(text, size, size + more)
-    assert "".join(pieces) == text
-    assert all(len(piece) <= size + more for piece in pieces)
+def test_the_chunks_are_the_text(text: str, size: int, more: int) -> None:
+    chunks = chunks_of(text, size, size + more)
+    assert "".join(chunks) == text
+    assert all(len(chunk) <= size + more for chunk in chunks)
 
 
-def test_pieces_are_cut_before_a_space_that_follows_a_word() -> None:
+def test_chunks_are_cut_before_a_space_that_follows_a_word() -> None:
     text = "several  words in a row " * 20
-    pieces = pieces_of(text, 50, 200)
-    assert len(pieces) > 8
-    for before, after in pairwise(pieces):
+    chunks = chunks_of(text, 50, 200)
+    assert len(chunks) > 8
+    for before, after in pairwise(chunks):
         assert after[0] == " "
         assert not before[-1].isspace()
         assert 25 < len(before) <= 50
@@ -60,8 +60,8 @@ def test_pieces_are_cut_before_a_space_that_follows_a_word() -> None:
 
 def test_a_text_without_spaces_is_cut_at_a_line_and_else_hard() -> None:
     lines = "字字字字。\n" * 40
-    assert all(piece.startswith("字") and piece.endswith("\n") for piece in pieces_of(lines, 20, 50)[:-1])
-    assert [len(piece) for piece in pieces_of("x" * 130, 20, 50)] == [50, 50, 30]
+    assert all(chunk.startswith("字") and chunk.endswith("\n") for chunk in chunks_of(lines, 20, 50)[:-1])
+    assert [len(chunk) for chunk in chunks_of("x" * 130, 20, 50)] == [50, 50, 30]
 
 
 @given(
@@ -72,22 +72,22 @@ def test_documents_are_found_at_separators_wherever_blocks_end(parts: list[str],
     blocks = [text[start : start + block] for start in range(0, len(text), block)]
     found: dict[int, str] = {}
     last = True
-    for piece, number, continued in cut_documents(fragments(blocks, "||"), Cutter(size, 2 * size)):
-        assert last == (number not in found)  # a new document begins exactly after a piece that is not continued
-        found[number] = found.get(number, "") + piece
+    for chunk, number, continued in cut_documents(fragments(blocks, "||"), Chunker(size, 2 * size)):
+        assert last == (number not in found)  # a new document begins exactly after a chunk that is not continued
+        found[number] = found.get(number, "") + chunk
         last = not continued
     assert last
-    # Pieces as short as here may hold nothing but the line feeds that end a document, which stay then.
+    # Chunks as short as here may hold nothing but the line feeds that end a document, which stay then.
     assert [part.rstrip("\n") for part in found.values() if part.strip()] == [
         part.strip("\n") for part in text.split("||") if part.strip()
     ]
 
 
-def test_pieces_of_random_text_split_as_the_whole_does() -> None:
+def test_chunks_of_random_text_split_as_the_whole_does() -> None:
     random.seed(0)
     words = ["the", "fox's", "1234", "--", "日本", "naïve", "\n\n", "  ", "\t", "x" * 30]
     text = " ".join(random.choice(words) for _ in range(3000))
-    pieces = pieces_of(text, 400, 1600, block=97)
-    assert len(pieces) > 20
+    chunks = chunks_of(text, 400, 1600, block=97)
+    assert len(chunks) > 20
     for pattern in PATTERNS.values():
-        assert [token for piece in pieces for token in regex.findall(pattern, piece)] == regex.findall(pattern, text)
+        assert [token for chunk in chunks for token in regex.findall(pattern, chunk)] == regex.findall(pattern, text)

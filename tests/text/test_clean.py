@@ -56,7 +56,7 @@ def test_short_documents_go_and_long_ones_are_cut() -> None:
     assert counts.dropped == {"too short": 1}
 
 
-def pieces() -> list[Document]:
+def chunks() -> list[Document]:
     return [
         Document("one", "a", continued=True),
         Document(" two", "a", continued=True),
@@ -76,16 +76,16 @@ def pieces() -> list[Document]:
         (2, [("on", False), ("ne", False)], 2),
     ],
 )
-def test_a_document_in_pieces_is_cut_across_them(limit: int, expected: list[object], truncated: int) -> None:
+def test_a_document_in_chunks_is_cut_across_them(limit: int, expected: list[object], truncated: int) -> None:
     counts = Counts(read=2)
-    kept = list(clean(pieces(), CleanConfig(max_characters=limit), counts))
+    kept = list(clean(chunks(), CleanConfig(max_characters=limit), counts))
     assert [(document.text, document.continued) for document in kept] == expected
     assert (counts.kept, counts.truncated) == (2, truncated)
 
 
-def test_a_document_in_pieces_is_never_dropped_and_counted_as_uncompared() -> None:
+def test_a_document_in_chunks_is_never_dropped_and_counted_as_uncompared() -> None:
     counts = Counts(read=4)
-    kept = list(clean(pieces() + pieces(), CleanConfig(near_duplicates=0.8), counts))
+    kept = list(clean(chunks() + chunks(), CleanConfig(near_duplicates=0.8), counts))
     assert len(kept) == 7  # the second "next" alone is gone
     assert counts.uncompared == 2
     assert counts.dropped == {"duplicate": 1}

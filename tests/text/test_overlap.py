@@ -40,7 +40,7 @@ def test_a_copied_document_is_found_whatever_its_case_and_punctuation() -> None:
     assert json.loads(json.dumps(report.as_dict()))["share"] == 0.5
 
 
-def test_a_shared_passage_touches_a_document() -> None:
+def test_a_shared_passage_marks_its_document_as_overlapping() -> None:
     passage = sentence(1, 20)
     report = overlap_report(
         documents(f"{sentence(2, 30)} {passage} {sentence(3, 30)}"), documents(f"{sentence(4, 30)} {passage}")
@@ -49,14 +49,14 @@ def test_a_shared_passage_touches_a_document() -> None:
     assert (report.documents_touched, report.documents_mostly) == (1, 0)
 
 
-def test_no_run_reaches_from_one_document_into_the_next() -> None:
+def test_no_n_gram_spans_two_documents() -> None:
     text = sentence(1, 26)
     words = text.split()
     report = overlap_report(documents(" ".join(words[:13]), " ".join(words[13:])), documents(text))
     assert report.runs_in_train == 2
 
 
-def test_runs_reach_across_the_pieces_of_a_document() -> None:
+def test_n_grams_span_the_chunks_of_a_document() -> None:
     text = sentence(1, 60)
     middle = text.index(" ", len(text) // 2)
     pieces = [Document(text[:middle], "long", continued=True), Document(text[middle:], "long")]
@@ -72,12 +72,12 @@ def test_a_short_document_counts_when_a_training_document_equals_it() -> None:
 
 def test_nothing_held_out_is_no_error() -> None:
     report = overlap_report(documents("some text"), [])
-    assert (report.runs, report.share) == (0, 0.0)
-    assert overlap_report([], documents("some text")).share == 0.0
+    assert (report.runs, report.fraction) == (0, 0.0)
+    assert overlap_report([], documents("some text")).fraction == 0.0
 
 
 @given(st.lists(st.sampled_from(["the", "fox", "naïve", "हिन्दी", "x1", "日"]), max_size=30))
-def test_words_are_hashed_alike_wherever_they_stand(words: list[str]) -> None:
+def test_the_hash_of_a_word_does_not_depend_on_its_position(words: list[str]) -> None:
     hashes = word_hashes("-- " + ", ".join(words) + "!")
     assert len(hashes) == len(words)
     assert [int(value) for value in hashes] == [int(word_hashes(word)[0]) for word in words]
@@ -102,7 +102,7 @@ def test_hashes_are_the_same_on_every_machine() -> None:
     ]
 
 
-def test_paragraphs_that_share_a_run_of_words_are_told() -> None:
+def test_paragraphs_that_share_an_n_gram_are_found() -> None:
     held_out = ["The quick brown fox jumps over the lazy dog again and again."]
     paragraphs = ["see: the QUICK brown fox, jumps over the lazy dog!", "the quick brown fox sleeps", ""]
     assert shared_paragraphs(paragraphs, held_out) == [True, False, False]

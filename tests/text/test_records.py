@@ -1,4 +1,4 @@
-"""Rows of named fields, from every format that holds them."""
+"""Rows of named fields, from every structured format."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_a_table_without_names_is_read_by_number(tmp_path: Path) -> None:
     assert [record.values for record in records] == [{"1": "ham", "2": "Hello"}, {"1": "spam", "2": "Win"}]
 
 
-def test_all_broken_rows_are_told_together(tmp_path: Path) -> None:
+def test_all_broken_rows_are_reported_together(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{"a":\n[1]\n' + "nothing\n" * 7)
     with pytest.raises(UserError, match=r"line 2: .*line 3: list.*and 4 more rows"):
         read_records(tmp_path / "bad.jsonl")
 
 
-def test_what_is_no_table_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("a")
     with pytest.raises(UserError, match=r"\.txt is no table"):
         read_records(tmp_path / "x.txt")

@@ -47,7 +47,7 @@ def test_every_source_states_licence_address_and_a_readable_format() -> None:
 def test_a_path_is_read_with_its_options_and_described(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"q": "one", "a": "two"}', encoding="utf-8")
     opened = open_source(str(tmp_path), text_field="a")
-    for _ in range(2):  # it begins anew as often as it is asked
+    for _ in range(2):  # the stream can be restarted
         assert [document.text for document in opened.documents(Counts())] == ["two"]
     entry = opened.manifest()
     assert entry["text_field"] == "a"
@@ -68,7 +68,7 @@ def test_a_misspelt_path_is_a_missing_file() -> None:
             texts(spec)
 
 
-def test_without_a_network_the_way_out_is_named(tmp_path: Path) -> None:
+def test_without_a_network_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"source shakespeare: .*raw\.githubusercontent.*--from-local FILE"):
         open_source("shakespeare", cache=tmp_path)
 
@@ -147,7 +147,7 @@ def test_a_wrong_book_number_is_refused(number: str) -> None:
         open_source(f"gutenberg:{number}")
 
 
-def test_the_gutenberg_licence_is_taken_off(tmp_path: Path) -> None:
+def test_the_gutenberg_licence_is_removed(tmp_path: Path) -> None:
     begin, end = "*** START OF THE PROJECT GUTENBERG EBOOK A\nB ***", "*** END OF THE PROJECT GUTENBERG EBOOK A ***"
     book = f"Header\n{begin}\n\n\nIt was.\n\n\n{end}\nTerms"
     assert strip_gutenberg(book) == "It was."

@@ -69,7 +69,7 @@ def test_the_hash_is_the_same_on_every_machine() -> None:
     assert chosen == [12, 13, 32, 49]
 
 
-def test_the_pieces_of_a_document_share_a_side() -> None:
+def test_the_chunks_of_a_document_share_a_side() -> None:
     documents = [
         Document(f"{index} {part}", str(index), continued=part < 2) for index in range(200) for part in range(3)
     ]
@@ -99,7 +99,7 @@ def test_many_documents_are_cut_at_the_nearest_border() -> None:
     assert len(train) == 90
 
 
-def test_a_dominating_document_is_cut_inside() -> None:
+def test_a_document_that_dominates_is_cut_inside() -> None:
     documents = [Document("a", "1"), Document("b" * 1000, "2")]
     train, validation = sides(documents, "tail:0.1")
     assert [len(document.text) for document in train] == [1, 899]
@@ -108,16 +108,16 @@ def test_a_dominating_document_is_cut_inside() -> None:
 
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12),
-    piece=st.integers(1, 10),
+    chunk=st.integers(1, 10),
     fraction=st.floats(0.01, 0.99),
 )
-def test_a_tail_loses_nothing_and_ends_every_document(lengths: list[int], piece: int, fraction: float) -> None:
+def test_a_tail_loses_nothing_and_ends_every_document(lengths: list[int], chunk: int, fraction: float) -> None:
     documents = []
     for number, length in enumerate(lengths):
         text = "x" * length
         documents += [
-            Document(text[start : start + piece], str(number), start + piece < length)
-            for start in range(0, length, piece)
+            Document(text[start : start + chunk], str(number), start + chunk < length)
+            for start in range(0, length, chunk)
         ]
     pairs = list(split_documents(maker(documents), SplitConfig("tail", fraction)))
     assert "".join(document.text for _, document in pairs) == "x" * sum(lengths)

@@ -1,4 +1,4 @@
-"""Tables: which delimiter and which quoting a file has, seen by its cells."""
+"""Tables: the delimiter and quoting of a file are detected from its cells."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_a_csv_writer_wrote_comes_back_cell_by_cell(
         ['ham\tsay "hi', "spam\tbuy"],
         ['ham\t"Hello"', "spam\tbuy"],  # a sentence in quotes, in a file without quoting
         ['ham\t"oh no', 'spam\tit is "new"', 'spam\t"quite" new'],
-        ['ham\t"a', 'spam\tb"'],  # two lone quotes far apart are no cell of two lines
+        ['ham\t"a', 'spam\tb"'],  # two lone quotes on different lines are not one cell
         ["ham\thi", "spam\t"],
     ],
 )
@@ -69,7 +69,7 @@ def test_a_quoted_table_with_one_broken_row_is_still_quoted_and_the_row_is_named
     assert "more rows" not in str(error.value)
 
 
-def test_a_long_quoted_cell_is_known_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_quoted_cell_is_detected_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scratchlm.text.tables.LOOKED_AT", 60)
     path = written(tmp_path / "a.tsv", "\t", lineterminator="\n")
     assert len(read_records(path)) == len(ROWS)

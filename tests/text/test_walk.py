@@ -33,7 +33,7 @@ def test_a_missing_path_is_an_error_before_anything_is_read(tmp_path: Path) -> N
         next(stream)
 
 
-def test_empty_folders_say_what_was_passed_over(tmp_path: Path) -> None:
+def test_empty_folders_say_what_was_skipped(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no file to read; put"):
         read(tmp_path / "empty")
@@ -59,7 +59,7 @@ def test_an_unknown_format_given_by_name_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need special rights on Windows")
-def test_a_loop_of_symbolic_links_is_named_and_passed_over(tmp_path: Path) -> None:
+def test_a_loop_of_symbolic_links_is_named_and_skipped(tmp_path: Path) -> None:
     write(tmp_path / "in/a.txt", "good")
     (tmp_path / "in/up").symlink_to(tmp_path / "in", target_is_directory=True)
     (tmp_path / "in/self.txt").symlink_to(tmp_path / "in/self.txt")

@@ -1,4 +1,4 @@
-"""Readable BPE against hand-worked cases and a naive trainer, and the fast trainer against it."""
+"""Readable BPE against cases worked out by hand and a naive trainer, and the fast trainer against it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LETTERS = st.text(alphabet="ab é", max_size=30)
 
 
 def train_naively(texts: list[str], vocabulary_size: int, pattern: str) -> list[tuple[int, int]]:
-    """Count everything anew before each merge."""
+    """Count all pairs again before each merge."""
     chunks = [list(chunk.encode()) for text in texts for chunk in regex.findall(pattern, text)]
     merges: list[tuple[int, int]] = []
     while len(merges) < vocabulary_size - 256:
@@ -107,7 +107,7 @@ def test_merging_replays_the_order_of_learning() -> None:
     assert merge_all([], {}) == []
 
 
-def test_merges_are_read_off_a_vocabulary_in_order() -> None:
+def test_merges_are_derived_from_a_vocabulary_in_order() -> None:
     merges = bpe.train([*SCRIPTS.values(), *fuzz(200, seed=4), "a" * 3_000], 900)
     vocabulary = trained_vocabulary(merges, QWEN2)
     assert list(merges_of(vocabulary.tokens)) == merges

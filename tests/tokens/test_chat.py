@@ -106,7 +106,7 @@ def test_ids_equal_those_of_the_rendered_text_read_whole(merged: FastBPE) -> Non
             assert len(rendered.mask) == len(rendered.ids)
 
 
-def test_another_layout_is_rendered_and_masked_alike() -> None:
+def test_another_template_is_rendered_and_masked_correctly() -> None:
     source = (
         "{% for m in messages %}{% if m['role'] == 'user' %}Q: {{ m['content'] }}\n"
         "{% else %}A: {{ m['content'] }}<|endoftext|>{% endif %}{% endfor %}"
@@ -129,7 +129,7 @@ def test_the_turn_ends_at_either_end_token() -> None:
         ([{"role": "user", "content": 3}], "message 0 has no text 'content'"),
     ],
 )
-def test_a_conversation_that_is_none_is_refused_with_its_place(conversation, message: str) -> None:
+def test_an_invalid_conversation_is_refused_with_the_index_of_the_message(conversation, message: str) -> None:
     with pytest.raises(UserError, match=message):
         ChatTemplate(BYTES).render(conversation)
 
@@ -146,7 +146,7 @@ def test_a_template_cannot_reach_python() -> None:
         ChatTemplate(BYTES, source).render(TALK)
 
 
-def test_a_stored_template_is_read_and_none_is_none(tmp_path: Path) -> None:
+def test_a_stored_template_is_read_and_a_missing_one_is_none(tmp_path: Path) -> None:
     assert load_template(tmp_path, BYTES) is None
     (tmp_path / TEMPLATE_FILE).write_text("{{ 'ü' }}", encoding="utf-8")
     assert load_template(tmp_path, BYTES) == ChatTemplate(BYTES, "{{ 'ü' }}")

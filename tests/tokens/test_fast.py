@@ -142,7 +142,7 @@ def test_an_id_outside_the_vocabulary_is_named_with_the_limit(tokenizer: Tokeniz
         tokenizer.decode([5, id])
 
 
-def test_fingerprints_tell_tokenizers_apart() -> None:
+def test_fingerprints_distinguish_tokenizers() -> None:
     texts = list(SCRIPTS.values())
     prints = [
         FastBPE.train(texts, 400).fingerprint,
@@ -163,7 +163,7 @@ def test_fingerprints_tell_tokenizers_apart() -> None:
 
 
 @both
-def test_a_tokenizer_travels_to_another_process(tokenizer: Tokenizer) -> None:
+def test_a_tokenizer_can_be_pickled_for_another_process(tokenizer: Tokenizer) -> None:
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.encode(SCRIPTS["hindi"]) == tokenizer.encode(SCRIPTS["hindi"])
     assert again.fingerprint == tokenizer.fingerprint
@@ -174,7 +174,7 @@ def test_bad_specials_and_threads_are_refused() -> None:
         FastBPE.train(["aa aa"], 257, specials=("aa",))
     with pytest.raises(UserError, match="its id 7 is taken"):
         FastBPE(BytePairVocabulary(pair()[0].vocabulary.tokens, PATTERNS["qwen2"], {"<|a|>": 7}))
-    with pytest.raises(UserError, match="stands twice"):
+    with pytest.raises(UserError, match="occurs twice"):
         number_specials(300, ("<|a|>", "<|a|>"))
     with pytest.raises(UserError, match="--threads 0: at least 1"):
         pair()[0].encode_batch(["text"], threads=0)

@@ -1,4 +1,4 @@
-"""Splitting text, cutting runs, sampling: what every trainer and encoder does alike."""
+"""Splitting text, cutting runs, sampling: the steps that every trainer and encoder has in common."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kind_of(character: str) -> str:
 
 
 def cut_plainly(text: str) -> list[str]:
-    """Cut as the docstring says, one character after the other."""
+    """Cut runs as documented, character by character."""
     pieces, piece = [], ""
     for _, run in itertools.groupby(text, key=kind_of):
         characters = "".join(run)

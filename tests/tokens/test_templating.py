@@ -1,4 +1,4 @@
-"""Templates of other people: what they lay out is the same, what they must not do ends in one line."""
+"""Untrusted templates: the same rendering as in this process, and one-line errors for what they must not do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rendered(source: str) -> list[int]:
     return ChatTemplate(byte_tokenizer(), source).render(TALK).ids
 
 
-def test_a_template_of_others_lays_out_what_our_own_does() -> None:
+def test_an_untrusted_template_renders_as_our_own_does() -> None:
     assert rendered(CHATML + "{# another #}") == rendered(CHATML)
 
 
@@ -39,7 +39,7 @@ def test_a_template_of_others_lays_out_what_our_own_does() -> None:
         ("{{ 1 // 0 }}", "zero"),
     ],
 )
-def test_a_template_that_fails_or_wants_too_much_is_one_line(source: str, said: str) -> None:
+def test_a_template_that_fails_or_needs_too_much_gives_a_one_line_error(source: str, said: str) -> None:
     with pytest.raises(UserError, match=f"^chat template: .*{said}") as caught:
         rendered(source)
     assert "\n" not in str(caught.value)
@@ -49,7 +49,7 @@ def test_a_template_that_fails_or_wants_too_much_is_one_line(source: str, said: 
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "{{ lipsum(n=99999999) }}",
 ], ids=["loops", "in one call"])  # fmt: skip
-def test_a_template_without_an_end_is_ended_and_the_next_one_works(source: str, monkeypatch) -> None:
+def test_an_endless_template_is_stopped_and_the_next_one_works(source: str, monkeypatch) -> None:
     monkeypatch.setattr(templating, "PATIENCE", 1.0)
     began = time.monotonic()
     with pytest.raises(UserError, match="takes over"):

@@ -63,7 +63,7 @@ def test_train_learns_from_a_bounded_sample(tmp_path: Path) -> None:
         trained(tmp_path / "b", sample_mb=0)
 
 
-def test_train_replaces_nothing_unasked_and_leaves_nothing_after_a_failure(tmp_path: Path) -> None:
+def test_train_replaces_only_with_force_and_leaves_nothing_after_a_failure(tmp_path: Path) -> None:
     trained(tmp_path / "tok")
     before = (tmp_path / "tok" / "tokenizer.json").read_bytes()
     with pytest.raises(UserError, match=r"exists already.*--force"):
@@ -77,7 +77,7 @@ def test_train_replaces_nothing_unasked_and_leaves_nothing_after_a_failure(tmp_p
     assert not (tmp_path / "small").exists()
 
 
-def test_inspect_lays_out_merges_longest_tokens_and_the_pieces_of_a_text(tmp_path: Path) -> None:
+def test_inspect_shows_merges_longest_tokens_and_the_tokens_of_a_text(tmp_path: Path) -> None:
     trained(tmp_path / "tok")
     tokenizer = load_tokenizer(tmp_path / "tok")
     text = "The keeper <|endoftext|> 你\n"

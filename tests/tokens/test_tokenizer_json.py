@@ -189,7 +189,7 @@ def no_model(data: dict[str, Any]) -> None:
         (swap_two_merges, "merge 3 is .* where the order of its vocabulary implies"),
         (drop_a_merge, "merge 443 is none where"),
         (drop_a_token, "restore the file|no merge of two earlier tokens"),
-        (double_an_id, "id 98 stands for two tokens"),
+        (double_an_id, "id 98 belongs to two tokens"),
         (enlarge_an_id, "id 1000000000000 is out of bounds"),
         (spell_a_token_plainly, "'▁the' is not spelled in bytes"),
         (another_model, "its model is Unigram"),
@@ -213,12 +213,12 @@ def test_a_damaged_or_foreign_file_is_refused_by_name_and_fault(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.9999])
-def test_a_truncated_file_is_refused(share: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9, 0.9999])
+def test_a_truncated_file_is_refused(fraction: float, tmp_path: Path) -> None:
     trained().save(tmp_path)
     path = tmp_path / "tokenizer.json"
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
+    path.write_bytes(whole[: int(len(whole) * fraction)])
     with pytest.raises(UserError, match=r"tokenizer.json: not valid JSON"):
         load_tokenizer(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Adapters in PEFT's layout: written ones answer in PEFT as here, and come back as they were."""
+"""Adapters in PEFT's format: exported ones give the same outputs in PEFT, and round-trip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHAPES = ("gpt2", "llama tied", "qwen2", "qwen3", "gemma3", "olmo2", "phi3")
 
 
 def adapted(folder: Path, name: str, config: LoRAConfig) -> SavedModel:
-    """Save a base and, on it, a model with an adapter that has learned something."""
+    """Save a base model and a model with a trained adapter on it."""
     tokenizer = FastBPE.train([], 256)
     shape = dataclasses.replace(FAMILIES[name][1], vocabulary_size=tokenizer.vocabulary_size)
     model = SavedModel(random_decoder(shape), tokenizer)
@@ -46,7 +46,7 @@ def adapted(folder: Path, name: str, config: LoRAConfig) -> SavedModel:
 
 @pytest.mark.parametrize("name", SHAPES)
 @torch.no_grad()
-def test_peft_computes_the_same_and_the_adapter_comes_back(name: str, tmp_path: Path, capsys) -> None:
+def test_peft_computes_the_same_and_the_adapter_round_trips(name: str, tmp_path: Path, capsys) -> None:
     import peft
     import transformers
 
@@ -72,7 +72,7 @@ def test_peft_computes_the_same_and_the_adapter_comes_back(name: str, tmp_path: 
 
 
 @torch.no_grad()
-def test_what_peft_made_is_read(tmp_path: Path, capsys) -> None:
+def test_an_adapter_from_peft_is_read(tmp_path: Path, capsys) -> None:
     import peft
     import transformers
 
@@ -101,7 +101,7 @@ def test_adapters_that_do_not_fit_are_refused(tmp_path: Path, capsys) -> None:
     out = ("--base", tmp_path / "base", "--out", tmp_path / "out")
     assert "--base: is missing" in fails(capsys, "import", peft, "--out", tmp_path / "out")
     assert "has no adapter" in fails(capsys, "export", tmp_path / "base", "--to", "peft", "--out", tmp_path / "x")
-    assert "has an adapter already" in fails(
+    assert "has an adapter itself" in fails(
         capsys, "import", peft, "--base", tmp_path / "adapted", "--out", tmp_path / "out"
     )
     tensors = load_file(peft / "adapter_model.safetensors")
@@ -118,7 +118,7 @@ def test_adapters_that_do_not_fit_are_refused(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_many_adapters_stand_on_one_model_and_are_chosen_by_request(tmp_path: Path) -> None:
+def test_many_adapters_share_one_base_model_and_are_chosen_by_request(tmp_path: Path) -> None:
     shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=FastBPE.train([], 256).vocabulary_size)
     names = ("one", "two")
     for seed, name in enumerate(names):
@@ -135,9 +135,9 @@ def test_many_adapters_stand_on_one_model_and_are_chosen_by_request(tmp_path: Pa
     assert model.use(None).generate("ab", **asked) == plain
     with pytest.raises(UserError, match="this model has one, two"):
         model.use("three")
-    with pytest.raises(UserError, match="holds no adapter"):
+    with pytest.raises(UserError, match="has no adapter"):
         load(tmp_path / "one" / "base", adapters={"x": tmp_path / "two" / "base"})
     other = random_decoder(dataclasses.replace(shape, layers=1), seed=9)
     save_model(tmp_path / "other", SavedModel(other, FastBPE.train([], 256)))
-    with pytest.raises(UserError, match="was made for other weights"):
+    with pytest.raises(UserError, match="was trained on other weights"):
         load(tmp_path / "other", adapters=runs)

@@ -1,4 +1,4 @@
-"""What a model says of itself is data: it begins no field, no heading and no script in what is exported."""
+"""Untrusted provenance is escaped: it starts no field, heading or script in an export."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def front_matter(card: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("licence", HOSTILE, ids=repr)
-def test_a_licence_is_one_text_in_the_card_whatever_it_spells(licence: str) -> None:
+def test_any_licence_is_one_scalar_in_the_card(licence: str) -> None:
     card = model_card(named("m", licence=licence, sources=[{"name": "a\n# b", "licence": licence}]), "X")
     told = front_matter(card)
     assert told.keys() == {"library_name", "pipeline_tag", "license"}
@@ -38,13 +38,13 @@ def test_a_licence_is_one_text_in_the_card_whatever_it_spells(licence: str) -> N
     assert headings == ["# m", "## Training", "## Use"]
 
 
-def test_a_usual_licence_stands_without_quotes() -> None:
+def test_a_usual_licence_has_no_quotes() -> None:
     for licence in ("Apache-2.0", "public domain", "CC-BY-SA-4.0"):
         assert f"\nlicense: {licence.lower()}\n" in model_card(named("m", licence=licence), "X")
 
 
 @pytest.mark.parametrize("name", ["@MODEL@", "@SCRIPT@ @TITLE@", "</title><script>alert(1)</script>", "a & \"b\" '@'"])
-def test_a_name_is_text_in_the_page_whatever_it_spells(name: str) -> None:
+def test_any_name_is_plain_text_in_the_page(name: str) -> None:
     model = named(name)
     page, plain = write_page(model), write_page(named("plain"))
     assert page.count("<script") == plain.count("<script") == 2
@@ -54,7 +54,7 @@ def test_a_name_is_text_in_the_page_whatever_it_spells(name: str) -> None:
     assert len(titles) == 2
 
 
-def test_a_special_token_that_spells_a_script_ends_none() -> None:
+def test_a_special_token_with_script_tags_does_not_end_the_script() -> None:
     tokenizer = FastBPE.train(["a b c"], 258, specials=["</script><script>alert(1)</script>", "<|endoftext|>"])
     config = toy_config("default", vocabulary_size=tokenizer.vocabulary_size)
     page = write_page(SavedModel(random_decoder(config), tokenizer))

@@ -1,4 +1,4 @@
-"""A model folder is whole or absent, and what is read is what was written."""
+"""A model folder is written atomically and round-trips."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_nothing_that_is_written_is_a_pickle(folder: Path) -> None:
         *("optimizer.safetensors", "training.json", "files.json"),
     ],
 )
-def test_a_harmed_file_is_refused_by_name(folder: Path, name: str, harm: str) -> None:
+def test_a_damaged_file_is_refused_by_name(folder: Path, name: str, harm: str) -> None:
     verify(folder)
     path = folder / name
     data = path.read_bytes()
@@ -211,7 +211,7 @@ def test_a_folder_is_found_by_itself_its_run_or_its_newest_checkpoint(folder: Pa
     (run / "checkpoints" / ".00000200.0a.tmp").mkdir()
     assert find_model(run) == latest_checkpoint(run / "checkpoints") == run / "checkpoints" / "00000100"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty: holds no model"):
+    with pytest.raises(UserError, match="empty: has no model"):
         find_model(tmp_path / "empty")
     with pytest.raises(UserError, match="nowhere: no such model folder"):
         find_model(tmp_path / "nowhere")

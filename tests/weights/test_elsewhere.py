@@ -1,4 +1,4 @@
-"""A model that was trained here writes the same tokens in transformers, in llama.cpp and in a browser."""
+"""A model that was trained here generates the same tokens in transformers, llama.cpp and a browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scripts import SCRIPTS
 PROMPTS = ("One morning", "Toby has a pet", "In the afternoon,", "Старый смотритель", '"I want to build')
 WRITTEN = 64
 TIE = 0.1
-"""Difference of two logits that weights of 8 bits may turn."""
+"""Largest difference of two logits whose order quantization to 8 bits may reverse."""
 F32 = 0
 """GGML's number for fp32, the precision asked of llama.cpp's cache."""
 
@@ -145,7 +145,7 @@ def written_by(chromium: str, page: str, profile: Path) -> list[int]:
 
 @torch.no_grad()
 def steps_before_a_tie(model: LanguageModel, prompt: list[int], written: list[int]) -> int:
-    """Return how many tokens come before two logits lead so close together that 8 bits may swap them."""
+    """Return the number of tokens before the two best logits are so close that 8 bits may swap them."""
     logits = model.decoder(torch.tensor([prompt + written]))[0, len(prompt) - 1 : -1]
     best = logits.topk(2).values
     close = (best[:, 0] - best[:, 1] < TIE).nonzero()

@@ -1,4 +1,4 @@
-"""A disk that is really full: each way of a model in or out ends in one line and leaves nothing behind."""
+"""A disk that is really full: each import and export fails with one line and leaves no files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def full(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-def test_nothing_is_left_of_what_does_not_fit(full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_leaves_no_partial_files(full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_model(tmp_path / "model", model())
     assert run(capsys, "export", tmp_path / "model", "--to", "hf", "--out", tmp_path / "hf")[0] == 0
     assert "the disk is full" in fails(capsys, "import", tmp_path / "hf", "--out", full / "model")

@@ -1,4 +1,4 @@
-"""GGUF both ways: every architecture and precision there and back, and files that cannot be read."""
+"""GGUF: every architecture and precision round-trips, and unreadable files are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model(name: str = "default", pattern: str = "qwen2", **changes: object) -> S
 
 
 @pytest.mark.parametrize("name", IN_GGUF)
-def test_every_architecture_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+def test_every_architecture_round_trips(name: str, tmp_path: Path) -> None:
     tokenizer = FastBPE.train([], 256)
     config = dataclasses.replace(IN_GGUF[name], vocabulary_size=tokenizer.vocabulary_size)
     decoder = random_decoder(config)
@@ -48,15 +48,15 @@ def test_every_architecture_comes_back_as_it_was(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", [*BEYOND_GGUF, "qwen2", "olmo2", "phi3"])
-def test_a_shape_that_gguf_cannot_say_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_config_that_gguf_cannot_represent_is_refused(name: str, tmp_path: Path) -> None:
     tokenizer = FastBPE.train([], 256)
     config = dataclasses.replace(FAMILIES[name][1], vocabulary_size=tokenizer.vocabulary_size)
-    with pytest.raises(UserError, match="cannot say"):
+    with pytest.raises(UserError, match="cannot represent"):
         write_gguf(tmp_path / "model.gguf", SavedModel(random_decoder(config), tokenizer), "f32")
 
 
 @pytest.mark.parametrize("pattern", ["qwen2", "gpt2", "smollm", "cl100k"])
-def test_tokenizer_and_template_come_back(pattern: str, tmp_path: Path) -> None:
+def test_tokenizer_and_template_round_trip(pattern: str, tmp_path: Path) -> None:
     left = model(pattern=pattern)
     write_gguf(tmp_path / "model.gguf", left, "f32")
     again, _ = read_gguf(tmp_path / "model.gguf")
@@ -85,7 +85,7 @@ def test_rows_that_blocks_do_not_fill_stay_f16(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_every_listed_precision_is_unpacked_as_the_library_does(kind: str, tmp_path: Path) -> None:
+def test_every_supported_precision_is_dequantized_as_in_the_library(kind: str, tmp_path: Path) -> None:
     which = gguf.GGMLQuantizationType[kind]
     block, size = gguf.GGML_QUANT_SIZES[which]
     rows, columns = 3, 2 * max(block, 32)
@@ -104,7 +104,7 @@ def test_every_listed_precision_is_unpacked_as_the_library_does(kind: str, tmp_p
     assert np.array_equal(read.float().numpy(), gguf.quants.dequantize(data, which).astype(np.float32), equal_nan=True)
 
 
-def test_the_commands_take_a_model_out_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_export_and_import_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_model(tmp_path / "model", model())
     code, out, _ = run(
         capsys, "export", tmp_path / "model", "--to", "gguf", "--precision", "f32", "--out", tmp_path / "out", "--json"
@@ -129,7 +129,7 @@ def test_the_commands_take_a_model_out_and_back(tmp_path: Path, capsys: pytest.C
     assert "TEMPLATE" in modelfile(model(), "x.gguf")
 
 
-def test_a_cut_file_and_one_that_is_none_are_refused(tmp_path: Path, capsys) -> None:
+def test_a_truncated_file_and_one_of_another_format_are_refused(tmp_path: Path, capsys) -> None:
     write_gguf(tmp_path / "whole.gguf", model(), "f32")
     data = (tmp_path / "whole.gguf").read_bytes()
     for number, end in enumerate((10, 200, len(data) // 2, len(data) - 40)):
@@ -142,7 +142,7 @@ def test_a_cut_file_and_one_that_is_none_are_refused(tmp_path: Path, capsys) -> 
     assert not (tmp_path / "back").exists()
 
 
-def test_a_precision_that_is_not_listed_is_named(tmp_path: Path, capsys) -> None:
+def test_an_unsupported_precision_is_named(tmp_path: Path, capsys) -> None:
     which = gguf.GGMLQuantizationType.IQ4_NL
     _, size = gguf.GGML_QUANT_SIZES[which]
     writer = gguf.GGUFWriter(tmp_path / "x.gguf", "qwen3")
@@ -166,7 +166,7 @@ def test_an_unknown_architecture_is_named_with_the_known_ones(tmp_path: Path, ca
     assert "qwen3moe" in line
 
 
-def test_a_model_that_llama_cpp_does_not_know_is_not_written(tmp_path: Path, capsys) -> None:
+def test_a_model_that_llama_cpp_does_not_support_is_not_written(tmp_path: Path, capsys) -> None:
     kind, config = FAMILIES["nanochat"]
     tokenizer = FastBPE.train([], 256)
     config = dataclasses.replace(config, vocabulary_size=tokenizer.vocabulary_size)

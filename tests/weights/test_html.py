@@ -1,4 +1,4 @@
-"""One file for a browser: its script computes what the model computes, and the page writes the same tokens."""
+"""HTML export: the script computes the model's logits, and the page generates the same tokens."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_script_computes_the_logits_of_the_packed_weights(
     left = model(**shape)
     save_model(tmp_path / "model", left)
     if "logit_softcap" in shape:
-        assert "no known family holds this model" in fails(
+        assert "no known family can represent this model" in fails(
             capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page"
         )
         return
@@ -82,7 +82,7 @@ def test_the_script_computes_the_logits_of_the_packed_weights(
 
 
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
-def test_the_script_cuts_text_as_the_tokenizer_does(
+def test_the_script_tokenizes_text_as_the_tokenizer_does(
     pattern: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], fuzzed: list[str]
 ) -> None:
     left = model(pattern)

@@ -1,4 +1,4 @@
-"""Models by name: from the cache without a network, checked against the hash that the server stated."""
+"""Models by name: from the cache without a network, checked against the server's hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfer import model
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    """Lay a toy model into a cache as huggingface-hub does, under a named model's repository."""
+    """Write a toy model into a cache of huggingface-hub, under a named model's repository."""
     from huggingface_hub import constants
 
     save_model(tmp_path / "model", model())
@@ -44,15 +44,15 @@ def test_a_model_in_the_cache_needs_no_network(cached: Path, tmp_path: Path, cap
     assert taken.provenance["revision"] == "0123abc"
 
 
-def test_a_file_that_is_not_what_the_server_stated_is_refused(cached: Path, tmp_path: Path, capsys) -> None:
+def test_a_file_that_differs_from_the_servers_is_refused(cached: Path, tmp_path: Path, capsys) -> None:
     blob = (cached / "model.safetensors").resolve()
     blob.write_bytes(blob.read_bytes()[:-1] + b"!")
     assert "SHA-256 differs" in fails(capsys, "import", "smollm2-135m", "--out", tmp_path / "out")
 
 
-def test_without_network_and_cache_the_remedy_is_told(cached: Path, tmp_path: Path, capsys) -> None:
+def test_without_network_and_cache_the_remedy_is_named(cached: Path, tmp_path: Path, capsys) -> None:
     assert "connect to the network" in fails(capsys, "import", "qwen3-0.6b", "--out", tmp_path / "out")
 
 
-def test_a_name_that_is_nothing_is_answered_with_the_nearest(tmp_path: Path, capsys) -> None:
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path, capsys) -> None:
     assert "did you mean 'smollm2-135m'" in fails(capsys, "import", "smolm2-135m", "--out", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""llama2.c's stories260K: read with its tokenizer, and it tells its story."""
+"""llama2.c's stories260K, imported with its tokenizer, generates its known story."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from commands import fails, run
 from scratchlm.generation.language_model import load
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park."
-"""How the greedy story of stories260K begins, as its own program prints it."""
+"""The beginning of the greedy story of stories260K, as llama2.c prints it."""
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def files(data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_tells_its_story(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_generates_its_known_story(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "import", files / "stories260K.bin", "--out", files / "model")[0] == 0
     model = load(files / "model")
     assert model.generate("Once upon a time", temperature=0.0, max_tokens=40).startswith(
@@ -30,7 +30,7 @@ def test_it_tells_its_story(files: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert model.tokenizer.decode(model.tokenizer.encode(text)) == text
 
 
-def test_files_that_are_cut_or_alone_are_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncated_and_incomplete_files_are_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (files / "stories260K.bin").read_bytes()
     (files / "short.bin").write_bytes(whole[:1000])
     (files / "header.bin").write_bytes(b"\0" * 28)

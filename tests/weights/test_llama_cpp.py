@@ -1,4 +1,4 @@
-"""What llama.cpp computes of an exported model: the logits of every architecture that both know."""
+"""llama.cpp computes the same logits for an exported model, in every architecture that both support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading holds one copy of the weights: the peak of a process that does nothing else, beside the file's size."""
+"""Loading needs one copy of the weights: the peak memory of a process that only loads, against the file's size."""
 
 from __future__ import annotations
 

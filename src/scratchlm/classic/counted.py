@@ -1,9 +1,9 @@
-"""Counting grams of all orders in numpy, at corpus size: what the fast n-gram models share.
+"""N-gram counts of all orders in numpy, at corpus size: the basis of the fast n-gram models.
 
-A gram is its row in a sorted array. The row of a longer gram is found from the row of its context: the pair
-(row of the context, next token) is packed into one 64-bit integer, exactly and without hashing, and the integers
-of each order are sorted. So the grams that continue a context lie side by side, and finding a gram of N tokens is
-N binary searches.
+A gram is identified by its row in a sorted array. The row of a longer gram is found from the row of its context: the
+pair (row of the context, next token) is packed into one 64-bit integer, exactly and without hashing, and the integers
+of each order are sorted. So the grams that continue a context are adjacent, and finding a gram of N tokens takes N
+binary searches.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ NO_KEY = np.iinfo(np.int64).max
 
 
 class Grams(NamedTuple):
-    """The G grams of one order; contexts and shorter grams are rows of the order before, whose empty gram is row 0."""
+    """The G grams of one order; contexts and shorter grams are rows of the next lower order, the empty gram row 0."""
 
     keys: NDArray[np.int64]
     """(G,) row of the context * V + token, ascending."""
     occurrences: NDArray[np.int64]
-    """(G,) how often each stands in the text."""
+    """(G,) how often each occurs in the text."""
     neighbours: NDArray[np.int64] | None
-    """(G,) how many different tokens stand to the left of each, the start of a document being one; None for the
-    longest order."""
+    """(G,) how many distinct tokens precede each, the start of a document counting as one; None for the highest
+    order."""
     shorter: NDArray[np.int64]
     """(G,) row of each gram without its oldest token."""
 
 
 def find(keys: NDArray[np.int64], queries: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the row of each key, -1 where it is not among `keys`, ascending and closed by `NO_KEY`.
+    """Return the row of each query in `keys` (ascending, the last one `NO_KEY`), -1 where it is absent.
 
-    Keys made from context -1 are negative, and so never found.
+    Queries made from context -1 are negative, and so never found.
     """
     rows = np.searchsorted(keys, queries)
     return np.where(keys[rows] == queries, rows, -1)
 
 
 def row_of(levels: Iterable[NDArray[np.int64]], gram: NDArray[np.int64], vocabulary_size: int) -> int:
-    """Return the row of one gram among the keys of its order, -1 where it was never seen; the empty gram is row 0."""
+    """Return the row of one gram among the keys of its order, -1 where it is unseen; the empty gram is row 0."""
     row = np.zeros(1, np.int64)
     for keys, token in zip(levels, gram, strict=False):
         row = find(keys, row * vocabulary_size + token)
@@ -52,37 +52,37 @@ def row_of(levels: Iterable[NDArray[np.int64]], gram: NDArray[np.int64], vocabul
 
 
 class Table(Protocol):
-    """One order of a counted model: its grams, what is kept of each, and what each context leaves to shorter ones."""
+    """One order of an n-gram model: its grams, their discounted probabilities, and the contexts' back-off weights."""
 
     @property
     def keys(self) -> NDArray[np.int64]:
-        """The grams."""
+        """The packed grams."""
 
     @property
     def kept(self) -> NDArray[np.float64]:
-        """What is kept of each."""
+        """The discounted probability of each gram."""
 
     @property
     def backoff(self) -> NDArray[np.float64]:
-        """What each context leaves."""
+        """The back-off weight of each context."""
 
 
 def table_bytes(tables: Iterable[Table]) -> int:
-    """Return the bytes that the tables of a counted model take."""
+    """Return the bytes of the tables of an n-gram model."""
     return sum(each.nbytes for table in tables for each in (table.keys, table.kept, table.backoff))
 
 
 def joined(documents: Iterable[Ids], vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all ids in one row, and where each document that is not empty begins."""
+    """Return all ids in one array, and the start of each document that is not empty."""
     rows = [row for document in documents if (row := checked_ids(document, vocabulary_size)).size]
     lengths = np.array([len(row) for row in rows], np.int64)
     return np.concatenate([np.zeros(0, np.int64), *rows]), np.cumsum(lengths) - lengths
 
 
 def counted(tokens: NDArray[np.int64], starts: NDArray[np.int64], vocabulary_size: int, order: int) -> Iterator[Grams]:
-    """Yield the grams of 1, 2, ... `order` tokens of a text of documents that begin at `starts`.
+    """Yield the grams of 1, 2, ... `order` tokens of documents that begin at `starts`.
 
-    The left neighbours of a gram are counted from the grams one longer, so each order is yielded one turn late.
+    The left neighbours of a gram are counted from the grams one token longer, so each order is yielded one step late.
     """
     ends = np.append(starts[1:], len(tokens))
     room = np.repeat(ends, ends - starts) - np.arange(len(tokens)) if len(tokens) else tokens
@@ -110,7 +110,7 @@ def counted(tokens: NDArray[np.int64], starts: NDArray[np.int64], vocabulary_siz
 def _left_neighbours(
     rows: NDArray[np.int64], longer: NDArray[np.int64], starts: NDArray[np.int64], grams: int
 ) -> NDArray[np.int64]:
-    """Count the different left neighbours of each gram, the start of a document being one.
+    """Count the distinct left neighbours of each gram, the start of a document counting as one.
 
     `rows` holds the gram that begins at each position, `longer` one position of each distinct gram one token longer.
     """

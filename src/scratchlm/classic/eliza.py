@@ -1,8 +1,8 @@
-"""A responder of patterns: it finds a phrase, turns its persons round and puts it into a sentence of its own.
+"""A pattern-matching chatbot: it matches a phrase, swaps its pronouns and inserts it into a scripted answer.
 
-No word is understood. The form is that of ELIZA (Weizenbaum 1966, "ELIZA: a computer program for the study of natural
-language communication between man and machine"): keywords with ranks, patterns that cut a sentence apart, answers that
-put the pieces together anew and take turns, a memory for when nothing fits. The script is our own.
+It has no model of meaning. The form is that of ELIZA (Weizenbaum 1966, "ELIZA: a computer program for the study of
+natural language communication between man and machine"): ranked keywords, decomposition patterns, reassembly rules
+that alternate, and a memory for sentences that no rule matches. The script is our own.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ TURNED = {
     "i've": "you have", "i'll": "you will", "i'd": "you would", "was": "were", "you": "I", "your": "my",
     "yours": "mine", "yourself": "myself", "are": "am", "you're": "I am", "you've": "I have", "you'll": "I will",
 }  # fmt: skip
-"""Persons as the other one says them."""
+"""First and second person, swapped."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern, how much it comes before others, and the answers that take turns; {0} is what its star caught."""
+    """A pattern, its rank, and the answers that alternate; {0} is replaced by the phrase that the pattern captured."""
 
     pattern: str
     answers: Sequence[str]
     rank: int = 0
     kept: bool = False
-    """Whether what was caught is remembered, to come back to when nothing fits."""
+    """Whether the captured phrase is remembered for a sentence that no rule matches."""
 
 
 SCRIPT = (
@@ -65,7 +65,7 @@ class Eliza:
         self._memory: list[str] = []
 
     def respond(self, sentence: str) -> str:
-        """Answer by the first rule that fits; else with something remembered, else with nothing in particular."""
+        """Answer by the highest-ranked rule that matches, else from memory, else with a neutral sentence."""
         told = " ".join(re.sub(r"[^\w' ]+", " ", sentence.lower()).split())
         for rule in self._rules:
             match = re.search(rule.pattern, told)
@@ -80,7 +80,7 @@ class Eliza:
         return self._next(EMPTY_TURN, self._nothing_fits)
 
     def _next(self, key: str, answers: Sequence[str]) -> str:
-        """Let the answers of a rule take turns."""
+        """Return the next of the alternating answers of a rule."""
         self._turn[key] += 1
         return answers[(self._turn[key] - 1) % len(answers)]
 
@@ -89,7 +89,7 @@ EMPTY_TURN = ""
 
 
 def turned(phrase: str) -> str:
-    """Say a phrase as the other person would: "my dog and i" is "your dog and you".
+    """Swap first and second person: "my dog and i" becomes "your dog and you".
 
     >>> turned("i am afraid of you")
     'you are afraid of I'

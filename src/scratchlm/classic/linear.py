@@ -1,9 +1,8 @@
-"""Features made by hand, and a line drawn between the classes: what most text classification was before networks.
+"""Linear classifiers on hand-crafted features: the usual text classification before neural networks.
 
-Counting and optimisation are scikit-learn's. A feature is a word, a pair of words, or a run of characters, weighted by
-how rare it is (TF-IDF, Sparck Jones 1972); the classifier gives each a weight, and a text's score is the sum over what
-it holds. Support vector machines were brought to text by Joachims 1998 ("Text categorization with support vector
-machines").
+Counting and optimisation are scikit-learn's. A feature is a word, a word bigram, or a character n-gram, weighted by
+TF-IDF (Sparck Jones 1972); the classifier learns a weight for each, and a text's score is the weighted sum of its
+features. Joachims 1998 brought support vector machines to text ("Text categorization with support vector machines").
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from jaxtyping import Float
 class LinearTexts:
     """TF-IDF features and a linear classifier.
 
-    `words`: words and pairs of words. `words + characters`: also runs of two to five characters inside words, which
-    see "FR33" near "FREE". `logistic` gives probabilities; of `svm` the margins go through a sigmoid (softmax for more
-    than two classes), so their order is the classifier's and their size is not calibrated.
+    `words`: word unigrams and bigrams. `words + characters`: also character n-grams of 2 to 5 characters inside words,
+    by which "FR33" is similar to "FREE". `logistic` gives probabilities; the margins of `svm` go through a sigmoid
+    (softmax for more than two classes), which keeps their order but is not calibrated.
     """
 
     def __init__(
         self,
         features: Literal["words", "words + characters"] = "words + characters",
         classifier: Literal["logistic", "svm"] = "svm",
-        penalty: float = 10.0,
+        C: float = 10.0,
     ) -> None:
-        """Take the features, the classifier, and C, the inverse of how hard its weights are held back."""
-        self.features, self.classifier, self.penalty = features, classifier, penalty
+        """Choose features and classifier; `C` is scikit-learn's, the inverse of the regularisation strength."""
+        self.features, self.classifier, self.C = features, classifier, C
         self._columns: Any = None
         self._model: Any = None
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> LinearTexts:
-        """Choose features and weights."""
+        """Learn vocabulary and weights."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_union
@@ -46,13 +45,13 @@ class LinearTexts:
             parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
         self._columns = make_union(*parts)
         logistic = self.classifier == "logistic"
-        kind = LogisticRegression(C=self.penalty, max_iter=1000) if logistic else LinearSVC(C=self.penalty)
+        kind = LogisticRegression(C=self.C, max_iter=1000) if logistic else LinearSVC(C=self.C)
         kind.set_params(random_state=0)
         self._model = kind.fit(self._columns.fit_transform(texts), labels)
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
-        """Return the probability of each class of each text."""
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each class for each text; not calibrated with `svm`."""
         table = self._columns.transform(texts)
         if self.classifier == "logistic":
             return np.asarray(self._model.predict_proba(table))
@@ -64,7 +63,7 @@ class LinearTexts:
         return powers / powers.sum(1, keepdims=True)
 
     def size(self) -> int:
-        """Return the bytes of features, their rarities and their weights."""
+        """Return the bytes of the features, their IDF values and their weights."""
         names = self._columns.get_feature_names_out()
         numbers = self._model.coef_.nbytes + self._model.intercept_.nbytes + 8 * len(names)
         return int(numbers) + sum(len(name.split("__", 1)[1].encode("utf-8")) for name in names)

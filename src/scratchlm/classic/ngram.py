@@ -1,17 +1,16 @@
-"""Interpolated Kneser-Ney n-grams, written to be read; `ngram_fast.KneserNey` is the same model in numpy.
+"""Interpolated Kneser-Ney n-grams in plain Python; `ngram_fast.KneserNey` is the same model in numpy.
 
-An n-gram model of order N predicts a token from the N - 1 before it by counting. Most long contexts were never
-seen, or seen once, so each order gives up a little of its probability (a discount off every count) and hands it to
-the next shorter context. What makes Kneser-Ney good is how it counts in those shorter contexts: not how *often* a
-gram occurs but after how many *different* tokens. "Francisco" is frequent and yet a poor guess after a word that
-was never seen, because it only ever follows "San".
+An n-gram model of order N predicts a token from the N - 1 tokens before it by counting. Most long contexts were never
+seen, or seen once, so each order takes a discount off every count and gives that probability to the next shorter
+context. The idea of Kneser-Ney is how it counts in those shorter contexts: not how *often* a gram occurs but after how
+many *different* tokens. "Francisco" is frequent and yet improbable after an unseen word, because it follows only "San".
 
 With c the adjusted count, h the context, h' the context without its oldest token and D the discount of a count:
 
     p(w | h) = (c(h w) - D(c(h w))) / c(h)  +  (sum over v of D(c(h v))) / c(h) * p(w | h')
 
-where the first term is zero for a w that never followed h, and an h that nothing ever followed means p(w | h').
-The chain ends below the empty context at 1 / V, so every id of the vocabulary has a probability above zero.
+where the first term is zero for a w that never followed h, and p(w | h) = p(w | h') for an unseen h.
+The recursion ends below the empty context at 1 / V, so every id of the vocabulary has a probability above zero.
 
 Conventions. A document begins with the empty context, which grows to N - 1 tokens; there is no padding, and no gram
 spans two documents. The start of a document counts as one left neighbour, so each gram in the text has a count of
@@ -39,10 +38,10 @@ Ids = Sequence[int] | NDArray[np.integer]
 """Token ids, shape (T,)."""
 
 Discounts = tuple[float, float, float]
-"""What is taken off a count of 1, of 2, and of 3 or more."""
+"""The discounts of a count of 1, of 2, and of 3 or more."""
 
 DiscountRule = Callable[[Sequence[int]], Discounts]
-"""From how many grams of an order have the adjusted counts 1, 2, 3 and 4 to the discounts of that order."""
+"""Maps the numbers of grams of an order with adjusted counts 1, 2, 3 and 4 to the discounts of that order."""
 
 FALLBACK_DISCOUNTS: Discounts = (0.5, 1.0, 1.5)
 """Used where the text is too small, or too regular, for the estimate (the same values as KenLM's fallback)."""
@@ -56,8 +55,8 @@ def three_discounts(counts_of_counts: Sequence[int]) -> Discounts:
     n1, n2, n3, n4 = counts_of_counts
     if min(n1, n2, n3, n4) == 0:
         return FALLBACK_DISCOUNTS
-    share = n1 / (n1 + 2 * n2)
-    discounts = (1 - 2 * share * n2 / n1, 2 - 3 * share * n3 / n2, 3 - 4 * share * n4 / n3)
+    y = n1 / (n1 + 2 * n2)
+    discounts = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
     return discounts if min(discounts) > 0 else FALLBACK_DISCOUNTS
 
 
@@ -69,8 +68,8 @@ def one_discount(counts_of_counts: Sequence[int]) -> Discounts:
     n1, n2 = counts_of_counts[:2]
     if min(n1, n2) == 0:
         return FALLBACK_DISCOUNTS
-    share = n1 / (n1 + 2 * n2)
-    return (share, share, share)
+    y = n1 / (n1 + 2 * n2)
+    return (y, y, y)
 
 
 def check_settings(vocabulary_size: int, order: int) -> None:
@@ -96,7 +95,7 @@ def checked_ids(ids: Ids, vocabulary_size: int) -> NDArray[np.int64]:
 
 
 class NgramModel(ABC):
-    """What the plain and the fast model share: everything that follows from probabilities of the next token."""
+    """The base of the plain and the fast model: what follows from the probabilities of the next token."""
 
     vocabulary_size: int
     order: int
@@ -127,7 +126,7 @@ class NgramModel(ABC):
     def sample(self, prompt: Ids, length: int, seed: int | np.random.Generator = 0) -> list[int]:
         """Return `length` new tokens drawn one by one after `prompt`, without the prompt.
 
-        Costs V operations per token and order. A generator given as `seed` is advanced.
+        Needs V operations per token and order. A generator given as `seed` is advanced.
         """
         generator = np.random.default_rng(seed)
         ids = list(prompt)
@@ -139,7 +138,7 @@ class NgramModel(ABC):
 
 @dataclass
 class Followers:
-    """What followed one context: the adjusted count of each next token, their sum, and the sum of their discounts."""
+    """The tokens after one context: the adjusted count of each, their sum, and the sum of their discounts."""
 
     counts: dict[int, int]
     total: int
@@ -147,9 +146,10 @@ class Followers:
 
 
 class PlainKneserNey(NgramModel):
-    """Kneser-Ney in dictionaries: one entry for each context of 0 to N - 1 tokens that was seen.
+    """Kneser-Ney in dictionaries: one entry for each seen context of 0 to N - 1 tokens.
 
-    For reading and for checking the fast one. At order 5 a token of text costs up to about 2 kB and 15 microseconds.
+    For reading, and as the reference of the fast model. At order 5, training needs up to about 2 kB and 15 microseconds
+    a token.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Interpolated Kneser-Ney in numpy: the model of `ngram.PlainKneserNey`, number for number, at corpus size.
+"""Interpolated Kneser-Ney in numpy: the same probabilities as `ngram.PlainKneserNey`, at corpus size.
 
-How grams are counted and found is in `counted.py`.
+`counted.py` counts and finds the grams.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from scratchlm.classic.ngram import (
 class Level:
     """The step from contexts of n tokens to grams of n + 1, with G grams and C contexts.
 
-    Each array has one more entry than it needs. It stands for "never seen", so that row -1 works as an index.
+    Each array has one extra entry at its end, for unseen grams, so that row -1 works as an index.
     """
 
     keys: NDArray[np.int64]  # (G + 1,) row of the context * V + token, ascending
     kept: NDArray[np.float64]  # (G + 1,) discounted count of the gram / count of its context
-    backoff: NDArray[np.float64]  # (C + 1,) share of a context's probability that the shorter context deals out
+    backoff: NDArray[np.float64]  # (C + 1,) fraction of a context's probability that the shorter context distributes
     discounts: Discounts
 
 
@@ -54,7 +54,7 @@ class KneserNey(NgramModel):
     ) -> KneserNey:
         """Count `documents` (each a row of ids) and return the model; `UserError` for ids outside the vocabulary.
 
-        All ids are held in memory at once, with about 100 bytes of working space each beside the model.
+        All ids are in memory at once, with about 100 bytes of working memory each besides the model.
         """
         check_settings(vocabulary_size, order)
         tokens, starts = joined(documents, vocabulary_size)
@@ -102,13 +102,13 @@ def _smoothed(
     vocabulary_size: int,
     estimate: DiscountRule,
 ) -> Level:
-    """Turn the adjusted counts of one order into what is kept of each gram and what each context gives away."""
+    """Turn the adjusted counts of one order into discounted probabilities and back-off weights."""
     discounts = estimate([int((counts == count).sum()) for count in (1, 2, 3, 4)])
     taken = np.array((0.0, *discounts))[np.minimum(counts, 3)]
     parents = keys // vocabulary_size
     totals = np.bincount(parents, weights=counts, minlength=contexts)
     reserved = np.bincount(parents, weights=taken, minlength=contexts)
-    # A context that nothing follows (the last of a document) hands everything on: backoff 1, like the unseen row.
+    # A context without followers (the last of a document) backs off entirely: weight 1, like the unseen row.
     backoff = np.ones(contexts + 1)
     np.divide(reserved, totals, out=backoff[:-1], where=totals > 0)
     kept = (counts - taken) / totals[parents]

@@ -1,10 +1,10 @@
-"""Translation by rules, for a small fragment of English into German: a lexicon, agreement, and the order of words.
+"""Rule-based translation of a small fragment of English into German: a lexicon, agreement, and word order.
 
-This is how machines first translated: someone writes down words with what grammar needs to know of them (gender, the
-forms of a verb), and rules that take an English sentence apart and put a German one together: verbs agree with their
-subject, articles with their noun and its case, "not" and infinitives move. What the lexicon does not hold stays
-English, and a sentence of another shape is translated word for word. Some three hundred entries; a language has a
-thousand times as many.
+This was the first form of machine translation. A person writes a lexicon with grammatical features (gender, verb
+forms), and rules that parse an English sentence and generate a German one: verbs agree with their subject, articles
+with their noun and its case, "not" and infinitives move. A word outside the lexicon stays English, and a sentence
+outside the fragment is translated word for word. The lexicon has about three hundred entries; a language has a thousand
+times as many.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ ARTICLES = {
     "her": {"m": ("ihr", "ihren"), "f": ("ihre", "ihre"), "n": ("ihr", "ihr")},
     "our": {"m": ("unser", "unseren"), "f": ("unsere", "unsere"), "n": ("unser", "unser")},
 }
-"""By gender: where a noun is the subject, or what something is; and where something is done to it."""
+"""By gender: the nominative (subject or predicate noun), and the accusative (object)."""
 
 
 @dataclass
 class Parts:
-    """An English sentence of the fragment, taken apart."""
+    """A parsed English sentence of the fragment."""
 
     subject: str
     person: str
@@ -144,21 +144,21 @@ def conjugated(infinitive: str, person: str) -> str:
 
 
 def translate(sentence: str) -> str:
-    """Translate one sentence; what is not in the fragment word for word, unknown words as they are."""
+    """Translate one sentence; outside the fragment word for word, unknown words unchanged."""
     mark = sentence.strip()[-1:] if sentence.strip()[-1:] in ".!?" else ""
     plain = re.findall(r"[\w']+|,", sentence.lower().replace("’", "'"))
     words = " ".join(SHORT.get(word, word) for word in plain).split()
     parts = _parsed(words, mark == "?")
-    german = _put_together(parts) if parts is not None else [_word(word) for word in words]
+    german = _generated(parts) if parts is not None else [_word(word) for word in words]
     text = " ".join(german).replace(" ,", ",")
     return text[:1].upper() + text[1:] + mark
 
 
 def _parsed(words: list[str], asked: bool) -> Parts | None:
-    """Take a sentence apart; None where it is not one of the fragment."""
+    """Parse a sentence; None where it is outside the fragment."""
     words = list(words)
     helper = None
-    done = False  # whether "do" stood there, which German has no word for
+    done = False  # whether "do" was the auxiliary, which German does not have
     if asked and words and (words[0] in HELPERS or words[0] in ("do", "does", "did")):
         first = words.pop(0)
         done, helper = first not in HELPERS, HELPERS.get(first)
@@ -181,7 +181,7 @@ def _parsed(words: list[str], asked: bool) -> Parts | None:
 
 
 def _subject(words: list[str]) -> tuple[str, str] | None:
-    """Take the subject off the front of the words; return it in German with its person."""
+    """Remove the subject from the front of the words; return it in German with its person."""
     if words and words[0] in ARTICLES and len(words) > 1 and words[1] in NOUNS:
         phrase = _noun(words[0], words[1], 0)
         del words[:2]
@@ -192,7 +192,7 @@ def _subject(words: list[str]) -> tuple[str, str] | None:
 
 
 def _infinitive(word: str) -> str | None:
-    """Return the infinitive that the lexicon knows of an English form in the present."""
+    """Return the infinitive of an English present form, or None where the lexicon has none."""
     for form in (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ies") + "y"):
         if form in INFINITIVES:
             return form
@@ -204,7 +204,7 @@ def _noun(article: str, noun: str, case: int) -> str:
     return f"{ARTICLES[article][gender][case]} {german}"
 
 
-def _put_together(parts: Parts) -> list[str]:
+def _generated(parts: Parts) -> list[str]:
     """Order the German sentence: the verb second, or first in a question, an infinitive last."""
     main = None if parts.verb is None else INFINITIVES[parts.verb]
     finite = parts.helper if parts.helper is not None else main
@@ -218,7 +218,7 @@ def _put_together(parts: Parts) -> list[str]:
 
 
 def _rest(words: list[str], case: int, negated: bool) -> list[str]:
-    """Translate what follows the verb; objects stand before "nicht", what something is after it."""
+    """Translate what follows the verb; objects go before "nicht", predicate nouns after it."""
     objects: list[str] = []
     others: list[str] = []
     at = 0
@@ -232,7 +232,7 @@ def _rest(words: list[str], case: int, negated: bool) -> list[str]:
             continue
         if case == 1 and words[at] in OBJECTS:
             objects.append(OBJECTS[words[at]])
-        elif words[at] != "to":  # of an infinitive
+        elif words[at] != "to":  # the marker of an infinitive
             others.append(_word(words[at]))
         at += 1
     return [*objects, *(["nicht"] if negated else []), *others]

@@ -1,4 +1,4 @@
-"""What a classifier of texts can do, whatever it is made of."""
+"""The interface of text classifiers, close to scikit-learn's."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T", bound="TextClassifier")
 
 @runtime_checkable
 class TextClassifier(Protocol):
-    """Learns from texts and the numbers of their classes, and tells how likely each class of a text is."""
+    """Learns from texts and class indices; returns class probabilities of texts."""
 
     def fit(self: T, texts: Sequence[str], labels: Sequence[int]) -> T:
-        """Learn, forgetting what was learned before; return itself. Classes are numbered from 0 without gaps."""
+        """Train from scratch and return itself. Class indices go from 0 to C - 1 without gaps."""
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
-        """Return the probability of each class of each text; each row sums to 1."""
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each class for each text; each row sums to 1."""
 
     def size(self) -> int:
-        """Return the bytes of what was learned: numbers and the words they belong to."""
+        """Return the bytes of what was learned: parameters and vocabulary."""

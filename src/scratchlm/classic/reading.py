@@ -1,7 +1,7 @@
-"""Answers to questions on a passage without a model: by rules of question words, or by finding the right sentence.
+"""Question answering on a passage without a neural model: by rules for question words, or by retrieving a sentence.
 
 The rules follow Quarc (Riloff and Thelen 2000, "A rule-based question answering system for reading comprehension
-tests"): the kind of question decides what is looked for in the sentence that shares most words with it.
+tests"): the question word decides which phrase is taken from the sentence with the largest word overlap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ him his she her they them their what when where why how did do does was were is 
 should will can not no if then there after before because
 """
 COMMON = frozenset(_COMMON.split())
-"""Words that say little of what a question is about."""
+"""Stop words, which carry little of a question's meaning."""
 _WHERE = re.compile(r"\b((?:in|at|on|into|under|near|beside|upon|behind|from|to) (?:the|a|an|his|her|their) [a-z' ]+)")
 _WHY = re.compile(r"\b(?:because|so that|in order that|in order to|since|for fear) ([^.!?;]+)")
 _WHEN = re.compile(
@@ -37,31 +37,31 @@ Reader = Callable[[str, str], str]
 
 
 def content(text: str) -> list[str]:
-    """Return the words of a text that tell what it is about, in lower case, a plural's or past's end cut off."""
+    """Return the content words of a text in lower case, without plural and past endings (a crude stemmer)."""
     words = [word for word in _WORD.findall(text.lower()) if word not in COMMON]
     return [re.sub(r"(?:ing|ed|es|s)$", "", word) if len(word) > 4 else word for word in words]
 
 
 def sentences(passage: str) -> list[str]:
-    """Return the sentences of a passage, whose lines may be broken anywhere; the passage itself where it has none."""
+    """Return the sentences of a passage, which may have line breaks anywhere; the passage itself where it has none."""
     found = [sentence for paragraph in re.split(r"\n\s*\n", passage) for sentence in sentences_of(paragraph)]
     return found or [passage]
 
 
 def first_sentence(passage: str, question: str) -> str:
-    """Answer whatever is asked by the first sentence."""
+    """Answer every question with the first sentence (a baseline)."""
     return sentences(passage)[0]
 
 
 def by_overlap(passage: str, question: str) -> str:
-    """Answer by the sentence that shares most different words with the question; of equals the first."""
+    """Answer with the sentence that shares most distinct words with the question; of equals the first."""
     asked = set(content(question))
     found = sentences(passage)
     return max(found, key=lambda sentence: len(asked & set(content(sentence))))
 
 
 def by_rules(passage: str, question: str) -> str:
-    """Answer by what the question's first word looks for, in the sentence of most shared words or the one after it."""
+    """Answer with the phrase that fits the question word, in the sentence of largest overlap or the one after it."""
     best = by_overlap(passage, question)
     found = sentences(passage)
     after = " ".join(found[found.index(best) : found.index(best) + 2])
@@ -85,7 +85,7 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _person(sentence: str, question: str) -> str:
-    """Return a name, else someone with an article, who is not in the question."""
+    """Return a name, else a noun phrase, that is not in the question."""
     asked = question.lower()
     for pattern in (_NAME, _PERSON):
         for match in pattern.finditer(sentence):
@@ -104,28 +104,28 @@ def _rest(sentence: str, question: str) -> str:
 
 
 class Retrieval:
-    """Finds sentences by the cosine of their words' weights with the question's, a word weighing more the rarer it is.
+    """Retrieves sentences by the cosine similarity of their TF-IDF vectors with the question's.
 
-    TF-IDF (Sparck Jones 1972), as scikit-learn counts it, over single words and pairs.
+    TF-IDF (Sparck Jones 1972) as in scikit-learn, over unigrams and bigrams of content words.
     """
 
     def __init__(self, passages: Iterable[str]) -> None:
-        """Learn from passages how rare words are."""
+        """Learn the IDF values from passages."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._weights = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
         self._weights.fit([sentence for passage in passages for sentence in sentences(passage)])
 
     def ranked(self, passage: str, question: str) -> list[int]:
-        """Return the places of the sentences, the likest first."""
+        """Return the indices of the sentences, the most similar first."""
         return np.argsort(-self._cosines(sentences(passage), question), kind="stable").tolist()
 
     def answer(self, passage: str, question: str) -> str:
-        """Answer by the likest sentence."""
+        """Answer with the most similar sentence."""
         return sentences(passage)[self.ranked(passage, question)[0]]
 
     def evidence(self, passage: str, question: str, most: int) -> str:
-        """Return the likest sentences, in their order, of at most `most` characters together; the likest at least."""
+        """Return the most similar sentences, at least one, in text order, with at most `most` characters in all."""
         found, chosen, size = sentences(passage), set[int](), 0
         for place in self.ranked(passage, question):
             size += len(found[place]) + 1
@@ -135,7 +135,7 @@ class Retrieval:
         return " ".join(found[place] for place in sorted(chosen))[: 2 * most]
 
     def nearest(self, texts: Sequence[str], questions: Sequence[str]) -> list[int]:
-        """Return for each question the place of the likest text, of equals the first; -1 where none shares a word."""
+        """Return for each question the index of the most similar text (of equals the first); -1: no shared word."""
         known, found = self._weights.transform(texts).T.tocsr(), []
         for start in range(0, len(questions), 64):
             cosines = (self._weights.transform(questions[start : start + 64]) @ known).toarray()
@@ -147,7 +147,7 @@ class Retrieval:
         return found
 
     def size(self) -> int:
-        """Return the bytes of the words with their weights."""
+        """Return the bytes of the vocabulary with its weights."""
         return sum(len(word.encode()) + 8 for word in self._weights.vocabulary_)
 
 

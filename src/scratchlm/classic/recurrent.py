@@ -1,9 +1,9 @@
-"""Recurrent networks: what read language before attention, trained by the same loop.
+"""Recurrent language models (LSTM, GRU), the standard before attention, trained by the same loop.
 
-A recurrent network reads a text token by token and carries one vector of fixed size along. What it still knows of the
-beginning must have passed through every step since; a transformer looks back at each token itself.
+A recurrent network reads a text token by token and updates one state of fixed size. Information about the beginning
+must pass through every step since; a transformer attends to each earlier token directly.
 
-`lstm_step` and `gru_step` are one step, written out; the network uses torch's own layers, which give the same numbers.
+`lstm_step` and `gru_step` write out one step; the network uses torch's own layers, which give the same numbers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Cell = Literal["lstm", "gru"]
 
 
 class RecurrentDecoder(CausalNetwork):
-    """Embedding, recurrent layers, head; to what trains, measures and samples as good as a decoder, without a cache.
+    """Embedding, recurrent layers, head: trains, evaluates and samples like a decoder, but without a cache.
 
-    Of its `config` only vocabulary, context, width, layers, dropout, norm, init_std, classes and tying have a meaning.
-    Texts begin with an empty memory. Sampling reads the text anew for each token.
+    Of its `config` only vocabulary, context, width, layers, dropout, norm, init_std, classes and tying are used.
+    Texts begin with a zero state. Sampling reads the whole text again for each token.
     """
 
     def __init__(self, config: DecoderConfig, cell: Cell = "lstm") -> None:
@@ -45,7 +45,7 @@ class RecurrentDecoder(CausalNetwork):
         self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
 
     def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
-        """Return the last layer's state after each token; a layer's input is added to what it makes of it."""
+        """Return the last layer's state after each token; layers have residual connections."""
         assert documents is None, "a recurrent network reads rows of one text each"
         x: Tensor = self.dropout(self.embedding(ids))
         for layer in self.layers:
@@ -54,7 +54,7 @@ class RecurrentDecoder(CausalNetwork):
         return self.final_norm(x)
 
     def flops_per_token(self, length: int) -> float:
-        """Estimate training FLOPs a token: 6 for each weight in a product."""
+        """Estimate training FLOPs a token: 6 for each weight of a matrix product."""
         table = 0 if self.config.tied else self.embedding.weight.numel()
         return 6.0 * (self.parameter_count() - table)
 
@@ -62,8 +62,8 @@ class RecurrentDecoder(CausalNetwork):
 def build_recurrent(config: DecoderConfig, cell: Cell = "lstm", seed: int = 0) -> RecurrentDecoder:
     """Build a recurrent decoder with weights drawn from `seed`.
 
-    Matrices of a layer are uniform within 1 / sqrt(width), biases 0 but for the LSTM's forget gate, which begins at 1,
-    so that a new network remembers (Jozefowicz et al. 2015, "An empirical exploration of recurrent network
+    Matrices of a layer are uniform within 1 / sqrt(width), biases 0 except the LSTM's forget gate, whose bias starts at
+    1, so that a new network remembers (Jozefowicz et al. 2015, "An empirical exploration of recurrent network
     architectures").
     """
     network = RecurrentDecoder(config, cell)
@@ -85,7 +85,7 @@ def build_recurrent(config: DecoderConfig, cell: Cell = "lstm", seed: int = 0) -
 
 
 def _weights(layer: nn.LSTM | nn.GRU) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the matrices of input and state, then their biases, the gates below one another."""
+    """Return the input and state matrices, then their biases, with the gates stacked along the rows."""
     named = dict(layer.named_parameters())
     return named["weight_ih_l0"], named["weight_hh_l0"], named["bias_ih_l0"], named["bias_hh_l0"]
 
@@ -93,9 +93,9 @@ def _weights(layer: nn.LSTM | nn.GRU) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def lstm_step(
     layer: nn.LSTM, x: Float[Tensor, "B D"], state: Float[Tensor, "B D"], memory: Float[Tensor, "B D"]
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]:
-    """Return state and memory after one more token (Hochreiter and Schmidhuber 1997; gates as in Gers et al. 2000).
+    """Return hidden state and cell state after one token (Hochreiter and Schmidhuber 1997; gates: Gers et al. 2000).
 
-    The memory is changed by adding alone, so that its gradient survives many steps.
+    The cell state changes only by addition and the forget gate, so that its gradient survives many steps.
     """
     of_input, of_state, bias_input, bias_state = _weights(layer)
     scores = x @ of_input.T + bias_input + state @ of_state.T + bias_state

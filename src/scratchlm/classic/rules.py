@@ -1,4 +1,4 @@
-"""Classifiers that learn nothing from words: the commoner class, and rules that a person wrote."""
+"""Classifiers that learn nothing from words: the majority baseline, and hand-written rules."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from jaxtyping import Float
 
 
 class Majority:
-    """Calls everything by the commonest class; what every classifier has to beat."""
+    """The majority baseline: it predicts the most frequent class for every text."""
 
     def __init__(self) -> None:
-        self.shares = np.ones(1)
+        self.fractions = np.ones(1)
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> Majority:
         """Count the classes."""
         counts = np.bincount(labels)
-        self.shares = counts / counts.sum()
+        self.fractions = counts / counts.sum()
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
-        """Return the share of each class, for every text the same."""
-        return np.tile(self.shares, (len(texts), 1))
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the fraction of each class in training, the same for every text."""
+        return np.tile(self.fractions, (len(texts), 1))
 
     def size(self) -> int:
-        """Return the bytes of the shares."""
-        return int(self.shares.nbytes)
+        """Return the bytes of the fractions."""
+        return int(self.fractions.nbytes)
 
 
 class SpamRules:
-    """What a person writes down after reading some spam of this kind: words that sell, prices, long numbers.
+    """Hand-written rules for spam: keywords of advertising, prices, long numbers.
 
-    Two marks make a message spam, or one beside a number of five digits or more. Class 1 is spam; nothing is learned.
+    Two keywords make a message spam, or one with a number of five digits or more. Class 1 is spam; nothing is learned.
     """
 
-    MARKS = re.compile(
+    KEYWORDS = re.compile(
         r"£|\$\d|\b(free|win|won|winner|prize|claim|urgent|cash|award(ed)?|txt|text \w+ to|stop|reply|guaranteed|"
         r"ringtone|tone|nokia|mobile|offer|voucher|www|http|xxx|per (min|msg)|po box|landline|subscri\w+)\b|\b18\+"
     )
@@ -46,15 +46,15 @@ class SpamRules:
         """Learn nothing."""
         return self
 
-    def marks(self, text: str) -> int:
-        """Count the different marks of spam in a text."""
-        return len({match[0] for match in self.MARKS.finditer(text.lower())}) + bool(self.NUMBER.search(text))
+    def keywords(self, text: str) -> int:
+        """Count the distinct keywords of spam in a text, a long number being one."""
+        return len({match[0] for match in self.KEYWORDS.finditer(text.lower())}) + bool(self.NUMBER.search(text))
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N 2"]:
-        """Return how sure the marks are: each leaves less of the doubt, 0.63 of it; from two on spam is likelier."""
-        spam = 1 - 0.5 ** (np.array([self.marks(text) for text in texts], np.float64) / 1.5)
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N 2"]:
+        """Return probabilities from the count n of keywords: p(spam) = 1 - 0.5 ** (n / 1.5)."""
+        spam = 1 - 0.5 ** (np.array([self.keywords(text) for text in texts], np.float64) / 1.5)
         return np.stack([1 - spam, spam], 1)
 
     def size(self) -> int:
-        """Return the bytes of the rules as they are written."""
-        return len((self.MARKS.pattern + self.NUMBER.pattern).encode("utf-8"))
+        """Return the bytes of the patterns."""
+        return len((self.KEYWORDS.pattern + self.NUMBER.pattern).encode("utf-8"))

@@ -1,14 +1,15 @@
-"""The smoothings before Kneser-Ney: add-k, and Katz's back-off; each once in dictionaries and once in numpy.
+"""The smoothing methods before Kneser-Ney: add-k and Katz back-off, each in plain Python and in numpy.
 
-What a text never held must not be impossible. Add-k gives every token k more occurrences than it had, which takes far
-too much from what was seen. Katz takes a little off small counts, as much as Good and Turing's estimate says was there
-by luck, and asks the shorter context about the rest alone: what followed a context never mixes with what did not.
+An unseen n-gram must not have probability zero. Add-k adds k to every count, which takes far too much probability from
+seen n-grams. Katz discounts small counts by the Good-Turing estimate, and gives the freed probability to unseen
+n-grams only, in proportion to the shorter context: seen n-grams are not interpolated.
 
     p(w | h) = d(c(h w)) c(h w) / c(h)      where h w was seen
              = alpha(h) p(w | h')           where it was not, h' being h without its oldest token
 
-Below the empty context stands 1 / V. alpha(h) hands out what the discounts left. Where they left nothing, a context's
-total is counted one higher, so that nothing becomes impossible; where every token was seen, nothing is taken off.
+Below the empty context the probability is 1 / V. alpha(h) distributes the discounted probability. Where there is none,
+a context's total is counted one higher, so that no probability is zero; where every token was seen, no count is
+discounted.
 
 Sources: Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling"; Katz 1987,
 "Estimation of probabilities from sparse data for the language model component of a speech recognizer".
@@ -30,14 +31,14 @@ from scratchlm.classic.counted import NO_KEY, Grams, counted, find, joined, row_
 from scratchlm.classic.ngram import Ids, NgramModel, check_settings, checked_ids
 
 RELIABLE = 5
-"""Counts above it are believed as they are (Katz 1987)."""
+"""Counts above it are not discounted (Katz 1987)."""
 
 
 def katz_discounts(counts: Sequence[int]) -> NDArray[np.float64]:
-    """Return what counts of 0 to 5 are multiplied by, and those above: Good and Turing's ratio, scaled to end at 1.
+    """Return the factors of counts 0 to 5 and above: the Good-Turing ratio, scaled to reach 1 above 5.
 
-    `counts` tells how many grams occur once, twice, ... six times. Where too few do for a ratio between 0 and 1, a
-    count is multiplied by 1 - 1 / 2^count.
+    `counts` are the numbers of grams that occur once, twice, ... six times. Where they are too small for a ratio
+    between 0 and 1, the factor of a count is 1 - 1 / 2^count.
     """
     factors = np.ones(RELIABLE + 2)
     rest = (RELIABLE + 1) * counts[RELIABLE] / counts[0] if counts[0] else 1.0
@@ -55,7 +56,7 @@ def _counts_to_six(counts: Iterable[int]) -> list[int]:
 
 
 class _Dictionaries(NgramModel):
-    """Occurrences of grams of all orders, and of their contexts as contexts."""
+    """Counts of grams of all orders, and of their contexts."""
 
     def __init__(self, documents: Iterable[Ids], vocabulary_size: int, order: int) -> None:
         check_settings(vocabulary_size, order)
@@ -87,7 +88,7 @@ class _Dictionaries(NgramModel):
 
 
 class PlainAddK(_Dictionaries):
-    """Add-k in dictionaries: (c(h w) + k) / (c(h) + k V), with no word about shorter contexts."""
+    """Add-k in dictionaries: (c(h w) + k) / (c(h) + k V), without shorter contexts."""
 
     def __init__(self, documents: Iterable[Ids], vocabulary_size: int, order: int, k: float = 1.0) -> None:
         super().__init__(documents, vocabulary_size, order)
@@ -136,21 +137,21 @@ class PlainKatz(_Dictionaries):
 
 
 class _Level(NamedTuple):
-    """The step from contexts of n tokens to grams of n + 1; one entry more than needed stands for "never seen"."""
+    """The step from contexts of n tokens to grams of n + 1; an extra entry at the end is for unseen ones."""
 
     keys: NDArray[np.int64]  # (G + 1,)
-    kept: NDArray[np.float64]  # (G + 1,) probability of a seen gram, or its occurrences
-    backoff: NDArray[np.float64]  # (C + 1,) factor of the shorter context's probability, or occurrences of the context
+    kept: NDArray[np.float64]  # (G + 1,) probability of a seen gram (Katz), or its count (add-k)
+    backoff: NDArray[np.float64]  # (C + 1,) weight of the shorter context (Katz), or count of the context (add-k)
 
 
 class _Levels(NgramModel):
-    """What the fast forms share: rows of grams, found order by order."""
+    """The base of the fast forms: rows of grams, found order by order."""
 
     def __init__(self, levels: list[_Level], vocabulary_size: int) -> None:
         self.levels, self.vocabulary_size, self.order = levels, vocabulary_size, len(levels)
 
     def _followers(self, context: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
-        """Return a context's row, what followed it, and what is kept of each; row -1 where it was never seen."""
+        """Return a context's row, the tokens that followed it, and their `kept` values; row -1 where it is unseen."""
         level, size = self.levels[len(context)], self.vocabulary_size
         row = row_of((each.keys for each in self.levels), context, size)
         first, last = np.searchsorted(level.keys, [row * size, (row + 1) * size]) if row >= 0 else (0, 0)
@@ -167,7 +168,7 @@ class AddK(_Levels):
         """Count documents, each a row of ids. Raises `UserError` for ids outside the vocabulary, and k not above 0."""
         check_settings(vocabulary_size, order)
         if not k > 0:
-            raise UserError(f"k {k:g}: must be over 0, or what was never seen is impossible")
+            raise UserError(f"k {k:g}: must be over 0, or unseen n-grams have probability zero")
         levels, contexts = [], 1
         for grams in counted(*joined(documents, vocabulary_size), vocabulary_size, order):
             totals = np.bincount(grams.keys // vocabulary_size, weights=grams.occurrences, minlength=contexts)
@@ -239,7 +240,7 @@ class Katz(_Levels):
 
 
 def _backed_off(grams: Grams, contexts: int, below: NDArray[np.float64], vocabulary_size: int) -> _Level:
-    """Return the probabilities of the seen grams of one order, and each context's factor for the others.
+    """Return the probabilities of the seen grams of one order, and each context's back-off weight for unseen ones.
 
     `below` holds the probability of each gram one token shorter, by its row.
     """
@@ -254,7 +255,7 @@ def _backed_off(grams: Grams, contexts: int, below: NDArray[np.float64], vocabul
     kept = discounted / totals[parents]
     left = 1 - np.bincount(parents, weights=kept, minlength=contexts)
     room = 1 - np.bincount(parents, weights=below[grams.shorter], minlength=contexts)
-    # A context that nothing follows (the last of a document) hands everything on: factor 1, like the unseen row.
+    # A context without followers (the last of a document) backs off entirely: weight 1, like the unseen row.
     backoff = np.ones(contexts + 1)
     np.divide(left, room, out=backoff[:-1], where=~complete)
     backoff[:-1][complete] = 0.0

@@ -1,12 +1,12 @@
-"""Recurrent translation: one network reads a sentence, another writes it, with or without looking back at it.
+"""Recurrent sequence-to-sequence translation (GRU encoder and decoder), with or without attention.
 
-Without attention all that is known of the source is one vector, which every step is given (Cho et al. 2014, arXiv
-1406.1078). With additive attention (Bahdanau et al. 2014, arXiv 1409.0473) each step weighs the states of all source
-words anew:
+Without attention, the decoder sees the source as one vector, which every step gets (Cho et al. 2014, arXiv 1406.1078).
+With additive attention (Bahdanau et al. 2014, arXiv 1409.0473), each step computes weights over the states of all
+source words:
 
     score of source word i at step t = v . tanh(W s_(t-1) + U h_i)
 
-Transformers left the recurrence out and score by scaled dot products instead (Vaswani et al. 2017, arXiv 1706.03762).
+Transformers drop the recurrence and score by scaled dot products instead (Vaswani et al. 2017, arXiv 1706.03762).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from scratchlm.model.norms import build_norm
 
 
 class RecurrentTranslator(TokenNetwork):
-    """Reads a source with a GRU in both directions, writes a target with another.
+    """A bidirectional GRU encodes the source, another GRU decodes the target.
 
-    Rows and `documents` are those of `EncoderDecoder`. Of `config` vocabulary, width, dropout and init_std have a
-    meaning.
+    Rows and `documents` are those of `EncoderDecoder`. Of `config`, vocabulary, width, dropout, norm and init_std are
+    used.
     """
 
     def __init__(self, config: DecoderConfig, *, attention: bool) -> None:
@@ -52,14 +52,14 @@ class RecurrentTranslator(TokenNetwork):
         self.final_norm = build_norm(width, config.norm)
 
     def read(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B S D"]:
-        """Return a state for each source word, of both directions; filling has no part in them."""
+        """Return a state for each source token, both directions concatenated; padding is ignored."""
         x = self.dropout(self.embedding(ids))
         packed = nn.utils.rnn.pack_padded_sequence(x, real.sum(1).cpu(), batch_first=True, enforce_sorted=False)
         states, _ = nn.utils.rnn.pad_packed_sequence(self.reader(packed)[0], batch_first=True, total_length=ids.size(1))
         return states
 
     def first_state(self, states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B D"]:
-        """Return what the writer begins with: the reader's last word forwards and backwards."""
+        """Return the decoder's initial state, from the encoder's final states of both directions."""
         half = states.size(-1) // 2
         last = states[torch.arange(len(states)), real.sum(1) - 1, :half]
         return torch.tanh(self.begin(torch.cat([last, states[:, 0, half:]], -1)))
@@ -67,12 +67,12 @@ class RecurrentTranslator(TokenNetwork):
     def weights(
         self, state: Float[Tensor, "B D"], keys: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]
     ) -> Float[Tensor, "B S"]:
-        """Return how much a step looks at each source word; they sum to 1."""
+        """Return the attention weights of a step over the source tokens; they sum to 1, padding gets 0."""
         scores = self.score(torch.tanh(self.state_score(state)[:, None] + keys)).squeeze(-1)
         return scores.masked_fill(~real, -math.inf).softmax(-1)
 
     def of_source(self, states: Float[Tensor, "B S D"], first: Float[Tensor, "B D"]) -> Float[Tensor, "B *source D"]:
-        """Return what serves every step: keys of the source words, or the one vector."""
+        """Return what is computed once for all steps: keys of the source tokens, or the one source vector."""
         return self.source_score(states) if self.attends else first
 
     def step(
@@ -83,9 +83,9 @@ class RecurrentTranslator(TokenNetwork):
         fixed: Float[Tensor, "B *source D"],
         real: Bool[Tensor, "B S"],
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]:
-        """Return what the head reads, and the writer's state, after one more target token.
+        """Return the head's input and the decoder's state after one more target token.
 
-        `fixed` is what `of_source` made of the source: keys with attention, else the one vector that is known of it.
+        `fixed` is the result of `of_source`: keys with attention, else the source vector.
         """
         context = (self.weights(state, fixed, real)[..., None] * states).sum(1) if self.attends else fixed
         x = torch.cat([self.dropout(self.embedding(ids)), context], -1)
@@ -93,7 +93,7 @@ class RecurrentTranslator(TokenNetwork):
         return self.final_norm(self.dropout(torch.tanh(self.join(torch.cat([state, context], -1))))), state
 
     def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
-        """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
+        """Return the states at the target positions of rows (source, then target); zeros elsewhere."""
         parts = part(ids, documents)
         states = self.read(parts.source, parts.real)
         state = self.first_state(states, parts.real)
@@ -104,7 +104,7 @@ class RecurrentTranslator(TokenNetwork):
         return parts.put_back(torch.stack(written, 1))
 
     def flops_per_token(self, length: int) -> float:
-        """Estimate training FLOPs a token: 6 for each weight in a product."""
+        """Estimate training FLOPs a token: 6 for each weight of a matrix product."""
         return 6.0 * self.parameter_count()
 
 
@@ -128,7 +128,7 @@ def build_translator(config: DecoderConfig, *, attention: bool, seed: int = 0) -
 def write_recurrent(
     model: RecurrentTranslator, sources: Sequence[Sequence[int]], end: int, max_tokens: int, rows: int = 64
 ) -> list[list[int]]:
-    """Return the target of each source, the likeliest token each time, without the token that ends it."""
+    """Return the greedy translation of each source as ids, without the token that ends it."""
     model.eval()
     found: list[list[int]] = []
     for start in range(0, len(sources), rows):

@@ -1,12 +1,12 @@
-"""Word vectors by skip-gram with negative sampling: words in like company get like vectors.
+"""Word vectors by skip-gram with negative sampling (word2vec): words in similar contexts get similar vectors.
 
-Each word has two vectors, one as the word in the middle and one as its neighbour. For each pair that stands together
-the product of the two is pushed up, and for a few words drawn at random it is pushed down:
+Each word has two vectors, one as the centre word and one as a context word. For each pair that occurs together the dot
+product of the two is increased, and for k negative samples it is decreased:
 
-    loss = -log s(u_o . v_c) - sum over k draws of log s(-u_k . v_c),   s(x) = 1 / (1 + exp(-x))
+    loss = -log s(u_o . v_c) - sum over k samples of log s(-u_k . v_c),   s(x) = 1 / (1 + exp(-x))
 
-Its gradient fits on a line, so it is written out. Sources: Mikolov et al. 2013, "Distributed representations of words
-and phrases and their compositionality" (arXiv 1310.4546): draws by counts to the power 3/4, frequent words thinned out.
+The gradient is written out. Source: Mikolov et al. 2013, "Distributed representations of words and phrases and their
+compositionality" (arXiv 1310.4546): negatives by counts to the power 3/4, frequent words subsampled.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class WordVectors:
         self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def similarity(self, one: str, other: str) -> float:
-        """Return the cosine of two words' vectors. Raises `UserError` for a word that has none."""
+        """Return the cosine similarity of two words. Raises `UserError` for a word without a vector."""
         return float(self._unit[self._place(one)] @ self._unit[self._place(other)])
 
     def nearest(self, word: str, count: int = 5) -> list[tuple[str, float]]:
-        """Return the words nearest to one, with their cosines, without itself."""
+        """Return the words nearest to `word`, with their cosine similarities, without the word itself."""
         place = self._place(word)
         cosines = self._unit @ self._unit[place]
         cosines[place] = -np.inf
@@ -58,9 +58,10 @@ def learn_vectors(
     thin: float = 1e-3,
     seed: int = 0,
 ) -> WordVectors:
-    """Learn a vector for each word that occurs `least` times. `UserError` where fewer than two do.
+    """Learn a vector for each word that occurs at least `least` times. `UserError` where fewer than two do.
 
-    `thin`: words with a share above it are left out with chance 1 - sqrt(thin / share). Rates fall linearly to zero.
+    `thin`: words of a frequency f above it are dropped with probability 1 - sqrt(thin / f) (subsampling). The learning
+    rate decays linearly to zero.
     """
     counts = Counter(word for sentence in sentences for word in sentence)
     words = [word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= least]
@@ -72,7 +73,7 @@ def learn_vectors(
     keep = np.minimum(1.0, np.sqrt(thin / (frequency / frequency.sum())))
     noise = np.cumsum(frequency**0.75 / (frequency**0.75).sum())
     draw = np.random.default_rng(seed)
-    # Steps of a block are taken at once: of few words each would be taken many times over.
+    # The gradients of a block are summed. With few words a block repeats each word often, so blocks are small then.
     size = min(max(len(words) // 4, 1), 512)
     middle = (draw.random((len(words), width)) - 0.5) / width
     beside = np.zeros((len(words), width))
@@ -89,7 +90,7 @@ def learn_vectors(
 def _pairs(
     rows: Sequence[np.ndarray], keep: Float[np.ndarray, " V"], window: int, draw: np.random.Generator
 ) -> Int[np.ndarray, "P 2"]:
-    """Return pairs of a word and one within a random distance up to `window`, after frequent words were thinned out."""
+    """Return pairs of a centre and a context word within a random window, after subsampling of frequent words."""
     found = [np.zeros((0, 2), np.int64)]
     for row in rows:
         kept = row[draw.random(len(row)) < keep[row]] if len(row) else row
@@ -108,11 +109,11 @@ def step(
     others: Int[np.ndarray, "P K"],
     rate: float,
 ) -> None:
-    """Step both tables in place; the first of `others` really stood beside, the rest were drawn."""
+    """Take an SGD step on both tables in place; column 0 of `others` is the context word, the rest are negatives."""
     v, u = middle[centres], beside[others]  # (P, D), (P, K, D)
     wanted = np.zeros(others.shape)
     wanted[:, 0] = 1.0
-    error = 1 / (1 + np.exp(-np.einsum("pd,pkd->pk", v, u))) - wanted  # the loss's gradient by each product
+    error = 1 / (1 + np.exp(-np.einsum("pd,pkd->pk", v, u))) - wanted  # gradient of the loss by each dot product
     for_v = np.einsum("pk,pkd->pd", error, u)
     for_u = error[..., None] * v[:, None]
     np.add.at(middle, centres, -rate * for_v)

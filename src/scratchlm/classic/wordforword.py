@@ -1,4 +1,4 @@
-"""Translation word for word: each word's likeliest translation by an IBM model, in an order, written as a sentence."""
+"""Word-for-word translation: each word's most probable translation by an IBM model, reordered and truecased."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from scratchlm.classic.alignment import WordTranslation, learn_translation, word
 
 
 class WordForWord:
-    """A translator that knows words and, with model 2, places, but no grammar.
+    """A translator of words and, with model 2, positions, without grammar.
 
-    Words are learned in lower case; a translation is written in the case its words had most often within sentences
-    ("truecasing", Lita et al. 2003), since in German a noun begins with a capital wherever it stands.
+    Words are learned in lower case; a translation is written in the most frequent case of its words within sentences
+    ("truecasing", Lita et al. 2003), since German nouns always begin with a capital.
     """
 
     def __init__(self, pairs: Sequence[tuple[str, str]], rounds: int = 5, place_rounds: int = 0) -> None:
-        """Learn from pairs of sentences; without `place_rounds` of model 2, words stay in the order of the source.
+        """Learn from pairs of sentences; without `place_rounds` of model 2, words keep the order of the source.
 
         Raises `UserError` where no pair has words on both sides.
         """
         self.learned = learn_translation([(words_of(e), words_of(f)) for e, f in pairs], rounds, place_rounds)
-        self.cases = commonest_cases(f for _, f in pairs)
+        self.cases = most_frequent_cases(f for _, f in pairs)
 
     def translate(self, text: str) -> str:
-        """Translate a sentence; words that were never seen stay as they are."""
+        """Translate a sentence; unseen words are copied."""
         words = words_of(text)
         written = [self.cases.get(word, word) for word in self.learned.word_for_word(words)]
         if self.learned.places:
@@ -35,16 +35,16 @@ class WordForWord:
         return joined[:1].upper() + joined[1:]
 
     def size(self) -> int:
-        """Return the bytes of what was learned: 8 for each probability, words as they are written, places."""
+        """Return the bytes of what was learned: 8 for each probability, the words, their cases, the positions."""
         size = sum(len(e.encode()) + len(f.encode()) + 8 for e, of in self.learned.words.items() for f in of)
         size += sum(2 * len(written.encode()) for written in self.cases.values())
         return size + 20 * sum(map(len, self.learned.places.values()))
 
 
-def commonest_cases(sentences: Iterable[str]) -> dict[str, str]:
-    """Return how each word is mostly written where that is not in lower case, by the word in lower case.
+def most_frequent_cases(sentences: Iterable[str]) -> dict[str, str]:
+    """Return the most frequent case of each word where that is not lower case, by the word in lower case.
 
-    A sentence's first word tells nothing, as it has a capital whatever it is.
+    The first word of a sentence is not counted, since it always has a capital.
     """
     seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for sentence in sentences:
@@ -55,10 +55,10 @@ def commonest_cases(sentences: Iterable[str]) -> dict[str, str]:
 
 
 def places(learned: WordTranslation, length: int) -> list[int]:
-    """Return the order in which words of a source of `length` are likeliest written, if as many are written."""
+    """Return the most probable target order of the words of a source of `length`, for a target of equal length."""
     expected = []
     for at in range(length):
         along = [learned.places.get((j, length, length), {}).get(at + 1, 0.0) for j in range(length)]
         total = sum(along)
-        expected.append(sum(j * chance for j, chance in enumerate(along)) / total if total else float(at))
+        expected.append(sum(j * p for j, p in enumerate(along)) / total if total else float(at))
     return sorted(range(length), key=lambda at: expected[at])

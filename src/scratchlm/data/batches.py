@@ -1,6 +1,6 @@
-"""Batches for training: iterators of (batch, state) that resume at exactly the next batch.
+"""Batches for training: iterators of (batch, state) that resume exactly at the next batch.
 
-Order is a pure function of the seed and the epoch, so the state is two numbers and no random generator is stored.
+The order is a pure function of seed and epoch, so the state is two numbers, without a random generator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.chat import Rendered
 
 IGNORED = -100
-"""Target of a position that carries no loss (torch's `ignore_index`)."""
+"""Target of a position without loss (torch's `ignore_index`)."""
 
 State = dict[str, int]
 
@@ -29,7 +29,7 @@ GROUP = 16
 
 @runtime_checkable
 class Tokens(Protocol):
-    """A long row of token ids on disk or in memory."""
+    """A long sequence of token ids on disk or in memory."""
 
     def __len__(self) -> int:
         """Return how many ids there are."""
@@ -40,7 +40,7 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True)
 class ArrayTokens:
-    """Token ids in memory behind the same protocol as shards."""
+    """Token ids in memory, with the same interface as shards."""
 
     ids: np.ndarray
 
@@ -55,20 +55,20 @@ class ArrayTokens:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of ids with the id that should follow each; `IGNORED` where nothing is predicted."""
+    """Rows of ids with the target of each position, shape (B, T); `IGNORED` where there is no target."""
 
     ids: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
     documents: Int[Tensor, "B T"] | None = None
-    """The document of each token of packed rows; None: each row is one stretch of text."""
+    """The document of each token of packed rows, which attention must not cross; None: each row is one text."""
 
     @property
     def target_count(self) -> int:
-        """How many positions carry loss: what the summed loss is divided by."""
+        """Number of positions with loss, the divisor of the summed loss."""
         return int((self.targets != IGNORED).sum())
 
     def split(self, rows: int | None) -> list[Batch]:
-        """Cut into micro-batches of at most `rows` rows."""
+        """Split into micro-batches of at most `rows` rows."""
         if rows is None or rows >= len(self.ids):
             return [self]
         return [
@@ -88,9 +88,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class WindowBatches:
-    """Windows of `length` ids from a row of tokens, in a new random order and phase each epoch.
+    """Windows of `length` ids of a token sequence, in a new random order and with a new offset each epoch.
 
-    Every token but the last few of an epoch is predicted once in it. Calling with a state continues after it.
+    Each epoch predicts every token once, except a few at its ends. Calling with a state continues after it.
     """
 
     tokens: Tokens
@@ -99,7 +99,7 @@ class WindowBatches:
     seed: int
 
     def __post_init__(self) -> None:
-        """Refuse a corpus that does not fill one window."""
+        """Refuse a corpus shorter than one window."""
         if len(self.tokens) < self.length + 1:
             raise UserError(
                 f"training data: {len(self.tokens)} tokens are fewer than one window of {self.length} + 1; "
@@ -107,7 +107,7 @@ class WindowBatches:
             )
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches without end, each with the state from which the next one follows."""
+        """Yield batches forever, each with the state that resumes at the next one."""
         order = Order(self._starts, state)
         while True:
             rows = [self.tokens.read(start, start + self.length + 1) for start in order.take(self.rows)]
@@ -123,10 +123,10 @@ class WindowBatches:
 
 @dataclass(frozen=True)
 class PackedBatches:
-    """Conversations laid end to end into rows of `length`, in a new random order each epoch.
+    """Conversations packed into rows of `length`, in a new random order each epoch.
 
-    A conversation longer than a row is cut to it; `documents` keeps neighbours apart, and the rest of a row that the
-    next conversation does not fit is padding without loss.
+    A conversation longer than a row is truncated; `documents` separates the conversations of a row, and the rest of a
+    row that is too short for the next conversation is padding without loss.
     """
 
     samples: Sequence[Rendered]
@@ -136,7 +136,7 @@ class PackedBatches:
     pad: int
 
     def __post_init__(self) -> None:
-        """Refuse data in which no token within `length` carries loss."""
+        """Refuse data without loss on any token within `length`."""
         if not any(any(sample.mask[: self.length + 1]) for sample in self.samples):
             raise UserError(
                 f"conversations: none has an assistant's reply within {self.length} tokens; "
@@ -144,7 +144,7 @@ class PackedBatches:
             )
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches without end, each with the state from which the next one follows."""
+        """Yield batches forever, each with the state that resumes at the next one."""
         order = Order(self._epoch_order, state)
         while True:
             ids = np.full((self.rows, self.length), self.pad, dtype=np.int64)
@@ -158,7 +158,7 @@ class PackedBatches:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
 
     def _fill(self, order: Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
-        """Lay conversations into one row until the next does not fit."""
+        """Pack conversations into one row until the next does not fit."""
         used, number = 0, 1
         while used < self.length:
             sample = self.samples[order.peek()]
@@ -178,9 +178,9 @@ class PackedBatches:
 
 @dataclass(frozen=True)
 class LabelledBatches:
-    """Whole texts with a class each; the target stands at a text's last token, so padding behind it has no part.
+    """Whole texts with a class each; the target is at a text's last token, so right padding is ignored.
 
-    Texts of like length share a batch, see `alike_order`.
+    Texts of similar length share a batch, see `length_bucketed_order`.
     """
 
     rows_of_ids: Sequence[Sequence[int]]
@@ -190,7 +190,7 @@ class LabelledBatches:
     pad: int
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches without end, each with the state from which the next one follows."""
+        """Yield batches forever, each with the state that resumes at the next one."""
         order = Order(self._epoch_order, state)
         while True:
             chosen = order.take(self.rows)
@@ -200,13 +200,13 @@ class LabelledBatches:
             yield Batch(ids, targets), order.state()
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        return alike_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
+        return length_bucketed_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
 
 
-def alike_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.ndarray:
-    """Return an epoch's order of texts in which those of like length stand together, so that little is padded.
+def length_bucketed_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.ndarray:
+    """Return an epoch's order of texts with length bucketing: neighbours are of similar length, to reduce padding.
 
-    Random groups of `GROUP` batches are sorted by length, then their batches are mixed; every epoch is mixed anew.
+    Random groups of `GROUP` batches are sorted by length, then the batches are shuffled; every epoch has a new order.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
@@ -218,7 +218,7 @@ def alike_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.
 
 
 def masked_batch(samples: Sequence[Rendered], length: int, pad: int) -> Batch:
-    """Lay conversations one to a row, each cut to `length`; what carries no loss in them is no target."""
+    """Make a batch of one conversation a row, each truncated to `length`; only tokens with loss are targets."""
     rows = [sample.ids[: length + 1] for sample in samples]
     table, _ = padded(rows, pad)
     mask, _ = padded([[int(wanted) for wanted in sample.mask[: length + 1]] for sample in samples])
@@ -227,12 +227,12 @@ def masked_batch(samples: Sequence[Rendered], length: int, pad: int) -> Batch:
 
 
 def pad_of(tokenizer: Tokenizer) -> int:
-    """Return the id that fills rows up; nothing is learned of it, and nothing sees it."""
+    """Return the padding id; it has no loss, and no other position attends to it."""
     return tokenizer.specials.get(PAD, tokenizer.end_of_text or 0)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
-    """Lay rows of at least one id into a table, filled up behind; return it with the place of each row's last id."""
+    """Right-pad rows of at least one id to a table (B, T); return it with the index of each row's last id."""
     table = torch.full((len(rows), max(len(row) for row in rows)), pad, dtype=torch.int64)
     for index, row in enumerate(rows):
         table[index, : len(row)] = torch.tensor(row)
@@ -240,7 +240,7 @@ def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B 
 
 
 class Order:
-    """A walk through the epochs' orders whose place is (epoch, index)."""
+    """A resumable iterator over the epochs' orders; its position is (epoch, index)."""
 
     def __init__(self, order_of: Callable[[int], np.ndarray], state: Mapping[str, int] | None) -> None:
         self._order_of = order_of
@@ -249,14 +249,14 @@ class Order:
         self._order = order_of(self._epoch)
 
     def peek(self) -> int:
-        """Return the next place without taking it."""
+        """Return the next element without advancing."""
         if self._index >= len(self._order):
             self._epoch, self._index = self._epoch + 1, 0
             self._order = self._order_of(self._epoch)
         return int(self._order[self._index])
 
     def take(self, count: int) -> list[int]:
-        """Return the next places, going on to the next epoch where one ends."""
+        """Return the next elements, continuing with the next epoch at the end of one."""
         taken = []
         for _ in range(count):
             taken.append(self.peek())
@@ -264,14 +264,14 @@ class Order:
         return taken
 
     def state(self) -> State:
-        """Return where the walk stands."""
+        """Return the position."""
         return {"epoch": self._epoch, "index": self._index}
 
 
 def whole_windows(tokens: Tokens, length: int, rows: int, first: int) -> Iterator[Batch]:
     """Yield batches in which every id of `tokens` is a target exactly once, for evaluation.
 
-    The id `first` (the end of the document before) stands before the first one, so that it is predicted too.
+    The id `first` (the end of a document) precedes the first one, so that it is predicted too.
     """
     total = len(tokens)
     for block in range(0, total, length * rows):

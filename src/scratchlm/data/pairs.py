@@ -1,4 +1,4 @@
-"""Batches for the other branches of the family: sources with their targets, and texts with hidden tokens."""
+"""Batches for encoder-decoders (source and target) and for encoders (masked language modelling)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.data.batches import IGNORED, Batch, Order, State, alike_order, padded
+from scratchlm.data.batches import IGNORED, Batch, Order, State, length_bucketed_order, padded
 
 
 @dataclass(frozen=True)
 class SourceTargetBatches:
-    """Rows of a source, then a token that begins writing, then its target, which ends with the same token.
+    """Rows of a source, then a start token, then its target, which ends with the same token.
 
-    `documents` of a batch holds 0 at the source, 1 from the beginning token on, 2 behind; targets are predicted from
-    the beginning token on. Pairs of like length share a batch, in a new random order each epoch.
+    `documents` of a batch is 0 at the source, 1 from the start token on, 2 at padding; targets are predicted from the
+    start token on. Pairs of similar length share a batch, in a new random order each epoch.
     """
 
     pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
     rows: int
     seed: int
     end: int
-    """Id that begins and ends a target."""
+    """Id of the token that starts and ends a target."""
     pad: int
 
     def __post_init__(self) -> None:
@@ -42,11 +42,11 @@ class SourceTargetBatches:
             )
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        return alike_order([sum(map(len, pair)) for pair in self.pairs], self.rows, self.seed, epoch)
+        return length_bucketed_order([sum(map(len, pair)) for pair in self.pairs], self.rows, self.seed, epoch)
 
 
 def source_target_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], end: int, pad: int) -> Batch:
-    """Lay sources and targets into one table."""
+    """Make a batch of pairs."""
     ids, _ = padded([[*source, end, *target] for source, target in pairs], pad)
     targets, documents = torch.full_like(ids, IGNORED), torch.full_like(ids, 2)
     for row, (source, target) in enumerate(pairs):
@@ -59,10 +59,10 @@ def source_target_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], en
 
 @dataclass(frozen=True)
 class MaskedBatches:
-    """Windows of text in which some tokens are hidden; those are the targets (Devlin et al. 2018, arXiv 1810.04805).
+    """Windows of text for masked language modelling (Devlin et al. 2018, arXiv 1810.04805).
 
-    Of the `share` that is chosen four fifths become `mask`, a tenth another token, a tenth stays: so that a position's
-    own token is never proof of itself.
+    A `fraction` of the tokens are targets: 80% of them are replaced by `mask`, 10% by a random token, and 10% are
+    unchanged, so that the input token never reveals whether it is the target.
     """
 
     tokens: np.ndarray
@@ -71,7 +71,7 @@ class MaskedBatches:
     seed: int
     mask: int
     vocabulary_size: int
-    share: float = 0.15
+    fraction: float = 0.15
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
@@ -80,8 +80,8 @@ class MaskedBatches:
             before = order.state()
             table = np.stack([self.tokens[at : at + self.length] for at in order.take(self.rows)]).astype(np.int64)
             generator = np.random.default_rng([self.seed, before["epoch"], before["index"], 1])
-            chosen, kind = generator.random(table.shape) < self.share, generator.random(table.shape)
-            chosen[:, 0] |= ~chosen.any(1)  # a row without a target teaches nothing
+            chosen, kind = generator.random(table.shape) < self.fraction, generator.random(table.shape)
+            chosen[:, 0] |= ~chosen.any(1)  # every row has at least one target
             targets = np.where(chosen, table, IGNORED)
             hidden = np.where(chosen & (kind < 0.8), self.mask, table)
             other = generator.integers(0, self.vocabulary_size, table.shape)

@@ -1,12 +1,12 @@
-"""`scratchlm prepare`: text in, cleaned and counted, token shards out.
+"""`scratchlm prepare`: read and clean text, and write token shards.
 
-    tokenizer.json            the tokenizer, trained here or given
-    train-00000.tokens        shards of the training side, at most `SHARD_TOKENS` each
-    validation-00000.tokens   shards of the held-out side
-    prepare.json              what was read, kept and dropped, from where, under which licence
+    tokenizer.json            the tokenizer, trained here or loaded
+    train-00000.tokens        shards of the training part, at most `SHARD_TOKENS` each
+    validation-00000.tokens   shards of the held-out part
+    prepare.json              counts of what was read, kept and dropped, with sources and licences
 
-The folder appears whole or not at all. Text streams: memory does not grow with the corpus, but for 16 bytes a document
-to know exact copies by and the tokenizer's table of distinct words.
+The folder is written atomically. Text is streamed: memory does not grow with the corpus, except for 16 bytes a document
+for exact deduplication, and the tokenizer's table of distinct words.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from scratchlm.tokens.simple import UNKNOWN, train_symbols, unknown_id
 
 REPORT_FILE = "prepare.json"
 DATA_KIND = "data folder"
-"""Kind in the marker of what `prepare` writes."""
+"""Kind in the marker file of a folder of `prepare`."""
 SHARD_TOKENS = 100_000_000
 BATCH_CHARACTERS = 8 << 20
-"""Text that is encoded together: enough for all threads, small beside the memory bound."""
+"""Characters that are encoded together: enough for all threads, and small in memory."""
 TRAINING_SAMPLE = 100_000_000
-"""Bytes that a tokenizer is trained on at most, spread over the text."""
+"""Most bytes of the training sample of a tokenizer, spread over the text."""
 
 
 @dataclass(frozen=True, repr=False)
 class PrepareResult(Result):
-    """What a preparation read, kept and wrote."""
+    """The report of `prepare`: what was read, kept and written."""
 
     out: str
     tokens: dict[Side, int]
@@ -92,8 +92,8 @@ class PrepareResult(Result):
         lines += [f"  {note}" for note in counts["notes"]]
         if self.overlap is not None:
             lines.append(
-                f"overlap: {100 * self.overlap['share']:.2f}% of the held-out runs of {self.overlap['run']} words "
-                "also stand in the training text"
+                f"overlap: {100 * self.overlap['share']:.2f}% of the held-out {self.overlap['run']}-grams of words "
+                "also occur in the training text"
             )
         lines.append(f"{self.vocabulary_size:,} ids, fingerprint {self.fingerprint[:12]}; {self.seconds:.1f} s")
         return Group(table, Text("\n".join(lines)))
@@ -102,8 +102,8 @@ class PrepareResult(Result):
 def prepare(config: PrepareConfig) -> PrepareResult:
     """Write the folder `config.out` and return the report.
 
-    Raises `UserError` for sources that are missing or hold no text, a taken or misplaced `out`, a vocabulary that the
-    text cannot fill, and a full disk.
+    Raises `UserError` for sources that are missing or have no text, an existing or misplaced `out`, a vocabulary that
+    is too large for the text, and a full disk.
     """
     split = parse_split(config.split)
     sources = [
@@ -130,7 +130,7 @@ def _write_data(
     counts = Counts()
 
     def documents(counting: Counts | None = None) -> Iterator[Document]:
-        counting = counting or Counts()  # passes that only look again keep an account of their own
+        counting = counting or Counts()  # further passes have counts of their own
         read = (document for source in sources for document in source.documents(counting))
         return clean(read, config.clean, counting)
 
@@ -167,7 +167,7 @@ def _write_data(
 
 
 def _two_sides(documents: MakeDocuments, split: SplitConfig) -> tuple[Iterator[Document], Iterator[Document]]:
-    """Return the training side and the held-out side, each a pass of its own."""
+    """Return the training part and the held-out part, each in a pass of its own."""
     train = (document for side, document in split_documents(documents, split) if side == "train")
     held_out = (document for side, document in split_documents(documents, split) if side == "validation")
     return train, held_out
@@ -190,7 +190,7 @@ def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> T
 
 
 class _Sides:
-    """The shards of both sides, written as documents arrive; text is encoded in batches on all threads."""
+    """Writes the shards of both parts as documents arrive; text is encoded in batches on all threads."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, threads: int | None) -> None:
         self.tokens: dict[Side, int] = {"train": 0, "validation": 0}
@@ -240,7 +240,7 @@ class _Sides:
                 ids = np.append(ids, np.asarray(end, dtype=ids.dtype))
             if self._writers[side].token_count >= SHARD_TOKENS:
                 self._open(side)
-            self._writers[side].add_piece(ids, continued=self._inside[side])
+            self._writers[side].add_chunk(ids, continued=self._inside[side])
             self._inside[side] = document.continued
             self.tokens[side] += len(ids)
             self.documents[side] += not document.continued
@@ -248,7 +248,7 @@ class _Sides:
 
 
 def data_hash(train: ShardSet, held_out: ShardSet) -> str:
-    """Return a hash of all ids of a prepared folder, from those of its verified shards."""
+    """Return a hash of all ids of a prepared folder, from the hashes of its verified shards."""
     digest = hashlib.sha256()
     for shard in [*train.shards, *held_out.shards]:
         digest.update(shard.token_digest)
@@ -257,15 +257,15 @@ def data_hash(train: ShardSet, held_out: ShardSet) -> str:
 
 @dataclass(frozen=True)
 class StoredReport:
-    """What a training reads of a report of `prepare`."""
+    """The fields of a report of `prepare` that training reads."""
 
     sources: list[dict[str, Any]]
-    """Each with its name and its licence."""
+    """Sources, each with its name and its licence."""
     data_hash: str | None = None
 
 
 def read_report(folder: Path) -> StoredReport:
-    """Read the report of a prepared folder. Raises `UserError` for one that tells nothing of its data."""
+    """Read the report of a prepared folder. Raises `UserError` for one without sources or hashes."""
     report = read_known(StoredReport, folder / REPORT_FILE)
     if not all(isinstance(each.get("name"), str) and "licence" in each for each in report.sources):
         raise UserError(f"{folder / REPORT_FILE}: a source has no name or licence; restore the folder")
@@ -273,9 +273,9 @@ def read_report(folder: Path) -> StoredReport:
 
 
 def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
-    """Open a prepared folder: its tokenizer, training and held-out tokens, every id verified.
+    """Open a prepared folder: its tokenizer, training and held-out tokens, with every id verified.
 
-    Raises `UserError` where it is none, is altered or incomplete, or its tokenizer did not make its shards.
+    Raises `UserError` where it is missing, altered or incomplete, or its shards are of another tokenizer.
     """
     if not (folder / REPORT_FILE).exists():
         raise UserError(

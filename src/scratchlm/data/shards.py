@@ -1,6 +1,6 @@
-"""Token shards: ids on disk, as training reads them.
+"""Token shards: files of token ids for training.
 
-A shard is one file: a header of 256 bytes, the ids, and the place where each document starts.
+A shard is one file: a header of 256 bytes, the ids, and the start of each document.
 
 | bytes | content (little-endian) |
 |---|---|
@@ -12,8 +12,8 @@ A shard is one file: a header of 256 bytes, the ids, and the place where each do
 | 256 on | the ids, uint16 for a vocabulary of up to 65,536, else uint32; zero bytes up to a multiple of 8 |
 | then | document starts, uint64 |
 
-`Shard.open` checks everything but the ids themselves, which are mapped and not read; `Shard.verify` reads them too.
-`ShardSet.open`, through which all data are read, verifies each shard once for each state of its file (`verified.py`).
+`Shard.open` checks everything except the ids, which are memory-mapped; `Shard.verify` reads and checks them too.
+`ShardSet.open`, which all commands use, verifies each shard once for each state of its file (`verified.py`).
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def token_dtype(vocabulary_size: int) -> np.dtype[np.unsignedinteger[Any]]:
 
 
 class ShardWriter:
-    """Writes one shard as ids arrive, in bounded memory; the file appears under its name once it is whole.
+    """Writes one shard as ids arrive, in bounded memory; the file gets its name when it is complete.
 
     >>> with ShardWriter(path, tokenizer.fingerprint, tokenizer.vocabulary_size) as writer:  # doctest: +SKIP
     ...     writer.add_document([*tokenizer.encode(text), tokenizer.end_of_text])
 
-    The caller appends `<|endoftext|>`. Leaving the block through an exception leaves no file, and what stood there
-    before stays. An id outside the vocabulary is a `UserError`.
+    The caller appends `<|endoftext|>`. An exception in the block leaves no new file, and an old one is kept. An id
+    outside the vocabulary is a `UserError`.
     """
 
     def __init__(self, path: Path, fingerprint: str, vocabulary_size: int) -> None:
@@ -82,11 +82,11 @@ class ShardWriter:
         return self
 
     def add_document(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> None:
-        """Add a whole document, or the first piece of one."""
-        self.add_piece(ids, continued=False)
+        """Add a whole document, or the first chunk of one."""
+        self.add_chunk(ids, continued=False)
 
-    def add_piece(self, ids: Iterable[int] | npt.NDArray[np.integer], continued: bool) -> None:
-        """Add a piece; `continued` says that it goes on with the document before it, also across shards."""
+    def add_chunk(self, ids: Iterable[int] | npt.NDArray[np.integer], continued: bool) -> None:
+        """Add a chunk; `continued`: it continues the document before it, also across shards."""
         array = ids if isinstance(ids, np.ndarray) else np.array(list(ids), dtype=np.int64)
         if array.size and not (int(array.min()) >= 0 and int(array.max()) < self.vocabulary_size):
             stray = int(array.min()) if int(array.min()) < 0 else int(array.max())
@@ -121,7 +121,7 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._stack:  # closes the file and gives it its name, or removes it where an error passes
+        with self._stack:  # closes the file and renames it, or removes it after an exception
             if error is not None:
                 raise error
             self._finish()
@@ -133,20 +133,20 @@ def _padding(size: int) -> int:
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard, open for reading; `tokens` is mapped from disk, not loaded."""
+    """One shard, open for reading; `tokens` is memory-mapped, not loaded."""
 
     path: Path
     tokens: TokenArray
     document_offsets: Starts
-    """Where each document starts, ascending; a shard may begin inside a document of the shard before."""
+    """The start of each document, ascending; a shard may begin inside a document of the previous shard."""
     fingerprint: str
-    """The tokenizer that made the ids."""
+    """Fingerprint of the tokenizer of the ids."""
     vocabulary_size: int
     token_digest: bytes
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Open a shard; a file that is no shard, truncated or altered is a `UserError`."""
+        """Open a shard; a file that is not a shard, truncated or altered is a `UserError`."""
         try:
             size = require_plain(path)
             with path.open("rb") as file:
@@ -192,7 +192,7 @@ class Shard:
             )
 
     def verify_once(self) -> None:
-        """Verify, unless the file was verified before and has not been written to since."""
+        """Verify, unless the file was verified before and is unchanged since."""
         try:
             state = state_of(self.path, self.token_digest.hex())
             if is_remembered(state):
@@ -205,7 +205,7 @@ class Shard:
 
 
 class ShardSet:
-    """Several shards, one after the other, read as one long sequence of ids."""
+    """Several shards, read as one long sequence of ids."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         if not shards:
@@ -242,12 +242,12 @@ class ShardSet:
 
     @cached_property
     def document_starts(self) -> Starts:
-        """Where each document starts in the whole sequence, ascending."""
+        """The start of each document in the whole sequence, ascending."""
         pairs = zip(self.shards, self._starts[:-1], strict=True)
         return np.concatenate([shard.document_offsets + np.uint64(start) for shard, start in pairs])
 
     def document_ids(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return the number of the document that each id from `start` up to `stop` belongs to, 0 for the first."""
+        """Return the document index of each id from `start` up to `stop`, 0 for the first document."""
         places = np.arange(start, stop, dtype=np.uint64)
         return np.searchsorted(self.document_starts, places, side="right").astype(np.int64) - 1
 

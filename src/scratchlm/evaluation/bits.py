@@ -1,8 +1,9 @@
 """Loss and bits per byte on held-out text.
 
 Every token is predicted once, in windows that do not overlap, the first from an end-of-text token before it. Bits per
-byte divides by the UTF-8 bytes of the text, not by tokens, so models with different tokenizers can be compared; the
-tokens that end documents cost bits and count no bytes, nor does `<|unk|>`, which stands for words of any length.
+byte divides by the UTF-8 bytes of the text, not by tokens, so models with different tokenizers can be compared. The
+tokens that end documents add to the loss but have no bytes; `<|unk|>`, which replaces words of any length, has none
+either.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scratchlm.training.loss import next_token_loss
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """What a model pays for a text."""
+    """The loss of a model on a text."""
 
     nats: float
     """Minus the natural log of the text's probability, summed over tokens."""
@@ -39,12 +40,12 @@ class HeldOutLoss:
 
     @property
     def perplexity(self) -> float:
-        """How many equally likely tokens the model hesitates between."""
+        """The exponential of the loss: a uniform choice among so many tokens is as uncertain."""
         return math.exp(min(self.loss, 700.0))
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits for each UTF-8 byte of the text."""
+        """The summed loss in bits, divided by the UTF-8 bytes of the text."""
         return self.nats / math.log(2) / max(self.text_bytes, 1)
 
     def as_dict(self) -> dict[str, float]:
@@ -59,7 +60,7 @@ class HeldOutLoss:
 
 
 def count_text_bytes(tokens: Tokens, tokenizer: Tokenizer) -> int:
-    """Count the UTF-8 bytes that the ids stand for; special tokens and `<|unk|>` stand for none."""
+    """Count the UTF-8 bytes that the ids decode to; special tokens and `<|unk|>` count as none."""
     sizes = token_sizes(tokenizer)
     return sum(int(sizes[ids].sum()) for ids in _blocks(tokens))
 
@@ -120,7 +121,7 @@ def held_out_loss(
 def token_nats(
     decoder: CausalNetwork, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
 ) -> Float[np.ndarray, " T"]:
-    """Return what each token of a text costs, in nats: the terms that `held_out_loss` adds up."""
+    """Return the loss of each token of a text, in nats: the terms that `held_out_loss` sums."""
     decoder.eval()
     device = decoder.embedding.weight.device
     found = []

@@ -1,7 +1,7 @@
-"""How good a classifier is: what it confuses, how sure it may be of itself, and where it should say yes.
+"""Scores of a classifier: accuracy, F1, confusion matrix, calibration error, and the best decision threshold.
 
-Everything is computed from the logits of texts that training never saw. A threshold or a temperature that was chosen on
-them flatters the scores on them: choose on one part of the texts, and score on another.
+Everything is computed from the logits of held-out texts. A threshold or a temperature that was chosen on the same texts
+makes their scores too high: choose on one part of the texts, and score on another.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from jaxtyping import Float, Int
 from scratchlm.base.statistics import Interval, bootstrap_interval, wilson_interval
 
 BINS = 15
-"""Bins of equal width between 0 and 1 in which confidence and correctness are compared (Guo et al. 2017)."""
+"""Bins of equal width between 0 and 1 in which confidence and accuracy are compared (Guo et al. 2017)."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class, as if it alone were sought."""
+    """Precision, recall and F1 of one class against the rest."""
 
     label: str
     texts: int
@@ -33,19 +33,19 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier reached on texts that it had not seen."""
+    """The scores of a classifier on held-out texts."""
 
     texts: int
     accuracy: float
     accuracy_interval: Interval
     f1: float
-    """Of the sought class where there are two, else the mean over classes."""
+    """Of the positive class where there are two, else the mean over classes (macro F1)."""
     f1_interval: Interval
     average_precision: float | None
-    """Area under precision against recall of the sought class; None with more than two."""
+    """Area under the precision-recall curve of the positive class; None with more than two classes."""
     classes: list[ClassScore]
     confusion: list[list[int]]
-    """Texts by true class (rows) and given class (columns)."""
+    """Texts by true class (rows) and predicted class (columns)."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -54,45 +54,45 @@ class Scores:
         return dataclasses.asdict(self)
 
 
-def probabilities(logits: Float[np.ndarray, "N C"], temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
+def softmax(logits: Float[np.ndarray, "N C"], temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
     """Return the softmax of logits divided by a temperature."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
 
-def answers(
-    chances: Float[np.ndarray, "N C"], positive: int | None = None, threshold: float = 0.5
+def predicted_classes(
+    probabilities: Float[np.ndarray, "N C"], positive: int | None = None, threshold: float = 0.5
 ) -> Int[np.ndarray, " N"]:
-    """Return the class of each text: the likeliest, or of two the sought one from a threshold on."""
+    """Return the class of each text: the likeliest, or with two classes `positive` from a threshold on."""
     if positive is None:
-        return chances.argmax(1)
-    return np.where(chances[:, positive] >= threshold, positive, 1 - positive)
+        return probabilities.argmax(1)
+    return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
 
 
 def score(
-    chances: Float[np.ndarray, "N C"],
+    probabilities: Float[np.ndarray, "N C"],
     truth: Int[np.ndarray, " N"],
     labels: Sequence[str],
     positive: int | None = None,
     threshold: float = 0.5,
 ) -> Scores:
-    """Score the answers that follow from probabilities. With two classes `positive` is the one that is sought."""
+    """Score the predictions that follow from probabilities. With two classes, `positive` is the positive class."""
     from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
 
-    given = answers(chances, positive, threshold)
+    given = predicted_classes(probabilities, positive, threshold)
     known = list(range(len(labels)))
     each = np.stack(precision_recall_fscore_support(truth, given, labels=known, zero_division=0.0))  # (4, C)
     right = int((truth == given).sum())
     table: list[list[int]] = confusion_matrix(truth, given, labels=known).tolist()
-    precision = None if positive is None else float(average_precision_score(truth == positive, chances[:, positive]))
+    area = None if positive is None else float(average_precision_score(truth == positive, probabilities[:, positive]))
     return Scores(
         texts=len(truth),
         accuracy=right / len(truth),
         accuracy_interval=wilson_interval(right, len(truth)),
         f1=f1_of(truth, given, len(labels), positive),
         f1_interval=f1_interval(truth, given, len(labels), positive),
-        average_precision=precision,
+        average_precision=area,
         classes=[
             ClassScore(label, int(n), float(p), float(r), float(f))
             for label, p, r, f, n in zip(labels, *each, strict=True)
@@ -104,7 +104,7 @@ def score(
 def f1_of(
     truth: Int[np.ndarray, " N"], given: Int[np.ndarray, " N"], classes: int, positive: int | None = None
 ) -> float:
-    """Return F1 of the sought class, or its mean over the classes that occur; 0 where nothing was found or given."""
+    """Return F1 of the positive class, or its mean over the classes that occur; 0 without a true or predicted one."""
     pairs = np.bincount(truth * classes + given, minlength=classes * classes).reshape(classes, classes)
     hits, true, said = pairs.diagonal(), pairs.sum(1), pairs.sum(0)
     each = 2 * hits / np.maximum(true + said, 1)
@@ -123,16 +123,16 @@ def f1_interval(
     return bootstrap_interval(np.arange(len(truth), dtype=np.float64), of, samples=1000)
 
 
-def calibration_error(chances: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
-    """Return the expected calibration error: how far confidence and correctness are apart, by bin and size."""
-    sure, right = chances.max(1), chances.argmax(1) == truth
+def calibration_error(probabilities: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
+    """Return the expected calibration error: the gap between confidence and accuracy, averaged over bins by size."""
+    sure, right = probabilities.max(1), probabilities.argmax(1) == truth
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
     gaps = [abs(sure[bins == b].mean() - right[bins == b].mean()) * (bins == b).sum() for b in np.unique(bins)]
     return float(sum(gaps) / len(truth))
 
 
 def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"]) -> float:
-    """Return the temperature at which the true classes are likeliest (Guo et al. 2017, arXiv 1706.04599).
+    """Return the temperature with the lowest loss of the true classes (Guo et al. 2017, arXiv 1706.04599).
 
     The loss is convex in its inverse; golden-section search between 1/20 and 20 finds it.
     """
@@ -140,7 +140,7 @@ def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " 
         return 1.0
 
     def loss(inverse: float) -> float:
-        return -float(np.log(probabilities(logits, 1 / inverse)[np.arange(len(truth)), truth] + 1e-300).mean())
+        return -float(np.log(softmax(logits, 1 / inverse)[np.arange(len(truth)), truth] + 1e-300).mean())
 
     low, high, ratio = 1 / 20, 20.0, (math.sqrt(5) - 1) / 2
     while high - low > 1e-4 * high:
@@ -149,13 +149,13 @@ def best_temperature(logits: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " 
     return 2 / (low + high)
 
 
-def best_threshold(chance: Float[np.ndarray, " N"], sought: Float[np.ndarray, " N"]) -> float:
-    """Return the threshold with the highest F1 of the sought class, in the middle of the range that gives it."""
+def best_threshold(probabilities: Float[np.ndarray, " N"], positive: Float[np.ndarray, " N"]) -> float:
+    """Return the threshold with the highest F1 of the positive class, in the middle of the range that gives it."""
     from sklearn.metrics import precision_recall_curve
 
-    if not sought.any() or sought.all():
-        return 0.5  # nothing to choose by
-    precision, recall, thresholds = precision_recall_curve(sought, chance)
+    if not positive.any() or positive.all():
+        return 0.5  # one class only: every threshold gives the same F1
+    precision, recall, thresholds = precision_recall_curve(positive, probabilities)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(f1[:-1].argmax())
     below = float(thresholds[best - 1]) if best else 0.0

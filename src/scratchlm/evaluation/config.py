@@ -1,4 +1,4 @@
-"""What `scratchlm evaluate` can be told. Imports no torch."""
+"""Settings of `scratchlm evaluate`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from scratchlm.base.errors import nearest, raise_all
 from scratchlm.base.ranges import Amount, Count, Range, Seed, Threads, out_of_range
 
 NORMALISATIONS = ("raw", "characters", "bytes", "tokens", "unconditional")
-"""How likelihoods of answers of different lengths are made comparable."""
+"""How likelihoods of answers of different lengths are normalised."""
 DEFAULT_NORMALISATIONS = ("raw", "characters")
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure a model: loss and bits per byte on held-out text, or the score of tasks; or compare two results.
+    """Measure a model: loss and bits per byte on held-out text, or scores on tasks; or compare two results.
 
     Tasks are named with their files, as in `--task arc-easy=FILE --task storyworld`: arc-easy, openbookqa, hellaswag,
     copa, winogrande, blimp (a folder), lambada, gsm8k, storyworld (built in), and, for files of your own, choices,
     pairs, last-word, answers, classes (of a classifier).
 
-    Sentences of blimp and pairs stand after the token that begins a text and a leading space, and all their tokens are
-    scored, as in lm-evaluation-harness. A program without these two may judge close pairs otherwise.
+    Sentences of blimp and pairs are scored whole, after the token that begins a text and a leading space, as in
+    lm-evaluation-harness. A program without these two may score close pairs differently.
     """
 
     model: Positional[
@@ -41,45 +41,46 @@ class EvaluateConfig:
     task: tuple[str, ...] = ()
     """Or a task, NAME=FILE; give the flag again for another."""
     shots: Amount = 0
-    """Solved examples before each question."""
+    """Solved examples before each question (few-shot); 0: zero-shot."""
     example: tuple[str, ...] = ()
-    """File that examples of a task are drawn from, NAME=FILE; without, they are other items of the task."""
+    """File that few-shot examples of a task are drawn from, NAME=FILE; if not given, other items of the task."""
     limit: Annotated[int | None, Range(1)] = None
     """Most items of a task, drawn at random; all if not given."""
     chat: bool = False
-    """Whether questions that are answered freely are put through the model's chat template."""
+    """Whether questions with written answers go through the model's chat template."""
     normalisation: tuple[str, ...] = ()
-    """How answers of different lengths are compared: raw, characters, bytes, tokens, unconditional; raw and characters
-    if not given."""
+    """How the likelihoods of answers of different lengths are normalised: raw, characters, bytes, tokens,
+    unconditional; raw and characters if not given."""
     answer_tokens: Count = 256
-    """Most tokens of an answer that is written."""
+    """Most tokens of a written answer."""
     shuffled: bool = False
-    """Whether tasks are put once more with the words of what is asked in random order."""
+    """Whether tasks are also run with the words of each question in random order, as a baseline."""
     trained_on: tuple[str, ...] = ()
-    """Training text to look for the items in: what stood there was not learned but remembered."""
+    """Training text to search for the items: a model may have memorised those that occur there."""
     text_column: str | None = None
-    """Column of the texts of --task classes=FILE."""
+    """Column of texts of --task classes=FILE."""
     label_column: str | None = None
-    """Column of its labels."""
+    """Column of labels of --task classes=FILE."""
     out: Path | None = None
-    """File to write the result of the tasks to, with what became of each item."""
+    """File to write the result of the tasks to, with the scores of each item."""
     replay: Path | None = None
-    """Result file to reproduce: its settings on the same model and files must give the same; flags do not hold."""
+    """Result file to reproduce: its settings on the same model and files must give the same; other flags are
+    ignored."""
     compare: tuple[Path, Path] | None = None
     """Two result files to compare, item by item."""
     judge: str | None = None
     """With --compare: address of an OpenAI-compatible endpoint that judges written answers, each pair
     in both orders."""
     judge_model: str = "default"
-    """Name of the judging model there."""
+    """Name of the judging model at that address."""
     rows: Annotated[int, Range(1, 65_536)] = 16
-    """Texts that are read together."""
+    """Texts in a batch."""
     seed: Seed = 0
-    """Seed of what is drawn: items, examples, orders."""
+    """Seed of all random choices: items, examples, shuffling."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Number format of matrix products where tasks ask for likelihoods; answers are written in fp32."""
+    """Precision of matrix products for likelihoods; answers are generated in fp32."""
     threads: Threads = None
     """CPU threads; all cores if not given."""
     json: bool = False
@@ -105,9 +106,9 @@ class EvaluateConfig:
             names = ("out", "limit", "shots", "example", "shuffled", "trained_on", "chat", "normalisation")
             idle = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) != usual[name].default]
             if idle:
-                return [f"{', '.join(idle)}: have no part without --task; leave them out"]
+                return [f"{', '.join(idle)}: have no effect without --task; leave them out"]
         if self.example and not self.shots:
-            return ["--example: examples are put before questions with --shots N alone"]
+            return ["--example: few-shot examples are used with --shots N only; give it"]
         if self.judge is not None and self.compare is None:
             return ["--judge: judges the answers of two results; name them with --compare"]
         return []

@@ -1,4 +1,4 @@
-"""Whether the items of a task stand in a training text: what was read there is not learned but remembered."""
+"""Contamination: the items of a task that occur in a training text, where the model may have memorised them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from scratchlm.text.overlap import overlap_report
 from scratchlm.text.sources import open_source
 
 RUN = 8
-"""Words of a run that is looked for, as PaLM's authors took (Chowdhery et al. 2022, arXiv 2204.02311, section 8)."""
+"""Words of the n-grams that are compared, as for PaLM (Chowdhery et al. 2022, arXiv 2204.02311, section 8)."""
 
 
 def contamination(task: Task, sources: Sequence[str]) -> float:
-    """Return the share of items of which at least 80% of the runs of eight words stand in the training text.
+    """Return the fraction of items of which at least 80% of the 8-grams of words occur in the training text.
 
-    An item is its question with the right answer. One of fewer words counts where a document has exactly these.
+    An item is its question with the right answer. One with fewer than eight words counts where a training document
+    consists of exactly these words.
     """
     counts = Counts()
 

@@ -1,4 +1,4 @@
-"""A model of this package in the lm-evaluation-harness, whose tasks and prompts many published scores come from.
+"""A model of this package in the lm-evaluation-harness, the source of the tasks and prompts of many published scores.
 
     import lm_eval
     from scratchlm.evaluation.harness import adapter
@@ -27,7 +27,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 MAX_TOKENS = 256
-"""Most tokens of an answer whose task does not say."""
+"""Most tokens of a written answer where the task sets no limit."""
 
 
 def adapter(model: str | Path | SavedModel, *, rows: int = ROWS, dtype: torch.dtype = torch.float32) -> Any:
@@ -42,7 +42,7 @@ def adapter(model: str | Path | SavedModel, *, rows: int = ROWS, dtype: torch.dt
     saved = model if isinstance(model, SavedModel) else load_model(find_model(Path(model)))
 
     class Adapter(LM):  # type: ignore[misc]
-        """The three questions that the harness asks."""
+        """The three methods that the harness calls."""
 
         def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
             asked = encode_requests(saved.tokenizer, [request.args for request in requests])
@@ -73,7 +73,7 @@ def _until(model: SavedModel, context: str, told: dict[str, Any]) -> str:
 
 
 def write_tasks(folder: Path, tasks: Sequence[Task]) -> list[str]:
-    """Write tasks as files that the harness reads, so that any of its models can be put the same items.
+    """Write tasks as files that the harness reads, so that any of its models can be scored on the same items.
 
     Give the folder to its `TaskManager(include_path=...)`; returns the names of the tasks, one for each set. Raises
     `UserError` for tasks whose prompts differ by answer, or whose answers are written.

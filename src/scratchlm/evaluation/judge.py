@@ -1,6 +1,6 @@
-"""A judge: another model says which of two written answers is better, asked twice with their places changed.
+"""LLM as a judge: another model says which of two written answers is better, asked in both orders.
 
-A judge that prefers a place and not an answer contradicts itself when they are changed; such pairs count as ties.
+A judge with a position bias contradicts itself when the order is reversed; such pairs count as ties.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LETTER = re.compile(r"^\W*(?:Answer:?\s+)?([ABT])(?:\W|$)(?! tie)", re.IGNORECA
 
 @dataclass(frozen=True)
 class Judged:
-    """How a judge decided over all pairs."""
+    """The verdicts of a judge over all pairs."""
 
     pairs: int
     first: int
@@ -34,9 +34,9 @@ class Judged:
     second: int
     ties: int
     swayed: int
-    """Ties among these for which the judge named the same place both times."""
+    """Ties in which the judge named the same position both times (position bias)."""
     unread: int
-    """Ties among these for which it once said neither A, B nor T."""
+    """Ties in which at least one reply was none of A, B and T."""
     told: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Judged:
 
 
 def judge_pair(judge: Endpoint, question: str, first: str, second: str) -> tuple[Verdict, bool, bool]:
-    """Ask in both orders; return who is preferred, whether the judge kept to a place, and whether it said no letter.
+    """Ask in both orders; return verdict, whether the judge repeated a position, whether a reply was unreadable.
 
     Raises `UserError` where the judge cannot be reached.
     """
@@ -58,7 +58,7 @@ def judge_pair(judge: Endpoint, question: str, first: str, second: str) -> tuple
 
 
 def _letter(judge: Endpoint, question: str, a: str, b: str) -> str:
-    """Return the letter that the judge says, or nothing where it says none."""
+    """Return the letter of the judge's reply, or "" where it has none."""
     asked = f"Question:\n{question}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}"
     said = judge.ask([{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": asked}], max_tokens=8)
     found = _LETTER.match(said)
@@ -66,25 +66,27 @@ def _letter(judge: Endpoint, question: str, a: str, b: str) -> str:
 
 
 def judge_pairs(judge: Endpoint, pairs: Sequence[tuple[str, str, str]]) -> Judged:
-    """Judge question, first answer and second answer of each pair; equal answers are ties unasked."""
+    """Judge triples of question, first answer and second answer; equal answers are ties and are not sent."""
     found: list[tuple[Verdict, bool, bool]] = [
         ("tie", False, False) if one == other else judge_pair(judge, question, one, other)
         for question, one, other in pairs
     ]
     counts = {who: sum(verdict == who for verdict, _, _ in found) for who in ("first", "second", "tie")}
     decided = counts["first"] + counts["second"]
-    share = "nothing was decided"
+    outcome = "nothing was decided"
     if decided:
         low, high = wilson_interval(counts["second"], decided)
-        share = f"the second is preferred in {counts['second'] / decided:.0%} of {decided:,} ({low:.0%} to {high:.0%})"
+        outcome = (
+            f"the second is preferred in {counts['second'] / decided:.0%} of {decided:,} ({low:.0%} to {high:.0%})"
+        )
     swayed, unread = sum(kept for _, kept, _ in found), sum(silent for _, _, silent in found)
-    told = f"judged: {share}; {counts['tie']:,} ties, in {swayed:,} of them the judge kept to a place"
-    told += f", in {unread:,} it said no letter" if unread else ""
+    told = f"judged: {outcome}; {counts['tie']:,} ties, in {swayed:,} of them the judge repeated a position"
+    told += f", in {unread:,} it gave no letter" if unread else ""
     return Judged(len(pairs), counts["first"], counts["second"], counts["tie"], swayed, unread, told)
 
 
 def judge_results(first: TasksResult, second: TasksResult, judge: Endpoint) -> dict[str, Any]:
-    """Judge the written answers of two results; raises `UserError` where they hold none to the same questions."""
+    """Judge the written answers of two results; raises `UserError` where they have none to the same questions."""
     pairs = [
         (one.asked, one.given, other.given)
         for task, twin in pairs_of(first, second)
@@ -92,5 +94,5 @@ def judge_results(first: TasksResult, second: TasksResult, judge: Endpoint) -> d
         if one.asked
     ]
     if not pairs:
-        raise UserError("--judge: the results hold no written answers to the same questions; evaluate gsm8k or answers")
+        raise UserError("--judge: the results have no written answers to the same questions; evaluate gsm8k or answers")
     return judge_pairs(judge, pairs).as_dict()

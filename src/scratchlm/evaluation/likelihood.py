@@ -1,12 +1,12 @@
-"""How likely a model finds continuations of texts: what multiple choice, minimal pairs and last words are scored by.
+"""Log-likelihoods of continuations of texts: the basis of scores on multiple choice, minimal pairs and last words.
 
-Continuations of one text are scored after it has been read once: its keys and values serve all of them. The plain way,
-each with its text as one row, gives the same up to rounding.
+A text with several continuations is read once: its cached keys and values serve all of them. The plain form, one row
+for each text with a continuation, gives the same up to rounding.
 
-What is scored without a text before it stands after the token that begins a text, so that its first token counts as
-well: BLiMP's sentences do, with a leading space that the task puts. Both are lm-evaluation-harness's convention. A loop
-that leaves out the start token does not score the first token, and one without the space cuts the first word otherwise;
-either may turn the verdict on a close pair.
+A continuation of an empty text follows the token that begins a text, so that its first token is scored too. BLiMP's
+sentences are scored so, with a leading space that the task adds. Both are conventions of lm-evaluation-harness. A
+program without the start token does not score the first token, and one without the space tokenizes the first word
+differently; either may change the result of a close pair.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from scratchlm.model.network import CausalNetwork
 from scratchlm.tokens.base import Tokenizer, first_token
 
 BATCH_TOKENS = 8192
-"""Most tokens of one forward pass, about."""
+"""Most tokens of one forward pass, approximately."""
 TOGETHER = 1024
-"""Positions whose logits are held at once."""
+"""Positions whose logits are in memory at once."""
 ROWS = 16
-"""Texts that are read together."""
+"""Texts in a batch."""
 SHARED = 8
-"""Tokens from which on a text that several continuations follow is read once for all of them."""
+"""Fewest tokens of a text that is read once for several continuations."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """What a model thinks of a continuation."""
+    """The log-likelihood of a continuation."""
 
     nats: float
-    """Natural log of its probability, summed over its tokens."""
+    """Natural log of the continuation's probability, summed over its tokens."""
     tokens: int
     greedy: bool
-    """Whether each of its tokens was the likeliest one."""
+    """Whether each of its tokens is the argmax, so that greedy decoding would write it."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A text, which is given, and a continuation, which is scored, both as ids."""
+    """A context, which is given, and a continuation, which is scored, both as ids."""
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
@@ -59,9 +59,9 @@ class Request:
 def encode_requests(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> list[Request]:
     """Encode texts with their continuations.
 
-    Both are encoded as one text and cut where the ids of the first end, space at its end moved to the continuation, so
-    that words are cut as they are in running text. An empty text becomes what a text's first token is predicted from.
-    Raises `UserError` where that does not exist, and for a continuation without a token.
+    Both are encoded as one text and split after the ids of the first. Trailing space of the first moves to the
+    continuation, so that words are tokenized as in running text. An empty text becomes the token that begins a text.
+    Raises `UserError` where there is no such token, and for a continuation without a token.
     """
     moved = [(text.rstrip(), text[len(text.rstrip()) :] + more) for text, more in texts]
     first = first_token(tokenizer)
@@ -75,7 +75,7 @@ def encode_requests(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> l
         cut = len(before) if text else 0
         ahead = (*begin, *map(int, ids[:cut])) if text else (int(first or 0),)
         if not len(ids[cut:]):
-            raise UserError(f"continuation {more!r} of {text[-40:]!r}: has no token of its own; give one with a letter")
+            raise UserError(f"continuation {more!r} of {text[-40:]!r}: has no token of its own; give at least a letter")
         found.append(Request(ahead, tuple(map(int, ids[cut:]))))
     return found
 
@@ -88,11 +88,10 @@ def likelihoods(
     dtype: torch.dtype = torch.float32,
     shared: bool = True,
 ) -> list[Likelihood]:
-    """Score continuations; `rows` texts are read together, and `shared=False` takes the plain way.
+    """Score continuations; a batch has `rows` texts, and `shared=False` selects the plain form.
 
-    That is taken for a network without a cache too.
-    Of a text too long for the model the beginning is cut. Raises `UserError` for a continuation that is longer than the
-    context.
+    A network without a cache always takes the plain form. A text that is too long for the context loses its beginning.
+    Raises `UserError` for a continuation that is longer than the context.
     """
     decoder.eval()
     shared = shared and isinstance(decoder, Decoder)
@@ -108,12 +107,12 @@ def likelihoods(
         for chosen in _batches(fitting, sets, rows):
             found.update(read(decoder, fitting, chosen, dtype))
     if not all(math.isfinite(each.nats) for each in found.values()):
-        raise UserError("likelihoods: some are no finite numbers; the weights have run away, or try --dtype fp32")
+        raise UserError("likelihoods: some are not finite; the training diverged, or try --dtype fp32")
     return [found[index] for index in range(len(requests))]
 
 
 def _fitted(request: Request, context: int) -> Request:
-    """Cut the beginning of a text that is too long."""
+    """Truncate a context that is too long at its beginning."""
     room = context + 1 - len(request.continuation)
     if room < 1:
         raise UserError(f"a continuation has {len(request.continuation):,} tokens; the model sees {context:,}")
@@ -121,7 +120,7 @@ def _fitted(request: Request, context: int) -> Request:
 
 
 def _batches(requests: Sequence[Request], groups: list[list[int]], rows: int) -> Iterator[list[list[int]]]:
-    """Yield groups of like length that are scored together, the longest first: memory is known at once."""
+    """Yield batches of groups of similar length, the longest first, so that a lack of memory shows at once."""
 
     def size(group: list[int]) -> int:
         return len(requests[group[0]].context) + max(len(requests[index].continuation) for index in group)
@@ -138,7 +137,7 @@ def _batches(requests: Sequence[Request], groups: list[list[int]], rows: int) ->
 def _plain(
     decoder: CausalNetwork, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
-    """Score requests, each of which is a row of its own; padding stands behind, where no position sees it."""
+    """Score requests, each a row of its own; padding is on the right, where causal attention ignores it."""
     device = decoder.embedding.weight.device
     members = [index for group in groups for index in group]
     texts = [[*requests[index].context, *requests[index].continuation[:-1]] for index in members]
@@ -152,14 +151,14 @@ def _plain(
 def _shared(
     decoder: CausalNetwork, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
-    """Read texts once, filled up in front, then score all continuations of each from its keys and values."""
+    """Read texts once, padded on the left, then score all continuations of each from its cached keys and values."""
     device = decoder.embedding.weight.device
     assert isinstance(decoder, Decoder), "what has no cache reads each row whole"
     texts = [requests[group[0]].context for group in groups]
     members = [index for group in groups for index in group]
     longest = max(map(len, texts)) - 1
     reach = longest + max(len(requests[index].continuation) for index in members)
-    if reach > decoder.config.context:  # beside a longer one a row would reach too far
+    if reach > decoder.config.context:  # left padding would push a row beyond the context
         return _plain(decoder, requests, groups, dtype)
     cache = KVCache(decoder.config, len(texts), capacity=reach, dtype=dtype, device=device)
     starts = torch.tensor([longest - len(text) + 1 for text in texts], device=device)
@@ -181,7 +180,7 @@ def _scored(
     starts: Sequence[int],
     dtype: torch.dtype,
 ) -> dict[int, Likelihood]:
-    """Score continuations whose first tokens are predicted at the positions `starts`; no other logits are computed."""
+    """Score continuations whose first tokens are predicted at positions `starts`; no other logits are computed."""
     ids = [requests[index].continuation for index in members]
     places = [(row, start + step) for row, start in enumerate(starts) for step in range(len(ids[row]))]
     row, column = torch.tensor(places, device=hidden.device).unbind(1)
@@ -191,7 +190,7 @@ def _scored(
         with autocast(hidden.device, dtype):
             logits = decoder.logits(states).float()
         said = logits.gather(1, tokens[:, None]).squeeze(1)
-        nats.append(said.cpu().double() - logits.logsumexp(1).cpu().double())  # not every device has doubles
+        nats.append(said.cpu().double() - logits.logsumexp(1).cpu().double())  # not every device supports fp64
         first.append((logits.argmax(1) == tokens).cpu())
     sizes = [len(each) for each in ids]
     return {

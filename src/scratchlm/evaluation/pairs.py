@@ -1,8 +1,8 @@
-"""Minimal pairs: whether a model finds the grammatical sentence likelier than its ungrammatical twin.
+"""Minimal pairs: whether a model assigns the grammatical sentence a higher likelihood than the ungrammatical one.
 
-Log-likelihood of the whole sentence, as BLiMP asks (Warstadt et al. 2020, arXiv 1912.00582); the score of a benchmark
-is the mean of its sets' accuracies. A sentence stands after the token that begins a text, without the leading space
-that the task `blimp` puts: some close pairs turn out otherwise there.
+The log-likelihood is that of the whole sentence, as in BLiMP (Warstadt et al. 2020, arXiv 1912.00582); the score of a
+benchmark is the mean of its sets' accuracies. A sentence follows the token that begins a text, without the leading
+space that the task `blimp` adds: some close pairs come out differently there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 
 ROWS = 256
-"""Sentences that are read together."""
+"""Sentences in a batch."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_pairs(path: Path) -> list[Pair]:
 def pair_accuracy(
     decoder: Decoder, tokenizer: Tokenizer, pairs: Sequence[Pair], dtype: torch.dtype = torch.float32
 ) -> float:
-    """Return the share of pairs whose good sentence is the likelier; a tie counts half."""
+    """Return the fraction of pairs whose good sentence is the likelier one; a tie counts half."""
     requests = encode_requests(tokenizer, [("", text) for pair in pairs for text in (pair.good, pair.bad)])
     found = likelihoods(decoder, requests, rows=ROWS, dtype=dtype)
     scores = np.array([each.nats for each in found]).reshape(-1, 2)

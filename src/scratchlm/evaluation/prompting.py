@@ -1,4 +1,4 @@
-"""Tasks put to a model: likelihoods of answers, or answers it writes itself."""
+"""Prompting a model with the items of a task: likelihoods of given answers, or answers that the model writes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from scratchlm.weights.checkpoint import SavedModel
 
 T = TypeVar("T")
 ASKED_BY = ("Question: ", "\nAnswer:")
-"""What stands around a question in many prompts, and is no part of it."""
+"""The frame around a question in many prompts, not part of the question itself."""
 STOPS = ("Question:",)
-"""Where an answer without a chat template ends: the next question, as after examples."""
+"""Stop texts of an answer without a chat template: the next question, as after few-shot examples."""
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How tasks are put."""
+class Prompting:
+    """How a model is prompted with tasks."""
 
     shots: int = 0
-    """Examples before each question."""
+    """Few-shot examples before each question."""
     examples: Sequence[Item] | None = None
-    """What they are drawn from; None: the other items of the task."""
+    """Items that the examples are drawn from; None: the other items of the task."""
     limit: int | None = None
     """Most items of a task, drawn at random."""
     chat: bool = False
-    """Whether questions are put through the model's chat template."""
+    """Whether questions go through the model's chat template."""
     normalisations: tuple[str, ...] = DEFAULT_NORMALISATIONS
     answer_tokens: int = 256
     rows: int = ROWS
@@ -51,25 +51,25 @@ class Asking:
     label_column: str | None = None
 
 
-def ask(model: SavedModel, task: Task, asking: Asking, *, control: bool = False) -> TaskResult:
-    """Put a task to a model and score it; with `control` once more with the words of what is asked shuffled.
+def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = False) -> TaskResult:
+    """Score a model on a task; with `control` also on prompts whose words are shuffled, as a baseline.
 
-    Raises `UserError` for what the model cannot do: answer by a template it has not, or classify without classes.
+    Raises `UserError` for what the model cannot do: a chat without a template, or classification without a class head.
     """
     if task.of.kind == "classes":
-        return _classes(model, task, asking, control)
-    items = _drawn(task.items, asking)
-    if asking.shots and not any(map(_asks, items)):
+        return _classes(model, task, prompting, control)
+    items = _drawn(task.items, prompting)
+    if prompting.shots and not any(map(_asks, items)):
         raise UserError(
-            f"--shots {asking.shots}: {task.name} asks no question that an example could show; leave it out"
+            f"--shots {prompting.shots}: {task.name} has no prompts that examples could go before; leave it out"
         )
-    if "unconditional" in asking.normalisations and task.of.kind == "choices" and not any(map(_asks, items)):
-        raise UserError(f"--normalisation unconditional: {task.name} asks nothing that could be left out")
-    records = _records(model, task, items, asking)
+    if "unconditional" in prompting.normalisations and task.of.kind == "choices" and not any(map(_asks, items)):
+        raise UserError(f"--normalisation unconditional: {task.name} has no prompts to leave out; choose another")
+    records = _records(model, task, items, prompting)
     shuffled = None
     if control:
         shuffled = scores_of(
-            _records(model, task, [shuffled_words(item, asking.seed) for item in items], asking, items)
+            _records(model, task, [shuffled_words(item, prompting.seed) for item in items], prompting, items)
         )
     chance = None
     if task.of.kind == "choices":
@@ -77,7 +77,7 @@ def ask(model: SavedModel, task: Task, asking: Asking, *, control: bool = False)
     return TaskResult(
         name=task.name,
         items=len(items),
-        shots=asking.shots,
+        shots=prompting.shots,
         scores=scores_of(records),
         chance=chance,
         human=task.of.human,
@@ -93,16 +93,16 @@ def _asks(item: Item) -> bool:
     return any(item.prompts)
 
 
-def _drawn(items: Sequence[T], asking: Asking) -> list[T]:
-    """Return the items that are asked, in their order."""
-    if asking.limit is None or asking.limit >= len(items):
+def _drawn(items: Sequence[T], prompting: Prompting) -> list[T]:
+    """Return the items of the sample, in their order."""
+    if prompting.limit is None or prompting.limit >= len(items):
         return list(items)
-    chosen = random.Random(asking.seed).sample(range(len(items)), asking.limit)
+    chosen = random.Random(prompting.seed).sample(range(len(items)), prompting.limit)
     return [items[index] for index in sorted(chosen)]
 
 
 def shuffled_words(item: Item, seed: int) -> Item:
-    """Put the words of what is asked, or of pairs that ask nothing, in random order; texts of a pair in the same."""
+    """Shuffle the words of the prompts, or of the sentences of pairs without a prompt, both by one permutation."""
 
     def mix(text: str) -> str:
         head, tail = ASKED_BY if text.startswith(ASKED_BY[0]) and text.endswith(ASKED_BY[1]) else ("", "")
@@ -115,88 +115,88 @@ def shuffled_words(item: Item, seed: int) -> Item:
     return replace(item, answers=tuple(" " + mix(answer.removeprefix(" ")) for answer in item.answers))
 
 
-def _examples(item: Item, task: Task, asking: Asking) -> list[Item]:
-    """Draw the examples that stand before an item; it is never among them."""
-    if not asking.shots:
+def _examples(item: Item, task: Task, prompting: Prompting) -> list[Item]:
+    """Draw the few-shot examples of an item; the item itself is never among them."""
+    if not prompting.shots:
         return []
-    pool = [each for each in (task.items if asking.examples is None else asking.examples) if each.id != item.id]
-    if len(pool) < asking.shots:
-        raise UserError(f"--shots {asking.shots}: only {len(pool):,} examples of {task.name}; lower it")
-    return random.Random(f"{asking.seed} {item.id}").sample(pool, asking.shots)
+    pool = [each for each in (task.items if prompting.examples is None else prompting.examples) if each.id != item.id]
+    if len(pool) < prompting.shots:
+        raise UserError(f"--shots {prompting.shots}: only {len(pool):,} examples of {task.name}; lower it")
+    return random.Random(f"{prompting.seed} {item.id}").sample(pool, prompting.shots)
 
 
 def _records(
-    model: SavedModel, task: Task, items: Sequence[Item], asking: Asking, unshuffled: Sequence[Item] | None = None
+    model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting, unshuffled: Sequence[Item] | None = None
 ) -> list[Record]:
     if task.of.kind == "answer":
-        return _written(model, task, items, asking)
-    ahead = ["".join(f"{each.shown}\n\n" for each in _examples(item, task, asking)) for item in items]
-    found = _likelihoods(model, items, lambda index, prompt: ahead[index] + prompt, asking)
+        return _written(model, task, items, prompting)
+    ahead = ["".join(f"{each.shown}\n\n" for each in _examples(item, task, prompting)) for item in items]
+    found = _likelihoods(model, items, lambda index, prompt: ahead[index] + prompt, prompting)
     if task.of.kind == "last word":
         return [word_record(item, each[0]) for item, each in zip(items, found, strict=True)]
     bare: Sequence[Sequence[Likelihood] | None] = [None] * len(items)
-    if "unconditional" in asking.normalisations:
-        bare = _likelihoods(model, unshuffled or items, lambda index, prompt: _bare(prompt), asking)
+    if "unconditional" in prompting.normalisations:
+        bare = _likelihoods(model, unshuffled or items, lambda index, prompt: _bare(prompt), prompting)
     return [
-        choice_record(item, each, without, asking.normalisations)
+        choice_record(item, each, without, prompting.normalisations)
         for item, each, without in zip(items, found, bare, strict=True)
     ]
 
 
 def _bare(prompt: str) -> str:
-    """Return what is left of a prompt without its question: the last of several lines, such as `Answer:`."""
+    """Return a prompt without its question: the last of several lines, such as `Answer:`."""
     return prompt.rpartition("\n")[2] if "\n" in prompt else ""
 
 
 def _likelihoods(
-    model: SavedModel, items: Sequence[Item], prompt: Callable[[int, str], str], asking: Asking
+    model: SavedModel, items: Sequence[Item], prompt: Callable[[int, str], str], prompting: Prompting
 ) -> list[list[Likelihood]]:
-    """Score all answers of all items, each after its prompt."""
+    """Return the likelihoods of all answers of all items, each after its prompt."""
     texts = []
     for index, item in enumerate(items):
         prompts = item.prompts * (len(item.answers) // len(item.prompts))
         texts += [(prompt(index, before), answer) for before, answer in zip(prompts, item.answers, strict=True)]
     requests = encode_requests(model.tokenizer, texts)
-    flat = iter(likelihoods(model.decoder, requests, rows=asking.rows, dtype=asking.dtype))
+    flat = iter(likelihoods(model.decoder, requests, rows=prompting.rows, dtype=prompting.dtype))
     return [[next(flat) for _ in item.answers] for item in items]
 
 
-def _written(model: SavedModel, task: Task, items: Sequence[Item], asking: Asking) -> list[Record]:
-    """Let the model write answers, and judge them."""
-    prompts = [_prompt(model, task, item, asking) for item in items]
-    cut = [fitted(ids, asking.answer_tokens, model.decoder.config.context) for ids in prompts]
-    greedy = SamplingConfig(max_tokens=asking.answer_tokens, temperature=0.0)
-    replies = continue_batch(model.decoder, cut, greedy, ends_of(model), rows=asking.rows)
-    written = [model.tokenizer.decode(ids) for ids in replies]
-    if not _through_template(task, asking):
+def _written(model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting) -> list[Record]:
+    """Let the model write answers, and score them."""
+    prompts = [_prompt(model, task, item, prompting) for item in items]
+    cut = [fitted(ids, prompting.answer_tokens, model.decoder.config.context) for ids in prompts]
+    greedy = SamplingConfig(max_tokens=prompting.answer_tokens, temperature=0.0)
+    outputs = continue_batch(model.decoder, cut, greedy, ends_of(model), rows=prompting.rows)
+    written = [model.tokenizer.decode(ids) for ids in outputs]
+    if not _through_template(task, prompting):
         written = [min((text.partition(stop)[0] for stop in STOPS), key=len) for text in written]
     return [answer_record(item, text.strip(), task.of.right) for item, text in zip(items, written, strict=True)]
 
 
 def ends_of(model: SavedModel) -> frozenset[int]:
-    """Return the ids that end what a model writes: of its turns, and of a text."""
+    """Return the ids at which generation stops: the ends of a turn and of a text."""
     end = model.tokenizer.end_of_text
     return model.stop_ids if end is None else model.stop_ids | {end}
 
 
 def fitted(prompt: Sequence[int], new: int, context: int) -> list[int]:
-    """Cut the beginning of a prompt so that an answer of `new` tokens, or of half the context, has room behind it."""
+    """Truncate a prompt at its beginning, so that `new` tokens, or half the context, fit after it."""
     return list(prompt[-(context - min(new, context // 2)) :])
 
 
-def _through_template(task: Task, asking: Asking) -> bool:
-    return asking.chat or task.of.conversational
+def _through_template(task: Task, prompting: Prompting) -> bool:
+    return prompting.chat or task.of.conversational
 
 
-def _prompt(model: SavedModel, task: Task, item: Item, asking: Asking) -> list[int]:
-    """Return the ids of a question with its examples: as turns of a conversation, or as text."""
-    examples = _examples(item, task, asking)
-    if not _through_template(task, asking):
+def _prompt(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> list[int]:
+    """Return the ids of a question with its few-shot examples: as turns of a conversation, or as text."""
+    examples = _examples(item, task, prompting)
+    if not _through_template(task, prompting):
         begin = [] if model.tokenizer.begin_of_text is None else [model.tokenizer.begin_of_text]
         text = "".join(f"{each.shown}\n\n" for each in examples) + item.prompt
         return [*begin, *model.tokenizer.encode(text)]
     if model.template is None:
-        raise UserError(f"{task.name}: is asked in conversation, which this model has not learned; fine-tune it first")
+        raise UserError(f"{task.name}: needs a chat template, which this model lacks; fine-tune it on conversations")
     turns = []
     for each in [*examples, item]:
         question = each.prompt.removeprefix(ASKED_BY[0]).removesuffix(ASKED_BY[1])
@@ -206,16 +206,16 @@ def _prompt(model: SavedModel, task: Task, item: Item, asking: Asking) -> list[i
     return model.template.render(turns, reply=True).ids
 
 
-def _classes(model: SavedModel, task: Task, asking: Asking, control: bool) -> TaskResult:
-    """Classify the texts of a table by the classes that the model has learned."""
+def _classes(model: SavedModel, task: Task, prompting: Prompting, control: bool) -> TaskResult:
+    """Classify the texts of a table with the class head of the model."""
     assert task.path is not None
-    if asking.shots or control:
-        raise UserError("--shots, --shuffled: have no part in --task classes; leave them out")
+    if prompting.shots or control:
+        raise UserError("--shots, --shuffled: have no effect with --task classes; leave them out")
     classifier = Classifier(model)
     labels = list(classifier.classes.labels)
-    columns = [column for column in (asking.text_column, asking.label_column) if column is not None]
-    rows = read_labelled(read_records(task.path, columns), asking.text_column, asking.label_column)
-    rows = _drawn(rows, asking)
+    columns = [column for column in (prompting.text_column, prompting.label_column) if column is not None]
+    rows = read_labelled(read_records(task.path, columns), prompting.text_column, prompting.label_column)
+    rows = _drawn(rows, prompting)
     unknown = sorted({row.label for row in rows} - set(labels))
     if unknown:
         raise UserError(f"{task.path}: {', '.join(map(repr, unknown[:5]))} are no classes of this model: {labels[:10]}")
@@ -225,10 +225,10 @@ def _classes(model: SavedModel, task: Task, asking: Asking, control: bool) -> Ta
         for number, (row, answer) in enumerate(zip(rows, answers, strict=True), 1)
     ]
     positive = classifier.classes.positive
-    sought = None if positive is None or len(labels) > 2 else labels.index(positive)
+    positive_index = None if positive is None or len(labels) > 2 else labels.index(positive)
     truth = np.array([labels.index(row.label) for row in rows])
     given = np.array([labels.index(answer.label) for answer in answers])
-    interval = f1_interval(truth, given, len(labels), sought)
+    interval = f1_interval(truth, given, len(labels), positive_index)
     error = (interval.high - interval.low) / 3.92
-    f1 = Score(f1_of(truth, given, len(labels), sought), error, interval)
+    f1 = Score(f1_of(truth, given, len(labels), positive_index), error, interval)
     return TaskResult(task.name, len(rows), 0, {**scores_of(records), "F1": f1}, digest=task.digest, records=records)

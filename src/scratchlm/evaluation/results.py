@@ -1,4 +1,4 @@
-"""Result files: what was asked, of which model, and what became of each item; compared and replayed."""
+"""Result files: settings, model, and the scores of each item; written, read, compared and replayed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TasksResult(Result):
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data, sealed with a hash so that a change by hand is noticed."""
+        """Return plain data, sealed with a hash so that a manual change is detected."""
         return sealed(KIND, FORMAT, {**vars(self), "tasks": [task.as_dict() for task in self.tasks]})
 
     def __rich__(self) -> Any:
@@ -48,11 +48,11 @@ class TasksResult(Result):
         return Group(table, *self._notes())
 
     def _notes(self) -> list[str]:
-        """Return what stands below the table: how it was asked, sources of human scores, contamination, time."""
+        """Return the notes below the table: conventions, sources of human scores, contamination, time."""
         lines = [f"{name}: {said}" for name, said in {t.name: t.convention for t in self.tasks if t.convention}.items()]
         lines += [f"people at {t.name}: {t.human:.1%} ({t.human_source})" for t in self.tasks if t.human is not None]
         lines += [
-            f"{task.name}: {task.contaminated:.1%} of the items stand in the training text for the most part"
+            f"{task.name}: {task.contaminated:.1%} of the items occur mostly in the training text (contamination)"
             for task in self.tasks
             if task.contaminated is not None
         ]
@@ -60,7 +60,7 @@ class TasksResult(Result):
 
 
 def _cells(task: TaskResult, name: str, score: Score) -> list[str]:
-    """Return a score with its interval, and what stands beside it."""
+    """Return the cells of a score: name, value, interval, guessing and the shuffled baseline."""
     beside = [_shown(name, task.chance) if name.startswith("accuracy") else ""]
     if task.shuffled is not None:
         beside.append(_shown(name, task.shuffled[name].value))
@@ -83,7 +83,7 @@ def write_result(path: Path, result: TasksResult) -> None:
 def read_result(path: Path) -> TasksResult:
     """Read a result file.
 
-    Raises `UserError` for a file that is none, was written by another version, or was changed by hand.
+    Raises `UserError` for a file that is no result, was written by another version, or was changed manually.
     """
     body = read_sealed(path, KIND, FORMAT, "scratchlm evaluate --task --out")
     for task in body["tasks"] if isinstance(body.get("tasks"), list) else []:
@@ -94,7 +94,7 @@ def read_result(path: Path) -> TasksResult:
 
 
 def _restore(score: Any) -> None:
-    """Put back what JSON could not hold: the error and the ends of the interval of a single item are infinite."""
+    """Restore infinities, which JSON cannot store: the error and the interval's ends of a single item."""
     if isinstance(score, dict):
         score |= {key: math.inf for key in ("value", "error") if score.get(key, 0) is None}
         ends = score.get("interval")
@@ -106,7 +106,7 @@ def _restore(score: Any) -> None:
 
 @dataclass(frozen=True)
 class Compared:
-    """One score of one task, of two models."""
+    """The difference of two models in one score of one task."""
 
     task: str
     score: str
@@ -124,9 +124,9 @@ class ComparisonResult(Result):
     second: str
     compared: list[Compared] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """Scores that are no mean over items, such as F1."""
+    """Scores that are not a mean over items, such as F1, and so cannot be compared."""
     judged: dict[str, Any] | None = None
-    """Answers that a judge preferred, where one was asked."""
+    """The counts of a judge's verdicts, where there was a judge."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -134,18 +134,19 @@ class ComparisonResult(Result):
         return {**asdict(self), "compared": compared}
 
     def __rich__(self) -> Any:
-        lines = [f"first: {self.first}", f"second: {self.second}", "differences, second less first, on the same items:"]
+        lines = [f"first: {self.first}", f"second: {self.second}"]
+        lines.append("differences, second minus first, on the same items:")
         for each in self.compared:
             c = each.comparison
             lines += [
-                f"{each.task}, {each.score}, {each.items:,} items: a difference of {_gap(each, c.detectable)} or more "
-                "would have been seen four times of five",
+                f"{each.task}, {each.score}, {each.items:,} items; minimum detectable difference "
+                f"{_gap(each, c.detectable)} (80% power)",
                 f"  {_shown(each.score, each.first)} and {_shown(each.score, each.second)}: {_gap(each, c.difference)} "
                 f"({_gap(each, c.interval.low)} to {_gap(each, c.interval.high)}), p = {c.p_value:.2g}"
-                + ("" if c.p_value < 0.05 else "; no difference shown"),
+                + ("" if c.p_value < 0.05 else "; not significant"),
             ]
         if self.left_out:
-            lines.append(f"not compared, for they are no mean over items: {'; '.join(self.left_out)}")
+            lines.append(f"not compared, because they are not means over items: {'; '.join(self.left_out)}")
         return "\n".join([*lines, *([] if self.judged is None else [str(self.judged["told"])])])
 
 
@@ -154,9 +155,9 @@ def _gap(each: Compared, value: float) -> str:
 
 
 def compare_results(first: TasksResult, second: TasksResult) -> ComparisonResult:
-    """Compare all scores of tasks that both results hold, item by item.
+    """Compare all scores of the tasks that two results have in common, item by item.
 
-    Raises `UserError` where they share no task, or were asked other items.
+    Raises `UserError` where they share no task, or their items differ.
     """
     found, left_out = [], []
     for task, other in pairs_of(first, second):
@@ -170,7 +171,7 @@ def compare_results(first: TasksResult, second: TasksResult) -> ComparisonResult
 
 
 def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, TaskResult]]:
-    """Return the tasks of both, those of one name in their order. Raises `UserError` for other items."""
+    """Return the tasks of both, matched by name in order. Raises `UserError` where their items differ."""
     left = list(second.tasks)
     pairs = []
     for task in first.tasks:
@@ -184,7 +185,7 @@ def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, 
 
 def _same_items(first: TaskResult, second: TaskResult) -> None:
     if first.digest != second.digest or [r.id for r in first.records] != [r.id for r in second.records]:
-        raise UserError(f"--compare: {first.name} was asked with other items; evaluate both on the same file and limit")
+        raise UserError(f"--compare: the items of {first.name} differ; evaluate both on the same file and limit")
 
 
 def _compared(name: str, first: TaskResult, second: TaskResult) -> Compared:
@@ -195,22 +196,22 @@ def _compared(name: str, first: TaskResult, second: TaskResult) -> Compared:
 
 
 def largest_gap(first: Sequence[TaskResult], second: Sequence[TaskResult]) -> float:
-    """Return how far likelihoods of the same items are apart at most.
+    """Return the largest difference of log-likelihoods of the same items, in nats.
 
-    Raises `UserError` where items, scores or what was written differ.
+    Raises `UserError` where items, scores or written answers differ.
     """
     gap, problems = 0.0, []
     for task, other in zip(first, second, strict=True):
         if [record.id for record in task.records] != [record.id for record in other.records]:
-            problems.append(f"{task.name}: other items were drawn")
+            problems.append(f"{task.name}: the sampled items differ")
             continue
         pairs = list(zip(task.records, other.records, strict=True))
         changed = [a.id for a, b in pairs if a.given != b.given or _judged(a) != _judged(b)]
         if _values(task.shuffled) != _values(other.shuffled):
-            problems.append(f"{task.name}: the scores with words shuffled came out otherwise")
+            problems.append(f"{task.name}: the scores with shuffled words differ")
         if changed:
             problems.append(
-                f"{task.name}: {len(changed):,} of {len(pairs):,} items turned out otherwise: {changed[:3]}"
+                f"{task.name}: the results of {len(changed):,} of {len(pairs):,} items differ: {changed[:3]}"
             )
         gaps = [abs(x - y) for a, b in pairs for x, y in zip(a.nats, b.nats, strict=True)]
         gap = max([gap, *gaps])
@@ -224,5 +225,5 @@ def _values(scores: Mapping[str, Score] | None) -> list[float]:
 
 
 def _judged(record: Record) -> dict[str, float]:
-    """Return the scores of an item that are judgements, not measures."""
+    """Return the scores of an item that are right or wrong, not log-likelihoods."""
     return {name: value for name, value in record.values.items() if name != "nats"}

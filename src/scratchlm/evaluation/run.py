@@ -22,7 +22,7 @@ from scratchlm.evaluation.bits import HeldOutLoss, count_unknown, held_out_loss
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
 from scratchlm.evaluation.contamination import contamination
 from scratchlm.evaluation.judge import judge_results
-from scratchlm.evaluation.prompting import Asking, ask
+from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.results import (
     ComparisonResult,
     TasksResult,
@@ -41,7 +41,7 @@ from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
 
 @dataclass(frozen=True, repr=False)
 class EvaluateResult(Result):
-    """What a model pays for a text."""
+    """The loss of a model on a text."""
 
     model: str
     text: str
@@ -72,8 +72,8 @@ class EvaluateResult(Result):
         if not self.unknown:
             return told
         return (
-            f"{told}\n{self.unknown:,} of the tokens are {UNKNOWN}, words that the tokenizer does not know: they count "
-            "no bytes, and bits per byte cannot be compared with other tokenizers"
+            f"{told}\n{self.unknown:,} of the tokens are {UNKNOWN}, words outside the vocabulary: they count no bytes, "
+            "and bits per byte cannot be compared with other tokenizers"
         )
 
 
@@ -84,7 +84,7 @@ class ReplayResult(Result):
     result: str
     items: int
     largest_gap: float
-    """Nats that a likelihood differs at most."""
+    """Largest difference of a log-likelihood, in nats."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -92,8 +92,8 @@ class ReplayResult(Result):
 
     def __rich__(self) -> str:
         return (
-            f"{self.result}: {self.items:,} items turn out the same; likelihoods differ by {self.largest_gap:.1e} nats "
-            "at most"
+            f"{self.result}: {self.items:,} items have the same results; log-likelihoods differ by at most "
+            f"{self.largest_gap:.1e} nats"
         )
 
 
@@ -114,7 +114,7 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult | TasksResult | Compariso
 
 
 def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
-    """Score every token of the held-out side of `config.data`, or of the documents of `config.text`, in fp32."""
+    """Score every token of the held-out part of `config.data`, or of the documents of `config.text`, in fp32."""
     started = time.perf_counter()
     set_threads(config.threads)
     assert config.model is not None
@@ -151,11 +151,11 @@ def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, 
 
 
 def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
-    """Put all tasks to the model; with `config.out`, write the result file."""
+    """Score the model on all tasks; with `config.out`, write the result file."""
     started = time.perf_counter()
     set_threads(config.threads)
     assert config.model is not None
-    tasks = [read_task(spec) for spec in config.task]  # what is wrong with them is told before the model is loaded
+    tasks = [read_task(spec) for spec in config.task]  # first, so that errors in files show before the model is loaded
     examples = {task.name: task for task in map(read_task, config.example)}
     if config.out is not None:
         require_file_place(config.out)
@@ -164,7 +164,7 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
     model.decoder.to(choose_device(config.device))
     found = []
     for task in tasks:
-        asking = Asking(
+        prompting = Prompting(
             shots=config.shots,
             examples=examples[task.name].items if task.name in examples else None,
             limit=config.limit,
@@ -177,7 +177,7 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
             text_column=config.text_column,
             label_column=config.label_column,
         )
-        scored = ask(model, task, asking, control=config.shuffled)
+        scored = ask(model, task, prompting, control=config.shuffled)
         if config.trained_on and task.items:
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))
@@ -192,17 +192,17 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
 
 
 def _digest(task: Task, examples: Task | None) -> str:
-    """Return a hash of a task's files and those that its examples are drawn from."""
+    """Return a hash of a task's files and of the files of its few-shot examples."""
     return task.digest if examples is None else f"{task.digest}+{examples.digest}"
 
 
 def digest_of(folder: Path) -> str:
-    """Return a hash of a model folder: of the list of its files, which holds theirs."""
+    """Return a hash of a model folder: of the file that lists the hashes of its files."""
     return sha256_of(folder / HASHES_FILE)
 
 
 def _replay(config: EvaluateConfig) -> ReplayResult:
-    """Evaluate again as a result file says; everything must turn out the same."""
+    """Evaluate again with the settings of a result file; every result must be the same."""
     assert config.replay is not None
     stored = read_result(config.replay)
     again = from_dict(EvaluateConfig, stored.settings, str(config.replay), None)
@@ -210,17 +210,17 @@ def _replay(config: EvaluateConfig) -> ReplayResult:
     assert again.model is not None
     if digest_of(find_model(again.model)) != stored.model_digest:
         raise UserError(
-            f"--replay {config.replay}: {again.model} is another model than was measured; name the right one"
+            f"--replay {config.replay}: {again.model} is not the model that was measured; name the right one"
         )
     if len(again.task) != len(stored.tasks):
         raise UserError(
-            f"--replay {config.replay}: tells of {len(stored.tasks)} results for {len(again.task)} tasks; evaluate anew"
+            f"--replay {config.replay}: has {len(stored.tasks)} results for {len(again.task)} tasks; evaluate again"
         )
     examples = {task.name: task for task in map(read_task, again.example)}
     for spec, task in zip(again.task, stored.tasks, strict=True):
         if _digest(read_task(spec), examples.get(task.name)) != task.digest:
             raise UserError(
-                f"--replay {config.replay}: {spec} holds other items than were asked; put the old file back"
+                f"--replay {config.replay}: {spec} has other items than were measured; restore the old file"
             )
     found = evaluate_tasks(again)
     gap = largest_gap(stored.tasks, found.tasks)

@@ -1,8 +1,8 @@
-"""From what a model said of each item to the scores of a task, with their errors.
+"""Scores of a task, with standard errors, from the likelihoods or written answers of its items.
 
-A score of choices names how the likelihoods of long and short answers were made comparable: `raw`, their sum over
-tokens; `characters`, `bytes` and `tokens`, that sum divided by the answer's length; `unconditional`, less what the
-answer is worth without the question (Brown et al. 2020, arXiv 2005.14165, section 2.4).
+The name of a multiple-choice score says how the log-likelihoods of long and short answers were normalised: `raw`, the
+sum over tokens; `characters`, `bytes` and `tokens`, that sum divided by the answer's length; `unconditional`, minus the
+log-likelihood of the answer without the question (Brown et al. 2020, arXiv 2005.14165, section 2.4).
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one item."""
+    """The results of one item."""
 
     id: str
     values: Mapping[str, float]
-    """Its part of each score, by name."""
+    """The item's value of each score, by name."""
     nats: Sequence[float] = ()
     """Log-likelihood of each answer."""
     asked: str = ""
-    """The question of an answer that was written."""
+    """The prompt of a written answer."""
     given: str = ""
-    """What the model wrote, or the class it gave."""
+    """The answer that the model wrote, or the class it predicted."""
     cluster: str = ""
     set: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data without what is empty."""
+        """Return plain data without empty fields."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
@@ -51,29 +51,29 @@ class Score:
 
     value: float
     error: float
-    """Standard error, over clusters where items share one."""
+    """Standard error, clustered where items share a cluster."""
     interval: Interval
-    """95%."""
+    """95% confidence interval."""
 
 
 @dataclass
 class TaskResult:
-    """A task's scores, and what they were computed from."""
+    """A task's scores, and the records that they were computed from."""
 
     name: str
     items: int
     shots: int
     scores: dict[str, Score]
     chance: float | None = None
-    """Accuracy of guessing."""
+    """Accuracy of random guessing."""
     human: float | None = None
     human_source: str = ""
     shuffled: dict[str, Score] | None = None
-    """The same with the words of what is asked in random order: what can be had without reading."""
+    """The scores with the words of each question in random order: a baseline without word order."""
     contaminated: float | None = None
-    """Share of the items that stand in the training text for the most part."""
+    """Fraction of the items that occur mostly in the training text."""
     convention: str = ""
-    """What stands before what is scored, where other programs may put it otherwise."""
+    """The text before a scored sentence, where other programs have other conventions."""
     digest: str = ""
     """Hash of the task's files."""
     records: list[Record] = field(default_factory=list)
@@ -86,9 +86,9 @@ class TaskResult:
 def choice_record(
     item: Item, found: Sequence[Likelihood], bare: Sequence[Likelihood] | None, names: Sequence[str]
 ) -> Record:
-    """Judge the choice that each normalisation makes; `bare` holds the likelihoods without the question.
+    """Score the choice under each normalisation; `bare` holds the likelihoods without the question.
 
-    Of n answers that are equally good the right one counts 1/n.
+    A tie of n answers scores 1/n where the right one is among them.
     """
     nats = np.array([each.nats for each in found])
     lengths = {
@@ -110,13 +110,13 @@ def choice_record(
 
 
 def word_record(item: Item, found: Likelihood) -> Record:
-    """Judge a last word: right where each of its tokens was the likeliest."""
+    """Score a last word: right where each of its tokens is the argmax."""
     values = {"accuracy": float(found.greedy), "nats": found.nats}
     return Record(item.id, values, _rounded([found.nats]), cluster=item.cluster, set=item.set)
 
 
 def answer_record(item: Item, given: str, judged: Literal["text", "number"]) -> Record:
-    """Judge what was written: the same text and the same words, or the same number."""
+    """Score a written answer: the same text and the same words, or the same number."""
     right = item.answers[item.gold]
     if judged == "number":
         numbers = NUMBER.findall(given)
@@ -138,7 +138,7 @@ def _number(text: str) -> float:
 
 
 def plain_words(text: str) -> list[str]:
-    """Return the words of a text without case and punctuation."""
+    """Return the words of a text, case-folded and without punctuation."""
     return text.casefold().translate(_PUNCTUATION).split()
 
 
@@ -149,7 +149,7 @@ def _rounded(nats: Sequence[float] | np.ndarray) -> list[float]:
 def scores_of(records: Sequence[Record]) -> dict[str, Score]:
     """Return the scores of records: a mean over items, or over the means of sets where there are several.
 
-    Sets are taken as given: their choice adds no error.
+    Sets are fixed, not sampled: their choice adds no error.
     """
     scores = {}
     for name in records[0].values:
@@ -168,14 +168,14 @@ def scores_of(records: Sequence[Record]) -> dict[str, Score]:
 
 
 def _exp(value: float) -> float:
-    """Return e to a power, infinite where that is beyond all numbers."""
+    """Return e to a power, infinity where that overflows."""
     return math.exp(value) if value < 709 else math.inf
 
 
 def mean_over_sets(records: Sequence[Record], values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean of the sets' means of a value of each record, and its error over clusters within sets.
+    """Return the mean of the sets' means of a value of each record, and its standard error, clustered within sets.
 
-    Where a set has a single item or cluster, which tells nothing of its own error, the error is that of all together.
+    A set with a single item or cluster has no standard error of its own; then the error is that of all items together.
     """
     sets: dict[str, list[int]] = {}
     for index, record in enumerate(records):
@@ -192,7 +192,7 @@ def mean_over_sets(records: Sequence[Record], values: Sequence[float]) -> tuple[
 
 
 def _clusters(records: Sequence[Record]) -> list[str] | None:
-    """Return what records share, or None where all stand for themselves."""
+    """Return the cluster of each record, or None where all are independent."""
     if not any(record.cluster for record in records):
         return None
     return [record.cluster or f"item {record.id}" for record in records]

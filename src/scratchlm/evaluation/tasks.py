@@ -1,7 +1,7 @@
 """Tasks: files of questions with known answers, read into one form.
 
 A task is named with its file, `arc-easy=arc_easy.test.jsonl`. Known layouts are those of the original publications and
-of OLMo's evaluation files. A row that has a `query` is asked just so; the prompts of other rows are those of the
+of OLMo's evaluation files. A `query` of a row is the prompt as it is; the prompts of other rows are those of the
 lm-evaluation-harness, so that scores can be compared.
 """
 
@@ -28,26 +28,26 @@ class Item:
 
     id: str
     prompts: tuple[str, ...]
-    """What stands before each answer: one text for all, or one for each."""
+    """The text before each answer: one for all answers, or one for each."""
     answers: tuple[str, ...]
-    """What can be said; of a question that is answered freely, what is right."""
+    """The choices; for a written answer, the right one alone."""
     gold: int = 0
-    """Which answer is right."""
+    """Index of the right answer."""
     cluster: str = ""
-    """What items share that are no independent draws: a passage, a pair of twins. Empty: nothing."""
+    """What dependent items have in common, such as a passage or a pair; empty: the item is independent."""
     set: str = ""
-    """Part of a task that is a mean over parts."""
+    """The set of the item, where the task's score is a mean over sets."""
     worked: str = ""
-    """The right answer as an example shows it, where that is longer."""
+    """The right answer as a few-shot example shows it, where that is longer."""
 
     @property
     def prompt(self) -> str:
-        """What stands before the right answer."""
+        """The text before the right answer."""
         return self.prompts[min(self.gold, len(self.prompts) - 1)]
 
     @property
     def shown(self) -> str:
-        """The item with its right answer, as an example for others."""
+        """The item with its right answer, as a few-shot example for others."""
         return self.prompt + (self.worked or self.answers[self.gold])
 
 
@@ -56,22 +56,22 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TaskKind:
-    """How a task is read and asked."""
+    """How a task is read and scored."""
 
     kind: Kind
     read: Callable[[Row], Item] | None = None
     human: float | None = None
     """Published human accuracy."""
     source: str = ""
-    """Where that stands."""
+    """The source of the published human accuracy."""
     built_in: bool = False
     """Whether it needs no file."""
     conversational: bool = False
-    """Whether questions go through the model's chat template even where that is not asked for."""
+    """Whether questions always go through the model's chat template."""
     right: Literal["text", "number"] = "text"
-    """What of a written answer is judged: its text, or the number that it comes to."""
+    """What of a written answer is scored: its text, or its number."""
     convention: str = ""
-    """What stands before what is scored, where other programs may put it otherwise."""
+    """The text before a scored sentence, where other programs have other conventions."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Task:
 
     @property
     def digest(self) -> str:
-        """A hash of the files it was read from, or of nothing."""
+        """A hash of the files that the task was read from; empty for a built-in task."""
         return "" if self.path is None else ":".join(sha256_of(file) for file in files_of(self.path))
 
 
@@ -116,12 +116,12 @@ def _choices(row: Row) -> Item:
 
 
 def _unwikied(text: str) -> str:
-    """Remove the marks that HellaSwag's texts from WikiHow carry."""
+    """Remove the WikiHow markup in HellaSwag's texts."""
     return re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". ")).replace("  ", " ")
 
 
 def _winogrande(row: Row) -> Item:
-    """Read a sentence with a gap: what follows the gap is scored after each of both fillings (Trinh and Le 2018)."""
+    """Read a sentence with a gap: the text after the gap is scored after each of two options (Trinh and Le 2018)."""
     before, after = str(row["sentence"]).split("_", 1)
     options = (str(row["option1"]), str(row["option2"]))
     gold = int(row["answer"]) - 1
@@ -129,12 +129,12 @@ def _winogrande(row: Row) -> Item:
 
 
 def _pair(row: Row) -> Item:
-    """Read a minimal pair; a space stands before both sentences, as lm-evaluation-harness has it."""
+    """Read a minimal pair; both sentences get a leading space, as in lm-evaluation-harness."""
     return Item("", ("",), (f" {row['sentence_good']}", f" {row['sentence_bad']}"))
 
 
 def _last_word(row: Row) -> Item:
-    """Read a passage whose last word is asked for."""
+    """Read a passage whose last word is to be predicted."""
     if "context" in row:
         return Item("", (str(row["context"]),), (f" {row['continuation']}",))
     passage, _, word = str(row["text"]).rpartition(" ")
@@ -142,7 +142,7 @@ def _last_word(row: Row) -> Item:
 
 
 def _answer(row: Row) -> Item:
-    """Read a question that is answered freely; fields question and answer."""
+    """Read a question with a written answer; fields question and answer."""
     return Item("", (f"Question: {row['question']}\nAnswer:",), (str(row["answer"]),), worked=f" {row['answer']}")
 
 
@@ -166,9 +166,9 @@ HUMANS = {
 
 PAIRS = (
     "each sentence is scored whole, after the token that begins a text and a leading space, as lm-evaluation-harness "
-    "does; without these two, close pairs may turn out otherwise"
+    "does; without these two, close pairs may come out differently"
 )
-"""How minimal pairs are put."""
+"""How minimal pairs are scored."""
 
 
 def _kind(kind: Kind, read: Callable[[Row], Item] | None, name: str = "") -> TaskKind:
@@ -196,9 +196,9 @@ TASKS: dict[str, TaskKind] = {
 
 
 def read_task(spec: str) -> Task:
-    """Read the task of `NAME=PATH`, or a built-in one by its name; of a folder every .jsonl is one set.
+    """Read the task of `NAME=PATH`, or a built-in one by its name; every .jsonl file of a folder is one set.
 
-    Raises `UserError` for an unknown name, a missing file, and with every line that is no item of the task.
+    Raises `UserError` for an unknown name and a missing file, and lists every line that is no item of the task.
     """
     name, _, place = spec.partition("=")
     if name not in TASKS:
@@ -230,7 +230,7 @@ def read_task(spec: str) -> Task:
 
 
 def _checked(item: Item, kind: Kind) -> Item:
-    """Refuse what cannot be asked."""
+    """Refuse an item that cannot be scored."""
     if kind == "choices" and len(item.answers) < 2:
         raise ValueError("a choice needs at least two answers")
     if not 0 <= item.gold < len(item.answers):
@@ -253,7 +253,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _storyworld() -> list[Item]:
-    """Return the questions about the embedded stories; their facts stand in them."""
+    """Return the questions about facts that the embedded stories state."""
     return [
         Item(f"storyworld/{number}", (each.question,), (each.expected,), cluster=each.subject, worked=each.expected)
         for number, each in enumerate(storyworld.questions())

@@ -1,4 +1,4 @@
-"""How near written answers come to expected ones: the same words, or the same letters in the same order."""
+"""Metrics of written answers against references: exact match, chrF, and the F1 of shared words."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from scratchlm.evaluation.scoring import plain_words
 
 
 @dataclass(frozen=True)
-class ReplyScores:
+class TextScores:
     """Scores of answers to a set of questions."""
 
     answers: int
     exact: float
-    """Share equal to what was expected, but for space around and between words."""
+    """Fraction equal to the reference, whitespace aside (exact match)."""
     exact_interval: Interval
     chrf: float
-    """Mean of the sentences' chrF, 0 to 100 (Popovic 2015): overlap of runs of up to six letters."""
+    """Mean of the sentences' chrF, 0 to 100 (Popovic 2015): overlap of character n-grams up to n = 6."""
     chrf_interval: Interval
     stopped: float
-    """Share that ended by themselves."""
+    """Fraction of answers that ended with a stop token before the limit."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -37,14 +37,14 @@ class ReplyScores:
         )
 
 
-def score_replies(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> ReplyScores:
-    """Score answers beside expected ones."""
+def score_texts(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> TextScores:
+    """Score answers against references."""
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
     each = [metric.sentence_score(one, [other]).score for one, other in zip(given, expected, strict=True)]
     same = sum(one.split() == other.split() for one, other in zip(given, expected, strict=True))
-    return ReplyScores(
+    return TextScores(
         answers=len(each),
         exact=same / len(each),
         exact_interval=wilson_interval(same, len(each)),
@@ -55,17 +55,17 @@ def score_replies(given: Sequence[str], expected: Sequence[str], stopped: Sequen
 
 
 def token_f1(given: str, expected: str) -> float:
-    """Return the F1 of the words that an answer shares with the expected one, case, articles and punctuation aside.
+    """Return the F1 of the words that an answer shares with the reference, without case, articles and punctuation.
 
     Source: Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
     """
-    said, wanted = bare_words(given), bare_words(expected)
+    said, wanted = normalized_words(given), normalized_words(expected)
     if not said or not wanted:
         return float(said == wanted)
     shared = sum((Counter(said) & Counter(wanted)).values())
     return 2 * shared / (len(said) + len(wanted))
 
 
-def bare_words(text: str) -> list[str]:
+def normalized_words(text: str) -> list[str]:
     """Return the words of a text without case, articles and punctuation."""
     return [word for word in plain_words(text) if word not in ("a", "an", "the")]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchlm import storyworld
-from scratchlm.text.split import share_of
+from scratchlm.text.split import hash_fraction
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def facts() -> list[Item]:
 
 def sides(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """Hold a tenth of the questions out, by their hash."""
-    held = [share_of(item.question) < HELD_OUT for item in items]
+    held = [hash_fraction(item.question) < HELD_OUT for item in items]
     return (
         [item for item, out in zip(items, held, strict=True) if not out],
         [item for item, out in zip(items, held, strict=True) if out],

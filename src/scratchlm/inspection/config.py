@@ -9,7 +9,7 @@ from scratchlm.base.flags import ModelFolder
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """Tell what a model is made of: parameters by part, memory, tokenizer, template, where it comes from."""
+    """Describe a model: parameters by part, memory, tokenizer, chat template, provenance."""
 
     model: ModelFolder
     """Model folder or run folder."""

@@ -1,4 +1,4 @@
-"""What single attention heads look at, and what is lost without them."""
+"""Attention heads: their attention maps, ablation of heads, and induction scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
 
 Head = tuple[int, int]
-"""A layer, and a head in it, both from 0."""
+"""(layer, head), both from 0."""
 
 
 def all_heads(decoder: Decoder) -> list[Head]:
@@ -25,11 +25,11 @@ def all_heads(decoder: Decoder) -> list[Head]:
 
 @torch.no_grad()
 def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
-    """Return for each layer how much each position looks at each: rows sum to 1, nothing later is looked at.
+    """Return the attention weights of each layer, (B, H, T, T): query by key; rows sum to 1, later keys have 0.
 
-    Costs B * H * T * T numbers a layer. For models without a softcap on their scores.
+    Needs memory for B * H * T * T numbers a layer. For models without a softcap on their scores.
     """
-    assert decoder.config.attention.softcap is None, "scores with a softcap are others"
+    assert decoder.config.attention.softcap is None, "attention maps of models with a softcap are not supported"
     found: list[Tensor] = []
 
     def watching(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -54,9 +54,9 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
 
 @torch.no_grad()
 def without_heads(decoder: Decoder, heads: Collection[Head]) -> Decoder:
-    """Return a decoder in which heads are silent: what they found is not passed on. Others compute as before.
+    """Return a decoder with ablated heads: their output is zero. Other heads compute as before.
 
-    It has the tensors of the first, which stays as it is, but for the matrices that read the silent heads.
+    It shares the tensors of the given decoder, which is unchanged, except the output projections of ablated heads.
     """
     silenced, width = with_own_modules(decoder), decoder.config.attention.head_dim
     blocks: Any = silenced.blocks
@@ -70,10 +70,10 @@ def without_heads(decoder: Decoder, heads: Collection[Head]) -> Decoder:
 
 @torch.no_grad()
 def induction_scores(decoder: Decoder, ids: Int[Tensor, "B T"], period: int) -> dict[Head, float]:
-    """Return how much each head looks, in a text that repeats every `period` tokens, at what followed the last time.
+    """Return the induction score of each head on a text that repeats every `period` tokens.
 
-    The mean attention from each position of the second round on to the place `period - 1` before it (Olsson et al.
-    2022, "In-context learning and induction heads", arXiv 2209.11895).
+    It is the mean attention from each position after the first period to the position `period - 1` before it, the token
+    that followed the last occurrence (Olsson et al. 2022, "In-context learning and induction heads", arXiv 2209.11895).
     """
     maps = attention_maps(decoder, ids)
     places = torch.arange(period, ids.size(1))

@@ -1,4 +1,4 @@
-"""`scratchlm inspect`: what a model is made of."""
+"""`scratchlm inspect`: parameters, memory, tokenizer and provenance of a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scratchlm.weights.history import history_of
 
 @dataclass(frozen=True, repr=False)
 class Inspected(Result):
-    """What was found."""
+    """The description of a model."""
 
     model: str
     family: str
@@ -31,7 +31,7 @@ class Inspected(Result):
     stored_as: str
     weight_bytes: dict[str, int]
     cache_bytes_per_token: int
-    """Of keys and values in bf16."""
+    """Bytes of keys and values in bf16."""
     layers: int
     width: int
     context: int
@@ -46,7 +46,7 @@ class Inspected(Result):
         return dataclasses.asdict(self)
 
     def __rich__(self) -> RenderableType:
-        parts = Table("part", "parameters", "share", title=self.model, title_justify="left")
+        parts = Table("part", "parameters", "percent", title=self.model, title_justify="left")
         for name, count in sorted(self.parts.items(), key=lambda item: -item[1]):
             parts.add_row(name, f"{count:,}", f"{100 * count / self.parameters:.1f}%")
         parts.add_row("all", f"{self.parameters:,}", "")
@@ -54,7 +54,7 @@ class Inspected(Result):
         facts.add_row("family", self.family)
         facts.add_row("shape", f"{self.layers} layers of {self.width}, a context of {self.context:,}")
         if self.active != self.parameters:
-            facts.add_row("a token passes", f"{self.active:,} parameters")
+            facts.add_row("active", f"{self.active:,} parameters a token")
         weights = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.weight_bytes.items())
         facts.add_row("memory in MB", f"{weights} (stored as {self.stored_as})")
         whole = self.cache_bytes_per_token * self.context / 1e6
@@ -69,7 +69,7 @@ class Inspected(Result):
 
 
 def inspect(config: InspectConfig) -> Inspected:
-    """Read a model folder and count. Raises `UserError` where it is none."""
+    """Read a model folder and count its parameters. Raises `UserError` where it is no model folder."""
     folder = find_model(config.model)
     model = load_model(folder, None)
     told = {**model.provenance, **history_of(folder)}
@@ -100,7 +100,7 @@ def inspect(config: InspectConfig) -> Inspected:
 
 
 def _told(value: Any) -> str:
-    """Spell a fact of the provenance for a reader."""
+    """Format a value of the provenance for a reader."""
     if isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value):
         return ", ".join(f"{each['name']} ({each.get('licence') or 'licence not stated'})" for each in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What a decoder holds between its layers."""
+"""The hidden states of a decoder between its layers (the residual stream)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scratchlm.model.lora import with_own_modules
 
 @torch.no_grad()
 def layer_states(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tensor, "B T D"]]:
-    """Return the residual stream before the first block and after each: one more than there are layers."""
+    """Return the residual stream before the first block and after each block: L + 1 tensors of shape (B, T, D)."""
     found: list[Tensor] = []
     watched = with_own_modules(decoder).eval()
     blocks: list[Any] = list(watched.blocks)

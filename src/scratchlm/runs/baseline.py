@@ -54,7 +54,7 @@ def linear_baseline(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is scored as it stands
         model = LinearTexts().fit([text[:most] for text in texts], truth)
-    given = model.chances([text[:most] for text in held_out]).argmax(1)
+    given = model.predict_proba([text[:most] for text in held_out]).argmax(1)
     classes = int(max(truth)) + 1
     return Baseline(
         f1=f1_of(held_out_truth, given, classes, positive),

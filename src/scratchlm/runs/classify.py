@@ -18,13 +18,13 @@ from scratchlm.base.result import Result
 from scratchlm.data.batches import LabelledBatches, pad_of
 from scratchlm.evaluation.classes import (
     Scores,
-    answers,
     best_temperature,
     best_threshold,
     calibration_error,
     f1_of,
-    probabilities,
+    predicted_classes,
     score,
+    softmax,
 )
 from scratchlm.finetuning.classify import add_classes, balanced_weights
 from scratchlm.finetuning.config import ClassifyTrainingConfig
@@ -223,8 +223,8 @@ def _measure(decoder: Decoder, data: Data, config: ClassifyTrainingConfig) -> di
     rows, truth = data.validation_rows, data.validation_truth
     if not data.validation:
         rows, truth = data.held_out_rows, data.held_out_truth
-    predicted = probabilities(text_logits(decoder, rows, DTYPES[config.dtype]))
-    given = answers(predicted, data.positive)
+    predicted = softmax(text_logits(decoder, rows, DTYPES[config.dtype]))
+    given = predicted_classes(predicted, data.positive)
     return {
         "loss": -float(np.log(predicted[np.arange(len(predicted)), truth] + 1e-300).mean()),
         "accuracy": float((given == truth).mean()),
@@ -282,7 +282,7 @@ def _finish(
     model.classes = dataclasses.replace(model.classes, temperature=temperature, threshold=threshold or 0.5)
     save_model(config.out / "model", model)
     logits = text_logits(model.decoder, data.held_out_rows, DTYPES[config.dtype])
-    truth, predicted = data.held_out_truth, probabilities(logits, temperature)
+    truth, predicted = data.held_out_truth, softmax(logits, temperature)
     result = ClassifyResult(
         out=str(config.out),
         labels=data.labels,
@@ -296,11 +296,11 @@ def _finish(
         steps=config.training.steps,
         scores=score(predicted, truth, data.labels, data.positive, model.classes.threshold),
         temperature=temperature,
-        calibration_error=calibration_error(probabilities(logits), truth),
+        calibration_error=calibration_error(softmax(logits), truth),
         calibration_error_after=calibration_error(predicted, truth),
         threshold=model.classes.threshold,
         tuned=threshold is not None,
-        f1_at_half=f1_of(truth, answers(predicted, data.positive), len(data.labels), data.positive),
+        f1_at_half=f1_of(truth, predicted_classes(predicted, data.positive), len(data.labels), data.positive),
         baseline=baseline,
         mistakes=_mistakes(data, predicted, model.classes.threshold),
         seconds=time.perf_counter() - began,
@@ -326,12 +326,12 @@ def _chosen(config: ClassifyTrainingConfig, data: Data, model: SavedModel) -> tu
     is_positive = truth == data.positive
     if min(is_positive.sum(), (~is_positive).sum()) < LEAST_CHOSEN_BY:
         return temperature, None
-    return temperature, best_threshold(probabilities(logits, temperature)[:, data.positive], is_positive)
+    return temperature, best_threshold(softmax(logits, temperature)[:, data.positive], is_positive)
 
 
 def _mistakes(data: Data, predicted: np.ndarray, threshold: float) -> list[Mistake]:
     """Return the held-out texts that were called wrongly, the surest first."""
-    given = answers(predicted, data.positive, threshold)
+    given = predicted_classes(predicted, data.positive, threshold)
     wrong = np.flatnonzero(given != data.held_out_truth)
     wrong = wrong[np.argsort(-predicted[wrong, given[wrong]], kind="stable")][:ERRORS_SHOWN]
     return [

@@ -16,7 +16,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
 from scratchlm.base.terminal import console
 from scratchlm.data.batches import Batch, masked_batch
-from scratchlm.evaluation.text_metrics import ReplyScores, score_replies
+from scratchlm.evaluation.text_metrics import TextScores, score_texts
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, question_of, read_conversations
 from scratchlm.finetuning.instruct import instruct_batches, rendered
@@ -63,8 +63,8 @@ class InstructResult(Result):
     chosen: bool
     loss_before: float
     loss: float
-    before: ReplyScores
-    after: ReplyScores
+    before: TextScores
+    after: TextScores
     exchanges: list[Exchange]
     seconds: float
 
@@ -220,8 +220,8 @@ def _answers(
     ]
 
 
-def _scored(answers: Sequence[tuple[str, bool]], expected: Sequence[str]) -> ReplyScores:
-    return score_replies([text for text, _ in answers], expected, [ended for _, ended in answers])
+def _scored(answers: Sequence[tuple[str, bool]], expected: Sequence[str]) -> TextScores:
+    return score_texts([text for text, _ in answers], expected, [ended for _, ended in answers])
 
 
 def _finish(config: InstructTrainingConfig, result: InstructResult) -> None:

@@ -1,4 +1,4 @@
-"""The embedded corpus: a seeded generator of short stories with consistent facts, and questions about them.
+"""The embedded corpus: a seeded generator of synthetic short stories with consistent facts, and questions about them.
 
 Everything is derived from one grammar (`rules`), one lexicon (`words_*`, `names`) and one set of plots (`plots`), all
 written for this package. Nothing is loaded or built before the first call.
@@ -19,7 +19,7 @@ __all__ = ["build_world", "conversations", "parses", "questions", "sentences", "
 
 @cache
 def build_world(seed: int = 0) -> World:
-    """Return the world of a seed: its people, towns and famous things with their facts. Costs milliseconds."""
+    """Return the world of a seed: its people, towns and famous things with their facts. Takes milliseconds."""
     from scratchlm.storyworld.world import build_world as build
 
     return build(seed)
@@ -52,7 +52,7 @@ def conversations(seed: int = 0, world: World | None = None) -> list[Conversatio
 
 
 def questions(world: World | None = None) -> list[Question]:
-    """Return the test: a question for every fact in stories but not in conversations, and every fact in neither."""
+    """Return the test set: a question for every fact in stories but not in conversations, and every fact in neither."""
     from scratchlm.storyworld import quiz
 
     return quiz.questions(world or build_world())

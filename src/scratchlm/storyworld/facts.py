@@ -1,4 +1,4 @@
-"""What the world knows, and every way in which stories and questions put it.
+"""The attributes of the world, and all sentences that state them or ask for them.
 
 `$A` is the person, place or thing; `$A.town` its value of that attribute; `$a`, `$a.o`, `$a.p` its pronouns (she, her,
 her). The first frame of each attribute is the canonical statement, which is also the expected answer. Frames are
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Attribute:
-    """One kind of fact: its frames, the question phrasings of conversations, and those kept for testing."""
+    """One kind of fact: its frames, the question phrasings of conversations, and the held-out phrasings for testing."""
 
     key: str
     canonical: str
@@ -281,5 +281,5 @@ PAIRS = (
 
 
 def roles(attribute: Attribute) -> str:
-    """Return the roles that can have an attribute: people A and B, a place P, a famous thing S."""
+    """Return the roles with an attribute: people A and B, a place P, a famous thing S."""
     return "AB" if attribute in PERSON_ATTRIBUTES else "P" if attribute in TOWN_ATTRIBUTES else "S"

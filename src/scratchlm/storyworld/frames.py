@@ -1,4 +1,4 @@
-"""Frames compiled: from the lines of `plots` and `facts` to sequences of words and grammar nodes.
+"""The compiler of frames, from lines of `plots` and `facts` to sequences of words and grammar nodes.
 
 A slot such as `$A` is a node with one word, set anew for each story, so that expansion treats it like any category.
 """
@@ -18,7 +18,7 @@ TAIL_PERCENT = 30
 SPEECH_ADVERB_PERCENT = 20
 PEOPLE = ("A", "B")
 _FACT_SLOT = re.compile(r"\$([ABPS])\.(\w+)")
-# After these a sentence tells how things are: "a moment later," does not stand in front of it.
+# After these verbs a sentence describes a state, so "a moment later," does not go before it.
 _STATES = frozenset(
     ["was", "had", "lived", "loved", "knew", ",", "and", "'s", "the", "wanted", "missed", "learned", "thought", "never"]
 )
@@ -26,14 +26,14 @@ _STATES = frozenset(
 
 @dataclass(frozen=True)
 class Frame:
-    """One way to say a step: the compiled items, who the subject or speaker is, and which facts it states."""
+    """One sentence template of a step: its compiled items, its subject or speaker, and the facts that it states."""
 
     text: str
     items: Compiled
     subject: str
     speech: str  # the mark that closes direct speech, or nothing
     needs: tuple[tuple[str, str], ...]  # (role, attribute)
-    fronted: bool  # an event that "a moment later," may stand before
+    fronted: bool  # whether it is an event, which "a moment later," may precede
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class FactFrames:
-    """The ways to state one attribute of one role: the canonical one, others, and those that state two facts."""
+    """The frames of one attribute of one role: the canonical one, others, and those that state two facts."""
 
     canonical: Frame
     others: tuple[Frame, ...]

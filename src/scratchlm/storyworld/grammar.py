@@ -52,7 +52,7 @@ class Node:
     name: str
     words: tuple[str, ...] = ()
     alternatives: list[tuple[str | Node, ...]] = field(default_factory=list)
-    deck: list[str] = field(default_factory=list)  # words not yet dealt in this round
+    deck: list[str] = field(default_factory=list)  # words that were not drawn yet in this round (without replacement)
 
 
 def _with_form(name: str) -> str:
@@ -74,7 +74,7 @@ def _inflected(word: str) -> str | None:
 
 @cache
 def _irregular() -> dict[str, dict[str, str]]:
-    """Map every verb of the lexicon to its forms, so that a rule may name it."""
+    """Map every verb of the lexicon to its forms, for rules that name it."""
     table: dict[str, dict[str, str]] = {}
     words = lexicon()
     for category in words:

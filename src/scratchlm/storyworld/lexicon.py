@@ -1,4 +1,4 @@
-"""The lexicon: which words stand in which category, for the generator by class and for the recogniser without.
+"""The lexicon: the words of each category, with semantic classes for the generator and without for the recogniser.
 
 A category is written `Base/class.form`: `N/fruit.pl`, `Vt/edible.past`, `Adj/size`. The recogniser drops the class.
 """

@@ -1,4 +1,4 @@
-"""How varied a text is: vocabulary, distinct 5-grams, distinct sentence skeletons, and what xz leaves of it."""
+"""Diversity of a text: vocabulary, distinct 5-grams, distinct sentence skeletons, and compression ratio."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MIN_DOCUMENTS = 5
 
 
 @dataclass(frozen=True)
-class Variety:
-    """The four measures of variety of a text, and its size in bytes."""
+class Diversity:
+    """The four measures of diversity of a text, and its size in bytes."""
 
     size: int
     words_in_five_documents: int
-    distinct_fivegrams: float  # distinct 5-grams as a share of all, within documents
-    distinct_skeletons: float  # skeleton: a sentence with every word outside the 300 commonest blanked
-    compressed: float  # bytes after `xz -9` as a share of the size
+    distinct_fivegrams: float  # distinct 5-grams as a fraction of all, within documents
+    distinct_skeletons: float  # skeleton: a sentence with every word outside the 300 most frequent blanked
+    compressed: float  # bytes after `xz -9` as a fraction of the size
 
 
-def measure(documents: Iterable[str]) -> Variety:
-    """Measure the variety of documents; holds them in memory, about two seconds a megabyte."""
+def measure(documents: Iterable[str]) -> Diversity:
+    """Measure the diversity of documents; needs them in memory, and about two seconds a megabyte."""
     texts = list(documents)
     words = [_WORD.findall(text.lower()) for text in texts]
     in_documents = Counter(word for found in words for word in set(found))
@@ -40,7 +40,7 @@ def measure(documents: Iterable[str]) -> Variety:
         for sentence in sentences(text)
     ]
     joined = "\n\n".join(texts).encode()
-    return Variety(
+    return Diversity(
         size=len(joined),
         words_in_five_documents=sum(count >= MIN_DOCUMENTS for count in in_documents.values()),
         distinct_fivegrams=len(set(fivegrams)) / max(1, len(fivegrams)),

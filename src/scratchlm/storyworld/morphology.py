@@ -20,7 +20,7 @@ def third_person(verb: str) -> str:
 
 
 def doubles(verb: str) -> bool:
-    """Say whether the last consonant doubles before -ed and -ing: one short vowel, one consonant."""
+    """Return whether the last consonant doubles before -ed and -ing: one short vowel, one consonant."""
     if verb in _DOUBLING:
         return True
     if len(verb) < 3 or verb[-1] in "aeiouwxy" or verb[-2] not in VOWELS:

@@ -1,7 +1,7 @@
-"""Portraits: documents that say what the stories know of a few people, places or things, in any order.
+"""Portraits: documents that list the facts of a few people, places or things, in random order.
 
-A reader with minutes to learn in meets each fact too seldom in stories alone; a portrait repeats it in its canonical
-sentence, beside the others of the same subject. Only facts that stories tell are in them.
+In a training of minutes, a model sees each fact too rarely in stories alone; a portrait repeats it in its canonical
+sentence, with the other facts of the same subject. Portraits contain only facts of the stories.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scratchlm.storyworld.quiz import statement
 from scratchlm.storyworld.world import Fact, World
 
 TOGETHER = 3
-"""Subjects of one document, few, so that each is also met at the beginning of a document."""
+"""Subjects of one document; few, so that each is often at the beginning of a document."""
 
 
 def portraits(size: int, seed: int, world: World) -> Iterator[str]:

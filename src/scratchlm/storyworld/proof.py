@@ -1,4 +1,4 @@
-"""Proof that plots and grammar cannot drift apart: every frame is a sentential form of `S`.
+"""Proof that plots and grammar are consistent: every frame is a sentential form of `S`.
 
 A frame whose words and categories the grammar derives from `S` expands to nothing but sentences of the grammar, however
 its categories are expanded. The recogniser parses the frame itself, categories left as they are.
@@ -47,7 +47,7 @@ def _words(slot: str, cast: dict[str, str]) -> list[Item]:
 
 
 def sentential_form(frame: str, cast: dict[str, str]) -> list[Item]:
-    """Return the frame as the recogniser reads it: example words for slots, categories without their classes."""
+    """Return the frame in the recogniser's form: example words for slots, categories without their classes."""
     subject, speech, body = split_frame(frame)
     items: list[Item] = []
     for item in frame_items(body):
@@ -66,5 +66,5 @@ def sentential_form(frame: str, cast: dict[str, str]) -> list[Item]:
 
 
 def unproved_frames() -> list[str]:
-    """Return the frames that the grammar does not derive: none, or the plots and the grammar have drifted apart."""
+    """Return the frames that the grammar does not derive; any such frame is an inconsistency."""
     return [f for f, cast in frames() if not Recogniser(sentential_form(f, cast)).derives("S")]

@@ -1,7 +1,7 @@
-"""Questions with known answers, and the conversations that teach how to answer them.
+"""Questions with known answers, and conversations for fine-tuning a model to answer them.
 
-Every told fact is either *taught* (its questions stand in the conversations) or *held in* (it stands in the stories
-alone). Facts that no story tells are *held out*: a model can only guess them, so their score measures guessing.
+Every fact in the stories is either *taught* (its questions are in the conversations) or *held in* (it is in the stories
+only). Facts in no story are *held out*: a model can only guess them, so their score is the baseline of guessing.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _ACQUAINTANCE = (
     ("Do you like $A?", "$A is dear to me."),
     ("I like $A.", "$A is dear to me, too."),
 )
-"""Answers that begin with the name that was asked about, as those to the questions do, and tell nothing else."""
+"""Answers that begin with the name in question, like those to the questions, and state no fact."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question; `chance` is the share of the attribute's most frequent value, what blind guessing could score."""
+    """One question; `chance` is the fraction of the attribute's most frequent value, the majority baseline."""
 
     split: Literal["held-in", "held-out"]
     question: str
@@ -79,7 +79,7 @@ def held_out_phrasings(fact: Fact) -> list[str]:
 
 
 def taught_facts(world: World) -> list[Fact]:
-    """Return the third of the told facts that conversations teach, even over attributes and people."""
+    """Return the taught facts, a third of those in the stories, balanced over attributes and people."""
     rng = random.Random(f"taught {world.seed}")
     told: dict[str, list[Fact]] = {}
     for fact in world.facts():
@@ -143,7 +143,7 @@ def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
 
 
 def _about_names(world: World, rng: random.Random) -> list[Conversation]:
-    """Name everybody and everything that stories tell of, twice, so that no name is new when it is asked about."""
+    """Mention everybody and everything in the stories, twice, so that every name of a question was seen."""
     names = sorted({fact.subject for fact in world.facts() if fact.in_stories})
     return [
         [_turn("user", said.replace("$A", name)), _turn("assistant", answer.replace("$A", name))]

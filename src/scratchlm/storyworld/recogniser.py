@@ -1,7 +1,7 @@
-"""The recogniser: says whether a sentence belongs to the generator's grammar.
+"""The recogniser: decides whether a sentence belongs to the generator's grammar.
 
 A memoised top-down parser over words. Every category and start position is parsed once, and a table of left corners
-skips what cannot start there, so a sentence costs about a millisecond.
+rules out what cannot start there, so a sentence takes about a millisecond.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class Recogniser:
 def parses(sentence: str) -> bool:
     """Say whether one sentence, with its final mark, belongs to the generator's grammar.
 
-    It judges syntax, agreement, a/an and capitals, not facts. Costs about a millisecond.
+    It judges syntax, agreement, a/an and capitals, not facts. Takes about a millisecond.
     """
     tokens = tokenize(sentence)
     return bool(tokens) and Recogniser([Word(token) for token in tokens or []]).derives("S")

@@ -1,4 +1,4 @@
-"""The teller: casts the people of a story, expands its frames, and weaves the facts in evenly."""
+"""The teller: chooses the people of a story, expands its frames, and states the facts evenly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scratchlm.storyworld.world import Entity, Fact, World
 _PRONOUNS = {"woman": ("she", "her", "her"), "man": ("he", "him", "his")}
 _CAPITAL = re.compile(r"(^|<< )([a-z])")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
-# How often: a repeated subject is a pronoun; an event gets an adverbial in front; the speaker stands before the speech;
+# Probabilities: a repeated subject is a pronoun; an event gets an adverbial in front; the speaker precedes the speech;
 # a fact is stated with another one in one sentence; a fact's mention is its canonical statement; a plot's `@do` is
 # followed by something that happens beside the plot, and by a description.
 _AGAIN = 0.5
@@ -24,8 +24,8 @@ _PAIRED = 0.4
 _CANONICAL = 0.3
 _SECOND_FACT = 0.75
 _FACT_FIRST = 0.4
-_LONG = 11  # sentences after which nothing but the plot is told
-_PARAGRAPH = (0.1, 0.4)  # chance of a new paragraph before an event, before a fact
+_LONG = 11  # sentences after which only the plot continues
+_PARAGRAPH = (0.1, 0.4)  # probability of a new paragraph before an event, before a fact
 _FILLER = 0.95
 _SCENE = 0.2
 
@@ -62,7 +62,7 @@ class Teller:
         self.stated: dict[tuple[str, str], int] = {}  # canonical statements so far
 
     def expand(self, items: Compiled, out: list[str]) -> None:
-        """Append a random expansion of the items; words of a category are dealt like cards, so that all are used."""
+        """Append a random expansion of the items; words of a category are drawn without replacement."""
         rnd = self.random
         for item in items:
             if isinstance(item, str):
@@ -102,14 +102,14 @@ class Teller:
         return _Telling(self, cast).tell(plot, limit)
 
     def _draw(self, deck: str, entities: list[Entity]) -> Entity:
-        """Deal the next entity of a shuffled deck, so that all appear equally often."""
+        """Draw the next entity without replacement, so that all appear equally often."""
         left = self.decks.setdefault(deck, [])
         if not left:
             left.extend(sorted(entities, key=lambda _: self.random()))
         return left.pop()
 
     def _draw_plot(self, hero: Entity) -> Plot:
-        """Draw a plot whose needed facts (`needs=A.pet`) may be told of the hero."""
+        """Draw a plot whose required facts (`needs=A.pet`) stories may state of the hero."""
         while True:
             plot = self.plots[int(self.random() * len(self.plots))]
             if all(hero.facts[key].in_stories for key in plot.needs):
@@ -126,7 +126,7 @@ class Teller:
 
 
 class _Telling:
-    """The telling of one story: who is in it, and what was said so far."""
+    """The state of one story: its people, and the sentences so far."""
 
     def __init__(self, teller: Teller, cast: dict[str, Entity]) -> None:
         self.teller = teller
@@ -153,12 +153,12 @@ class _Telling:
                 self._say_one(step.frames)
         return finish(self.sentences)
 
-    def _chance(self, share: float) -> bool:
-        return self.teller.random() < share
+    def _chance(self, probability: float) -> bool:
+        return self.teller.random() < probability
 
-    def _extra(self, share: float) -> bool:
-        """Decide about a sentence that the plot can do without: never in a story that is long already."""
-        return len(self.sentences) < _LONG and self._chance(share)
+    def _extra(self, probability: float) -> bool:
+        """Decide randomly on an optional sentence; never in a long story."""
+        return len(self.sentences) < _LONG and self._chance(probability)
 
     def _choice(self, frames: tuple[Frame, ...]) -> Frame:
         return frames[int(self.teller.random() * len(frames))]
@@ -184,14 +184,14 @@ class _Telling:
         return all(self.cast[role].facts[key].in_stories for role, key in frame.needs)
 
     def _say_one(self, frames: tuple[Frame, ...]) -> None:
-        """Say one of the frames that tell no held-out fact, rather one that repeats no fact."""
+        """Write one of the frames that state no held-out fact, preferably one that repeats no fact."""
         options = tuple(frame for frame in frames if self._may_tell(frame))
         fresh = tuple(frame for frame in options if self.told.isdisjoint(frame.needs))
         if options:
             self._say(self._choice(fresh or options))
 
     def _fact(self, role: str) -> None:
-        """State the least told fact of a role that this story has not stated, sometimes with a second one."""
+        """State the least frequent fact of a role that is new in this story, sometimes with a second one."""
         counts, stated = self.teller.counts, self.teller.stated
         left = [fact for fact in self.cast[role].told() if (role, fact.attribute) not in self.told]
         if not left:
@@ -213,7 +213,7 @@ class _Telling:
             self._say(self._choice(frames.others), plain=True)
 
     def _say(self, frame: Frame, plain: bool = False) -> None:
-        """Say a frame; a plain one keeps its subject's name and gets nothing in front."""
+        """Write a frame; a plain one keeps its subject's name and gets no adverbial."""
         teller = self.teller
         for role, key in frame.needs:
             self.told.add((role, key))
@@ -246,7 +246,7 @@ class _Telling:
         return (slots[low + ".p"], *items[2:]) if items[1] == "'s" else (slots[low], *items[1:])
 
     def _speak(self, frame: Frame, out: list[str], before: bool) -> None:
-        """Write direct speech with its tag before or after it; before, where the name should foretell a fact."""
+        """Write direct speech with its tag before or after it; before, where the name should precede a fact."""
         teller, role, mark = self.teller, frame.subject, frame.speech
         again = role == self.last and not before and self._chance(_AGAIN)
         who = teller.slots["$" + (role.lower() if again else role)]
@@ -261,7 +261,7 @@ class _Telling:
 
 
 def finish(sentences: list[str]) -> str:
-    """Join sentences, set marks and possessives against their words, and write a as an before a vowel."""
+    """Join sentences, attach punctuation and possessives to their words, and write a as an before a vowel."""
     text = " ".join(sentences).replace("\n ", "\n")
     for mark in (",", ".", "!", "?", ";", "'s"):
         text = text.replace(" " + mark, mark)
@@ -279,7 +279,7 @@ def tell(size: int, seed: int, world: World) -> Iterator[str]:
 
 
 def openings(seed: int, world: World, each: int = 4) -> dict[str, list[str]]:
-    """Return short stories of two to four sentences by the name of their hero, `each` for every told person."""
+    """Return short stories of two to four sentences by the name of their hero, `each` for every person in stories."""
     teller = Teller(world, -1 - seed)
     found: dict[str, list[str]] = {}
     for person in teller.people:

@@ -1,4 +1,4 @@
-"""The world: people, towns and famous things with their facts, a few of which no story may tell."""
+"""The world: people, towns and famous things with their facts, a few of which are held out of all stories."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Entity:
-    """A person, town or famous thing with its facts by attribute; `hidden` ones never stand in a story."""
+    """A person, town or famous thing with its facts by attribute; `hidden` ones are in no story."""
 
     name: str
     kind: Kind
@@ -65,7 +65,7 @@ class World:
 
 
 def _values(attribute: str) -> list[str]:
-    """Return the values of an attribute as statements write them."""
+    """Return the values of an attribute in the form of statements."""
     if attribute in {"town", "stand"}:
         return towns()
     texts = {
@@ -83,7 +83,7 @@ def _values(attribute: str) -> list[str]:
 
 
 def _deal(rng: random.Random, attribute: str, count: int) -> list[str]:
-    """Deal `count` values so that all are used equally often, give or take one."""
+    """Return `count` values such that their frequencies differ by at most one."""
     values = _values(attribute)
     dealt: list[str] = []
     while len(dealt) < count:

@@ -1,7 +1,7 @@
-"""The corpora known by name: where they are, under which licence, and how they are laid out.
+"""The named corpora: their URLs, licences and layouts.
 
-A SHA-256 stands here only where the file itself was at hand to compute it from. For the others the hash is recorded at
-the first download and compared from then on (see `sources.fetch`).
+A SHA-256 is listed only where it was computed from the file itself. For the others the hash is recorded at the first
+download and compared from then on (see `sources.fetch`).
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ class Source:
     """A corpus that is one file on the network."""
 
     name: str
-    """What the command line calls it."""
+    """Its name on the command line."""
 
     description: str
-    """One sentence on what is in it, with the paper it comes from."""
+    """One sentence on its content, with its paper."""
 
     licence: str
-    """SPDX identifier, or words where there is none."""
+    """SPDX identifier, or a description where there is none."""
 
     urls: tuple[str, ...]
-    """The address and its mirrors, tried in turn."""
+    """The URL and its mirrors, tried in order."""
 
     filename: str
-    """Name in the cache; its suffix tells the format."""
+    """File name in the cache; the suffix says the format."""
 
     sha256: str | None = None
-    """Hexadecimal, when it was computed from the file itself."""
+    """SHA-256 in hexadecimal, where it was computed from the file itself."""
 
     size: int | None = None
-    """Bytes, when they were counted on the file itself."""
+    """Size in bytes, where it was measured on the file itself."""
 
     split_on: str | None = None
-    """What separates the documents of a text file."""
+    """The text that separates the documents of a text file."""
 
     layout: Literal["documents", "gutenberg", "wikitext"] = "documents"
-    """documents: as the format says. gutenberg: one book between a licence header and footer. wikitext: rows are
-    lines, and a heading of the first level begins a document."""
+    """documents: as in any file of its format. gutenberg: one book between a licence header and footer. wikitext: rows
+    are lines, and a heading of the first level begins a document."""
 
 
 def _on_hub(path: str) -> tuple[str, ...]:
@@ -107,12 +107,12 @@ BUILT_IN = ("storyworld", "stdlib")
 
 
 def names() -> list[str]:
-    """Return the names a SOURCE can have, as the help shows them."""
+    """Return the names of all sources, as the help shows them."""
     return [*BUILT_IN, *CATALOGUE, "gutenberg:NUMBER"]
 
 
 def gutenberg(number: str) -> Source:
-    """Return the Project Gutenberg book of a number; raises `UserError` when it is none."""
+    """Return the Project Gutenberg book of a number; raises `UserError` for an invalid number."""
     if not (number.isascii() and number.isdecimal()) or int(number) == 0:
         raise UserError(f"gutenberg:{number}: a book number is needed, as in gutenberg:1342")
     book = str(int(number))

@@ -1,20 +1,20 @@
-"""Long texts in pieces: where a text may be cut so that its tokens do not change, and documents inside one file."""
+"""Chunking of long texts, at places where a cut does not change the tokens, and splitting of files into documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-PIECE = 4 << 20  # characters a piece aims at
-PIECE_LIMIT = 16 << 20  # characters after which a text without a safe place is cut anyway
+CHUNK = 4 << 20  # target size in characters
+CHUNK_LIMIT = 16 << 20  # characters after which a text is cut even without a safe place
 
 
 def last_safe_cut(text: str, start: int, stop: int) -> int:
     """Return the last index in `start < index < stop` at which `text` may be cut, or 0 when there is none.
 
-    A safe place is just before an ASCII space that follows a character which is no white space. The split patterns
-    of GPT-2, cl100k and Qwen2 join a space only to what follows it, and their look-ahead looks only from white space
-    to the right, so no match reaches across such a place and both halves split as the whole did. For the same reason
-    Unicode normalisation of the halves equals that of the whole: a space never composes with what precedes it.
+    A safe place is just before an ASCII space that follows a non-whitespace character. The split patterns of GPT-2,
+    cl100k and Qwen2 join a space only to the following characters, and their look-ahead looks only from whitespace to
+    the right, so no match crosses such a place and both halves split as the whole did. Unicode normalisation of the
+    halves equals that of the whole too: a space never composes with the character before it.
     """
     index = text.rfind(" ", start + 1, stop)
     while index > 0:
@@ -27,8 +27,8 @@ def last_safe_cut(text: str, start: int, stop: int) -> int:
 def last_line_start(text: str, stop: int) -> int:
     """Return the last index before `stop` where a letter begins a line and the line before it is not blank, or 0.
 
-    The second choice, for scripts without spaces: safe under the same patterns, because a single line feed between
-    a visible character and a letter is a match of its own, or ends one, on either side of the cut.
+    The second choice, for scripts without spaces. It is safe under the same patterns, because a single line feed
+    between a visible character and a letter is a match of its own or ends one.
     """
     index = text.rfind("\n", 1, stop - 1)
     while index > 0:
@@ -38,20 +38,20 @@ def last_line_start(text: str, stop: int) -> int:
     return 0
 
 
-class Cutter:
-    """Gathers the text of one document and gives it out in pieces of about `size` characters.
+class Chunker:
+    """Buffers the text of one document and returns it in chunks of about `size` characters.
 
-    Holds at most `limit` characters and what is pushed at a time.
+    Holds at most `limit` characters and the text of one push.
     """
 
-    def __init__(self, size: int = PIECE, limit: int = PIECE_LIMIT) -> None:
+    def __init__(self, size: int = CHUNK, limit: int = CHUNK_LIMIT) -> None:
         self.size, self.limit = size, limit
         self._text = ""
         self._parts: list[str] = []
         self._length = 0
 
     def push(self, text: str) -> Iterator[str]:
-        """Add text; yield the pieces that are complete, each certain to be followed by more of the document."""
+        """Add text; yield the complete chunks, each followed by more text of the document."""
         self._parts.append(text)
         self._length += len(text)
         while self._length > self.size:
@@ -60,28 +60,28 @@ class Cutter:
             cut = last_safe_cut(self._text, 0, self.size + 1)
             if not cut:
                 if self._length <= self.limit:
-                    return  # a later push may bring a safe place
+                    return  # a later push may contain a safe place
                 cut = last_safe_cut(self._text, self.size, self.limit + 1)
                 cut = cut or last_line_start(self._text, self.limit) or self.limit
-            piece, self._text = self._text[:cut], self._text[cut:]
+            chunk, self._text = self._text[:cut], self._text[cut:]
             self._length -= cut
-            yield piece
+            yield chunk
 
     def holds(self) -> bool:
-        """Tell whether text of an unfinished document is held."""
+        """Return whether text of an unfinished document is buffered."""
         return self._length > 0
 
     def finish(self) -> str:
-        """Return the rest of the document, perhaps empty, and begin a new one."""
+        """Return the rest of the document, possibly empty, and start a new one."""
         rest = "".join((self._text, *self._parts))
         self._text, self._parts, self._length = "", [], 0
         return rest
 
 
 def fragments(blocks: Iterable[str], separator: str) -> Iterator[tuple[str, bool]]:
-    """Cut a stream of text at every `separator`, yield (fragment, whether a document ends after it).
+    """Split a stream of text at every `separator`; yield (fragment, whether a document ends after it).
 
-    The separator belongs to no document, and is found across the borders of blocks too.
+    The separator belongs to no document, and is found across block boundaries too.
     """
     rest = ""
     for block in blocks:
@@ -95,20 +95,20 @@ def fragments(blocks: Iterable[str], separator: str) -> Iterator[tuple[str, bool
     yield rest, True
 
 
-def cut_documents(parts: Iterable[tuple[str, bool]], cutter: Cutter) -> Iterator[tuple[str, int, bool]]:
-    """Turn fragments into (piece, number of its document from 1, continued), leaving blank documents out.
+def cut_documents(parts: Iterable[tuple[str, bool]], cutter: Chunker) -> Iterator[tuple[str, int, bool]]:
+    """Turn fragments into (chunk, number of its document from 1, continued), without blank documents.
 
-    Line feeds around a document are removed: they belong to the separation, not to the text.
+    Line feeds around a document are removed: they are part of the separation.
     """
     number, waiting = 0, ""
-    begun = False  # a piece of the present document has been yielded or waits
+    begun = False  # a chunk of the current document was yielded or is waiting
     for text, ends in parts:
-        for piece in cutter.push(text if begun or cutter.holds() else text.lstrip("\n")):
+        for chunk in cutter.push(text if begun or cutter.holds() else text.lstrip("\n")):
             if begun:
                 yield waiting, number, True
             else:
                 number, begun = number + 1, True
-            waiting = piece
+            waiting = chunk
         if ends:
             rest = cutter.finish().rstrip("\n")
             if begun and rest:

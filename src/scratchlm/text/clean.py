@@ -1,4 +1,4 @@
-"""Cleaning: Unicode form, broken characters, copies and near-copies, documents too short or too long."""
+"""Cleaning: Unicode normalisation, broken characters, deduplication, and limits on the length of documents."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SURROGATES = "texts with lone surrogates, made U+FFFD"
 
 
 def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) -> Iterator[Document]:
-    """Yield the documents that stay, cleaned, counting into `counts` what stays, is cut off and is dropped.
+    """Yield the cleaned documents, counting into `counts` how many are kept, truncated and dropped.
 
-    In this order: Unicode normalisation, lone surrogates (no UTF-8 exists for them) made U+FFFD, too short, exact
-    duplicate, near-duplicate, cut to the largest length.
+    Steps in order: Unicode normalisation, replacement of lone surrogates (not encodable in UTF-8) by U+FFFD, minimum
+    length, exact duplicates, near-duplicates, truncation to the maximum length.
 
-    A document that comes in several pieces is never dropped, neither as too short nor as a duplicate, because its
-    pieces have gone on before its end is known; such documents are counted as `uncompared`. Normalising piece by
-    piece equals normalising the whole, because pieces are cut before a space (see `pieces.last_safe_cut`).
-    Memory: at most 43 bytes a kept document for exact duplicates, about 5 KB more for near-duplicates.
+    A document in several chunks is never dropped as too short or as a duplicate, because its first chunks are yielded
+    before its end is known; such documents are counted as `uncompared`. Normalising each chunk equals normalising the
+    whole, because chunks are cut before a space (see `chunking.last_safe_cut`). Memory: at most 43 bytes a kept
+    document for exact duplicates, about 5 KB more for near-duplicates.
     """
     judge = _Judge(config)
     length, inside, ended = 0, False, False
@@ -30,7 +30,7 @@ def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) ->
         if first:
             length, ended = 0, False
         elif ended:
-            continue  # the document was cut off in an earlier piece
+            continue  # the document was truncated in an earlier chunk
         text, data = _repair(document.text, config, counts)
         if first and document.continued:
             counts.uncompared += 1
@@ -51,7 +51,7 @@ def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) ->
 
 
 class _Judge:
-    """Decides whether a whole document stays, remembering those before it."""
+    """Decides whether to keep a whole document, by its length and its similarity to earlier ones."""
 
     def __init__(self, config: CleanConfig) -> None:
         self.shortest = config.min_characters
@@ -70,14 +70,14 @@ class _Judge:
 
 
 def _repair(text: str, config: CleanConfig, counts: Counts) -> tuple[str, bytes]:
-    """Return the text in its Unicode form without lone surrogates, and its UTF-8 bytes."""
+    """Return the normalised text without lone surrogates, and its UTF-8 bytes."""
     if config.normalize != "none" and not unicodedata.is_normalized(config.normalize, text):
         text = unicodedata.normalize(config.normalize, text)
         counts.repair(f"texts changed by {config.normalize}")
     try:
         return text, text.encode("utf-8")
     except UnicodeEncodeError:
-        # Through UTF-16, so that two surrogates that belong together become their character again.
+        # Via UTF-16, so that a pair of surrogates becomes its character again.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         counts.repair(SURROGATES)
         return text, text.encode("utf-8")

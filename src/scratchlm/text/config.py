@@ -1,4 +1,4 @@
-"""What to do with text on its way in: the choices for cleaning and for holding text out. Light to import."""
+"""Settings of cleaning and of the train/validation split. Light to import."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Fraction, Range, out_of_range
 
 LongTexts = Literal["head", "head-and-tail", "windows"]
-"""What a classifier reads of a text longer than its context."""
-SHORT_LIMIT = 1 << 20  # characters; a longer "too short" limit would have to look past the first piece of a document
+"""Which part of a text longer than its context a classifier reads."""
+SHORT_LIMIT = 1 << 20  # characters; a larger minimum length would exceed the first chunk of a document
 
 
 @dataclass(frozen=True, slots=True)
 class CleanConfig:
-    """How documents are cleaned. The defaults change no character of a valid text and drop exact copies only.
+    """How documents are cleaned. The defaults change no character of a valid text and drop exact duplicates only.
 
     Raises `UserError` when a value is outside its range.
     """
 
     normalize: Literal["none", "NFC", "NFKC"] = "none"
-    """Unicode normalisation: none keeps every character as it is, NFC joins accents to their letters, NFKC also
-    replaces look-alikes (ligatures, full-width letters) and cannot be undone."""
+    """Unicode normalisation: none keeps every character, NFC composes letters with their accents, NFKC also replaces
+    compatibility characters (ligatures, full-width letters), which cannot be undone."""
 
     deduplicate: bool = True
-    """Drop documents whose text is exactly that of an earlier one."""
+    """Drop documents whose text equals that of an earlier one."""
 
     near_duplicates: Fraction = 0.0
-    """Drop documents whose sets of five-word runs have at least this Jaccard similarity to an earlier one, as
-    estimated by MinHash; 0 switches it off, 0.8 is usual. Costs about 5 KB of memory a kept document."""
+    """Drop documents whose sets of word 5-grams have at least this Jaccard similarity to an earlier one, as estimated
+    by MinHash; 0 switches it off, 0.8 is usual. Needs about 5 KB of memory a kept document."""
 
     min_characters: Annotated[int, Range(0, SHORT_LIMIT)] = 0
     """Drop documents shorter than this many characters."""
 
     max_characters: Annotated[int, Range(0)] = 0
-    """Cut documents off after this many characters; 0 means no limit."""
+    """Truncate documents after this many characters; 0 means no limit."""
 
     def __post_init__(self) -> None:
         problems = out_of_range(self)
@@ -56,11 +56,11 @@ class SplitConfig:
     """
 
     method: Literal["hash", "tail"] = "hash"
-    """hash: each document by the hash of its own text, so it stays on its side when others are added.
-    tail: the end of the corpus, as published splits of one-file corpora do."""
+    """hash: by the hash of each document's text, so it keeps its side when others are added. tail: the end of the
+    corpus, as in published splits of one-file corpora."""
 
     fraction: float = 0.05
-    """Share held out: of the documents (hash) or of the characters (tail)."""
+    """Fraction held out: of the documents (hash) or of the characters (tail)."""
 
     def __post_init__(self) -> None:
         problems = []

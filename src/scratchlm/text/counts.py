@@ -1,4 +1,4 @@
-"""A document, and the account of what became of every file and document on the way in."""
+"""Documents, and the counts of files and documents that were read, kept, dropped or skipped."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 
-NAMED_LIMIT = 10  # names kept a reason: enough to look at, few enough to print
+NAMED_LIMIT = 10  # names kept for each reason: enough to inspect, few enough to print
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole document, or one piece of a long one."""
+    """A whole document, or one chunk of a long one."""
 
     text: str
     """The text itself, any Unicode."""
 
     source: str
-    """Where it came from, for messages: a file or source name, with its line, row or number where it has one."""
+    """Its origin, for messages: a file or source name, with its line, row or number where it has one."""
 
     continued: bool = False
     """True: the next `Document` yielded is the continuation of this one."""
@@ -27,35 +27,35 @@ class Document:
 
 @dataclass(slots=True)
 class Counts:
-    """What was read, kept, cut, repaired and left out, by reason.
+    """Counts of what was read, kept, truncated, repaired, dropped and skipped, by reason.
 
     At the end of a run that went through `read_documents` and `clean`, `read == kept + sum(dropped.values())`.
-    A document that comes in several pieces counts once.
+    A document that comes in several chunks counts once.
     """
 
     files: int = 0
-    """Files read to their end."""
+    """Files read to the end."""
 
     skipped: dict[str, int] = field(default_factory=dict)
-    """Files left out, wholly or from a damaged place on, by reason."""
+    """Files skipped, wholly or after damage, by reason."""
 
     read: int = 0
-    """Documents and rows seen, broken ones included."""
+    """Documents and rows read, broken ones included."""
 
     kept: int = 0
     """Documents that passed cleaning."""
 
     truncated: int = 0
-    """Kept documents that were cut off at the largest allowed length."""
+    """Kept documents that were truncated to the maximum length."""
 
     uncompared: int = 0
-    """Kept documents that came in several pieces and were therefore not compared with others for duplicates."""
+    """Kept documents that came in several chunks and were therefore not compared with others for duplicates."""
 
     dropped: dict[str, int] = field(default_factory=dict)
-    """Documents and rows left out, by reason."""
+    """Documents and rows dropped, by reason."""
 
     repaired: dict[str, int] = field(default_factory=dict)
-    """Changes made to kept text, by kind (characters removed or replaced, files with other line ends)."""
+    """Changes to kept text, by kind (characters removed or replaced, line ends converted)."""
 
     characters: int = 0
     """Unicode code points kept."""
@@ -64,29 +64,29 @@ class Counts:
     """UTF-8 bytes kept."""
 
     named: dict[str, list[str]] = field(default_factory=dict)
-    """The first few files and rows behind each reason, with what was wrong."""
+    """The first few files and rows of each reason, with their errors."""
 
     notes: list[str] = field(default_factory=list)
-    """Decisions taken on the way that a reader of the report should know."""
+    """Decisions that a reader of the report should know."""
 
     def drop(self, reason: str, what: str) -> None:
-        """Count one document or row that is left out (as read too), and name it."""
+        """Count one document or row as read and dropped, and name it."""
         self.read += 1
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         self._name(reason, what)
 
     def reject(self, reason: str, what: str) -> None:
-        """Count one document that was read already and is now left out, and name it."""
+        """Count one document, already counted as read, as dropped, and name it."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         self._name(reason, what)
 
     def skip(self, reason: str, what: str) -> None:
-        """Count one file that is left out, and name it."""
+        """Count one file as skipped, and name it."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         self._name(reason, what)
 
     def repair(self, kind: str, number: int = 1) -> None:
-        """Count changes made to text that is kept."""
+        """Count changes to kept text."""
         self.repaired[kind] = self.repaired.get(kind, 0) + number
 
     def note(self, sentence: str) -> None:
@@ -95,13 +95,13 @@ class Counts:
             self.notes.append(sentence)
 
     def reset(self) -> None:
-        """Start again from zero, as a second pass over the same text must."""
+        """Reset all counts, for a second pass over the same text."""
         fresh = Counts()
         for entry in fields(self):
             setattr(self, entry.name, getattr(fresh, entry.name))
 
     def warn(self) -> None:
-        """Tell on stderr what was left out, and why, where a command writes no report of it."""
+        """Print on stderr what was left out, and why, for commands that write no report."""
         for reason, number in {**self.skipped, **self.dropped}.items():
             print(f"left out {number:,}: {reason}: {'; '.join(self.named.get(reason, []))}", file=sys.stderr)
 
@@ -121,7 +121,7 @@ def printable(text: str) -> str:
 
 
 class BadFile(Exception):  # noqa: N818 - a finding about a file, always caught and counted
-    """A file that cannot be read on; `reason` groups it in the counts, the message names file, place and remedy."""
+    """A file that cannot be read further; `reason` groups it in the counts, the message says file, place and remedy."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -129,19 +129,19 @@ class BadFile(Exception):  # noqa: N818 - a finding about a file, always caught 
 
 
 class Problems:
-    """What to do about bad input: count and go on, or stop at the first (`strict`)."""
+    """The policy for bad input: count it and continue, or stop at the first problem (`strict`)."""
 
     def __init__(self, counts: Counts, *, strict: bool) -> None:
         self.counts = counts
         self.strict = strict
 
     def row(self, reason: str, message: str) -> None:
-        """Leave one row or document out; raises `UserError` when strict."""
+        """Drop one row or document; raises `UserError` when strict."""
         self._stop_if_strict(message)
         self.counts.drop(reason, message)
 
     def file(self, reason: str, message: str) -> None:
-        """Leave one file out; raises `UserError` when strict."""
+        """Skip one file; raises `UserError` when strict."""
         self._stop_if_strict(message)
         self.counts.skip(reason, message)
 

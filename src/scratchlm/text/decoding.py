@@ -1,4 +1,4 @@
-"""From bytes to text: which encoding a file has, whether it is text at all, and where it breaks."""
+"""Decoding bytes to text: the encoding of a file, whether it is text, and the place of a decoding error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from scratchlm.text.counts import BadFile
 from scratchlm.text.opening import read_chunks
 
-HEAD = 1 << 16  # bytes looked at to tell what a file is
-LINE_LIMIT = 1 << 28  # bytes in one line; a longer one is not a row but a file of another format
+HEAD = 1 << 16  # bytes inspected to detect the encoding
+LINE_LIMIT = 1 << 28  # bytes in one line; a longer line means another file format
 
 Decode = Callable[[bytes, str, bool], tuple[str, int]]
 
 # Longest marks first: UTF-32's little-endian mark begins with UTF-16's.
-MARKS: tuple[tuple[bytes, str], ...] = (
+BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -36,11 +36,11 @@ CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b") + 
 def detect(head: bytes, path: Path) -> tuple[str, int]:
     """Return the encoding and the length of the byte-order mark of a file that begins with `head`.
 
-    UTF-8 unless a byte-order mark says otherwise, or every second byte is NUL as in UTF-16 without a mark. Legacy
-    encodings (Latin-1, Shift-JIS and so on) are not guessed: a wrong guess would corrupt the text in silence.
+    UTF-8 unless there is another byte-order mark, or every second byte is NUL as in UTF-16 without a mark. Legacy
+    encodings (Latin-1, Shift-JIS and so on) are not guessed: a wrong guess would corrupt the text silently.
     Raises `BadFile` for a file that is not text.
     """
-    for mark, name in MARKS:
+    for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return name, len(mark)
     low, high = head[0::2], head[1::2]
@@ -52,9 +52,9 @@ def detect(head: bytes, path: Path) -> tuple[str, int]:
     controls = len(head) - len(head.translate(None, CONTROLS))
     try:
         codecs.utf_8_decode(head, "strict", len(head) < HEAD)
-        limit = 0.3  # valid UTF-8 with some stray NULs is a text to repair
+        limit = 0.3  # valid UTF-8 with some stray NULs can be repaired
     except UnicodeDecodeError:
-        limit = 0.0 if 0 in head else 0.05  # text in a legacy encoding has no NUL and hardly any control character
+        limit = 0.0 if 0 in head else 0.05  # text in a legacy encoding has no NULs and few control characters
     if controls > limit * len(head):
         raise BadFile(
             "binary", f"{path}: binary data, not text ({controls:,} control bytes at its beginning); remove it"
@@ -118,9 +118,9 @@ def text_lines(path: Path) -> Iterator[str]:
 
 
 def byte_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file as UTF-8 bytes without their ends, so that a broken line spoils only itself.
+    """Yield the lines of a file as UTF-8 bytes without line ends, so that a broken line affects no other.
 
-    Raises `BadFile` as `text_blocks` does, except that invalid UTF-8 is left for the caller to find.
+    Raises `BadFile` as `text_blocks` does, except for invalid UTF-8, which the caller must check.
     """
     encoding, _, chunks = _open_text(path)
     if encoding != "utf-8":

@@ -1,4 +1,4 @@
-"""Documents from files: `read_documents` turns paths into a stream of texts, and accounts for every one."""
+"""Documents from files: `read_documents` turns paths into a stream of documents, and counts each of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
-from scratchlm.text.chunking import PIECE, Cutter, cut_documents, fragments
+from scratchlm.text.chunking import CHUNK, Chunker, cut_documents, fragments
 from scratchlm.text.counts import BadFile, Counts, Document, Problems
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
@@ -27,12 +27,12 @@ def read_documents(
 
     Formats: .txt .md .jsonl .json .csv .tsv .parquet, each also .gz and .zst. A row is a document; a .txt or .md file
     is one document, or one at every `split_on` (in which \n, \t and \\ are understood). Such a text longer than about
-    4 MiB comes in pieces, all but the last `continued`, cut where no split pattern joins both sides (see `pieces`).
+    4 MiB comes in chunks, all but the last `continued`, cut where no token spans the cut (see `chunking`).
     Byte-order marks are removed, UTF-16 and UTF-32 read, NUL characters removed and counted (they carry no text and
     end strings in other programs), line ends \r\n of .txt and .md files made \n.
-    A text file that breaks somewhere is left out whole; of a file of rows the good rows before the break are kept.
+    A text file with an error is skipped whole; of a file of rows the good rows before the error are kept.
 
-    Holds one piece, row or parquet batch in memory; a .json file whole. Compressed text files and those over 4 MB are
+    Holds one chunk, row or parquet batch in memory; a .json file whole. Compressed text files and those over 4 MB are
     read twice, once to check them.
 
     Bad files and rows are counted and named, or raised as `UserError` when `strict`, empty documents included. Raises
@@ -95,19 +95,19 @@ def _read_file(
 
 def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
     """Yield a text file as one document or, given a separator, as several."""
-    if path.suffix.lower() in COMPRESSIONS or _size(path) > PIECE:
-        # The pieces of a document are out of reach once they are yielded, so a break has to be found before.
+    if path.suffix.lower() in COMPRESSIONS or _size(path) > CHUNK:
+        # Yielded chunks cannot be taken back, so an error must be found before the first.
         for _ in text_blocks(path):
             pass
     blocks = _plain(text_blocks(path), counts)
     if separator is not None:
-        for text, number, continued in cut_documents(fragments(blocks, separator), Cutter()):
+        for text, number, continued in cut_documents(fragments(blocks, separator), Chunker()):
             yield Document(text, f"{path}, document {number}", continued)
         return
-    cutter = Cutter()
+    cutter = Chunker()
     for block in blocks:
-        for piece in cutter.push(block):
-            yield Document(piece, str(path), continued=True)
+        for chunk in cutter.push(block):
+            yield Document(chunk, str(path), continued=True)
     yield Document(cutter.finish(), str(path))
 
 
@@ -115,11 +115,11 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # opening it will tell
+        return 0  # opening it will raise the error
 
 
 def _plain(blocks: Iterator[str], counts: Counts) -> Iterator[str]:
-    r"""Remove NULs and make \r\n into \n, before anything is cut: a cut must see the final neighbours."""
+    r"""Remove NULs and replace \r\n by \n, before chunking, which must see the final characters."""
     held = ""  # a carriage return at the end of a block, whose line feed may begin the next
     windows = False
     for block in blocks:
@@ -145,8 +145,8 @@ def _without_nul(text: str, counts: Counts) -> str:
 
 
 def _checked(documents: Iterator[Document], problems: Problems) -> Iterator[Document]:
-    """Count documents as they pass, leave blank ones out, and remove the NULs of rows."""
-    inside = False  # within a document of several pieces, which is never blank
+    """Count documents, drop blank ones, and remove the NULs of rows."""
+    inside = False  # within a document of several chunks, which is never blank
     for document in documents:
         text = _without_nul(document.text, problems.counts)
         if not inside and not document.continued and not text.strip():

@@ -1,4 +1,4 @@
-"""Finding documents seen before: exactly, by digest, or nearly, by MinHash and locality-sensitive hashing."""
+"""Deduplication: exact by digest, and near-duplicates by MinHash and locality-sensitive hashing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from scratchlm.text.words import Hashes, mix, run_hashes, word_hashes
 
-DIGEST = 16  # bytes: among a billion documents, the chance of one false duplicate is about 1e-21
+DIGEST = 16  # bytes: among a billion documents, the probability of one false duplicate is about 1e-21
 PERMUTATIONS = 128
 SHINGLE = 5  # words
-RECALL = 0.95  # wanted chance that two documents just at the threshold are compared at all
+RECALL = 0.95  # required probability that two documents at the threshold become candidates
 ROWS_AT_ONCE = 4096  # shingles hashed together, 4 MB a step
 
 
@@ -28,7 +28,7 @@ class DigestSet:
         return self._size
 
     def add(self, data: bytes) -> bool:
-        """Add the digest of `data`; return False when it was there already."""
+        """Add the digest of `data`; return False when it is already there."""
         digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
         if not self._insert(digest):
             return False
@@ -38,7 +38,7 @@ class DigestSet:
         return True
 
     def _insert(self, digest: bytes) -> bool:
-        # A free slot is all zeros; no digest is in practice. Collisions move on to the next slot.
+        # A free slot is all zeros, which no digest is in practice. Collisions go to the next slot (linear probing).
         mask, empty = self._slots - 1, bytes(DIGEST)
         slot = int.from_bytes(digest[:8], "little") & mask
         while True:
@@ -64,8 +64,8 @@ class DigestSet:
 def choose_bands(threshold: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:
     """Return (bands, rows a band) for locality-sensitive hashing at a similarity `threshold`.
 
-    Two signatures of similarity s share at least one of b bands of r rows with chance 1 - (1 - s**r)**b. The longest
-    rows, hence the fewest idle comparisons, are taken that still reach `RECALL` at the threshold.
+    Two signatures of similarity s share at least one of b bands of r rows with probability 1 - (1 - s**r)**b. The
+    largest r is chosen that reaches `RECALL` at the threshold, for the fewest false candidates.
     Source: Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, section 3.4.
     """
     for rows in range(permutations, 0, -1):
@@ -76,18 +76,18 @@ def choose_bands(threshold: float, permutations: int = PERMUTATIONS) -> tuple[in
 
 
 class NearDuplicates:
-    """Recognises documents whose sets of five-word runs (shingles) resemble those of an earlier document.
+    """Finds documents whose sets of word 5-grams (shingles) resemble those of an earlier document.
 
-    The resemblance is the Jaccard similarity of the two sets, estimated from 128 minimum hashes with a standard error
+    The resemblance is the Jaccard similarity of the two sets, estimated from 128 MinHash values with a standard error
     of at most 0.045. Source: Broder, On the resemblance and containment of documents, 1997.
-    Keeps about 5 KB a remembered document. Depends on the order: the first of two near-duplicates stays.
+    Needs about 5 KB a kept document. Depends on the order: the first of two near-duplicates is kept.
     """
 
     def __init__(self, threshold: float, seed: int = 0) -> None:
         self.threshold = threshold
         self.bands, self.rows = choose_bands(threshold)
         random = np.random.default_rng(seed)
-        # Multiply-shift hashing: an odd 64-bit factor and a shift, of which the upper half is kept.
+        # Multiply-shift hashing: an odd 64-bit factor and a shift; the upper half of the product is kept.
         self._factors: Hashes = random.integers(0, 1 << 64, PERMUTATIONS, dtype=np.uint64) | np.uint64(1)
         self._shifts: Hashes = random.integers(0, 1 << 64, PERMUTATIONS, dtype=np.uint64)
         self._row_factors: Hashes = random.integers(0, 1 << 64, self.rows, dtype=np.uint64) | np.uint64(1)
@@ -97,7 +97,7 @@ class NearDuplicates:
         self._buckets: dict[int, list[int]] = {}
 
     def signature(self, text: str) -> NDArray[np.uint32] | None:
-        """Return the 128 minimum hashes of the shingles of `text`, or None when it holds no word.
+        """Return the 128 MinHash values of the shingles of `text`, or None for a text without words.
 
         A text of fewer than five words is one shingle.
         """
@@ -112,7 +112,7 @@ class NearDuplicates:
         return smallest
 
     def seen(self, text: str) -> bool:
-        """Tell whether an earlier text resembles this one at least `threshold`; if none does, remember this one."""
+        """Return whether an earlier text has at least `threshold` similarity; if none has, remember this one."""
         signature = self.signature(text)
         if signature is None:
             return False

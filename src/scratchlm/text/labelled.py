@@ -1,4 +1,4 @@
-"""Labelled texts: a table's columns of texts and of what they are called."""
+"""Labelled texts for classification: the columns of texts and labels of a table."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from math import floor
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.text.records import Record, require_columns
 from scratchlm.text.rows import TEXT_FIELDS, listed
-from scratchlm.text.split import share_of
+from scratchlm.text.split import hash_fraction
 
 LABEL_FIELDS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "topic")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text and what it is called."""
+    """A text and its label."""
 
     text: str
     label: str
 
 
 def read_labelled(records: Sequence[Record], text_column: str | None, label_column: str | None) -> list[Labelled]:
-    """Take text and label out of rows; columns that are not named are found by the usual names.
+    """Read text and label of each row; columns that are not given are found by their usual names.
 
-    Raises `UserError` for columns that are not there or not clear, and with every text that is empty or no text.
+    Raises `UserError` for columns that are missing or ambiguous, and lists every text that is empty or not a string.
     """
     text_column, label_column = _columns(records[0], text_column, label_column)
     require_columns(records, [text_column], "--text-column")
@@ -44,7 +44,7 @@ def read_labelled(records: Sequence[Record], text_column: str | None, label_colu
 
 
 def _columns(first: Record, text_column: str | None, label_column: str | None) -> tuple[str, str]:
-    """Choose the columns of text and label where they are not given."""
+    """Find the columns of text and label where they are not given."""
     names = [name for name in first.values if name not in (text_column, label_column)]
     if label_column is None:
         usual = [name for field in LABEL_FIELDS for name in names if str(name).lower() == field]
@@ -60,9 +60,9 @@ def _columns(first: Record, text_column: str | None, label_column: str | None) -
 
 
 def labels_of(texts: Sequence[Labelled], held_out: Sequence[Labelled] = ()) -> tuple[str, ...]:
-    """Return the labels in the order of the alphabet.
+    """Return the labels in alphabetical order.
 
-    Raises `UserError` where there is one alone, and for held-out labels that training never sees.
+    Raises `UserError` for a single label, and for held-out labels that do not occur in training.
     """
     labels = tuple(sorted({each.label for each in texts}))
     if len(labels) < 2:
@@ -77,19 +77,19 @@ def labels_of(texts: Sequence[Labelled], held_out: Sequence[Labelled] = ()) -> t
 
 
 def two_parts(texts: Sequence[Labelled], fraction: float) -> tuple[list[Labelled], list[Labelled]]:
-    """Set a part of the texts of each class aside, those whose hashes are lowest; return what is left, and that part.
+    """Split off a fraction of the texts of each class, those with the lowest hashes; return the rest, and that part.
 
-    Copies stay together, and so does a text with several labels, with what is left. Each class keeps at least one text,
-    and gives one where it has two, so a small table has few to choose by. The hash is not that of `two_sides`.
+    Copies stay together, and a text with several labels stays in the rest. Each class keeps at least one text, and
+    gives one where it has two, so the part of a small table is small. The hash differs from that of `two_sides`.
     """
     labels: dict[float, set[str]] = {}
-    marks = [share_of(f"validation {each.text}") for each in texts]
-    for mark, each in zip(marks, texts, strict=True):
+    hashes = [hash_fraction(f"validation {each.text}") for each in texts]
+    for mark, each in zip(hashes, texts, strict=True):
         labels.setdefault(mark, set()).add(each.label)
     aside: set[float] = set()
     for label in sorted({each.label for each in texts}):
         own = sorted(mark for mark, known in labels.items() if known == {label})
         wanted = max(1, floor(fraction * len(own) + 0.5)) if fraction else 0
         aside.update(own[: min(wanted, len(own) - 1)])
-    left = [each for mark, each in zip(marks, texts, strict=True) if mark not in aside]
-    return left, [each for mark, each in zip(marks, texts, strict=True) if mark in aside]
+    left = [each for mark, each in zip(hashes, texts, strict=True) if mark not in aside]
+    return left, [each for mark, each in zip(hashes, texts, strict=True) if mark in aside]

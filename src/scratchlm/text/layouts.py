@@ -1,4 +1,4 @@
-"""Named sources whose files are not documents as they stand: books inside a licence, articles given line by line."""
+"""Named sources with layouts of their own: books between licence texts, articles line by line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_source(source: Source, path: Path, counts: Counts) -> Iterator[Document
     if source.layout == "documents":
         yield from read_documents([path], text_field=None, split_on=source.split_on, strict=False, counts=counts)
         return
-    # What is counted are books and articles, not the pieces and lines they are read in.
+    # Counts are of books and articles, not of the chunks and lines in which they are read.
     aside = Counts()
     parts = read_documents([path], text_field=None, split_on=None, strict=False, counts=aside)
     whole = _book(parts, source) if source.layout == "gutenberg" else _articles(parts, source)
@@ -32,7 +32,7 @@ def read_source(source: Source, path: Path, counts: Counts) -> Iterator[Document
 
 
 def _book(parts: Iterator[Document], source: Source) -> Iterator[Document]:
-    """Yield the one book of a Project Gutenberg file without the licence around it; it is held in memory whole."""
+    """Yield the one book of a Project Gutenberg file without its licence; the book is in memory whole."""
     yield Document(strip_gutenberg("".join(part.text for part in parts)), source.name)
 
 

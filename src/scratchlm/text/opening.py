@@ -1,4 +1,4 @@
-"""Files as streams of bytes, gzip and Zstandard undone on the way."""
+"""Files as streams of bytes, with gzip and Zstandard decompressed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain
 from scratchlm.text.counts import BadFile
 
-# Bytes read at a time. Small, because decoding large chunks of mixed scripts fragments glibc's heap: reading 2 GB left
-# 466 MB of it behind at 1 MiB a chunk and 49 MB at 64 KiB, at the same speed.
+# Bytes read at a time. Small, because decoding large chunks of mixed scripts fragments glibc's heap: after 2 GB, 466 MB
+# remained at 1 MiB a chunk and 49 MB at 64 KiB, at the same speed.
 CHUNK = 1 << 16
 COMPRESSIONS = (".gz", ".zst")
 
@@ -70,9 +70,9 @@ def read_whole(path: Path, limit: int) -> bytes:
 
 
 def seekable(path: Path) -> IO[bytes]:
-    """Open a file for reading at any place; a compressed one is first unpacked into an unnamed file on disk.
+    """Open a file for random access; a compressed one is first decompressed into an unnamed temporary file.
 
-    Raises `BadFile` as `read_chunks` does, and `UserError` when the disk has no room to unpack it.
+    Raises `BadFile` as `read_chunks` does, and `UserError` when the disk is too full.
     """
     if path.suffix.lower() not in COMPRESSIONS:
         try:

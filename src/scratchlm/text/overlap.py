@@ -1,7 +1,7 @@
-"""How much of the held-out text also stands in the training text.
+"""Overlap: how much of the held-out text also occurs in the training text.
 
-Runs of 13 words are compared, the length GPT-3's authors used at most (Brown et al. 2020, appendix C). A high share
-means that the held-out loss measures memory as well as skill.
+Word 13-grams are compared, the largest n of GPT-3's authors (Brown et al. 2020, appendix C). A high overlap means that
+the held-out loss measures memorisation as well as generalisation.
 """
 
 from __future__ import annotations
@@ -16,59 +16,59 @@ from numpy.typing import NDArray
 from scratchlm.text.counts import Document
 from scratchlm.text.words import BOUNDARY, Hashes, run_hashes, word_hashes
 
-RUN = 13  # words
-MOSTLY = 0.8  # share of its runs from which on a document counts as mostly contained
+RUN = 13  # n of the word n-grams
+MOSTLY = 0.8  # fraction of shared n-grams from which on a document counts as mostly contained
 TOGETHER = 1 << 17  # characters of short training documents hashed at a time
 SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class OverlapReport:
-    """What the held-out text shares with the training text."""
+    """Counts of the n-grams that held-out and training text have in common."""
 
     run: int
-    """Words in a run."""
+    """n: words of an n-gram."""
 
     runs: int
-    """Runs in the held-out text."""
+    """N-grams in the held-out text."""
 
     runs_in_train: int
-    """Those that also stand in the training text."""
+    """N-grams that also occur in the training text."""
 
     documents: int
-    """Held-out documents with at least one run; one shorter than a run counts as a run by itself."""
+    """Held-out documents with at least one n-gram; a shorter document counts as one n-gram."""
 
     documents_touched: int
-    """Those that share at least one run, the measure of Brown et al."""
+    """Documents with at least one shared n-gram, the measure of Brown et al."""
 
     documents_mostly: int
-    """Those of which at least 80% of the runs are shared."""
+    """Documents of which at least 80% of the n-grams are shared."""
 
     examples: tuple[str, ...]
-    """Up to ten of the latter, by name."""
+    """Names of up to ten of the latter."""
 
     @property
-    def share(self) -> float:
-        """The share of held-out runs that also stand in the training text, 0 to 1."""
+    def fraction(self) -> float:
+        """The fraction of held-out n-grams that also occur in the training text, 0 to 1."""
         return self.runs_in_train / self.runs if self.runs else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON report."""
-        return {**asdict(self), "examples": list(self.examples), "share": self.share}
+        return {**asdict(self), "examples": list(self.examples), "share": self.fraction}
 
 
 def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run: int = RUN) -> OverlapReport:
-    """Compare held-out with training documents by their runs of `run` words, case and punctuation aside.
+    """Compare held-out with training documents by word n-grams, n = `run`, without case and punctuation.
 
-    The hashes of the held-out runs are kept in memory (about 30 bytes a word); the training text is read once and
-    streams. A held-out document of fewer than `run` words counts as shared when a training document has exactly its
-    words. Two runs are taken for equal when their 64-bit hashes are.
+    The hashes of the held-out n-grams are in memory (about 30 bytes a word); the training text is streamed once. A
+    held-out document of fewer than `run` words counts as shared when a training document has exactly its words. Two
+    n-grams count as equal when their 64-bit hashes are.
     """
     hashes, owners, names = _held_out_runs(held_out, run)
     wanted = np.unique(hashes)
     found = np.zeros(len(wanted), dtype=bool)
     if len(wanted):
-        # One look into a sparse table by the first bits of a hash spares nearly every run the search among `wanted`.
+        # A sparse table by the first bits of a hash rules out nearly every n-gram before the binary search in `wanted`.
         bits = np.uint64(min(26, len(wanted).bit_length() + 4))
         likely = np.zeros(1 << int(bits), dtype=bool)
         likely[wanted >> (np.uint64(64) - bits)] = True
@@ -93,13 +93,13 @@ def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run:
 
 
 def shared_paragraphs(paragraphs: Sequence[str], held_out: Sequence[str], run: int = 8) -> list[bool]:
-    """Tell of each paragraph whether it shares `run` words in a row with a held-out text."""
+    """Return for each paragraph whether it shares a word n-gram, n = `run`, with a held-out text."""
     wanted = {each for text in held_out for each in run_hashes(word_hashes(text), run).tolist()}
     return [not wanted.isdisjoint(run_hashes(word_hashes(text), run).tolist()) for text in paragraphs]
 
 
 def _held_out_runs(documents: Iterable[Document], run: int) -> tuple[Hashes, NDArray[np.int64], list[str]]:
-    """Return the hashes of all runs, the index of the document each belongs to, and the names of the documents."""
+    """Return the hashes of all n-grams, the document index of each, and the names of the documents."""
     hashes, sizes, names = [np.zeros(0, dtype=np.uint64)], [], []
     words: list[Hashes] = []
     for document in documents:
@@ -116,15 +116,15 @@ def _held_out_runs(documents: Iterable[Document], run: int) -> tuple[Hashes, NDA
 
 
 def _short(words: Hashes) -> Hashes:
-    """Return the one hash of a document shorter than a run, apart from the hashes of runs, or none for no word."""
+    """Return one hash for a document of fewer than n words, distinct from those of n-grams; none without a word."""
     return ~run_hashes(words, len(words)) if len(words) else words
 
 
 def _train_runs(documents: Iterable[Document], run: int) -> Iterator[Hashes]:
-    """Yield the hashes of the runs of the training text, many short documents or part of a long one at a time."""
+    """Yield the n-gram hashes of the training text, many short documents or a chunk of a long one at a time."""
     texts: list[str] = []
     size = 0
-    carried = np.zeros(0, dtype=np.uint64)  # the last words of the piece before, for runs that reach across
+    carried = np.zeros(0, dtype=np.uint64)  # the last words of the previous chunk, for n-grams across the cut
     inside = False
     for document in documents:
         if document.continued or inside:
@@ -142,9 +142,9 @@ def _train_runs(documents: Iterable[Document], run: int) -> Iterator[Hashes]:
 
 
 def _hash_together(texts: list[str], run: int) -> Iterator[Hashes]:
-    """Yield the runs of many documents at once, and the whole of each short one.
+    """Yield the n-grams of many documents at once, and one hash for each short document.
 
-    Between documents stands a word that no text has, so no run reaches from one into the next.
+    A word that no text has separates the documents, so no n-gram spans two of them.
     """
     if not texts:
         return

@@ -1,4 +1,4 @@
-"""Sentences and passages of a document: what questions are made of."""
+"""Sentences and passages of a document, for questions about it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 _END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]*[A-Z0-9])")
 _SHORT = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e|[A-Z])\.$")
-"""What ends in a full stop and no sentence."""
+"""Abbreviations: a full stop that ends no sentence."""
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 def sentences_of(paragraph: str) -> list[str]:
-    """Split a paragraph into sentences, by their marks; abbreviations and initials do not end one."""
+    """Split a paragraph into sentences at punctuation; abbreviations and initials do not end one."""
     text = " ".join(paragraph.split())
     found: list[str] = []
     start = 0
@@ -26,14 +26,14 @@ def sentences_of(paragraph: str) -> list[str]:
 
 
 def whole(sentence: str) -> bool:
-    """Tell whether a piece looks like a sentence: it begins as one, ends as one, and has words between."""
+    """Return whether a string looks like a whole sentence, by its beginning, its end and its words."""
     return bool(re.match(r"[\"'“‘(]*[A-Z]", sentence) and re.search(r"[.!?][\"'”’)]*$", sentence)) and (
         4 <= len(_WORD.findall(sentence)) <= 60
     )
 
 
 def passages_of(text: str, most: int = 800) -> Iterator[list[str]]:
-    """Yield runs of whole sentences of one paragraph, of at most `most` characters."""
+    """Yield passages: consecutive whole sentences of one paragraph, of at most `most` characters."""
     for paragraph in re.split(r"\n\s*\n", text):
         run: list[str] = []
         for sentence in sentences_of(paragraph):
@@ -51,6 +51,6 @@ def passages_of(text: str, most: int = 800) -> Iterator[list[str]]:
 
 
 def content_words(sentence: str) -> list[str]:
-    """Return the words of a sentence that carry meaning: at least five letters, no name at its beginning."""
+    """Return the content words of a sentence: at least five letters, without a name at its beginning."""
     words = [match.group() for match in _WORD.finditer(sentence)]
     return [word for word in words[1:] if len(word) >= 5 and word.islower()]

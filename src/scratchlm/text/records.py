@@ -1,6 +1,6 @@
-"""Records: rows of named fields, read whole, for data that a person made: labels, conversations, questions.
+"""Records: rows of named fields, for annotated data such as labels, conversations and questions.
 
-Every row counts here, so a broken one is an error, and all broken ones are told together.
+Every row matters, so a broken one is an error, and all broken ones are reported together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scratchlm.text.rows import JSON_LIMIT, listed, rows_of
 from scratchlm.text.tables import table_rows
 
 SHOWN = 5
-"""Most problems of one file that are spelled out."""
+"""Most problems of one file that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Record:
     """One row."""
 
     place: str
-    """File and line, for messages."""
+    """File and line, for error messages."""
     values: Mapping[str, Any]
 
 
 def read_records(path: Path, columns: Sequence[str] = ()) -> list[Record]:
     """Read the rows of a .csv, .tsv, .jsonl, .json or .parquet file, plain or compressed.
 
-    A table's first row names its columns; where `columns` asks for numbers that it does not name, counted from 1, the
-    first row is data. Raises `UserError` for a file that cannot be read or has no row, and with every broken row.
+    The first row of a table is its header, unless `columns` has numbers (from 1) that are not in it: then it is data.
+    Raises `UserError` for a file that cannot be read or has no row, and lists every broken row.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the spelling")
@@ -81,7 +81,7 @@ def _table(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[R
         if not row:
             continue
         if len(row) != len(header):
-            problems.row("broken row", f"{place}: {len(row)} columns where the first row has {len(header)}; mend it")
+            problems.row("broken row", f"{place}: {len(row)} columns where the first row has {len(header)}; fix it")
             continue
         yield Record(place, dict(zip(header, row, strict=True)))
 
@@ -98,10 +98,10 @@ def _lines(path: Path, problems: Problems) -> Iterator[Record]:
         try:
             values = json.loads(line.decode("utf-8"))
         except (ValueError, RecursionError) as error:
-            problems.row("broken row", f"{place}: not valid JSON ({error}); mend or remove the line")
+            problems.row("broken row", f"{place}: not valid JSON ({error}); fix or remove the line")
             continue
         if not isinstance(values, dict):
-            problems.row("broken row", f"{place}: {type(values).__name__}, not an object; mend the line")
+            problems.row("broken row", f"{place}: {type(values).__name__}, not an object; fix the line")
             continue
         yield Record(place, values)
 
@@ -110,10 +110,10 @@ def _json(path: Path) -> Iterator[Record]:
     try:
         value = json.loads(read_whole(path, JSON_LIMIT).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); mend the file") from error
+        raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); fix the file") from error
     for number, row in enumerate(rows_of(value, path, None), 1):
         if not isinstance(row, dict):
-            raise BadFile("broken row", f"{path}, row {number}: {type(row).__name__}, not an object; mend the row")
+            raise BadFile("broken row", f"{path}, row {number}: {type(row).__name__}, not an object; fix the row")
         yield Record(f"{path}, row {number}", row)
 
 
@@ -130,7 +130,7 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 
 def require_columns(records: Sequence[Record], columns: Sequence[str], flag: str) -> None:
-    """Refuse records that lack a column; the first is named with the columns there are and the flag that names one."""
+    """Refuse records that lack a column; the error names the first, its columns and the flag that chooses one."""
     for record in records:
         missing = [column for column in columns if column not in record.values]
         if missing:

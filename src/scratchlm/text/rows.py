@@ -1,4 +1,4 @@
-"""Rows of records: which field holds the text, and the JSON formats."""
+"""Rows of structured files: the field with the text, and the JSON formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON_LIMIT = 1_000_000_000  # bytes; a .json file cannot be read row by row
 
 
 class NoTextField(BadFile):
-    """The user must say which field holds the text."""
+    """The user must name the field with the text."""
 
     def __init__(self, message: str) -> None:
         super().__init__("no text field", message)
@@ -35,10 +35,10 @@ def _is_prose(value: object) -> bool:
 
 
 def choose_field(row: Mapping[str, Any], place: str) -> str:
-    """Return the name of the field of `row` that holds the text.
+    """Return the name of the field of `row` with the text.
 
-    The first of `TEXT_FIELDS` that is there, else the only field with a string that is not a number.
-    Raises `NoTextField`, naming the fields there are.
+    The first of `TEXT_FIELDS` that exists, else the only field with a string that is not a number. Otherwise raises
+    `NoTextField`, which lists the fields.
     """
     for name in TEXT_FIELDS:
         if isinstance(row.get(name), str):
@@ -50,27 +50,27 @@ def choose_field(row: Mapping[str, Any], place: str) -> str:
 
 
 def listed(names: Mapping[str, Any] | Sequence[str]) -> str:
-    """Spell the names of fields, the first twenty of them."""
+    """Join the names of fields, at most twenty."""
     shown = [printable(str(name))[:60] for name in names]
     more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
     return ", ".join(shown[:20]) + more if shown else "none"
 
 
 class FieldReader:
-    """Takes the text out of the rows of one file; the field is chosen at its first object when none is given."""
+    """Reads the text of the rows of one file; the first object decides the field when none is given."""
 
     def __init__(self, text_field: str | None, problems: Problems) -> None:
         self.field, self.given, self.problems = text_field, text_field is not None, problems
 
     def text_of(self, row: object, place: str) -> str | None:
-        """Return the text of a row, or None after the row was counted as a problem.
+        """Return the text of a row, or None for a broken row, which is counted.
 
-        Raises `NoTextField` when no field is given and the first object does not show which it is.
+        Raises `NoTextField` when no field is given and the first object is ambiguous.
         """
         if isinstance(row, str):
             return row
         if not isinstance(row, Mapping):
-            self.problems.row("broken row", f"{place}: {type(row).__name__}, not an object or a string; mend the row")
+            self.problems.row("broken row", f"{place}: {type(row).__name__}, not an object or a string; fix the row")
             return None
         if self.field is None:
             self.field = choose_field(row, place)
@@ -90,9 +90,9 @@ class FieldReader:
 
 
 def read_jsonl(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
-    """Yield one document a line; blank lines are passed over, broken ones counted with their line number.
+    """Yield one document a line; blank lines are skipped, broken ones counted with their line number.
 
-    Raises `BadFile` when the file cannot be read on.
+    Raises `BadFile` when the file cannot be read further.
     """
     yield from _json_lines(byte_lines(path), path, FieldReader(text_field, problems), problems)
 
@@ -105,11 +105,11 @@ def _json_lines(lines: Iterator[bytes], path: Path, reader: FieldReader, problem
         try:
             row = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
-            message = f"{place}: not UTF-8 at byte {error.start} of the line ({error.reason}); mend or convert it"
+            message = f"{place}: not UTF-8 at byte {error.start} of the line ({error.reason}); fix or convert it"
             problems.row("wrong encoding", message)
             continue
         except (ValueError, RecursionError) as error:
-            problems.row("broken row", f"{place}: not valid JSON ({error}); mend or remove the line")
+            problems.row("broken row", f"{place}: not valid JSON ({error}); fix or remove the line")
             continue
         text = reader.text_of(row, place)
         if text is not None:
@@ -117,10 +117,10 @@ def _json_lines(lines: Iterator[bytes], path: Path, reader: FieldReader, problem
 
 
 def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
-    """Yield the documents of a .json file, which is loaded whole.
+    """Yield the documents of a .json file, which is loaded into memory whole.
 
-    It holds a list of strings or objects, or one object with such a list, or one object with a text field. A file
-    that holds one object a line after all is read as JSON Lines.
+    The file has a list of strings or objects, or one object with such a list, or one object with a text field. A file
+    with one object a line is read as JSON Lines.
     Raises `BadFile` when it is broken or larger than `JSON_LIMIT`.
     """
     if path.stat().st_size > JSON_LIMIT:
@@ -137,10 +137,10 @@ def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterato
         if error.msg == "Extra data":
             yield from _json_lines(iter(data[mark:].split(b"\n")), path, reader, problems)
             return
-        message = f"{path}, line {error.lineno}: not valid JSON ({error.msg}); mend the file"
+        message = f"{path}, line {error.lineno}: not valid JSON ({error.msg}); fix the file"
         raise BadFile("broken JSON", message) from error
     except (ValueError, RecursionError) as error:
-        raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); mend the file") from error
+        raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); fix the file") from error
     del data
     for number, row in enumerate(rows_of(value, path, text_field), start=1):
         text = reader.text_of(row, f"{path}, row {number}")

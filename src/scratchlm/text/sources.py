@@ -1,4 +1,4 @@
-"""SOURCE on the command line: a path, or a corpus by name, opened as a stream of documents that can begin anew."""
+"""SOURCE on the command line: a path or a named corpus, opened as a stream of documents that can be restarted."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from scratchlm.text.walk import find_files, format_of
 STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 LARGEST = 100 * 10**9
-"""Bytes of generated text, at most: more than any model of this package reads."""
+"""Most bytes of generated text: more than any model of this package reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedSource:
-    """A source that is at hand: its documents, as often as they are wanted, and what the manifest says of it."""
+    """An opened source: its documents, any number of times, and its entry in the manifest."""
 
     name: str
-    """As given on the command line."""
+    """Its name as given on the command line."""
 
     description: str
     licence: str
     documents: Callable[[Counts], Iterator[Document]]
-    """Begins the documents anew, counting into the given counts."""
+    """Starts a new stream of the documents, counting into the given counts."""
 
     paths: tuple[Path, ...] = ()
-    """Files and folders it reads; empty for what is generated."""
+    """Files and folders that it reads; empty for generated text."""
 
     sha256: str | None = None
-    """Of the one file of a named source."""
+    """SHA-256 of the one file of a named source."""
 
     settings: dict[str, Any] = field(default_factory=dict)
-    """What else decides the text: size, seed, Python version, fields."""
+    """Other settings that determine the text: size, seed, Python version, fields."""
 
     def manifest(self) -> dict[str, Any]:
         """Return name, licence, settings and the SHA-256 of each file; reads local files whole to hash them.
 
-        Local files are told by their names from the one on that was given: where that lay concerns nobody.
+        Local files are named relative to the path that was given, so that no private folder names are stored.
         """
         local = bool(self.paths) and self.sha256 is None
         name = os.path.basename(os.path.abspath(self.paths[0])) if local else self.name
@@ -61,7 +61,7 @@ class OpenedSource:
         return {**entry, **self.settings}
 
     def _inside(self, path: Path) -> str:
-        """Return a file's path from the name on that was given."""
+        """Return a file's path relative to the parent of the path that was given."""
         whole = os.path.abspath(path)
         above = next(top for top in map(os.path.abspath, self.paths) if Path(whole).is_relative_to(top))
         return printable(Path(whole).relative_to(os.path.dirname(above)).as_posix())
@@ -78,10 +78,11 @@ def open_source(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> OpenedSource:
-    """Open what `spec` means: `storyworld[:SIZE]`, `stdlib`, a name of the catalogue, `gutenberg:NUMBER`, or a path.
+    """Open the source `spec`: `storyworld[:SIZE]`, `stdlib`, a name of the catalogue, `gutenberg:NUMBER`, or a path.
 
-    A name wins over a file of that name, which `./NAME` means. A named source is taken from `from_local` when given,
-    else from `cache` (default `default_cache()`), else downloaded into it. `text_field`, `split_on` and `strict` are
+    A known name takes precedence over a file of that name, for which write `./NAME`. A named source is read from
+    `from_local` when given, else from `cache` (default `default_cache()`), else downloaded into it. `text_field`,
+    `split_on` and `strict` are
     for paths (see `read_documents`), `seed` for storyworld, `progress(bytes, total)` for downloads.
     Raises `UserError` for what is neither name nor path, for a wrong number or size, and when a named source is not
     at hand and cannot be fetched. Missing paths show when the documents are read.
@@ -134,9 +135,9 @@ def default_cache() -> Path:
 def fetch(
     source: Source, *, from_local: Path | None, cache: Path, progress: Progress | None = None
 ) -> tuple[Path, str]:
-    """Return the file of a named source and its SHA-256, downloading it when it is not at hand.
+    """Return the file of a named source and its SHA-256, downloading it when it is not in the cache.
 
-    The hash is compared with the catalogue's, or with the one recorded beside the file at its first download.
+    The hash is compared with the catalogue's, or with the one recorded at the first download.
     Raises `UserError` when it differs, when `from_local` is missing, or when no mirror can be reached.
     """
     if from_local is not None:
@@ -174,10 +175,10 @@ def _compare(path: Path, found: str, expected: str | None, remedy: str) -> None:
 
 
 def _is_path(spec: str, path: Path) -> bool:
-    """Tell whether a SOURCE is meant as a path, so that a misspelt one is reported as a missing file."""
+    """Return whether a SOURCE looks like a path, so that a misspelt one is reported as a missing file."""
     try:
         there = path.exists() or path.is_symlink()
-    except OSError:  # a name that no system would take: reading it tells
+    except OSError:  # a name that the system does not allow; reading it raises the error
         there = True
     return there or "/" in spec or os.sep in spec or format_of(path) is not None
 
@@ -198,7 +199,7 @@ def _open_storyworld(spec: str, argument: str, seed: int) -> OpenedSource:
     size = parse_size(argument, spec) if ":" in spec else STORYWORLD_SIZE
 
     def documents(counts: Counts) -> Iterator[Document]:
-        # Imported here: the generator's word lists are needed by those alone who ask for its stories.
+        # Imported here, because only this source needs the generator's word lists.
         from scratchlm.storyworld import stories
 
         for number, story in enumerate(stories(size, seed), start=1):

@@ -1,4 +1,4 @@
-"""Training text and held-out text: by the hash of each document, or the tail of the corpus."""
+"""Train/validation split: by the hash of each document, or the tail of the corpus."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def parse_split(text: str) -> SplitConfig:
 def split_documents(
     make_documents: MakeDocuments, split: SplitConfig, counts: Counts | None = None
 ) -> Iterator[tuple[Side, Document]]:
-    """Yield every document with its side; the pieces of one document stay together, except at the cut of a tail.
+    """Yield every document with its side; all chunks of a document have the same, except at the cut of a tail.
 
-    hash: a document is held out when the hash of its text (of its first piece, for a long one) lies in the lowest
-    `fraction`, so equal texts share a side and adding documents moves none. The documents are first read up to the
-    point where both sides have one; when that point never comes, as with few documents, the tail is held out instead.
+    hash: a document is held out when the hash of its text (of its first chunk, for a long one) lies in the lowest
+    `fraction`, so equal texts share a side and adding documents moves none. The documents are first read until both
+    sides have one; when one side stays empty, as with few documents, the tail is held out instead.
 
-    tail: the documents are read twice, first only for their lengths (8 bytes a document are kept). The cut lies at
-    the border between two documents nearest to `fraction` of the characters from the end; when that would hold out
-    less than half or more than twice the fraction, as with one long document, it lies inside a document, after
-    exactly `int(characters * (1 - fraction))` of them.
+    tail: the documents are read twice, first for their lengths (8 bytes a document). The cut is at the boundary of two
+    documents nearest to `fraction` of the characters from the end; when that would hold out less than half or more than
+    twice the fraction, as with one long document, it is inside a document, after exactly
+    `int(characters * (1 - fraction))` characters.
 
-    `make_documents` is called once a pass and must begin anew; it counts into `counts`, where that is given, which is
-    emptied before each pass so that only the last one remains, with a note on what was held out.
+    `make_documents` is called once a pass and must return a new stream; it counts into `counts`, where that is given,
+    which is reset before each pass so that only the last one remains, with a note on what was held out.
     """
     lengths = None
     if split.method == "hash":
@@ -72,14 +72,14 @@ def split_documents(
 
 
 def _begin(make_documents: MakeDocuments, counts: Counts | None) -> Iterator[Document]:
-    """Begin a pass with counts at zero."""
+    """Start a pass with counts reset."""
     if counts is not None:
         counts.reset()
     return make_documents()
 
 
 def held_out(text: str, fraction: float) -> bool:
-    """Tell whether a document is held out by the hash of its text; the same on every machine."""
+    """Return whether a document is held out by the hash of its text; the same on every machine."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"split").digest()
     return int.from_bytes(digest, "big") < fraction * 2.0**64
 
@@ -101,7 +101,7 @@ def _survey(documents: Iterator[Document], fraction: float) -> array[int] | None
         return lengths
     finally:
         if isinstance(documents, Generator):
-            documents.close()  # files that are open are closed now, not whenever the collector comes by
+            documents.close()  # closes open files now, not at garbage collection
 
 
 def _sides_by_hash(documents: Iterator[Document], fraction: float) -> Iterator[tuple[Side, Document]]:
@@ -115,7 +115,7 @@ def _sides_by_hash(documents: Iterator[Document], fraction: float) -> Iterator[t
 
 
 def _lengths(documents: Iterator[Document]) -> Iterator[int]:
-    """Yield the characters of each document, its pieces added up."""
+    """Yield the number of characters of each document, summed over its chunks."""
     length = 0
     for document in documents:
         length += len(document.text)
@@ -125,20 +125,20 @@ def _lengths(documents: Iterator[Document]) -> Iterator[int]:
 
 
 def _cut(lengths: array[int], fraction: float) -> tuple[int, str]:
-    """Return the number of characters before the cut, and words for where it lies."""
+    """Return the number of characters before the cut, and a description of its place."""
     total = sum(lengths)
     wanted = int(total * (1 - fraction))
     if total < 2:
         return total, "nothing"
     border = min(accumulate(lengths), key=lambda end: abs(end - wanted), default=0)
-    share = (total - border) / total
-    if fraction / 2 <= share <= 2 * fraction and border > 0:
+    part = (total - border) / total
+    if fraction / 2 <= part <= 2 * fraction and border > 0:
         return border, "cut between documents"
     return min(max(wanted, 1), total - 1), "cut inside a document"
 
 
 def _by_position(documents: Iterator[Document], cut: int) -> Iterator[tuple[Side, Document]]:
-    """Yield what lies before the first `cut` characters as train, the rest as validation."""
+    """Yield the first `cut` characters as train, the rest as validation."""
     start = 0
     for document in documents:
         end = start + len(document.text)
@@ -155,7 +155,7 @@ def _by_position(documents: Iterator[Document], cut: int) -> Iterator[tuple[Side
 
 
 def two_sides(rows: Sequence[T], split: SplitConfig, text_of: Callable[[T], str]) -> tuple[list[T], list[T]]:
-    """Hold some rows out: those whose texts' hashes are lowest, so that copies share a side, or the last ones.
+    """Hold out some rows: those with the lowest hashes of their texts, so that copies share a side, or the last ones.
 
     Raises `UserError` where one side would be empty.
     """
@@ -163,7 +163,7 @@ def two_sides(rows: Sequence[T], split: SplitConfig, text_of: Callable[[T], str]
         cut = len(rows) - int(len(rows) * split.fraction)
         sides = list(rows[:cut]), list(rows[cut:])
     else:
-        held = [share_of(text_of(row)) < split.fraction for row in rows]
+        held = [hash_fraction(text_of(row)) < split.fraction for row in rows]
         sides = (
             [row for row, out in zip(rows, held, strict=True) if not out],
             [row for row, out in zip(rows, held, strict=True) if out],
@@ -176,7 +176,7 @@ def two_sides(rows: Sequence[T], split: SplitConfig, text_of: Callable[[T], str]
     return sides
 
 
-def share_of(text: str) -> float:
-    """Return where between 0 and 1 the hash of a text lies, whatever its case and the space between its words."""
+def hash_fraction(text: str) -> float:
+    """Return the hash of a text as a fraction from 0 to 1, ignoring case and whitespace."""
     digest = hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""A corpus that every Python installation brings along: the language reference and the source of the standard library.
+"""A corpus in every Python installation: the language reference and the source of the standard library.
 
 About 10 MB of prose and code under the PSF licence. It differs between Python versions; within one it is the same
 everywhere.
@@ -29,8 +29,8 @@ SKIPPED_BEGINNINGS = ("config-", "_sysconfigdata", "__phello__", ".")
 def stdlib_documents(counts: Counts) -> Iterator[Document]:
     """Yield the topics of Python's `help()`, then the modules of its standard library, each sorted by name.
 
-    Counts what is read into `counts`. One file is in memory at a time.
-    Raises `UserError` on an installation that carries neither (a frozen or zipped one).
+    Counts into `counts`. One file is in memory at a time.
+    Raises `UserError` on an installation that has neither (a frozen or zipped one).
     """
     some = False
     for document in _topics():

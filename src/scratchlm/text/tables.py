@@ -14,19 +14,19 @@ from scratchlm.text.decoding import text_lines
 from scratchlm.text.opening import seekable
 from scratchlm.text.rows import FieldReader, NoTextField, choose_field
 
-CELL_LIMIT = 1 << 26  # characters: more than any book, where the csv module's own limit of 131,072 is less
+CELL_LIMIT = 1 << 26  # characters: more than any book; the csv module's own limit of 131,072 is too small
 BATCH = 64  # parquet rows decoded at a time
 LOOKED_AT = 1 << 20
-"""Characters at the beginning of a table by which its delimiter and its quoting are known."""
+"""Characters at the beginning of a table that are inspected to detect its delimiter and quoting."""
 
 
 def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
     """Yield one document a row of a .csv or .tsv file; rows that are broken or too short are counted.
 
-    The first row names the columns. `text_field` is such a name, or the number of a column from 1: when no column
-    has that number for a name, the file is taken to have no header and its first row is data.
-    Delimiter and quoting are found as `dialect_of` says.
-    Raises `BadFile` when the file cannot be read on or no column is the text.
+    The first row is the header. `text_field` is the name of a column, or its number from 1: when no column has that
+    number as its name, the file is assumed to have no header, and its first row is data.
+    `dialect_of` detects delimiter and quoting.
+    Raises `BadFile` when the file cannot be read further or no column is the text.
     """
     rows = table_rows(path, problems)
     _, header = next(rows, (0, []))
@@ -46,7 +46,7 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
         if column < len(row):
             yield Document(row[column], place)
         elif row:
-            problems.row("broken row", f"{place}: {len(row)} columns where the text is in column {column + 1}; mend it")
+            problems.row("broken row", f"{place}: {len(row)} columns where the text is in column {column + 1}; fix it")
 
 
 def _column(path: Path, header: list[str], first: list[str], text_field: str | None) -> int:
@@ -62,7 +62,7 @@ def _column(path: Path, header: list[str], first: list[str], text_field: str | N
 
 
 def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells); a row that the csv module refuses is counted and passed over."""
+    """Yield (line number, cells); a row that the csv module refuses is counted and skipped."""
     csv.field_size_limit(CELL_LIMIT)
     lines = text_lines(path)
     head, size = [], 0
@@ -85,15 +85,15 @@ def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]
         except StopIteration:
             return
         except csv.Error as error:
-            problems.row("broken row", f"{path}, line {line}: not valid CSV ({error}); mend the quotes of this row")
+            problems.row("broken row", f"{path}, line {line}: not valid CSV ({error}); fix the quotes of this row")
 
 
 def dialect_of(head: str, *, tabs: bool) -> tuple[str, bool]:
-    """Return the delimiter of a table that begins with `head`, and whether quotes around a cell are no part of it.
+    """Return the delimiter of a table that begins with `head`, and whether its cells are quoted as in CSV.
 
-    With `tabs`, as in a .tsv file, cells are parted by tabs, and a quote is an ordinary character, as the standard
-    says, unless the cells show that a CSV writer wrote them. Else the delimiter is the commonest of comma, semicolon
-    and tab in the first line, and quotes are CSV's.
+    With `tabs`, as in a .tsv file, the delimiter is a tab, and a quote is an ordinary character, as in the standard,
+    unless the cells show that a CSV writer wrote them. Otherwise the delimiter is the most frequent of comma, semicolon
+    and tab in the first line, and cells are quoted as in CSV.
     """
     if tabs:
         return "\t", _is_quoted(head)
@@ -106,10 +106,10 @@ _OPEN = re.compile(r'"[^"]*(?:""[^"]*)*\Z')
 
 
 def _is_quoted(head: str) -> bool:
-    """Tell whether a CSV writer wrote the cells between the tabs of `head`.
+    """Return whether a CSV writer wrote the cells between the tabs of `head`.
 
-    Such a writer quotes cells that hold a tab, a line feed or a quote, which it doubles, or all cells. In other files
-    a quote stands anywhere, in pairs or alone: `"Hello"` alone shows nothing.
+    Such a writer quotes cells with a tab, a line feed or a quote, which it doubles, or all cells. In other files a
+    quote can be anywhere, in pairs or alone: `"Hello"` alone is no evidence.
     """
     at = shown = broken = 0
     first_row, all_of_first = True, True
@@ -117,7 +117,7 @@ def _is_quoted(head: str) -> bool:
         cell = _CELL.match(head, at)
         if cell is None:
             if _OPEN.match(head, at):
-                break  # a cell that goes on behind what was looked at
+                break  # the cell continues after the inspected characters
             broken += 1
             at = head.find("\n", at) + 1 or len(head)
             first_row = False
@@ -139,7 +139,7 @@ def read_parquet(path: Path, text_field: str | None, problems: Problems) -> Iter
 
     Raises `BadFile` when it is no parquet file, breaks on the way, or no column is the text.
     """
-    # Imported here: pyarrow takes a tenth of a second that every other format need not pay.
+    # Imported here, because pyarrow takes 0.1 s to import, and other formats do not need it.
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
@@ -160,7 +160,7 @@ def read_parquet(path: Path, text_field: str | None, problems: Problems) -> Iter
 
 
 def _parquet_field(file: Any, path: Path, text_field: str | None) -> str:
-    """Return the column of a parquet file that holds the text."""
+    """Return the column of a parquet file with the text."""
     names: list[str] = list(file.schema_arrow.names)
     if text_field is not None:
         if text_field not in names:

@@ -1,4 +1,4 @@
-"""Which files a list of paths means: folders entered in sorted order, formats told by suffix."""
+"""The files of a list of paths: folders are walked in sorted order, suffixes decide the formats."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class FoundFile:
 
     path: Path
     suffix: str
-    """The suffix that tells its format, compression left aside."""
+    """The suffix of its format, without that of a compression."""
 
     named: bool
-    """Given by name, not found in a folder."""
+    """Whether it was given by name, not found in a folder."""
 
 
 def format_of(path: Path) -> str | None:
-    """Return the suffix that tells the format of a file (of `books.txt.gz`: .txt), or None when it is unknown."""
+    """Return the suffix of the format of a file (of `books.txt.gz`: .txt), or None when it is unknown."""
     suffix = path.suffix.lower()
     if suffix in COMPRESSIONS:
         suffix = Path(path.stem).suffix.lower()
@@ -39,10 +39,10 @@ def format_of(path: Path) -> str | None:
 
 
 def find_files(paths: Sequence[Path], problems: Problems) -> list[FoundFile]:
-    """Return the files that `paths` mean, those of a folder in sorted order, each folder read once.
+    """Return the files of `paths`, those of a folder in sorted order, each folder read once.
 
-    Inside a folder, hidden files and unknown suffixes are counted and passed over (also when strict: they are no
-    defect), symbolic-link loops, dangling links and unreadable folders are problems.
+    Inside a folder, hidden files and unknown suffixes are counted and skipped (also when strict: they are not errors);
+    symbolic-link loops, dangling links and unreadable folders are problems.
     Raises `UserError` for a path that is missing, unreadable, a loop, or of an unknown format, and for a folder in
     which nothing can be read; all such paths are found before anything is read.
     """
@@ -73,7 +73,7 @@ def find_files(paths: Sequence[Path], problems: Problems) -> list[FoundFile]:
 
 
 def _aside(problems: Problems, before: dict[str, int]) -> str:
-    """Return words for what was passed over in a folder since the counts were `before`."""
+    """Return a description of what was skipped in a folder since the counts were `before`."""
     reasons = []
     for reason, number in problems.counts.skipped.items():
         if more := number - before.get(reason, 0):

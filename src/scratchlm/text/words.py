@@ -1,7 +1,8 @@
-"""Words and runs of words as 64-bit hashes, computed over whole arrays: the common ground for comparing texts.
+"""Words and word n-grams as 64-bit hashes, computed on whole arrays, for comparing texts.
 
-A word is a run of letters, digits and the marks on them, case folded; in scripts written without spaces (Chinese,
-Japanese) each character is one, and so is each character beyond the basic plane. Punctuation and space only separate.
+A word is a sequence of letters, digits and combining marks, case-folded; in scripts written without spaces (Chinese,
+Japanese) each character is a word, and so is each character beyond the basic multilingual plane. Punctuation and space
+only separate.
 Hashes are the same on every machine and in every run.
 """
 
@@ -15,19 +16,19 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 
-BOUNDARY = "\uf8ff"  # a private character that is a word of its own: no run of words of real text reaches across it
+BOUNDARY = "\uf8ff"  # a private-use character that is a word of its own: no n-gram of real text contains it
 SEPARATOR, LETTER, IDEOGRAPH = 0, 1, 2
 
 _UNSPACED = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
 _WORD_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _RUN_FACTOR = np.uint64(0xD6E8FEB86659FD93)
-_BLOCK = 1 << 17  # characters; the arrays for so many stay in the processor's cache, which doubles the speed
-_LONGEST = 256  # characters of a word that have a factor of their own; later ones share the last
+_BLOCK = 1 << 17  # characters; arrays of this size fit into the processor's cache, which doubles the speed
+_LONGEST = 256  # characters of a word with a factor of their own; later ones use the last
 
 
 @lru_cache(maxsize=1)
 def _classes() -> NDArray[np.uint8]:
-    """Return the class of every character of the basic plane; the last entry stands for all beyond it."""
+    """Return the class of every character of the basic multilingual plane; the last entry is for all others."""
     table = np.zeros(1 << 16, dtype=np.uint8)
     for code in range(1 << 16):
         character = chr(code)
@@ -46,7 +47,7 @@ def _powers() -> Hashes:
 
 
 def mix(values: Hashes) -> Hashes:
-    """Spread every input bit over the whole 64-bit result (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """Mix every input bit into all 64 output bits (the finaliser of SplitMix64, Steele et al. 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -78,7 +79,7 @@ def _hash_words(text: str) -> Hashes:
 
 
 def run_hashes(words: Hashes, length: int) -> Hashes:
-    """Return one hash for each run of `length` consecutive words, none when there are fewer words."""
+    """Return one hash for each n-gram of `length` consecutive words, none when there are fewer words."""
     number = len(words) - length + 1
     if number <= 0:
         return np.zeros(0, dtype=np.uint64)

@@ -1,6 +1,6 @@
-"""What every tokenizer offers, and the half of it that needs nothing but a table of tokens.
+"""The tokenizer interface, and a base class with everything that follows from a table of tokens.
 
-Encoding differs between tokenizers; decoding does not: each id stands for some bytes, and the bytes are joined.
+Encoding differs between tokenizers; decoding does not: each id maps to bytes, and the bytes are joined.
 """
 
 from __future__ import annotations
@@ -29,25 +29,24 @@ Ids = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Ends:
-    """The special tokens that begin and end a document, by their texts."""
+    """The special tokens at the beginning and end of a document, as text."""
 
     begin: str | None = None
-    """What chat templates call `bos_token` (Llama's `<s>`, Gemma's `<bos>`)."""
+    """`bos_token` of transformers (Llama's `<s>`, Gemma's `<bos>`)."""
     end: str | None = END_OF_TEXT
-    """Ends a document."""
-    put: bool = True
-    """Whether `begin` belongs before every text."""
+    """The token that ends a document."""
+    add_bos: bool = True
+    """Whether `begin` goes before every text (`add_bos_token` of transformers)."""
     last: str | None = None
-    """What chat templates call `eos_token`, where that is the end of a turn; None: `end`."""
+    """`eos_token` of transformers, where that is the end of a turn; None: `end`."""
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
     """Text to ids and back.
 
-    `encode` never yields a special id, whatever the text holds: the literal text `<|endoftext|>` becomes ordinary
-    tokens. Special ids enter a sequence only where a program puts them. `decode(encode(text)) == text` for any Unicode
-    text, save where the class says otherwise.
+    `encode` never returns a special id: the literal text `<|endoftext|>` becomes ordinary tokens. Only programs insert
+    special ids. `decode(encode(text)) == text` for any Unicode text, except where the class says otherwise.
     """
 
     @property
@@ -60,7 +59,7 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides the ids: vocabulary, merges, pattern, specials."""
+        """SHA-256 of everything that determines the ids: vocabulary, merges, pattern, specials."""
 
     @property
     def end_of_text(self) -> int | None:
@@ -68,17 +67,17 @@ class Tokenizer(Protocol):
 
     @property
     def begin_of_text(self) -> int | None:
-        """The id that a program puts before every text, or None where a text begins by itself."""
+        """The id that programs insert before every text, or None where there is none."""
 
     @property
     def ends(self) -> Ends:
-        """The tokens that begin and end a document, as the tokenizer's files name them."""
+        """The special tokens at the beginning and end of a document."""
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; a lone surrogate is a `UserError`."""
 
     def encode_after(self, text: str) -> list[int]:
-        """Return the ids of a text that stands after other text: what `encode` puts before a text is left out."""
+        """Return the ids of a text that continues other text: without the prefix space that some `encode`s add."""
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
         """Return the ids of many texts, in order, as fast as the tokenizer can; `threads` defaults to all cores."""
@@ -97,9 +96,9 @@ class Tokenizer(Protocol):
 
 
 class TableTokenizer(ABC):
-    """The shared half: a table from id to bytes, and everything that follows from it.
+    """Base class of tokenizers: a table from id to bytes, and everything that follows from it.
 
-    `table[id]` is None for an id between the smallest and the largest that stands for nothing (cl100k has such gaps).
+    `table[id]` is None for an unused id between the smallest and the largest (cl100k has such gaps).
     """
 
     def __init__(self, table: Sequence[bytes | None], specials: Mapping[str, int], ends: Ends | None = None) -> None:
@@ -119,13 +118,13 @@ class TableTokenizer(ABC):
 
     @property
     def end_of_text(self) -> int | None:
-        """The id of `<|endoftext|>`, or of what a published tokenizer has in its place, or None."""
+        """The id of `<|endoftext|>`, or of a published tokenizer's equivalent, or None."""
         return None if self._ends.end is None else self.specials.get(self._ends.end)
 
     @property
     def begin_of_text(self) -> int | None:
-        """The id that belongs before every text, or None."""
-        return self.specials.get(self._ends.begin) if self._ends.put and self._ends.begin is not None else None
+        """The id that goes before every text, or None."""
+        return self.specials.get(self._ends.begin) if self._ends.add_bos and self._ends.begin is not None else None
 
     @property
     def ends(self) -> Ends:
@@ -137,7 +136,7 @@ class TableTokenizer(ABC):
         """Return the ids of a text."""
 
     def encode_after(self, text: str) -> list[int]:
-        """Return the ids of a text that stands after other text; most tokenizers put nothing before a text."""
+        """Return the ids of a text that continues other text; the same as `encode` for most tokenizers."""
         return self.encode(text)
 
     def token_bytes(self, id: int) -> bytes:
@@ -167,15 +166,15 @@ class TableTokenizer(ABC):
 
 
 def first_token(tokenizer: Tokenizer) -> int | None:
-    """Return what a text's first token is predicted from: what begins a text, else what ends the one before."""
+    """Return the id from which a text's first token is predicted: beginning of text, else end of text."""
     begin = tokenizer.begin_of_text
     return tokenizer.end_of_text if begin is None else begin
 
 
 def number_specials(first: int, names: Sequence[str] = DEFAULT_SPECIALS) -> dict[str, int]:
-    """Give special tokens the ids from `first` on, in order."""
+    """Number special tokens from `first` on, in order."""
     if len(set(names)) != len(names):
-        raise UserError(f"special tokens {', '.join(names)}: a name stands twice; give each once")
+        raise UserError(f"special tokens {', '.join(names)}: a name occurs twice; give each once")
     return {name: first + place for place, name in enumerate(names)}
 
 
@@ -186,7 +185,7 @@ def fingerprint_of(parts: Mapping[str, Any]) -> str:
 
 
 def require_same(tokenizer: str, data: str, place: Path | str) -> None:
-    """Refuse data that another tokenizer made: `tokenizer` and `data` are the two fingerprints."""
+    """Refuse data of another tokenizer: `tokenizer` and `data` are the two fingerprints."""
     if tokenizer != data:
         raise UserError(
             f"{place}: made with tokenizer {data[:12]}, but the tokenizer given is {tokenizer[:12]}; "

@@ -1,10 +1,10 @@
-"""Byte-level byte-pair encoding, written to be read: train, encode, decode.
+"""Byte-level byte-pair encoding (BPE) in plain Python: train, encode, decode.
 
 Sennrich et al. 2016 merge characters, Radford et al. 2019 bytes, as here.
 
-Training starts from the 256 bytes and repeats one step: find the pair of neighbouring tokens that occurs most often,
-and make it a new token. Encoding replays those merges in the order in which they were learned. `tokens/fast.py` does
-the same with compiled code, and tests prove its merges and ids equal to these.
+Training starts from the 256 bytes and repeats one step: find the most frequent pair of adjacent tokens, and make it a
+new token. Encoding applies those merges in the order in which they were learned. `tokens/fast.py` does the same in
+compiled code, and tests prove its merges and ids equal to these.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def most_frequent(counts: Counter[Pair]) -> Pair:
 
 
 class ReadableBPE(TableTokenizer):
-    """Byte-level BPE in plain Python: every step visible, some hundred times slower than `FastBPE`.
+    """Byte-level BPE in plain Python, about a hundred times slower than `FastBPE`.
 
     Vocabularies with `added` tokens or a Unicode normalization, which only some published files have, need `FastBPE`.
     """
@@ -100,7 +100,7 @@ class ReadableBPE(TableTokenizer):
         pattern: str = QWEN2,
         specials: Sequence[str] = DEFAULT_SPECIALS,
     ) -> ReadableBPE:
-        """Train on texts; `vocabulary_size` counts ordinary tokens, and the special tokens come on top."""
+        """Train on texts; `vocabulary_size` counts ordinary tokens, special tokens are extra."""
         return cls(trained_vocabulary(train(texts, vocabulary_size, pattern), pattern, specials))
 
     def encode(self, text: str) -> list[int]:
@@ -114,11 +114,11 @@ class ReadableBPE(TableTokenizer):
         ]
 
     def encode_chunk(self, chunk: bytes) -> list[int]:
-        """Merge the bytes of one chunk, earliest merge first, until no neighbours can merge."""
+        """Merge the bytes of one chunk, earliest merge first, until no adjacent pair can merge."""
         return merge_all([self._byte_ids[value] for value in chunk], self.merges)
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of each text; plain Python gains nothing from `threads`."""
+        """Return the ids of each text; `threads` is ignored."""
         return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
 
     def save(self, folder: Path | str) -> None:

@@ -1,8 +1,8 @@
-"""The one prompt renderer: messages in, ids and loss mask out, for training, evaluation, the terminal and a server.
+"""Chat templates: messages to ids and loss mask, for training, evaluation, the terminal and the server.
 
-The template (Jinja, as transformers stores it) decides the layout; the contents of messages are put in afterwards as
-ordinary text, so a message that spells a special token never becomes one. Contents are trimmed, so that no merge
-crosses from a header into a message and the ids equal those of encoding the rendered text whole.
+The template (Jinja, as in transformers) defines the layout; the contents of messages are inserted afterwards as
+ordinary text, so a message that spells a special token never becomes one. Contents are stripped, so that no merge spans
+a header and a message, and the ids equal those of encoding the rendered text whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import TURN_END
-from scratchlm.tokens.templating import render_apart, render_here
+from scratchlm.tokens.templating import render_here, render_sandboxed
 
 if TYPE_CHECKING:
     from scratchlm.tokens.base import Tokenizer
@@ -28,7 +28,7 @@ Conversation = Sequence[Message]
 ROLES = ("system", "user", "assistant")
 TEMPLATE_FILE = "chat_template.jinja"
 TEMPLATE_LIMIT = 1 << 20
-"""Bytes of a template's file; the longest published one has 20,000."""
+"""Most bytes of a template's file; the longest published one has 20,000."""
 
 CHATML = (
     "{%- for message in messages -%}"
@@ -36,7 +36,7 @@ CHATML = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
-"""ChatML, the layout of Qwen2 and of this package's own models."""
+"""ChatML, the template of Qwen2 and of this package's own models."""
 
 PLAIN = (
     "{%- for message in messages -%}"
@@ -45,32 +45,32 @@ PLAIN = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- 'Assistant:\\n' -}}{%- endif -%}"
 )
-"""A layout for tokenizers that have no tokens of turns, such as GPT-2's: the end of a text ends an answer."""
+"""A template for tokenizers without turn tokens, such as GPT-2's: the end of text ends an answer."""
 
-# Private-use characters around a number stand for a message's content while the template runs.
+# Placeholders of the messages' contents while the template runs: a number between private-use characters.
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as ids, and for each id whether training predicts it."""
+    """A conversation as ids, with a loss mask."""
 
     ids: list[int] = field(default_factory=list)
     mask: list[bool] = field(default_factory=list)
-    """True on what the assistant says and on the token that ends its turn; nothing else carries loss."""
+    """True for ids that carry loss: the assistant's messages and the tokens that end its turns."""
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A Jinja template with the tokenizer whose special tokens it names."""
+    """A Jinja template with the tokenizer whose special tokens it uses."""
 
     tokenizer: Tokenizer
     source: str = CHATML
 
     def render(self, conversation: Conversation, *, reply: bool = False) -> Rendered:
-        """Turn messages into ids and mask; `reply` adds the header after which the assistant speaks.
+        """Render messages to ids and mask; `reply` adds the header of the assistant's turn (the generation prompt).
 
-        Raises `UserError` on a message without role or content and on a role that the template does not know.
+        Raises `UserError` for a message without role or content and for an unknown role.
         """
         _check(conversation)
         text = self._layout(conversation, reply)
@@ -88,7 +88,7 @@ class ChatTemplate:
         return rendered
 
     def _ordinary(self, piece: str, conversation: Conversation, rendered: Rendered) -> bool:
-        """Append the text between two special tokens; tell whether it ends in an assistant's content."""
+        """Append the text between two special tokens; return whether it ends in an assistant's content."""
         spoken = begun = False
         for index, part in enumerate(_MARK.split(piece)):
             if not part:
@@ -103,7 +103,7 @@ class ChatTemplate:
         return spoken
 
     def _layout(self, conversation: Conversation, reply: bool) -> str:
-        """Run the template over marks that stand for the contents."""
+        """Run the template on placeholders of the contents."""
         marked = [{**message, "content": f"\ue000{index}\ue001"} for index, message in enumerate(conversation)]
         values = {
             "messages": marked,
@@ -112,16 +112,16 @@ class ChatTemplate:
             "eos_token": self.tokenizer.ends.last or self.tokenizer.ends.end or "",
         }
         try:
-            return (render_here if self.source in (CHATML, PLAIN) else render_apart)(self.source, values)
+            return (render_here if self.source in (CHATML, PLAIN) else render_sandboxed)(self.source, values)
         except ValueError as error:
             told = " ".join(str(error).split())
             raise UserError(f"chat template: {told}; use the template that came with the model") from error
 
     @classmethod
     def suited_to(cls, tokenizer: Tokenizer) -> ChatTemplate:
-        """Return ChatML where the tokenizer has its tokens, else the plain layout.
+        """Return ChatML where the tokenizer has its tokens, else the plain template.
 
-        Raises `UserError` where it has neither these nor a token that ends a text, so that an answer could not end.
+        Raises `UserError` where it has neither these nor an end-of-text token, so that an answer could not end.
         """
         if TURN_END in tokenizer.specials:
             return cls(tokenizer, CHATML)
@@ -131,9 +131,9 @@ class ChatTemplate:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """Ids that end the assistant's turn: the end of a turn and the end of a document.
+        """Ids that end the assistant's turn: end of turn and end of text.
 
-        What else an imported model was made to stop at stands in its generation settings.
+        Further stop ids of an imported model are in its generation settings.
         """
         ids = (self.tokenizer.specials.get(TURN_END), self.tokenizer.end_of_text)
         return frozenset(id for id in ids if id is not None)

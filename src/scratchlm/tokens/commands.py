@@ -1,7 +1,7 @@
 """`scratchlm tokenizer train|inspect|compare` as functions.
 
-Each takes its config and returns a result that renders with rich and becomes plain data with `as_dict`; `train` and
-`compare` also take the text, as an iterable of strings. None prints.
+Each takes its config and returns a result that renders with rich and converts to plain data with `as_dict`; `train` and
+`compare` also take the text, as an iterable of strings. None of them prints.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
-from scratchlm.tokens.sentencepiece import PieceVocabulary
+from scratchlm.tokens.sentencepiece import SentencePieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer, train_symbols
 from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
 
@@ -47,7 +47,7 @@ class _Result(Result):
 
 
 def _texts(sources: Sequence[str]) -> Iterator[str]:
-    """Yield the texts of all sources, then name on stderr what could not be read."""
+    """Yield the texts of all sources, then list on stderr what could not be read."""
     opened, counts = [open_source(source) for source in sources], Counts()
     yield from (document.text for source in opened for document in source.documents(counts))
     counts.warn()
@@ -61,17 +61,17 @@ def _size(sources: Sequence[str]) -> int | None:
 
 @dataclass(frozen=True, repr=False)
 class TrainResult(_Result):
-    """What was trained, from how much, and how well it packs the beginning of its own training text."""
+    """A trained tokenizer: its size, its training text, and its bytes per token on the beginning of that text."""
 
     out: str
     vocabulary_size: int
-    """Ids in all, special tokens included."""
+    """Number of ids, special tokens included."""
     merges: int
-    """Pairs of tokens that were merged; none where tokens are characters or words."""
+    """Number of merges; 0 for tokenizers of characters or words."""
     bytes_read: int
-    """UTF-8 bytes that the trainer saw."""
+    """UTF-8 bytes of the training sample."""
     bytes_per_token: float
-    """On the first megabyte of the training text."""
+    """Bytes per token on the first megabyte of the training text."""
     seconds: float
     fingerprint: str
 
@@ -152,17 +152,17 @@ def _bytes_per_token(tokenizer: Tokenizer, texts: list[str]) -> float:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TokenText:
     """One token of a text."""
 
     id: int
     text: str
-    """The token as it shows: bytes that are no whole character as backslash escapes."""
+    """The token as printable text, with backslash escapes for incomplete characters."""
 
 
 @dataclass(frozen=True, repr=False)
 class InspectResult(_Result):
-    """A tokenizer laid open."""
+    """A description of a tokenizer, and the tokens of a text."""
 
     tokenizer: str
     fingerprint: str
@@ -170,8 +170,8 @@ class InspectResult(_Result):
     specials: dict[str, int]
     pattern: str
     merges: list[tuple[str, str]]
-    longest: list[Piece]
-    pieces: list[Piece] | None
+    longest: list[TokenText]
+    pieces: list[TokenText] | None
     bytes_per_token: float | None
 
     def __rich__(self) -> RenderableType:
@@ -189,8 +189,8 @@ class InspectResult(_Result):
         return Group(facts, _coloured(self.pieces))
 
 
-def _coloured(pieces: Iterable[Piece]) -> Text:
-    """Show tokens side by side in changing colours, with a bar between them where there is no colour."""
+def _coloured(pieces: Iterable[TokenText]) -> Text:
+    """Show adjacent tokens in alternating colours, with a bar between them where colours are off."""
     line = Text()
     for piece, colour in zip(pieces, itertools.cycle(_COLOURS), strict=False):
         if line:
@@ -200,14 +200,14 @@ def _coloured(pieces: Iterable[Piece]) -> Text:
 
 
 def inspect(config: InspectTokenizerConfig) -> InspectResult:
-    """Load a tokenizer and describe it, and cut `config.text` with it where given."""
+    """Load a tokenizer and describe it, and encode `config.text` with it where given."""
     if config.merges < 0 or config.longest < 0:
         raise UserError(f"--merges {config.merges}, --longest {config.longest}: give 0 or more")
     vocabulary = load_vocabulary(config.tokenizer)
     tokenizer = tokenizer_of(vocabulary)
     if isinstance(vocabulary, BytePairVocabulary):
         tokens, merges = dict(vocabulary.tokens), vocabulary.merges[: config.merges]
-    elif isinstance(vocabulary, PieceVocabulary):
+    elif isinstance(vocabulary, SentencePieceVocabulary):
         tokens = {piece.encode("utf-8"): id for piece, id in vocabulary.pieces.items()}
         merges = [(left.encode("utf-8"), right.encode("utf-8")) for left, right in vocabulary.merges[: config.merges]]
     else:
@@ -217,16 +217,16 @@ def inspect(config: InspectTokenizerConfig) -> InspectResult:
     bytes_per_token = None
     if config.text is not None:
         ids = tokenizer.encode(config.text)
-        pieces = [Piece(id, show(tokenizer.token_bytes(id))) for id in ids]
+        pieces = [TokenText(id, show(tokenizer.token_bytes(id))) for id in ids]
         bytes_per_token = len(config.text.encode("utf-8")) / max(1, len(ids))
     return InspectResult(
         tokenizer=str(config.tokenizer),
         fingerprint=tokenizer.fingerprint,
         vocabulary_size=tokenizer.vocabulary_size,
         specials=dict(tokenizer.specials),
-        pattern="" if isinstance(vocabulary, PieceVocabulary) else vocabulary.pattern,
+        pattern="" if isinstance(vocabulary, SentencePieceVocabulary) else vocabulary.pattern,
         merges=[(show(left), show(right)) for left, right in merges],
-        longest=[Piece(id, show(token)) for token, id in longest],
+        longest=[TokenText(id, show(token)) for token, id in longest],
         pieces=pieces,
         bytes_per_token=bytes_per_token,
     )

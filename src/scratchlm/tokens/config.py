@@ -1,4 +1,4 @@
-"""What `scratchlm tokenizer` and `scratchlm prepare` can be told. Light: importing this loads no tokenizer."""
+"""Settings of `scratchlm tokenizer` and `scratchlm prepare`. Light: importing this loads no tokenizer."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class TrainTokenizerConfig:
     out: Path
     """Folder to write the tokenizer to."""
     kind: TokenizerKind = "bpe"
-    """What a token is: part of a word that occurs often (bpe), a character, or a word. A text with a character that the
-    vocabulary of characters lacks is refused; a word outside the vocabulary becomes <|unk|>."""
+    """What a token is: a frequent part of a word (bpe), a character, or a word. Text with a character outside the
+    vocabulary of characters is refused; a word outside the vocabulary of words becomes <|unk|>."""
     vocabulary_size: Vocabulary = 4096
-    """Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; the special tokens come on top.
-    Characters are all kept."""
+    """Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; special tokens are extra.
+    A tokenizer of characters keeps all of them."""
     pattern: PatternName = "qwen2"
     """How text is split before merging, with bpe; qwen2 is read by most other tools."""
     sample_mb: Megabytes = 200.0
@@ -38,7 +38,7 @@ class TrainTokenizerConfig:
     readable: bool = False
     """Train with the plain Python trainer: the same merges, slower."""
     force: bool = False
-    """Replace a tokenizer that stands in the folder already."""
+    """Replace an existing tokenizer in the folder."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -52,12 +52,12 @@ class TrainTokenizerConfig:
 
 @dataclass(frozen=True)
 class InspectTokenizerConfig:
-    """Show a tokenizer: its merges, its longest tokens, and how it cuts a text."""
+    """Show a tokenizer: its merges, its longest tokens, and the tokens of a text."""
 
     tokenizer: Positional[Annotated[Path, arg(metavar="TOKENIZER")]]
     """Folder or file of the tokenizer."""
     text: Positional[str | None] = None
-    """Text to cut into tokens."""
+    """Text to encode."""
     merges: Amount = 20
     """Number of merges to show, the earliest."""
     longest: Amount = 10
@@ -116,14 +116,14 @@ class PrepareConfig:
     out: Path
     """Folder to write shards, tokenizer and report to."""
     tokenizer: Literal["characters", "words"] | Path | None = None
-    """Folder or file of a tokenizer, or `characters` or `words` to make one of all this text's characters or its most
-    frequent words (a folder of that name: ./words); without, byte-level BPE is trained on this text."""
+    """Folder or file of a tokenizer, or `characters` or `words` to build one from all characters or the most frequent
+    words of this text (a folder of that name: ./words); if not given, byte-level BPE is trained on this text."""
     vocabulary_size: Vocabulary = 4096
-    """Number of ordinary tokens of the tokenizer that is trained; characters are all kept."""
+    """Number of ordinary tokens of a tokenizer trained here; a tokenizer of characters keeps all of them."""
     split: str = "hash:0.05"
     """What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text."""
     text_field: str | None = None
-    """Field or column that holds the text."""
+    """Field or column with the text."""
     split_on: str | None = None
     """Cut .txt and .md files into documents at this text, for example a blank line as \\n\\n."""
     strict: bool = False
@@ -131,14 +131,14 @@ class PrepareConfig:
     from_local: Path | None = None
     """Take a named source from this file instead of downloading it."""
     overlap: bool = True
-    """Report how much of the held-out text also stands in the training text."""
+    """Report how much of the held-out text also occurs in the training text."""
     clean: OmitArgPrefixes[CleanConfig] = field(default_factory=CleanConfig)
     seed: Seed = 0
     """Seed of generated sources."""
     threads: Threads = None
     """Threads to encode with; all cores if not given."""
     force: bool = False
-    """Replace data that stands in the folder already."""
+    """Replace existing data in the folder."""
     json: bool = False
     """Print the report as JSON."""
 

@@ -1,7 +1,7 @@
-"""The same byte-level BPE at full speed: rustbpe trains, tiktoken encodes.
+"""Fast byte-level BPE, equal to `tokens/bpe.py`: rustbpe trains, tiktoken encodes.
 
-Nothing here is a second tokenizer: vocabulary, pattern and file are those of `tokens/bpe.py`, and tests prove merges
-and ids equal to it.
+It is not a second tokenizer: vocabulary, pattern and file are those of `tokens/bpe.py`, and tests prove that merges and
+ids are equal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scratchlm.tokens.vocabulary import (
 )
 
 _BUFFER = 256  # segments of about 64 KB that rustbpe counts at once: some 16 MB at a time
-_TASK = 1 << 18  # characters that one thread encodes before it fetches more
+_TASK = 1 << 18  # characters of one task of a thread
 
 
 def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> list[tuple[int, int]]:
@@ -49,17 +49,16 @@ def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> l
 
 
 class FastBPE(TableTokenizer):
-    """Byte-level BPE with compiled code behind it; equal to `ReadableBPE` id for id.
+    """Byte-level BPE in compiled code; its ids equal those of `ReadableBPE`.
 
-    Where a published file asks for a Unicode normalization (its `normalization` is set), decoding gives the normalized
-    text back.
+    Where the vocabulary has a Unicode `normalization` (some published ones do), decoding returns the normalized text.
     """
 
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
         super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
         self.vocabulary = vocabulary
         self.fingerprint = vocabulary.fingerprint
-        # tiktoken is told of the specials, so that its search for them has something to look for, and to ignore them.
+        # tiktoken needs at least one special token to search for; `disallowed_special=()` makes it ignore them in text.
         self._encoding = tiktoken.Encoding(
             name=self.fingerprint[:12],
             pat_str=vocabulary.pattern,
@@ -88,19 +87,19 @@ class FastBPE(TableTokenizer):
         return ids
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of many texts on several threads (all cores by default), long texts in pieces."""
+        """Return the ids of many texts on several threads (all cores by default), long texts in parts."""
         threads = os.cpu_count() or 1 if threads is None else threads
         if threads < 1:
             raise UserError(f"--threads {threads}: at least 1 is needed")
-        pieces: list[list[str | int]] = [self._parts(text, share=True) for text in texts]
-        flat = [piece for parts in pieces for piece in parts]
+        divided = [self._parts(text, divide=True) for text in texts]
+        flat = [part for parts in divided for part in parts]
         with ThreadPoolExecutor(threads) as pool:
-            encoded = [ids for task in pool.map(self._encode_pieces, _tasks(flat)) for ids in task]
+            encoded = [ids for task in pool.map(self._encode_parts, _tasks(flat)) for ids in task]
         ready = iter(encoded)
-        return [_join([next(ready) for _ in parts]) for parts in pieces]
+        return [_join([next(ready) for _ in parts]) for parts in divided]
 
-    def _parts(self, text: str, share: bool = False) -> list[str | int]:
-        """Cut a text into strings that can be encoded apart, and ids of added tokens."""
+    def _parts(self, text: str, divide: bool = False) -> list[str | int]:
+        """Split a text into strings that can be encoded independently, and ids of added tokens."""
         require_encodable(text)
         if self.vocabulary.normalization:
             text = unicodedata.normalize(self.vocabulary.normalization, text)  # type: ignore[arg-type]
@@ -110,7 +109,7 @@ class FastBPE(TableTokenizer):
                 parts.append(stretch)
                 continue
             for segment in cut_runs(stretch):
-                parts += split_safely(segment, self.vocabulary.pattern) if share else [segment]
+                parts += split_safely(segment, self.vocabulary.pattern) if divide else [segment]
         return parts
 
     def _cut_added(self, text: str) -> Iterator[str | int]:
@@ -124,11 +123,11 @@ class FastBPE(TableTokenizer):
             start = match.end()
         yield text[start:]
 
-    def _encode_pieces(self, pieces: Sequence[str | int]) -> list[Ids]:
+    def _encode_parts(self, parts: Sequence[str | int]) -> list[Ids]:
         encode = self._encoding.encode_to_numpy
         return [
-            np.array([piece], np.uint32) if isinstance(piece, int) else encode(piece, disallowed_special=())
-            for piece in pieces
+            np.array([part], np.uint32) if isinstance(part, int) else encode(part, disallowed_special=())
+            for part in parts
         ]
 
     def save(self, folder: Path | str) -> None:
@@ -142,13 +141,13 @@ def _join(parts: list[Ids]) -> Ids:
     return np.concatenate(parts) if parts else np.empty(0, np.uint32)
 
 
-def _tasks(pieces: Iterable[str | int]) -> Iterator[list[str | int]]:
-    """Group pieces into tasks large enough to be worth a thread's attention."""
+def _tasks(parts: Iterable[str | int]) -> Iterator[list[str | int]]:
+    """Group parts into tasks large enough for a thread."""
     task: list[str | int] = []
     size = 0
-    for piece in pieces:
-        task.append(piece)
-        size += 1 if isinstance(piece, int) else len(piece)
+    for part in parts:
+        task.append(part)
+        size += 1 if isinstance(part, int) else len(part)
         if size >= _TASK:
             yield task
             task, size = [], 0

@@ -1,8 +1,8 @@
-"""`tokenizer.json`: a tokenizer in one file, the one that Hugging Face `tokenizers` reads.
+"""`tokenizer.json`: a tokenizer in one file, in the format of Hugging Face `tokenizers`.
 
-There is one way to save: vocabulary, split pattern and special tokens are written once, in that library's own fields,
-and read back from them. Byte-level tokens are spelled with GPT-2's printable stand-ins for bytes (`bytes_to_unicode`
-in openai/gpt-2), because JSON strings cannot hold arbitrary bytes.
+Vocabulary, split pattern and special tokens are written once, in that library's own fields, and read back from them.
+Byte-level tokens are spelled with GPT-2's printable characters for bytes (`bytes_to_unicode` in openai/gpt-2), because
+JSON strings cannot hold arbitrary bytes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
 from scratchlm.tokens.base import END_OF_TEXT, Ends
 from scratchlm.tokens.patterns import GPT2, SMOLLM
-from scratchlm.tokens.sentencepiece import PieceVocabulary
+from scratchlm.tokens.sentencepiece import SentencePieceVocabulary
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
 FILE_NAME = "tokenizer.json"
 ENDS_FILE = "tokenizer_config.json"
-Vocabulary = BytePairVocabulary | SymbolVocabulary | PieceVocabulary
+Vocabulary = BytePairVocabulary | SymbolVocabulary | SentencePieceVocabulary
 
 
 def _byte_spelling() -> list[str]:
-    """Return the printable character of each byte: itself where it shows, else the next from U+0100 on."""
+    """Return the printable character of each byte: itself where it is printable, else the next from U+0100 on."""
     shown = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     hidden = [value for value in range(256) if value not in shown]
     return [chr(value) if value in shown else chr(256 + hidden.index(value)) for value in range(256)]
@@ -48,33 +48,33 @@ def spell(token: bytes) -> str:
 
 
 def unspell(text: str) -> bytes:
-    """Return the token that `text` spells; raises KeyError for a character that stands for no byte."""
+    """Return the token that `text` spells; raises KeyError for a character that is no byte's."""
     return bytes([_VALUE[character] for character in text])
 
 
 def write_vocabulary(folder: Path | str, vocabulary: Vocabulary) -> None:
-    """Write `folder/tokenizer.json` atomically, and `tokenizer_config.json` where other tokens than ours end a text."""
+    """Write `folder/tokenizer.json` atomically, and `tokenizer_config.json` where `ends` is not the default."""
     write_json(Path(folder) / FILE_NAME, to_json(vocabulary))
     if isinstance(vocabulary, BytePairVocabulary) and vocabulary.ends != Ends():
         write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
 
 
 def ends_to_json(ends: Ends) -> dict[str, Any]:
-    """Return the fields of `tokenizer_config.json` that say how a document begins and ends.
+    """Return the fields of `tokenizer_config.json` for the beginning and end of a document.
 
-    The class is the one that takes `tokenizer.json` as it stands: with a model's own, transformers builds another.
+    The tokenizer class is the one that uses `tokenizer.json` unchanged: with a model's own, transformers converts it.
     """
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": ends.begin,
         "eos_token": ends.last or ends.end,
-        "add_bos_token": ends.begin is not None and ends.put,
+        "add_bos_token": ends.begin is not None and ends.add_bos,
         "clean_up_tokenization_spaces": False,
     }
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a `tokenizer.json`; a broken, incomplete or unsupported one is a `UserError` that names file and fault."""
+    """Read a `tokenizer.json`; a broken, incomplete or unsupported one is a `UserError` that names file and problem."""
     data = read_json(path)
     beside = path.with_name(ENDS_FILE)
     try:
@@ -88,23 +88,24 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def _read_ends(config: Mapping[str, Any], data: Mapping[str, Any], specials: Mapping[str, int]) -> Ends:
-    """Read how a document begins and ends. `<|endoftext|>` ends it where there is one: some name a turn's end.
+    """Read the tokens at the beginning and end of a document.
 
-    A token begins it where the file says so, or where the post-processor puts it there.
+    `<|endoftext|>` is the end where it exists, since `eos_token` is the end of a turn in some files. The beginning is
+    added where the file says so, or where the post-processor inserts it.
     """
     begin, end = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
     steps = data.get("post_processor") or {}
     templates = [step for step in steps.get("processors", [steps]) if step.get("type") == "TemplateProcessing"]
-    put = any("SpecialToken" in step["single"][0] for step in templates if step["single"])
-    adds = bool(config.get("add_bos_token", put))
+    templated = any("SpecialToken" in step["single"][0] for step in templates if step["single"])
+    adds = bool(config.get("add_bos_token", templated))
     known = end if end in specials else None
     last = END_OF_TEXT if END_OF_TEXT in specials else known
-    return Ends(begin if begin in specials else None, last, put=adds, last=known if known != last else None)
+    return Ends(begin if begin in specials else None, last, add_bos=adds, last=known if known != last else None)
 
 
 def post_processor(ends: Ends, specials: Mapping[str, int]) -> dict[str, Any] | None:
-    """Return the step by which `tokenizers` puts a token before every text, or None where nothing is put."""
-    if not ends.put or ends.begin is None or ends.begin not in specials:
+    """Return the post-processor of `tokenizers` that inserts a token before every text, or None without one."""
+    if not ends.add_bos or ends.begin is None or ends.begin not in specials:
         return None
     begin, first, second = (
         {kind: {"id": name, "type_id": 0}}
@@ -120,17 +121,17 @@ def post_processor(ends: Ends, specials: Mapping[str, int]) -> dict[str, Any] | 
 
 
 def _token_text(stored: Any) -> str | None:
-    """Return a token's text, stored as such or with its properties."""
+    """Return a token's text, stored as a string or as an object with its properties."""
     found = stored.get("content") if isinstance(stored, dict) else stored
     return found if isinstance(found, str) else None
 
 
 def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
-    if isinstance(vocabulary, PieceVocabulary):
-        from scratchlm.tokens.sentencepiece_format import pieces_to_json
+    if isinstance(vocabulary, SentencePieceVocabulary):
+        from scratchlm.tokens.sentencepiece_format import sentencepiece_to_json
 
-        return pieces_to_json(vocabulary)
+        return sentencepiece_to_json(vocabulary)
     added = dict(vocabulary.added) if isinstance(vocabulary, BytePairVocabulary) else {}
     entries = [(id, text, True) for text, id in vocabulary.specials.items()]
     entries += [(id, text, False) for text, id in added.items()]
@@ -168,7 +169,7 @@ def _byte_level(**changes: Any) -> dict[str, Any]:
 def _byte_pair_parts(vocabulary: BytePairVocabulary) -> dict[str, Any]:
     """Return the fields that differ for byte-level BPE.
 
-    Special tokens stand in the vocabulary too: only so does `tokenizers` keep their ids where ids have gaps.
+    Special tokens are in the vocabulary too: otherwise `tokenizers` changes their ids where ids have gaps.
     """
     names = {spell(token): id for token, id in vocabulary.tokens.items()}
     names |= {**vocabulary.added, **vocabulary.specials}
@@ -194,7 +195,7 @@ def _byte_pair_parts(vocabulary: BytePairVocabulary) -> dict[str, Any]:
 
 def _symbol_parts(vocabulary: SymbolVocabulary) -> dict[str, Any]:
     names = {symbol: id for id, symbol in enumerate(vocabulary.symbols)} | dict(vocabulary.specials)
-    # WordLevel demands a name for the unknown; one that is no symbol makes unknown symbols an error there as here.
+    # WordLevel requires an unknown token; one outside the vocabulary makes unknown symbols an error there as here.
     return {
         "normalizer": None,
         "pre_tokenizer": _isolate(vocabulary.pattern),
@@ -205,7 +206,7 @@ def _symbol_parts(vocabulary: SymbolVocabulary) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Vocabulary:
-    """Read the content of a `tokenizer.json`; what these tokenizers cannot do is a `UserError` that names it."""
+    """Read the content of a `tokenizer.json`; an unsupported feature is a `UserError` that names it."""
     model = data["model"]
     listed = data.get("added_tokens") or []
     specials = {str(token["content"]): int(token["id"]) for token in listed if token["special"]}
@@ -219,9 +220,9 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
     if model.get("byte_fallback"):
-        from scratchlm.tokens.sentencepiece_format import pieces_from_json
+        from scratchlm.tokens.sentencepiece_format import sentencepiece_from_json
 
-        return pieces_from_json(data, specials, added)
+        return sentencepiece_from_json(data, specials, added)
     if model.get("unk_token"):
         raise UserError("its model has an unknown token and no bytes; only BPE that can spell any text can be read")
     names = {name: int(id) for name, id in model["vocab"].items() if name not in specials and name not in added}
@@ -241,23 +242,23 @@ def _unspell_all(names: Mapping[str, int]) -> dict[bytes, int]:
             tokens[unspell(name)] = id
         except KeyError as error:
             raise UserError(
-                f"its token {name!r} is not spelled in bytes ({error} stands for none); only byte-level BPE can be read"
+                f"its token {name!r} is not spelled in bytes ({error} is none); only byte-level BPE can be read"
             ) from error
     return tokens
 
 
 def require_ids(ids: list[int]) -> None:
-    """Refuse ids that stand twice, and ids so large that their table would be mostly gaps."""
+    """Refuse duplicate ids, and ids so large that their table would be mostly gaps."""
     if len(set(ids)) != len(ids):
         twice = next(id for id, count in Counter(ids).items() if count > 1)
-        raise UserError(f"its id {twice} stands for two tokens; restore the file")
+        raise UserError(f"its id {twice} belongs to two tokens; restore the file")
     if ids and not (min(ids) >= 0 and max(ids) < 4 * len(ids) + 1024):
         stray = min(ids) if min(ids) < 0 else max(ids)
         raise UserError(f"its id {stray} is out of bounds for {len(ids):,} tokens; restore the file")
 
 
 def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
-    """Compare the merges in the file with those that the order of the vocabulary implies."""
+    """Compare the merges of the file with those implied by the order of the vocabulary."""
     found = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in listed]
     implied = [[spell(left), spell(right)] for left, right in vocabulary.merges]
     for place, (pair, expected) in enumerate(itertools.zip_longest(found, implied)):
@@ -272,7 +273,7 @@ def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
 def _read_pattern(data: Mapping[str, Any]) -> str:
     """Return the split pattern.
 
-    It is an isolating Split before a plain ByteLevel, or GPT-2's inside ByteLevel, perhaps with digits isolated first.
+    It is an isolating Split before a plain ByteLevel, or GPT-2's inside ByteLevel, optionally after isolated digits.
     """
     step = data["pre_tokenizer"]
     *before, byte_level = step["pretokenizers"] if step["type"] == "Sequence" else [step]

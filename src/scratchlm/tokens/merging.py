@@ -1,4 +1,4 @@
-"""The one move of byte-pair encoding, replacing a pair of neighbours by the token that they make, and what follows."""
+"""The merge step of byte-pair encoding: replacing an adjacent pair of tokens by the token that it forms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def merge(ids: Sequence[int], pair: Pair, new_id: int) -> list[int]:
 
 
 def merge_all(ids: Sequence[int], merges: Mapping[Pair, int]) -> list[int]:
-    """Merge neighbours, the lowest new id first because it was learned first, until none can merge.
+    """Merge adjacent pairs, the lowest new id first because it was learned first, until none can merge.
 
     >>> merge_all([1, 2, 3], {(2, 3): 256, (1, 256): 257, (1, 2): 258})
     [257]
@@ -47,10 +47,10 @@ def merge_all(ids: Sequence[int], merges: Mapping[Pair, int]) -> list[int]:
 
 
 def merges_of(tokens: Mapping[bytes, int]) -> dict[Pair, int]:
-    """Read the merges, first to last, off a vocabulary whose ids are in the order of learning.
+    """Derive the merges, first to last, from a vocabulary whose ids are in the order of learning.
 
-    The bytes of a token, under the merges before it, fall into the two parts that it was made from. Raises a
-    `UserError` that names the first token for which that is not so.
+    Encoding a token's bytes with the merges before it gives the two parts that it was merged from. Raises a
+    `UserError` that names the first token for which this fails.
     """
     merges: dict[Pair, int] = {}
     for token, id in sorted(tokens.items(), key=lambda item: item[1]):
@@ -60,12 +60,12 @@ def merges_of(tokens: Mapping[bytes, int]) -> dict[Pair, int]:
 
 
 def _parts(token: bytes, id: int, tokens: Mapping[bytes, int], merges: Mapping[Pair, int]) -> Pair:
-    """Return the two ids that a token is made from."""
+    """Return the two ids that merge into a token."""
     if len(token) <= _SHORT:
         cuts = range(1, len(token))
         splits = [(tokens.get(token[:cut], id), tokens.get(token[cut:], id)) for cut in cuts]
         splits = [(left, right) for left, right in splits if left < id and right < id]
-        if len(splits) == 1:  # no other pair can be left over: true of most tokens, and quicker than merging
+        if len(splits) == 1:  # only one pair is possible: true of most tokens, and faster than merging
             return splits[0]
     single = [tokens.get(token[place : place + 1]) for place in range(len(token))]
     ids = merge_all([part for part in single if part is not None], merges)

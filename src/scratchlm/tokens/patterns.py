@@ -1,10 +1,10 @@
-"""How text is split before bytes are merged, and where it may be cut without changing a single token.
+"""Split patterns (pre-tokenization), and places where a text can be cut without changing its tokens.
 
-A byte-level tokenizer first splits text into chunks with a regular expression, so that no merge crosses from a word
-into the punctuation after it; merges happen inside a chunk only (Radford et al. 2019, section 2.2). The pattern is
-part of a trained tokenizer's format: another pattern gives other tokens for the same merges.
+A byte-level tokenizer first splits text into chunks with a regular expression; merges happen inside a chunk only, so
+that none spans a word and the punctuation after it (Radford et al. 2019, section 2.2). The pattern is part of a trained
+tokenizer's format: another pattern gives other tokens for the same merges.
 
-Two further cuts live here because every encoder and trainer must make them alike: `cut_runs` bounds the length of a
+Two further cuts are here because every encoder and trainer must make the same: `cut_runs` bounds the length of a
 chunk, and `split_safely` divides a long text for threads and bounded buffers.
 """
 
@@ -18,7 +18,7 @@ import regex
 
 from scratchlm.base.errors import UserError, nearest
 
-# Source: `pre_tokenizer` in Qwen/Qwen2-7B `tokenizer.json`. As cl100k's, but every digit stands alone.
+# Source: `pre_tokenizer` in Qwen/Qwen2-7B `tokenizer.json`. As cl100k's, but every digit is a chunk of its own.
 QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -42,7 +42,7 @@ _CLASSES = (r"\s", r"\p{L}", r"\p{N}", r"[^\s\p{L}\p{N}]")
 _RUN = regex.compile("|".join(f"{kind}+" for kind in _CLASSES))  # with a least length of 100,001 it would take 140 MB
 _LONG_RUN_OF_SAMPLES = regex.compile("|".join(f"{kind}{{{LONGEST_RUN // _STRIDE},}}" for kind in _CLASSES))
 _SAFE_PLACE = re.compile(r"(?<=\S)(?= )|(?<=\S\n)(?=\S)")
-_PIECE = 1 << 16
+_PART = 1 << 16
 
 
 def pattern_named(name: str) -> str:
@@ -60,12 +60,12 @@ def name_of(pattern: str) -> str | None:
 def cut_runs(text: str) -> list[str]:
     """Cut every run of one kind of character after each 100,000, and return the segments in order.
 
-    The kinds are whitespace, letters, numbers and everything else. Rust's regular expressions give up on very long runs
-    (rustbpe and tiktoken then panic in a way that `except Exception` does not catch) and merging takes time quadratic
-    in the length of a chunk, so all encoders and trainers here see the segments instead of the text.
+    The kinds are whitespace, letters, numbers and everything else. Rust's regular expressions fail on very long runs
+    (rustbpe and tiktoken then panic, which `except Exception` does not catch), and merging takes time quadratic in the
+    length of a chunk, so all encoders and trainers here process the segments instead of the text.
 
-    Ordinary text costs nearly nothing: a run of more than 100,000 characters covers at least 100 neighbours among every
-    thousandth character, so a search of that sample excludes it.
+    On ordinary text this is almost free: a run of more than 100,000 characters covers at least 100 consecutive elements
+    of a sample of every thousandth character, so a search of that sample rules it out.
     """
     if len(text) <= LONGEST_RUN or not _LONG_RUN_OF_SAMPLES.search(text[::_STRIDE]):
         return [text] if text else []
@@ -76,29 +76,28 @@ def cut_runs(text: str) -> list[str]:
     return [text[start:stop] for start, stop in itertools.pairwise(cuts)]
 
 
-def split_safely(text: str, pattern: str, length: int = _PIECE) -> list[str]:
-    """Split text into pieces of about `length` characters whose tokens, joined, are the tokens of the whole.
+def split_safely(text: str, pattern: str, length: int = _PART) -> list[str]:
+    """Split text into parts of about `length` characters whose tokens, concatenated, are the tokens of the whole.
 
-    Two places are safe for the known patterns, in which a space can only begin a chunk. Just before a space that
-    follows a non-space: the chunk on the left ends there anyway, and no look-ahead on the left is at work, since only
-    chunks of whitespace look ahead. And between a single newline, after a non-space, and a non-space: a chunk may end
-    with the newline or be it, and never continues past it. A longer stretch of whitespace is never cut. Text without
-    such a place, or with a pattern that is not among the known ones, stays whole.
+    For the known patterns, in which a space can only begin a chunk, two places are safe. First, just before a space
+    that follows a non-space: the chunk on the left ends there, and only chunks of whitespace have a look-ahead. Second,
+    between a single newline that follows a non-space and another non-space: no chunk continues past the newline. Longer
+    whitespace is never cut. Text without such a place, or with an unknown pattern, stays whole.
     """
     if len(text) <= length or name_of(pattern) is None:
         return [text] if text else []
-    pieces = []
+    parts = []
     start = 0
     while len(text) - start > length and (place := _SAFE_PLACE.search(text, start + length)):
-        pieces.append(text[start : place.start()])
+        parts.append(text[start : place.start()])
         start = place.start()
     if start < len(text):
-        pieces.append(text[start:])
-    return pieces
+        parts.append(text[start:])
+    return parts
 
 
 def require_encodable(text: str) -> None:
-    """Raise a `UserError` where `text` holds a lone surrogate, which no UTF-8 can express."""
+    """Raise a `UserError` where `text` has a lone surrogate, which UTF-8 cannot encode."""
     if text.isascii():
         return
     try:
@@ -111,7 +110,7 @@ def require_encodable(text: str) -> None:
 
 
 def training_segments(texts: Iterable[str], pattern: str) -> Iterator[str]:
-    """Yield the segments of all texts as both trainers count them: encodable, runs cut, long texts split safely."""
+    """Yield the segments of all texts for both trainers: checked to be encodable, runs cut, long texts split safely."""
     for text in texts:
         require_encodable(text)
         for segment in cut_runs(text):
@@ -119,18 +118,18 @@ def training_segments(texts: Iterable[str], pattern: str) -> Iterator[str]:
 
 
 def sample_bytes(texts: Iterable[str], limit: int, total: int | None = None) -> Iterator[str]:
-    """Yield a sample of at most `limit` bytes (UTF-8) of the texts, so that training has a bounded cost.
+    """Yield a sample of at most `limit` bytes (UTF-8) of the texts, to bound the time and memory of training.
 
-    With their `total` size given, and larger than the limit, the same share of every text is kept, its beginning, so
-    the sample reaches from the first text to the last. Without it the first texts are kept and the rest is not read.
+    With a `total` size above the limit, the sample has the beginning of every text, the same fraction of each. Without
+    `total` it has the first texts, and the rest is not read.
     """
-    share = 1.0 if total is None or total <= limit else limit / total
+    fraction = 1.0 if total is None or total <= limit else limit / total
     seen = kept = 0
     for text in texts:
         require_encodable(text)
         data = text.encode("utf-8")
         seen += len(data)
-        room = min(len(data), limit - kept, int(seen * share) - kept)
+        room = min(len(data), limit - kept, int(seen * fraction) - kept)
         kept += room
         part = text if room == len(data) else data[:room].decode("utf-8", "ignore")
         if part:

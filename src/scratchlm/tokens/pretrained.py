@@ -1,4 +1,4 @@
-"""Tokenizers from files: ours, and those that others published. No network: the files are given by path.
+"""Loading tokenizers from files: ours and published ones. No network: the files are given by path.
 
 | file | tokenizer |
 |---|---|
@@ -23,7 +23,7 @@ from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.format import FILE_NAME, SPELLING, Vocabulary, read_vocabulary, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2
-from scratchlm.tokens.sentencepiece import PieceBPE, PieceVocabulary
+from scratchlm.tokens.sentencepiece import SentencePieceBPE, SentencePieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
 
@@ -39,25 +39,25 @@ CL100K_SPECIALS = {
 
 
 def load_tokenizer(path: Path | str, readable: bool = False) -> Tokenizer:
-    """Load a tokenizer from a folder or a file, whichever of the kinds above it holds.
+    """Load a tokenizer of any of the kinds above from a folder or a file.
 
-    `readable` asks for the plain Python encoder, equal and slow. Raises a `UserError` for a missing, broken or
+    `readable` selects the plain Python encoder, equal and slow. Raises a `UserError` for a missing, broken or
     unsupported file.
     """
     return tokenizer_of(load_vocabulary(Path(path)), readable)
 
 
 def tokenizer_of(vocabulary: Vocabulary, readable: bool = False) -> Tokenizer:
-    """Return a tokenizer for loaded data."""
+    """Return a tokenizer for a vocabulary."""
     if isinstance(vocabulary, SymbolVocabulary):
         return SymbolTokenizer(vocabulary)
-    if isinstance(vocabulary, PieceVocabulary):
-        return PieceBPE(vocabulary)
+    if isinstance(vocabulary, SentencePieceVocabulary):
+        return SentencePieceBPE(vocabulary)
     return ReadableBPE(vocabulary) if readable else FastBPE(vocabulary)
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
-    """Load the data of a tokenizer from a folder or a file."""
+    """Load the vocabulary of a tokenizer from a folder or a file."""
     if path.is_dir():
         for name in (FILE_NAME, "vocab.bpe", "merges.txt"):
             if (path / name).exists():
@@ -77,7 +77,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
 def gpt2_vocabulary(merges_file: Path, encoder_file: Path | None = None) -> BytePairVocabulary:
     """Read GPT-2's `vocab.bpe`; its `encoder.json`, given or found beside it, must agree on every id.
 
-    The merges alone decide the ids: first the bytes in the order of their printable spellings, then the merges.
+    The merges alone determine the ids: first the bytes in the order of their printable spellings, then the merges.
     """
     lines = _read_text(merges_file).split("\n")
     lines = [line for line in lines[lines[0].startswith("#version") :] if line]
@@ -106,12 +106,12 @@ def gpt2_vocabulary(merges_file: Path, encoder_file: Path | None = None) -> Byte
 
 
 def _require_ids(vocabulary: BytePairVocabulary, listed: Mapping[str, int], encoder: Path, merges: Path) -> None:
-    """Refuse an `encoder.json` that gives another id to any token."""
+    """Refuse an `encoder.json` that differs in any id."""
     ordinary = {name: id for name, id in listed.items() if name not in vocabulary.specials}
     try:
         read = {unspell(name): id for name, id in ordinary.items()}
     except KeyError as error:
-        raise UserError(f"{encoder}: {error} stands for no byte; restore the file") from error
+        raise UserError(f"{encoder}: {error} is no byte's character; restore the file") from error
     if read != vocabulary.tokens:
         other = [token for token, id in vocabulary.tokens.items() if read.get(token) != id]
         fault = f"the id of {other[0]!r}" if other else "the number of tokens"

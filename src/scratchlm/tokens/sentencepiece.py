@@ -1,8 +1,8 @@
-"""SentencePiece-style byte-pair encoding, as Llama 2, TinyLlama, Mistral and Gemma have it.
+"""SentencePiece-style byte-pair encoding, as in Llama 2, TinyLlama, Mistral and Gemma.
 
-Kudo and Richardson 2018 (arXiv 1808.06226). Merging begins from characters, not bytes; a space is written as U+2581
-and is a character like others, so no pattern splits the text first; a character outside the vocabulary falls back to
-its bytes, which have tokens of their own. These tokenizers are read, not trained, here.
+Kudo and Richardson 2018 (arXiv 1808.06226). Merging starts from characters, not bytes; a space is written as U+2581 and
+is an ordinary character, so no pattern splits the text first; a character outside the vocabulary falls back to byte
+tokens. These tokenizers can be loaded here, not trained.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from scratchlm.tokens.merging import Pair
 from scratchlm.tokens.patterns import require_encodable
 
 SPACE = "\u2581"
-_REMEMBERED = 1 << 16  # words whose ids are kept
+_REMEMBERED = 1 << 16  # words whose ids are cached
 
 
 @dataclass(frozen=True)
-class PieceVocabulary:
+class SentencePieceVocabulary:
     """The data of a SentencePiece-style BPE tokenizer."""
 
     pieces: Mapping[str, int]
     """Ordinary tokens, spaces written as U+2581, and their ids."""
     merges: Sequence[tuple[str, str]]
-    """The pairs of pieces that merge, first to last."""
+    """The merges, pairs of tokens, first to last."""
     byte_ids: Sequence[int]
-    """The ids of the 256 bytes; empty where characters outside the vocabulary are unknown."""
+    """The ids of the 256 byte tokens (byte fallback); empty where characters outside the vocabulary are unknown."""
     specials: Mapping[str, int]
     """Special tokens and their ids; no text ever encodes to them."""
     unknown: int | None = None
-    """The id of characters outside the vocabulary where there are no bytes."""
+    """The id of characters outside the vocabulary where there is no byte fallback."""
     added: Mapping[str, int] = field(default_factory=dict)
-    """Ordinary tokens that are cut out of the text before all else."""
+    """Ordinary tokens that are split off the text first."""
     prefix: bool = True
-    """Whether a space is put before every text (Llama 2), so that its first word is a word like others."""
+    """Whether a space is added before every text (Llama 2), so that its first word is tokenized like any other."""
     ends: Ends = field(default_factory=Ends)
-    """What begins and ends a document; decides no id of a text."""
+    """The tokens at the beginning and end of a document; they do not affect the ids of a text."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides ids."""
+        """SHA-256 of everything that determines the ids."""
         return fingerprint_of(
             {
                 "kind": "pieces",
@@ -66,7 +66,7 @@ class PieceVocabulary:
 
     @cached_property
     def ranks(self) -> dict[Pair, tuple[int, int]]:
-        """For each pair of ids that merges: its place in the order, and the id it becomes."""
+        """For each pair of ids that merges: its rank, and the id of the merged token."""
         pieces = self.pieces
         return {
             (pieces[left], pieces[right]): (rank, pieces[left + right])
@@ -82,9 +82,9 @@ class PieceVocabulary:
 
 
 def merges_by_score(pieces: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Return the pairs that merge, first to last, where a file holds scores in their place: the best piece comes first.
+    """Return the merges, first to last, from the scores of tokens, for files without merges: the best score first.
 
-    Every cut of a piece into two others is such a pair. Among equal scores the lower id comes first.
+    Every split of a token into two other tokens is a merge. Among equal scores the lower id comes first.
     """
     merges = []
     for piece in sorted(pieces, key=lambda piece: (-scores[piece], pieces[piece])):
@@ -94,7 +94,7 @@ def merges_by_score(pieces: Mapping[str, int], scores: Mapping[str, float]) -> l
 
 
 def plain_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:
-    """Merge the pair that comes first in the order, the leftmost among equals, one at a time, until none is left.
+    """Merge the pair of lowest rank, the leftmost among equals, one at a time, until none is left.
 
     >>> plain_merge([1, 2, 3], {(2, 3): (0, 4), (1, 4): (1, 5)})
     [5]
@@ -109,11 +109,11 @@ def plain_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> li
 
 
 def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:
-    """Return what `plain_merge` returns, in n log n: a heap of candidates over a linked list."""
+    """Return the result of `plain_merge` in O(n log n), with a heap of candidates on a linked list."""
     here = list(ids)
     following = [*range(1, len(here)), -1]
     before = [-1, *range(len(here) - 1)]
-    heap: list[tuple[int, int, int, int, int]] = []  # rank, place, new id, and the pair it was found for
+    heap: list[tuple[int, int, int, int, int]] = []  # rank, position, new id, and the pair
 
     def offer(place: int) -> None:
         right = following[place] if place >= 0 else -1
@@ -126,7 +126,7 @@ def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> lis
         _, place, new, left, right_id = heapq.heappop(heap)
         right = following[place]
         if here[place] != left or right < 0 or here[right] != right_id:
-            continue  # one of the two was merged meanwhile
+            continue  # stale: one of the two was merged since
         here[place], here[right] = new, -1
         following[place] = following[right]
         if following[right] >= 0:
@@ -136,15 +136,15 @@ def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> lis
     return [id for id in here if id >= 0]
 
 
-class PieceBPE(TableTokenizer):
-    """SentencePiece-style BPE. U+2581 in a text becomes a space: the two are one character to it."""
+class SentencePieceBPE(TableTokenizer):
+    """SentencePiece-style BPE. U+2581 in a text becomes a space when decoded."""
 
-    def __init__(self, vocabulary: PieceVocabulary) -> None:
+    def __init__(self, vocabulary: SentencePieceVocabulary) -> None:
         super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
         self.vocabulary = vocabulary
         self.fingerprint = vocabulary.fingerprint
         crossing = re.compile(f"[^{SPACE}]{SPACE}")
-        self._words_apart = not any(crossing.search(piece) for piece in vocabulary.pieces)
+        self._by_words = not any(crossing.search(piece) for piece in vocabulary.pieces)
         self._word = re.compile(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
         self._known: dict[str, list[int]] = {}
         longest_first = sorted(vocabulary.added, key=len, reverse=True)
@@ -155,7 +155,7 @@ class PieceBPE(TableTokenizer):
         return self._encode(text, self.vocabulary.prefix)
 
     def encode_after(self, text: str) -> list[int]:
-        """Return the ids of a text that stands after other text, and so gets no space in front."""
+        """Return the ids of a text that continues other text, and so gets no space in front."""
         return self._encode(text, False)
 
     def _encode(self, text: str, prefix: bool) -> list[int]:
@@ -166,7 +166,7 @@ class PieceBPE(TableTokenizer):
                 ids.append(self.vocabulary.added[part])
             elif part:
                 written = (SPACE if prefix else "") + part.replace(" ", SPACE)
-                for word in self._word.findall(written) if self._words_apart else [written]:
+                for word in self._word.findall(written) if self._by_words else [written]:
                     ids += self._encode_word(word)
             prefix = False
         return ids
@@ -180,7 +180,7 @@ class PieceBPE(TableTokenizer):
         return ids
 
     def _characters(self, word: str) -> list[int]:
-        """Return the id of each character, or the ids of its bytes."""
+        """Return the id of each character, or the ids of its bytes (byte fallback)."""
         data, ids = self.vocabulary, []
         for character in word:
             if (id := data.pieces.get(character)) is not None:
@@ -191,20 +191,20 @@ class PieceBPE(TableTokenizer):
                 ids.append(data.unknown)
             else:
                 name = unicodedata.name(character, "without a name")
-                raise UserError(f"{character!r} ({name}): not in the vocabulary, which has no bytes to spell it with")
+                raise UserError(f"{character!r} ({name}): not in the vocabulary, which has no byte fallback")
         return ids
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of each text; plain Python gains nothing from `threads`."""
+        """Return the ids of each text; `threads` is ignored."""
         return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of ids, without the space that `encode` put before it."""
+        """Return the text of ids, without the space that `encode` added in front."""
         text = super().decode(ids)
         return text[1:] if self.vocabulary.prefix and text.startswith(" ") else text
 
     def save(self, folder: Path | str) -> None:
         """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
-        from scratchlm.tokens.sentencepiece_format import write_pieces
+        from scratchlm.tokens.sentencepiece_format import write_sentencepiece
 
-        write_pieces(folder, self.vocabulary)
+        write_sentencepiece(folder, self.vocabulary)

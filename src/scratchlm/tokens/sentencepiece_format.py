@@ -1,4 +1,4 @@
-"""`tokenizer.json` of SentencePiece-style BPE, as transformers writes it for Llama 2 and Gemma."""
+"""`tokenizer.json` of SentencePiece-style BPE, in the form of transformers for Llama 2 and Gemma."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, added_token, ends_to_json, post_processor, require_ids
-from scratchlm.tokens.sentencepiece import SPACE, PieceVocabulary
+from scratchlm.tokens.sentencepiece import SPACE, SentencePieceVocabulary
 
 UNKNOWN = "<unk>"
 
 
 def byte_name(value: int) -> str:
-    """Return how a byte is spelled as a token.
+    """Return the text of a byte token.
 
     >>> byte_name(10)
     '<0x0A>'
@@ -24,13 +24,13 @@ def byte_name(value: int) -> str:
     return f"<0x{value:02X}>"
 
 
-def write_pieces(folder: Path | str, vocabulary: PieceVocabulary) -> None:
-    """Write `folder/tokenizer.json`, and `tokenizer_config.json` with what begins and ends a text."""
-    write_json(Path(folder) / FILE_NAME, pieces_to_json(vocabulary))
+def write_sentencepiece(folder: Path | str, vocabulary: SentencePieceVocabulary) -> None:
+    """Write `folder/tokenizer.json`, and `tokenizer_config.json` with the tokens that begin and end a text."""
+    write_json(Path(folder) / FILE_NAME, sentencepiece_to_json(vocabulary))
     write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
 
 
-def pieces_to_json(vocabulary: PieceVocabulary) -> dict[str, Any]:
+def sentencepiece_to_json(vocabulary: SentencePieceVocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
     entries = [(id, text, True) for text, id in vocabulary.specials.items()]
     entries += [(id, text, False) for text, id in vocabulary.added.items()]
@@ -65,8 +65,10 @@ def pieces_to_json(vocabulary: PieceVocabulary) -> dict[str, Any]:
     }
 
 
-def pieces_from_json(data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]) -> PieceVocabulary:
-    """Read the content of a `tokenizer.json`; what cannot be read is a `UserError` that names it."""
+def sentencepiece_from_json(
+    data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]
+) -> SentencePieceVocabulary:
+    """Read the content of a `tokenizer.json`; an unsupported feature is a `UserError` that names it."""
     model = data["model"]
     names = {str(name): int(id) for name, id in model["vocab"].items()}
     byte_ids = [names.get(byte_name(value)) for value in range(256)]
@@ -74,7 +76,7 @@ def pieces_from_json(data: Mapping[str, Any], specials: Mapping[str, int], added
         raise UserError("its bytes have no tokens of their own, to which unknown characters could fall back")
     spelled = {byte_name(value) for value in range(256)}
     merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
-    merged = {part for pair in merges for part in (*pair, "".join(pair))}  # Gemma cuts some of these out first, too
+    merged = {part for pair in merges for part in (*pair, "".join(pair))}  # some are also added tokens in Gemma
     unknown = names.get(model.get("unk_token") or "")
     pieces = {
         name: id
@@ -87,7 +89,7 @@ def pieces_from_json(data: Mapping[str, Any], specials: Mapping[str, int], added
     if stray is not None:
         raise UserError(f"its merge {' '.join(stray)!r} is not one of two tokens into another; restore the file")
     ends = Ends(None, next((name for name in ("</s>", "<eos>", "<|endoftext|>") if name in specials), None))
-    return PieceVocabulary(
+    return SentencePieceVocabulary(
         pieces=pieces,
         merges=[(left, right) for left, right in merges],
         byte_ids=[id for id in byte_ids if id is not None],
@@ -100,7 +102,7 @@ def pieces_from_json(data: Mapping[str, Any], specials: Mapping[str, int], added
 
 
 def _has_prefix(data: Mapping[str, Any]) -> bool:
-    """Tell whether a space goes before the text: a normalizer prepends it, or a Metaspace does."""
+    """Return whether a space is added before the text, by a Prepend normalizer or a Metaspace pre-tokenizer."""
     normalizer = data.get("normalizer") or {}
     steps = normalizer.get("normalizers", [normalizer] if normalizer else [])
     cut = data.get("pre_tokenizer") or {}

@@ -1,7 +1,7 @@
-"""The first step: a token is a character, or a word. Small enough to see all of it, and why BPE is wanted.
+"""The simplest tokenizers, in which a token is a character or a word, to show why BPE is useful.
 
-A vocabulary of characters is tiny but spends one token on every letter; one of words is short but huge, and meets words
-that it never saw. Both know only the symbols of their training text.
+A vocabulary of characters is tiny but needs a token for every letter; one of words gives short sequences, but is huge
+and lacks rare words. Both know only the symbols of their training text.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from scratchlm.tokens.vocabulary import SymbolVocabulary
 
 UNKNOWN = "<|unk|>"
 CHARACTER = r"[\s\S]"
-WORD = r" ?[\p{L}\p{M}\p{N}_]+| ?[^\s\p{L}\p{M}\p{N}_]|\s"  # a word or a mark takes the space before it along
+WORD = r" ?[\p{L}\p{M}\p{N}_]+| ?[^\s\p{L}\p{M}\p{N}_]|\s"  # a word or punctuation mark includes the space before it
 
 
 class SymbolTokenizer(TableTokenizer):
     """Looks each symbol of a text up in a list.
 
-    A symbol outside the list is a `UserError`, or `<|unk|>` where the vocabulary was made with it; then, and only then,
-    decoding does not give the text back.
+    A symbol outside the list is a `UserError`, or `<|unk|>` where the vocabulary has it; only then decoding does not
+    give the text back.
     """
 
     def __init__(self, vocabulary: SymbolVocabulary) -> None:
@@ -56,7 +56,7 @@ class SymbolTokenizer(TableTokenizer):
         return ids
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of each text; plain Python gains nothing from `threads`."""
+        """Return the ids of each text; `threads` is ignored."""
         return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
 
     def save(self, folder: Path | str) -> None:
@@ -80,7 +80,7 @@ class CharacterTokenizer(SymbolTokenizer):
 
 
 class WordTokenizer(SymbolTokenizer):
-    """One token a word, a mark or a whitespace character, the most frequent first."""
+    """One token a word, a punctuation mark or a whitespace character, the most frequent first."""
 
     @classmethod
     def train(
@@ -100,10 +100,10 @@ class WordTokenizer(SymbolTokenizer):
 
 
 def train_symbols(kind: Literal["characters", "words"], texts: Iterable[str], vocabulary_size: int) -> SymbolTokenizer:
-    """Make a tokenizer of all characters of the texts, or of their most frequent words and `<|unk|>`.
+    """Build a tokenizer of all characters of the texts, or of their most frequent words and `<|unk|>`.
 
-    `vocabulary_size` counts words and `<|unk|>`, which stands for all other words. Characters have no such token: one
-    that training never saw would be read as noise. Raises `UserError` for texts that are empty, and for a size below 2.
+    `vocabulary_size` counts words and `<|unk|>`, which replaces all other words. Tokenizers of characters have no
+    unknown token, since its embedding would never be trained. Raises `UserError` for empty texts and a size below 2.
     """
     if kind == "characters":
         return CharacterTokenizer.train(texts)
@@ -113,7 +113,7 @@ def train_symbols(kind: Literal["characters", "words"], texts: Iterable[str], vo
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
-    """Return the id of `<|unk|>`, or None for a tokenizer that knows every text or refuses what it does not know."""
+    """Return the id of `<|unk|>`, or None for a tokenizer without it."""
     return tokenizer.unknown if isinstance(tokenizer, SymbolTokenizer) else None
 
 

@@ -1,9 +1,9 @@
-"""Jinja templates of other people's models, run in a process of their own with little time and memory.
+"""Sandboxed rendering of untrusted Jinja templates, in a process with limits on time and memory.
 
-A template is a program: `{{ 'a' * 10**10 }}` takes all memory, two loops in each other never end, and filters written
-in C cannot be stopped from inside. So templates that this package did not write are rendered by a worker, this very
-file, that the system stops. It stays for the next conversation, and keeps the compiled template: a rendering costs
-0.2 ms beside some 0.1 s for its start.
+A template is a program: `{{ 'a' * 10**10 }}` takes all memory, nested loops run practically forever, and filters
+written in C cannot be interrupted from Python. So templates of published models are rendered by a worker process, which
+runs this file and which the system can stop. It is reused for the next conversation and caches the compiled template: a
+rendering takes 0.2 ms, its start about 0.1 s.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 SECONDS = 2
-"""Of a processor, for one conversation; published templates take under a thousandth."""
+"""Seconds of CPU time for one conversation; published templates need under a thousandth."""
 PATIENCE = 60.0
-"""Seconds by the clock, on a busy machine, and where a process's own time cannot be limited."""
+"""Seconds of wall-clock time, for a busy machine and for systems without a limit on CPU time."""
 MEMORY = 1 << 29
-"""Bytes of address space of the worker, Python's own among them."""
+"""Bytes of address space of the worker, including Python itself."""
 LONGEST = 1 << 24
-"""Characters of a layout."""
+"""Most characters of a rendered conversation."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -39,27 +39,27 @@ def _compiled(source: str) -> Callable[..., str]:
     def refuse(why: str) -> None:
         raise jinja2.TemplateError(why)
 
-    environment.globals["raise_exception"] = refuse  # what templates say no with, to roles out of their order
+    environment.globals["raise_exception"] = refuse  # templates call it, for example for roles in a wrong order
     return environment.from_string(source).render
 
 
 def render_here(source: str, values: Mapping[str, Any]) -> str:
-    """Render a template in this process. Raises `ValueError` with what it says where it fails."""
+    """Render a trusted template in this process. Raises `ValueError` with its message where it fails."""
     import jinja2
 
     faults = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
     try:
         return _compiled(source)(**values)
     except MemoryError as error:
-        raise ValueError("needs more memory than a layout of messages may") from error
+        raise ValueError("needs too much memory") from error
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
     except faults as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def render_apart(source: str, values: Mapping[str, Any]) -> str:
-    """Render a template that may do anything. Raises `ValueError` where it fails, or takes too much time or memory."""
+def render_sandboxed(source: str, values: Mapping[str, Any]) -> str:
+    """Render an untrusted template. Raises `ValueError` where it fails, or takes too much time or memory."""
     try:
         answer = worker(os.getpid()).ask({"source": source, "values": values})
     except (OSError, ValueError):
@@ -71,17 +71,17 @@ def render_apart(source: str, values: Mapping[str, Any]) -> str:
 
 
 class _Worker:
-    """The other process: a line of JSON asks, a line answers."""
+    """The worker process: each request and each response is a line of JSON."""
 
     def __init__(self) -> None:
-        # -P: beside this file stand modules of common names, which are not to be imported in place of others.
+        # -P: the folder of this file has modules with common names, which must not shadow others on the path.
         command = [sys.executable, "-P", __file__]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a question and return the answer. Raises `OSError` or `ValueError` where the worker is gone by then."""
+        """Send a request and return the response. Raises `OSError` or `ValueError` where the worker has ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         limit = threading.Timer(PATIENCE, self.process.kill)
@@ -104,12 +104,12 @@ class _Worker:
 
 @functools.lru_cache(maxsize=1)
 def worker(_: int) -> _Worker:
-    """Return the worker of the process of this number: a fork must not share its parent's."""
+    """Return the worker of the process with this id: a fork must not share its parent's."""
     return _Worker()
 
 
 def _limit() -> None:
-    """Give this process little memory."""
+    """Limit the memory of this process."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limits
         import resource
 
@@ -118,13 +118,13 @@ def _limit() -> None:
 
 
 def _timed(seconds: float) -> None:
-    """Have the system end this process after so many seconds of work; 0: not any more."""
+    """Let the system end this process after so many seconds of CPU time; 0 cancels the limit."""
     with contextlib.suppress(AttributeError):
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # no handler: the signal ends the process wherever it is
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # no handler: the signal ends the process, even inside C code
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer each line until there are no more."""
+    """Answer each line of requests until the input ends."""
     for line in questions:
         question = json.loads(line)
         _timed(SECONDS)

@@ -1,8 +1,8 @@
-"""A tokenizer's data, apart from any way to encode with it: what is trained, saved, loaded and hashed.
+"""The data of a tokenizer, separate from encoding: what is trained, saved, loaded and hashed.
 
-Byte-level BPE is decided by its ordinary tokens in the order of their ids: the merges can be read off that order,
-because a token is made from the two parts that its own bytes fall into under all earlier merges. So the vocabulary is
-the one source of truth, and merges are derived from it.
+Byte-level BPE is determined by its ordinary tokens in the order of their ids: the merges follow from that order,
+because a token is merged from the two parts into which all earlier merges encode its bytes. So the vocabulary is the
+single source of truth, and merges are derived from it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ SMALLEST = 256
 class BytePairVocabulary:
     """The data of a byte-level BPE tokenizer (Sennrich et al. 2016, on bytes as in Radford et al. 2019).
 
-    Parts with lower ids were merged earlier: when several neighbours can merge, the result with the lowest id comes
-    first.
+    Tokens with lower ids were merged earlier: when several adjacent pairs can merge, the result with the lowest id
+    comes first.
     """
 
     tokens: Mapping[bytes, int]
@@ -34,14 +34,14 @@ class BytePairVocabulary:
     specials: Mapping[str, int]
     """Special tokens and their ids; no text ever encodes to them."""
     added: Mapping[str, int] = field(default_factory=dict)
-    """Ordinary tokens that are cut out of the text before it is split (some published tokenizers have them)."""
+    """Ordinary tokens that are split off the text before the pattern applies (some published tokenizers have them)."""
     normalization: str | None = None
-    """A Unicode normal form applied before all else, such as NFC; None, as trained here, keeps text exactly."""
+    """A Unicode normal form that is applied first, such as NFC; None, as trained here, keeps text exactly."""
     ends: Ends = field(default_factory=Ends)
-    """What begins and ends a document; decides no id of a text."""
+    """The tokens at the beginning and end of a document; they do not affect the ids of a text."""
 
     def __post_init__(self) -> None:
-        _require_apart(self.specials, self.tokens)
+        _require_disjoint(self.specials, self.tokens)
 
     @cached_property
     def merges(self) -> list[Merge]:
@@ -83,16 +83,16 @@ class SymbolVocabulary:
     """The data of a tokenizer whose tokens are whole symbols, characters or words, found by one regular expression."""
 
     symbols: Sequence[str]
-    """The symbols; a symbol's place is its id."""
+    """The symbols; a symbol's index is its id."""
     pattern: str
-    """The regular expression whose matches, one after the other, are the symbols of a text."""
+    """The regular expression whose consecutive matches are the symbols of a text."""
     specials: Mapping[str, int]
     """Special tokens and their ids; no text ever encodes to them."""
     unknown: str | None = None
-    """The symbol that stands for all symbols outside the vocabulary; None makes them an error."""
+    """The symbol that replaces all symbols outside the vocabulary; None makes them an error."""
 
     def __post_init__(self) -> None:
-        _require_apart(self.specials, {symbol.encode("utf-8") for symbol in self.symbols})
+        _require_disjoint(self.specials, {symbol.encode("utf-8") for symbol in self.symbols})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,8 +108,8 @@ class SymbolVocabulary:
         )
 
 
-def _require_apart(specials: Mapping[str, int], tokens: Container[bytes]) -> None:
-    """Refuse a special token whose text is an ordinary token too: a file could not tell the two apart."""
+def _require_disjoint(specials: Mapping[str, int], tokens: Container[bytes]) -> None:
+    """Refuse a special token whose text is also an ordinary token: a file could not distinguish the two."""
     for text in specials:
         if text.encode("utf-8") in tokens:
             raise UserError(f"special token {text!r}: the text is an ordinary token too; choose another name")
@@ -128,7 +128,7 @@ def trained_vocabulary(
 
 
 def require_size(vocabulary_size: int) -> int:
-    """Return how many merges this many ordinary tokens need; fewer tokens than bytes is a `UserError`."""
+    """Return the number of merges for this many ordinary tokens; fewer tokens than bytes is a `UserError`."""
     if vocabulary_size < SMALLEST:
         raise UserError(
             f"--vocabulary-size {vocabulary_size}: below the {SMALLEST} bytes that every text is made of; "
@@ -138,7 +138,7 @@ def require_size(vocabulary_size: int) -> int:
 
 
 def require_reached(vocabulary_size: int, merges: int) -> None:
-    """Refuse a vocabulary that the text was too small to fill, naming the size that it reached."""
+    """Refuse a vocabulary size that the text is too small for; the error names the size that it reached."""
     reached = SMALLEST + merges
     if reached < vocabulary_size:
         raise UserError(

@@ -1,1 +1,1 @@
-"""Weights in and out: mapping tables and checkpoints."""
+"""Reading and writing of weights: mapping tables and checkpoints."""

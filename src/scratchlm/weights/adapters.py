@@ -1,8 +1,8 @@
-"""Where adapters attach: the matrices of a model by the names that PEFT gives them, and by ours.
+"""LoRA adapters in PEFT's format: target matrices under PEFT's names and ours.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685) adds to a matrix W (outputs, inputs) a product B A of rank r. PEFT keeps them
-under the name of the module that holds W; where a family fuses several of our matrices into one, a slot lists them in
-the order in which theirs stacks them.
+LoRA (Hu et al. 2021, arXiv 2106.09685) adds to a matrix W (outputs, inputs) a product B A of rank r. PEFT stores them
+under the name of the module of W; where a family fuses several of our matrices into one, a slot lists them in the order
+in which that matrix stacks them.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from scratchlm.weights.mapping import expand, shapes
 from scratchlm.weights.tensors import SafetensorsFiles
 
 SCORE = "score"
-"""What transformers calls the head of classes of decoders."""
+"""Name of the classification head of decoders in transformers."""
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
-"""What PEFT puts before the names of modules."""
+"""PEFT's prefix of module names."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A matrix that an adapter may change."""
+    """A matrix that an adapter can target."""
 
     theirs: str
-    """Module of transformers' model."""
+    """Module in transformers."""
     ours: tuple[str, ...]
-    """Modules here; several where theirs is these, stacked along the outputs."""
+    """Modules here; several where theirs stacks them along the outputs."""
     outputs: tuple[int, ...]
-    """Outputs of each of ours."""
+    """Number of outputs of each of ours."""
     inputs: int
 
     def names(self, rank_first: str = "lora_A", rank_last: str = "lora_B") -> tuple[str, str]:
@@ -56,7 +56,7 @@ class Slot:
 
 
 def slots(family: Family, config: DecoderConfig) -> list[Slot]:
-    """Return the matrices inside layers that adapters may change; experts, which PEFT fuses its own way, are none."""
+    """Return the matrices of the layers that adapters can target; not experts, which PEFT fuses in its own way."""
     expected = shapes(config)
     found = []
     for each in expand(family.rules, config, expected):
@@ -70,10 +70,11 @@ def slots(family: Family, config: DecoderConfig) -> list[Slot]:
 
 
 def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
-    """Write an adapter as PEFT reads it.
+    """Write an adapter in PEFT's format.
 
-    Where theirs fuses several of our matrices, their products stand in one of a larger rank, side by side: equal, and
-    `rank_pattern` and `alpha_pattern` say so. Raises `UserError` where no family holds the model below.
+    Where theirs fuses several of our matrices, one adapter of a larger rank holds their products block by block: the
+    result is equal, and `rank_pattern` and `alpha_pattern` state the rank. Raises `UserError` where no family can
+    represent the base model.
     """
     decoder = model.decoder
     family = family_of(replace(decoder.config, classes=NoClassesConfig()))
@@ -90,7 +91,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
         first, last = slot.names()
         tensors[first], tensors[last] = _side_by_side(slot, [owned.get(ours) for ours in slot.ours], name)
         *_, parent, kind = slot.theirs.split(".")
-        kind = f"{parent}.{kind}" if kind in left else kind  # GPT-2 has a c_proj in both branches
+        kind = f"{parent}.{kind}" if kind in left else kind  # GPT-2 has a c_proj in attention and MLP
         modules.add(kind)
         if len(parts) > 1:
             ranks[kind], alphas[kind] = len(parts) * config.rank, len(parts) * config.alpha
@@ -117,17 +118,17 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
 
 
 def _require_plain(family: Family, decoder: Decoder) -> None:
-    """Refuse what PEFT's layout cannot say: heads turned the other way round, and classes of a text's mean."""
+    """Refuse what PEFT's format cannot represent: another rotation of heads, and mean pooling of a classifier."""
     if any(rule.halves_swapped for rule in family.rules):
         raise UserError(
             f"{family.model_type}: its adapters cannot be exchanged with PEFT; export the merged model to hf"
         )
     if isinstance(decoder.config.classes, ClassesConfig) and decoder.config.classes.pooling != "last":
-        raise UserError("--pooling mean: PEFT knows classes of a text's last token alone; train with --pooling last")
+        raise UserError("--pooling mean: PEFT has classifiers on the last token only; train with --pooling last")
 
 
 def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> tuple[Tensor, Tensor]:
-    """Return A and B of a slot: those of ours above and beside each other, zeros where a part has no adapter."""
+    """Return A and B of a slot: ours stacked (A) and block-diagonal (B), zeros for a part without an adapter."""
     firsts = [part.lora_a[name].detach() for part in parts if part is not None]
     rank = len(firsts[0])
     last = torch.zeros(sum(slot.outputs), rank * len(firsts))
@@ -141,9 +142,9 @@ def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> t
 
 
 def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
-    """Give a decoder an adapter that PEFT wrote, and use it.
+    """Add an adapter in PEFT's format to a decoder, and activate it.
 
-    Raises `UserError` for adapters of another kind, and with every tensor that does not fit the decoder.
+    Raises `UserError` for adapters of another kind, and lists every tensor that does not fit the decoder.
     """
     told = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
     with whole(folder / CONFIG, "adapter_config.json"):
@@ -153,7 +154,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     tensors = SafetensorsFiles(folder, WEIGHTS)
     found = {slot: slot.names() for slot in slots(family, decoder.config) if slot.names()[0] in tensors}
     known = {each for names in found.values() for each in names}
-    problems = [f"{each}: no such matrix in the model below" for each in sorted(tensors.keys() - known)]
+    problems = [f"{each}: no such matrix in the base model" for each in sorted(tensors.keys() - known)]
     problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]
     raise_first([f"{folder}: {problem}" for problem in problems], "tensors")
     kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
@@ -172,14 +173,14 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     for ours, scale, narrow, wide in shares:
         layer = decoder.get_submodule(ours)
         assert isinstance(layer, AdaptedLinear)
-        spare = rank - len(narrow)  # a pattern may give some matrices a smaller rank, and a scale of their own
+        spare = rank - len(narrow)  # rank_pattern may give some matrices a smaller rank, and a scale of their own
         layer.lora_a[name] = torch.nn.Parameter(F.pad(narrow, (0, 0, 0, spare)))
         layer.lora_b[name] = torch.nn.Parameter(F.pad(wide * (scale / config.scale), (0, spare)))
     return config
 
 
 def _misfits(slot: Slot, names: tuple[str, str], tensors: Mapping[str, Tensor]) -> list[str]:
-    """Say what of a slot's two tensors is missing or has another shape than the model below needs."""
+    """Return the problems of a slot's two tensors: missing, or of another shape than the base model needs."""
     rank = len(tensors[names[0]])
     problems = []
     for name, wanted in zip(names, [(rank, slot.inputs), (sum(slot.outputs), rank)], strict=True):
@@ -191,14 +192,14 @@ def _misfits(slot: Slot, names: tuple[str, str], tensors: Mapping[str, Tensor]) 
 
 
 def _without_zeros(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """Drop the ranks of a fused matrix that another part of it uses; one is kept of a part that uses none."""
+    """Drop the ranks of a fused matrix that only its other parts use; at least one rank is kept."""
     used = last.any(0)
     used[0] |= not used.any()
     return first[used], last[:, used]
 
 
 def _beyond(told: dict[str, Any], folder: Path) -> list[str]:
-    """Say what of an adapter's description is more than a plain LoRA."""
+    """Return the settings of an adapter that go beyond plain LoRA."""
     plain = {"peft_type": "LORA", "use_dora": False, "use_rslora": False, "bias": "none", "modules_to_save": None}
     return [
         f"{folder / CONFIG}: {key} is {told[key]!r}; only {value!r} can be read"
@@ -209,7 +210,7 @@ def _beyond(told: dict[str, Any], folder: Path) -> list[str]:
 
 def _scale(told: dict[str, Any], slot: Slot) -> float:
     def of(patterns: dict[str, Any] | None, usual: Any) -> float:
-        """Find the value whose pattern ends the module's name, as PEFT matches them."""
+        """Return the value whose pattern matches the end of the module's name, as in PEFT."""
         fitting = (value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", slot.theirs))
         return float(next(fitting, usual))
 

@@ -1,4 +1,4 @@
-"""The README.md that goes with an exported model: what it is, what it was trained on, and what follows from that."""
+"""The model card (README.md) of an exported model: architecture, training data, results and limits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from scratchlm.weights.checkpoint import SavedModel
 
 WATTS = 65
-"""What a laptop or a small desktop computer is assumed to draw under load."""
+"""Assumed power of a laptop or a small desktop computer under load, in watts."""
 PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z0-9.+-]*( [a-z0-9.+-]+)*", re.IGNORECASE)
-"""Texts that YAML reads as they stand."""
+"""Texts that YAML needs no quotes for."""
 
 
 def model_card(model: SavedModel, architecture: str) -> str:
-    """Return a model card in Markdown, from what the model's folder knows; what is not known is said so."""
+    """Return a model card in Markdown from the provenance in the model's folder; unknown facts are marked as such."""
     config, told = model.decoder.config, model.provenance
     sources = told.get("sources") or []
     licences = sorted({one_line(source.get("licence")) or "not stated" for source in sources})
@@ -66,17 +66,17 @@ def model_card(model: SavedModel, architecture: str) -> str:
 
 
 def _energy(seconds: float | None) -> str:
-    """Estimate from the time of training, saying what was assumed."""
+    """Estimate the energy from the time of training, with the assumption."""
     if not seconds:
         return "not measured"
     return f"not measured; {seconds / 3600:.2f} hours, about {WATTS * seconds / 3600:.0f} Wh if it drew {WATTS} W"
 
 
 def one_line(text: Any) -> str:
-    """Return a text on one line, so that it begins no heading and no field of its own."""
+    """Return a text on one line, so that it cannot start a heading or a field."""
     return "" if text is None else " ".join(str(text).split())
 
 
 def _yaml(text: str) -> str:
-    """Return a text as YAML reads it back: in quotes, which are JSON's, unless it may stand without."""
+    """Return a text as a YAML scalar, in JSON's quotes unless it needs none."""
     return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -1,13 +1,13 @@
-"""One way to save a model: a folder of safetensors and JSON, whole or absent, checked when it is read.
+"""Model folders and checkpoints: safetensors and JSON, written atomically, verified when they are read.
 
-    config.json          shape of the decoder, format version; adapters, classes and the base it stands on, if any
-    model.safetensors    its weights, in fp32 where they were trained here, else as they came; without those of the base
-    tokenizer.json       its tokenizer
-    chat_template.jinja  the layout of conversations, where it has learned one
-    generation.json      sampling settings it was made for
+    config.json          config of the decoder, format version; adapters, classes and base model, if any
+    model.safetensors    the weights, in fp32 if trained here, else as imported; without those of the base model
+    tokenizer.json       the tokenizer
+    chat_template.jinja  the chat template of a model that was trained on conversations
+    generation.json      the default sampling settings
     files.json           SHA-256 of each of these, so that a truncated or altered file is refused
 
-A checkpoint is such a folder with the optimizer's tensors and the loop's state beside it. No pickle anywhere.
+A checkpoint is such a folder with the optimizer's tensors and the state of the training loop. There are no pickles.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.weights.stored import CONFIG_FILE as CONFIG_FILE  # other modules find it here
+from scratchlm.weights.stored import CONFIG_FILE as CONFIG_FILE  # re-exported
 from scratchlm.weights.stored import FORMAT, Stored, read_hashes, read_stored
 from scratchlm.weights.stored import HASHES_FILE as HASHES_FILE
 from scratchlm.weights.stored import WEIGHTS_FILE as WEIGHTS_FILE
@@ -43,7 +43,7 @@ from scratchlm.weights.stored import Classes as Classes
 from scratchlm.weights.tensors import open_tensors, require_finite
 
 MODEL_KIND, CHECKPOINT_KIND = "model", "checkpoint"
-"""Kinds in the markers of such folders."""
+"""Kinds in the marker files of such folders."""
 GENERATION_FILE = "generation.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
@@ -53,48 +53,48 @@ RENAMED_PARTS = {"ahead": "mtp_head", "shortcut": "x0_residual"}
 
 @dataclass(frozen=True)
 class Base:
-    """The model folder that a model stands on: only what differs from it is stored (adapters, a head of classes)."""
+    """The base model of a model that stores only what differs from it: adapters, a classification head."""
 
     path: Path
     weights: str
-    """SHA-256 of its weights."""
+    """SHA-256 of the base model's weights."""
     own: frozenset[str] = frozenset()
-    """Tensors that are stored here."""
+    """Names of the tensors that are stored in the model's own folder."""
 
 
 @dataclass
 class SavedModel:
-    """What a model folder holds, in memory."""
+    """The content of a model folder, in memory."""
 
     decoder: Decoder
     tokenizer: Tokenizer
     template: ChatTemplate | None = None
     generation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    """Where the weights come from: data, steps, loss. Told by the run that made them."""
+    """Provenance of the weights, from the run that trained them: data, steps, loss."""
     adapters: dict[str, LoRAConfig] = field(default_factory=dict)
-    """Adapters of the decoder; the first is in use when the model is loaded."""
+    """Adapters of the decoder; the first is active when the model is loaded."""
     classes: Classes | None = None
     base: Base | None = None
     nf4: bool = False
-    """Whether the weights below the adapters are held in four bits, as they were when the adapters were trained."""
+    """Whether the base weights are in four bits, as when the adapters were trained (QLoRA)."""
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """Ids that end an answer: those of the template, and what else an imported model was made to stop at."""
+        """Ids that end an answer: those of the template, and further stop ids of an imported model."""
         told = frozenset(int(id) for id in self.generation.get("stop_ids", ()))
         return told if self.template is None else told | self.template.stop_ids
 
 
 def save_model(folder: Path, model: SavedModel) -> None:
-    """Write a model folder atomically, replacing what stood there. Raises `UserError` on a full disk and the like."""
+    """Write a model folder atomically, replacing an old one. Raises `UserError` on a full disk and similar errors."""
     with atomic_folder(folder, MODEL_KIND) as temporary:
         _write_model(temporary, model)
         write_hashes(temporary)
 
 
 def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write a model folder with the optimizer's tensors and the loop's JSON state, atomically."""
+    """Write a model folder with the optimizer's tensors and the JSON state of the training loop, atomically."""
     with atomic_folder(folder, CHECKPOINT_KIND) as temporary:
         _write_model(temporary, model)
         save_tensors(temporary / OPTIMIZER_FILE, tensors)
@@ -122,9 +122,9 @@ def _write_model(folder: Path, model: SavedModel) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, readable by whom new files are readable by. Raises `OSError`."""
+    """Write tensors as safetensors, with the default permissions of new files. Raises `OSError`."""
     path.touch()
-    mode = path.stat().st_mode  # safetensors would leave it to the owner alone
+    mode = path.stat().st_mode  # safetensors makes files readable by the owner only
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     try:
         save_file(plain, path, metadata)
@@ -134,7 +134,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
 
 
 def _errno_in(message: str) -> tuple[int, str]:
-    """Read the system's error number out of safetensors' text, which is all it passes on."""
+    """Parse the system's error number from the message of safetensors, which has no other."""
     import re
 
     found = re.search(r"os error (\d+)", message)
@@ -148,7 +148,7 @@ def write_hashes(folder: Path) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Check every file against its stored hash; the first that is missing, cut or altered is a `UserError`."""
+    """Check every file against its stored hash; the first that is missing, truncated or altered is a `UserError`."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such model folder; check the spelling")
     if not (folder / CONFIG_FILE).exists():
@@ -166,14 +166,14 @@ def verify(folder: Path) -> None:
 
 
 def read_config(folder: Path) -> DecoderConfig:
-    """Read the decoder's shape from a model folder."""
+    """Read the decoder's config from a model folder."""
     return read_stored(folder).decoder
 
 
 def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Path | None = None) -> SavedModel:
-    """Read a model folder on the CPU, checked against its hashes; weights become `dtype`, or stay as they are stored.
+    """Read a model folder on the CPU, checked against its hashes; weights become `dtype`, None: as they are stored.
 
-    `base` is where the model that it stands on lies now, where that was moved. Tensors are copied, never left mapped.
+    `base` is the folder of its base model, where that was moved. Tensors are copied, not memory-mapped.
     """
     verify(folder)
     stored = read_stored(folder)
@@ -189,7 +189,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
             f"{folder}: has {len(stored.classes.labels)} labels for a head of other size; restore the folder"
         )
     decoder = outline(config)
-    for name, each in reversed(stored.adapters.items()):  # the first is in use afterwards
+    for name, each in reversed(stored.adapters.items()):  # so that the first is active at the end
         add_adapter(decoder, name, each)
     tensors, below = _tensors_of(folder, stored, dtype, base)
     fill(decoder, tensors)
@@ -211,32 +211,32 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
 def _tensors_of(
     folder: Path, stored: Stored, dtype: torch.dtype | None, below: Path | None = None
 ) -> tuple[dict[str, Tensor], Base | None]:
-    """Read a folder's tensors and those of the base it stands on, which must be the one it was made for."""
+    """Read the tensors of a folder and of its base model, whose weights must have the stored hash."""
     own = _load_tensors(folder / WEIGHTS_FILE, dtype)
     if stored.base is None:
         return own, None
     base = base_of(below or found_path(str(stored.base.path), folder), frozenset(own), where=folder)
     if base.weights != stored.base.weights:
-        raise UserError(f"{folder}: was made for other weights than {base.path} holds now; put the old ones back")
+        raise UserError(f"{folder}: was trained on other weights than {base.path} has now; restore the old ones")
     verify(base.path)
     under, _ = _tensors_of(base.path, read_stored(base.path), dtype)
     return {**under, **own}, base
 
 
 def base_of(path: Path, own: frozenset[str], where: Path | None = None) -> Base:
-    """Describe a model folder as a base. Raises `UserError` where there is none any more."""
+    """Return a model folder as a base model. Raises `UserError` where it no longer exists."""
     if not (path / HASHES_FILE).exists():
         if where is None:
             raise UserError(f"--init {path}: holds no {HASHES_FILE}; restore the whole folder")
         raise UserError(
-            f"{where}: stands on the model {path}, which is gone; put it back, or make a folder that stands on the one "
-            f"it was moved to: scratchlm import {where} --base PLACE --out NEW"
+            f"{where}: its base model {path} is missing; restore it, or write a folder with the path that it was "
+            f"moved to: scratchlm import {where} --base PLACE --out NEW"
         )
     return Base(path.absolute(), read_hashes(path)[WEIGHTS_FILE], own)
 
 
 def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
-    """Give a decoder without memory its weights, strictly: every name and shape must match."""
+    """Load weights into a decoder on the meta device, strictly: every name and shape must match."""
     expected = {name: parameter.shape for name, parameter in decoder.named_parameters()}
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or unknown:
@@ -253,21 +253,21 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
 
 
 def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> ChatTemplate | None:
-    """Give a model, loaded from the folder `below`, the adapter of a run that was begun from it, under a name.
+    """Add to a model, loaded from the folder `below`, the adapter of a run that was fine-tuned from it, under a name.
 
-    The adapter in use stays in use. Returns the run's chat template, where it has one. Raises `UserError` where the
-    folder holds no adapter, one for another model, or one that would answer otherwise here than in its run.
+    The active adapter stays active. Returns the run's chat template, where it has one. Raises `UserError` where the
+    folder has no adapter, one for another model, or one whose outputs would differ here.
     """
     verify(folder)
     stored = read_stored(folder)
     if not stored.adapters or stored.base is None:
-        raise UserError(f"{folder}: holds no adapter; name a run that was trained with --lora")
+        raise UserError(f"{folder}: has no adapter; name a run that was trained with --lora")
     if stored.classes is not None:
-        raise UserError(f"{folder}: is a classifier, whose head has no place beside other adapters; load it by itself")
+        raise UserError(f"{folder}: is a classifier, whose head cannot be joined to other adapters; load it by itself")
     if stored.nf4 != model.nf4:
-        raise UserError(f"{folder}: was trained beside weights in four bits; load it by itself")
+        raise UserError(f"{folder}: was trained on base weights in four bits; load it by itself")
     if stored.base.weights != read_hashes(below)[WEIGHTS_FILE]:
-        raise UserError(f"{folder}: its adapter was made for other weights than those of {below}")
+        raise UserError(f"{folder}: its adapter was trained on other weights than those of {below}")
     theirs, config = next(iter(stored.adapters.items()))
     active = next((layer.active for layer in adapted(model.decoder).values()), None)
     add_adapter(model.decoder, name, config)
@@ -282,7 +282,7 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
 
 
 def load_weights(decoder: Decoder, folder: Path) -> None:
-    """Copy a checkpoint's weights into a decoder that exists; what it does not hold was never trained."""
+    """Copy a checkpoint's weights into an existing decoder; tensors that it lacks were frozen and are kept."""
     tensors = _load_tensors(folder / WEIGHTS_FILE)
     parameters = dict(decoder.named_parameters())
     with torch.no_grad():
@@ -291,7 +291,7 @@ def load_weights(decoder: Decoder, folder: Path) -> None:
 
 
 def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the optimizer's tensors and the loop's state of a checkpoint, checked against its hashes."""
+    """Read the optimizer's tensors and the training state of a checkpoint, checked against its hashes."""
     verify(folder)
     return _load_tensors(folder / OPTIMIZER_FILE), require_table(
         read_json(folder / STATE_FILE), str(folder / STATE_FILE)
@@ -299,7 +299,7 @@ def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    # Read and copied, one at a time: memory of torch's own is aligned, and fp32 products differ in bits with alignment.
+    # Copied one at a time: torch's own memory is aligned, and fp32 products differ in their last bits with alignment.
     try:
         with open_tensors(path) as file:
             names = list(file.keys())
@@ -330,15 +330,13 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def find_model(place: Path) -> Path:
-    """Return the model folder that `place` means: itself, its `model/`, or its latest checkpoint.
+    """Return the model folder at `place`: itself, its `model/`, or its latest checkpoint.
 
     Raises `UserError` when it is none of these.
     """
     if (place / CONFIG_FILE).exists():
         if "model_type" in require_table(read_json(place / CONFIG_FILE), str(place / CONFIG_FILE)):
-            raise UserError(
-                f"{place}: in Hugging Face's layout; take it over first: scratchlm import {place} --out ..."
-            )
+            raise UserError(f"{place}: in Hugging Face's format; import it first: scratchlm import {place} --out ...")
         return place
     if (place / "model" / CONFIG_FILE).exists():
         return place / "model"
@@ -347,4 +345,4 @@ def find_model(place: Path) -> Path:
         return latest
     if not place.exists():
         raise UserError(f"{place}: no such model folder; check the spelling, or train one with scratchlm quickstart")
-    raise UserError(f"{place}: holds no model ({CONFIG_FILE}) and no checkpoint; name a folder that a run wrote")
+    raise UserError(f"{place}: has no model ({CONFIG_FILE}) and no checkpoint; name a folder that a run wrote")

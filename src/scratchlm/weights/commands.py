@@ -42,7 +42,7 @@ GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
 
 @dataclass(frozen=True, repr=False)
 class Transfer(Result):
-    """What was read or written."""
+    """A summary of an imported or exported model."""
 
     out: str
     architecture: str
@@ -86,15 +86,15 @@ def _import(config: ImportConfig, source: Path) -> Transfer:
 
 
 def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
-    """Put an adapter, PEFT's or that of a run, on a model of ours, which stays where it is."""
+    """Add an adapter, PEFT's or that of a run, to a model folder, which is not changed."""
     if config.base is not None and not (source / ADAPTER_CONFIG).exists():
         return _move_base(config, source, config.base)
     if config.base is None:
-        raise UserError("--base: is missing; name the model folder that the adapter was made for")
+        raise UserError("--base: is missing; name the base model of the adapter")
     below = find_model(config.base)
     model = load_model(below, None)
     if model.adapters:
-        raise UserError(f"--base {config.base}: has an adapter already; name the model below it")
+        raise UserError(f"--base {config.base}: has an adapter itself; name its base model")
     model.adapters = {ADAPTER_NAME: read_adapter(source, model.decoder, ADAPTER_NAME)}
     own = frozenset(name for name, _ in model.decoder.named_parameters() if ".lora_" in name)
     model.base = base_of(below, own)
@@ -104,16 +104,16 @@ def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
 
 
 def _move_base(config: ImportConfig, source: Path, base: Path) -> Transfer:
-    """Write a model that stands on another anew, where the other was moved."""
+    """Write a model with a base model again, with the base model's new path."""
     if not source.is_dir() or "base" not in read_json(find_model(source) / CONFIG_FILE):
-        raise UserError(f"{source}: no adapter, nor a model that stands on another; leave out --base")
+        raise UserError(f"{source}: has neither an adapter nor a base model; leave out --base")
     model = load_model(find_model(source), None, find_model(base))
     save_model(config.out, model)
     return _transfer(str(config.out), "scratchlm", model)
 
 
 def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:
-    """Choose by what the file is: each kind's reader is imported when it is needed."""
+    """Return the reader of a file's format, imported when it is needed."""
     if source.suffix == ".gguf":
         from scratchlm.weights.ggufs.reading import read_gguf
 
@@ -128,7 +128,7 @@ def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedMod
 
 
 def export_model(config: ExportConfig) -> Transfer:
-    """Write a model as other programs read it."""
+    """Write a model in a format of other programs."""
     folder = find_model(config.model)
     kind = f"{config.to} export"
     with output_folder(config.out, kind, force=config.force, sources=(folder,)):

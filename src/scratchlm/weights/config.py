@@ -14,7 +14,7 @@ from scratchlm.base.flags import ModelFolder
 
 
 def published_shapes() -> dict[str, dict[str, Any]]:
-    """Return the fields of a config.json of each published shape that the package carries, by name."""
+    """Return the config.json fields of each published architecture in the package, by name."""
     with resources.as_file(resources.files("scratchlm.weights.families") / "published.json") as path:
         found: dict[str, dict[str, Any]] = read_json(path)
     return found
@@ -22,38 +22,38 @@ def published_shapes() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """Take a published model over: its weights, tokenizer and chat template, as a model folder of ours."""
+    """Import a published model: its weights, tokenizer and chat template, as a model folder."""
 
     source: Positional[Annotated[str, arg(metavar="SOURCE")]]
-    """A folder in Hugging Face's layout, a .gguf file, a .bin file of llama2.c with its tok*.bin beside it, an adapter
-    that PEFT wrote (with --base), or a name: smollm2-135m and the like, or a Hugging Face repository as owner/name."""
+    """A folder in Hugging Face's format, a .gguf file, a .bin file of llama2.c with its tok*.bin in the same folder, an
+    adapter of PEFT (with --base), or a name such as smollm2-135m or a Hugging Face repository owner/name."""
     out: Path
     """Model folder to write."""
     base: Path | None = None
-    """Model folder below the adapter, where `source` is a folder that PEFT wrote; or where the model lies now
-    that a run or model folder of ours stands on."""
+    """Base model of the adapter, where `source` is a folder of PEFT; or the new path of the base model of a run or
+    model folder."""
     dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored"
-    """Precision of the weights in the folder; stored keeps each as it is."""
+    """Precision of the weights in the folder; stored keeps that of each tensor."""
     force: bool = False
-    """Replace the folder where it holds a model already."""
+    """Replace an existing model in the folder."""
     json: bool = False
     """Print the result as JSON."""
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Write a model for other programs."""
+    """Export a model for other programs."""
 
     model: ModelFolder
     """Model folder or run folder."""
     out: Path
     """Folder to write."""
     to: Literal["hf", "gguf", "html", "peft"] = "hf"
-    """hf: what transformers and vLLM load. gguf: what llama.cpp and Ollama run, with a Modelfile. html: one file that
-    runs the model in a browser, from disk. An adapter is merged into each; peft: the adapter alone, for PEFT."""
+    """hf: for transformers and vLLM. gguf: for llama.cpp and Ollama, with a Modelfile. html: one file that runs the
+    model in a browser, from disk. These merge an adapter into the weights; peft: the adapter alone, for PEFT."""
     precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16"
-    """Of the matrices in a GGUF file; q8_0 and q4_0 take 8.5 and 4.5 bits a weight."""
+    """Precision of the matrices in a GGUF file; q8_0 and q4_0 take 8.5 and 4.5 bits a weight."""
     force: bool = False
-    """Replace the folder where it holds an export already."""
+    """Replace an existing export in the folder."""
     json: bool = False
     """Print the result as JSON."""

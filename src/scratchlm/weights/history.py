@@ -1,4 +1,4 @@
-"""What the log of a run tells of one of its checkpoints: how much it read, how long it took, how well it predicts."""
+"""The training history of a checkpoint, from the log of its run: tokens, seconds and held-out loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOG_FILE = "metrics.jsonl"
 def history_of(checkpoint: Path) -> dict[str, Any]:
     """Return `tokens`, `seconds` and the last held-out `loss` and `bits_per_byte` up to a checkpoint's step.
 
-    Empty for a model folder that stands in no run. A record stands for the steps since the one before it, so tokens and
+    Empty for a model folder outside a run. A record of the log covers the steps since the previous one, so tokens and
     seconds are estimates.
     """
     if not checkpoint.name.isdigit():

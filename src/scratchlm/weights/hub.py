@@ -1,7 +1,7 @@
-"""Models by name: fetched from Hugging Face once, kept in its cache, and read from there without a network.
+"""Models by name, downloaded from Hugging Face once and then read from its cache without a network.
 
-Downloads are huggingface-hub's: shown, continued where they stopped, shared with transformers. A weight file's name in
-the cache is the SHA-256 that the server stated; it is compared with the file before the file is read.
+huggingface-hub downloads them, with progress, resumption, and a cache shared with transformers. The name of a weight
+file in the cache is the SHA-256 from the server; the file is checked against it before it is read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scratchlm.base.files import sha256_of
 
 @dataclass(frozen=True)
 class Named:
-    """A model that has a short name here."""
+    """A model with a short name here."""
 
     repository: str
     licence: str
@@ -52,8 +52,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def fetch(name: str) -> Path:
     """Return the folder of a named model or of a repository `owner/name`, downloaded unless it is in the cache.
 
-    Raises `UserError` for a name that is neither, for one that the hub does not give, without a network, and for a file
-    that is not what the server stated.
+    Raises `UserError` for an unknown name, a repository without access, a missing network, and a file with another
+    hash than the server's.
     """
     repository = NAMED[name].repository if name in NAMED else name
     if not _REPOSITORY.fullmatch(repository):
@@ -65,7 +65,7 @@ def fetch(name: str) -> Path:
     for path in sorted(folder.iterdir()):
         stated = path.resolve().name
         if _SHA256.fullmatch(stated) and sha256_of(path) != stated:
-            raise UserError(f"{path}: is not what the server stated (its SHA-256 differs); delete it and import again")
+            raise UserError(f"{path}: is not the server's file (its SHA-256 differs); delete it and import again")
     return folder
 
 
@@ -82,8 +82,8 @@ def _download(repository: str) -> Path:
     except RepositoryNotFoundError as error:
         raise UserError(f"{repository}: no such model on Hugging Face; check the spelling") from error
     except HFValidationError as error:
-        raise UserError(f"{repository}: is no name that Hugging Face allows ({error}); check the spelling") from error
-    except Exception as error:  # the HTTP client below the hub, and so its errors, differ from version to version
+        raise UserError(f"{repository}: is no valid name on Hugging Face ({error}); check the spelling") from error
+    except Exception as error:  # the HTTP client of the hub, and so its errors, differ between versions
         raise UserError(
             f"{repository}: cannot be fetched ({type(error).__name__}) and is not in the cache whole; connect to the "
             "network, or name a folder or file that holds the model"

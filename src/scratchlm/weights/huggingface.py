@@ -1,4 +1,4 @@
-"""Models in Hugging Face's layout: a folder that transformers, vLLM and llama.cpp's converter read, in and out.
+"""Models in Hugging Face's format, the folder that transformers, vLLM and llama.cpp's converter load: read and written.
 
 config.json, model.safetensors (or shards and their index), tokenizer.json, tokenizer_config.json,
 chat_template.jinja, generation_config.json
@@ -28,7 +28,7 @@ from scratchlm.weights.card import model_card
 from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of, read_shape
-from scratchlm.weights.mapping import take_over, to_theirs
+from scratchlm.weights.mapping import from_hf, to_theirs
 from scratchlm.weights.tensors import Renamed, SafetensorsFiles
 
 CONFIG, GENERATION, CARD_FILE = "config.json", "generation_config.json", "README.md"
@@ -37,7 +37,7 @@ DTYPE_NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat1
 
 @dataclass(frozen=True)
 class Weights:
-    """A decoder read from elsewhere."""
+    """An imported decoder."""
 
     decoder: Decoder
     family: Family
@@ -46,10 +46,10 @@ class Weights:
 
 
 def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
-    """Read config and weights of a folder in Hugging Face's layout, as stored or in `dtype`, one tensor at a time.
+    """Read config and weights of a folder in Hugging Face's format, as stored or in `dtype`, one tensor at a time.
 
     Raises `UserError` for an unknown architecture, for fields and tensors that do not fit (all together), and for files
-    that are missing, cut or pickled.
+    that are missing, truncated or pickled.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the spelling")
@@ -58,11 +58,11 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
         family, config = read_shape(fields, str(folder / CONFIG))
     files = SafetensorsFiles(folder)
     tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
-    return Weights(take_over(tensors, family.rules, config, family.ignored, dtype), family, fields)
+    return Weights(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)
 
 
 def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
-    """Read a whole model: weights, tokenizer, chat template and the settings it is generated with.
+    """Read a whole model: weights, tokenizer, chat template and generation settings.
 
     Raises `UserError` as `read_weights` does, and where the tokenizer has more ids than the model.
     """
@@ -97,7 +97,7 @@ def _template_source(folder: Path) -> str | None:
 
 
 def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of generation_config.json that we have too, and the ids that end an output."""
+    """Return the settings of generation_config.json that are known here, and the stop ids."""
     path = folder / GENERATION
     found = read_json(path) if path.exists() else None
     stored: dict[str, Any] = found if isinstance(found, dict) else {}
@@ -115,7 +115,7 @@ def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_folder(folder: Path, model: SavedModel) -> Family:
-    """Write a model as transformers, vLLM and llama.cpp's converter read it. Raises as `write_weights` does."""
+    """Write a model in Hugging Face's format. Raises as `write_weights` does."""
     tokenizer, template = model.tokenizer, model.template
     turn = frozenset() if template is None else template.stop_ids
     ends = {*turn, *model.generation.get("stop_ids", [])} | ({tokenizer.end_of_text} - {None})
@@ -137,7 +137,7 @@ def write_folder(folder: Path, model: SavedModel) -> Family:
 
 
 def _one_or_all(ids: list[int]) -> int | list[int] | None:
-    """Return one id as such, for readers that expect no list."""
+    """Return a single id without a list, for readers that expect none."""
     return ids if len(ids) > 1 else ids[0] if ids else None
 
 
@@ -148,9 +148,9 @@ def tokenizer_fields(tokenizer: Tokenizer, model: SavedModel) -> dict[str, Any]:
 
 
 def write_weights(folder: Path, decoder: Decoder, special: Mapping[str, Any]) -> Family:
-    """Write config.json and model.safetensors; `special` are further fields, such as the ids that end a text.
+    """Write config.json and model.safetensors; `special` are further fields, such as the ids of special tokens.
 
-    Raises `UserError` where no family can hold the model.
+    Raises `UserError` where no family can represent the model.
     """
     family = family_of(decoder.config)
     tensors, fields = tensors_and_fields(decoder, family)
@@ -159,7 +159,7 @@ def write_weights(folder: Path, decoder: Decoder, special: Mapping[str, Any]) ->
 
 
 def tensors_and_fields(decoder: Decoder, family: Family) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a decoder under a family's names, without a head of classes, and its config.json."""
+    """Return the tensors of a decoder under a family's names, without a classification head, and its config.json."""
     left = ("mtp_head.weight", "classifier.weight")
     ours = {name: tensor.detach().to("cpu") for name, tensor in decoder.named_parameters() if name not in left}
     config: DecoderConfig = for_inference(replace(decoder.config, classes=NoClassesConfig()))

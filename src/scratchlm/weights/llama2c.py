@@ -1,6 +1,6 @@
 """llama2.c's version-0 files: a header of seven numbers, then every tensor in fp32 (Karpathy 2023, karpathy/llama2.c).
 
-The tokenizer stands in a file beside it, `tok*.bin`: for each token its score and its text.
+The tokenizer is a file in the same folder, `tok*.bin`, with a score and a text for each token.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.tokens.base import Ends
-from scratchlm.tokens.sentencepiece import SPACE, PieceBPE, PieceVocabulary, merges_by_score
+from scratchlm.tokens.sentencepiece import SPACE, SentencePieceBPE, SentencePieceVocabulary, merges_by_score
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.llama import LLAMA
 from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.mapping import take_over
+from scratchlm.weights.mapping import from_hf
 from scratchlm.weights.tensors import require_finite
 
 HEADER = struct.Struct("<7i")
@@ -33,17 +33,17 @@ FIRST_BYTE = 3
 
 
 def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
-    """Read a model and the tokenizer beside it. Raises `UserError` for files that are cut or do not belong together."""
+    """Read a model and its tokenizer. Raises `UserError` for files that are truncated or do not belong together."""
     config, shared = _header(path)
     tensors = _tensors(path, config, shared)
-    decoder = take_over(tensors, LLAMA.rules, config, dtype=dtype)
-    tokenizer = PieceBPE(_vocabulary(path, config.vocabulary_size))
+    decoder = from_hf(tensors, LLAMA.rules, config, dtype=dtype)
+    tokenizer = SentencePieceBPE(_vocabulary(path, config.vocabulary_size))
     told: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
     return SavedModel(decoder, tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
 
 
 def _header(path: Path) -> tuple[DecoderConfig, bool]:
-    """Read the shape; a negative vocabulary size says that the head is not the embedding."""
+    """Read the config; a negative vocabulary size means that the head is not tied to the embedding."""
     try:
         require_plain(path)
         with path.open("rb") as file:
@@ -72,7 +72,7 @@ def _header(path: Path) -> tuple[DecoderConfig, bool]:
 
 
 def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tensor]:
-    """Cut the numbers into tensors under Hugging Face's names; each kind holds all layers, one after the other."""
+    """Split the numbers into tensors under Hugging Face's names; each kind has all layers in order."""
     width, hidden, layers, head = config.width, config.feed_forward.hidden, config.layers, config.attention.head_dim
     q, kv = config.attention.heads * head, config.attention.kv_heads * head
     kinds = [
@@ -87,7 +87,7 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
         ("mlp.down_proj.weight", (layers, width, hidden)),
         ("mlp.up_proj.weight", (layers, hidden, width)),
         ("model.norm.weight", (width,)),
-        ("rotations", (2, config.context, head // 2)),  # of an older program; they are computed
+        ("rotations", (2, config.context, head // 2)),  # precomputed by older programs, ignored here
         *([] if shared else [("lm_head.weight", (config.vocabulary_size, width))]),
     ]
     needed = HEADER.size + 4 * sum(math.prod(shape) for _, shape in kinds)
@@ -105,12 +105,12 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
         elif name != "rotations":
             for layer, part in enumerate(whole.unbind(0)):
                 full = f"model.layers.{layer}.{name}"
-                tensors[full] = layout.restored(full, part)  # neighbours turn together, as in llama.cpp
+                tensors[full] = layout.restored(full, part)  # rotates adjacent channels, as in llama.cpp
     return tensors
 
 
-def _vocabulary(path: Path, size: int) -> PieceVocabulary:
-    """Read the tokenizer of so many tokens that stands beside the model."""
+def _vocabulary(path: Path, size: int) -> SentencePieceVocabulary:
+    """Read the tokenizer of `size` tokens in the model's folder."""
     for file in sorted(path.parent.glob("tok*.bin")):
         try:
             texts, scores = _tokens(file)
@@ -119,10 +119,10 @@ def _vocabulary(path: Path, size: int) -> PieceVocabulary:
         if len(texts) == size:
             break
     else:
-        raise UserError(f"{path}: no tokenizer of {size:,} tokens beside it; put its tok{size}.bin there")
+        raise UserError(f"{path}: no tokenizer of {size:,} tokens in its folder; put its tok{size}.bin there")
     names = [text.decode("utf-8", errors="replace").replace(" ", SPACE) for text in texts]
     pieces = {names[id]: id for id in range(FIRST_BYTE + 256, size)}
-    return PieceVocabulary(
+    return SentencePieceVocabulary(
         pieces=pieces,
         merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
         byte_ids=range(FIRST_BYTE, FIRST_BYTE + 256),
@@ -143,5 +143,5 @@ def _tokens(file: Path) -> tuple[list[bytes], list[float]]:
             texts.append(data[at - length : at])
             scores.append(score)
     except struct.error as error:
-        raise UserError(f"{file}: is no whole tokenizer of llama2.c ({error}); restore the file") from error
+        raise UserError(f"{file}: is no complete tokenizer of llama2.c ({error}); restore the file") from error
     return texts, scores

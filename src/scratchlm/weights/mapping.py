@@ -1,9 +1,9 @@
-"""Weight names of other libraries and ours, as one table a family that is read in both directions.
+"""Mapping of tensor names between other libraries and ours: one table a family, used in both directions.
 
-Each rule names one of their tensors and the tensor of ours that it is, or the several of ours that it holds stacked.
-`{layer}` stands for every layer's number, `{expert}` for every expert's: ours holds the experts of a layer in one
-tensor. A rule whose tensors a model does not have (a bias, a head of its own) is left out. Tensors are read one at a
-time, and reading is strict: what is left over, missing or of another shape is an error, all of them at once.
+Each rule maps one of their tensors to one of ours, or to several of ours that it stacks. `{layer}` is a layer's index,
+`{expert}` an expert's: ours has the experts of a layer in one tensor. A rule whose tensors a model does not have (a
+bias, an untied head) is skipped. Tensors are read one at a time, and reading is strict: unknown, missing and misshapen
+tensors are errors, which are reported together.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ Shapes = Mapping[str, torch.Size]
 
 @dataclass(frozen=True)
 class Rule:
-    """One tensor of theirs and what it is here."""
+    """One tensor of theirs and its counterpart here."""
 
     theirs: str
     ours: tuple[str, ...]
-    """Several: theirs is these, stacked along the output axis."""
+    """Our tensors; several where theirs stacks them along the output axis."""
     transposed: bool = False
-    """Whether theirs stores inputs first, as GPT-2's Conv1D does."""
+    """Whether theirs has the input axis first, as in GPT-2's Conv1D."""
     halves_swapped: bool = False
-    """Whether the two halves of each head change places: a rotation the other way round (nanochat)."""
+    """Whether the two halves of each head are swapped, for a rotation in the other direction (nanochat)."""
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A rule written out for one layer: either one of theirs and one or more of ours, or a stack of experts."""
+class ExpandedRule:
+    """A rule for one layer: one of theirs and one or more of ours, or a stack of experts."""
 
     theirs: tuple[str, ...]
-    """Several: the experts' tensors, which ours holds along a first axis."""
+    """Their tensors; several for experts, which ours stacks along the first axis."""
     ours: tuple[str, ...]
     rule: Rule
 
 
-def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> list[Placed]:
-    """Write every rule out for every layer, leaving out those whose tensors the model does not have."""
+def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> list[ExpandedRule]:
+    """Expand every rule for every layer, skipping those whose tensors the model does not have."""
     experts = config.feed_forward.experts if isinstance(config.feed_forward, ExpertsConfig) else 0
     placed = []
     for rule in rules:
@@ -56,19 +56,21 @@ def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> li
             theirs = rule.theirs.replace("{layer}", str(layer))
             names = [theirs.replace("{expert}", str(i)) for i in range(experts)] if "{expert}" in theirs else [theirs]
             if all(name in expected for name in ours):
-                placed.append(Placed(tuple(names), ours, rule))
+                placed.append(ExpandedRule(tuple(names), ours, rule))
     return placed
 
 
 def shapes(config: DecoderConfig) -> dict[str, torch.Size]:
-    """Return the shape of each of our tensors without giving any of them memory."""
+    """Return the shape of each of our tensors without allocating memory."""
     return {name: parameter.shape for name, parameter in outline(config).named_parameters()}
 
 
-def problems_of(theirs: Shapes, placed: Sequence[Placed], expected: Shapes, ignored: str | None = None) -> list[str]:
-    """Name every tensor of theirs that is missing, unknown or misshapen, and of ours that no rule gives.
+def problems_of(
+    theirs: Shapes, placed: Sequence[ExpandedRule], expected: Shapes, ignored: str | None = None
+) -> list[str]:
+    """List every tensor of theirs that is missing, unknown or misshapen, and every tensor of ours without a rule.
 
-    `ignored` is a regular expression for tensors of theirs that hold nothing to read.
+    `ignored` is a regular expression for tensors of theirs that are not needed.
     """
     problems = []
     for each in placed:
@@ -85,8 +87,8 @@ def problems_of(theirs: Shapes, placed: Sequence[Placed], expected: Shapes, igno
     return problems + [f"{name}: this family's table has no source for it" for name in unfilled]
 
 
-def _their_shape(each: Placed, expected: Shapes) -> torch.Size:
-    """Return the shape that each of their tensors must have."""
+def _their_shape(each: ExpandedRule, expected: Shapes) -> torch.Size:
+    """Return the required shape of a tensor of theirs."""
     if len(each.theirs) > 1 or "{expert}" in each.rule.theirs:
         return expected[each.ours[0]][1:]
     first, *_ = (expected[name] for name in each.ours)
@@ -99,8 +101,8 @@ def to_ours(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield our tensors from theirs, read one at a time; a part of a tensor of theirs is a view of it.
 
-    Raises `UserError` before the first with all that is missing, left over or of a wrong shape. `theirs` may be a
-    mapping with a method `shapes` that answers without reading tensors.
+    Raises `UserError` before the first tensor, listing all that are missing, unknown or misshapen. `theirs` may be a
+    mapping with a method `shapes` that reads no tensors.
     """
     expected = shapes(config)
     placed = expand(rules, config, expected)
@@ -116,14 +118,14 @@ def to_ours(
             yield name, _swapped(part, config) if each.rule.halves_swapped else part
 
 
-def take_over(
+def from_hf(
     theirs: Mapping[str, Tensor],
     rules: Sequence[Rule],
     config: DecoderConfig,
     ignored: str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Decoder:
-    """Build a decoder from their tensors, in `dtype` or as they are stored. Raises as `to_ours` does."""
+    """Build a decoder from tensors under Hugging Face's names, in `dtype` or as stored. Raises as `to_ours` does."""
     read = to_ours(theirs, rules, config, ignored)
     return fill(outline(config), {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in read})
 
@@ -137,7 +139,7 @@ def _shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
 
 
 def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:
-    """Yield their tensors from ours; a tensor of ours that the table does not place is a `UserError`."""
+    """Yield their tensors from ours; a tensor of ours without a rule is a `UserError`."""
     expected = shapes(config)
     placed = expand(rules, config, expected)
     left = sorted(ours.keys() - {name for each in placed for name in each.ours})

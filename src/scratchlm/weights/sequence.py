@@ -1,7 +1,7 @@
-"""Classifiers in Hugging Face's layout: what transformers calls sequence classification.
+"""Classifiers in Hugging Face's format (sequence classification).
 
-Its models read the hidden state of a text's last token, as ours do. The tokenizer that is written ends each text as
-training did, so that a `text-classification` pipeline gives the same probabilities.
+Its models use the hidden state of a text's last token, as ours do. The exported tokenizer appends the same end token as
+training, so that a `text-classification` pipeline gives the same probabilities.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from scratchlm.weights.families.known import family_of
 from scratchlm.weights.huggingface import CARD_FILE, tensors_and_fields, tokenizer_fields, write_tensors
 
 SCORE = "score.weight"
-"""What transformers calls the head."""
+"""Name of the classification head in transformers."""
 TOKENIZER_FILE = "tokenizer.json"
 
 
 def write_classifier(folder: Path, model: SavedModel) -> Family:
-    """Write a classifier as transformers reads it; its temperature becomes part of the head.
+    """Write a classifier in Hugging Face's format; its temperature is folded into the head.
 
-    A threshold other than one half has no place there: it stands in the card. Raises `UserError` where no family holds
-    the model, for classes of a text's mean, for texts read in a prompt, and for a model of rewards: transformers knows
-    none of these.
+    The format has no threshold, so one other than 0.5 is in the model card only. Raises `UserError` where no family can
+    represent the model, and for mean pooling, a prompt around the text, and a reward model, which transformers does not
+    have.
     """
     decoder, classes = model.decoder, model.classes
     assert classes is not None
     assert decoder.classifier is not None
     if len(classes.labels) < 2:
-        raise UserError("export: this is a model of rewards, read at the end of a turn; transformers has no such head")
+        raise UserError("export: this is a reward model, which scores the end of a turn; transformers has no such head")
     if classes.prompt != "{text}":
-        raise UserError(f"export: its texts stand in the prompt {classes.prompt!r}; transformers reads texts alone")
+        raise UserError(f"export: its texts are inside the prompt {classes.prompt!r}; transformers reads plain texts")
     if isinstance(decoder.config.classes, ClassesConfig) and decoder.config.classes.pooling != "last":
-        raise UserError("--pooling mean: transformers knows classes of a text's last token alone; train with last")
+        raise UserError("--pooling mean: transformers has classifiers on the last token only; train with last")
     family = family_of(replace(decoder.config, classes=NoClassesConfig()))
     architecture = family.architecture.replace("LMHeadModel", "ForCausalLM").replace(
         "CausalLM", "SequenceClassification"
@@ -70,7 +70,7 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
 
 
 def _card(model: SavedModel, architecture: str) -> str:
-    """Return the model card, which tells what classes there are and where to say yes."""
+    """Return the model card, with the labels and the decision threshold."""
     classes = model.classes
     assert classes is not None
     card = model_card(model, architecture).replace(
@@ -86,14 +86,14 @@ def _card(model: SavedModel, architecture: str) -> str:
 
 
 def _pad(tokenizer: Tokenizer) -> str | None:
-    """Return a special token that fills rows up: transformers takes the last token that is another for the text's."""
+    """Return a padding token; transformers takes the last token that differs from it as the text's last."""
     ends = {tokenizer.end_of_text, tokenizer.begin_of_text}
     free = [name for name, id in tokenizer.specials.items() if id not in ends]
     return PAD if PAD in free else free[0] if free else None
 
 
 def _end_each_text(path: Path, tokenizer: Tokenizer) -> None:
-    """Let a tokenizer.json put what begins and what ends a text around it."""
+    """Set the post-processor of a tokenizer.json, which adds the tokens at the beginning and end of a text."""
     stored = read_json(path)
     names = {id: name for name, id in tokenizer.specials.items()}
     around = [tokenizer.begin_of_text, tokenizer.end_of_text]

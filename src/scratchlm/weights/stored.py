@@ -1,4 +1,4 @@
-"""What the JSON files of a model folder say, read by their types: its shape, adapters, classes, base, and hashes."""
+"""The JSON files of a model folder, read with type checks: config, adapters, classes, base model and hashes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import LongTexts
 
 FORMAT = 1
-"""Version of the folder's layout; a reader refuses a later one."""
+"""Version of the folder's format; a reader refuses a later one."""
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -25,23 +25,23 @@ HASHES_FILE = "files.json"
 
 @dataclass(frozen=True)
 class Classes:
-    """What the outputs of a head of classes mean, and how an answer is chosen from them."""
+    """The labels of a classification head, and how a label is chosen from its logits."""
 
     labels: tuple[str, ...]
     """Label of each output."""
     temperature: Positive = 1.0
-    """Logits are divided by it, so that probabilities are as often right as they say (Guo et al. 2017)."""
+    """Divisor of the logits that calibrates the probabilities (temperature scaling, Guo et al. 2017)."""
     positive: str | None = None
-    """Of two classes, the positive one."""
+    """The positive class, of two."""
     threshold: Fraction = 0.5
-    """Least probability of `positive` at which it is answered."""
+    """Least probability of the positive class at which it is predicted."""
     prompt: str = "{text}"
-    """What the model reads: a text with words before and after it."""
+    """The model's input: the text with words before and after it."""
     long: LongTexts = "head"
-    """What it reads of a text longer than its context."""
+    """Which part of a text longer than its context the model reads."""
 
     def __post_init__(self) -> None:
-        """Check ranges, and that all of it is of the same labels."""
+        """Check ranges and labels."""
         problems = out_of_range(self, "classes")
         if not self.labels or len(set(self.labels)) < len(self.labels):
             problems.append(f"classes.labels has {len(self.labels)} labels: must name each once")
@@ -54,7 +54,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Below:
-    """What config.json tells of the model that another one stands on."""
+    """The base model, as config.json of a model on top of it describes it."""
 
     path: Path
     weights: str
@@ -62,7 +62,7 @@ class Below:
 
 @dataclass(frozen=True)
 class Stored:
-    """What config.json of a model folder holds."""
+    """The content of config.json of a model folder."""
 
     renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
     decoder: DecoderConfig
@@ -74,7 +74,7 @@ class Stored:
     nf4: bool = False
 
     def __post_init__(self) -> None:
-        """Check what the provenance holds where it is read."""
+        """Check the fields of the provenance that are read."""
         sources = self.provenance.get("sources") or []
         if not isinstance(sources, list) or not all(isinstance(each, dict) for each in sources):
             raise UserError("provenance.sources is no list of named values")
@@ -93,7 +93,7 @@ def read_hashes(folder: Path) -> dict[str, str]:
 
 
 def read_stored(folder: Path) -> Stored:
-    """Read config.json of a model folder. Raises `UserError` with everything in it that cannot be."""
+    """Read config.json of a model folder. Raises `UserError`, which lists all problems."""
     path = folder / CONFIG_FILE
     form = require_table(read_json(path), str(path)).get("format", 0)
     if isinstance(form, int) and form > FORMAT:

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files, one or many, each read from disk when it is asked for."""
+"""Tensors in one or many safetensors files, each read from disk on access."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.pt", "model.pth")
 KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-"""What safetensors calls the dtypes that weights are read in."""
+"""The dtypes of weights, by their names in safetensors."""
 
 
 def require_finite(tensor: Tensor, name: str, where: Path) -> Tensor:
-    """Return a weight that was read. Raises `UserError` where a number in it is infinite or none: no model computes so.
+    """Return a weight. Raises `UserError` where a number in it is infinite or NaN.
 
     One pass, no copy.
     """
     if tensor.numel():
-        ends = torch.stack(torch.aminmax(tensor))  # what is no number is both its least and its greatest
+        ends = torch.stack(torch.aminmax(tensor))  # a NaN is both the minimum and the maximum
         if not bool(torch.isfinite(ends).all()):
-            raise UserError(f"{where}: {name} holds numbers that are infinite or none; fetch or train the model anew")
+            raise UserError(f"{where}: {name} has numbers that are infinite or NaN; fetch or train the model again")
     return tensor
 
 
 def open_tensors(path: Path) -> Any:
-    """Open a safetensors file. Raises `UserError` for one that cannot be read, for a pipe and the like."""
+    """Open a safetensors file. Raises `UserError` for one that cannot be read, and for pipes and devices."""
     try:
         require_plain(path)
-        # pread copies a tensor to fresh memory: a mapped one starts where the file puts it, fp32 products differ in
-        # bits with alignment, and the pages of the map would count beside the copy.
+        # pread copies a tensor to aligned memory. A memory-mapped one has the file's alignment, with which fp32
+        # products differ in their last bits, and its pages would use memory besides the copy.
         return safe_open(path, framework="pt", backend="pread")
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file, it may be cut short") from error
 
 
 class SafetensorsFiles(Mapping[str, Tensor]):
-    """The tensors of a folder's file `name`, or of the shards that its index names.
+    """The tensors of a folder's file `name`, or of the shards in its index.
 
-    Reading one copies it into memory of its own, and nothing else of the file. Raises `UserError` for a folder
-    without such files, for pickles, for shards outside the folder, and for files that are cut or hold other dtypes.
+    Access copies one tensor into memory, and nothing else of the file. Raises `UserError` for a folder without such
+    files, for pickles, for shards outside the folder, and for files that are truncated or have other dtypes.
     """
 
     def __init__(self, folder: Path, name: str = SINGLE) -> None:
         self.folder, self._name = folder, name
-        self._place: dict[str, Any] = {}  # name -> the open file that holds it
+        self._place: dict[str, Any] = {}  # name -> its open file
         index = folder / INDEX
         listed = _shards(index) if index.exists() else {}
         for name in sorted(set(listed.values())) or [self._single()]:
@@ -78,7 +78,7 @@ class SafetensorsFiles(Mapping[str, Tensor]):
                 f"{self.folder / pickled}: is a pickle, which can run any program when it is read, so it is refused; "
                 "take the safetensors version of the model"
             )
-        raise UserError(f"{self.folder}: holds no {self._name}; name a folder in Hugging Face's layout")
+        raise UserError(f"{self.folder}: has no {self._name}; name a folder in Hugging Face's format")
 
     def __getitem__(self, name: str) -> Tensor:
         try:
@@ -97,12 +97,12 @@ class SafetensorsFiles(Mapping[str, Tensor]):
         return len(self._place)
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Return every tensor's shape without reading one."""
+        """Return the shape of every tensor without reading its data."""
         return {name: torch.Size(piece.get_shape()) for name, piece in self._slices.items()}
 
 
 class Renamed(Mapping[str, Tensor]):
-    """Tensors under the names that a table uses: `prefix` is put before names that lack it."""
+    """Tensors under the names of a table: `prefix` is added to names that lack it."""
 
     def __init__(self, tensors: SafetensorsFiles, prefix: str) -> None:
         self._tensors = tensors
@@ -121,13 +121,13 @@ class Renamed(Mapping[str, Tensor]):
         return len(self._stored)
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Return every tensor's shape without reading one."""
+        """Return the shape of every tensor without reading its data."""
         sizes = self._tensors.shapes()
         return {name: sizes[stored] for name, stored in self._stored.items()}
 
 
 def _shards(index: Path) -> dict[str, str]:
-    """Read which file holds which tensor; only files beside the index may be named."""
+    """Read the file of each tensor from an index; only files in the index's folder are allowed."""
     data = read_json(index)
     listed = data.get("weight_map") if isinstance(data, dict) else None
     if not isinstance(listed, dict) or not listed:

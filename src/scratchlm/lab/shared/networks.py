@@ -83,7 +83,7 @@ class NetworkTexts:
         )
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text."""
         assert self.model is not None, "fit comes first"
         scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))

@@ -26,7 +26,7 @@ class AskedModel:
         """Learn nothing."""
         return self
 
-    def chances(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each answer, those of all answers together being 1."""
         questions = [self.question.format(text=text[: self.longest]) for text in texts]
         found = likelihoods(self.model.decoder, self._requests(questions))

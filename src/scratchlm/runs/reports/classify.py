@@ -20,13 +20,13 @@ SQUARE = 12
 
 
 def write_class_report(
-    out: Path, result: ClassifyResult, chances: np.ndarray, truth: np.ndarray, positive: int | None
+    out: Path, result: ClassifyResult, predicted: np.ndarray, truth: np.ndarray, positive: int | None
 ) -> None:
     """Write `report.html` of a run from its result, and the held-out probabilities `(N, C)` and truth `(N,)`."""
     from sklearn.metrics import precision_recall_curve
 
-    curve = None if positive is None else precision_recall_curve(truth == positive, chances[:, positive])
-    sure, right = chances.max(1), chances.argmax(1) == truth
+    curve = None if positive is None else precision_recall_curve(truth == positive, predicted[:, positive])
+    sure, right = predicted.max(1), predicted.argmax(1) == truth
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
     filled = np.unique(bins)
     write_report(

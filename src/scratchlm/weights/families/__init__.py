@@ -1,1 +1,1 @@
-"""Families of published models: each a table of tensor names and the reading and writing of its config.json."""
+"""Families of published models: each has a table of tensor names, and functions that read and write its config.json."""

@@ -1,4 +1,4 @@
-"""What a family of models is: a table of tensors, and its config.json read and written."""
+"""A family of models: its table of tensors, and the reading and writing of its config.json."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.mapping import Rule
 
 UNREAD = r".*\.rotary_emb\.inv_freq|lm_head\.weight"
-"""Tensors that some files hold and no model needs: tables that are computed, and a tied head."""
+"""Tensors in some files that no model needs: computed tables, and a tied head."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models that transformers knows by one `model_type`."""
+    """A family of models: one `model_type` of transformers."""
 
     model_type: str
     architecture: str
-    """The class of transformers that `architectures` names."""
+    """The class in transformers, as in `architectures`."""
     rules: tuple[Rule, ...]
     read: Callable[[Fields], DecoderConfig]
-    """Turns the fields of a config.json into a shape."""
+    """Converts the fields of a config.json to a `DecoderConfig`."""
     write: Callable[[DecoderConfig], dict[str, Any]]
-    """Turns a shape into fields; what the family cannot express is left out, and `differences` finds it."""
+    """Converts a config to fields; what the family cannot represent is dropped, and `differences` reports it."""
     ignored: str = UNREAD
-    """A regular expression for tensors that hold nothing to read."""
+    """A regular expression for tensors that are not needed."""
     prefix: str = ""
-    """What the names of the table begin with and those of some files lack."""
+    """A prefix of the names in the table that some files lack."""
 
     def shape(self, fields: Fields) -> DecoderConfig:
-        """Read a config.json. Raises `UserError` with all fields that are missing, wrong or beyond our parts."""
+        """Read a config.json. Raises `UserError`, which lists all fields that are missing, invalid or unsupported."""
         try:
             config = self.read(fields)
-        except UserError:  # a shape that no decoder has: most likely of fields that were missing or wrong
+        except UserError:  # an impossible config, most likely because fields were missing or invalid
             fields.check()
             raise
         fields.check()
         return config
 
     def fields(self, config: DecoderConfig) -> dict[str, Any]:
-        """Write a config.json's fields."""
+        """Return the fields of a config.json."""
         return {"architectures": [self.architecture], "model_type": self.model_type, **self.write(config)}
 
     def read_back(self, config: DecoderConfig) -> DecoderConfig:
-        """Write a shape and read it again."""
+        """Convert a config to fields and back."""
         return self.read(Fields(self.fields(config)))
 
     def differences(self, config: DecoderConfig) -> list[str]:
-        """Say what of a shape the family cannot express: what is lost when it is written and read again."""
+        """Return what of a config the family cannot represent: what `read_back` changes."""
         try:
             again = for_inference(self.read_back(config))
-        except UserError as error:  # sizes that the family cannot have at all
+        except UserError as error:  # sizes that the family cannot have
             return [str(error)]
         return different(for_inference(config), again, self.architecture)
 
 
 def different(config: DecoderConfig, other: DecoderConfig, holder: str) -> list[str]:
-    """Say in which values two shapes differ; the other is what `holder` has."""
+    """Return the values in which two configs differ; the other is that of `holder`."""
     ours, theirs = (dict(flatten(to_dict(each))) for each in (config, other))
     return [
         f"model.{name} is {ours.get(name)!r} where {holder} has {theirs.get(name)!r}"
@@ -71,7 +71,7 @@ def different(config: DecoderConfig, other: DecoderConfig, holder: str) -> list[
 
 
 def for_inference(config: DecoderConfig) -> DecoderConfig:
-    """Return a shape without what training alone reads, and with the usual kernels."""
+    """Return a config without settings for training only, and with the default kernels."""
     return replace(
         config,
         attention=replace(config.attention, implementation="fused"),
@@ -92,7 +92,7 @@ def inside(theirs: str, *ours: str, **changes: bool) -> Rule:
 
 EMBEDDING = (Rule("model.embed_tokens.weight", ("embedding.weight",)),)
 END = (Rule("model.norm.weight", ("final_norm.weight",)), Rule("lm_head.weight", ("head.weight",)))
-"""The last norm and, where it is not tied, the head."""
+"""The final norm and, where it is not tied, the head."""
 
 ATTENTION = tuple(
     inside(f"self_attn.{theirs}.{kind}", f"attention.{ours}.{kind}")

@@ -1,4 +1,4 @@
-"""A config.json read field by field, and what could not be used told at the end, all at once."""
+"""Reading a config.json field by field, with all problems reported together at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCALINGS = "default, linear, llama3"
 
 
 class Fields:
-    """The fields of a config.json. Wrong ones are noted, and `check` raises a `UserError` that lists them."""
+    """The fields of a config.json. Invalid ones are collected, and `check` raises a `UserError` that lists them."""
 
     def __init__(self, data: Mapping[str, Any], where: str = "config.json") -> None:
         self.data, self.where = data, where
@@ -56,13 +56,13 @@ class Fields:
         return value
 
     def only(self, name: str, *allowed: Any) -> None:
-        """Note a problem where a field that stands there has a value that no part here can express."""
+        """Record a problem where a field exists and has none of the supported values."""
         if name in self.data and self.data[name] not in allowed:
             said = " or ".join(repr(value) for value in allowed)
             self.problems.append(f"{name} is {self.data[name]!r}: only {said} can be read")
 
     def window(self, name: str = "sliding_window", default: int | None = None) -> int | None:
-        """Return how many positions a query sees; null means all."""
+        """Return the attention window, the number of positions that a query sees; null means all."""
         if name in self.data:
             return None if self.data[name] is None else self.whole(name)
         return default
@@ -80,7 +80,7 @@ class Fields:
         return tuple(layer for layer, kind in enumerate(kinds) if kind == "full_attention")
 
     def rope(self, context: int, kind: str | None = None, theta: float = 10_000.0) -> RopeConfig:
-        """Return rotary positions, from `rope_parameters` (of a kind of layer where it has kinds) or older fields."""
+        """Return the RoPE settings, from `rope_parameters` (of the layers of a `kind`) or older fields."""
         stored, scaled = self._table("rope_parameters"), self._table("rope_scaling")
         stored = stored[kind] if isinstance(stored.get(kind), dict) else stored
         found = {"rope_theta": self.data.get("rope_theta"), **scaled, **stored}
@@ -92,7 +92,7 @@ class Fields:
         return RopeConfig(theta=base, scaling=scaling, partial_rotary_factor=share)
 
     def _table(self, name: str) -> dict[str | None, Any]:
-        """Return a field that holds fields; an absent one is empty."""
+        """Return a field that is a table of fields; an absent one is empty."""
         value = self.data.get(name)
         if value is not None and not isinstance(value, dict):
             self.problems.append(f"{name} is {value!r}, must be a table of fields")
@@ -117,12 +117,12 @@ class Fields:
                 return NoScalingConfig()
 
     def check(self) -> None:
-        """Raise a `UserError` with everything that was noted."""
+        """Raise a `UserError` with all recorded problems."""
         raise_all([f"{self.where}: {problem}" for problem in dict.fromkeys(self.problems)])
 
 
 def write_rope(rope: Any) -> dict[str, Any]:
-    """Return the fields of rotary positions as every version of transformers reads them."""
+    """Return the RoPE fields in a form for every version of transformers."""
     if not isinstance(rope, RopeConfig):
         return {}
     written: dict[str, Any] = {"rope_theta": rope.theta}

@@ -1,7 +1,7 @@
-"""Gemma 3, text alone (arXiv 2503.19786).
+"""Gemma 3, text only (arXiv 2503.19786).
 
-Norms before and after each branch, stored less one; a window in most layers, with a rotation base of its own;
-embeddings scaled by the root of the width.
+Norms before and after attention and MLP, stored minus one; a sliding window in most layers, with its own RoPE base;
+embeddings scaled by the square root of the width.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ NORMS = (
 )
 GLOBAL_THETA, LOCAL_THETA = 1_000_000.0, 10_000.0
 EVERY = 6
-"""Each sixth layer sees everything where the file does not say which do."""
+"""Every sixth layer has full attention where the file does not say which."""
 
 
 def read(fields: Fields) -> DecoderConfig:
-    """Turn a config.json into a shape."""
+    """Convert a config.json to a `DecoderConfig`."""
     fields.only("hidden_activation", "gelu_pytorch_tanh")
     fields.only("use_bidirectional_attention", False, None)
     width, layers = fields.whole("hidden_size", 2304), fields.whole("num_hidden_layers", 26)
@@ -61,7 +61,7 @@ def read(fields: Fields) -> DecoderConfig:
 
 
 def _rope(fields: Fields, context: int) -> RopeConfig:
-    """Read both bases; newer files hold them by kind of layer, and scaling is of the layers that see everything."""
+    """Read both bases; newer files have them by kind of layer; scaling is that of the layers with full attention."""
     wide = fields.rope(context, "full_attention", GLOBAL_THETA)
     stored = (fields.data.get("rope_parameters") or {}).get("sliding_attention") or {}
     local = Fields({"rope_local_base_freq": fields.data.get("rope_local_base_freq"), **stored})
@@ -70,7 +70,7 @@ def _rope(fields: Fields, context: int) -> RopeConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a config.json."""
+    """Convert a `DecoderConfig` to the fields of a config.json."""
     attention, rope = config.attention, config.positions
     full = attention.global_layers
     fields = write_common(config)
@@ -90,7 +90,7 @@ def write(config: DecoderConfig) -> dict[str, Any]:
 
 
 def _whole(value: float) -> float:
-    """Return the whole number that a value is but for rounding, where it is one."""
+    """Return a value that is a whole number except for rounding as one."""
     return round(value) if math.isclose(value, round(value), rel_tol=1e-9) else value
 
 

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019) as transformers' GPT2LMHeadModel stores it: inputs first, queries to values fused."""
+"""GPT-2 (Radford et al. 2019) in the form of GPT2LMHeadModel: input axis first, queries, keys and values fused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RULES = (
 
 
 def read(fields: Fields) -> DecoderConfig:
-    """Turn a config.json into a shape."""
+    """Convert a config.json to a `DecoderConfig`."""
     width, heads = fields.whole("n_embd", 768), fields.whole("n_head", 12)
     fields.only("scale_attn_weights", True)
     fields.only("scale_attn_by_inverse_layer_idx", False)
@@ -69,7 +69,7 @@ def read(fields: Fields) -> DecoderConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a config.json."""
+    """Convert a `DecoderConfig` to the fields of a config.json."""
     plain = isinstance(config.feed_forward, MLPConfig) and config.feed_forward.activation == "gelu"
     return {
         "vocab_size": config.vocabulary_size,
@@ -91,6 +91,6 @@ FAMILY = Family(
     RULES,
     read,
     write,
-    ignored=r".*\.attn\.(masked_)?bias|lm_head\.weight",  # the causal mask, which some files hold
+    ignored=r".*\.attn\.(masked_)?bias|lm_head\.weight",  # the causal mask, which some files have
     prefix="transformer.",
 )

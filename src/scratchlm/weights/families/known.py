@@ -1,4 +1,4 @@
-"""All families, and which of them a config.json or a shape belongs to."""
+"""All families, and the family of a config.json or of a `DecoderConfig`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from scratchlm.weights.families.phi import PHI3
 from scratchlm.weights.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 
 FAMILIES = (QWEN3, LLAMA, MISTRAL, QWEN2, QWEN3_MOE, GEMMA3, OLMO2, PHI3, NANOCHAT, GPT2)
-"""In the order in which a shape looks for one that can hold it: what most tools load comes first."""
+"""In the order in which `family_of` tries them: the most widely supported first."""
 
 
 def read_shape(data: Mapping[str, Any], where: str = "config.json") -> tuple[Family, DecoderConfig]:
-    """Return the family and the shape that a config.json tells.
+    """Return the family and the `DecoderConfig` of a config.json.
 
-    Raises `UserError` for an unknown architecture, naming the known ones, and for fields that cannot be used.
+    Raises `UserError` for an unknown architecture, which lists the known ones, and for unsupported fields.
     """
     kind = data.get("model_type")
     family = next((family for family in FAMILIES if family.model_type == kind), None)
@@ -36,13 +36,13 @@ def read_shape(data: Mapping[str, Any], where: str = "config.json") -> tuple[Fam
 
 
 def family_of(config: DecoderConfig) -> Family:
-    """Return the first family that can hold a shape. Raises `UserError` that says what the nearest one cannot."""
+    """Return the first family that can represent a config. Raises `UserError` with what the nearest one cannot."""
     found = {family.model_type: family.differences(config) for family in FAMILIES}
     family = min(FAMILIES, key=lambda family: len(found[family.model_type]))
     lacking = found[family.model_type]
     if lacking:
         raise UserError(
-            f"no known family holds this model; nearest is {family.architecture}: {'; '.join(lacking)}; train one of "
-            "the recipe default to take it elsewhere"
+            f"no known family can represent this model; nearest is {family.architecture}: {'; '.join(lacking)}; train "
+            "one of the recipe default to export it"
         )
     return family

@@ -16,7 +16,7 @@ RULES = (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *GATED, *END)
 
 
 def read_llama(fields: Fields) -> DecoderConfig:
-    """Turn a Llama's config.json into a shape."""
+    """Convert a Llama's config.json to a `DecoderConfig`."""
     config, bias = read_common(fields), fields.truth("attention_bias", False)
     return replace(
         config,
@@ -26,13 +26,13 @@ def read_llama(fields: Fields) -> DecoderConfig:
 
 
 def read_mistral(fields: Fields) -> DecoderConfig:
-    """Turn a Mistral's config.json into a shape; without a word on the window it has one of 4,096."""
+    """Convert a Mistral's config.json to a `DecoderConfig`; without a field for the window it is 4,096."""
     config = read_common(fields)
     return replace(config, attention=replace(config.attention, window=fields.window(default=4096)))
 
 
 def read_common(fields: Fields, context: int = 2048, eps: float = 1e-6) -> DecoderConfig:
-    """Read what all families after Llama share, with a family's own context and epsilon where the file has none."""
+    """Read the fields of all Llama-like families, with the family's default context and epsilon."""
     fields.only("hidden_act", "silu")
     width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
     context = fields.whole("max_position_embeddings", context)
@@ -55,7 +55,7 @@ def read_common(fields: Fields, context: int = 2048, eps: float = 1e-6) -> Decod
 
 
 def write_common(config: DecoderConfig) -> dict[str, Any]:
-    """Return the fields that all families after Llama share."""
+    """Return the fields of all Llama-like families."""
     return {
         "vocab_size": config.vocabulary_size,
         "max_position_embeddings": config.context,
@@ -73,13 +73,13 @@ def write_common(config: DecoderConfig) -> dict[str, Any]:
 
 
 def write_llama(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a Llama's config.json."""
+    """Convert a `DecoderConfig` to the fields of a Llama's config.json."""
     mlp_bias = isinstance(config.feed_forward, SwiGLUConfig) and config.feed_forward.bias
     return {**write_common(config), "attention_bias": config.attention.bias, "mlp_bias": mlp_bias}
 
 
 def write_mistral(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a Mistral's config.json."""
+    """Convert a `DecoderConfig` to the fields of a Mistral's config.json."""
     return {**write_common(config), "sliding_window": config.attention.window}
 
 

@@ -1,7 +1,7 @@
 """Nanochat (Karpathy 2025) as transformers defines it.
 
-Norms without weights, one on the embedding and, after the rotation, on queries and keys; ReLU squared; capped logits.
-It rotates the other way round than Llama, which is the same as heads whose halves change places.
+Norms without weights, one on the embedding and, after RoPE, on queries and keys; ReLU squared; capped logits.
+RoPE rotates in the other direction than in Llama, which equals swapping the halves of each head.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RULES = (
 
 
 def read(fields: Fields) -> DecoderConfig:
-    """Turn a config.json into a shape."""
+    """Convert a config.json to a `DecoderConfig`."""
     fields.only("hidden_act", "relu2")
     width, heads = fields.whole("hidden_size", 768), fields.whole("num_attention_heads", 6)
     context, bias = fields.whole("max_position_embeddings", 2048), fields.truth("attention_bias", False)
@@ -57,7 +57,7 @@ def read(fields: Fields) -> DecoderConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a config.json."""
+    """Convert a `DecoderConfig` to the fields of a config.json."""
     return {
         **write_common(config),
         "hidden_act": "relu2",

@@ -1,4 +1,4 @@
-"""OLMo 2 (arXiv 2501.00656): norms after each branch, and of all heads' queries and keys together."""
+"""OLMo 2 (arXiv 2501.00656): norms after attention and MLP, and QK norms over all heads together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NORMS = (
 
 
 def read(fields: Fields) -> DecoderConfig:
-    """Turn a config.json into a shape."""
+    """Convert a config.json to a `DecoderConfig`."""
     fields.only("clip_qkv", None)
     config, bias = read_common(fields, eps=1e-5), fields.truth("attention_bias", False)
     attention = replace(config.attention, qk_norm=True, qk_norm_span="all", bias=bias, output_bias=bias)
@@ -25,7 +25,7 @@ def read(fields: Fields) -> DecoderConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a config.json."""
+    """Convert a `DecoderConfig` to the fields of a config.json."""
     return {**write_common(config), "attention_bias": config.attention.bias}
 
 

@@ -19,19 +19,19 @@ FUSED = (
 
 
 def read(fields: Fields) -> DecoderConfig:
-    """Turn a config.json into a shape."""
+    """Convert a config.json to a `DecoderConfig`."""
     config = read_common(fields, context=4096, eps=1e-5)
     return replace(config, attention=replace(config.attention, window=fields.window()))
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a config.json."""
+    """Convert a `DecoderConfig` to the fields of a config.json."""
     share = config.positions.partial_rotary_factor if isinstance(config.positions, RopeConfig) else 1.0
     return {
         **write_common(config),
         "sliding_window": config.attention.window,
         "partial_rotary_factor": share,
-        "pad_token_id": None,  # transformers' own default lies outside a small vocabulary
+        "pad_token_id": None,  # transformers' default is outside a small vocabulary
     }
 
 

@@ -1,6 +1,6 @@
-"""Shapes of published models by name, and the size of any config.json, without a weight of either.
+"""Architectures of published models by name, and the size of any config.json, computed without weights.
 
-DeepSeek-V3's parts (latent attention, shared experts) are counted, not built: no model of that shape can be read here.
+DeepSeek-V3's parts (latent attention, shared experts) are counted, not built: such a model cannot be loaded here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from scratchlm.weights.families.known import read_shape
 
 
 def sizes_of_published(model: str) -> Sizes:
-    """Count a named shape, or the config.json that `model` is the path of.
+    """Count a named architecture, or the config.json at the path `model`.
 
-    Raises `UserError` for a name that is not known, a file that is not there, and an architecture that cannot be
-    counted.
+    Raises `UserError` for an unknown name, a missing file, and an architecture that cannot be counted.
     """
     path = Path(model)
     if path.suffix == ".json" or path.is_dir():
@@ -35,14 +34,14 @@ def sizes_of_published(model: str) -> Sizes:
 
 
 def count(data: Mapping[str, Any], where: str) -> Sizes:
-    """Count what a config.json describes."""
+    """Count the parameters of a config.json."""
     if data.get("model_type") == "deepseek_v3":
         return _deepseek(Fields(data, where))
     return sizes_of(read_shape(data, where)[1])
 
 
 def _deepseek(fields: Fields) -> Sizes:
-    """Count DeepSeek-V3 (arXiv 2412.19437): latent attention in every layer, experts in all but the first layers."""
+    """Count DeepSeek-V3 (arXiv 2412.19437): latent attention in every layer, experts in all except the first layers."""
     width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
     layers, dense = fields.whole("num_hidden_layers"), fields.whole("first_k_dense_replace", least=0)
     q_rank, kv_rank = fields.whole("q_lora_rank"), fields.whole("kv_lora_rank")

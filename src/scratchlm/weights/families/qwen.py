@@ -1,6 +1,6 @@
 """Qwen2.5 (arXiv 2412.15115): Llama with biases on queries, keys and values.
 
-Qwen3 (arXiv 2505.09388) has none, but norms of queries and keys; dense, or with a mixture of experts in every layer.
+Qwen3 (arXiv 2505.09388) has QK norms instead of biases; dense, or with a mixture of experts in every layer.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ EXPERTS = (
 
 
 def read_qwen2(fields: Fields) -> DecoderConfig:
-    """Turn a Qwen2's config.json into a shape."""
+    """Convert a Qwen2's config.json to a `DecoderConfig`."""
     return _read(fields, *_window(fields), bias=True)
 
 
 def read_qwen3(fields: Fields) -> DecoderConfig:
-    """Turn a Qwen3's config.json into a shape."""
+    """Convert a Qwen3's config.json to a `DecoderConfig`."""
     config = _read(fields, *_window(fields), bias=fields.truth("attention_bias", False))
     head_dim = fields.whole("head_dim", 128)  # whatever the width
     return _with_norms(replace(config, attention=replace(config.attention, head_dim=head_dim)))
 
 
 def read_mixture(fields: Fields) -> DecoderConfig:
-    """Turn a Qwen3 mixture's config.json into a shape; every layer must hold experts, and a window is all layers'."""
+    """Convert a Qwen3 mixture's config.json to a `DecoderConfig`; experts and any window must be in every layer."""
     fields.only("decoder_sparse_step", 1)
     fields.only("mlp_only_layers", [], None)
     experts = ExpertsConfig(
@@ -52,13 +52,13 @@ def _read(fields: Fields, window: int | None, full: tuple[int, ...], bias: bool)
 
 
 def _with_norms(config: DecoderConfig) -> DecoderConfig:
-    """Add what Qwen3 has and Qwen2 has not: norms of queries and keys, and the biases, if any, on the output too."""
+    """Add what Qwen3 has and Qwen2 lacks: QK norms, and the biases, if any, on the output too."""
     attention = replace(config.attention, qk_norm=True, output_bias=config.attention.bias)
     return replace(config, attention=attention)
 
 
 def _window(fields: Fields) -> tuple[int | None, tuple[int, ...]]:
-    """Return the window and the layers that see everything; a window counts only where `use_sliding_window` is true.
+    """Return the window and the layers with full attention; a window needs `use_sliding_window` to be true.
 
     The first `max_window_layers` have none, unless `layer_types` says which.
     """
@@ -82,17 +82,17 @@ def _write(config: DecoderConfig) -> dict[str, Any]:
 
 
 def write_qwen2(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a Qwen2's config.json."""
+    """Convert a `DecoderConfig` to the fields of a Qwen2's config.json."""
     return _write(config)
 
 
 def write_qwen3(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a Qwen3's config.json."""
+    """Convert a `DecoderConfig` to the fields of a Qwen3's config.json."""
     return {**_write(config), "attention_bias": config.attention.bias}
 
 
 def write_mixture(config: DecoderConfig) -> dict[str, Any]:
-    """Turn a shape into the fields of a Qwen3 mixture's config.json."""
+    """Convert a `DecoderConfig` to the fields of a Qwen3 mixture's config.json."""
     written, mixture = write_qwen3(config), config.feed_forward
     experts = mixture if isinstance(mixture, ExpertsConfig) else ExpertsConfig()
     return {

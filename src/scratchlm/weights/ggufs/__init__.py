@@ -1,1 +1,1 @@
-"""GGUF, llama.cpp's file format, in and out."""
+"""Reading and writing of GGUF, llama.cpp's file format."""

@@ -1,4 +1,4 @@
-"""A GGUF file read through llama.cpp's own library: tensors of any listed precision, and what the file says of itself.
+"""A GGUF file, read with llama.cpp's own library: tensors of the supported precisions, and metadata.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
@@ -22,17 +22,17 @@ from scratchlm.weights.ggufs.header import check_header
 from scratchlm.weights.tensors import require_finite
 
 READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
-"""Precisions that are unpacked."""
+"""Supported precisions, which are dequantized."""
 
 ROWS = 1024
-"""Rows of a tensor that are unpacked at a time."""
+"""Rows of a tensor that are dequantized at a time."""
 
 
 class GGUFFile(Mapping[str, Tensor]):
-    """The tensors of a file under their GGUF names, unpacked one at a time, and its `metadata`.
+    """The tensors of a file under their GGUF names, dequantized one at a time, and its `metadata`.
 
-    F16 and BF16 stay as they are; all others become fp32. Raises `UserError` for a file that is no GGUF or cut short,
-    and for tensors in a precision that is not listed in `READ`.
+    F16 and BF16 are kept; all others become fp32. Raises `UserError` for a file that is no GGUF or truncated, and for
+    tensors in a precision outside `READ`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,17 +55,17 @@ class GGUFFile(Mapping[str, Tensor]):
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """Everything that the file says of itself."""
+        """All metadata of the file."""
         with whole(self.path, "GGUF file"):
             return {name: _shortest(field) for name, field in self._fields.items()}
 
     @property
     def architecture(self) -> str:
-        """What llama.cpp calls the family."""
+        """llama.cpp's name of the family."""
         return str(self.metadata.get("general.architecture", "none"))
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Return every tensor's shape, outputs first, without unpacking one."""
+        """Return the shape of every tensor, outputs first, without dequantizing any."""
         return {name: self.shape(name) for name in self}
 
     def shape(self, name: str) -> torch.Size:
@@ -81,12 +81,12 @@ class GGUFFile(Mapping[str, Tensor]):
     def _unpacked(self, name: str) -> Tensor:
         stored = self._tensors[name]
         if stored.tensor_type.name in ("F32", "F16", "BF16"):
-            copied = torch.from_numpy(np.array(stored.data))  # a map of the file would end with it
+            copied = torch.from_numpy(np.array(stored.data))  # a memory map would end with the file object
             return copied.view(torch.bfloat16) if stored.tensor_type.name == "BF16" else copied
         unpacked = torch.empty(self.shape(name))
         rows = unpacked.view(-1, unpacked.shape[-1])
         packed = np.asarray(stored.data).reshape(len(rows), -1)
-        for start in range(0, len(rows), ROWS):  # the library makes several copies of what it is given
+        for start in range(0, len(rows), ROWS):  # the library makes several copies of its input
             part = gguf.quants.dequantize(packed[start : start + ROWS], stored.tensor_type)
             rows[start : start + ROWS] = torch.from_numpy(part)
         return unpacked
@@ -102,7 +102,7 @@ class GGUFFile(Mapping[str, Tensor]):
 
 
 def _shortest(field: gguf.ReaderField) -> Any:
-    """Return a field's value; a 32-bit number as the shortest decimal that is that number, as it was written."""
+    """Return a field's value; a 32-bit float as the shortest decimal with the same value."""
     value = field.contents()
     single = field.types and field.types[0] == gguf.GGUFValueType.FLOAT32
     return float(str(np.float32(value))) if single else value

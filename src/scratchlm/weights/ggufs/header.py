@@ -1,7 +1,7 @@
-"""The header of a GGUF file, walked before llama.cpp's library builds what it announces.
+"""Validation of the header of a GGUF file, before llama.cpp's library allocates what it announces.
 
-That library believes the counts in a file: one number of eight bytes would have it count to 2 to the 60th. Here every
-count and length is held against the bytes that are left.
+That library trusts the counts in a file: one number of eight bytes could make it loop 2**60 times. Here every count and
+length is checked against the remaining bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 STRING, ARRAY = int(gguf.GGUFValueType.STRING), int(gguf.GGUFValueType.ARRAY)
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Bytes of each kind of number, by the format's own numbers for the kinds."""
+"""Bytes of each type of number, by the format's type ids."""
 DEEPEST = 4
 """Arrays in arrays; no published file has any."""
 DIMENSIONS = 4
@@ -28,7 +28,7 @@ BLOCK = 1 << 20
 
 
 class _Walk:
-    """A place in a file that never goes beyond its end."""
+    """A reader of a file that never passes its end."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size
@@ -41,20 +41,20 @@ class _Walk:
         return int(struct.unpack(form, data)[0])
 
     def skip(self, count: int, what: str) -> None:
-        """Pass over so many bytes."""
+        """Skip `count` bytes."""
         if count > self.size - self.file.tell():
             raise ValueError(f"{what} of {count:,} bytes, more than the file has")
         self.file.seek(count, 1)
 
     def counted(self, least: int, what: str) -> int:
-        """Read a count of things that take at least so many bytes each."""
+        """Read a count of elements of at least `least` bytes each."""
         count = self.number()
         if count * least > self.size - self.file.tell():
             raise ValueError(f"{count:,} {what}, more than the file can hold")
         return count
 
     def value(self, kind: int, depth: int = 0) -> None:
-        """Pass over a value."""
+        """Skip a value."""
         if kind == STRING:
             self.skip(self.number(), "a text")
         elif kind in SIZES:
@@ -72,7 +72,7 @@ class _Walk:
 
 
 def check_header(path: Path, size: int) -> None:
-    """Raise `UserError` where a file of `size` bytes is no GGUF, or announces more than it can hold."""
+    """Raise `UserError` where a file of `size` bytes is no GGUF, or announces more than it can contain."""
     try:
         with path.open("rb") as file:
             if file.read(4) != MAGIC:

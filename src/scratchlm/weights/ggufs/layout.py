@@ -1,7 +1,7 @@
-"""What llama.cpp's converter makes of a model, and how to undo it: names, fields, and the order of numbers.
+"""The conversion between Hugging Face's format and GGUF: names, fields, and the order of numbers.
 
-Everything here is between Hugging Face's layout and GGUF's, so that each family's one table serves both. Sources:
-convert_hf_to_gguf.py in ggml-org/llama.cpp, and the names in its library `gguf`.
+It builds on Hugging Face's format, so that one table a family is enough for both. Sources: convert_hf_to_gguf.py in
+ggml-org/llama.cpp, and the names in its library `gguf`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ARCHITECTURES = {
     "phi3": "phi3",
     "gpt2": "gpt2",
 }
-"""What llama.cpp calls each `model_type`; the first of two that share a name is read back."""
+"""llama.cpp's name of each `model_type`; of two with the same name, the first is used for reading."""
 
 FIELDS = {
     "context_length": "max_position_embeddings",
@@ -45,7 +45,7 @@ FIELDS = {
     "attn_logit_softcapping": "attn_logit_softcapping",
     "final_logit_softcapping": "final_logit_softcapping",
 }
-"""Fields under `{architecture}.` and what config.json calls them, from Llama on."""
+"""Fields under `{architecture}.` and their names in config.json, for Llama-like families."""
 
 GPT2_FIELDS = {
     "context_length": "n_positions",
@@ -62,7 +62,7 @@ TURNED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_
 
 @dataclass(frozen=True)
 class Layout:
-    """How one model's tensors stand in GGUF."""
+    """The layout of one model's tensors in GGUF."""
 
     architecture: str
     layers: int
@@ -74,7 +74,7 @@ class Layout:
         return gguf.get_tensor_name_map(arch, self.layers)
 
     def names(self, theirs: list[str]) -> dict[str, tuple[str, int | None]]:
-        """Return for each of Hugging Face's names the GGUF tensor, and which expert of it where it holds all."""
+        """Return for each of Hugging Face's names the GGUF tensor, and the expert's index where it stacks experts."""
         known, found = self._names, {}
         for name in theirs:
             before, at, rest = name.partition(".experts.")
@@ -87,16 +87,16 @@ class Layout:
         return found
 
     def stored(self, name: str, tensor: Tensor) -> Tensor:
-        """Return a tensor of Hugging Face's as GGUF holds it."""
+        """Convert a tensor from Hugging Face's layout to GGUF's."""
         if self.architecture == "llama" and name.endswith(PAIRED):
-            # llama.cpp turns neighbours where Hugging Face turns channels half a head apart
+            # RoPE in llama.cpp rotates adjacent channels, in Hugging Face channels half a head apart
             return tensor.reshape(-1, 2, self.head_dim // 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
         if self.architecture == "gemma3" and name.endswith("norm.weight"):
             return tensor.float() + 1.0
         return tensor.T if self.architecture == "gpt2" and name.endswith(TURNED) else tensor
 
     def restored(self, name: str, tensor: Tensor) -> Tensor:
-        """Return a tensor that GGUF holds as Hugging Face has it."""
+        """Convert a tensor from GGUF's layout to Hugging Face's."""
         if self.architecture == "llama" and name.endswith(PAIRED):
             return tensor.reshape(-1, self.head_dim // 2, 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
         if self.architecture == "gemma3" and name.endswith("norm.weight"):
@@ -104,12 +104,12 @@ class Layout:
         return tensor.T if self.architecture == "gpt2" and name.endswith(TURNED) else tensor
 
     def turned(self, name: str) -> bool:
-        """Tell whether a tensor's axes change places."""
+        """Return whether a tensor is transposed."""
         return self.architecture == "gpt2" and name.endswith(TURNED)
 
 
 def architecture_of(model_type: str) -> str:
-    """Return what llama.cpp calls a family; one that it does not know is a `UserError`."""
+    """Return llama.cpp's name of a family; an unknown one is a `UserError`."""
     if model_type not in ARCHITECTURES:
         raise UserError(f"{model_type}: llama.cpp has no such architecture; known are {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[model_type]

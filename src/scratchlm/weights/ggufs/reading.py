@@ -1,4 +1,4 @@
-"""A model out of a GGUF file: shape, weights, tokenizer, chat template."""
+"""Reading a model from a GGUF file: config, weights, tokenizer, chat template."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scratchlm.weights.ggufs.file import GGUFFile
 from scratchlm.weights.ggufs.layout import Layout
 from scratchlm.weights.ggufs.shape import Described, shape_of
 from scratchlm.weights.ggufs.tokens import read_vocabulary
-from scratchlm.weights.mapping import expand, shapes, take_over
+from scratchlm.weights.mapping import expand, from_hf, shapes
 
 EMBEDDING, FACTORS = "token_embd.weight", "rope_freqs.weight"
 
@@ -36,7 +36,7 @@ class AsTheirs(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         stored, expert = self._places[name]
         if expert is not None and self._stack[0] != stored:
-            self._stack = (stored, self._file[stored])  # kept: its experts are asked for one after the other
+            self._stack = (stored, self._file[stored])  # cached, because its experts are read one after the other
         tensor = self._file[stored] if expert is None else self._stack[1]
         return self._layout.restored(name, tensor if expert is None else tensor[expert])
 
@@ -50,7 +50,7 @@ class AsTheirs(Mapping[str, Tensor]):
         return len(self._places)
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Return every tensor's shape without unpacking one."""
+        """Return the shape of every tensor without dequantizing any."""
         sizes, found = self._file.shapes(), {}
         for name, (stored, expert) in self._places.items():
             shape = sizes[stored] if expert is None else sizes[stored][1:]
@@ -59,7 +59,7 @@ class AsTheirs(Mapping[str, Tensor]):
 
 
 def _described(file: GGUFFile) -> Described:
-    """Gather what the file tells of the shape."""
+    """Collect the metadata of the config."""
     before = f"{file.architecture}."
     return Described(
         file.architecture,
@@ -71,10 +71,10 @@ def _described(file: GGUFFile) -> Described:
 
 
 def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
-    """Read a model from a GGUF file, unpacked to `dtype`, or to what each tensor's precision needs.
+    """Read a model from a GGUF file, dequantized to `dtype`, or to the dtype of each tensor's precision.
 
-    Raises `UserError` for a file that is cut short or no GGUF, an architecture, a precision or a tokenizer that cannot
-    be read, and tensors that do not fit, all together.
+    Raises `UserError` for a file that is truncated or no GGUF, an unsupported architecture, precision or tokenizer, and
+    tensors that do not fit, all together.
     """
     file = GGUFFile(path)
     if EMBEDDING not in file:
@@ -85,7 +85,7 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, config.attention.head_dim)
     theirs = AsTheirs(file, layout, wanted)
-    decoder = take_over(theirs, family.rules, config, family.ignored, dtype)
+    decoder = from_hf(theirs, family.rules, config, family.ignored, dtype)
     with whole(path, "GGUF file"):
         tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))
     if tokenizer.vocabulary_size > config.vocabulary_size:

@@ -1,4 +1,4 @@
-"""A model's shape as GGUF's fields, both ways, so that writing can check that reading gives the same."""
+"""A model's config as GGUF's fields, in both directions, so that writing can check that reading gives the same."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from scratchlm.weights.families.known import read_shape
 from scratchlm.weights.ggufs.layout import ARCHITECTURES, architecture_of, field_names
 
 WIDEST_GEMMA = 62
-"""Layers of the Gemma 3 of 27 billion parameters, which divides scores by another number than the others."""
+"""Layers of Gemma 3 27B, which scales attention scores differently from the other sizes."""
 PER_HEAD = ("gpt2", "qwen2", "olmo2", "phi3")
-"""Architectures for which llama.cpp reads no width of a head."""
+"""Architectures for which llama.cpp reads no head dimension."""
 SEES_ALL = ("llama", "phi3")
-"""Architectures for which llama.cpp knows no window, though files may state one."""
+"""Architectures for which llama.cpp has no sliding window, even if a file has the field."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """What a GGUF file tells of a shape."""
+    """The config of a model in GGUF's terms."""
 
     architecture: str
     rows: int
     """Rows of the embedding."""
     tied: bool
-    """Whether the file has no head of its own."""
+    """Whether the head is tied to the embedding."""
     values: dict[str, Any] = field(default_factory=dict)
-    """Fields without the architecture in front."""
+    """Fields without the architecture's prefix."""
     factors: Tensor | None = None
-    """By how much each pair of channels turns more slowly (`rope_freqs.weight`)."""
+    """Divisors of the RoPE frequencies (`rope_freqs.weight`)."""
 
 
 def describe(family: Family, config: DecoderConfig) -> Described:
-    """Turn a shape into GGUF's fields.
+    """Convert a `DecoderConfig` to GGUF's fields.
 
-    Raises `UserError` where llama.cpp has no such architecture, or its fields cannot say all of the shape.
+    Raises `UserError` where llama.cpp has no such architecture, or its fields cannot represent the config.
     """
     architecture = architecture_of(family.model_type)
     fields = family.fields(config)
@@ -68,12 +68,12 @@ def describe(family: Family, config: DecoderConfig) -> Described:
     described = Described(architecture, config.vocabulary_size, config.tied, values, factors)
     lost = _lost(described, config) + _unsupported(architecture, config)
     if lost:
-        raise UserError(f"GGUF cannot say all of this model: {'; '.join(lost)}; export it to hf")
+        raise UserError(f"GGUF cannot represent this model: {'; '.join(lost)}; export it to hf")
     return described
 
 
 def _lost(described: Described, config: DecoderConfig) -> list[str]:
-    """Return what reading the fields again would give otherwise; biases stand in tensors that it would not look for."""
+    """Return what reading the fields again would change; biases would be in tensors that it does not look for."""
     try:
         _, again = shape_of(described, "the file")
     except UserError as error:
@@ -82,12 +82,12 @@ def _lost(described: Described, config: DecoderConfig) -> list[str]:
 
 
 def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
-    """Return what the fields say and llama.cpp does not do (src/llama-model.cpp)."""
+    """Return what the fields state and llama.cpp does not support (src/llama-model.cpp)."""
     attention, problems = config.attention, []
     per_head = config.width // attention.heads
     if architecture in PER_HEAD and attention.head_dim != per_head:
         problems.append(
-            f"model.attention.head_dim {attention.head_dim}: llama.cpp's {architecture} wants width / heads, {per_head}"
+            f"model.attention.head_dim {attention.head_dim}: llama.cpp's {architecture} needs width / heads, {per_head}"
         )
     if architecture in SEES_ALL and attention.window is not None and attention.window < config.context:
         problems.append(f"model.attention.window {attention.window}: llama.cpp's {architecture} has none")
@@ -95,9 +95,9 @@ def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
 
 
 def shape_of(described: Described, where: str) -> tuple[Family, DecoderConfig]:
-    """Turn GGUF's fields into those of a config.json, which the family reads.
+    """Convert GGUF's fields to those of a config.json, which the family reads.
 
-    Raises `UserError` for an unknown architecture and fields that cannot be used.
+    Raises `UserError` for an unknown architecture and unsupported fields.
     """
     kind, values = described.architecture, described.values
     model_type = next((name for name, architecture in ARCHITECTURES.items() if architecture == kind), None)
@@ -117,7 +117,7 @@ def shape_of(described: Described, where: str) -> tuple[Family, DecoderConfig]:
 
 
 def _further(described: Described, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return fields that GGUF leaves to the program, by architecture."""
+    """Return fields that GGUF does not store, by architecture."""
     more: dict[str, Any] = {}
     values, heads = described.values, fields.get("num_attention_heads")
     width, head_dim = fields.get("hidden_size"), fields.get("head_dim")
@@ -139,7 +139,7 @@ def _further(described: Described, fields: Mapping[str, Any], where: str) -> dic
 
 
 def _llama3_scaling(factors: Tensor, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Find the scaling whose factors these are; Llama 3's models differ in the largest alone."""
+    """Find the RoPE scaling of these factors; Llama 3's models differ only in the largest."""
     theta = float(fields.get("rope_theta", 10_000.0))
     scaling = Llama3ScalingConfig(factor=float(factors.max()))
     plain, scaled = (rope_frequencies(2 * len(factors), theta, each) for each in (None, scaling))

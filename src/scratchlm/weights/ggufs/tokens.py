@@ -1,4 +1,4 @@
-"""Tokenizers in GGUF: what llama.cpp calls `gpt2` (byte-level BPE) and `llama` (SentencePiece-style BPE)."""
+"""Tokenizers in GGUF: llama.cpp's `gpt2` (byte-level BPE) and `llama` (SentencePiece-style BPE)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import END_OF_TEXT, Ends, Tokenizer
 from scratchlm.tokens.format import Vocabulary, require_merges, spell, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2, QWEN2, SMOLLM
-from scratchlm.tokens.sentencepiece import PieceVocabulary, merges_by_score
+from scratchlm.tokens.sentencepiece import SentencePieceVocabulary, merges_by_score
 from scratchlm.tokens.sentencepiece_format import byte_name
 from scratchlm.tokens.vocabulary import BytePairVocabulary
 
 PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "llama-bpe": CL100K, "olmo": GPT2}
-"""Split patterns by llama.cpp's names for them; the first name of a pattern is the one that is written."""
+"""Split patterns by llama.cpp's names; the first name of a pattern is written."""
 
 
 def read_vocabulary(metadata: Mapping[str, Any], where: str) -> Vocabulary:
-    """Read the tokenizer that a file's metadata holds. Raises `UserError` for kinds and patterns that are not known."""
+    """Read the tokenizer from a file's metadata. Raises `UserError` for unknown kinds and patterns."""
     kind, tokens = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.tokens")
     if kind not in ("gpt2", "llama") or not tokens:
         raise UserError(f"{where}: its tokenizer is {kind!r}; only gpt2 (byte-level BPE) and llama can be read")
@@ -34,7 +34,7 @@ def read_vocabulary(metadata: Mapping[str, Any], where: str) -> Vocabulary:
     ends = _ends(metadata, tokens, by_type.get(TokenType.CONTROL, {}))
     if kind == "gpt2":
         return _byte_pairs(metadata, by_type, ends, where)
-    return _pieces(metadata, tokens, by_type, ends)
+    return _sentencepiece(metadata, tokens, by_type, ends)
 
 
 def _ends(metadata: Mapping[str, Any], tokens: list[str], specials: Mapping[str, int]) -> Ends:
@@ -43,7 +43,9 @@ def _ends(metadata: Mapping[str, Any], tokens: list[str], specials: Mapping[str,
     begin, end = (id if id is not None and id < len(tokens) else None for id in (begin, end))
     named = None if end is None else tokens[end]
     last = END_OF_TEXT if END_OF_TEXT in specials else named
-    return Ends(None if begin is None else tokens[begin], last, put=bool(adds), last=named if named != last else None)
+    return Ends(
+        None if begin is None else tokens[begin], last, add_bos=bool(adds), last=named if named != last else None
+    )
 
 
 def _byte_pairs(
@@ -65,15 +67,15 @@ def _byte_pairs(
     return vocabulary
 
 
-def _pieces(
+def _sentencepiece(
     metadata: Mapping[str, Any], tokens: list[str], by_type: Mapping[int, Mapping[str, int]], ends: Ends
-) -> PieceVocabulary:
+) -> SentencePieceVocabulary:
     pieces = dict(by_type.get(TokenType.NORMAL, {}))
     scores = metadata.get("tokenizer.ggml.scores") or [-float(id) for id in range(len(tokens))]
     bytes_, spelled = by_type.get(TokenType.BYTE, {}), [byte_name(value) for value in range(256)]
     unknown = next(iter(by_type.get(TokenType.UNKNOWN, {}).items()), None)
     specials = {**by_type.get(TokenType.CONTROL, {}), **({} if unknown is None else {unknown[0]: unknown[1]})}
-    return PieceVocabulary(
+    return SentencePieceVocabulary(
         pieces=pieces,
         merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
         byte_ids=[bytes_[name] for name in spelled] if all(name in bytes_ for name in spelled) else [],
@@ -87,7 +89,7 @@ def _pieces(
 
 @dataclass
 class Listed:
-    """A tokenizer as GGUF lists it."""
+    """A tokenizer in GGUF's form."""
 
     model: str
     pre: str
@@ -96,25 +98,25 @@ class Listed:
     merges: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     prefix: bool = False
-    """Whether a space goes before a text."""
+    """Whether a space is added before every text."""
 
 
 def listed(tokenizer: Tokenizer, rows: int) -> Listed:
-    """Return a tokenizer as GGUF lists it, filled up to the embedding's `rows`.
+    """Return a tokenizer in GGUF's form, padded to the embedding's `rows`.
 
-    Raises `UserError` for a tokenizer that llama.cpp has no like of: by characters, by words, or with a split pattern
-    that it does not know.
+    Raises `UserError` for a tokenizer that llama.cpp does not support: of characters, of words, or with another split
+    pattern.
     """
     vocabulary = getattr(tokenizer, "vocabulary", None)
     tokens, types = [f"[PAD{id}]" for id in range(rows)], [int(TokenType.UNUSED)] * rows
-    if not isinstance(vocabulary, BytePairVocabulary | PieceVocabulary):
+    if not isinstance(vocabulary, BytePairVocabulary | SentencePieceVocabulary):
         raise UserError("llama.cpp has no tokenizer of characters or words; train one by byte-level BPE")
     for kind, named in [(TokenType.CONTROL, vocabulary.specials), (TokenType.USER_DEFINED, vocabulary.added)]:
         for text, id in named.items():
             tokens[id], types[id] = text, int(kind)
     if isinstance(vocabulary, BytePairVocabulary):
         pre = next((name for name, pattern in PATTERNS.items() if pattern == vocabulary.pattern), None)
-        if pre is None or vocabulary.normalization not in (None, "NFC"):  # of NFC, llama.cpp leaves it to the caller
+        if pre is None or vocabulary.normalization not in (None, "NFC"):  # llama.cpp leaves NFC to the caller
             what = "normalizes text in a way" if pre else "splits text by a pattern"
             raise UserError(f"the tokenizer {what} that llama.cpp does not know; known are {', '.join(PATTERNS)}")
         for token, id in vocabulary.tokens.items():

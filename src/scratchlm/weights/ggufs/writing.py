@@ -1,4 +1,4 @@
-"""A model into a GGUF file that llama.cpp and Ollama run, and the Modelfile that Ollama makes a model of."""
+"""Writing a model as a GGUF file for llama.cpp and Ollama, with a Modelfile for Ollama."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from scratchlm.weights.mapping import to_theirs
 
 Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 ALWAYS_FP32 = ("position_embd.weight", "ffn_gate_inp.weight")
-"""Small tensors that llama.cpp wants whole."""
+"""Small tensors that llama.cpp needs in fp32."""
 Array = npt.NDArray[Any]
 
 
 def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
-    """Write a model to `path`. Vectors stay fp32, and rows that blocks of 32 do not fill stay F16.
+    """Write a model to `path`. Vectors stay in fp32, and matrices whose rows are no multiple of 32 in F16.
 
     Raises `UserError` where llama.cpp has no such architecture or no such tokenizer.
     """
@@ -49,7 +49,7 @@ def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-    except OSError as error:  # numpy tells how much it could write, not why; a short write is a full disk
+    except OSError as error:  # numpy reports a short write without a reason; it means a full disk
         raise OSError(error.errno or errno.ENOSPC, str(error)) from error
     finally:
         writer.close()
@@ -75,7 +75,7 @@ def _describe(writer: gguf.GGUFWriter, model: SavedModel, precision: Precision) 
 
 
 def _shape(writer: gguf.GGUFWriter, described: Described) -> None:
-    """Write the fields of a shape, each as the kind of number it is."""
+    """Write the fields of a config, each with its type of number."""
     writer.add_vocab_size(described.rows)
     for key, value in described.values.items():
         place = f"{described.architecture}.{key}"
@@ -114,7 +114,7 @@ def _tokenizer(writer: gguf.GGUFWriter, model: SavedModel, tokens: Listed) -> No
 def _tensors(
     model: SavedModel, family: Family, config: DecoderConfig, described: Described
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor under its GGUF name; experts of a layer as one."""
+    """Yield every tensor under its GGUF name; the experts of a layer are stacked."""
     ours = {name: tensor.detach().to("cpu") for name, tensor in model.decoder.named_parameters()}
     ours.pop("mtp_head.weight", None)
     layout = Layout(described.architecture, config.layers, config.attention.head_dim)
@@ -133,7 +133,7 @@ def _tensors(
 
 
 def _packed(name: str, tensor: Tensor, precision: Precision) -> tuple[Array, gguf.GGMLQuantizationType]:
-    """Return a tensor's numbers as the precision packs them, and the precision that they have."""
+    """Return a tensor quantized to a precision, and the actual precision."""
     kinds = gguf.GGMLQuantizationType
     numbers = np.ascontiguousarray(tensor.float().numpy())
     if numbers.ndim < 2 or name.endswith(ALWAYS_FP32) or precision == "f32":
@@ -145,7 +145,7 @@ def _packed(name: str, tensor: Tensor, precision: Precision) -> tuple[Array, ggu
 
 
 def modelfile(model: SavedModel, file: str) -> str:
-    """Return the Modelfile from which `ollama create` makes a model of the GGUF beside it."""
+    """Return the Modelfile for `ollama create`, for a GGUF file in the same folder."""
     lines = [f"FROM ./{file}"]
     if model.template is not None and model.template.source == CHATML:
         lines.append(

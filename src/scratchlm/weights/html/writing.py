@@ -1,4 +1,4 @@
-"""Write a model into one HTML file: its weights in 8 bits, its tokenizer, and a forward pass to read."""
+"""Writing a model as one HTML file: its weights in 8 bits, its tokenizer, and a readable forward pass."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ CLASSES = (
     (r"\s", f"[{SPACES}]"),
     (r"\S", f"[^{SPACES}]"),
 )
-"""JavaScript counts other characters as spaces than Unicode's White_Space, which tokenizers go by."""
+"""Unicode's White_Space, which tokenizers use; JavaScript's \\s differs from it."""
 LARGEST = 100_000_000
-"""Parameters beyond which a page would take gigabytes of memory."""
+"""Most parameters of a page; more would take gigabytes of memory."""
 
 FOLDED = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 UNFOLDED = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
 
 
 def write_page(model: SavedModel) -> str:
-    """Return the page. Raises `UserError` for shapes and tokenizers that the page's script does not know."""
+    """Return the page. Raises `UserError` for models and tokenizers that the page's script does not support."""
     config = for_inference(model.decoder.config)
     _check(model, config)
     title = str(model.provenance.get("name") or "A language model in a page")
@@ -57,10 +57,10 @@ def write_page(model: SavedModel) -> str:
         "conversation": None if model.template is None else _around(model.template),
         "facts": f"{model.decoder.parameter_count():,} parameters, {config.layers} layers of {config.width}",
     }
-    data = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")  # nothing in it may end the script
+    data = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")  # so that it cannot end the script element
     script = "\n".join(_file(name) for name in SCRIPTS)
     parts = {"@TITLE@": html.escape(title), "@SCRIPT@": script, "@MODEL@": data}
-    return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # none is looked for in another
+    return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # one pass: no nested replacing
 
 
 def _file(name: str) -> str:
@@ -82,7 +82,7 @@ def _check(model: SavedModel, config: DecoderConfig) -> None:
 
 
 def _shape(config: DecoderConfig) -> dict[str, Any]:
-    """Return what the script needs of the shape."""
+    """Return the config fields that the script needs."""
     attention, rope = config.attention, config.positions
     assert isinstance(rope, RopeConfig)
     assert isinstance(config.norm, RMSNormConfig)
@@ -124,7 +124,7 @@ def _base64(numbers: npt.NDArray[Any]) -> str:
 
 
 def _tokenizer(model: SavedModel) -> dict[str, Any]:
-    """Return every id's bytes, one character a byte, and the pattern as JavaScript writes it."""
+    """Return the bytes of every id, one character a byte, and the split pattern in JavaScript's syntax."""
     tokenizer = model.tokenizer
     vocabulary: BytePairVocabulary = tokenizer.vocabulary  # type: ignore[attr-defined]  # checked before
     table = vocabulary.table()
@@ -147,7 +147,7 @@ def _stops(model: SavedModel) -> set[int]:
 
 
 def _around(template: ChatTemplate) -> dict[str, list[int]]:
-    """Return the ids before and after what a user says."""
+    """Return the ids before and after a user's message."""
     said = "x"
     rendered = template.render([{"role": "user", "content": said}], reply=True).ids
     inside = template.tokenizer.encode(said)
@@ -158,6 +158,6 @@ def _around(template: ChatTemplate) -> dict[str, list[int]]:
 
 
 def _alone(ids: list[int], at: int, template: ChatTemplate) -> bool:
-    """Tell whether the marked place is the message: what another message changes."""
+    """Return whether position `at` is the message alone, by comparing with another message."""
     other = template.render([{"role": "user", "content": "y"}], reply=True).ids
     return ids[:at] == other[:at] and ids[at] != other[at]

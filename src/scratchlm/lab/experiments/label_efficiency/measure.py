@@ -69,7 +69,7 @@ def _score(method: Method[Make], data: Folded, places: np.ndarray) -> dict[str, 
 
     _, outside = data.sides(0)
     model = method.make().fit([data.texts[i] for i in places], data.truth[places].tolist())
-    chances, truth = model.chances([data.texts[i] for i in outside])[:, 1], data.truth[outside]
+    chances, truth = model.predict_proba([data.texts[i] for i in outside])[:, 1], data.truth[outside]
     given = (chances >= 0.5).astype(np.int64)
     return {"f1": f1_of(truth, given, 2, 1), "average_precision": float(average_precision_score(truth, chances))}
 

@@ -137,7 +137,7 @@ def on_fold(method: Method[Make], data: Folded, fold: int) -> dict[str, Any]:
     started = time.perf_counter()
     model = method.make().fit([data.texts[i] for i in inside], data.truth[inside].tolist())
     trained = time.perf_counter()
-    chances = model.chances([data.texts[i] for i in outside])[:, 1]
+    chances = model.predict_proba([data.texts[i] for i in outside])[:, 1]
     ended = time.perf_counter()
     return {
         "chances": [round(float(chance), 9) for chance in chances],

@@ -23,7 +23,7 @@ from scratchlm.base.statistics import Comparison, comparison_of, standard_error
 from scratchlm.classic.reading import Reader, Retrieval, by_overlap, by_rules, first_sentence
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.data.pairs import SourceTargetBatches
-from scratchlm.evaluation.text_metrics import bare_words, token_f1
+from scratchlm.evaluation.text_metrics import normalized_words, token_f1
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.ladder_understand.config import LadderUnderstandConfig
 from scratchlm.lab.harness.methods import INIT, Column, Method, Rung, add_ladder, mark_of_init
@@ -65,7 +65,7 @@ class Item:
     @property
     def explicit(self) -> bool:
         """Whether the answer stands in the passage, word for word."""
-        return f" {' '.join(bare_words(self.answer))} " in f" {' '.join(bare_words(self.passage))} "
+        return f" {' '.join(normalized_words(self.answer))} " in f" {' '.join(normalized_words(self.passage))} "
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
         "given": given,
         "f1": [round(token_f1(*pair), 9) for pair in pairs],
         "elsewhere": [round(token_f1(text, item.answer), 9) for text, item in elsewhere],
-        "exact": [float(bare_words(text) == bare_words(wanted)) for text, wanted in pairs],
+        "exact": [float(normalized_words(text) == normalized_words(wanted)) for text, wanted in pairs],
         "train_seconds": trained - started,
         "item_microseconds": 1e6 * (ended - trained) / len(tested),
         "megabytes": size / 1e6,

@@ -144,7 +144,7 @@ def _spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]])
 
     def narrow() -> list[str]:
         model = LinearTexts().fit([text for text, _ in learned], [int(label == "spam") for _, label in learned])
-        return [("ham", "spam")[int(at)] for at in model.chances([text for text, _ in tested]).argmax(1)]
+        return [("ham", "spam")[int(at)] for at in model.predict_proba([text for text, _ in tested]).argmax(1)]
 
     return Task(
         "find spam",
