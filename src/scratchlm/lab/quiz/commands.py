@@ -69,10 +69,8 @@ class ExamResult(Result):
         return dataclasses.asdict(self)
 
     def __rich__(self) -> str:
-        share = self.points / self.questions
-        lines = [
-            f"{self.points:g} of {self.questions} ({share:.0%}) in {self.seconds / 60:.1f} of {self.minutes:g} minutes"
-        ]
+        score = f"{self.points:g} of {self.questions} ({self.points / self.questions:.0%})"
+        lines = [f"{score} in {self.seconds / 60:.1f} of {self.minutes:g} minutes"]
         if self.left:
             lines.append(f"{self.left} not reached")
         if self.missed:
