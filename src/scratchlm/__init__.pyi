@@ -24,7 +24,7 @@ from scratchlm.generation.language_model import LanguageModel as LanguageModel
 from scratchlm.generation.language_model import load as load
 from scratchlm.inspection.config import InspectConfig as InspectConfig
 from scratchlm.inspection.parameters import Inspected
-from scratchlm.lab.experiments.ablations.config import KnobsConfig
+from scratchlm.lab.experiments.ablations.config import AblationsConfig
 from scratchlm.lab.experiments.context.config import ContextConfig
 from scratchlm.lab.experiments.features.config import FeaturesConfig
 from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
@@ -603,7 +603,7 @@ def experiment(
 def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["knobs"],
+    name: Literal["ablations"],
     *,
     out: str | Path | None = None,
     data: str | Path | None = None,
@@ -619,7 +619,7 @@ def experiment(
     targets: int = 16384,
 ) -> Outcome: ...
 @overload
-def experiment(name: Literal["knobs"], config: KnobsConfig, /) -> Outcome: ...
+def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["objective"],

@@ -220,8 +220,9 @@ def experiment_verb(name: str) -> Verb:
 
     Raises `UserError` for an unknown name.
     """
-    from scratchlm.lab.catalogue import find, form_of, recipe
+    from scratchlm.lab.catalogue import find, form_of, recipe, todays_name
 
+    name = todays_name(name)
     entry = find(name)
 
     def defaults(named: Named) -> Any:

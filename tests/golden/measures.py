@@ -36,7 +36,7 @@ STRINGS = 1000
 EXPORTS = ("hf", "gguf", "peft")
 EXPERIMENTS = (
     *("ladder-spam", "ladder-lm", "ladder-translate", "ladder-understand", "ladder-respond", "label-efficiency"),
-    *("knobs", "objective", "scaling", "features", "tasks", "limits", "context"),
+    *("ablations", "objective", "scaling", "features", "tasks", "limits", "context"),
 )
 
 

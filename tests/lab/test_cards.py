@@ -1,4 +1,4 @@
-"""Cards are read from folded Markdown; what is wrong with a file is told with its line."""
+"""Cards are read from folded Markdown; errors name the line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.outcome import read_outcome
 from scratchlm.lab.harness.plots import drawn_from
-from scratchlm.lab.harness.prose import figure_name, filled, read_results
+from scratchlm.lab.harness.prose import figure_name, filled, read_results, stored_as
 from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.text.duplicates import NearDuplicates
 
@@ -43,7 +42,7 @@ def written(folder: Path, text: str, name: str = "notes.md") -> Path:
     return path
 
 
-def test_questions_answers_signs_and_the_line_at_the_end_are_read(tmp_path: Path) -> None:
+def test_questions_answers_signs_and_the_last_line_are_read(tmp_path: Path) -> None:
     first, second = read_cards([written(tmp_path, FOLDED)])
     assert first.question == "What is softmax?"
     assert first.answer == "⭐ Exponentials, divided by their sum."
@@ -55,7 +54,7 @@ def test_questions_answers_signs_and_the_line_at_the_end_are_read(tmp_path: Path
     assert (second.signs, second.chapter, second.tags, second.shows) == (("⚠",), None, (), None)
 
 
-def test_signs_may_stand_apart_and_code_and_small_print_are_no_cards(tmp_path: Path) -> None:
+def test_signs_may_be_separated_and_code_and_subscripts_are_no_cards(tmp_path: Path) -> None:
     text = """<details><summary>🎯 🔥 Q. What is `__init__`?</summary>
 
 Water is H<sub>2</sub>O, and carbon dioxide CO<sub>2</sub>
@@ -71,7 +70,7 @@ Water is H<sub>2</sub>O, and carbon dioxide CO<sub>2</sub>
     assert (card.chapter, card.shows) == (None, None)
 
 
-def test_a_card_keeps_its_name_while_its_words_stay(tmp_path: Path) -> None:
+def test_the_id_of_a_card_depends_on_its_question_alone(tmp_path: Path) -> None:
     one = read_cards([written(tmp_path, FOLDED)])[0]
     other = read_cards([written(tmp_path, FOLDED.replace("Exponentials", "Powers").replace("What is", "What  IS"))])[0]
     assert one.id == other.id
@@ -91,19 +90,19 @@ def test_a_card_keeps_its_name_while_its_words_stay(tmp_path: Path) -> None:
         (f"<details><summary>Chapter 2</summary>\n{FOLDED}</details>", ":1: holds another <details>"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_errors_are_reported_with_their_place(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
         read_cards([written(tmp_path, text)])
 
 
-def test_what_a_block_of_code_shows_stays_as_it_is(tmp_path: Path) -> None:
+def test_code_blocks_stay_unchanged(tmp_path: Path) -> None:
     code = "```html\n<details><summary>Q. No card?</summary> <sub>2</sub></details>\n```"
     cards = read_cards([written(tmp_path, f"<details><summary>Q. How?</summary>\n\nSo:\n\n{code}\n\n</details>\n")])
     assert [card.question for card in cards] == ["How?"]
     assert cards[0].answer == f"So:\n\n{code}"
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     wrong = "<details><summary>🦄Q. A?</summary> b </details>\n<details><summary>Q. C?</summary></details>"
     with pytest.raises(UserError, match=r"(?s):1: the sign .*:2: the question has no answer"):
         read_cards([written(tmp_path, wrong)])
@@ -133,7 +132,7 @@ def test_cards_are_chosen_by_chapter_tag_and_sign_or_its_name(tmp_path: Path) ->
 # The cards of the notes.
 
 
-def test_every_card_is_short_and_tells_its_chapter_and_what_shows_it() -> None:
+def test_every_card_is_short_and_names_its_chapter_and_evidence() -> None:
     cards = built_in()
     assert sum(card.chapter == 1 for card in cards) >= 40
     assert [card.place for card in cards if len(card.answer.split()) > 120] == []
@@ -142,7 +141,7 @@ def test_every_card_is_short_and_tells_its_chapter_and_what_shows_it() -> None:
 
 
 @pytest.mark.parametrize("card", built_in(), ids=lambda card: card.question[:40])
-def test_what_shows_a_card_exists_and_a_claim_holds(card: Card) -> None:
+def test_the_evidence_of_a_card_exists_and_a_claim_holds(card: Card) -> None:
     assert card.shows is not None
     kind, _, what = card.shows.partition(" ")
     if kind == "test":
@@ -151,7 +150,8 @@ def test_what_shows_a_card_exists_and_a_claim_holds(card: Card) -> None:
     else:
         assert kind == "experiment"
         experiment, _, claim = what.partition(" ")
-        assert read_outcome(notes_folder() / "results" / f"{experiment}.json").claims[claim].holds, card.shows
+        results = read_results(notes_folder() / "results")
+        assert results[stored_as(experiment, results)].claims[claim].holds, card.shows
 
 
 def test_no_two_cards_are_near_duplicates() -> None:

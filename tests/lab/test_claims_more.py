@@ -1,4 +1,4 @@
-"""Claims follow the numbers, for the experiments on scaling, layers, tasks, limits, understanding and replies."""
+"""Claims follow the numbers, in the experiments on scaling, layers, tasks, limits, understanding and replies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import climbed, holding, outcome
+from outcomes import holding, outcome, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.lab.experiments.features import measure as features
@@ -25,12 +25,12 @@ from scratchlm.lab.experiments.scaling import measure as scaling
 from scratchlm.lab.experiments.scaling.config import ScalingConfig
 from scratchlm.lab.experiments.tasks import measure as tasks
 from scratchlm.lab.experiments.tasks.config import TasksConfig
-from scratchlm.lab.harness.methods import Column, Rung, add_ladder
+from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.fine_tuned import rows_of
 from scratchlm.lab.shared.joint_law import JointLaw, fit_joint
-from scratchlm.lab.shared.probe_labels import COMPOUND, NAMES, SIMPLE
-from scratchlm.lab.shared.proportions import grammatical, names, share
+from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
+from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
 from scratchlm.tokens.chat import Rendered
 
@@ -53,79 +53,79 @@ def run_of(bits: float, weights: int, tokens: int) -> dict[str, Any]:
 def test_scaling_claims_follow_the_losses() -> None:
     config = ScalingConfig(depths=(1, 2), tokens=(10_000, 20_000), larger_depth=3, larger_tokens=30_000)
 
-    def told(grid: Mapping[tuple[int, int], float]) -> set[str]:
+    def held(grid: Mapping[tuple[int, int], float]) -> set[str]:
         made = outcome()
         found = {(d, t): run_of(bits, 1000 * d, t) for (d, t), bits in grid.items()}
-        scaling.tell_runs(made, config, found, 1.0)
+        scaling.report_runs(made, config, found, 1.0)
         return holding(made)
 
     usual = {(1, 10_000): 2.5, (1, 20_000): 2.4, (2, 10_000): 2.45, (2, 20_000): 2.2}
-    assert told(usual) == {"parameters-help", "tokens-help", "size-pays-with-text"}
-    assert told({**usual, (2, 20_000): 2.5}) == set()
-    assert told({**usual, (2, 10_000): 2.25}) == {"parameters-help", "tokens-help"}
+    assert held(usual) == {"parameters-help", "tokens-help", "size-pays-with-text"}
+    assert held({**usual, (2, 20_000): 2.5}) == set()
+    assert held({**usual, (2, 10_000): 2.25}) == {"parameters-help", "tokens-help"}
 
 
-def test_the_laws_claims_follow_the_larger_run() -> None:
+def test_claims_about_the_laws_follow_the_larger_run() -> None:
     joint, separate = JointLaw(1e7, 0.12, 1e9, 0.1), LossLaw(1.0, 10.0, 0.5, 100.0, 0.5)
 
-    def told(measured: float) -> set[str]:
+    def held(measured: float) -> set[str]:
         made = outcome()
         runs = [Measured(10_000, 10_000, joint.bits(10_000, 10_000))]
         larger = {**run_of(measured, 100_000, 100_000), "compute_ratio": 3.0}
-        scaling.tell_laws(made, joint, separate, runs, larger, 1.0)
+        scaling.report_laws(made, joint, separate, runs, larger, 1.0)
         return holding(made)
 
     by_joint, by_separate = joint.bits(100_000, 100_000), separate.bits("default", 100_000, 100_000)
     assert by_joint > 1.5 * by_separate
-    assert told(by_joint) == {"law-foretells", "joint-is-nearer", "law-beats-no-law"}
-    assert told(1.05 * by_joint) == {"joint-is-nearer", "law-beats-no-law"}
-    assert told(by_separate) == {"separate-law-foretells", "law-beats-no-law"}
-    assert told(10 * by_joint) == {"joint-is-nearer"}
+    assert held(by_joint) == {"law-foretells", "joint-is-nearer", "law-beats-no-law"}
+    assert held(1.05 * by_joint) == {"joint-is-nearer", "law-beats-no-law"}
+    assert held(by_separate) == {"separate-law-foretells", "law-beats-no-law"}
+    assert held(10 * by_joint) == {"joint-is-nearer"}
 
 
-def test_a_joint_law_is_found_again_from_runs_that_follow_it() -> None:
+def test_fitting_recovers_a_joint_law_from_its_own_runs() -> None:
     law = JointLaw(2e7, 0.11, 9e8, 0.1)
     runs = [Measured(n, d, law.bits(n, d)) for n in (50_000, 100_000, 400_000) for d in (400_000, 1_600_000)]
     found = fit_joint(runs)
     assert (found.alpha, found.beta) == (0.11, 0.1)
     assert found.n == pytest.approx(2e7, rel=1e-6)
     assert found.d == pytest.approx(9e8, rel=1e-6)
-    # The gain of size grows with the text, which a sum of separate shares cannot tell.
+    # The gain of more parameters grows with the tokens, which a law with separate terms cannot express.
     gains = [law.bits(50_000, d) - law.bits(400_000, d) for d in (400_000, 1_600_000)]
     assert gains[1] > 1.2 * gains[0] > 0
-    with pytest.raises(ValueError, match="3 runs are too few for a law of four figures"):
+    with pytest.raises(ValueError, match="3 runs are too few for a law of four coefficients"):
         fit_joint(runs[:3])
 
 
-def test_claims_on_layers_follow_what_probes_read() -> None:
-    def told(*, layers: Mapping[str, list[float]], other: float = 0.5, shuffled: float = 0.5) -> set[str]:
-        def right(share: float) -> list[int]:
-            return [int(at % 100 < round(100 * share)) for at in range(800)]
+def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
+    def held(*, layers: Mapping[str, list[float]], other: float = 0.5, shuffled: float = 0.5) -> set[str]:
+        def right(fraction: float) -> list[int]:
+            return [int(at % 100 < round(100 * fraction)) for at in range(800)]
 
         found = {}
         for key in NAMES:
             of = {"token": 0.5, "last": other, "handmade": 0.99, "untrained": other, "learned": max(layers[key])}
             found[key] = {
                 "book": [at // 100 for at in range(800)],
-                "right": {name: right(share) for name, share in of.items()},
+                "right": {name: right(fraction) for name, fraction in of.items()},
                 "shuffled": [shuffled - 0.02, shuffled + 0.02, shuffled],
-                "layers": {"learned": [right(share) for share in layers[key]]},
+                "layers": {"learned": [right(fraction) for fraction in layers[key]]},
             }
         made = outcome()
-        features.tell(made, found)
+        features.report(made, found)
         return holding(made)
 
-    simple, late = {key: [0.95, 0.96] for key in SIMPLE}, {key: [0.55, 0.8] for key in COMPOUND}
+    simple, late = {key: [0.95, 0.96] for key in SIMPLE}, {key: [0.55, 0.8] for key in CONTEXTUAL}
     usual = {"simple-in-vectors", "layers-add-compound", "simple-precedes-compound", "learned-beats-untrained",
              "learned-beats-last", "handmade-leads", "shuffled-at-chance"}  # fmt: skip
-    assert told(layers={**simple, **late}) == usual
-    early = {key: [0.8, 0.8] for key in COMPOUND}
-    assert told(layers={**simple, **early}) == usual - {"layers-add-compound", "simple-precedes-compound"}
-    assert told(layers={**simple, **late}, other=0.9) == usual - {"learned-beats-untrained", "learned-beats-last"}
-    assert told(layers={**simple, **late}, shuffled=0.7) == usual - {"shuffled-at-chance"}
+    assert held(layers={**simple, **late}) == usual
+    early = {key: [0.8, 0.8] for key in CONTEXTUAL}
+    assert held(layers={**simple, **early}) == usual - {"layers-add-compound", "simple-precedes-compound"}
+    assert held(layers={**simple, **late}, other=0.9) == usual - {"learned-beats-untrained", "learned-beats-last"}
+    assert held(layers={**simple, **late}, shuffled=0.7) == usual - {"shuffled-at-chance"}
 
 
-def test_claims_on_tasks_follow_the_answers() -> None:
+def test_claims_about_tasks_follow_the_answers() -> None:
     expected = [f"a{number}" for number in range(40)]
 
     def task() -> tasks.Task:
@@ -134,22 +134,22 @@ def test_claims_on_tasks_follow_the_answers() -> None:
             "t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: ""
         )
 
-    def told(one: float, alone: float, narrow: float, narrow_other: float) -> set[str]:
-        def given(share: float) -> list[str]:
-            return [each if at < share * 40 else "no" for at, each in enumerate(expected)]
+    def held(one: float, alone: float, narrow: float, narrow_other: float) -> set[str]:
+        def given(fraction: float) -> list[str]:
+            return [each if at < fraction * 40 else "no" for at, each in enumerate(expected)]
 
         made = outcome()
         ways = {"one": one, "alone": alone, "trivial": 0.0}
-        answers = {way: {key: given(share) for key in ("x", "y")} for way, share in ways.items()}
+        answers = {way: {key: given(fraction) for key in ("x", "y")} for way, fraction in ways.items()}
         answers["narrow"] = {"x": given(narrow), "y": given(narrow_other)}
-        tasks.tell(made, {"x": task(), "y": task()}, answers)
+        tasks.report(made, {"x": task(), "y": task()}, answers)
         return holding(made)
 
-    assert told(0.6, 0.6, 0.9, 0.2) == {
+    assert held(0.6, 0.6, 0.9, 0.2) == {
         "one-does-all", "rival-wins-somewhere", "model-wins-somewhere", "sharing-costs-little"
     }  # fmt: skip
-    assert told(0.0, 0.9, 0.0, 0.0) == set()
-    assert told(0.6, 0.6, 0.2, 0.2) == {"one-does-all", "model-wins-somewhere", "sharing-costs-little"}
+    assert held(0.0, 0.9, 0.0, 0.0) == set()
+    assert held(0.6, 0.6, 0.2, 0.2) == {"one-does-all", "model-wins-somewhere", "sharing-costs-little"}
 
 
 COUNT = itertools.count()
@@ -169,8 +169,8 @@ def case(**named: Any) -> dict[str, Any]:
     }
 
 
-def test_claims_on_limits_follow_the_answers() -> None:
-    def told(**changed: list[dict[str, Any]]) -> set[str]:
+def test_claims_about_limits_follow_the_answers() -> None:
+    def held(**changed: list[dict[str, Any]]) -> set[str]:
         found = {
             "taught": [case(right=1.0) for _ in range(40)],
             "reworded": [case(right=float(at % 2)) for at in range(40)],
@@ -181,23 +181,23 @@ def test_claims_on_limits_follow_the_answers() -> None:
             **changed,
         }
         made = outcome()
-        limits.tell(made, found)
+        limits.report(made, found)
         return holding(made)
 
     usual = {"knows-what-it-read", "fluent-when-wrong", "sure-when-wrong", "other-words-flip", "negation-is-lost",
              "premises-pass"}  # fmt: skip
-    assert told() == usual
-    assert told(untold=[case(doubt=1.0, sure=0.4) for _ in range(40)]) == usual - {
+    assert held() == usual
+    assert held(untold=[case(doubt=1.0, sure=0.4) for _ in range(40)]) == usual - {
         "fluent-when-wrong",
         "sure-when-wrong",
     }
-    assert told(reworded=[case(right=1.0) for _ in range(40)]) == usual - {"other-words-flip"}
-    assert told(negated=[case(given="other") for _ in range(40)]) == usual - {"negation-is-lost"}
-    assert told(premise=[case(doubt=1.0)] + [case() for _ in range(39)]) == usual - {"premises-pass"}
-    assert told(read=[case() for _ in range(40)]) == usual - {"knows-what-it-read"}
+    assert held(reworded=[case(right=1.0) for _ in range(40)]) == usual - {"other-words-flip"}
+    assert held(negated=[case(given="other") for _ in range(40)]) == usual - {"negation-is-lost"}
+    assert held(premise=[case(doubt=1.0)] + [case() for _ in range(39)]) == usual - {"premises-pass"}
+    assert held(read=[case() for _ in range(40)]) == usual - {"knows-what-it-read"}
 
 
-def test_sentences_are_traced_to_the_first_text_that_holds_them() -> None:
+def test_sentences_are_looked_up_in_the_first_text_that_contains_them() -> None:
     class Corpus:
         train = ("The fox sang. The owl slept.", "The owl slept. The cat ran.")
         held_out = ("The owl slept. A new one.",)
@@ -206,42 +206,44 @@ def test_sentences_are_traced_to_the_first_text_that_holds_them() -> None:
     assert traced["written"] == [[0, "The owl slept.", 0], [0, "The hen swam.", -1]]
     assert traced["held_out"] == [[0, 1.0], [0, 0.0]]
 
-    def told(held_out: list[list[float]]) -> set[str]:
+    def held(held_out: list[list[float]]) -> set[str]:
         made = outcome()
-        limits.tell_traces(made, {"written": [[at, "a", 0] for at in range(60)], "held_out": held_out})
+        limits.report_traces(made, {"written": [[at, "a", 0] for at in range(60)], "held_out": held_out})
         return holding(made)
 
-    assert told([[at, 0.0] for at in range(60)]) == {"remembers-sentences"}
-    assert told([[at, 1.0] for at in range(60)]) == set()
-    assert told([[0, float(at > 3)] for at in range(8)]) == set()  # one story says nothing about others
+    assert held([[at, 0.0] for at in range(60)]) == {"remembers-sentences"}
+    assert held([[at, 1.0] for at in range(60)]) == set()
+    assert held([[0, float(at > 3)] for at in range(8)]) == set()  # one story is a single cluster
 
 
-def test_values_of_a_cluster_count_for_fewer() -> None:
+def test_values_of_a_cluster_count_as_fewer() -> None:
     values = [1.0] * 30 + [0.0] * 30
-    alone, together = share(values), share(values, [at // 10 for at in range(60)])
+    alone, together = proportion(values), proportion(values, [at // 10 for at in range(60)])
     assert alone.value == together.value == 0.5
     assert alone.low is not None
     assert together.low is not None
     assert together.low < alone.low - 0.1
-    assert share([0.0] * 20).high == pytest.approx(0.161, abs=1e-3)  # Wilson's: none seen is not none there
-    alike = share([0.0] * 60, [at // 3 for at in range(60)])
-    assert alike.high == share([0.0] * 20).high  # all alike, so each cluster counts once
-    one = share(values, [0] * 60)  # a single cluster is worth one value
+    assert proportion([0.0] * 20).high == pytest.approx(
+        0.161, abs=1e-3
+    )  # Wilson's interval: none of 20 does not mean zero
+    alike = proportion([0.0] * 60, [at // 3 for at in range(60)])
+    assert alike.high == proportion([0.0] * 20).high  # all equal, so each cluster counts once
+    one = proportion(values, [0] * 60)  # a single cluster counts as one value
     assert one.low is not None
     assert one.low < 0.1
 
 
-def test_a_single_tested_book_leaves_a_ladder_that_can_be_stored(tmp_path: Path) -> None:
+def test_a_comparison_on_a_single_test_book_can_be_stored(tmp_path: Path) -> None:
     made = outcome()
-    rungs = [Rung(key, key, {"f1": Value(0.5)}, 1.0, 1.0, 1.0) for key in ("one", "two")]
-    add_ladder(made, "toy", rungs, [Column("f1", "F1")], lambda below, above: comparison_of(0.1, math.inf))
+    results = [MethodResult(key, key, {"f1": Value(0.5)}, 1.0, 1.0, 1.0) for key in ("one", "two")]
+    add_comparison(made, "toy", results, [Column("f1", "F1")], lambda below, above: comparison_of(0.1, math.inf))
     write_outcome(tmp_path / "result.json", made)
     stored = read_outcome(tmp_path / "result.json")
     assert "two.detectable" not in stored.values
-    assert "turn out the same" in replayed(stored, made)
+    assert "are reproduced" in replayed(stored, made)
 
 
-def test_a_value_is_named_by_whole_words_and_a_cut_sentence_is_not_judged() -> None:
+def test_a_value_is_named_by_whole_words_and_a_cut_sentence_is_not_scored() -> None:
     assert names("She has a pet owl.", "owl")
     assert names("Owl!", "owl")
     assert not names("a bowl", "owl")
@@ -250,7 +252,7 @@ def test_a_value_is_named_by_whole_words_and_a_cut_sentence_is_not_judged() -> N
     assert not grammatical("Guitar the plays.")
 
 
-def test_questions_on_limits_carry_what_they_need() -> None:
+def test_each_kind_of_question_on_limits_has_its_values() -> None:
     found = limits.questions(30, 0)
     assert {kind: len(cases) for kind, cases in found.items()} == dict.fromkeys(limits.KINDS, 30)
     for one, other, negated in zip(found["taught"], found["reworded"], found["negated"], strict=True):
@@ -262,27 +264,27 @@ def test_questions_on_limits_carry_what_they_need() -> None:
         assert each["value"] not in each["question"].replace(each["false"], "")
 
 
-def test_claims_on_understanding_follow_the_scores() -> None:
+def test_claims_about_understanding_follow_the_scores() -> None:
     keys = ("first", "overlap", "rules", "tfidf", "recurrent", "random", "pretrained", "asked")
 
-    def told(scores: list[float], exact: float = 0.1) -> set[str]:
-        by, compare = climbed(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
-        by = {key: replace(rung, scores={**rung.scores, "exact": Value(exact)}) for key, rung in by.items()}
+    def held(scores: list[float], exact: float = 0.1) -> set[str]:
+        by, compare = results_of(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
+        by = {key: replace(result, scores={**result.scores, "exact": Value(exact)}) for key, result in by.items()}
         made = outcome()
         ladder_understand.claim(made, by, compare)
         return holding(made)
 
-    assert told([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.4]) == {
+    assert held([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.4]) == {
         "overlap-beats-first", "rules-help", "pretraining-helps", "taught-beats-rules", "taught-beats-retrieval",
         "half-stay-unanswered",
     }  # fmt: skip
-    assert "rules-beat-taught" in told([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.2])
-    assert told([0.2] * 7, exact=0.6) == set()
-    assert told([0.2] * 7 + [0.3], exact=0.6) == {"asked-beats-taught", "asked-beats-rules"}
-    assert told([0.2] * 2 + [0.3] * 6, exact=0.6) == {"rules-help"}
+    assert "rules-beat-taught" in held([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.2])
+    assert held([0.2] * 7, exact=0.6) == set()
+    assert held([0.2] * 7 + [0.3], exact=0.6) == {"asked-beats-taught", "asked-beats-rules"}
+    assert held([0.2] * 2 + [0.3] * 6, exact=0.6) == {"rules-help"}
 
 
-def test_reading_is_told_from_answers_on_other_passages() -> None:
+def test_reading_is_measured_against_answers_on_other_passages() -> None:
     items = [ladder_understand.Item(story, f"p{n}", "q", "a") for n, story in enumerate("aabbc")]
     assert [item.passage for item in ladder_understand.on_other_passages(items)] == ["p2", "p2", "p4", "p4", "p0"]
     own, passages = np.array([0.4, 0.5, 0.6, 0.5]), ["p", "p", "q", "r"]
@@ -292,7 +294,7 @@ def test_reading_is_told_from_answers_on_other_passages() -> None:
         assert made.claims["taught-reads"].holds == reads
 
 
-def test_stories_stand_on_one_side_and_columns_are_checked(tmp_path: Path) -> None:
+def test_each_story_is_in_one_split_and_columns_are_checked(tmp_path: Path) -> None:
     rows = [("train", "a"), ("train", "b"), ("test", "b"), ("test", "c"), ("val", "d")]
     more = {"question": "Where?", "context": "Look in c now.", "answer": "in c"}
     lines = [json.dumps({"split": side, "story": story, **more}) for side, story in rows]
@@ -310,15 +312,15 @@ def test_stories_stand_on_one_side_and_columns_are_checked(tmp_path: Path) -> No
         ladder_understand.read_items(path, 10, 10)
 
 
-def test_claims_on_replies_follow_the_shares() -> None:
-    def told(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
-        """Give the model one share and all others another, but for a rival's score that is raised."""
+def test_claims_about_replies_follow_the_proportions() -> None:
+    def held(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
+        """Give the model one proportion and all others another, except a baseline's score that is raised."""
         made = outcome()
         by = {}
         for key in ("eliza", "recall", "retrieval", "ngram", "chat"):
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
             scores = {name: Value(part, part - 0.05, part + 0.05) for name, part in parts.items()}
-            by[key] = Rung(key, key, scores, 0.0, 0.0, 0.0)
+            by[key] = MethodResult(key, key, scores, 0.0, 0.0, 0.0)
         ladder_respond.claim(made, by)
         return holding(made)
 
@@ -329,14 +331,14 @@ def test_claims_on_replies_follow_the_shares() -> None:
         ("eliza", "about"): "model-stays-with-the-question",
         ("ngram", "fluent"): "counting-is-less-fluent",
     }
-    assert told(0.9) == set(fails.values())
-    assert {raised: told(0.9, raised) for raised in fails} == {
+    assert held(0.9) == set(fails.values())
+    assert {raised: held(0.9, raised) for raised in fails} == {
         raised: set(fails.values()) - {name} for raised, name in fails.items()
     }
-    assert told(0.2) == set()
+    assert held(0.2) == set()
 
 
-def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
+def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
     cases = [{"said": f"say {n}"} for n in range(12)]
     given = {"eliza": [f"e{n}" for n in range(12)], "chat": [f"c\n{n}" for n in range(12)]}
     laid = sheet(cases, given, 10, 0)
@@ -349,28 +351,28 @@ def test_a_sheet_is_read_blind_and_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="row 1: relevant and coherent must each be 0 or 1"):
         read_ratings(path, laid)
 
-    def told(relevant: str) -> Outcome:
+    def held(relevant: str) -> Outcome:
         """Rate one method's replies as relevant, and none of the other's."""
         for row, key in zip(blind, laid, strict=True):
             row["relevant"], row["coherent"] = ("1", "1") if key["method"] == relevant else ("0", "1")
         path.write_text(ladder_respond.as_table(blind))
         made = Outcome("toy", "?")
-        ladder_respond.tell_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
+        ladder_respond.report_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
         return made
 
-    made = told("chat")
+    made = held("chat")
     assert (made.values["chat.read_relevant"].value, made.values["eliza.read_relevant"].value) == (1, 0)
     assert made.claims["read-as-relevant"].holds
-    assert not told("eliza").claims["read-as-relevant"].holds
-    with pytest.raises(UserError, match="row 1: another reply"):
+    assert not held("eliza").claims["read-as-relevant"].holds
+    with pytest.raises(UserError, match="row 1: its reply is not from this run"):
         read_ratings(path, [{**row, "reply": "x"} for row in laid])
     path.write_text("number\n")
     with pytest.raises(UserError, match="has 0 rows, the sheet 20"):
         read_ratings(path, laid)
 
 
-def test_settings_that_lead_nowhere_are_refused() -> None:
-    with pytest.raises(UserError, match="must be beyond the runs of the fit, 3 and 1600000"):
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(UserError, match="must exceed the runs of the fit, 3 and 1600000"):
         ScalingConfig(larger_depth=3, larger_tokens=1_600_000)
     with pytest.raises(UserError, match="--seed -1: must not be negative"):
         ScalingConfig(seed=-1)
@@ -380,17 +382,19 @@ def test_settings_that_lead_nowhere_are_refused() -> None:
         scaling.fitted(fit_law, [Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
 
 
-def test_verbs_that_are_tested_as_new_were_not_taught_with_a_particle() -> None:
+def test_held_out_verbs_are_not_in_training_with_a_particle_either() -> None:
     task = tasks.past_task(TasksConfig(tested=200))
-    taught = {conversation[0]["content"].split()[5] for conversation in task.train}
+    trained = {conversation[0]["content"].split()[5] for conversation in task.train}
     assert task.clusters is not None
-    new = [question for question, _ in task.tested if question.split()[5] not in taught]
+    new = [question for question, _ in task.tested if question.split()[5] not in trained]
     assert len(new) > 60
     right = dict(zip([question for question, _ in task.tested], task.narrow(), strict=True))
     for question, expected in task.tested:
         if question not in new:
-            assert right[question] == expected  # taught verbs are looked up
-    assert any(right[question] != dict(task.tested)[question] for question in new)  # and irregular ones guessed wrong
+            assert right[question] == expected  # training verbs are looked up
+    assert any(
+        right[question] != dict(task.tested)[question] for question in new
+    )  # and irregular ones get a wrong form
     assert tasks.regular("hops up") == "hopped up"
     assert tasks.regular("cries") == "cried"
     assert tasks.regular("watches") == "watched"

@@ -1,4 +1,4 @@
-"""The quiz as a user meets it: on a pseudo-terminal, with progress that survives a kill."""
+"""The quiz on a pseudo-terminal, with progress that survives a kill."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Terminal:
         self.seen = ""
 
     def wait_for(self, text: str, seconds: float = 30) -> str:
-        """Read until `text` was printed; return what stood before it."""
+        """Read until `text` was printed; return the output before it."""
         end = time.monotonic() + seconds
         while text not in self.seen:
             assert time.monotonic() < end, f"{text!r} was not printed; there was: {self.seen!r}"
@@ -84,7 +84,7 @@ def notes(tmp_path: Path) -> Path:
     return path
 
 
-def test_cards_are_asked_and_what_was_not_known_comes_again(tmp_path: Path, notes: Path) -> None:
+def test_cards_are_asked_and_forgotten_ones_are_asked_again(tmp_path: Path, notes: Path) -> None:
     progress = tmp_path / "progress.json"
     terminal = Terminal("quiz", "--notes", notes, "--progress", progress, "--new", "2")
     terminal.wait_for("2 cards.")
@@ -109,7 +109,7 @@ def test_cards_are_asked_and_what_was_not_known_comes_again(tmp_path: Path, note
     assert len(json.loads(progress.read_text())["cards"]) == 2
 
 
-def test_an_answer_is_kept_though_the_quiz_is_killed_in_the_next_question(tmp_path: Path, notes: Path) -> None:
+def test_an_answer_is_saved_before_the_next_question_so_a_kill_loses_nothing(tmp_path: Path, notes: Path) -> None:
     progress = tmp_path / "progress.json"
     terminal = Terminal("quiz", "--notes", notes, "--progress", progress)
     terminal.wait_for("answer >")
@@ -125,7 +125,7 @@ def test_an_answer_is_kept_though_the_quiz_is_killed_in_the_next_question(tmp_pa
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_an_exam_scores_and_tells_what_to_read_again(notes: Path) -> None:
+def test_an_exam_scores_and_lists_what_to_review(notes: Path) -> None:
     terminal = Terminal("quiz", "--notes", notes, "--exam", "2", "--minutes", "2", "--seed", "1")
     terminal.wait_for("2 questions, 2 minutes.")
     for _ in range(2):
@@ -139,8 +139,8 @@ def test_an_exam_scores_and_tells_what_to_read_again(notes: Path) -> None:
     terminal.wait_for("n no >")
     terminal.type("h")
     terminal.wait_for("1.5 of 2 (75%)")
-    told = terminal.wait_for(":")
-    assert "read again" in told + terminal.seen
+    before = terminal.wait_for(":")
+    assert "to review" in before + terminal.seen
     assert terminal.end() == 0
 
 
@@ -182,7 +182,7 @@ def test_an_exam_asked_for_as_json_prints_nothing_else(notes: Path) -> None:
     assert b"1 of 1" in err
 
 
-def test_what_is_not_reached_in_time_counts_as_missed(notes: Path) -> None:
+def test_questions_not_reached_in_time_count_as_missed(notes: Path) -> None:
     terminal = Terminal("quiz", "--notes", notes, "--exam", "2", "--minutes", "0.02", "--seed", "1")
     terminal.wait_for("\n> ")
     time.sleep(1.3)
@@ -208,18 +208,18 @@ def test_counts_and_wrong_input(tmp_path: Path, notes: Path, capsys: pytest.Capt
     counted = json.loads(out)
     assert (counted["cards"], counted["due"], counted["new"]) == (3, 0, 3)
     assert counted["by_sign"] == {"⭐": 1, "🔥": 1, "🎯": 1}
-    assert "only 2 of the 3 chosen cards are marked 🎯 or 🔥" in fails(capsys, "quiz", *place, "--exam", "3")
-    assert "asks on a terminal" in fails(capsys, "quiz", *place)
+    assert "only 2 of the 3 selected cards are marked 🎯 or 🔥" in fails(capsys, "quiz", *place, "--exam", "3")
+    assert "needs a terminal" in fails(capsys, "quiz", *place)
     assert "--exam 0: must be at least 1; --minutes 0: must be over 0" in fails(
         capsys, "quiz", "--exam", "0", "--minutes", "0", code=2
     )
     (tmp_path / "p.json").write_text('{"format": 7}')
-    assert "is no progress of a quiz" in fails(capsys, "quiz", *place, "--count")
+    assert "is no progress file of a quiz" in fails(capsys, "quiz", *place, "--count")
     (tmp_path / "empty.md").write_text("# nothing\n")
     assert "holds no question" in fails(capsys, "quiz", "--notes", tmp_path / "empty.md", "--count")
 
 
-def test_the_spacing_grows_with_what_is_known(tmp_path: Path, notes: Path) -> None:
+def test_intervals_grow_with_correct_answers(tmp_path: Path, notes: Path) -> None:
     card, other, _ = read_cards([notes])
     progress = Progress(tmp_path / "p.json")
     now, spans = datetime(2026, 1, 1, tzinfo=UTC), []
@@ -235,7 +235,7 @@ def test_the_spacing_grows_with_what_is_known(tmp_path: Path, notes: Path) -> No
     assert lapse < timedelta(days=1)
 
 
-def test_a_deck_for_anki_holds_every_card(tmp_path: Path, notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_anki_deck_contains_every_card(tmp_path: Path, notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deck = tmp_path / "cards.apkg"
     code, out, _ = run(capsys, "quiz", "--notes", notes, "--anki", deck)
     assert (code, out.strip()) == (0, str(deck))

@@ -1,6 +1,6 @@
-"""Every experiment once in its small form on real data: it ends, and its numbers lie within bands.
+"""Every experiment once with --small on real data: it ends, and its numbers are within ranges.
 
-The bands are wide: a minute's training of a tiny model. What the notes claim is measured by the default form.
+The ranges are wide: a tiny model is trained for a minute. The notes use runs without --small.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import pytest
 from commands import run
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import read_outcome
+from scratchlm.lab.harness.prose import read_results, stored_as
 
 DATA = os.environ.get("SCRATCHLM_DATA")
 NEEDS_NONE = ("limits", "ladder-respond")
-"""Experiments on the stories that the package tells."""
+"""Experiments on the built-in stories."""
 NOTES = Path(__file__).parents[2] / "notes" / "results"
 pytestmark = pytest.mark.slow
 
-BANDS: dict[str, dict[str, tuple[float, float]]] = {
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "ladder-spam": {
         "majority.f1": (0, 0),
         "rules.f1": (0.8, 0.93),
@@ -43,7 +44,7 @@ BANDS: dict[str, dict[str, tuple[float, float]]] = {
         "ibm1.chrf": (15, 50),
     },
     "label-efficiency": {"rules.f1.8": (0.8, 0.93), "bayes.f1.8": (0, 0.9)},
-    "knobs": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
+    "ablations": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
     "objective": {"before": (8, 8.7), "after": (4, 8), "bytes.bits_per_byte": (2, 5)},
     "scaling": {
         "bits.1.30000": (2.2, 3.6),
@@ -75,7 +76,7 @@ HOLD = {
     "ladder-spam": {"rules-beat-majority", "learning-beats-rules", "svm-is-cheaper"},
     "ladder-lm": {"context-helps"},
     "ladder-translate": {"rules-beat-copying"},
-    "knobs": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
+    "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
     "scaling": {"tokens-help"},
     "tasks": {"rival-wins-somewhere"},
     "ladder-understand": {"half-stay-unanswered"},
@@ -84,22 +85,24 @@ HOLD = {
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_its_numbers_lie_within_bands(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_numbers_are_within_ranges(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if DATA is None and name not in NEEDS_NONE:
         pytest.skip("SCRATCHLM_DATA does not name the folder of real texts")
     code, _, err = run(capsys, "experiment", name, "--small", "--out", tmp_path / "run")
     assert code == 0, err
     outcome = read_outcome(tmp_path / "run" / "result.json")
-    found = {key: outcome.values[key].value for key in BANDS[name]}
-    assert {key: value for key, value in found.items() if not BANDS[name][key][0] <= value <= BANDS[name][key][1]} == {}
+    found = {key: outcome.values[key].value for key in RANGES[name]}
+    assert {
+        key: value for key, value in found.items() if not RANGES[name][key][0] <= value <= RANGES[name][key][1]
+    } == {}
     assert {key for key in HOLD.get(name, set()) if not outcome.claims[key].holds} == set()
     page = html.unescape((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
     told = [claim.says for claim in outcome.claims.values()] + [table.title for table in outcome.tables]
     assert [text for text in told + outcome.notes[:1] if text not in page] == []
-    stored = read_outcome(NOTES / f"{name}.json")
-    read_blind = {"read-as-relevant"}  # a claim that a reader's ratings bring
+    stored = read_results(NOTES)[stored_as(name, read_results(NOTES))]
+    read_blind = {"read-as-relevant"}  # a claim about the ratings of a reader
     assert set(stored.claims) - read_blind == set(outcome.claims)
     assert {key for key in stored.values if "." not in key} >= {key for key in outcome.values if "." not in key}
     result = tmp_path / "run" / "result.json"
     code, out, err = run(capsys, "experiment", name, "--replay", result, "--out", tmp_path / "again")
-    assert (code, "turn out the same on a like machine" in " ".join(out.split())) == (0, True), err
+    assert (code, "are reproduced on an equal machine" in " ".join(out.split())) == (0, True), err

@@ -1,8 +1,8 @@
-"""`scratchlm experiment NAME`: run an experiment, or repeat one from its result file.
+"""`scratchlm experiment NAME`: run an experiment, or replay one from its result file.
 
-result.json    what was found, sealed
-report.html    the same to be read, with figures; opens offline
-steps/         what each step found, from which an interrupted run goes on
+result.json    the outcome, sealed
+report.html    the outcome as a page with figures; opens offline
+steps/         the result of each step, from which an interrupted run resumes
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of, sha256_of_files
 from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
-from scratchlm.lab.catalogue import find
+from scratchlm.lab.catalogue import find, todays_name
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.report import write_report
 from scratchlm.lab.harness.settings import NOT_SETTINGS, NOT_STEPS, ExperimentConfig
@@ -35,9 +35,10 @@ RESULT_FILE = "result.json"
 def experiment(name: str, config: ExperimentConfig) -> Outcome:
     """Run an experiment and write its result and report.
 
-    Raises `UserError` for data that are missing or cannot be used and a folder that is taken, for a replay that found
-    something else, and `Interrupted` after Ctrl-C: what was done is kept, and the same command goes on from there.
+    Raises `UserError` for missing or unusable data, for a folder that is taken, and for a replay that found something
+    else. Raises `Interrupted` after Ctrl-C: finished steps are kept, and the same command resumes from them.
     """
+    name = todays_name(name)
     entry = find(name)
     stored = None
     if config.replay is not None:
@@ -51,12 +52,14 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     if stored is not None:
         raise_all(other_data(stored, outcome))
     if config.replay is not None and out.resolve() in config.replay.resolve().parents:
-        raise UserError(f"--out {out}: holds the result that is to be repeated; name another folder")
-    # An earlier repetition that ended: begin another. What was run by itself is never removed without --force.
+        raise UserError(f"--out {out}: holds the result to be replayed; name another folder")
+    # A replay that ended is replaced by the next one. A run that is no replay is never removed without --force.
     ended = stored is not None and (out / RESULT_FILE).exists() and repeats(out)
     for key, path in files.items():
         if (config.force or ended) and out.resolve() in path.resolve().parents:
-            raise UserError(f"--out {out}: is begun anew, and holds {path}, which is read ({key}); move that file")
+            raise UserError(
+                f"--out {out}: is started over, and holds {path}, which this run reads ({key}); move that file"
+            )
     wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
     outcome.machine["threads"] = set_threads(wanted)
     with locked(out):
@@ -70,7 +73,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
 def _run(
     run: Callable[[ExperimentConfig, Steps, Outcome], None], config: ExperimentConfig, steps: Steps, outcome: Outcome
 ) -> None:
-    """Run all steps and write what was found."""
+    """Run all steps and write the outcome."""
     out = steps.folder
     steps.threads = outcome.machine["threads"]
     started = time.monotonic()
@@ -78,7 +81,7 @@ def _run(
         run(config, steps, outcome)
     except (KeyboardInterrupt, Interrupted):
         again = "the same command without --force" if config.force else "the same command"
-        raise Interrupted(f"stopped; what was done is kept in {out}: {again} goes on") from None
+        raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None
     outcome.seconds = time.monotonic() - started + steps.earlier
     if steps.taken:
         outcome.notes.append(f"{steps.taken} steps were taken from an earlier call, with their seconds")
@@ -88,13 +91,13 @@ def _run(
 
 
 def _settings(config: ExperimentConfig, out: Path) -> dict[str, Any]:
-    """Return what is measured as plain values, with paths as seen from the folder of the result."""
+    """Return the settings as plain values, with paths relative to the folder of the result."""
     paths = {key: stored_path(value, out) for key, value in vars(config).items() if isinstance(value, Path)}
     return {key: value for key, value in {**to_dict(config), **paths}.items() if key not in NOT_SETTINGS}
 
 
 def _digest(path: Path) -> str:
-    """Return the hash of a file, or of a folder's files with their names."""
+    """Return the hash of a file, or of a folder's files and their names."""
     if path.is_dir():
         return sha256_of_files({file: file.name for file in sorted(path.rglob("*")) if file.is_file()})
     if not path.is_file():
@@ -103,15 +106,15 @@ def _digest(path: Path) -> str:
 
 
 def _code() -> str:
-    """Return the hash of this package's code: steps of other code are not mixed with its own."""
+    """Return the hash of this package's code: a run never mixes steps of different code."""
     package = Path(scratchlm.__file__).parent
     return sha256_of_files({file: file.relative_to(package).as_posix() for file in sorted(package.rglob("*.py"))})
 
 
 def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
-    """Open the folder of an experiment; a repetition has steps of its own."""
+    """Open the folder of an experiment; a replay has its own steps."""
     if out.is_file():
-        raise UserError(f"--out {out}: a file stands there; choose another name")
+        raise UserError(f"--out {out}: is a file; choose another name")
     if occupied(out):
         if not is_experiment(out):
             raise UserError(f"--out {out}: exists and holds no experiment; choose another folder")
@@ -122,15 +125,15 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
     settings, data = (
         {key: value for key, value in each.items() if key not in NOT_STEPS} for each in (outcome.settings, outcome.data)
     )
-    where = [outcome.machine.get(key) for key in SAME_MACHINE]  # what was rounded otherwise is not mixed
-    told = [outcome.name, _code(), settings, data, where, again]
-    return Steps(out, hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest(), again)
+    where = [outcome.machine.get(key) for key in SAME_MACHINE]  # steps with different rounding are not mixed
+    key = [outcome.name, _code(), settings, data, where, again]
+    return Steps(out, hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest(), again)
 
 
 def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> ExperimentConfig:
-    """Return the settings of a result file, with where and how this call says.
+    """Return the settings of a result file, with this call's settings of where and how to run.
 
-    Paths that this call names take the place of stored ones: hashes tell whether the same lies there.
+    Paths that this call names replace stored ones; hashes check that the files are the same.
     """
     if stored.name != name:
         raise UserError(f"--replay {config.replay}: is a result of {stored.name}; name that experiment")

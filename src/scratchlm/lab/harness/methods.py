@@ -1,4 +1,4 @@
-"""Ladders: methods in the order of their history, each measured alike and compared with the one below it."""
+"""Methods in the order of their history: each is measured alike and compared with the one above it in the table."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ M = TypeVar("M")
 INIT = "init"
 """The name of a published model's files among an experiment's data."""
 LEAST_P = 1e-16
-"""Chances below this are not told apart: sums of rounded numbers do not reach further."""
+"""Smallest p-value that is printed as such: rounding errors of the sums hide smaller ones."""
 
 
 @dataclass(frozen=True)
 class Method(Generic[M]):
-    """A rung before it is climbed."""
+    """A method or baseline before it is run."""
 
     key: str
     """Its name among the values: `svm`."""
     name: str
-    """Its name for people: `words and characters, linear SVM`."""
+    """Its name in tables: `words and characters, linear SVM`."""
     make: M
-    """What makes it, anew at each call."""
-    mark: str = ""
-    """The beginning of the hash of a published model that it is made of."""
+    """Builds it, anew at each call."""
+    hash_prefix: str = ""
+    """First digits of the hash of the published model it uses; empty for other methods."""
 
     @property
     def step(self) -> str:
-        """Return the name that its step goes by."""
-        return f"{self.key}-{self.mark}" if self.mark else self.key
+        """The name of its step."""
+        return f"{self.key}-{self.hash_prefix}" if self.hash_prefix else self.key
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One method and what it reached."""
+class MethodResult:
+    """The scores, times and size of one method."""
 
     key: str
     name: str
@@ -58,51 +58,52 @@ class Column:
     interval: bool = False
 
 
-def mark_of_init(outcome: Outcome) -> str:
-    """Return the mark of the published model that joined in; empty without one."""
+def init_hash(outcome: Outcome) -> str:
+    """Return the first digits of the hash of the published model given as `--init`; empty without one."""
     return outcome.data.get(INIT, "")[:8]
 
 
-def add_ladder(
+def add_comparison(
     outcome: Outcome,
     title: str,
-    rungs: Sequence[Rung],
+    results: Sequence[MethodResult],
     columns: Sequence[Column],
-    compare: Callable[[Rung, Rung], Comparison],
+    compare: Callable[[MethodResult, MethodResult], Comparison],
     form: str = "+.3f",
 ) -> None:
-    """Add the values, timings and tables of a ladder.
+    """Add the values, timings and tables of methods that were measured alike.
 
-    `compare` tests a rung against the one below it by the first column's score; the smallest difference that would have
-    been seen four times of five stands beside each difference.
+    `compare` tests a method against the one before it by the first column's score. The table shows each difference
+    with its minimum detectable difference: the smallest one that such data would have shown four times of five.
     """
     scores, costs = [], []
-    for number, rung in enumerate(rungs):
-        outcome.values.update({f"{rung.key}.{name}": value for name, value in rung.scores.items()})
-        outcome.values[f"{rung.key}.megabytes"] = Value(rung.megabytes)
-        outcome.timings[f"{rung.key}.train_seconds"] = rung.train_seconds
-        outcome.timings[f"{rung.key}.item_microseconds"] = rung.item_microseconds
-        scores.append([rung.name, *(_cell(rung.scores.get(column.key), column) for column in columns)])
-        cost = [f"{rung.train_seconds:.3g}", f"{rung.item_microseconds:,.3g}", f"{rung.megabytes:,.3g}"]
-        gain = _gain(outcome, rung, compare(rungs[number - 1], rung), form) if number else ["", "", ""]
-        costs.append([rung.name, *cost, *gain])
+    for number, result in enumerate(results):
+        outcome.values.update({f"{result.key}.{name}": value for name, value in result.scores.items()})
+        outcome.values[f"{result.key}.megabytes"] = Value(result.megabytes)
+        outcome.timings[f"{result.key}.train_seconds"] = result.train_seconds
+        outcome.timings[f"{result.key}.item_microseconds"] = result.item_microseconds
+        scores.append([result.name, *(_cell(result.scores.get(column.key), column) for column in columns)])
+        cost = [f"{result.train_seconds:.3g}", f"{result.item_microseconds:,.3g}", f"{result.megabytes:,.3g}"]
+        gain = _gain(outcome, result, compare(results[number - 1], result), form) if number else ["", "", ""]
+        costs.append([result.name, *cost, *gain])
     outcome.tables.append(Table(title, ["", *(column.title for column in columns)], scores))
-    first = columns[0].title
-    header = ["", "training, s", "an item, us", "MB", f"{first}, gain on the rung before", "seen from", "p"]
-    outcome.tables.append(Table("What it costs, and what it gains", header, costs))
+    gained = f"{columns[0].title}, gain over the method above"
+    header = ["", "training, s", "per item, µs", "MB", gained, "minimum detectable difference", "p"]
+    outcome.tables.append(Table("Cost of each method, and its gain over the method above", header, costs))
 
 
-def _gain(outcome: Outcome, rung: Rung, compared: Comparison, form: str) -> list[str]:
+def _gain(outcome: Outcome, result: MethodResult, compared: Comparison, form: str) -> list[str]:
     low, high = compared.interval
-    outcome.values[f"{rung.key}.gain"] = Value(compared.difference, low, high)
-    if math.isfinite(compared.detectable):  # not where a single book or passage was tested
-        outcome.values[f"{rung.key}.detectable"] = Value(compared.detectable)
-    outcome.values[f"{rung.key}.p"] = Value(compared.p_value)
+    minimum_detectable_difference = compared.detectable
+    outcome.values[f"{result.key}.gain"] = Value(compared.difference, low, high)
+    if math.isfinite(minimum_detectable_difference):  # infinite where a single book or passage was tested
+        outcome.values[f"{result.key}.detectable"] = Value(minimum_detectable_difference)
+    outcome.values[f"{result.key}.p"] = Value(compared.p_value)
     gain = f"{compared.difference:{form}} ({low:{form}} to {high:{form}})"
-    return [gain, f"{compared.detectable:{form[1:]}}", _chance(compared.p_value)]
+    return [gain, f"{minimum_detectable_difference:{form[1:]}}", _p_value(compared.p_value)]
 
 
-def _chance(p: float) -> str:
+def _p_value(p: float) -> str:
     return f"{p:.2g}" if p >= LEAST_P else f"<{LEAST_P:g}"
 
 

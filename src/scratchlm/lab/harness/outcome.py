@@ -1,6 +1,6 @@
-"""What an experiment found: named values with intervals, claims that hold or do not, tables, curves and samples.
+"""The outcome of an experiment: values with intervals, claims that hold or do not, tables, curves and samples.
 
-A result file holds all of it, sealed; `replayed` tells whether a second run found the same.
+A result file holds all of it, sealed; `replayed` checks that a second run found the same.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.lab.harness.settings import RATINGS
+from scratchlm.lab.harness.settings import EARLIER_NAMES, RATINGS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
-"""Relative difference up to which two runs of one machine found the same."""
+"""Relative tolerance between two runs on one machine."""
 NEAR = 0.1
-"""The same for machines that round otherwise, where a value has no interval."""
+"""Relative tolerance between machines that round differently, for a value without an interval."""
 DERIVED = (".p", ".detectable", ".read_relevant", ".read_coherent", "read-as-relevant")
-"""What follows from other values, or was read of replies that another machine does not give: not compared there."""
+"""Values not compared across machines: derived from other values, or ratings of replies that differ there."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that the numbers bear out or do not."""
+    """A statement that the numbers support or do not."""
 
     says: str
     holds: bool
@@ -52,7 +52,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown."""
+    """A table of formatted cells."""
 
     title: str
     header: Sequence[str]
@@ -61,31 +61,31 @@ class Table:
 
 @dataclass(frozen=True)
 class Curves:
-    """Named curves of one figure: for each, places and heights."""
+    """Named curves of one figure, each a sequence of x values and one of y values."""
 
     title: str
     x: str
     y: str
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     logarithmic: bool = False
-    """Whether places are drawn by their logarithm."""
+    """Whether the x axis is logarithmic."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that something wrote."""
+    """A text that a model or a method wrote, with its label."""
 
     label: str
     text: str
 
 
 SAME_MACHINE = ("processor", "cpu_capability", "torch", "threads")
-"""What sums are rounded by: where these are equal, numbers come out equal."""
+"""Properties that decide how sums are rounded: where these are equal, runs give equal numbers."""
 
 
 @dataclass(repr=False)
 class Outcome(Result):
-    """All that an experiment found; what a clock measured stands apart, in `timings`."""
+    """The outcome of an experiment; times are kept apart, in `timings`."""
 
     name: str
     asks: str
@@ -104,17 +104,17 @@ class Outcome(Result):
 
     @property
     def small(self) -> bool:
-        """Whether this is an experiment's small form: too little training for a verdict against a claim."""
+        """Whether this is a run with `--small`: too little training to refute a claim."""
         return bool(self.settings.get("small"))
 
     def verdict(self, claim: Claim) -> str:
-        """Tell what these numbers say of a claim.
+        """Return the verdict on a claim.
 
-        A claim that fails in the small form is not refuted by it: its models learned next to nothing. The result file
-        holds what the numbers gave, in every form.
+        A run with `--small` never refutes a claim, because its models learned next to nothing. The result file stores
+        what the numbers gave in either case.
         """
         if self.small:
-            return "holds in the small form" if claim.holds else "too small to judge (would not hold)"
+            return "holds with --small" if claim.holds else "too small to judge (would not hold)"
         return "holds" if claim.holds else "does not hold"
 
     def as_dict(self) -> dict[str, Any]:
@@ -142,8 +142,10 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
 
 
 def read_outcome(path: Path) -> Outcome:
-    """Read a result file. Raises `UserError` for one that is none, of another version, or changed by hand."""
+    """Read a result file. Raises `UserError` for another kind of file, another format, or one changed by hand."""
     body = read_sealed(path, KIND, FORMAT, COMMAND)
+    if isinstance(name := body.get("name"), str):
+        body["name"] = EARLIER_NAMES.get(name, name)
     for each in (body.get("values"), *_lines_of(body)):
         _restore(each)
     return from_dict(Outcome, body, str(path))
@@ -157,7 +159,7 @@ def _lines_of(body: Mapping[str, Any]) -> list[Any]:
 
 
 def _restore(value: Any) -> None:
-    """Put back, in place, the numbers that JSON could not hold; a value without an interval has none."""
+    """Restore NaN in place where JSON stored null; a value without an interval keeps none."""
     for key, each in value.items() if isinstance(value, dict) else ():
         if isinstance(each, dict) and each.get("value", 0) is None:
             value[key] = {**each, "value": math.nan}
@@ -167,20 +169,20 @@ def _restore(value: Any) -> None:
 
 
 def other_data(stored: Outcome, again: Outcome) -> list[str]:
-    """Return a problem for each file that its steps read and that is another one now; ratings may be a reader's own."""
+    """Return a problem for each input file that differs from the stored run's; ratings may differ."""
     return [
-        f"{name}: is another file than the stored result of {stored.name} read; name its data folder with --data"
+        f"{name}: differs from the file that the stored result of {stored.name} used; name its data folder with --data"
         for name in stored.data
         if name != RATINGS and again.data.get(name) != stored.data[name]
     ]
 
 
 def replayed(stored: Outcome, again: Outcome) -> str:
-    """Tell that a second run found what the first did.
+    """Check that a second run found what the first did, and say so.
 
-    Raises `UserError` with what differs: data, a claim, or a value, which on one machine comes out the same to the
-    ninth digit. With another processor, torch or number of threads sums are rounded otherwise, and training makes much
-    of it: there a value must lie within the first one's interval, or within a tenth of it where it has none.
+    Raises `UserError` with each difference in data, claims or values. On one machine values must agree to the ninth
+    digit. Another processor, torch version or number of threads rounds sums differently, and training amplifies that:
+    there a value must lie within the first one's interval, or within a tenth of it where it has none.
     """
     here = all(stored.machine.get(key) == again.machine.get(key) for key in SAME_MACHINE)
     problems = other_data(stored, again)
@@ -197,21 +199,21 @@ def replayed(stored: Outcome, again: Outcome) -> str:
         other = again.values.get(name)
         if other is None or not _alike(value, other, here):
             problems.append(
-                f"{name}: {value.value:.6g} then, {'nothing' if other is None else f'{other.value:.6g}'} now"
+                f"{name}: {value.value:.6g} in the stored result, "
+                f"{'missing' if other is None else f'{other.value:.6g}'} now"
             )
         elif other.value != value.value:
             moved += 1
     if problems:
         raise UserError(f"replay of {stored.name}: " + "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else ""))
-    where = "a like machine" if here else "another machine"
-    return (
-        f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims turn out the same on {where}"
-        + (f"; {moved} values moved as far as may be" if moved and not here else "")
+    where = "an equal machine" if here else "another machine"
+    return f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims are reproduced on {where}" + (
+        f"; {moved} values differ within the tolerance" if moved and not here else ""
     )
 
 
 def _alike(value: Value, other: Value, here: bool) -> bool:
-    """Tell whether a value came out again."""
+    """Return whether a value was reproduced."""
     if abs(value.value - other.value) <= SAME * max(abs(value.value), abs(other.value)):
         return True
     if here:

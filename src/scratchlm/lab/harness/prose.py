@@ -1,11 +1,11 @@
-"""Numbers in the notes come from result files, never from a keyboard: this puts them between their marks.
+"""Numbers in the notes come from result files, never from a keyboard: this module fills them in.
 
     python -m scratchlm.lab.harness.prose notes
 
 A writer types `{{ladder-lm katz.bits_per_byte .3f}}`, or with `+` at the end of the format for the interval too, or
 `{{ladder-lm table 0}}`, `{{context figure 0}}` or `{{objective sample 0}}` on a line of its own. It becomes the number
-between two comments, which no reader sees and a later call fills anew. Figures are drawn into `figures`, beside the
-result files.
+between two comments, which readers do not see and a later call fills again. Figures are drawn into `figures`, beside
+the result files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
+from scratchlm.lab.harness.labels import relabel, relabelled
 from scratchlm.lab.harness.outcome import Outcome, Sample, Table, read_outcome
 from scratchlm.lab.harness.plots import as_svg
+from scratchlm.lab.harness.settings import EARLIER_NAMES
 
 END = "<!-- end -->"
 _TYPED = re.compile(r"\{\{(?P<what>[^{}]+)\}\}")
@@ -28,9 +30,9 @@ _MARKED = re.compile(r"<!-- from (?P<what>[^>]+?) -->.*?" + re.escape(END), re.D
 
 
 def read_results(folder: Path) -> dict[str, Outcome]:
-    """Read all result files of a folder, by their names: that of the experiment, `-` and a word behind it in a variant.
+    """Read all result files of a folder, by file name without `.json`: NAME, or NAME-WORD for a variant.
 
-    Raises `UserError` for a file that is named after another experiment.
+    NAME is that of the experiment, today's or an earlier one. Raises `UserError` for a file with another name.
     """
     found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
     raise_all(
@@ -38,17 +40,30 @@ def read_results(folder: Path) -> dict[str, Outcome]:
             f"{folder / stem}.json: is a result of {outcome.name}; "
             f"name it {outcome.name}.json or {outcome.name}-WORD.json"
             for stem, outcome in found.items()
-            if stem != outcome.name and not stem.startswith(f"{outcome.name}-")
+            if not any(f"{stem}-".startswith(f"{name}-") for name in _names_of(outcome.name))
         ]
     )
     return found
 
 
-def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figures: str = "results") -> str:
-    """Return a text with every number as the results have it; a text that is up to date comes back as it is.
+def _names_of(name: str) -> list[str]:
+    """Return the names of an experiment: today's, then earlier ones."""
+    return [name, *(earlier for earlier, today in EARLIER_NAMES.items() if today == name)]
 
-    `figures` is the way from the text to the folder of the results. Raises `UserError` for an experiment, a value, a
-    table or a figure that is not there.
+
+def stored_as(name: str, results: Mapping[str, Outcome]) -> str:
+    """Return the name of the file that holds a result; a file may have an earlier name of its experiment."""
+    for earlier, today in EARLIER_NAMES.items():
+        if name not in results and f"{name}-".startswith(f"{today}-"):
+            return earlier + name.removeprefix(today)
+    return name
+
+
+def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figures: str = "results") -> str:
+    """Return a text with every number filled in from the results; an up-to-date text comes back unchanged.
+
+    `figures` is the path from the text to the folder of the results. Raises `UserError` for an unknown experiment,
+    value, table or figure.
     """
 
     def put(match: re.Match[str]) -> str:
@@ -59,17 +74,18 @@ def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figur
 
 
 def plain(text: str) -> str:
-    """Return a text without its marks."""
+    """Return a text without its comments."""
     return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 
 
 def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) -> str:
     name, key, form = [*what.split(), "", ".3g"][:3]
+    name = stored_as(name, results)
     if name not in results:
         raise UserError(f"{place}: {what}: no result of {name!r}; {nearest(name, results)}")
     outcome = results[name]
     blocks: dict[str, list[str]] = {
-        "table": [as_markdown(table) for table in outcome.tables],
+        "table": [as_markdown(relabelled(table)) for table in outcome.tables],
         "figure": [
             f"![{curves.title}]({figures}/{figure_name(name, number)})" for number, curves in enumerate(outcome.curves)
         ],
@@ -89,9 +105,13 @@ def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) 
 
 
 def _quoted(sample: Sample) -> str:
-    """Return a sample as a quotation under its title; letters that Markdown takes for marks are kept as letters."""
-    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(sample.text, quote=False))
-    return "\n>\n".join(f"> {line}" for line in (f"**{sample.label}**", *escaped.splitlines()))
+    """Return a sample as a quotation under its label, with Markdown's special characters escaped."""
+    lines = []
+    for line in sample.text.splitlines():  # "METHOD: what it wrote", or text alone
+        method, colon, written = line.partition(": ")
+        lines.append(f"{relabel(method)}{colon}{written}")
+    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape("\n".join(lines), quote=False))
+    return "\n>\n".join(f"> {line}" for line in (f"**{relabel(sample.label)}**", *escaped.splitlines()))
 
 
 def figure_name(name: str, number: int) -> str:
@@ -114,7 +134,7 @@ def as_markdown(table: Table) -> str:
 
 
 def main() -> None:
-    """Fill every Markdown file below the folder that is named; results are in its folder results."""
+    """Fill every Markdown file below the folder named on the command line, from its folder `results`."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         raise UserError("name the folder of the notes: python -m scratchlm.lab.harness.prose notes")
     folder = Path(sys.argv[1])

@@ -1,4 +1,4 @@
-"""What every experiment can be told. Imports no torch."""
+"""Settings that all experiments share. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.ranges import Count, Epochs, Seed, Threads, Vocabulary, out_of_range
 
 NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
-"""What says where and how to run, not what is measured."""
+"""Settings that say where and how to run, not what is measured."""
 RATINGS = "ratings"
-"""What a reader brings when all steps are done."""
+"""Name of the ratings of a human reader, which come in after all steps."""
 NOT_STEPS = (RATINGS, "init")
-"""What changes no step: a published model has steps of its own, which go by its mark."""
+"""Settings that change no step: a published model's steps carry the hash of that model in their names."""
+EARLIER_NAMES = {"knobs": "ablations"}
+"""Experiments that had another name; results stored under it are read as results of the new one."""
 
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """What every experiment can be told."""
+    """Settings of every experiment."""
 
     out: Path | None = None
-    """Folder to write; runs/NAME if not given. Interrupted, the same command goes on where it stopped."""
+    """Folder to write; runs/NAME if not given. After an interruption the same command resumes there."""
     data: Path | None = None
-    """Folder of real data; that which the environment variable SCRATCHLM_DATA names if not given."""
+    """Folder of real data; if not given, the one that the environment variable SCRATCHLM_DATA names."""
     full: bool = False
-    """The thorough form: more folds, more training, larger models. Hours instead of minutes."""
+    """Full size: more folds, more training, larger models. Takes hours instead of minutes."""
     small: bool = False
-    """The quick form: a minute or two, for a look. Its numbers are not those of the notes, and it refutes no claim."""
+    """Smoke-test size: one or two minutes. Its numbers differ from the notes, and it refutes no claim."""
     replay: Path | None = None
-    """Result file to repeat: its settings are taken, and what comes out is compared with it."""
+    """Result file to replay: the run takes its settings, and the new result is compared with it."""
     seed: Seed = 0
-    """Seed of weights, order and draws."""
+    """Seed of the initial weights, the data order and all sampling."""
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
-    """Begin anew in a folder that holds another run of an experiment."""
+    """Start over in a folder that holds another run of an experiment."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -47,11 +49,11 @@ class ExperimentConfig:
     def _problems(self) -> list[str]:
         problems = out_of_range(self)
         if self.full and self.small:
-            problems.append("--full and --small: are two forms; give one")
+            problems.append("--full and --small: exclude each other; give one")
         return problems
 
     def data_file(self, name: str) -> Path:
-        """Return a file of the data folder; `UserError` that tells how to get it where it is missing."""
+        """Return a file of the data folder. Raises `UserError` with where to get it if it is missing."""
         given = self.data or (Path(os.environ["SCRATCHLM_DATA"]) if os.environ.get("SCRATCHLM_DATA") else None)
         if given is None:
             raise UserError(
@@ -65,11 +67,11 @@ class ExperimentConfig:
 
 @dataclass(frozen=True)
 class StorySettings(ExperimentConfig):
-    """What experiments on a model of the embedded stories can be told."""
+    """Settings of experiments on a small model that is pretrained on the embedded stories."""
 
     pretraining_steps: Count = 1200
-    """Steps, of 8 rows of 192 tokens, in which our model reads stories."""
+    """Pretraining steps of the small model on stories; a batch has 8 rows of 192 tokens."""
     vocabulary_size: Vocabulary = 2048
-    """Tokens of its tokenizer."""
+    """Vocabulary size of its tokenizer."""
     epochs: Epochs = 2.0
-    """Times that it sees the conversations it is taught."""
+    """Epochs of fine-tuning on conversations."""

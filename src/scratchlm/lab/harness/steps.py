@@ -1,7 +1,7 @@
-"""What an experiment has done so far: each step's finding is a file, so that an interrupted run goes on.
+"""Steps of an experiment: each stores its result in a file, so that an interrupted run resumes.
 
 experiment.json hash of the settings and of the data that the steps belong to
-steps/NAME.json what a step found, and its seconds
+steps/NAME.json the result of a step, and its seconds
 """
 
 from __future__ import annotations
@@ -21,55 +21,57 @@ KIND = "steps of a scratchlm experiment"
 FOLDER_KIND = "experiment"
 """Kind in the marker of the folder."""
 FILES = [KEY_FILE, "result.json", "report.html", "steps/*.json", "*.jsonl", "blind.tsv"]
-"""What an experiment writes, as the marker names it; data and runs inside have markers of their own."""
+"""Files that an experiment writes, as its marker lists them; data and runs inside have their own markers."""
 
 
 def is_experiment(folder: Path) -> bool:
-    """Tell whether a folder holds steps of an experiment."""
+    """Return whether a folder holds steps of an experiment."""
     file = folder / KEY_FILE
     return file.is_file() and KIND in file.read_text(encoding="utf-8", errors="replace")
 
 
 def repeats(folder: Path) -> bool:
-    """Tell whether a folder holds a repetition of a stored result."""
+    """Return whether a folder holds a replay of a stored result."""
     return is_experiment(folder) and bool(read_json(folder / KEY_FILE).get("repeats"))
 
 
 class Steps:
-    """The folder of an experiment; `once` does a step, or takes what it found before."""
+    """The folder of an experiment; `once` runs a step, or returns its stored result."""
 
     def __init__(self, folder: Path, key: str, repeats: bool = False) -> None:
-        """Open a folder. Raises `UserError` where it holds steps of other settings or data."""
+        """Open a folder. Raises `UserError` if it holds steps of other settings or data."""
         self.folder, self.began, self.taken, self.earlier = folder, time.monotonic(), 0, 0.0
         self.threads: int | None = None
-        self._told = {"kind": KIND, "key": key, "repeats": repeats}
+        self._key_file = {"kind": KIND, "key": key, "repeats": repeats}
         file = folder / KEY_FILE
         if file.exists() and read_json(file)["key"] != key:
             raise UserError(
                 f"--out {folder}: holds steps of other settings, data, code or machine; name another folder, or "
-                "begin anew with --force"
+                "start over with --force"
             )
 
     def file(self, name: str) -> Path:
-        """Return the place of a file of the experiment; from now on the folder is known as one of an experiment."""
+        """Return the path of a file of the experiment, and mark the folder as one of an experiment."""
         write_marker(self.folder, FOLDER_KIND, FILES)
-        write_json(self.folder / KEY_FILE, self._told)  # not before: what cannot begin leaves no folder
+        write_json(
+            self.folder / KEY_FILE, self._key_file
+        )  # not earlier: an experiment that cannot start leaves no folder
         return self.folder / name
 
     def once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Return what `work` finds, as plain JSON values; it is not called where the step was done before."""
+        """Return the result of `work` as plain JSON values; a step that was done before is not run again."""
         file = self.folder / "steps" / f"{name}.json"
         if file.exists():
             done = read_json(file)
             self.taken, self.earlier = self.taken + 1, self.earlier + done["seconds"]
             return done["found"]
-        self.tell(name)
+        self.log(name)
         self.file(KEY_FILE)
         begun = time.monotonic()
         found = work()
         write_json(file, {"seconds": time.monotonic() - begun, "found": found})
         return read_json(file)["found"]
 
-    def tell(self, what: str) -> None:
-        """Say on stderr what is being done."""
+    def log(self, what: str) -> None:
+        """Print on stderr which step begins."""
         print(f"[{time.monotonic() - self.began:6.1f} s] {what}", file=sys.stderr, flush=True)

@@ -1,1 +1,1 @@
-"""Questions and answers: the cards of the notes, asked spaced over days, as an exam, or handed on to Anki."""
+"""The cards of the notes: spaced repetition, exams, and export to Anki."""

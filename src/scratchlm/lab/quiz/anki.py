@@ -1,4 +1,4 @@
-"""Cards as a deck for Anki, by genanki. A card keeps its identity: a later export updates it and keeps its history."""
+"""Export of cards to Anki by genanki. Each card has a fixed id, so a later export updates it and keeps its history."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scratchlm.base.files import atomic_file, require_file_place
 from scratchlm.lab.quiz.cards import LEGEND, Card
 
 DECK, MODEL = 1_482_270_311, 1_482_270_312
-"""Numbers by which Anki knows the deck and the form of its cards; drawn once."""
+"""Ids of the deck and of the note type in Anki; drawn once at random."""
 
 
 def write_deck(path: Path, cards: Sequence[Card]) -> Path:
-    """Write an .apkg file. Raises `UserError` without genanki, and for a place that cannot be written."""
+    """Write an .apkg file. Raises `UserError` without genanki, and for a path that cannot be written."""
     try:
         import genanki
     except ImportError:
@@ -40,13 +40,13 @@ def write_deck(path: Path, cards: Sequence[Card]) -> Path:
 
 
 def as_html(answer: str) -> str:
-    """Turn the little Markdown that cards use into HTML: paragraphs, code, bold, lists line by line."""
+    """Convert the Markdown subset of cards to HTML: paragraphs, code, bold, lists line by line."""
     parts = re.split(r"```\w*\n(.*?)```", html.escape(answer), flags=re.DOTALL)
     return "".join(f"<pre>{part}</pre>" if number % 2 else _prose(part) for number, part in enumerate(parts))
 
 
 def _prose(text: str) -> str:
-    """Turn what is no block of code: a line that does not begin a list goes on the one before."""
+    """Convert text outside code blocks; a line that starts no list item continues the previous line."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     text = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
     paragraphs = filter(None, (part.strip() for part in re.split(r"\n\s*\n", text)))

@@ -1,4 +1,4 @@
-"""Cards: questions and answers read from Markdown in which each is folded, so that it reads well by itself.
+"""Cards: questions and answers in Markdown, each folded in a <details> block that is readable without this package.
 
     <details>
     <summary>🎯Q. What does a language model predict?</summary>
@@ -9,7 +9,7 @@
 
     </details>
 
-The line at the end may be absent, as may the sign. What is folded without `Q.` is no card.
+The footer and the signs are optional. A <details> block without `Q.` in its summary is no card.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ LEGEND = {
 """The signs and their names: important point, hot or important exam topic, key concept or tip, warning or common
 mistake, exam target, advanced topic, cannot be used or a concern."""
 VARIATION = "\ufe0f"
-"""Asks for a sign in colour; the sign is the same without."""
+"""Variation selector for a coloured sign; it is ignored."""
 
 SHOWN = "\ue000"
-"""Stands for < in blocks of code while cards are looked for: a character that no text uses."""
+"""Private-use character that replaces < in code blocks during parsing."""
 
 _FOLDED = re.compile(r"<details[^>]*>\s*<summary>(?P<summary>.*?)</summary>(?P<body>.*?)</details>", re.DOTALL)
 _QUESTION = re.compile(r"^(?P<signs>[^\w]*)Q\.\s*(?P<question>\S.*)$", re.DOTALL)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # where a number came from
-_FOOTER = re.compile(r"\n<sub>(?P<footer>[^<]*)</sub>\s*$")  # on a line of its own: elsewhere it is small print
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # the source of a number
+_FOOTER = re.compile(r"\n<sub>(?P<footer>[^<]*)</sub>\s*$")  # on its own line: elsewhere <sub> is a subscript
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 
 
@@ -54,24 +54,24 @@ class Card:
 
     question: str
     answer: str
-    """Markdown, without the line at its end."""
+    """Markdown, without the footer."""
     signs: tuple[str, ...]
-    """Those of the summary, then those of the answer, each once."""
+    """Signs of the summary, then those of the answer, without duplicates."""
     tags: tuple[str, ...] = ()
     chapter: int | None = None
     shows: str | None = None
-    """What proves the answer."""
+    """Evidence for the answer: a test, or a claim of an experiment."""
     place: str = ""
-    """File and line."""
+    """File and line number."""
 
     @property
     def id(self) -> str:
-        """A name that stays while the question's words stay."""
+        """Hash of the question; it changes only when the question's words change."""
         return hashlib.sha256(" ".join(self.question.lower().split()).encode("utf-8")).hexdigest()[:16]
 
 
 def notes_folder() -> Path:
-    """Return the folder of the notes: inside an installed package, or beside its source."""
+    """Return the folder of the notes: in the installed package, or in the source repository."""
     package = Path(__file__).resolve().parent.parent.parent
     inside = package / "notes"
     return inside if inside.is_dir() else package.parent.parent / "notes"
@@ -88,8 +88,8 @@ def built_in() -> list[Card]:
 def read_cards(files: Sequence[Path]) -> list[Card]:
     """Read cards from Markdown files.
 
-    Raises `UserError` for a file that cannot be read or holds no question, a question that is not closed or has no
-    answer, a sign that is not in the legend, a question that is asked twice.
+    Raises `UserError` for a file that cannot be read or has no question, an unclosed question or one without an
+    answer, an unknown sign, and a duplicate question.
     """
     problems: list[str] = []
     found: list[Card] = []
@@ -102,7 +102,7 @@ def read_cards(files: Sequence[Path]) -> list[Card]:
         found += cards
     places: dict[str, str] = {}
     problems += [
-        f"{card.place}: is asked at {places[card.id]} already; remove one of the two"
+        f"{card.place}: is asked at {places[card.id]} already; remove one of them"
         for card in found
         if places.setdefault(card.id, card.place) != card.place
     ]
@@ -116,7 +116,7 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
     except OSError as error:
         raise explain_os_error(error, file) from error
     found = []
-    text = _FENCE.sub(_blank, text)  # what stands in a block of code is shown, not folded
+    text = _FENCE.sub(_blank, text)  # code blocks contain no cards
     whole = list(_FOLDED.finditer(text))
     begun = [match.start() for match in re.finditer(r"<details[^>]*>", text)]
     problems += [
@@ -125,7 +125,7 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
         if not any(match.start() <= start < match.end() for match in whole)
     ]
     problems += [
-        f"{_place(file, text, match.start())}: holds another <details>; a question can hold none, nor stand in one"
+        f"{_place(file, text, match.start())}: holds another <details>; questions cannot be nested"
         for match in whole
         if re.search(r"<details[^>]*>", match["body"]) or "<details" in match["summary"]
     ]
@@ -143,7 +143,7 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
 
 
 def _blank(match: re.Match[str]) -> str:
-    """Return as many lines as a block of code has, with its words kept but nothing in them folded."""
+    """Return a code block with its tags made invisible to the parser; lines and words stay."""
     return re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", match[0])
 
 
@@ -156,40 +156,40 @@ def _card(signs: str, question: str, body: str, place: str) -> Card:
         if sign not in LEGEND:
             raise UserError(f"{place}: the sign {sign} is not in the legend; use one of {' '.join(LEGEND)}")
     footer = _FOOTER.search(body)
-    told = _told(footer["footer"] if footer else "", place)
+    fields = _footer_fields(footer["footer"] if footer else "", place)
     answer = _COMMENT.sub("", body[: footer.start()] if footer else body).replace(SHOWN, "<").strip()
     if not answer:
         raise UserError(f"{place}: the question has no answer; write one below its summary")
     inside = [character for character in signs + answer if character in LEGEND]
-    chapter = told.get("chapter")
+    chapter = fields.get("chapter")
     return Card(
         question=" ".join(question.split()),
         answer=answer,
         signs=tuple(dict.fromkeys(inside)),
-        tags=tuple(tag.strip() for tag in told.get("tags", "").split(",") if tag.strip()),
+        tags=tuple(tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip()),
         chapter=None if chapter is None else int(chapter),
-        shows=told.get("shows"),
+        shows=fields.get("shows"),
         place=place,
     )
 
 
-def _told(footer: str, place: str) -> dict[str, str]:
-    """Read the line at the end of a card."""
-    told = {}
+def _footer_fields(footer: str, place: str) -> dict[str, str]:
+    """Parse the footer of a card."""
+    fields = {}
     for part in filter(None, (part.strip() for part in footer.split("·"))):
         chapter = re.fullmatch(r"chapter (\d+)", part)
         key, colon, value = part.partition(":")
         if chapter:
-            told["chapter"] = chapter[1]
+            fields["chapter"] = chapter[1]
         elif colon and key in ("tags", "shows"):
-            told[key] = value.strip()
+            fields[key] = value.strip()
         else:
             raise UserError(f"{place}: {part!r}: {nearest(key, ['chapter N', 'tags: A, B', 'shows: WHAT'])}")
-    return told
+    return fields
 
 
 def chosen(cards: Sequence[Card], chapter: int | None, tag: str | None, sign: str | None) -> list[Card]:
-    """Return the cards of a chapter, with a tag, with a sign. Raises `UserError` where there is none."""
+    """Return the cards with this chapter, tag and sign. Raises `UserError` if there are none."""
     wanted = None if sign is None else _sign(sign)
     found = [
         card
@@ -205,12 +205,12 @@ def chosen(cards: Sequence[Card], chapter: int | None, tag: str | None, sign: st
         known = (
             f"; chapters: {', '.join(map(str, chapters))}" if chapter is not None and chapter not in chapters else ""
         )
-        raise UserError(f"quiz: no card is chosen by these{offer}{known}; leave out --chapter, --tag or --sign")
+        raise UserError(f"quiz: no card matches{offer}{known}; leave out --chapter, --tag or --sign")
     return found
 
 
 def _sign(given: str) -> str:
-    """Return a sign by itself or by its name."""
+    """Return the sign for a sign or its name."""
     plain = given.replace(VARIATION, "")
     names = {name: sign for sign, name in LEGEND.items()}
     if plain not in LEGEND and plain not in names:

@@ -1,4 +1,4 @@
-"""`scratchlm quiz`: cards that are due, an exam, counts, a deck for Anki."""
+"""`scratchlm quiz`: practise due cards, take an exam, count cards, export to Anki."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from scratchlm.lab.quiz.config import QuizConfig
 from scratchlm.lab.quiz.progress import GRADES, Progress, load_fsrs, usual_place
 
 EXAMINED = ("🎯", "🔥")
-"""Signs of the cards that exams are made of."""
-MARKS = {"y": 1.0, "h": 0.5, "n": 0.0}
-"""What an answer is worth: right, half, not."""
+"""Signs of the cards that an exam draws from."""
+POINTS = {"y": 1.0, "h": 0.5, "n": 0.0}
+"""Points for an answer: right, half right, wrong."""
 
 
 @dataclass(repr=False)
 class QuizCounts(Result):
-    """How many cards there are, and how many are due."""
+    """Counts of all cards and of due cards."""
 
     cards: int
     due: int
@@ -47,21 +47,21 @@ class QuizCounts(Result):
         signs = ", ".join(f"{sign} {LEGEND[sign]} {count}" for sign, count in self.by_sign.items())
         chapters = ", ".join(f"{chapter}: {count}" for chapter, count in self.by_chapter.items())
         return (
-            f"{self.cards} cards; {self.due} are due, {self.new} were never asked; {self.reviews} answers so far\n"
+            f"{self.cards} cards; {self.due} due, {self.new} new; {self.reviews} answers so far\n"
             f"by chapter: {chapters}\nby sign: {signs}"
         )
 
 
 @dataclass(repr=False)
 class ExamResult(Result):
-    """What an exam gave."""
+    """The result of an exam."""
 
     questions: int
     points: float
     seconds: float
     minutes: float
     left: int
-    """Questions that were not reached before the time was over, or the paper handed in."""
+    """Questions not reached before the time was over or the exam was handed in."""
     missed: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,24 +69,22 @@ class ExamResult(Result):
         return dataclasses.asdict(self)
 
     def __rich__(self) -> str:
-        share = self.points / self.questions
-        lines = [
-            f"{self.points:g} of {self.questions} ({share:.0%}) in {self.seconds / 60:.1f} of {self.minutes:g} minutes"
-        ]
+        score = f"{self.points:g} of {self.questions} ({self.points / self.questions:.0%})"
+        lines = [f"{score} in {self.seconds / 60:.1f} of {self.minutes:g} minutes"]
         if self.left:
             lines.append(f"{self.left} not reached")
         if self.missed:
-            lines.append("read again:")
+            lines.append("to review:")
             for each in self.missed:
                 lines += [f"  {each['question']}  ({each['place']})", f"    {' '.join(each['answer'].split())}"]
         return "\n".join(lines)
 
 
 def quiz(config: QuizConfig) -> QuizCounts | ExamResult | Path | None:
-    """Ask cards on the terminal, or count or export them. Returns what is to be printed.
+    """Ask cards on the terminal, or count or export them. Returns the object to print.
 
-    Raises `UserError` for cards that cannot be read or chosen, an exam longer than its cards, and asking without a
-    terminal.
+    Raises `UserError` for cards that cannot be read, filters that match no card, an exam with more questions than
+    cards, and asking without a terminal.
     """
     cards = read_cards(config.notes) if config.notes else built_in()
     cards = chosen(cards, config.chapter, config.tag, config.sign)
@@ -99,7 +97,7 @@ def quiz(config: QuizConfig) -> QuizCounts | ExamResult | Path | None:
     if config.count:
         return _count(cards, progress)
     _require_terminal()
-    load_fsrs()  # not only when the first answer is to be kept
+    load_fsrs()  # fail now if it is missing, not after the first answer
     _practise(cards, progress, config.new)
     return None
 
@@ -121,16 +119,16 @@ def _count(cards: Sequence[Card], progress: Progress) -> QuizCounts:
 
 def _require_terminal() -> None:
     if not sys.stdin.isatty():
-        raise UserError("quiz: asks on a terminal, and this is none; --count and --anki need none")
+        raise UserError("quiz: needs a terminal; --count and --anki work without one")
 
 
 def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
-    """Ask what is due, then new cards; what was not known comes again before the end."""
+    """Ask due cards, then new ones; a forgotten card is asked again before the end."""
     queue = [*progress.due(cards), *progress.new(cards)[:new]]
     if not queue:
         waiting = [progress.cards[card.id]["due"] for card in cards if card.id in progress.cards]
         soonest = f"; the next at {min(waiting)[:16].replace('T', ' ')} UTC" if waiting else ""
-        print(f"nothing is due{soonest}")
+        print(f"no card is due{soonest}")
         return
     print(f"{len(queue)} cards. Think, press Enter for the answer, then say how well you knew it; q ends.")
     number = 0
@@ -151,7 +149,7 @@ def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
 
 
 def _until(due: datetime) -> str:
-    """Tell how far away a moment is."""
+    """Return the time until a moment as text."""
     minutes = max(1, round((due - datetime.now(UTC)).total_seconds() / 60))
     if minutes < 120:
         return f"in {minutes} minutes"
@@ -159,7 +157,7 @@ def _until(due: datetime) -> str:
 
 
 def _read_grade() -> int | None:
-    """Ask how well the answer was known; None ends."""
+    """Ask how well the answer was known; return 1 to 4, or None to end."""
     offered = "  ".join(f"{number} {name}" for number, name in enumerate(GRADES, 1))
     while True:
         given = _read(f"{offered}  q end > ")
@@ -173,21 +171,21 @@ def _read_grade() -> int | None:
 
 
 def _drawn(cards: Sequence[Card], config: QuizConfig) -> list[Card]:
-    """Draw the questions of an exam."""
+    """Draw the questions of an exam at random."""
     assert config.exam is not None
     fit = [card for card in cards if any(sign in card.signs for sign in EXAMINED)]
     if config.exam > len(fit):
         raise UserError(
-            f"--exam {config.exam}: only {len(fit)} of the {len(cards)} chosen cards are marked "
+            f"--exam {config.exam}: only {len(fit)} of the {len(cards)} selected cards are marked "
             f"{' or '.join(EXAMINED)}; ask for fewer"
         )
     return random.Random(config.seed).sample(fit, config.exam)
 
 
 def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
-    """Put all questions against the clock, then show the answers beside what was written, to be judged."""
+    """Ask all questions within the time limit, then show each answer next to the reader's, who grades it."""
     _require_terminal()
-    print(f"{count} questions, {minutes:g} minutes. Write a line for each, or press Enter to leave it out; q hands in.")
+    print(f"{count} questions, {minutes:g} minutes. Write a line for each, or press Enter to skip it; q hands in.")
     started = time.monotonic()
     written: list[str | None] = []
     for number, card in enumerate(cards, 1):
@@ -199,22 +197,22 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         if given in ("q", None):
             break
         if time.monotonic() - started > 60 * minutes:
-            print("time is over: this one came too late")
+            print("time is over: this answer was too late")
             break
         written.append(given)
     seconds = time.monotonic() - started
     result = ExamResult(count, 0.0, seconds, minutes, count - len(written))
     for number, (card, given) in enumerate(zip(cards, [*written, *[None] * (count - len(written))], strict=True), 1):
-        worth = _judged(card, given, f"{number} of {count}") if given else 0.0
-        result.points += worth
-        if worth < 1:
-            told = {"question": card.question, "answer": card.answer, "chapter": card.chapter, "place": card.place}
-            result.missed.append(told)
+        points = _graded(card, given, f"{number} of {count}") if given else 0.0
+        result.points += points
+        if points < 1:
+            missed = {"question": card.question, "answer": card.answer, "chapter": card.chapter, "place": card.place}
+            result.missed.append(missed)
     return result
 
 
-def _judged(card: Card, given: str, where: str) -> float:
-    """Show an answer beside what was written, and ask what it is worth."""
+def _graded(card: Card, given: str, where: str) -> float:
+    """Show the answer next to the reader's, and ask the reader for a grade."""
     _show_question(card, where)
     print(f"you wrote: {given}\n")
     _show_answer(card)
@@ -222,13 +220,13 @@ def _judged(card: Card, given: str, where: str) -> float:
         said = _read("was it right? y yes, h half, n no > ")
         if said is None:
             return 0.0
-        if said in MARKS:
-            return MARKS[said]
+        if said in POINTS:
+            return POINTS[said]
         print(f"{said!r}: give y, h or n")
 
 
 def _read(prompt: str) -> str | None:
-    """Read a line; None where the input ended."""
+    """Read a line; return None at the end of input."""
     try:
         return input(prompt).strip()
     except EOFError:
@@ -253,4 +251,4 @@ def _show_answer(card: Card) -> None:
     drawn = console(highlight=False)
     drawn.print(Markdown(card.answer))
     if card.shows:
-        drawn.print(f"shown by: {card.shows}", style="dim", markup=False)
+        drawn.print(f"evidence: {card.shows}", style="dim", markup=False)

@@ -1,4 +1,4 @@
-"""What `scratchlm quiz` can be told."""
+"""Settings of `scratchlm quiz`."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from scratchlm.base.ranges import Amount, Minutes, Range, Seed, out_of_range
 
 @dataclass(frozen=True)
 class QuizConfig:
-    """Ask the cards of the notes: those that are due, then new ones; or an exam. Progress is kept after each answer."""
+    """Ask the cards of the notes: due cards, then new ones; or an exam. Progress is saved after each answer."""
 
     chapter: int | None = None
     """Only cards of this chapter."""
     tag: str | None = None
     """Only cards with this tag."""
     sign: str | None = None
-    """Only cards with this sign, by itself or by its name: important, hot, key, warning, target, advanced, not."""
+    """Only cards with this sign or its name: important, hot, key, warning, target, advanced, not."""
     notes: tuple[Path, ...] = ()
-    """Notes of your own instead: Markdown with folded questions (<details>, a summary that begins with a sign and Q.);
-    give the flag again for another file."""
+    """Your own notes instead: Markdown with folded questions (<details>, a summary that begins with a sign and Q.);
+    repeat the flag for several files."""
     new: Amount = 10
-    """Most cards that are asked for the first time."""
+    """New cards to ask, at most."""
     exam: Annotated[int | None, Range(1, 10**9)] = None
-    """Instead, an exam of so many questions, from the cards marked as targets or hot."""
+    """Exam with this number of questions, from the cards marked as target or hot."""
     minutes: Minutes = 10.0
-    """Time for the exam."""
+    """Time limit of the exam."""
     count: bool = False
-    """Only tell how many cards there are, and how many are due."""
+    """Only count the cards and the due ones."""
     anki: Path | None = None
-    """Only write the cards as a deck for Anki, a .apkg file."""
+    """Only export the cards to Anki, as an .apkg file."""
     progress: Path | None = None
-    """File that remembers what was asked when; in the user's data folder if not given."""
+    """Progress file; in the user's data folder if not given."""
     seed: Seed | None = None
-    """Seed of an exam's draw; another one each time if not given."""
+    """Seed of the draw of an exam; random if not given."""
     json: bool = False
     """Print counts or an exam's result as JSON."""
 

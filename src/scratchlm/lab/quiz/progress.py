@@ -1,4 +1,4 @@
-"""What was asked when, and when it is due again: spaced by FSRS (Ye et al. 2022, py-fsrs), kept after each answer."""
+"""Progress of spaced repetition by FSRS (Ye et al. 2022, py-fsrs), saved after each answer."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ from scratchlm.lab.quiz.cards import Card
 
 FORMAT = 1
 GRADES = ("again", "hard", "good", "easy")
-"""How well an answer was known, as FSRS numbers it from 1."""
+"""Names of the FSRS ratings, numbered from 1."""
 
 
 def usual_place() -> Path:
-    """Return where progress is kept: in the user's data folder."""
+    """Return the default path of the progress file, in the user's data folder."""
     home = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(home) if home else Path.home() / ".local" / "share") / "scratchlm" / "quiz.json"
 
 
 class Progress:
-    """A file that tells of each card its state in FSRS. Written whole after each answer, so a kill loses nothing."""
+    """The FSRS state of each card in a file. It is written atomically after each answer, so a kill loses nothing."""
 
     def __init__(self, path: Path) -> None:
-        """Open a file, or begin one. Raises `UserError` for another format, or a file that is none."""
+        """Open a progress file, or start one. Raises `UserError` for another format or another kind of file."""
         self.path = path
         self.cards: dict[str, dict[str, Any]] = {}
         self.reviews = 0
         if path.exists():
             stored = read_json(path)
             if not isinstance(stored, dict) or stored.get("format") != FORMAT or not _are_cards(stored.get("cards")):
-                raise UserError(f"--progress {path}: is no progress of a quiz in format {FORMAT}; name another file")
+                raise UserError(
+                    f"--progress {path}: is no progress file of a quiz in format {FORMAT}; name another file"
+                )
             self.cards, self.reviews = stored["cards"], stored.get("reviews", 0)
 
     def grade(self, card: Card, grade: int, now: datetime | None = None) -> datetime:
-        """Note how well a card was known, 1 to 4, and return when it is due again."""
+        """Store a rating of a card, 1 to 4, and return when it is due again."""
         fsrs = load_fsrs()
         scheduler = fsrs.Scheduler(enable_fuzzing=False)
         state = (
@@ -52,7 +54,7 @@ class Progress:
         return due
 
     def due(self, cards: Sequence[Card], now: datetime | None = None) -> list[Card]:
-        """Return the cards that were asked before and are due, the longest due first."""
+        """Return the due cards, the longest overdue first."""
         moment = now or datetime.now(UTC)
         dated = [
             (datetime.fromisoformat(self.cards[card.id]["due"]), n)
@@ -71,7 +73,7 @@ def _are_cards(value: Any) -> bool:
 
 
 def load_fsrs() -> Any:
-    """Import py-fsrs. Raises `UserError` that tells how to get it."""
+    """Import py-fsrs. Raises `UserError` with the install command if it is missing."""
     try:
         import fsrs
     except ImportError:

@@ -1,1 +1,1 @@
-"""Data, models and scores that several experiments share."""
+"""Data, models and scores shared by several experiments."""

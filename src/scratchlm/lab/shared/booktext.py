@@ -1,4 +1,4 @@
-"""The beginnings of many books as tokens, some books held out whole: what the language models here learn from."""
+"""The beginnings of many books as tokens, with whole books held out: training text of the language models here."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 
 BLOCK = 256
-"""Tokens of a stretch of held-out text, by which models are compared."""
+"""Tokens of a block of held-out text; models are compared block by block."""
 
 
 @dataclass(frozen=True)
 class BookText:
-    """The tokens of both sides."""
+    """The tokens of the training and held-out books."""
 
     tokenizer: Tokenizer
     end: int
@@ -31,13 +31,13 @@ class BookText:
     held_out_bytes: int
 
     def documents(self, ids: np.ndarray) -> list[np.ndarray]:
-        """Cut at the tokens that end documents; each piece has one before it and one at its end."""
+        """Split at end-of-text tokens; each document has one before it and one at its end."""
         places = np.flatnonzero(ids == self.end)
         stops = [*(places + 1).tolist(), *([] if len(ids) and ids[-1] == self.end else [len(ids)])]
         return [np.concatenate([[self.end], ids[a:b]]) for a, b in itertools.pairwise([0, *stops]) if b > a]
 
     def blocks(self, nats: np.ndarray) -> dict[str, list[Any]]:
-        """Cut what held-out tokens cost into stretches within books; tell the sum of each, and its book."""
+        """Sum the losses of held-out tokens over blocks within books; return each sum and the number of its book."""
         found: dict[str, list[Any]] = {"block_nats": [], "block_book": []}
         start = 0
         for number, book in enumerate(self.documents(self.held_out)):
@@ -50,7 +50,7 @@ class BookText:
 
 
 def book_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> BookText:
-    """Prepare `size` bytes of the beginnings of books, or open what was prepared."""
+    """Prepare `size` bytes of the beginnings of books, or open an earlier preparation."""
     folder = steps.folder / "text"
 
     def cut() -> dict[str, int]:

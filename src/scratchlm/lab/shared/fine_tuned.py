@@ -1,4 +1,4 @@
-"""A small model of ours that is taught to answer, for experiments; and one that has read the embedded stories."""
+"""The small model fine-tuned to answer, and its pretraining on the embedded stories."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.harness.settings import StorySettings
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import HELD_OUT, Ours, prepare_ours, write_texts
+from scratchlm.lab.shared.small_model import HELD_OUT, SmallModel, prepare_small_model, write_texts
 from scratchlm.runs.quickstart.run import TEACHING
 from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
@@ -21,17 +21,17 @@ from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel
 
 
-def asked(question: str, answer: str | None = None) -> Conversation:
-    """Return a conversation of one question, with its answer where there is one."""
+def conversation_of(question: str, answer: str | None = None) -> Conversation:
+    """Return a conversation of one question, with its answer if given."""
     turns = [{"role": "user", "content": question}]
     return turns if answer is None else [*turns, {"role": "assistant", "content": answer}]
 
 
 STORY_BYTES = 5 * 8 * 192 * 3 // 4
-"""Bytes of stories for each step of pretraining: fewer than it reads, so that none is cut."""
+"""Bytes of stories for each pretraining step: fewer than a step reads, so that none is cut."""
 
 
-def teach(
+def fine_tune(
     model: SavedModel,
     conversations: Sequence[Conversation],
     *,
@@ -40,14 +40,14 @@ def teach(
     documents: Sequence[str] = (),
     rows: int = 16,
 ) -> LanguageModel:
-    """Teach a model to answer, as `scratchlm finetune instruct` does, for `epochs` passes of what is shown.
+    """Fine-tune a model on conversations for `epochs` epochs, as `scratchlm finetune instruct` does.
 
-    With `documents`, which are rehearsed, conversations are repeated until both are about as long.
+    `documents` are mixed in for rehearsal; conversations are then repeated until both have about as many tokens.
     """
-    taught = LanguageModel(model)
+    fine_tuned = LanguageModel(model)
     length = model.decoder.config.context
     shown = instruct_batches(
-        taught, conversations, TrainingConfig(batch_size=rows, sequence_length=length), seed, documents
+        fine_tuned, conversations, TrainingConfig(batch_size=rows, sequence_length=length), seed, documents
     )
     steps = max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows))
     config = TrainingConfig(
@@ -57,12 +57,12 @@ def teach(
         optimizer=TEACHING,
         schedule=ScheduleConfig(shape="linear", warmup_steps=10),
     )
-    instruct(taught, conversations, config, documents=documents, runtime=RuntimeConfig(seed=seed))
-    return taught
+    instruct(fine_tuned, conversations, config, documents=documents, runtime=RuntimeConfig(seed=seed))
+    return fine_tuned
 
 
 def rows_of(samples: Sequence[Rendered], length: int) -> int:
-    """Return how many rows samples fill, each row being filled until the next does not fit."""
+    """Return how many rows the samples fill if each row takes samples until the next does not fit."""
     found = used = 0
     for sample in samples:
         width = min(len(sample.ids) - 1, length)
@@ -72,20 +72,22 @@ def rows_of(samples: Sequence[Rendered], length: int) -> int:
     return found
 
 
-def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -> tuple[Ours, Corpus]:
-    """Pretrain our model on the embedded stories, and on more texts that are strewn between them."""
+def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -> tuple[SmallModel, Corpus]:
+    """Pretrain the small model on the embedded stories, with the texts of `more` shuffled among them."""
     size = STORY_BYTES * config.pretraining_steps - sum(len(text.encode()) for text in more)
     corpus = storyworld_corpus(max(size, 200_000), config.seed)
     texts = [*corpus.train, *more]
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
-    corpus = replace(corpus, train=[text for text in corpus.train if not held_out(text, HELD_OUT)])  # what is read
-    ours = prepare_ours(
+    corpus = replace(
+        corpus, train=[text for text in corpus.train if not held_out(text, HELD_OUT)]
+    )  # without what pretraining holds out
+    small = prepare_small_model(
         source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, rows=8, length=192
     )
-    return ours, corpus
+    return small, corpus
 
 
 def answers(model: LanguageModel, questions: Sequence[str], most: int) -> list[str]:
-    """Answer each question by itself, in at most `most` tokens."""
-    return model.replies([asked(question) for question in questions], most)
+    """Answer each question in its own conversation, in at most `most` tokens."""
+    return model.replies([conversation_of(question) for question in questions], most)

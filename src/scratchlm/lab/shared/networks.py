@@ -1,4 +1,4 @@
-"""A network that puts texts into classes, behind the protocol of the older classifiers: recurrent, ours, published."""
+"""Networks as text classifiers with the interface of the classic ones: recurrent, small or published."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from scratchlm.weights.checkpoint import SavedModel
 
 @dataclass
 class Reader:
-    """A network and the tokenizer that its ids are of."""
+    """A network and its tokenizer."""
 
     decoder: TokenNetwork
     tokenizer: Tokenizer
 
 
 class NetworkTexts:
-    """A model with a head of classes on the mean of its states, trained whole or by adapters."""
+    """A text classifier: a class head on the mean of a network's states, trained in full or with adapters."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class NetworkTexts:
         dtype: Literal["fp32", "bf16"] = "fp32",
         seed: int = 0,
     ) -> None:
-        """Take what makes the model to begin from, anew for each fit, and how it is trained."""
+        """Take a function that makes the initial model, called for each fit, and the training settings."""
         self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
         self.least_steps = least_steps
         self.training = TrainingConfig(
@@ -65,7 +65,7 @@ class NetworkTexts:
         model = self.model = self.make()
         add_classes(model.decoder, [str(label) for label in range(int(max(labels)) + 1)], "mean", self.seed)
         if self.adapter is not None:
-            assert isinstance(model, SavedModel), "adapters stand beside the matrices of a decoder"
+            assert isinstance(model, SavedModel), "adapters need the matrices of a decoder"
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
@@ -85,7 +85,7 @@ class NetworkTexts:
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text."""
-        assert self.model is not None, "fit comes first"
+        assert self.model is not None, "call fit first"
         scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))
         found: np.ndarray = scores.double().softmax(-1).numpy()
         return found

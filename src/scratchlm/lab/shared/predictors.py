@@ -1,4 +1,4 @@
-"""What predicts a text token by token, behind one protocol: counted tables and networks."""
+"""Language models behind one protocol: n-gram tables and networks."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from scratchlm.model.network import CausalNetwork
 
 
 class Predictor(Protocol):
-    """A language model that has learned, with the text whose tokens it knows."""
+    """A trained language model, with the text it was trained on."""
 
     def nats(self) -> Float[np.ndarray, " N"]:
-        """Return what each held-out token costs."""
+        """Return the loss of each held-out token, in nats."""
 
     def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
         """Return the natural log of the probability of each sentence, as the beginning of a text."""
 
     def write(self, opening: str, tokens: int, seed: int) -> list[int]:
-        """Draw as many tokens after an opening."""
+        """Sample `tokens` tokens after an opening."""
 
     def size(self) -> int:
-        """Return the bytes of what was learned: of tables, or of weights in fp32."""
+        """Return the size in bytes: of the tables, or of the weights in fp32."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A table of counts; it sees what stands before a token in its document, as far back as its order reaches."""
+    """An n-gram model; its context is the document before a token, up to n - 1 tokens."""
 
     model: NgramModel
     text: BookText
 
     def nats(self) -> Float[np.ndarray, " N"]:
-        """Return what each held-out token costs."""
+        """Return the loss of each held-out token, in nats."""
         rows = self.text.documents(self.text.held_out)
         return -np.concatenate([self.model.token_log_probabilities(row)[1:] for row in rows])
 
@@ -54,7 +54,7 @@ class Counted:
         return [float(self.model.token_log_probabilities(row.astype(np.int64))[1:].sum()) for row in rows]
 
     def write(self, opening: str, tokens: int, seed: int) -> list[int]:
-        """Draw tokens."""
+        """Sample tokens."""
         return self.model.sample([self.text.end, *self.text.tokenizer.encode(opening)], tokens, seed)
 
     def size(self) -> int:
@@ -64,13 +64,13 @@ class Counted:
 
 @dataclass(frozen=True)
 class Network:
-    """A network; it sees windows of its context, each from an empty start."""
+    """A network; it reads windows of its context length, each starting from an empty context."""
 
     model: CausalNetwork
     text: BookText
 
     def nats(self) -> Float[np.ndarray, " N"]:
-        """Return what each held-out token costs."""
+        """Return the loss of each held-out token, in nats."""
         return token_nats(self.model, self.text.tokenizer, ArrayTokens(self.text.held_out))
 
     def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
@@ -79,7 +79,7 @@ class Network:
         return [each.nats for each in likelihoods(self.model, requests, rows=64)]
 
     def write(self, opening: str, tokens: int, seed: int) -> list[int]:
-        """Draw tokens."""
+        """Sample tokens."""
         prompt = [self.text.end, *self.text.tokenizer.encode(opening)]
         return list(generate_ids(self.model, prompt, SamplingConfig(max_tokens=tokens, temperature=1.0, seed=seed)))
 

@@ -1,7 +1,7 @@
-"""What can be said of each token of a text by rule, without anyone labelling it.
+"""Labels of tokens for linear probes, given by rules instead of annotators.
 
-Simple marks hang on the token itself. Compound ones hang on what stood before it, however far back. A mark is 1, 0, or
--1 where nothing is said.
+A simple label depends on the token alone. A contextual label depends on the tokens before it, however far back. A
+label is 1, 0, or -1 where it is undefined.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ have has had will would shall should can could may might must not no if when whi
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 EARLY = 5
-"""Words up to which a sentence has only begun."""
+"""Words that count as the beginning of a sentence."""
 _WORD = re.compile(r"[A-Za-z']+")
 _END = re.compile(r"[.!?][\"')]*\s|\n\n")
 
 
 def quotation(text: str) -> Int[np.ndarray, " C"]:
-    """Say of each character whether direct speech is open after it; speech is closed at the end of a paragraph."""
+    """Label each character 1 if direct speech is open after it; a paragraph's end closes it."""
     found, open_ = np.zeros(len(text), np.int64), 0
     for at, sign in enumerate(text):
         if sign == '"':
@@ -41,7 +41,7 @@ def quotation(text: str) -> Int[np.ndarray, " C"]:
 
 
 def early(text: str) -> Int[np.ndarray, " C"]:
-    """Say of each character whether at most five words of its sentence have begun."""
+    """Label each character 1 if at most five words of its sentence have begun."""
     found = np.full(len(text), 1, np.int64)
     ends = [0, *(match.end() for match in _END.finditer(text)), len(text)]
     for start, stop in itertools.pairwise(ends):
@@ -52,7 +52,7 @@ def early(text: str) -> Int[np.ndarray, " C"]:
 
 
 def speaks_of_her(text: str) -> Int[np.ndarray, " C"]:
-    """Say of each character whether the last he or she was a she; -1 before the first."""
+    """Label each character 1 if the last third-person pronoun was feminine; -1 before the first pronoun."""
     found, state, last = np.full(len(text), -1, np.int64), -1, 0
     for match in re.finditer(r"\b(?:[Hh]e|[Hh]im|[Hh]is|[Ss]he|[Hh]er|[Hh]ers)\b", text):
         found[last : match.end()] = state
@@ -71,7 +71,7 @@ def _function(word: str) -> int:
 
 @cache
 def _classes() -> tuple[frozenset[str], frozenset[str]]:
-    """Return words that are nouns and no verbs, and the other way round, by the lists of the embedded stories."""
+    """Return the words that are only nouns and those that are only verbs, from the lexicon of the embedded stories."""
     of: dict[str, set[str]] = {"N": set(), "V": set()}
     for category, words in lexicon().items():
         if category[0] in of:
@@ -89,32 +89,32 @@ SIMPLE: Mapping[str, tuple[str, Callable[[str], int]]] = {
     "function": ("is a function word", _function),
     "noun": ("is a noun, not a verb", _noun),
 }
-"""Marks of a word, by themselves."""
-COMPOUND: Mapping[str, tuple[str, Callable[[str], np.ndarray]]] = {
-    "early": (f"stands among the first {EARLY} words of its sentence", early),
-    "quotation": ("stands inside direct speech", quotation),
-    "her": ("the last he or she was a she", speaks_of_her),
+"""Labels of single words: key, description, rule."""
+CONTEXTUAL: Mapping[str, tuple[str, Callable[[str], np.ndarray]]] = {
+    "early": (f"is among the first {EARLY} words of its sentence", early),
+    "quotation": ("is inside direct speech", quotation),
+    "her": ("the last pronoun, he or she, was she", speaks_of_her),
 }
-"""Marks of a place in a text."""
-NAMES: Mapping[str, str] = {key: says for key, (says, _) in [*SIMPLE.items(), *COMPOUND.items()]}
+"""Labels of positions in a text: key, description, rule."""
+NAMES: Mapping[str, str] = {key: says for key, (says, _) in [*SIMPLE.items(), *CONTEXTUAL.items()]}
 
 
-def marks_of(pieces: Sequence[bytes]) -> dict[str, Int[np.ndarray, " T"]]:
-    """Mark each token of a text that is given as the bytes of its tokens, in order.
+def label_tokens(pieces: Sequence[bytes]) -> dict[str, Int[np.ndarray, " T"]]:
+    """Label each token of a text, given as the bytes of its tokens in order; each label has shape (tokens,).
 
-    A token is marked by the state after its last character; marks of words are given to tokens that are whole words.
+    A contextual label is that of the token's last character. Simple labels exist for tokens that are whole words.
     """
-    text = b"".join(pieces).decode("latin-1")  # a character a byte: places in bytes are places in the text
+    text = b"".join(pieces).decode("latin-1")  # one character per byte: byte offsets are text offsets
     ends = np.cumsum([len(piece) for piece in pieces])
-    found = {key: make(text)[ends - 1] for key, (_, make) in COMPOUND.items()}
+    found = {key: make(text)[ends - 1] for key, (_, make) in CONTEXTUAL.items()}
     words = [_whole_word(text, int(end) - len(piece), int(end)) for piece, end in zip(pieces, ends, strict=True)]
-    for key, (_, mark) in SIMPLE.items():
-        found[key] = np.array([-1 if word is None else mark(word) for word in words], np.int64)
+    for key, (_, rule) in SIMPLE.items():
+        found[key] = np.array([-1 if word is None else rule(word) for word in words], np.int64)
     return found
 
 
 def _whole_word(text: str, start: int, stop: int) -> str | None:
-    """Return the word that a stretch of text is, with a space before it at most; None where it is none, or a part."""
+    """Return text[start:stop] if it is a whole word, with at most a space before it; otherwise None."""
     word = text[start:stop].removeprefix(" ")
     begins = not text[start - 1 : start].isalpha() or text[start : start + 1] == " "
     whole = word.isascii() and word.isalpha() and begins and not text[stop : stop + 1].isalpha()

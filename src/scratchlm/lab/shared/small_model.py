@@ -1,4 +1,4 @@
-"""Our own small model for an experiment: a tokenizer and a pretraining on a text, and the same from random weights."""
+"""The small model of an experiment: a tokenizer and a model pretrained on a text, and the same from random weights."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 BOOKS = "pretrain/books.jsonl"
-"""The text that our models read, in the data folder."""
-
+"""The pretraining text of the small model, in the data folder."""
 
 HELD_OUT = 0.06
-"""Share of its documents that pretraining does not read."""
+"""Fraction of its documents that is held out from pretraining."""
 LEAST_BYTES, BYTES_A_TOKEN = 1_000_000, 4
-"""How much of it is prepared."""
+"""Text that is prepared: at least so many bytes, and so many per token that is read."""
 
 
 @dataclass(frozen=True)
-class Ours:
-    """What was prepared and trained in the folder of an experiment."""
+class SmallModel:
+    """A small model: its data, its pretraining run and its shape, in the folder of an experiment."""
 
     data: Path
     """Token shards, as `scratchlm prepare` writes them."""
     run: Path
-    """The run that pretrained."""
+    """Folder of the pretraining run."""
     shape: DecoderConfig
     seed: int
     seconds: float
-    """How long pretraining took."""
+    """Duration of pretraining."""
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that was trained on the text."""
+        """Tokenizer trained on the text."""
         return load_tokenizer(self.data)
 
     def random(self) -> SavedModel:
@@ -60,13 +59,13 @@ class Ours:
         """Return a new copy of the pretrained model."""
         return load_model(find_model(self.run))
 
-    def tell(self, outcome: Outcome) -> None:
-        """Tell what pretraining took, which stands before the last training of a rung."""
+    def report(self, outcome: Outcome) -> None:
+        """Add the duration of pretraining, which the training times of methods leave out."""
         outcome.timings["pretraining.seconds"] = self.seconds
-        outcome.notes.append(f"pretraining took {self.seconds:.0f} s, once; seconds of training are what came after it")
+        outcome.notes.append(f"pretraining took {self.seconds:.0f} s, once; training times do not include it")
 
 
-def prepare_ours(
+def prepare_small_model(
     source: Path,
     vocabulary_size: int,
     steps_trained: int,
@@ -76,10 +75,10 @@ def prepare_ours(
     *,
     rows: int | None = None,
     length: int | None = None,
-) -> Ours:
-    """Prepare as much of a text as some steps read about once, and pretrain our default recipe on it.
+) -> SmallModel:
+    """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
 
-    A step reads `rows` rows of `length` tokens, by default what the recipe says. What was done before is taken.
+    A batch has `rows` rows of `length` tokens, by default those of the recipe. Finished steps are not run again.
     """
     data, run = steps.folder / "text", steps.folder / "pretrained"
     recipe = load_recipe("default", depth)
@@ -103,7 +102,7 @@ def prepare_ours(
     def train() -> dict[str, Any]:
         begun = (run / "checkpoints").exists()
         if begun:
-            return _told(pretrain(PretrainConfig(resume=run, threads=steps.threads)))
+            return _plain_result(pretrain(PretrainConfig(resume=run, threads=steps.threads)))
         config = PretrainConfig(
             "default",
             data,
@@ -117,23 +116,24 @@ def prepare_ours(
             threads=steps.threads,
             force=True,
         )
-        return _told(pretrain(config))
+        return _plain_result(pretrain(config))
 
     steps.once("text", cut)
     found = steps.once("pretrained", train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
-    return Ours(data, run, shape, seed, found["seconds"])
+    return SmallModel(data, run, shape, seed, found["seconds"])
 
 
-def _told(found: PretrainResult) -> dict[str, Any]:
-    """Return what a run found, with its folder by name."""
+def _plain_result(found: PretrainResult) -> dict[str, Any]:
+    """Return the result of a run, with the name of its folder instead of its path."""
     return {**found.as_dict(), "out": Path(found.out).name}
 
 
 def pieces_of_books(path: Path, size: int) -> list[str]:
-    """Return the beginnings of all texts of a file of JSON lines, equally long but for short ones, `size` bytes in all.
+    """Return the beginning of each text of a JSON lines file, `size` bytes in all; all have one length or are whole.
 
-    Many books, not a few whole ones, so that books can be held out. Raises `UserError` with the line that is no text.
+    Many beginnings instead of a few whole books allow whole books to be held out. Raises `UserError` with the first
+    line that holds no text.
     """
     texts = []
     require_plain(path)
@@ -143,12 +143,10 @@ def pieces_of_books(path: Path, size: int) -> list[str]:
         try:
             text = json.loads(line)["text"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}, line {number}: no JSON object with a text ({error}); mend or remove it"
-            ) from error
+            raise UserError(f"{path}, line {number}: no JSON object with a text ({error}); fix or remove it") from error
         texts.append(str(text).encode("utf-8", "replace"))
     if not texts:
-        raise UserError(f"{path}: holds no text; notes/data.md tells what belongs there")
+        raise UserError(f"{path}: holds no text; notes/data.md describes the file")
     left, longest = size, max(map(len, texts))
     for count, length in zip(range(len(texts), 0, -1), sorted(map(len, texts)), strict=True):
         if length * count >= left:

@@ -1,4 +1,4 @@
-"""A language model that is only asked: which answer to a question about a text is likelier. It learns nothing."""
+"""A language model as a zero-shot classifier: the likelihoods of fixed answers decide. It is not trained."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 from jaxtyping import Float
 
 from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
-from scratchlm.lab.shared.fine_tuned import asked
+from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.weights.checkpoint import SavedModel
 
 
-class AskedModel:
-    """Puts each text into a question and compares the likelihoods of the answers, one for each class (zero-shot).
+class ZeroShotClassifier:
+    """A zero-shot classifier: it puts each text into a question and compares the likelihoods of one answer per class.
 
-    A model that has learned conversations is asked in one, any other in running text.
+    A model with a chat template is asked in a conversation, any other in plain text.
     """
 
     def __init__(self, model: SavedModel, question: str, answers: Sequence[str], longest: int = 600) -> None:
-        """Take a question with `{text}` in it; of a text of more than `longest` characters the end is cut."""
+        """Take a question with `{text}` in it; texts are cut to `longest` characters."""
         self.model, self.question, self.answers, self.longest = model, question, answers, longest
 
-    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> AskedModel:
-        """Learn nothing."""
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> ZeroShotClassifier:
+        """Return the model unchanged."""
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
-        """Return the probability of each answer, those of all answers together being 1."""
+        """Return the probability of each answer, normalised over the answers."""
         questions = [self.question.format(text=text[: self.longest]) for text in texts]
         found = likelihoods(self.model.decoder, self._requests(questions))
         nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
@@ -44,5 +44,5 @@ class AskedModel:
             pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
             return encode_requests(tokenizer, pairs)
         answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
-        turns = [tuple(template.render(asked(question), reply=True).ids) for question in questions]
+        turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
         return [Request(turn, answer) for turn in turns for answer in answers]

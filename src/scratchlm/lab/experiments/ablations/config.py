@@ -1,4 +1,4 @@
-"""What the experiment ablations can be told. Imports no torch."""
+"""Settings of the experiment ablations. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from scratchlm.lab.harness.settings import ExperimentConfig
 
 
 @dataclass(frozen=True)
-class KnobsConfig(ExperimentConfig):
-    """Parameters counted by part, one of them turned, parts frozen, all of them disturbed."""
+class AblationsConfig(ExperimentConfig):
+    """Ablations of a model: count parameters by part, change one, freeze parts, add noise, set weights to zero."""
 
     vocabulary_size: Vocabulary = 4096
-    """Tokens of the tokenizer."""
+    """Vocabulary size of the tokenizer."""
     pretraining_steps: Count = 600
-    """Steps in which the model reads books."""
+    """Pretraining steps on books."""
     frozen_steps: Count = 100
-    """Steps in which the free parts of a model learn."""
+    """Training steps of a model with frozen parts."""
     targets: Annotated[int, Range(256, 10**9)] = 16_384
-    """Held-out tokens that are predicted under each condition."""
+    """Held-out tokens, predicted once per condition."""

@@ -1,7 +1,7 @@
-"""`experiment context`: what a model makes of the tokens before the one it predicts.
+"""`experiment context`: how a model uses the tokens before the one it predicts.
 
-The same held-out tokens are predicted with more and with fewer tokens before them in view, with those in random order,
-without attention, without single heads; and a text that repeats is predicted with and without the heads that copy.
+The same held-out tokens are predicted with context of several lengths, with shuffled context, without attention and
+without single heads. A repeated text is predicted with and without the induction heads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scratchlm.inspection.heads import Head, all_heads, induction_scores, withou
 from scratchlm.lab.experiments.context.config import ContextConfig
 from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Table, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import BOOKS, Ours, prepare_ours
+from scratchlm.lab.shared.small_model import BOOKS, SmallModel, prepare_small_model
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
@@ -32,38 +32,46 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 
 ROWS = 32
 COPY_VOCABULARY, COPY_PERIOD = 128, 24
-"""Tokens of the model that learns to copy, and how many of them stand there twice."""
+"""Vocabulary size of the model that learns to copy, and the length of the repeated text."""
 NEAR = 8
-"""Tokens that keep their order where those before them are shuffled."""
+"""Tokens that keep their order when those before them are shuffled."""
+CONDITIONS = {
+    "shuffled": "all tokens shuffled",
+    "far shuffled": f"all but the last {NEAR} tokens shuffled",
+    "no attention": "no attention",
+}
+"""Conditions other than the length of the context, as the table names them."""
 
 
 def files(config: ContextConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     return {"books": config.data_file(BOOKS)}
 
 
 def run(config: ContextConfig, steps: Steps, outcome: Outcome) -> None:
     """Predict the same tokens under each condition."""
-    ours = prepare_ours(config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps)
-    found = steps.once("visible", partial(_visible, ours, config))
-    heads = steps.once("heads", partial(_heads, ours, config))
-    of_books = partial(_copies, lambda: ours.pretrained().decoder, ours.shape.context // 2, config)
+    small = prepare_small_model(
+        config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps
+    )
+    found = steps.once("visible", partial(_visible, small, config))
+    heads = steps.once("heads", partial(_heads, small, config))
+    of_books = partial(_copies, lambda: small.pretrained().decoder, small.shape.context // 2, config)
     copies = steps.once("copies", partial(_copies, partial(_copier, config), COPY_PERIOD, config))
     books = steps.once("copies of books", of_books)
-    tell_context(outcome, {name: np.array(nats) for name, nats in found.items()}, ours)
-    tell_heads(outcome, heads)
-    tell_copies(outcome, copies, books)
+    report_context(outcome, {name: np.array(nats) for name, nats in found.items()}, small)
+    report_heads(outcome, heads)
+    report_copies(outcome, copies, books)
     outcome.notes += [
-        "one model, one seed: intervals are those of the predicted tokens, or of rows of random tokens",
-        "a silent head passes nothing on; the model was not trained to do without it",
-        "the head that is worth most, and those that copy, were chosen on other rows than those they are judged by",
+        "one model, one seed: intervals are over the predicted tokens, or over rows of random tokens",
+        "an ablated head outputs zero; the model was not trained without it",
+        "the most important head and the induction heads were selected on other rows than those tested",
     ]
 
 
-def _windows(ours: Ours, config: ContextConfig) -> Tensor:
+def _windows(small: SmallModel, config: ContextConfig) -> Tensor:
     """Draw windows of held-out text, each one token longer than the context, shape (N, context + 1)."""
-    _, _, held_out = open_data(ours.data)
-    length = ours.shape.context + 1
+    _, _, held_out = open_data(small.data)
+    length = small.shape.context + 1
     draw = np.random.default_rng(config.seed)
     starts = draw.choice(len(held_out) - length, size=min(config.targets, len(held_out) - length), replace=False)
     return torch.from_numpy(np.stack([held_out.read(int(at), int(at) + length) for at in starts]).astype(np.int64))
@@ -71,7 +79,7 @@ def _windows(ours: Ours, config: ContextConfig) -> Tensor:
 
 @torch.no_grad()
 def last_nats(decoder: Decoder, windows: Tensor) -> np.ndarray:
-    """Return what the last token of each window costs after all before it."""
+    """Return the loss in nats of each window's last token given the others, shape (N,)."""
     decoder.eval()
     found = []
     for start in range(0, len(windows), ROWS):
@@ -81,10 +89,10 @@ def last_nats(decoder: Decoder, windows: Tensor) -> np.ndarray:
     return torch.cat(found).double().numpy()
 
 
-def _visible(ours: Ours, config: ContextConfig) -> dict[str, list[float]]:
-    """Predict with more and more in view, then with disorder, then without attention."""
-    decoder, windows = ours.pretrained().decoder, _windows(ours, config)
-    found = {str(count): last_nats(decoder, windows[:, -count - 1 :]) for count in lengths(ours.shape.context)}
+def _visible(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
+    """Predict with context of each length, with shuffled context, and without attention."""
+    decoder, windows = small.pretrained().decoder, _windows(small, config)
+    found = {str(count): last_nats(decoder, windows[:, -count - 1 :]) for count in lengths(small.shape.context)}
     draw = torch.Generator().manual_seed(config.seed)
     context = windows.size(1) - 1
     for name, kept in (("shuffled", 0), ("far shuffled", NEAR)):
@@ -98,18 +106,18 @@ def _visible(ours: Ours, config: ContextConfig) -> dict[str, list[float]]:
 
 
 def lengths(context: int) -> list[int]:
-    """Return the numbers of visible tokens that are tried: powers of two."""
+    """Return the context lengths to test: powers of two."""
     return [2**power for power in range(context.bit_length()) if 2**power <= context]
 
 
-def _heads(ours: Ours, config: ContextConfig) -> dict[str, list[float]]:
-    """Return how much each head's silence costs on each window."""
-    decoder, windows = ours.pretrained().decoder, _windows(ours, config)[: config.targets // 2]
+def _heads(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
+    """Return the increase in loss on each window when one head is ablated."""
+    decoder, windows = small.pretrained().decoder, _windows(small, config)[: config.targets // 2]
     whole = last_nats(decoder, windows)
     found = {}
     for head in all_heads(decoder):
-        silent = last_nats(without_heads(decoder, [head]), windows)
-        found[_name(head)] = [round(float(each), 9) for each in silent - whole]
+        ablated = last_nats(without_heads(decoder, [head]), windows)
+        found[_name(head)] = [round(float(each), 9) for each in ablated - whole]
     return found
 
 
@@ -118,7 +126,7 @@ def _name(head: Head) -> str:
 
 
 def _copier(config: ContextConfig) -> Decoder:
-    """Train a model of two layers on random tokens, each stretch of them standing there twice."""
+    """Train a two-layer model on random sequences, each of which occurs twice."""
     shape = qwen3_shaped(COPY_VOCABULARY, width=64, layers=2, context=4 * COPY_PERIOD)
     decoder = build_decoder(shape, config.seed)
     once = np.random.default_rng(config.seed).integers(0, COPY_VOCABULARY, (6000, COPY_PERIOD))
@@ -131,10 +139,10 @@ def _copier(config: ContextConfig) -> Decoder:
 
 
 def _copies(make: Callable[[], Decoder], period: int, config: ContextConfig) -> dict[str, Any]:
-    """Predict random tokens and the same once more: whole, without the heads that copy, without as many others."""
+    """Predict repeated random tokens with all heads, without the induction heads, and without as many others."""
     decoder = make()
     draw = torch.Generator().manual_seed(config.seed)
-    size = decoder.config.vocabulary_size - 4  # the last tokens of a vocabulary are its special ones
+    size = decoder.config.vocabulary_size - 4  # the last ids are special tokens
     once, other = (torch.randint(0, size, (config.copies, period), generator=draw) for _ in range(2))
     ids = torch.cat([once, once], 1)
     scores = induction_scores(decoder, torch.cat([other, other], 1), period)
@@ -149,7 +157,7 @@ def _copies(make: Callable[[], Decoder], period: int, config: ContextConfig) -> 
 
 @torch.no_grad()
 def _rounds(decoder: Decoder, ids: Tensor, period: int) -> tuple[list[float], list[float]]:
-    """Return the mean nats of each row in the first round and in the second."""
+    """Return the mean loss of each row at the first and at the second occurrence."""
     decoder.eval()
     logits = decoder(ids[:, :-1]).float()
     nats = logits.logsumexp(-1) - logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
@@ -159,61 +167,63 @@ def _rounds(decoder: Decoder, ids: Tensor, period: int) -> tuple[list[float], li
 
 
 def _more(outcome: Outcome, key: str, says: str, gaps: Sequence[float] | np.ndarray) -> None:
-    """Add a difference in nats, and the claim that it lies above zero."""
+    """Add a difference in nats, and the claim that it is above zero."""
     values = np.asarray(gaps, np.float64)
     compared = comparison_of(float(values.mean()), standard_error(values))
     outcome.values[key] = Value(compared.difference, *compared.interval)
     outcome.claims[key] = Claim(says, compared.interval.low > 0)
 
 
-def tell_context(outcome: Outcome, nats: dict[str, np.ndarray], ours: Ours) -> None:
-    """Tell what the number of visible tokens and their order are worth."""
-    seen = lengths(ours.shape.context)
+def report_context(outcome: Outcome, nats: dict[str, np.ndarray], small: SmallModel) -> None:
+    """Report how the loss depends on the length and the order of the context."""
+    seen = lengths(small.shape.context)
     half = {name: 1.96 * standard_error(each) for name, each in nats.items()}
     for name, each in nats.items():
         mean = float(each.mean())
         outcome.values[f"loss.{name.replace(' ', '-')}"] = Value(mean, mean - half[name], mean + half[name])
     losses = [float(nats[str(count)].mean()) for count in seen]
-    outcome.curves.append(Curves("Loss by visible context", "tokens in view", "nats a token",
-                                 {"whole text": (seen, losses)}, logarithmic=True))  # fmt: skip
+    outcome.curves.append(Curves("Loss by context length", "tokens of context", "nats per token",
+                                 {"all tokens": (seen, losses)}, logarithmic=True))  # fmt: skip
     rows = []
     for name in nats:
         shown = outcome.values[f"loss.{name.replace(' ', '-')}"].shown()
-        rows.append([f"{name} tokens in view" if name.isdigit() else name, shown])
-    title = f"The same {len(next(iter(nats.values()))):,} held-out tokens, nats a token"
+        rows.append([f"{name} tokens of context" if name.isdigit() else CONDITIONS[name], shown])
+    title = f"The same {len(next(iter(nats.values()))):,} held-out tokens, nats per token"
     outcome.tables.append(Table(title, ["condition", "loss"], rows))
     whole, few = nats[str(seen[-1])], nats["16"] if "16" in nats else nats[str(seen[0])]
-    _more(outcome, "context-helps", "A token is easier to predict after 16 tokens than after one", nats["1"] - few)
-    _more(outcome, "far-context-helps", "and easier still with all that the model can see", few - whole)
-    _more(outcome, "order-matters", "In random order the same tokens help less", nats["shuffled"] - whole)
-    _more(outcome, "near-order-is-most", f"Most of that is the order of the last {NEAR}",
+    _more(outcome, "context-helps", "The loss is lower with 16 tokens of context than with one", nats["1"] - few)
+    _more(outcome, "far-context-helps", "and lower still with the full context", few - whole)
+    _more(outcome, "order-matters", "The loss is higher if the context is shuffled", nats["shuffled"] - whole)
+    _more(outcome, "near-order-is-most", f"Most of that is due to the order of the last {NEAR} tokens",
           nats["shuffled"] - 2 * nats["far shuffled"] + whole)  # fmt: skip
-    says = "Without attention the model does no better than with one token in view"
+    says = "Without attention the loss is higher than with one token of context"
     _more(outcome, "attention-carries-context", says, nats["no attention"] - nats["1"])
 
 
-def tell_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
-    """Tell what the silence of each head costs."""
+def report_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
+    """Report the increase in loss when each head is ablated."""
     means = {name: float(np.mean(gaps)) for name, gaps in found.items()}
     ranked = sorted(means, key=lambda name: -means[name])
     for name, gaps in found.items():
         half = 1.96 * standard_error(gaps)
         outcome.values[f"head.{name}"] = Value(means[name], means[name] - half, means[name] + half)
     rows = [[name, outcome.values[f"head.{name}"].shown("+.3f")] for name in ranked]
-    outcome.tables.append(Table("Loss that is added without one head (layer.head)", ["head", "nats a token"], rows))
+    outcome.tables.append(Table("Increase in loss without one head (layer.head)", ["head", "nats per token"], rows))
     half = len(next(iter(found.values()))) // 2
-    # Chosen on the first half of the windows, judged on the second.
+    # Selected on the first half of the windows, tested on the second.
     top = max(found, key=lambda name: float(np.mean(found[name][:half])))
     rest = {name: float(np.mean(gaps[half:])) for name, gaps in found.items()}
     middle, margin = float(np.median(list(rest.values()))), 1.96 * standard_error(found[top][half:])
     outcome.values["head.most"] = Value(rest[top], rest[top] - margin, rest[top] + margin)
     outcome.values["head.median"] = Value(middle)
     unequal = rest[top] - margin > 3 * max(middle, 0.001)
-    outcome.claims["heads-are-unequal"] = Claim("One head is worth more than three times the median one", unequal)
+    outcome.claims["heads-are-unequal"] = Claim(
+        "Ablating the most important head costs over three times as much as the median head", unequal
+    )
 
 
-def tell_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) -> None:
-    """Tell how a second round of random tokens is predicted, with the heads that copy and without."""
+def report_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) -> None:
+    """Report how repeated random tokens are predicted, with and without the induction heads."""
     ways = ("first", "second", "without best", "without others")
     first, second, best, others = (np.array(found[way]) for way in ways)
     for way in ways:
@@ -225,18 +235,21 @@ def tell_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) 
     outcome.values["copy.heads"] = Value(len(found["chosen"]))
     named = ", ".join(found["chosen"])
     rows = [
-        ["first time", f"{first.mean():.3f}", f"{np.mean(books['first']):.3f}"],
-        ["second time", f"{second.mean():.3f}", f"{np.mean(books['second']):.3f}"],
-        [f"second time, without what looks at what followed (heads {named})", f"{best.mean():.3f}", ""],
-        ["second time, without heads that look elsewhere, as many if there are", f"{others.mean():.3f}", ""],
+        ["first occurrence", f"{first.mean():.3f}", f"{np.mean(books['first']):.3f}"],
+        ["second occurrence", f"{second.mean():.3f}", f"{np.mean(books['second']):.3f}"],
+        [f"second occurrence, without the induction heads ({named})", f"{best.mean():.3f}", ""],
+        ["second occurrence, without as many other heads", f"{others.mean():.3f}", ""],
     ]
-    header = ["", "trained on text that repeats", "trained on books"]
-    outcome.tables.append(Table("Random tokens, and the same once more, nats a token", header, rows))
-    _more(outcome, "copies", "A model that read repetitions predicts random tokens the second time", first - second)
+    header = ["", "trained on repeated text", "trained on books"]
+    outcome.tables.append(Table("Repeated random tokens, nats per token", header, rows))
     _more(
-        outcome, "induction-heads-copy", "Without the heads that look at what followed, they are harder", best - second
+        outcome,
+        "copies",
+        "A model trained on repetitions predicts the second occurrence of random tokens better",
+        first - second,
     )
-    says = "and more than half of what the repetition had saved is gone"
+    _more(outcome, "induction-heads-copy", "Without the induction heads their loss is higher", best - second)
+    says = "and more than half of the gain from repetition is lost"
     _more(outcome, "copying-hangs-on-them", says, (best - second) - 0.5 * (first - second))
-    says = "which is more than is lost with other heads"
+    says = "which is more than without as many other heads"
     _more(outcome, "other-heads-matter-less", says, best - others)

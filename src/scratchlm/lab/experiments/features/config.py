@@ -1,4 +1,4 @@
-"""What the experiment features can be told. Imports no torch."""
+"""Settings of the experiment features. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scratchlm.lab.harness.settings import ExperimentConfig
 
 @dataclass(frozen=True)
 class FeaturesConfig(ExperimentConfig):
-    """What can be read from each layer of a model that no one told it: simple and compound, by linear probes."""
+    """Linear probes on each layer: which simple and contextual properties of tokens can be read."""
 
     vocabulary_size: Vocabulary = 4096
-    """Tokens of the tokenizer."""
+    """Vocabulary size of the tokenizer."""
     pretraining_steps: Count = 600
-    """Steps in which the model reads books."""
+    """Pretraining steps on books."""
     windows: Annotated[int, Range(8, 10**9)] = 320
-    """Windows of text that probes learn from; half as many of other books are read for the test."""
+    """Windows of text that train the probes; the test uses half as many from other books."""
     tokens: Annotated[int, Range(20, 10**9)] = 6000
-    """Tokens of each mark that a probe learns from, at most."""
+    """Tokens that train a probe, at most."""

@@ -1,4 +1,4 @@
-"""What the experiment label-efficiency can be told. Imports no torch."""
+"""Settings of the experiment label-efficiency. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from scratchlm.lab.harness.settings import ExperimentConfig
 
 @dataclass(frozen=True)
 class LabelEfficiencyConfig(ExperimentConfig):
-    """F1 at finding spam against the number of labelled messages, for each kind of method."""
+    """Spam detection against the number of labelled messages, for each kind of method."""
 
     sizes: Annotated[tuple[int, ...], Range(4, 10**9)] = (8, 32, 128, 512)
-    """Numbers of labels, besides all of them; give the flag again for another."""
+    """Numbers of labels, besides all of them; repeat the flag for several."""
     draws: Annotated[int, Range(2, 10**6)] = 5
-    """How often so many labels are drawn."""
+    """Random draws for each number of labels."""
     epochs: Epochs = 2.0
-    """Times that our model sees the labels, if that is more steps than the least."""
+    """Epochs of the small model on the labels, if that is more than the fewest steps."""
     recurrent_epochs: Epochs = 4.0
-    """Times that the recurrent network sees them."""
+    """Epochs of the recurrent network on the labels."""
     least_steps: Count = 48
-    """Training steps of a network at least, however few the labels."""
+    """Fewest training steps of a network, however few the labels."""
     vocabulary_size: Vocabulary = 4096
-    """Tokens of the networks' tokenizer."""
+    """Vocabulary size of the networks' tokenizer."""
     pretraining_steps: Count = 400
-    """Steps in which our model reads books before it sees a message."""
+    """Pretraining steps of the small model on books."""
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
         if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes:
-            problems.append(f"--sizes {', '.join(map(str, self.sizes))}: give each once, the smallest first")
+            problems.append(f"--sizes {', '.join(map(str, self.sizes))}: give each once, in ascending order")
         return problems

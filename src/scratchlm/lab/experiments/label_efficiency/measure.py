@@ -1,8 +1,8 @@
-"""`experiment label-efficiency`: how many labelled texts each rung of the spam ladder needs, on its first fold.
+"""`experiment label-efficiency`: spam detection against the number of labels, for each method of ladder-spam.
 
-Labels are drawn several times, at least two of each class, from what is not in the fold; all methods learn from the
-same draws, and each draw holds the smaller ones. A score's interval is that of the draws: it tells how much luck with
-the labels matters, not with the tested texts, which are the same for all.
+The first fold is tested. Labels are drawn several times from the other folds, at least two of each class. All methods
+learn from the same draws, and each draw contains the smaller ones. A score's interval covers the choice of labels,
+not the choice of test texts, which are the same for all.
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Table
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.folds import Folded, read_folded
 from scratchlm.lab.shared.proportions import of_draws
-from scratchlm.lab.shared.small_model import BOOKS, prepare_ours
+from scratchlm.lab.shared.small_model import BOOKS, prepare_small_model
 
 Found = dict[str, dict[int, list[dict[str, float]]]]
 """Scores by method, number of labels and draw."""
 
 
 def files(config: LabelEfficiencyConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     return {"texts": config.data_file("classify/sms-spam.tsv"), "books": config.data_file(BOOKS)}
 
 
 def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
-    """Teach each method more and more labels."""
+    """Train each method on increasing numbers of labels."""
     data = read_folded(config.data_file("classify/sms-spam.tsv"), "2", "1", None)
-    ours = prepare_ours(config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps)
+    small = prepare_small_model(
+        config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps
+    )
     inside, _ = data.sides(0)
     sizes = [size for size in config.sizes if size < len(inside)] + [len(inside)]
     if len(sizes) < 2:
         raise UserError(f"--sizes {config.sizes[0]}: there are {len(inside):,} labels in all; give a smaller number")
-    compared = methods(ours, config.epochs, config.recurrent_epochs, config.seed, config.least_steps)
+    compared = methods(small, config.epochs, config.recurrent_epochs, config.seed, config.least_steps)
     each = {method.key: method for method in compared}
     found: Found = {key: {size: [] for size in sizes} for key in each}
     for size in sizes:
@@ -49,33 +51,33 @@ def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
             places = drawn(data, inside, size, config.seed + draw)
             for key, method in each.items():
                 found[key][size].append(steps.once(f"{key}-{size}-{draw}", partial(_score, method, data, places)))
-    tell(outcome, found, each, sizes)
+    report(outcome, found, each, sizes)
 
 
 def drawn(data: Folded, inside: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Draw places of labelled texts in the shares of their classes, at least two of each.
+    """Draw indices of labelled texts, stratified by class, at least two of each class.
 
-    A larger draw of the same seed holds a smaller one.
+    A larger draw of the same seed contains a smaller one.
     """
     generator = np.random.default_rng(seed)
     sides = [generator.permutation(inside[data.truth[inside] == label]) for label in (0, 1)]
-    sought = min(max(2, round(size * len(sides[1]) / len(inside))), len(sides[1]))
-    return np.sort(np.concatenate([sides[0][: size - sought], sides[1][:sought]]))
+    positives = min(max(2, round(size * len(sides[1]) / len(inside))), len(sides[1]))
+    return np.sort(np.concatenate([sides[0][: size - positives], sides[1][:positives]]))
 
 
 def _score(method: Method[Make], data: Folded, places: np.ndarray) -> dict[str, float]:
-    """Teach some labels and return F1 and average precision on the tested fold."""
+    """Train on some labels; return F1 and average precision on the test fold."""
     from sklearn.metrics import average_precision_score
 
     _, outside = data.sides(0)
     model = method.make().fit([data.texts[i] for i in places], data.truth[places].tolist())
-    chances, truth = model.predict_proba([data.texts[i] for i in outside])[:, 1], data.truth[outside]
-    given = (chances >= 0.5).astype(np.int64)
-    return {"f1": f1_of(truth, given, 2, 1), "average_precision": float(average_precision_score(truth, chances))}
+    probabilities, truth = model.predict_proba([data.texts[i] for i in outside])[:, 1], data.truth[outside]
+    given = (probabilities >= 0.5).astype(np.int64)
+    return {"f1": f1_of(truth, given, 2, 1), "average_precision": float(average_precision_score(truth, probabilities))}
 
 
-def tell(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], sizes: list[int]) -> None:
-    """Tell the scores of each method at each number of labels."""
+def report(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], sizes: list[int]) -> None:
+    """Report the scores of each method at each number of labels, and add the claims."""
     for score, title in (("f1", "F1"), ("average_precision", "Average precision")):
         rows = []
         for size in sizes:
@@ -97,13 +99,13 @@ def tell(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], sizes
 
     few, many = sizes[0], sizes[-2]
     claim("rules-win-at-first", f"With {few} labels rules rank messages better than a linear SVM", "rules", "svm", few)
-    claim("pretraining-saves-labels", f"With {few} labels our model ranks better if it was pretrained", "pretrained",
-          "random", few)  # fmt: skip
-    claim("pretraining-helps-still", f"and with {many} still", "pretrained", "random", many)
-    claim("svm-leads-still", f"With {many} labels the SVM still ranks better than our pretrained model", "svm",
+    says = f"With {few} labels pretraining improves the ranking of the small model"
+    claim("pretraining-saves-labels", says, "pretrained", "random", few)
+    claim("pretraining-helps-still", f"and it still does with {many}", "pretrained", "random", many)
+    claim("svm-leads-still", f"With {many} labels the SVM still ranks better than the small pretrained model", "svm",
           "pretrained", many)  # fmt: skip
     outcome.notes += [
-        "one tested fold, one seed of the networks: intervals are those of which labels were drawn, by Student's t",
-        "much of the spam has a near copy among what is learned from: it is sent in templates",
-        "F1 is taken at a probability of one half, which few labels calibrate badly; average precision is not",
+        "one test fold, one seed of the networks: intervals are over draws of labels, by Student's t",
+        "much of the spam has a near duplicate in the training folds, because it is sent from templates",
+        "F1 uses a threshold of 0.5, which suffers from poor calibration; average precision needs no threshold",
     ]

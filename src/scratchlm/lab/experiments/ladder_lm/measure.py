@@ -1,8 +1,8 @@
-"""`experiment ladder-lm`: the same text, predicted by counting and by networks; and grammar and samples of each.
+"""`experiment ladder-lm`: n-gram models and networks predict the same text; with grammar scores and samples.
 
-All models share one tokenizer and learn from the same tokens, the beginnings of many books; other books are held out,
-and models are compared by the book. Networks see windows of 256 tokens, each from an empty start; the n-gram models see
-what stands before a token, across windows. Bits per byte count the tokens that end documents.
+All models share one tokenizer and the same training tokens, the beginnings of many books. Other books are held out, and
+models are compared book by book. Networks read windows of 256 tokens, each from an empty context. The n-gram models
+read across windows. Bits per byte include the end-of-text tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scratchlm.classic.smoothing import AddK, Katz
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
-from scratchlm.lab.harness.methods import Column, Method, Rung, add_ladder
+from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison
 from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
@@ -49,12 +49,12 @@ Make = Callable[[BookText], Predictor]
 
 
 def files(config: LadderLmConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     return {"books": config.data_file(BOOKS), "blimp": config.data_file(BLIMP)}
 
 
 def methods(config: LadderLmConfig) -> list[Method[Make]]:
-    """Return the rungs, the oldest first."""
+    """Return the methods, the oldest first."""
 
     def counting(kind: Any, order: int, **named: float) -> Make:
         def make(text: BookText) -> Predictor:
@@ -63,18 +63,18 @@ def methods(config: LadderLmConfig) -> list[Method[Make]]:
         return make
 
     return [
-        Method("unigram", "each token by itself", counting(AddK, 1, k=0.1)),
-        Method("bigram", "pairs, add-k", counting(AddK, 2, k=0.01)),
-        Method("katz", "triples, Katz's back-off", counting(Katz, 3)),
-        Method("kneser3", "triples, Kneser-Ney", counting(KneserNey, 3)),
-        Method("kneser5", "fives, Kneser-Ney", counting(KneserNey, 5)),
+        Method("unigram", "unigrams, add-k", counting(AddK, 1, k=0.1)),
+        Method("bigram", "bigrams, add-k", counting(AddK, 2, k=0.01)),
+        Method("katz", "trigrams, Katz's back-off", counting(Katz, 3)),
+        Method("kneser3", "trigrams, Kneser-Ney", counting(KneserNey, 3)),
+        Method("kneser5", "5-grams, Kneser-Ney", counting(KneserNey, 5)),
         Method("lstm", "recurrent network (LSTM)", partial(_recurrent, config)),
         Method("transformer", "transformer", partial(_transformer, config)),
     ]
 
 
 def run(config: LadderLmConfig, steps: Steps, outcome: Outcome) -> None:
-    """Climb the ladder."""
+    """Train and compare all methods."""
     size = int(config.megabytes * 1e6)
     text = book_text(config.data_file(BOOKS), size, config.vocabulary_size, steps)
     sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(config.data_file(BLIMP).glob("*.jsonl"))}
@@ -83,45 +83,49 @@ def run(config: LadderLmConfig, steps: Steps, outcome: Outcome) -> None:
     found = {m.key: steps.once(m.key, partial(_measure, m, text, sets, config)) for m in methods(config)}
     blocks = {key: np.array(each["block_nats"]) for key, each in found.items()}
     books = found["unigram"]["block_book"]
-    scale = len(books) / math.log(2) / text.held_out_bytes  # nats a block to bits a byte
-    rungs = [_rung(method, found[method.key], scale) for method in methods(config)]
+    scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
+    results = [_result(method, found[method.key], scale) for method in methods(config)]
 
-    def compare(below: Rung, above: Rung) -> Comparison:
+    def compare(below: MethodResult, above: MethodResult) -> Comparison:
         gaps = scale * (blocks[above.key] - blocks[below.key])
         return comparison_of(float(gaps.mean()), standard_error(gaps, books))
 
     outcome.values["training_tokens"] = Value(len(text.train))
     outcome.values["held_out_bytes"] = Value(text.held_out_bytes)
-    title = f"{len(text.train):,} tokens of books learned from, {text.held_out_bytes:,} bytes of other books held out"
+    title = f"{len(text.train):,} training tokens, {text.held_out_bytes:,} bytes of other books held out"
     outcome.values["held_out_books"] = Value(len(set(books)))
     outcome.notes += [
-        f"{len(set(books))} books are held out, and errors are those of books: stretches of one book vary together",
-        "one seed of each network; the LSTM is stepped by AdamW, the transformer by Muon, as its recipe says",
-        "the networks begin each window of 256 tokens from nothing; counted models see what stands before it",
+        f"{len(set(books))} books are held out, and errors are clustered by book",
+        "one seed of each network; AdamW trains the LSTM, Muon the transformer, as in its recipe",
+        "the networks start each window of 256 tokens from an empty context; n-gram models read across windows",
     ]
-    add_ladder(outcome, title, rungs, COLUMNS, compare)
+    add_comparison(outcome, title, results, COLUMNS, compare)
     outcome.samples = [Sample(m.name, OPENING + found[m.key]["sample"]) for m in methods(config)]
-    claim(outcome, rungs, compare)
+    claim(outcome, results, compare)
 
 
-def claim(outcome: Outcome, rungs: list[Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
-    """Judge what the notes say by these numbers."""
-    by = {rung.key: rung for rung in rungs}
+def claim(
+    outcome: Outcome, results: list[MethodResult], compare: Callable[[MethodResult, MethodResult], Comparison]
+) -> None:
+    """Add the claims."""
+    by = {result.key: result for result in results}
 
     def better(first: str, second: str, key: str, says: str) -> None:
         high = compare(by[second], by[first]).interval.high
         outcome.claims[key] = Claim(says, high < 0)
 
     better("kneser3", "katz", "kneser-ney-beats-katz", "Kneser-Ney beats Katz's back-off on the same counts")
-    better("kneser5", "unigram", "context-helps", "Four tokens of context predict better than none")
-    better("lstm", "kneser5", "recurrent-beats-counting", "An LSTM predicts better than counted fives")
+    better(
+        "kneser5", "unigram", "context-helps", "A model with four tokens of context predicts better than one without"
+    )
+    better("lstm", "kneser5", "recurrent-beats-counting", "An LSTM predicts better than 5-grams")
     better("transformer", "lstm", "transformer-beats-recurrent", "A transformer predicts better than an LSTM")
-    better("transformer", "kneser5", "transformer-beats-counting", "A transformer predicts better than counted fives")
-    grammar = {key: rung.scores["blimp"] for key, rung in by.items()}
+    better("transformer", "kneser5", "transformer-beats-counting", "A transformer predicts better than 5-grams")
+    grammar = {key: result.scores["blimp"] for key, result in by.items()}
     high = grammar["kneser5"].high
     low = grammar["transformer"].low
     outcome.claims["grammar"] = Claim(
-        "and knows more grammar: their intervals on BLiMP lie apart",
+        "and knows more grammar: its BLiMP interval is above that of the 5-grams",
         high is not None and low is not None and low > high,
     )
 
@@ -140,7 +144,7 @@ def _transformer(config: LadderLmConfig, text: BookText) -> Network:
 
 
 def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, training: TrainingConfig) -> Network:
-    """Read the text `epochs` times."""
+    """Train a network on the text for `epochs` epochs."""
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)
     steps = max(1, math.ceil(config.epochs * tokens / (training.batch_size * length)))
@@ -154,7 +158,7 @@ def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, tra
 def _measure(
     method: Method[Make], text: BookText, sets: dict[str, list[Pair]], config: LadderLmConfig
 ) -> dict[str, Any]:
-    """Learn, predict the held-out text, judge the pairs, write a sample."""
+    """Train a model, score the held-out text and the BLiMP pairs, and write a sample."""
     started = time.perf_counter()
     model = method.make(text)
     trained = time.perf_counter()
@@ -179,11 +183,11 @@ def _pair_scores(model: Predictor, pairs: list[Pair]) -> np.ndarray:
 
 
 def _judge(good: float, bad: float) -> float:
-    """Return 1 where the good sentence is likelier, one half for a tie."""
+    """Return 1 if the good sentence is likelier, one half for a tie, else 0."""
     return 0.5 if good == bad else float(good > bad)
 
 
-def _rung(method: Method[Make], found: dict[str, Any], scale: float) -> Rung:
+def _result(method: Method[Make], found: dict[str, Any], scale: float) -> MethodResult:
     blocks = np.array(found["block_nats"]) * scale
     mean, half = float(blocks.mean()), 1.96 * standard_error(blocks, found["block_book"])
     sets = [np.array(values) for values in found["blimp"].values()]
@@ -194,4 +198,4 @@ def _rung(method: Method[Make], found: dict[str, Any], scale: float) -> Rung:
         "blimp": Value(accuracy, accuracy - 1.96 * error, accuracy + 1.96 * error),
     }
     clocks = {key: found[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
-    return Rung(method.key, method.name, scores, **clocks)
+    return MethodResult(method.key, method.name, scores, **clocks)

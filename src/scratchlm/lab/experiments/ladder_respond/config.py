@@ -1,4 +1,4 @@
-"""What the experiment ladder-respond can be told. Imports no torch."""
+"""Settings of the experiment ladder-respond. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scratchlm.lab.harness.settings import StorySettings
 
 @dataclass(frozen=True)
 class LadderRespondConfig(StorySettings):
-    """Replies to what is said, by patterns, by retrieval, by counting, by a model that was taught to answer."""
+    """Replies in a conversation, from ELIZA's patterns, retrieval and n-grams to a fine-tuned model."""
 
     tested: Annotated[int, Range(10, 10**9)] = 200
-    """Questions that are put, at most, beside requests for a story."""
+    """Test questions, at most, besides requests for a story."""
     read: Count = 30
-    """Of these, how many are laid out to be read blind."""
+    """Test prompts whose replies are laid out for blind rating."""
     ratings: Path | None = None
-    """The sheet `blind.tsv` of this run, filled in by a reader: the same command with it counts the ratings."""
+    """The sheet `blind.tsv` of this run with a reader's ratings; the same command then counts them."""

@@ -1,9 +1,9 @@
-"""`experiment ladder-respond`: replies by patterns, by retrieval, by counting, by a model taught to answer.
+"""`experiment ladder-respond`: replies of ELIZA's patterns, retrieval, n-grams and a fine-tuned model.
 
-Asked are facts that stories tell and that no conversation asked for, and requests for a story about somebody. Measured:
-whether the reply speaks of whom it was asked about, whether it names the right value, whether its sentences belong to
-the grammar of the stories, and whether it is nearer its own question than to others'. `blind.tsv` lays replies out in
-random order, without saying whose they are: filled in by a reader, `--ratings` counts it.
+Prompts ask for facts that the stories contain and no training conversation asks for, and for stories about a person. A
+reply is scored by four criteria: it mentions the subject, it names the right value, the grammar of the stories accepts
+its sentences, and it is nearer to its own prompt than to others. `blind.tsv` lists replies in random order without
+their method; `--ratings` counts a sheet that a reader filled in.
 """
 
 from __future__ import annotations
@@ -28,53 +28,53 @@ from scratchlm.classic.eliza import Eliza
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.reading import Retrieval, sentences
 from scratchlm.lab.experiments.ladder_respond.config import LadderRespondConfig
-from scratchlm.lab.harness.methods import Column, Method, Rung, add_ladder
+from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison
 from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import answers, storyteller, teach
-from scratchlm.lab.shared.proportions import grammatical, names, share
-from scratchlm.lab.shared.small_model import Ours
+from scratchlm.lab.shared.fine_tuned import answers, fine_tune, storyteller
+from scratchlm.lab.shared.proportions import grammatical, names, proportion
+from scratchlm.lab.shared.small_model import SmallModel
 from scratchlm.runs.quickstart.text import Corpus
 
 LONGEST = 40
 """Most tokens of a reply."""
 SHEET = "blind.tsv"
 COLUMNS = (
-    Column("about", "speaks of whom it was asked about", ".1%", interval=True),
+    Column("about", "mentions the subject", ".1%", interval=True),
     Column("right", "names the right value", ".1%", interval=True),
-    Column("matched", "is nearest its own question", ".1%", interval=True),
+    Column("matched", "nearest to its own prompt", ".1%", interval=True),
     Column("fluent", "grammatical", ".1%", interval=True),
 )
 Make = Callable[[], tuple[Callable[[Sequence[str]], list[str]], int]]
-"""Learns; returns what replies, and the bytes of what was learned."""
+"""Function that trains a method; returns a function from prompts to replies, and the size in bytes."""
 
 
 def files(config: LadderRespondConfig) -> dict[str, Path]:
-    """Return what the experiment reads: the stories that the package tells, and a reader's ratings."""
+    """Return the input files: a reader's ratings, if given; the stories are built in."""
     return {} if config.ratings is None else {"ratings": config.ratings}
 
 
 def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
-    """Climb the ladder, and lay out what is to be read."""
-    ours, corpus = storyteller(config, steps)
+    """Run and compare all methods, and write the sheet for blind rating."""
+    small, corpus = storyteller(config, steps)
     cases = prompts(config.tested, config.seed)
-    rungs = methods(config, ours, corpus)
-    found = {method.key: steps.once(f"rung-{method.key}", partial(_measure, method, cases)) for method in rungs}
-    climbed = [_rung(method, found[method.key]) for method in rungs]
+    chosen = methods(config, small, corpus)
+    found = {method.key: steps.once(f"method-{method.key}", partial(_measure, method, cases)) for method in chosen}
+    results = [_result(method, found[method.key]) for method in chosen]
 
-    def compare(below: Rung, above: Rung) -> Comparison:
+    def compare(below: MethodResult, above: MethodResult) -> Comparison:
         gaps = np.subtract(found[above.key]["about"], found[below.key]["about"])
         return comparison_of(float(gaps.mean()), standard_error(gaps, [case["about"] for case in cases]))
 
-    add_ladder(outcome, f"{len(cases):,} things said", climbed, COLUMNS, compare, "+.1%")
-    claim(outcome, {rung.key: rung for rung in climbed})
-    ours.tell(outcome)
+    add_comparison(outcome, f"{len(cases):,} prompts", results, COLUMNS, compare, "+.1%")
+    claim(outcome, {result.key: result for result in results})
+    small.report(outcome)
     outcome.notes += [
-        "grammatical means by the grammar of the stories: patterns answer in sentences of their own, which it lacks",
-        "replies of retrieval were written by the teller of the stories: what it says is fluent whatever it is asked",
-        "one seed; the model and the counted fives take the likeliest token each time, 40 at most",
+        "grammatical means accepted by the grammar of the stories, which lacks some of ELIZA's sentences",
+        "replies of retrieval come from the stories, so they are grammatical whatever the prompt",
+        "one seed; the model and the 5-grams decode greedily, 40 tokens at most",
     ]
-    _samples(outcome, cases, rungs, found)
+    _samples(outcome, cases, chosen, found)
     laid = sheet(cases, {key: each["given"] for key, each in found.items()}, config.read, config.seed)
     if not (steps.folder / SHEET).exists():  # a reader may have begun to fill it in
         write_text(steps.folder / SHEET, as_table([{k: v for k, v in row.items() if k != "method"} for row in laid]))
@@ -84,13 +84,13 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
         except UserError as error:
             if config.replay is None:
                 raise
-            outcome.notes.append(f"what was read blind is left out: {error}")
+            outcome.notes.append(f"the blind ratings are left out: {error}")
         else:
-            tell_ratings(outcome, laid, ratings, {method.key: method.name for method in rungs})
+            report_ratings(outcome, laid, ratings, {method.key: method.name for method in chosen})
 
 
 def prompts(most: int, seed: int) -> list[dict[str, str]]:
-    """Return what is said: questions about facts that were read but never asked, and requests for a story."""
+    """Return the prompts: questions about facts in the stories but in no training conversation, and story requests."""
     draw = random.Random(f"respond {seed}")
     known = [each for each in storyworld.questions() if each.split == "held-in"]
     found = [
@@ -102,8 +102,8 @@ def prompts(most: int, seed: int) -> list[dict[str, str]]:
     return found
 
 
-def methods(config: LadderRespondConfig, ours: Ours, corpus: Corpus) -> list[Method[Make]]:
-    """Return the rungs, the oldest first."""
+def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> list[Method[Make]]:
+    """Return the methods, the oldest first."""
     exchanges = [
         (one["content"], other["content"])
         for conversation in corpus.conversations
@@ -113,25 +113,25 @@ def methods(config: LadderRespondConfig, ours: Ours, corpus: Corpus) -> list[Met
 
     def patterns() -> tuple[Callable[[Sequence[str]], list[str]], int]:
         eliza = Eliza()
-        return (lambda asked: [eliza.respond(text) for text in asked]), 0
+        return (lambda prompts: [eliza.respond(text) for text in prompts]), 0
 
     def nearest(said: Sequence[str], replies: Sequence[str]) -> tuple[Callable[[Sequence[str]], list[str]], int]:
         finder = Retrieval(said)
         size = finder.size() + sum(len(text.encode()) for text in {*said, *replies})
-        return (lambda asked: [replies[at] if at >= 0 else "" for at in finder.nearest(said, asked)]), size
+        return (lambda prompts: [replies[at] if at >= 0 else "" for at in finder.nearest(said, prompts)]), size
 
     return [
-        Method("eliza", "patterns, as ELIZA", patterns),
-        Method("recall", "the answer to the nearest taught question", partial(nearest, *zip(*exchanges, strict=True))),
-        Method("retrieval", "the nearest sentence of the stories", partial(nearest, told, told)),
-        Method("ngram", "fives, Kneser-Ney", partial(_counting, ours, corpus)),
-        Method("chat", "our model, taught to answer", partial(_chat, config, ours, corpus)),
+        Method("eliza", "ELIZA's patterns", patterns),
+        Method("recall", "answer to the nearest training question", partial(nearest, *zip(*exchanges, strict=True))),
+        Method("retrieval", "nearest sentence of the stories", partial(nearest, told, told)),
+        Method("ngram", "5-grams, Kneser-Ney", partial(_ngram, small, corpus)),
+        Method("chat", "small model, fine-tuned to answer", partial(_chat, config, small, corpus)),
     ]
 
 
-def _counting(ours: Ours, corpus: Corpus) -> tuple[Any, int]:
-    """Count fives in stories, and in questions with the answer on the next line; reply by going on from a question."""
-    tokenizer = ours.tokenizer
+def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Any, int]:
+    """Count 5-grams in stories and in questions followed by their answers; reply by continuing the question."""
+    tokenizer = small.tokenizer
     end = tokenizer.end_of_text
     assert end is not None
     texts = [*corpus.train]
@@ -141,9 +141,9 @@ def _counting(ours: Ours, corpus: Corpus) -> tuple[Any, int]:
     rows = [np.array([end, *tokenizer.encode(text), end], np.int64) for text in texts]
     model = KneserNey.fit(rows, tokenizer.vocabulary_size, 5)
 
-    def reply(asked: Sequence[str]) -> list[str]:
+    def reply(prompts: Sequence[str]) -> list[str]:
         found = []
-        for text in asked:
+        for text in prompts:
             ids = [end, *tokenizer.encode(text + "\n")]
             begun = len(ids)
             while len(ids) < begun + LONGEST and (ids[-1] != end or len(ids) == begun):
@@ -154,22 +154,24 @@ def _counting(ours: Ours, corpus: Corpus) -> tuple[Any, int]:
     return reply, table_bytes(model.levels)
 
 
-def _chat(config: LadderRespondConfig, ours: Ours, corpus: Corpus) -> tuple[Any, int]:
-    """Teach our model the conversations."""
+def _chat(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> tuple[Any, int]:
+    """Fine-tune the small model on the conversations."""
     documents = corpus.rehearsal[:300]
-    model = teach(ours.pretrained(), corpus.conversations, epochs=config.epochs, seed=config.seed, documents=documents)
-    return (lambda asked: answers(model, asked, LONGEST)), 4 * model.decoder.parameter_count()
+    model = fine_tune(
+        small.pretrained(), corpus.conversations, epochs=config.epochs, seed=config.seed, documents=documents
+    )
+    return (lambda prompts: answers(model, prompts, LONGEST)), 4 * model.decoder.parameter_count()
 
 
 def _measure(method: Method[Make], cases: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Learn, reply, and judge each reply."""
+    """Train a method, let it reply, and score each reply."""
     started = time.perf_counter()
     reply, size = method.make()
     trained = time.perf_counter()
     said = [case["said"] for case in cases]
     given = reply(said)
     ended = time.perf_counter()
-    # Which question is a reply nearest? By the words both share, the question's rare ones counting most.
+    # The prompt nearest to a reply, by TF-IDF similarity of shared words.
     nearest = Retrieval(said).nearest(said, given)
     facts = [number for number, case in enumerate(cases) if case["value"]]
     return {
@@ -185,45 +187,47 @@ def _measure(method: Method[Make], cases: Sequence[Mapping[str, str]]) -> dict[s
     }
 
 
-def _rung(method: Method[Make], found: Mapping[str, Any]) -> Rung:
+def _result(method: Method[Make], found: Mapping[str, Any]) -> MethodResult:
     subjects = found["subjects"]
-    scores = {c.key: share(found[c.key], subjects["facts" if c.key == "right" else "all"]) for c in COLUMNS}
-    return Rung(method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"])
+    scores = {c.key: proportion(found[c.key], subjects["facts" if c.key == "right" else "all"]) for c in COLUMNS}
+    return MethodResult(
+        method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"]
+    )
 
 
-def claim(outcome: Outcome, by: Mapping[str, Rung]) -> None:
-    """Judge what the notes say by these numbers."""
+def claim(outcome: Outcome, by: Mapping[str, MethodResult]) -> None:
+    """Add the claims."""
 
-    def apart(above: str, below: str, score: str) -> bool:
+    def above_interval(above: str, below: str, score: str) -> bool:
         high, low = by[below].scores[score].high, by[above].scores[score].low
         return high is not None and low is not None and low > high
 
     says = {
-        "model-is-right-most": ("Our model names the right value more often than the nearest sentence of the stories",
+        "model-is-right-most": ("The small model names the right value more often than the nearest sentence of stories",
                                 "chat", "retrieval", "right"),
-        "model-beats-recall": ("It does so more often than answers that were taught", "chat", "recall", "right"),
-        "model-beats-counting": ("and than counted fives", "chat", "ngram", "right"),
-        "model-stays-with-the-question": ("It speaks of whom it was asked about more often than patterns do",
+        "model-beats-recall": ("It does so more often than retrieved training answers", "chat", "recall", "right"),
+        "model-beats-counting": ("and than 5-grams", "chat", "ngram", "right"),
+        "model-stays-with-the-question": ("It mentions the subject more often than ELIZA's patterns",
                                           "chat", "eliza", "about"),
-        "counting-is-less-fluent": ("Its replies are grammatical more often than those of counted fives",
+        "counting-is-less-fluent": ("Its replies are grammatical more often than those of 5-grams",
                                     "chat", "ngram", "fluent"),
     }  # fmt: skip
     for key, (text, above, below, score) in says.items():
-        outcome.claims[key] = Claim(text, apart(above, below, score))
+        outcome.claims[key] = Claim(text, above_interval(above, below, score))
 
 
 def _samples(
-    outcome: Outcome, cases: Sequence[Mapping[str, str]], rungs: Sequence[Method[Make]], found: Mapping[str, Any]
+    outcome: Outcome, cases: Sequence[Mapping[str, str]], chosen: Sequence[Method[Make]], found: Mapping[str, Any]
 ) -> None:
     for number in (0, 1, 2, len(cases) - 1):
-        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in rungs]
+        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
         outcome.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
 
 
 def sheet(
     cases: Sequence[Mapping[str, str]], given: Mapping[str, Sequence[str]], count: int, seed: int
 ) -> list[dict[str, str]]:
-    """Lay replies to some things said out for a reader: in random order, numbered, with places to fill in."""
+    """Return the rows of the rating sheet: replies to some prompts in random order, with empty rating columns."""
     draw = random.Random(f"sheet {seed}")
     rows = []
     for at in sorted(draw.sample(range(len(cases)), min(count, len(cases)))):
@@ -245,7 +249,7 @@ def sheet(
 
 
 def as_table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as text with tabs between columns, under a first row of names."""
+    """Return rows as tab-separated text with a header."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), delimiter="\t", lineterminator="\n")
     writer.writeheader()
@@ -254,15 +258,15 @@ def as_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def read_ratings(path: Path, laid: Sequence[Mapping[str, str]]) -> list[dict[str, int]]:
-    """Read a sheet that was filled in. Raises `UserError` with the rows that are not those laid out, or not 0 or 1."""
+    """Read a filled-in sheet. Raises `UserError` with rows that differ from the sheet or are not rated 0 or 1."""
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if len(rows) != len(laid):
-        raise UserError(f"{path}: has {len(rows)} rows, the sheet {len(laid)}; fill in the sheet of this very run")
+        raise UserError(f"{path}: has {len(rows)} rows, the sheet {len(laid)}; fill in the sheet of this run")
     problems, found = [], []
     for row, expected in zip(rows, laid, strict=True):
         if (row.get("reply") or "").strip() != " ".join(expected["reply"].split()):
-            problems.append(f"row {expected['number']}: another reply than that of this run")
+            problems.append(f"row {expected['number']}: its reply is not from this run")
         elif not {row.get("relevant"), row.get("coherent")} <= {"0", "1"}:
             problems.append(f"row {expected['number']}: relevant and coherent must each be 0 or 1")
         else:
@@ -271,18 +275,18 @@ def read_ratings(path: Path, laid: Sequence[Mapping[str, str]]) -> list[dict[str
     return found
 
 
-def tell_ratings(
+def report_ratings(
     outcome: Outcome, laid: Sequence[Mapping[str, str]], ratings: Sequence[Mapping[str, int]], names: Mapping[str, str]
 ) -> None:
-    """Tell how readers rated the replies of each method."""
+    """Report the ratings of each method's replies, and add the claim."""
     rows = []
     for key, name in names.items():
         mine = [rating for row, rating in zip(laid, ratings, strict=True) if row["method"] == key]
         for side in ("relevant", "coherent"):
-            outcome.values[f"{key}.read_{side}"] = share([float(each[side]) for each in mine])
+            outcome.values[f"{key}.read_{side}"] = proportion([float(each[side]) for each in mine])
         shown = [outcome.values[f"{key}.read_{side}"].shown(".1%") for side in ("relevant", "coherent")]
         rows.append([name, str(len(mine)), *shown])
-    outcome.tables.append(Table("Read blind", ["", "replies", "relevant", "coherent"], rows))
+    outcome.tables.append(Table("Blind ratings", ["", "replies", "relevant", "coherent"], rows))
     low, high = outcome.values["chat.read_relevant"].low, outcome.values["eliza.read_relevant"].high
-    says = "Read blind, our model's replies are relevant more often than those of patterns"
+    says = "In blind ratings the small model's replies are relevant more often than those of ELIZA's patterns"
     outcome.claims["read-as-relevant"] = Claim(says, low is not None and high is not None and low > high)

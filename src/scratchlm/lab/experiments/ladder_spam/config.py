@@ -1,4 +1,4 @@
-"""What the experiment ladder-spam can be told. Imports no torch."""
+"""Settings of the experiment ladder-spam. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from scratchlm.lab.harness.settings import ExperimentConfig
 
 @dataclass(frozen=True)
 class LadderSpamConfig(ExperimentConfig):
-    """Spam among text messages, by every method from the commoner class to a language model, on the same five folds."""
+    """Spam detection on five fixed folds, by every method from the majority baseline to a language model."""
 
     texts: Path | None = None
-    """Labelled texts of your own, of two classes; the rarer one is sought. The SMS spam collection if not given."""
+    """Your own labelled texts of two classes, the rarer one positive. The SMS spam collection if not given."""
     text_column: str | None = None
-    """Column of the texts of --texts."""
+    """Column of --texts that holds the text."""
     label_column: str | None = None
-    """Column of their labels."""
+    """Column of --texts that holds the label."""
     folds: Annotated[int, Range(1, 5)] = 5
-    """How many of the five folds are tested; each is tested by what learned from the other four."""
+    """Number of the five folds to test; the other four folds train the method for each."""
     fold_file: Path | None = None
-    """File that tells the fold of each text; those of the SMS spam collection are known, other texts go by hash."""
+    """File with the fold of each text. The SMS spam collection has one built in; other texts go by their hash."""
     vocabulary_size: Vocabulary = 4096
-    """Tokens of the networks' tokenizer, trained on the text that is pretrained on."""
+    """Vocabulary size of the networks' tokenizer, trained on the pretraining text."""
     pretraining_steps: Count = 600
-    """Steps in which our model reads books before it sees a message."""
+    """Pretraining steps of the small model on books."""
     epochs: Epochs = 2.0
-    """Times that our model sees the messages."""
+    """Epochs of the small model on the messages."""
     recurrent_epochs: Epochs = 6.0
-    """Times that the recurrent network sees them."""
+    """Epochs of the recurrent network on the messages."""
     init: Path | None = None
-    """Model folder of a published model of about 135 million parameters: two more rungs, one taught with LoRA, one only
-    asked."""
+    """Model folder of a published model of about 135 million parameters: adds two methods, zero-shot and LoRA."""

@@ -1,8 +1,8 @@
-"""`experiment ladder-translate`: short English sentences into German, by rules, by counting, by networks.
+"""`experiment ladder-translate`: short English sentences into German, by rules, word alignment and networks.
 
-Pairs that share a sentence on either side stand on the same side of the split, so nothing that is tested was seen in
-any pairing. All translations of a tested sentence are references. The networks share a tokenizer, the pairs and the
-number of epochs.
+Pairs that share a sentence, in either language, are on the same side of the split, so no test sentence occurs in
+training. All translations of a test sentence are references. The networks share a tokenizer, the pairs and the number
+of epochs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
 from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
-from scratchlm.lab.harness.methods import INIT, Column, Method, Rung, add_ladder, mark_of_init
+from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
 from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -47,19 +47,19 @@ from scratchlm.weights.checkpoint import find_model, load_model
 
 PAIRS = "translate/eng-deu.tsv"
 LONGEST = 24
-"""Most tokens of a translation that is written."""
+"""Most tokens of a generated translation."""
 SHOWN = 8
-"""Pairs that a published model is shown."""
+"""Example pairs in the few-shot prompt of a published model."""
 LENGTHS = {
     "short": (1, 3, "to 3 words"),
     "middle": (4, 5, "4 and 5 words"),
     "long": (6, 99, "6 words and more"),
 }
-"""Words of a source, by which scores are told apart."""
+"""Groups of source lengths in words, for separate scores."""
 COLUMNS = (Column("chrf", "chrF, mean of sentences", ".1f", interval=True), Column("bleu", "BLEU", ".1f"))
 Translate = Callable[[Sequence[str]], list[str]]
 Make = Callable[["Pairs"], tuple[Translate, int]]
-"""Learns from pairs; returns what translates, and the bytes of what was learned."""
+"""Function that trains a method on pairs; returns a translator and its size in bytes."""
 
 
 @dataclass(frozen=True)
@@ -71,88 +71,101 @@ class Pairs:
 
 
 def files(config: LadderTranslateConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     found = {"pairs": config.data_file(PAIRS)}
     return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
 
 
-def methods(config: LadderTranslateConfig, mark: str = "") -> list[Method[Make]]:
-    """Return the rungs, the oldest first."""
+def methods(config: LadderTranslateConfig, hash_prefix: str = "") -> list[Method[Make]]:
+    """Return the methods, the oldest first."""
     found: list[Method[Make]] = [
-        Method("copy", "the source as it is", lambda pairs: (lambda texts: list(texts), 0)),
-        Method("rules", "lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)),
+        Method("copy", "source copied unchanged", lambda pairs: (lambda texts: list(texts), 0)),
+        Method(
+            "rules", "rules: lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)
+        ),
         Method("ibm1", "word for word, IBM model 1", partial(_word_for_word, config, 0)),
         Method("ibm2", "word for word, IBM model 2", partial(_word_for_word, config, config.rounds)),
-        Method("recurrent", "recurrent, one vector", partial(_network, config, "recurrent")),
+        Method("recurrent", "recurrent, no attention", partial(_network, config, "recurrent")),
         Method("attention", "recurrent with attention", partial(_network, config, "attention")),
         Method("transformer", "encoder-decoder transformer", partial(_network, config, "transformer")),
-        Method("decoder", "decoder alone, pairs as text", partial(_network, config, "decoder")),
+        Method("decoder", "decoder only, pairs as text", partial(_network, config, "decoder")),
     ]
     if config.init is not None:
-        found.append(
-            Method("prompted", "a published model, prompted with pairs", partial(_prompted, config.init), mark)
-        )
+        found.append(Method("prompted", "published model, few-shot", partial(_prompted, config.init), hash_prefix))
     return found
 
 
 def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
-    """Climb the ladder."""
+    """Run and compare all methods."""
     pairs = read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
-    climbed = methods(config, mark_of_init(outcome))
-    found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in climbed}
+    chosen = methods(config, init_hash(outcome))
+    found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in chosen}
     each = {key: np.array(result["each"]) for key, result in found.items()}
-    rungs = []
-    for method in climbed:
-        result = found[method.key]
-        scores = {"chrf": Value(result["chrf"], *bootstrap_interval(each[method.key])), "bleu": Value(result["bleu"])}
-        clocks = {key: result[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
-        rungs.append(Rung(method.key, method.name, scores, **clocks))
+    results = []
+    for method in chosen:
+        measured = found[method.key]
+        interval = bootstrap_interval(each[method.key])
+        scores = {"chrf": Value(measured["chrf"], *interval), "bleu": Value(measured["bleu"])}
+        clocks = {key: measured[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
+        results.append(MethodResult(method.key, method.name, scores, **clocks))
 
-    def compare(below: Rung, above: Rung) -> Comparison:
+    def compare(below: MethodResult, above: MethodResult) -> Comparison:
         gaps = each[above.key] - each[below.key]
         return comparison_of(float(gaps.mean()), standard_error(gaps))
 
-    title = f"{len(pairs.train):,} pairs learned from, {len(pairs.tested):,} sentences tested"
-    add_ladder(outcome, title, rungs, COLUMNS, compare, "+.1f")
-    _by_length(outcome, pairs, each, rungs)
+    title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
+    add_comparison(outcome, title, results, COLUMNS, compare, "+.1f")
+    _by_length(outcome, pairs, each, results)
     outcome.notes += [
-        "the networks have one seed, equal widths, not equal sizes; each sees the pairs as often",
-        "recurrent networks are stepped by AdamW, transformers by Muon, as their recipe says",
-        "a translation is the likeliest token each time; no beam",
+        "one seed of each network; equal widths, unequal sizes, equal epochs",
+        "AdamW trains the recurrent networks, Muon the transformers, as in their recipe",
+        "greedy decoding, no beam search",
     ]
     for number in range(0, min(len(pairs.tested), 400), 100):
         source, references = pairs.tested[number]
-        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in climbed]
+        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in chosen]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
-    claim(outcome, {rung.key: rung for rung in rungs}, compare)
+    claim(outcome, {result.key: result for result in results}, compare)
 
 
-def claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
-    """Judge what the notes say by these numbers."""
+def claim(
+    outcome: Outcome, by: dict[str, MethodResult], compare: Callable[[MethodResult, MethodResult], Comparison]
+) -> None:
+    """Add the claims."""
     for key, above, below, says in (
-        ("rules-beat-copying", "rules", "copy", "Rules beat leaving the source as it is"),
+        ("rules-beat-copying", "rules", "copy", "Rules beat copying the source"),
         ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
-        ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word for word"),
-        ("transformer-beats-recurrent", "transformer", "attention", "A transformer beats recurrence with attention"),
-        ("taught-beats-prompted", "decoder", "prompted", "A small decoder taught by pairs beats one only prompted"),
+        ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word-for-word translation"),
+        (
+            "transformer-beats-recurrent",
+            "transformer",
+            "attention",
+            "A transformer beats a recurrent network with attention",
+        ),
+        (
+            "taught-beats-prompted",
+            "decoder",
+            "prompted",
+            "A small decoder trained on pairs beats a published model prompted few-shot",
+        ),
     ):
-        if below not in by:  # no published model was named
+        if below not in by:  # no --init
             continue
         outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:
-    """Read pairs, and hold about `tested` source sentences out with all that shares a sentence with them.
+    """Read pairs; hold out about `tested` source sentences, and all pairs that share a sentence with them.
 
-    Raises `UserError` with the first line that is no pair.
+    Raises `UserError` with the first line that is not a pair.
     """
     rows: list[tuple[str, str]] = []
     require_plain(path)
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         cells = line.split("\t")
-        if len(cells) < 2:  # more are told of no one: who wrote the pair, in the files of manythings.org
+        if len(cells) < 2:  # files of manythings.org have a third column, the attribution, which is ignored
             raise UserError(f"{path}, line {number}: has {len(cells)} columns; a pair has two, with a tab between them")
-        if cells[:2] != ["1", "2"]:  # a first line of column numbers
+        if cells[:2] != ["1", "2"]:  # a header of column numbers
             rows.append((cells[0], cells[1]))
     groups = _groups(rows)
     order = sorted(set(groups), key=lambda group: hashlib.sha256(rows[group][0].encode()).digest())
@@ -165,12 +178,14 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
             held.setdefault(rows[at][0], []).append(rows[at][1])
     train = [rows[at] for group in order for at in members[group]]
     if not (train and held):
-        raise UserError(f"--tested {tested}: {path} has {len(rows)} pairs, all of which that takes; give fewer to test")
+        raise UserError(
+            f"--tested {tested}: {path} has {len(rows)} pairs, and the test set would take all of them; give fewer"
+        )
     return Pairs(train[:most], list(held.items()))
 
 
 def _groups(rows: Sequence[tuple[str, str]]) -> list[int]:
-    """Return for each pair the number of its group: pairs that share a sentence, directly or through others."""
+    """Return the group number of each pair; pairs that share a sentence, directly or through others, form a group."""
     parent = list(range(len(rows)))
 
     def root(at: int) -> int:
@@ -188,7 +203,7 @@ def _groups(rows: Sequence[tuple[str, str]]) -> list[int]:
 
 
 def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
-    """Learn, translate, score each sentence and all together."""
+    """Train a method, translate, and score each sentence and the whole corpus."""
     from sacrebleu import CHRF, corpus_bleu
 
     started = time.perf_counter()
@@ -198,7 +213,7 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
     ended = time.perf_counter()
     scorer = CHRF()
     most = max(len(references) for _, references in pairs.tested)
-    # A list of references for each place; where a sentence has fewer its first stands again, which changes nothing.
+    # sacrebleu wants equally many references each; a repeated first reference does not change the score.
     lists = [[(refs[at] if at < len(refs) else refs[0]) for _, refs in pairs.tested] for at in range(most)]
     each = [scorer.sentence_score(text, refs).score for text, (_, refs) in zip(written, pairs.tested, strict=True)]
     return {
@@ -212,27 +227,27 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _by_length(outcome: Outcome, pairs: Pairs, each: dict[str, np.ndarray], rungs: Sequence[Rung]) -> None:
+def _by_length(outcome: Outcome, pairs: Pairs, each: dict[str, np.ndarray], results: Sequence[MethodResult]) -> None:
     lengths = np.array([len(source.split()) for source, _ in pairs.tested])
     inside = {name: (lengths >= low) & (lengths <= high) for name, (low, high, _) in LENGTHS.items()}
     inside = {name: chosen for name, chosen in inside.items() if chosen.any()}
     rows = []
-    for rung in rungs:
-        means = {name: float(each[rung.key][chosen].mean()) for name, chosen in inside.items()}
-        outcome.values.update({f"{rung.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
-        rows.append([rung.name, *(f"{mean:.1f}" for mean in means.values())])
+    for result in results:
+        means = {name: float(each[result.key][chosen].mean()) for name, chosen in inside.items()}
+        outcome.values.update({f"{result.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
+        rows.append([result.name, *(f"{mean:.1f}" for mean in means.values())])
     header = ["", *(f"{LENGTHS[name][2]}, {chosen.sum():,}" for name, chosen in inside.items())]
     outcome.tables.append(Table("chrF by the length of the source", header, rows))
 
 
 def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pairs) -> tuple[Translate, int]:
-    """Learn translations of words, and with model 2 their places."""
+    """Train IBM model 1, and model 2 on top of it if `place_rounds` is not zero."""
     model = WordForWord(pairs.train, config.rounds, place_rounds)
     return (lambda texts: [model.translate(text) for text in texts]), model.size()
 
 
 def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Translate, int]:
-    """Train a network on the pairs."""
+    """Train a network on the pairs; `kind` is recurrent, attention, transformer or decoder."""
     tokenizer = FastBPE.train([text for pair in pairs.train for text in pair], config.vocabulary_size)
     end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
     assert end is not None
@@ -242,7 +257,7 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     shape = qwen3_shaped(tokenizer.vocabulary_size, width=config.width, layers=2, context=128)
     shape = replace(shape, dropout=0.1, init_std=0.05, zero_init_outputs=False)
     steps = max(1, round(config.epochs * len(rows) / 64))
-    # Each by what suits it: matrices inside blocks by Muon, as the default recipe has it, recurrent ones by AdamW.
+    # Muon for the matrices inside blocks, as in the default recipe; AdamW for recurrent networks.
     recurrent = kind in ("recurrent", "attention")
     adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
     optimizer = adam if recurrent else muon
@@ -273,7 +288,7 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
 
 
 def _prompted(init: Path, pairs: Pairs) -> tuple[Translate, int]:
-    """Show a published model some pairs, then a sentence; it learns nothing else."""
+    """Prompt a published model few-shot: some pairs, then a sentence."""
     model = load_model(find_model(init))
     tokenizer = model.tokenizer
     shown = "".join(f"English: {source}\nGerman: {target}\n\n" for source, target in pairs.train[:SHOWN])
@@ -290,5 +305,5 @@ def _prompted(init: Path, pairs: Pairs) -> tuple[Translate, int]:
 
 
 def _as_text(decoder: Decoder, batch: Batch) -> Any:
-    """Return the loss of a decoder that reads source and target as one text; what fills rows up stands behind both."""
+    """Return the loss of a decoder that reads source and target as one text, padded on the right."""
     return next_token_loss(decoder, Batch(batch.ids, batch.targets))

@@ -1,4 +1,4 @@
-"""What the experiment ladder-understand can be told. Imports no torch."""
+"""Settings of the experiment ladder-understand. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scratchlm.lab.harness.settings import ExperimentConfig
 
 @dataclass(frozen=True)
 class LadderUnderstandConfig(ExperimentConfig):
-    """Questions on passages of fairy tales, by rules, by retrieval, by networks that are taught to answer."""
+    """Question answering on passages of fairy tales, by rules, by retrieval and by networks."""
 
     questions: Annotated[int, Range(32, 10**9)] = 5000
-    """Questions that are learned from, at most."""
+    """Training questions, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 500
-    """Questions that are tested, at most."""
+    """Test questions, at most."""
     epochs: Epochs = 1.0
-    """Times that the networks see the questions."""
+    """Epochs of the networks on the questions."""
     vocabulary_size: Annotated[int, Range(2048, 1 << 20)] = 4096
-    """Tokens of the networks' tokenizer."""
+    """Vocabulary size of the networks' tokenizer."""
     pretraining_steps: Count = 400
-    """Steps in which our model reads books before it sees a question."""
+    """Pretraining steps of the small model on books."""
     init: Path | None = None
-    """Model folder of a published model that answers: one more rung, which is only asked."""
+    """Model folder of a published chat model: one more method, zero-shot."""

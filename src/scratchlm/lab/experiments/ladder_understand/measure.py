@@ -1,10 +1,9 @@
-"""`experiment ladder-understand`: questions on passages of fairy tales, from rules to a model taught to answer.
+"""`experiment ladder-understand`: question answering on passages of fairy tales, from rules to a fine-tuned model.
 
-Stories are held out whole, and no paragraph that our model reads before it is taught holds eight words in a row of a
-tested passage. The networks see what retrieval finds of a passage, as much as fits. Answers are free text: the score is
-the F1 of shared words, beside the share that is right word for word. Questions on one passage stand or fall together,
-so errors are those of passages. Each question is asked once more on the passage of another story: what answers as well
-there has not read it.
+Whole stories are held out, and pretraining excludes paragraphs that share eight consecutive words with a test passage.
+The networks read the sentences of a passage that retrieval selects, as many as fit. Answers are free text, scored by
+the F1 of shared words and by exact match. Errors are clustered by passage. Each question is also asked on a passage of
+another story: a method that scores as high there does not use the passage (the wrong-passage baseline).
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.text_metrics import normalized_words, token_f1
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.ladder_understand.config import LadderUnderstandConfig
-from scratchlm.lab.harness.methods import INIT, Column, Method, Rung, add_ladder, mark_of_init
+from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
 from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import answers, asked, teach
-from scratchlm.lab.shared.proportions import mean_of, share
-from scratchlm.lab.shared.small_model import BOOKS, Ours, pieces_of_books, prepare_ours, write_texts
+from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune
+from scratchlm.lab.shared.proportions import mean_of, proportion
+from scratchlm.lab.shared.small_model import BOOKS, SmallModel, pieces_of_books, prepare_small_model, write_texts
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.text.overlap import shared_paragraphs
 from scratchlm.text.records import read_records
@@ -43,13 +42,13 @@ from scratchlm.weights.checkpoint import find_model, load_model
 
 QUESTIONS = "instruct/fairytaleqa.jsonl"
 EVIDENCE = 600
-"""Characters of a passage that the networks see, at most."""
+"""Characters of a passage that the networks read, at most."""
 LONGEST = 24
-"""Most tokens of an answer that is written."""
+"""Most tokens of a generated answer."""
 COLUMNS = (
-    Column("f1", "F1 of words", ".3f", interval=True),
-    Column("exact", "exact", ".1%", interval=True),
-    Column("elsewhere", "F1 on another story's passage", ".3f", interval=True),
+    Column("f1", "word F1", ".3f", interval=True),
+    Column("exact", "exact match", ".1%", interval=True),
+    Column("elsewhere", "word F1, wrong passage", ".3f", interval=True),
 )
 
 
@@ -64,13 +63,13 @@ class Item:
 
     @property
     def explicit(self) -> bool:
-        """Whether the answer stands in the passage, word for word."""
+        """Whether the answer occurs in the passage, word for word."""
         return f" {' '.join(normalized_words(self.answer))} " in f" {' '.join(normalized_words(self.passage))} "
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions of both sides; no story stands on both."""
+    """Training and test questions, on different stories."""
 
     train: list[Item]
     tested: list[Item]
@@ -78,83 +77,87 @@ class Questions:
 
 Answer = Callable[[Sequence[Item]], list[str]]
 Make = Callable[[], tuple[Answer, int]]
-"""Learns; returns what answers, and the bytes of what was learned."""
+"""Function that trains a method; returns a function from items to answers, and the size in bytes."""
 
 
 def files(config: LadderUnderstandConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     found = {"questions": config.data_file(QUESTIONS), "books": config.data_file(BOOKS)}
     return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
 
 
 def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
-    """Climb the ladder."""
+    """Run and compare all methods."""
     if config.init is not None and load_model(find_model(config.init)).template is None:
-        raise UserError(
-            f"--init {config.init}: has learned no conversations, so it cannot be asked; name another model"
-        )
+        raise UserError(f"--init {config.init}: has no chat template, so it cannot be asked; name a chat model")
     items = read_items(config.data_file(QUESTIONS), config.questions, config.tested)
-    ours = _ours(config, steps, items.tested, outcome)
-    rungs = methods(config, items, ours, mark_of_init(outcome))
-    found = {method.key: steps.once(f"rung-{method.step}", partial(_measure, method, items.tested)) for method in rungs}
+    small = _small_model(config, steps, items.tested, outcome)
+    chosen = methods(config, items, small, init_hash(outcome))
+    found = {m.key: steps.once(f"method-{m.step}", partial(_measure, m, items.tested)) for m in chosen}
     passages = [item.passage for item in items.tested]
     each = {key: np.array(result["f1"]) for key, result in found.items()}
 
-    def compare(below: Rung, above: Rung) -> Comparison:
+    def compare(below: MethodResult, above: MethodResult) -> Comparison:
         gaps = each[above.key] - each[below.key]
         return comparison_of(float(gaps.mean()), standard_error(gaps, passages))
 
-    climbed = [_rung(method, found[method.key], passages) for method in rungs]
+    results = [_result(method, found[method.key], passages) for method in chosen]
     stories = len({item.story for item in items.tested})
     title = f"{len(items.tested):,} questions on {len(set(passages)):,} passages of {stories} stories"
-    add_ladder(outcome, title, climbed, COLUMNS, compare)
-    _by_kind(outcome, items.tested, each, climbed)
-    claim(outcome, {rung.key: rung for rung in climbed}, compare)
+    add_comparison(outcome, title, results, COLUMNS, compare)
+    _by_kind(outcome, items.tested, each, results)
+    claim(outcome, {result.key: result for result in results}, compare)
     claim_reading(outcome, each["pretrained"], np.array(found["pretrained"]["elsewhere"]), passages)
-    ours.tell(outcome)
+    small.report(outcome)
     outcome.notes += [
-        f"{len(items.train):,} questions on other stories were learned from, {config.epochs:g} times",
-        "the data set holds one answer to each question here: another way to say the same scores less, for people too",
+        f"{len(items.train):,} training questions on other stories, {config.epochs:g} epochs",
+        "each question has one reference answer, so a correct paraphrase scores less",
         "one seed of each network",
     ]
     for number in range(0, len(items.tested), max(1, len(items.tested) // 4)):
         item = items.tested[number]
-        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in rungs]
+        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
         outcome.samples.append(Sample(f"{item.question} (expected: {item.answer})", "\n".join(lines)))
 
 
-def methods(config: LadderUnderstandConfig, items: Questions, ours: Ours, mark: str = "") -> list[Method[Make]]:
-    """Return the rungs, the oldest first."""
+def methods(
+    config: LadderUnderstandConfig, items: Questions, small: SmallModel, hash_prefix: str = ""
+) -> list[Method[Make]]:
+    """Return the methods, the oldest first."""
     retrieval = Retrieval({item.passage for item in items.train})
 
     def reading(reader: Reader, size: int = 0) -> Make:
         return lambda: (lambda items: [reader(item.passage, item.question) for item in items], size)
 
     found: list[Method[Make]] = [
-        Method("first", "the first sentence", reading(first_sentence)),
-        Method("overlap", "the sentence of most shared words", reading(by_overlap)),
-        Method("rules", "rules of question words", reading(by_rules)),
-        Method("tfidf", "TF-IDF retrieval of a sentence", partial(_retrieving, items)),
+        Method("first", "first sentence", reading(first_sentence)),
+        Method("overlap", "sentence with most shared words", reading(by_overlap)),
+        Method("rules", "question-word rules", reading(by_rules)),
+        Method("tfidf", "TF-IDF sentence retrieval", partial(_retrieving, items)),
         Method(
-            "recurrent", "recurrent with attention, from nothing", partial(_recurrent, config, items, ours, retrieval)
+            "recurrent",
+            "recurrent with attention, from random weights",
+            partial(_recurrent, config, items, small, retrieval),
         ),
-        Method("random", "our model, from random weights", partial(_taught, config, items, ours, retrieval, False)),
-        Method("pretrained", "our model, pretrained", partial(_taught, config, items, ours, retrieval, True)),
+        Method(
+            "random", "small model, from random weights", partial(_fine_tuned, config, items, small, retrieval, False)
+        ),
+        Method("pretrained", "small model, pretrained", partial(_fine_tuned, config, items, small, retrieval, True)),
     ]
     if config.init is not None:
         found.append(
-            Method("asked", "a published model, only asked", partial(_published, config.init, retrieval), mark)
+            Method("asked", "published model, zero-shot", partial(_published, config.init, retrieval), hash_prefix)
         )
     return found
 
 
 def read_items(path: Path, most: int, tested: int) -> Questions:
-    """Read questions. Raises `UserError` with a row that lacks a column, and where a side has none."""
+    """Read questions. Raises `UserError` with a row that lacks a column, and for an empty split."""
     sides: dict[str, list[Item]] = {"train": [], "test": []}
     for record in read_records(path):
         missing = [name for name in ("split", "story", "context", "question", "answer") if name not in record.values]
         if missing:
-            raise UserError(f"{record.place}: has no {', '.join(missing)}; notes/data.md tells what belongs there")
+            raise UserError(f"{record.place}: has no {', '.join(missing)}; notes/data.md describes the file")
         values = {name: str(value) for name, value in record.values.items()}
         if values["split"] in sides:
             item = Item(values["story"], values["context"], values["question"], values["answer"])
@@ -162,7 +165,9 @@ def read_items(path: Path, most: int, tested: int) -> Questions:
     learned = {item.story for item in sides["train"]}
     sides["test"] = [item for item in sides["test"] if item.story not in learned]
     if not all(sides.values()):
-        raise UserError(f"{path}: holds no questions of the splits train and test, or no story of its own for the test")
+        raise UserError(
+            f"{path}: holds no questions of the splits train and test, or no test story that is not in train"
+        )
     draw = np.random.default_rng(0)
     chosen = {
         side: [items[at] for at in np.sort(draw.permutation(len(items))[:count])]
@@ -171,8 +176,8 @@ def read_items(path: Path, most: int, tested: int) -> Questions:
     return Questions(chosen["train"], chosen["test"])
 
 
-def _ours(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[Item], outcome: Outcome) -> Ours:
-    """Pretrain on books without what they share with the passages that are tested."""
+def _small_model(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[Item], outcome: Outcome) -> SmallModel:
+    """Pretrain on books without the paragraphs that overlap a test passage."""
 
     def clean() -> dict[str, int]:
         size = 5 * config.pretraining_steps * 4096 + 2_000_000
@@ -187,34 +192,34 @@ def _ours(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[Item], 
 
     removed = steps.once("clean", clean)["removed"]
     outcome.values["removed_paragraphs"] = Value(removed)
-    outcome.notes.append(f"{removed:,} paragraphs of books share eight words in a row with a tested passage; left out")
+    outcome.notes.append(f"{removed:,} paragraphs of books share eight consecutive words with a test passage; left out")
     source = steps.folder / "clean.jsonl"
-    return prepare_ours(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
+    return prepare_small_model(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
 
 
 def _text(item: Item, retrieval: Retrieval) -> str:
-    """Return what a network is asked: the likest part of the passage, then the question."""
+    """Return the input of a network: the most similar part of the passage, then the question."""
     return f"{retrieval.evidence(item.passage, item.question, EVIDENCE)}\n{item.question}"
 
 
 def _retrieving(items: Questions) -> tuple[Answer, int]:
-    """Learn how rare words are, and answer by the likest sentence."""
+    """Count document frequencies, and answer with the most similar sentence."""
     retrieval = Retrieval({item.passage for item in items.train})
     return (lambda tested: [retrieval.answer(item.passage, item.question) for item in tested]), retrieval.size()
 
 
-def _taught(
-    config: LadderUnderstandConfig, items: Questions, ours: Ours, retrieval: Retrieval, pretrained: bool
+def _fine_tuned(
+    config: LadderUnderstandConfig, items: Questions, small: SmallModel, retrieval: Retrieval, pretrained: bool
 ) -> tuple[Answer, int]:
-    """Teach our model the answers."""
-    model = ours.pretrained() if pretrained else ours.random()
-    taught = teach(
+    """Fine-tune the small model on the answers."""
+    model = small.pretrained() if pretrained else small.random()
+    fine_tuned = fine_tune(
         model,
-        [asked(_text(item, retrieval), item.answer) for item in items.train],
+        [conversation_of(_text(item, retrieval), item.answer) for item in items.train],
         epochs=config.epochs,
         seed=config.seed,
     )
-    return partial(_answered, taught, retrieval), 4 * model.decoder.parameter_count()
+    return partial(_answered, fine_tuned, retrieval), 4 * model.decoder.parameter_count()
 
 
 def _answered(model: LanguageModel, retrieval: Retrieval, items: Sequence[Item]) -> list[str]:
@@ -222,7 +227,7 @@ def _answered(model: LanguageModel, retrieval: Retrieval, items: Sequence[Item])
 
 
 def _published(init: Path, retrieval: Retrieval) -> tuple[Answer, int]:
-    """Ask a published model in words."""
+    """Ask a published chat model zero-shot."""
     model = LanguageModel(load_model(find_model(init)))
 
     def answer(items: Sequence[Item]) -> list[str]:
@@ -232,15 +237,15 @@ def _published(init: Path, retrieval: Retrieval) -> tuple[Answer, int]:
 
 
 def _recurrent(
-    config: LadderUnderstandConfig, items: Questions, ours: Ours, retrieval: Retrieval
+    config: LadderUnderstandConfig, items: Questions, small: SmallModel, retrieval: Retrieval
 ) -> tuple[Answer, int]:
-    """Train a recurrent network with attention to write the answer after it read evidence and question."""
-    tokenizer = ours.tokenizer
+    """Train a recurrent network with attention to generate the answer from evidence and question."""
+    tokenizer = small.tokenizer
     end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
     assert end is not None
     rows = [(tokenizer.encode(_text(item, retrieval)), tokenizer.encode(item.answer)) for item in items.train]
     shape = replace(
-        qwen3_shaped(tokenizer.vocabulary_size, width=ours.shape.width, layers=1, context=512), init_std=0.05
+        qwen3_shaped(tokenizer.vocabulary_size, width=small.shape.width, layers=1, context=512), init_std=0.05
     )
     model = build_translator(replace(shape, dropout=0.1), attention=True, seed=config.seed)
     steps = max(1, round(config.epochs * len(rows) / 32))
@@ -265,7 +270,7 @@ def _recurrent(
 
 
 def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
-    """Learn, answer, score each answer; answer once more on passages of other stories."""
+    """Train a method, score its answers, and score its answers on passages of other stories."""
     started = time.perf_counter()
     answer, size = method.make()
     trained = time.perf_counter()
@@ -285,7 +290,7 @@ def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
 
 
 def on_other_passages(items: Sequence[Item]) -> list[Item]:
-    """Return the questions, each on the passage of the next question that is of another story."""
+    """Return each question with the passage of the next question on another story."""
     found = []
     for at, item in enumerate(items):
         later = (items[(at + step) % len(items)] for step in range(1, len(items)))
@@ -294,52 +299,68 @@ def on_other_passages(items: Sequence[Item]) -> list[Item]:
     return found
 
 
-def _rung(method: Method[Make], found: dict[str, Any], passages: Sequence[str]) -> Rung:
-    scores = {"f1": mean_of(found["f1"], passages), "exact": share(found["exact"], passages)}
+def _result(method: Method[Make], found: dict[str, Any], passages: Sequence[str]) -> MethodResult:
+    scores = {"f1": mean_of(found["f1"], passages), "exact": proportion(found["exact"], passages)}
     scores["elsewhere"] = mean_of(found["elsewhere"], passages)
-    return Rung(method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"])
+    return MethodResult(
+        method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"]
+    )
 
 
-def _by_kind(outcome: Outcome, tested: Sequence[Item], each: dict[str, np.ndarray], rungs: Sequence[Rung]) -> None:
-    """Tell apart what stands in the passage word for word and what must be put together."""
+def _by_kind(
+    outcome: Outcome, tested: Sequence[Item], each: dict[str, np.ndarray], results: Sequence[MethodResult]
+) -> None:
+    """Report separately answers that occur in the passage word for word, and answers that must be inferred."""
     explicit = np.array([item.explicit for item in tested])
     kinds = {name: chosen for name, chosen in (("explicit", explicit), ("implicit", ~explicit)) if chosen.any()}
     rows = []
-    for rung in rungs:
+    for result in results:
         values = {}
         for name, chosen in kinds.items():
             of_kind = [item.passage for item, inside in zip(tested, chosen, strict=True) if inside]
-            values[name] = outcome.values[f"{rung.key}.f1.{name}"] = mean_of(each[rung.key][chosen], of_kind)
-        rows.append([rung.name, *(value.shown() for value in values.values())])
-    shown = {"explicit": "stands in the passage", "implicit": "does not"}
+            values[name] = outcome.values[f"{result.key}.f1.{name}"] = mean_of(each[result.key][chosen], of_kind)
+        rows.append([result.name, *(value.shown() for value in values.values())])
+    shown = {"explicit": "answer in the passage", "implicit": "answer not in it"}
     header = ["", *(f"{shown[name]}, {chosen.sum():,}" for name, chosen in kinds.items())]
-    outcome.tables.append(Table("F1 by whether the expected answer stands in the passage", header, rows))
+    outcome.tables.append(Table("Word F1 by whether the expected answer occurs in the passage", header, rows))
 
 
-def claim(outcome: Outcome, by: dict[str, Rung], compare: Callable[[Rung, Rung], Comparison]) -> None:
-    """Judge what the notes say by these numbers."""
+def claim(
+    outcome: Outcome, by: dict[str, MethodResult], compare: Callable[[MethodResult, MethodResult], Comparison]
+) -> None:
+    """Add the claims."""
     for key, above, below, says in (
-        ("overlap-beats-first", "overlap", "first", "Shared words find a better sentence than the first one"),
-        ("rules-help", "rules", "overlap", "Rules of question words answer better than the sentence they look into"),
-        ("pretraining-helps", "pretrained", "random", "Pretraining helps a model that is taught to answer"),
-        ("taught-beats-rules", "pretrained", "rules", "Our model, pretrained and taught, beats the rules"),
-        ("taught-beats-retrieval", "pretrained", "tfidf", "and beats retrieval of a sentence"),
-        ("rules-beat-taught", "rules", "pretrained", "Rules beat our model, pretrained and taught"),
-        ("asked-beats-taught", "asked", "pretrained", "A published model, only asked, beats our model that was taught"),
+        (
+            "overlap-beats-first",
+            "overlap",
+            "first",
+            "The sentence with most shared words is a better answer than the first sentence",
+        ),
+        (
+            "rules-help",
+            "rules",
+            "overlap",
+            "Question-word rules answer better than the whole sentence they extract from",
+        ),
+        ("pretraining-helps", "pretrained", "random", "Pretraining improves the fine-tuned small model"),
+        ("taught-beats-rules", "pretrained", "rules", "The small model, pretrained and fine-tuned, beats the rules"),
+        ("taught-beats-retrieval", "pretrained", "tfidf", "and beats sentence retrieval"),
+        ("rules-beat-taught", "rules", "pretrained", "Rules beat the small model, pretrained and fine-tuned"),
+        ("asked-beats-taught", "asked", "pretrained", "A published model zero-shot beats the fine-tuned small model"),
         ("asked-beats-rules", "asked", "rules", "and beats the rules"),
     ):
-        if above not in by:  # no published model was named
+        if above not in by:  # no --init
             continue
         outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
-    best = max(rung.scores["exact"].value for rung in by.values())
+    best = max(result.scores["exact"].value for result in by.values())
     outcome.values["best_exact"] = Value(best)
     outcome.claims["half-stay-unanswered"] = Claim(
-        "No rung gives half of the expected answers word for word", best < 0.5
+        "No method reaches an exact match on half of the questions", best < 0.5
     )
 
 
 def claim_reading(outcome: Outcome, own: np.ndarray, elsewhere: np.ndarray, passages: Sequence[str]) -> None:
-    """Tell whether what our taught model answers comes from the passage."""
+    """Add the claim that the fine-tuned small model uses the passage."""
     gap = outcome.values["pretrained.reading"] = mean_of(own - elsewhere, passages)
-    says = "Our taught model answers better on a question's own passage than on that of another story"
+    says = "The fine-tuned small model answers better on the right passage than on one of another story"
     outcome.claims["taught-reads"] = Claim(says, gap.low is not None and gap.low > 0)

@@ -1,4 +1,4 @@
-"""What the experiment limits can be told. Imports no torch."""
+"""Settings of the experiment limits. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scratchlm.lab.harness.settings import StorySettings
 
 @dataclass(frozen=True)
 class LimitsConfig(StorySettings):
-    """Where a model is fluent and wrong: other wordings, negations, premises that are false, sentences it remembers."""
+    """Limits of a fluent model: rewording, negation, false premises, unknown facts, memorised sentences."""
 
     tested: Annotated[int, Range(10, 10**9)] = 200
     """Questions of each kind, at most."""
     sampled: Annotated[int, Range(10, 10**9)] = 200
-    """Sentences that the model writes and that are traced to what it read."""
+    """Sentences that the model writes and that are looked up in its training text."""

@@ -1,8 +1,8 @@
-"""`experiment limits`: the same model, fluent and wrong.
+"""`experiment limits`: where a fine-tuned model is fluent but wrong.
 
-It has read stories and was taught to answer. It is asked what no story tells, what it knows in words it was not taught,
-with a `not` in the question, and with a premise that is false; and what it writes by itself is traced to what it read.
-Fluent means that the grammar of the stories accepts the sentence. Nothing here taught it to say that it does not know.
+The model is pretrained on stories and fine-tuned to answer. Questions ask for facts in no story, for known facts in new
+wording, with a `not`, and with a false premise. Sentences that the model writes are looked up in its training text.
+Fluent means that the grammar of the stories accepts the answer. No training conversation says "I do not know".
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.limits.config import LimitsConfig
 from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import answers, asked, storyteller, teach
-from scratchlm.lab.shared.proportions import grammatical, mean_of, names, share
+from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
+from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
 from scratchlm.runs.quickstart.text import Corpus
 from scratchlm.storyworld.quiz import held_out_phrasings, phrasings, statement, taught_facts
 from scratchlm.storyworld.world import Fact
@@ -39,45 +39,45 @@ PREMISES: Mapping[str, str] = {
     "job": "Why is {subject} a {value}?",
     "food": "Why is {value} the favourite food of {subject}?",
 }
-"""Questions that take for granted what is false, by the kind of fact."""
+"""Questions with a false premise, by the kind of fact."""
 DOUBT = re.compile(r"\b(?:not|no|never|know nothing|sorry|nobody|unknown)\b", re.IGNORECASE)
 KINDS = {
-    "taught": "taught facts, in taught words",
-    "reworded": "the same facts, in other words",
-    "negated": "the same facts, with `not` in the question",
-    "read": "facts that stories tell, never asked before",
-    "untold": "facts that no story tells",
-    "premise": "a false premise about a fact that stories tell",
+    "taught": "fine-tuned facts, training wording",
+    "reworded": "same facts, reworded",
+    "negated": "same facts, with `not` in the question",
+    "read": "facts in the stories, not in fine-tuning",
+    "untold": "facts in no story",
+    "premise": "false premise about a fact in the stories",
 }
 
 
 def files(config: LimitsConfig) -> dict[str, Path]:
-    """Return what the experiment reads: nothing but the stories that the package tells."""
+    """Return no input files: the stories are built in."""
     return {}
 
 
 def run(config: LimitsConfig, steps: Steps, outcome: Outcome) -> None:
-    """Teach, ask, and trace."""
-    ours, corpus = storyteller(config, steps)
+    """Fine-tune, ask, and look up written sentences."""
+    small, corpus = storyteller(config, steps)
 
     def work() -> dict[str, Any]:
         conversations = storyworld.conversations(config.seed)
-        model = teach(
-            ours.pretrained(), conversations, epochs=config.epochs, seed=config.seed, documents=corpus.rehearsal[:300]
+        model = fine_tune(
+            small.pretrained(), conversations, epochs=config.epochs, seed=config.seed, documents=corpus.rehearsal[:300]
         )
         found = {kind: _ask(model, cases) for kind, cases in questions(config.tested, config.seed).items()}
-        return {**found, "written": _write(LanguageModel(ours.pretrained()), config)}
+        return {**found, "written": _write(LanguageModel(small.pretrained()), config)}
 
     found = steps.once("asked", work)
     traced = steps.once("traced", partial(trace, found["written"], corpus))
-    tell(outcome, found)
-    tell_traces(outcome, traced)
+    report(outcome, found)
+    report_traces(outcome, traced)
     outcome.notes += [
         "one model, one seed",
-        "to name the true value is right, but where the question has a `not` in it",
-        "errors are those of the people and places asked about, or of stories",
-        "stories are told by a grammar, so a new one repeats sentences by chance: the share of held-out stories' "
-        "sentences that were read stands beside that of the model's",
+        "naming the true value is right, except in questions with a `not`",
+        "errors are clustered by the person or place in question, or by story",
+        "stories come from a grammar, so new ones repeat sentences by chance: sentences of held-out stories are the "
+        "baseline",
     ]
 
 
@@ -85,7 +85,7 @@ Case = dict[str, str]
 
 
 def questions(most: int, seed: int) -> dict[str, list[Case]]:
-    """Return at most `most` questions of each kind, with the true value and, where a false one is planted, that."""
+    """Return at most `most` questions of each kind, with the true value, and the false one of a false premise."""
     draw = random.Random(f"limits {seed}")
     world = storyworld.build_world()
     taught = [fact for fact in taught_facts(world) if any(f"does {fact.subject} " in q for q in phrasings(fact))]
@@ -116,9 +116,9 @@ def _case(question: str, fact: Fact) -> Case:
 
 
 def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Answer each question; tell whether the answer is right, fluent, in doubt, and how likely the model found it."""
+    """Answer each question; score whether the answer is right, fluent, in doubt, and its lowest token probability."""
     given = answers(model, [case["question"] for case in cases], LONGEST)
-    sure = [_sureness(model, case["question"], text) for case, text in zip(cases, given, strict=True)]
+    sure = [_lowest_probability(model, case["question"], text) for case, text in zip(cases, given, strict=True)]
     return [
         {
             **case,
@@ -134,11 +134,11 @@ def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
 
 
 @torch.no_grad()
-def _sureness(model: LanguageModel, question: str, answer: str) -> float:
-    """Return the probability of the token of its answer that the model was least sure of: mostly that of the value."""
+def _lowest_probability(model: LanguageModel, question: str, answer: str) -> float:
+    """Return the lowest probability of a token of the answer, which is mostly that of the value."""
     template = model.saved.template
     assert template is not None
-    rendered = template.render(asked(question, answer))
+    rendered = template.render(conversation_of(question, answer))
     ids = torch.tensor([rendered.ids])
     logits = model.decoder(ids[:, :-1]).float().log_softmax(-1)
     chosen = logits.gather(-1, ids[:, 1:, None]).squeeze()[torch.tensor(rendered.mask[1:])]
@@ -146,7 +146,7 @@ def _sureness(model: LanguageModel, question: str, answer: str) -> float:
 
 
 def _write(model: LanguageModel, config: LimitsConfig) -> list[list[Any]]:
-    """Let the model tell stories until there are enough whole sentences; tell of each sentence its story's number."""
+    """Let the model write stories until there are enough whole sentences; return each with its story's number."""
     found: list[list[Any]] = []
     for number in range(4 * config.sampled):
         text = model.generate("", max_tokens=160, temperature=1.0, min_p=0.0, seed=config.seed + number)
@@ -157,7 +157,7 @@ def _write(model: LanguageModel, config: LimitsConfig) -> list[list[Any]]:
 
 
 def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
-    """Look each sentence up in what was read; the number of the first text that holds it, -1 for none."""
+    """Look up each sentence in the training text; return the number of the first text that contains it, or -1."""
     first: dict[str, int] = {}
     for number, text in enumerate(corpus.train):
         for sentence in storyworld.sentences(text):
@@ -169,48 +169,50 @@ def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def tell(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Tell how each kind of question was answered."""
+def report(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Report how each kind of question was answered, and add the claims."""
     rows = []
     subjects = {kind: [each["subject"] for each in found[kind]] for kind in KINDS}
     for kind, name in KINDS.items():
         for measure in ("right", "fluent", "doubt"):
-            outcome.values[f"{kind}.{measure}"] = share([each[measure] for each in found[kind]], subjects[kind])
+            outcome.values[f"{kind}.{measure}"] = proportion([each[measure] for each in found[kind]], subjects[kind])
         sure = [each["sure"] for each in found[kind]]
         outcome.values[f"{kind}.sure"] = mean_of(sure, subjects[kind])
         cells = [outcome.values[f"{kind}.{measure}"].shown(".1%") for measure in ("right", "fluent", "doubt")]
         rows.append([name, str(len(found[kind])), *cells, outcome.values[f"{kind}.sure"].shown(".2f")])
-    outcome.values["premise.echo"] = share([each["echo"] for each in found["premise"]], subjects["premise"])
-    header = ["asked", "questions", "names the true value", "fluent", "in doubt", "least sure token"]
-    outcome.tables.append(Table("Answers by what was asked", header, rows))
+    outcome.values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
+    header = ["question type", "questions", "names the true value", "fluent", "in doubt", "lowest token probability"]
+    outcome.tables.append(Table("Answers by type of question", header, rows))
     pairs = list(zip(found["taught"], found["reworded"], found["negated"], strict=True))
     flipped = [float(other["right"] == 0) for one, other, _ in pairs if one["right"]]
     same = [float(one["given"] == negated["given"]) for one, _, negated in pairs]
     if flipped:
-        outcome.values["flipped"] = share(flipped)
-    outcome.values["negation_ignored"] = share(same, subjects["taught"])
+        outcome.values["flipped"] = proportion(flipped)
+    outcome.values["negation_ignored"] = proportion(same, subjects["taught"])
     falls = np.array([one["right"] - other["right"] for one, other, _ in pairs])
     lost = comparison_of(float(falls.mean()), standard_error(falls, subjects["taught"]))
     outcome.values["reworded.loss"] = Value(lost.difference, *lost.interval)
     outcome.claims |= {
         "knows-what-it-read": Claim(
-            "It answers what it read more often than what no story tells",
+            "It answers correctly more often about facts in the stories than about facts in no story",
             (outcome.values["read.right"].low or 0) > (outcome.values["untold.right"].high or 1),
         ),
         "fluent-when-wrong": Claim(
-            "Of what no story tells most answers are fluent, and none is in doubt",
+            "About facts in no story most answers are fluent, and none expresses doubt",
             (outcome.values["untold.fluent"].low or 0) > 0.5 and outcome.values["untold.doubt"].value == 0,
         ),
         "sure-when-wrong": Claim(
-            "Of what no story tells even its least sure token has more than one half, on average",
+            "About facts in no story the lowest token probability still exceeds one half on average",
             (outcome.values["untold.sure"].low or 0) > 0.5,
         ),
-        "other-words-flip": Claim("In other words it is right less often about the same facts", lost.interval.low > 0),
+        "other-words-flip": Claim("Rewording lowers its accuracy on the same facts", lost.interval.low > 0),
         "negation-is-lost": Claim(
             "With a `not` in the question most answers stay the same",
             (outcome.values["negation_ignored"].low or 0) > 0.5,
         ),
-        "premises-pass": Claim("No false premise is called into doubt", outcome.values["premise.doubt"].value == 0),
+        "premises-pass": Claim(
+            "No answer expresses doubt about a false premise", outcome.values["premise.doubt"].value == 0
+        ),
     }
     for kind, name in KINDS.items():
         for each in found[kind][:2]:
@@ -218,24 +220,24 @@ def tell(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
             outcome.samples.append(Sample(f"{name}: {each['question']}", told))
 
 
-def tell_traces(outcome: Outcome, traced: Mapping[str, Any]) -> None:
-    """Tell how often sentences that were written stand in the training text, beside held-out ones."""
+def report_traces(outcome: Outcome, traced: Mapping[str, Any]) -> None:
+    """Report how often written and held-out sentences occur in the training text, and add the claim."""
     known = [float(number >= 0) for _, _, number in traced["written"]]
-    mine = share(known, [story for story, _, _ in traced["written"]])
-    others = share([read for _, read in traced["held_out"]], [story for story, _ in traced["held_out"]])
-    outcome.values |= {"written.read": mine, "held_out.read": others}
+    written = proportion(known, [story for story, _, _ in traced["written"]])
+    others = proportion([read for _, read in traced["held_out"]], [story for story, _ in traced["held_out"]])
+    outcome.values |= {"written.read": written, "held_out.read": others}
     rows = [
-        ["written by the model", str(len(known)), mine.shown(".1%")],
+        ["written by the model", str(len(known)), written.shown(".1%")],
         ["in held-out stories", str(len(traced["held_out"])), others.shown(".1%")],
     ]
     outcome.tables.append(
-        Table("Sentences that stand word for word in what was read", ["", "sentences", "share"], rows)
+        Table("Sentences that occur word for word in the training text", ["", "sentences", "proportion"], rows)
     )
     shown = [[str(sentence), f"text {number:,}"] for _, sentence, number in traced["written"] if number >= 0]
     shown.sort(key=lambda row: -len(row[0]))
-    title = "The longest of them, with the first text that holds it"
+    title = "The longest of them, with the first text that contains it"
     outcome.tables.append(Table(title, ["sentence", "where"], shown[:5]))
     outcome.claims["remembers-sentences"] = Claim(
-        "It writes sentences it read word for word more often than a new story holds such",
-        (mine.low or 0) > (others.high or 1),
+        "More of its sentences occur word for word in the training text than of new stories",
+        (written.low or 0) > (others.high or 1),
     )

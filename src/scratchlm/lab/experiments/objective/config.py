@@ -1,4 +1,4 @@
-"""What the experiment objective can be told. Imports no torch."""
+"""Settings of the experiment objective. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scratchlm.runs.depth_scaling import MAX_DEPTH
 
 @dataclass(frozen=True)
 class ObjectiveConfig(ExperimentConfig):
-    """One model before, during and after training; and bytes, characters, sub-words and words by the byte."""
+    """The training objective: loss and samples during training; bytes, characters, sub-words and words compared."""
 
     megabytes: Annotated[float, Range(0.05, 10**6)] = 4.0
-    """Millions of bytes of the beginnings of books, some of which are held out."""
+    """Text in millions of bytes: the beginnings of books, some of them held out."""
     steps: Count = 300
-    """Training steps on each kind of token."""
+    """Training steps for each kind of token."""
     vocabulary_size: Vocabulary = 4096
-    """Sub-words, and words, at most."""
+    """Vocabulary size of sub-words and of words, at most."""
     depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
     """Layers of the model."""
     sample_tokens: Count = 40

@@ -1,8 +1,8 @@
-"""`experiment objective`: the same model before, during and after training, and its text at each; then other tokens.
+"""`experiment objective`: loss and samples before, during and after training; then other kinds of tokens.
 
-Nothing but the probability of the next token is ever optimised. The same shape is trained for the same number of steps
-on bytes, characters, sub-words and words of the same text, and compared by what is paid for a byte of held-out text.
-What a vocabulary of words does not know costs eight bits a byte, as if it were spelled.
+Training only optimises the probability of the next token. The same architecture is trained for the same number of steps
+on bytes, characters, sub-words and words of the same text, and compared in bits per byte on held-out text. An unknown
+word counts eight bits per byte, as if it were spelled in bytes.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 
 HELD_OUT = 40
-"""One of so many books is never learned from."""
+"""One in so many books is held out."""
 OPENING = "It was a"
 LOOKS = 10
-"""Times that the model is looked at on its way."""
+"""Evaluations during training."""
 
 
 def tokenizers(config: ObjectiveConfig) -> dict[str, Callable[[str], Tokenizer]]:
-    """Return what cuts a text, the finest first."""
+    """Return functions that train each tokenizer, the finest first."""
     size = config.vocabulary_size
     return {
         "bytes": lambda text: FastBPE.train([text], 256),
@@ -54,29 +54,29 @@ def tokenizers(config: ObjectiveConfig) -> dict[str, Callable[[str], Tokenizer]]
 
 
 def files(config: ObjectiveConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     return {"books": config.data_file(BOOKS)}
 
 
 def run(config: ObjectiveConfig, steps: Steps, outcome: Outcome) -> None:
-    """Train on each kind of token, looking on."""
+    """Train on each kind of token, with evaluations during training."""
     books = pieces_of_books(config.data_file(BOOKS), int(config.megabytes * 1e6))
     held = max(1, len(books) // HELD_OUT)
     text, tested = "\n\n".join(books[held:]), "\n\n".join(books[:held])
     found = {
         name: steps.once(name, partial(_train, make, text, tested, config)) for name, make in tokenizers(config).items()
     }
-    tell_way(outcome, found["sub-words"])
-    tell_kinds(outcome, found)
+    report_training(outcome, found["sub-words"])
+    report_tokens(outcome, found)
     outcome.notes += [
-        "one seed; the held-out text is the beginnings of other books, and the interval is that of stretches of it",
-        "every kind of token gets equal steps and windows of as many tokens, so coarser ones read more text",
-        "a word that its vocabulary does not hold costs eight bits a byte, as if it were spelled",
+        "one seed; the held-out text is the beginnings of other books, and the interval is over blocks of it",
+        "every kind of token gets equal steps and equal windows, so coarser tokens read more text",
+        "a word outside the vocabulary counts eight bits per byte, as if it were spelled in bytes",
     ]
 
 
 class _Look(Stateless):
-    """Notes what a model pays and writes on its way."""
+    """A hook that records loss and a sample during training."""
 
     name = "look"
 
@@ -85,13 +85,13 @@ class _Look(Stateless):
         self.seen: list[dict[str, Any]] = []
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
-        """Look once."""
+        """Record one evaluation."""
         self.seen.append({"step": step, **self._look(step, decoder)})
         return {}
 
 
 def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: ObjectiveConfig) -> dict[str, Any]:
-    """Train one model; return what it paid and wrote on its way, and for each stretch of the held-out text."""
+    """Train one model; return its losses and samples during training, and its loss on blocks of held-out text."""
     tokenizer = make(text)
     learned, tested = (np.array(tokenizer.encode(side), np.int64) for side in (text, held_out))
     size = len(held_out.encode("utf-8"))
@@ -130,20 +130,20 @@ def _is_unknown(tokenizer: Tokenizer, id: int) -> bool:
 
 
 def _written(model: Decoder, tokenizer: Tokenizer, config: ObjectiveConfig) -> str:
-    """Let the model go on after the opening."""
+    """Let the model continue the opening."""
     sampling = SamplingConfig(max_tokens=config.sample_tokens, temperature=0.8, seed=config.seed)
     ids = tokenizer.encode(OPENING)
     return " ".join((OPENING + tokenizer.decode(list(generate_ids(model, ids, sampling)))).split())
 
 
-def tell_way(outcome: Outcome, found: dict[str, Any]) -> None:
-    """Tell how loss and text change together."""
+def report_training(outcome: Outcome, found: dict[str, Any]) -> None:
+    """Report how loss and text change during training, and add the claims."""
     looks = found["looks"]
     first, last = looks[0], looks[-1]
     outcome.values["before"], outcome.values["after"] = Value(first["loss"]), Value(last["loss"])
     outcome.values["guessing"] = Value(math.log(found["vocabulary"]))
     places = [look["step"] for look in looks], [look["loss"] for look in looks]
-    outcome.curves.append(Curves("Loss on held-out text", "steps", "nats a token", {"sub-words": places}))
+    outcome.curves.append(Curves("Loss on held-out text", "steps", "nats per token", {"sub-words": places}))
     chosen = [looks[0], looks[len(looks) // 10], looks[len(looks) // 3], looks[-1]]
     outcome.samples += [
         Sample(f"after {each['step']:,} steps, loss {each['loss']:.2f}", each["text"]) for each in chosen
@@ -153,13 +153,13 @@ def tell_way(outcome: Outcome, found: dict[str, Any]) -> None:
     outcome.values["learned"] = Value(compared.difference, *compared.interval)
     near = abs(first["loss"] - math.log(found["vocabulary"])) < 0.05 * math.log(found["vocabulary"])
     outcome.claims["begins-by-guessing"] = Claim(
-        "Before training a token costs the logarithm of the vocabulary's size, within a twentieth", near
+        "Before training the loss is the logarithm of the vocabulary size, within 5%", near
     )
-    outcome.claims["learns"] = Claim("Training lowers what held-out text costs", compared.interval.low > 0)
+    outcome.claims["learns"] = Claim("Training lowers the loss on held-out text", compared.interval.low > 0)
 
 
-def tell_kinds(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
-    """Compare the kinds of tokens by the byte."""
+def report_tokens(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
+    """Compare the kinds of tokens in bits per byte, and add the claims."""
     rows, lines = [], {}
     for name, each in found.items():
         looks = each["looks"]
@@ -177,18 +177,20 @@ def tell_kinds(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
     header = [
         "tokens",
         "vocabulary",
-        "bytes each",
-        "times the text was read",
+        "bytes per token",
+        "epochs",
         "unknown bytes",
-        "nats a token",
+        "nats per token",
         "bits per byte",
     ]
-    outcome.tables.append(Table("The same shape and number of steps on the same text", header, rows))
+    outcome.tables.append(Table("The same architecture and number of steps on the same text", header, rows))
     outcome.curves.append(Curves("Bits per byte by kind of token", "steps", "bits per byte", lines))
     bits = {name: outcome.values[f"{name}.bits_per_byte"].value for name in found}
     outcome.claims["sub-words-win"] = Claim(
-        "At equal steps sub-words pay least for a byte", bits["sub-words"] == min(bits.values())
+        "At equal steps sub-words need the fewest bits per byte", bits["sub-words"] == min(bits.values())
     )
     losses = {name: outcome.values[f"{name}.loss"].value for name in found}
-    cheapest, seeming = min(bits, key=lambda name: bits[name]), min(losses, key=lambda name: losses[name])
-    outcome.claims["loss-a-token-misleads"] = Claim("By loss a token another kind would seem best", cheapest != seeming)
+    best, lowest_loss = min(bits, key=lambda name: bits[name]), min(losses, key=lambda name: losses[name])
+    outcome.claims["loss-a-token-misleads"] = Claim(
+        "By loss per token another kind of token would seem best", best != lowest_loss
+    )

@@ -1,9 +1,9 @@
-"""`experiment scaling`: loss against parameters, tokens and compute; a law fitted to small runs foretells a larger one.
+"""`experiment scaling`: loss against parameters, tokens and compute; laws fitted to small runs predict a larger one.
 
-Each size reads each amount of text in a run of its own, with its rate brought down to zero at its end. Two laws are
-fitted: one in which size and text limit each other (`jointlaw`), and one in which each has a share of its own, which
-`scratchlm plan` states (Hoffmann et al. 2022, arXiv 2203.15556). The larger run is trained after both were fitted and
-takes no part in them.
+Each model size is trained on each number of tokens in its own run, with a full learning rate schedule. Two laws are
+fitted: one in which parameters and tokens interact (`shared/joint_law.py`), and one with separate terms, which
+`scratchlm plan` uses (Hoffmann et al. 2022, arXiv 2203.15556). The larger run is trained after both fits and has no
+part in them.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 
 BYTES_A_TOKEN = 5
-"""Bytes of books that are prepared for each token of the longest run, so that none reads its text twice."""
+"""Bytes of books prepared for each token of the longest run, so that no run repeats its text."""
 WITHIN = 0.02
-"""How near a law must come to the larger run."""
+"""Relative error up to which a law counts as predicting the larger run."""
 SEPARATE = ("floor", "a", "alpha", "b", "beta")
-"""Figures of the law of separate shares."""
+"""Coefficients of the law with separate terms."""
 Found = Mapping[tuple[int, int], dict[str, Any]]
 
 
 def files(config: ScalingConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     return {"books": config.data_file(BOOKS)}
 
 
 def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
-    """Train each size on each amount, fit, foretell, and only then train the larger run."""
+    """Train each size on each number of tokens, fit both laws, and only then train the larger run."""
     size = BYTES_A_TOKEN * max(config.larger_tokens, *config.tokens)
     text = book_text(config.data_file(BOOKS), size, config.vocabulary_size, steps)
     longest = max(config.larger_tokens, *config.tokens)
     if len(text.train) < longest:
         raise UserError(
-            f"--tokens, --larger-tokens {longest}: the books have {len(text.train)} tokens, and none is to be read "
-            "twice; give fewer"
+            f"--tokens, --larger-tokens {longest}: the books have {len(text.train)} tokens, and no run may "
+            "repeat its text; give fewer"
         )
     found = {
         (depth, tokens): steps.once(f"depth-{depth}-tokens-{tokens}", partial(_train, depth, tokens, text, config))
@@ -70,18 +70,18 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
     separate = steps.once("separate law", lambda: vars(fitted(fit_law, runs)))
     larger = steps.once("larger", partial(_train, config.larger_depth, config.larger_tokens, text, config))
     larger["compute_ratio"] = larger["flops"] / max(each["flops"] for each in found.values())
-    tell_runs(outcome, config, found, scale)
-    tell_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)
+    report_runs(outcome, config, found, scale)
+    report_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)
     outcome.values["held_out_bytes"] = Value(text.held_out_bytes)
     outcome.notes += [
-        f"one seed a run; {len(set(larger['block_book']))} books are held out, and errors are those of books",
-        "N counts the weights of the matrices inside blocks, not the table of token vectors; the law is in bits a byte",
-        "a rate that is best for one size need not be for another: all take what the dial gives them",
+        f"one seed a run; {len(set(larger['block_book']))} books are held out, and errors are clustered by book",
+        "N counts the matrix weights inside blocks, without the embedding; the law is in bits per byte",
+        "the best learning rate may differ between sizes: all take that of the depth scaling rule",
     ]
 
 
 def _train(depth: int, tokens: int, text: BookText, config: ScalingConfig) -> dict[str, Any]:
-    """Train one size on one amount of text; return what held-out text costs it."""
+    """Train one size on one number of tokens; return its held-out loss, size and compute."""
     shape, training = at_depth(depth)
     decoder = build_decoder(replace(shape, vocabulary_size=text.tokenizer.vocabulary_size), config.seed)
     training = replace(training, batch_size=config.batch_size)
@@ -106,25 +106,25 @@ L = TypeVar("L")
 
 
 def fitted(fit: Callable[[Sequence[Measured]], L], runs: Sequence[Measured]) -> L:
-    """Fit a law. Raises `UserError` where the runs are too few or too alike for it."""
+    """Fit a law. Raises `UserError` if the runs are too few or too similar."""
     try:
         return fit(runs)
     except ValueError as error:
         raise UserError(f"--depths, --tokens: {error}; give more of them, further apart") from None
 
 
-def tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: float) -> None:
-    """Tell the runs that the law is fitted to."""
+def report_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: float) -> None:
+    """Report the runs that the laws are fitted to, and add the claims about them."""
     rows = []
     for (depth, tokens), each in found.items():
         bits = _measured(each, scale).bits_per_byte
         outcome.values[f"bits.{depth}.{tokens}"] = Value(bits)
         rows.append([str(depth), f"{each['weights']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}", f"{bits:.3f}"])
-    header = ["layers", "weights of matrices", "tokens", "operations", "bits per byte"]
-    outcome.tables.append(Table("The runs that the law is fitted to", header, rows))
+    header = ["layers", "matrix weights", "tokens", "FLOPs", "bits per byte"]
+    outcome.tables.append(Table("Runs that the laws are fitted to", header, rows))
     for title, x, place in (
-        ("Loss by tokens read", "tokens", "tokens"),
-        ("Loss by compute", "operations", "flops"),
+        ("Loss by training tokens", "tokens", "tokens"),
+        ("Loss by compute", "FLOPs", "flops"),
     ):
         lines = {
             f"{depth} layers": (
@@ -137,8 +137,8 @@ def tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: floa
     few, many = config.tokens[0], config.tokens[-1]
     small, large = config.depths[0], config.depths[-1]
     for key, says, one, other in (
-        ("parameters-help", "More parameters do better on the same text", (small, many), (large, many)),
-        ("tokens-help", "More text does better in the same model", (large, few), (large, many)),
+        ("parameters-help", "More parameters lower the loss on the same text", (small, many), (large, many)),
+        ("tokens-help", "More text lowers the loss of the same model", (large, few), (large, many)),
         ("parameters-on-little", "", (small, few), (large, few)),
     ):
         gap, books = np.subtract(found[one]["block_nats"], found[other]["block_nats"]), found[one]["block_book"]
@@ -152,11 +152,11 @@ def tell_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: floa
     by_block = scale * len(more) * more
     grown = comparison_of(float(by_block.mean()), standard_error(by_block, found[small, few]["block_book"]))
     outcome.values["gain_of_size_with_text"] = Value(grown.difference, *grown.interval)
-    says = "What a larger model gains grows with the text it reads"
+    says = "The gain of a larger model grows with the training text"
     outcome.claims["size-pays-with-text"] = Claim(says, grown.interval.low > 0)
 
 
-def tell_laws(
+def report_laws(
     outcome: Outcome,
     joint: JointLaw,
     separate: LossLaw,
@@ -164,7 +164,7 @@ def tell_laws(
     larger: Mapping[str, Any],
     scale: float,
 ) -> None:
-    """Compare what the laws say with the run that they never saw, and with what one would say without a law."""
+    """Compare the predictions of both laws with the larger run, and with the best fitted run as a baseline."""
     laws: dict[str, Callable[[float, float], float]] = {
         "joint": joint.bits,
         "separate": lambda weights, tokens: separate.bits("default", int(weights), tokens),
@@ -182,21 +182,21 @@ def tell_laws(
     figures = {"joint": vars(joint), "separate": {key: getattr(separate, key) for key in SEPARATE}}
     rows = []
     for name, bits in laws.items():
-        told, worst = bits(seen.weights, seen.tokens), max(abs(bits(n, d) / b - 1) for n, d, b in runs)
-        error = told / seen.bits_per_byte - 1
+        predicted, worst = bits(seen.weights, seen.tokens), max(abs(bits(n, d) / b - 1) for n, d, b in runs)
+        error = predicted / seen.bits_per_byte - 1
         outcome.values |= {f"{name}.{key}": Value(figure) for key, figure in figures[name].items()}
         outcome.values |= {
-            f"{name}.foretold": Value(told),
+            f"{name}.foretold": Value(predicted),
             f"{name}.error": Value(error),
             f"{name}.worst": Value(worst),
         }
-        rows.append([f"the {name} law", f"{told:.3f}", f"{error:+.1%}", f"{worst:.1%}"])
+        rows.append([f"{name} law", f"{predicted:.3f}", f"{error:+.1%}", f"{worst:.1%}"])
     rows += [
-        ["the best of the runs before", f"{last:.3f}", f"{last / seen.bits_per_byte - 1:+.1%}", ""],
+        ["best fitted run (baseline)", f"{last:.3f}", f"{last / seen.bits_per_byte - 1:+.1%}", ""],
         ["measured", outcome.values["larger.measured"].shown(), "", ""],
     ]
     title = f"The larger run: {seen.weights:,} weights, {seen.tokens:,} tokens"
-    header = ["", "bits per byte", "off by", "worst miss of its own runs"]
+    header = ["", "bits per byte", "error", "largest error on the fitted runs"]
     outcome.tables.append(Table(title, header, rows))
     forms = [
         [name, form, ", ".join(f"{key} {figure:.4g}" for key, figure in figures[name].items())]
@@ -205,8 +205,8 @@ def tell_laws(
             ("separate", "floor + a / N^alpha + b / D^beta"),
         )
     ]
-    title = "The laws: bits per byte by N weights of matrices and D tokens"
-    outcome.tables.append(Table(title, ["law", "form", "figures"], forms))
+    title = "The laws: bits per byte from N matrix weights and D tokens"
+    outcome.tables.append(Table(title, ["law", "form", "coefficients"], forms))
     _claim_laws(outcome, laws)
 
 
@@ -214,14 +214,10 @@ def _claim_laws(outcome: Outcome, laws: Iterable[str]) -> None:
     last, seen = (outcome.values[f"larger.{key}"].value for key in ("best_before", "measured"))
     misses = {name: abs(outcome.values[f"{name}.error"].value) for name in laws}
     outcome.claims |= {
-        "law-foretells": Claim(
-            f"The joint law foretells the larger run within {WITHIN:.0%}", misses["joint"] <= WITHIN
+        "law-foretells": Claim(f"The joint law predicts the larger run within {WITHIN:.0%}", misses["joint"] <= WITHIN),
+        "separate-law-foretells": Claim("so does the law with separate terms", misses["separate"] <= WITHIN),
+        "joint-is-nearer": Claim(
+            "The joint law has a smaller error than the separate one", misses["joint"] < misses["separate"]
         ),
-        "separate-law-foretells": Claim(
-            "so does the law in which size and text have shares of their own", misses["separate"] <= WITHIN
-        ),
-        "joint-is-nearer": Claim("The joint law comes nearer than it", misses["joint"] < misses["separate"]),
-        "law-beats-no-law": Claim(
-            "and nearer than the best of the runs before", misses["joint"] < abs(last / seen - 1)
-        ),
+        "law-beats-no-law": Claim("and a smaller one than the best fitted run", misses["joint"] < abs(last / seen - 1)),
     }

@@ -1,4 +1,4 @@
-"""What the experiment tasks can be told. Imports no torch."""
+"""Settings of the experiment tasks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scratchlm.lab.harness.settings import StorySettings
 
 @dataclass(frozen=True)
 class TasksConfig(StorySettings):
-    """One model answers, finds spam, rewrites and translates, beside a narrow rival for each and a model for each."""
+    """Multi-task fine-tuning: one model for four tasks, compared with a baseline and a single-task model for each."""
 
     messages: Annotated[int, Range(20, 10**9)] = 2000
-    """Labelled messages that are learned from, at most."""
+    """Labelled training messages, at most."""
     vocabulary_size: Annotated[int, Range(1024, 1 << 20)] = 2048
-    """Tokens of its tokenizer."""
+    """Vocabulary size of its tokenizer."""
     pairs: Annotated[int, Range(100, 10**9)] = 3000
-    """Pairs of English and German sentences that are learned from, at most."""
+    """Training pairs of English and German sentences, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 250
-    """Cases of each task that are tested, at most."""
+    """Test cases of each task, at most."""

@@ -1,8 +1,9 @@
-"""`experiment tasks`: one model for four tasks, beside a narrow rival and a model of its own for each.
+"""`experiment tasks`: one multi-task model for four tasks, compared with baselines and single-task models.
 
-The model reads stories, messages and sentence pairs, and is then taught by conversations: to answer questions about the
-stories, to tell spam, to put sentences into the past, to translate. The same pretrained weights are also taught each
-task alone. The rivals are those of the time before: retrieval, a linear SVM, a rule of grammar, word for word.
+The model is pretrained on stories, messages and sentence pairs, and fine-tuned on conversations: answer questions about
+the stories, detect spam, put sentences into the past tense, translate. The same pretrained weights are also fine-tuned
+on each task alone. The task-specific baselines are retrieval, a linear SVM, a grammar rule and word-for-word
+translation.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from scratchlm.lab.experiments.ladder_translate.measure import PAIRS, read_pairs
 from scratchlm.lab.experiments.tasks.config import TasksConfig
 from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import answers, asked, storyteller, teach
+from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.folds import read_folded
-from scratchlm.lab.shared.proportions import mean_of, names, share
+from scratchlm.lab.shared.proportions import mean_of, names, proportion
 from scratchlm.storyworld.lexicon import lexicon
 from scratchlm.storyworld.morphology import past, verb_forms
 from scratchlm.storyworld.words_verbs import INTRANSITIVE
@@ -34,43 +35,44 @@ from scratchlm.tokens.chat import Conversation
 
 MESSAGES = "classify/sms-spam.tsv"
 LONGEST = 40
-"""Most tokens of an answer that is written."""
+"""Most tokens of a generated answer."""
 BEFORE_PAST = "Put into the past: "
 NEAR = 0.05
-"""How much a shared model may lose on a task and still count as good as one of its own."""
+"""Score that the multi-task model may lose on a task and still count as equal to a single-task model."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing that is asked for."""
+    """A task: training conversations, test cases, a score and two baselines."""
 
     name: str
     measure: str
-    """What its score is."""
+    """Description of its score."""
     train: Sequence[Conversation]
     tested: Sequence[tuple[str, str]]
-    """What is asked, and what is expected."""
+    """Questions and their expected answers."""
     score: Callable[[str, str], float]
-    """What an answer is worth beside the expected one, 0 to 1."""
-    rival: str
+    """Function of an answer and the expected one; returns 0 to 1."""
+    baseline: str
+    """Name of the task-specific baseline."""
     narrow: Callable[[], list[str]]
-    """Answers what is tested as the narrow rival does."""
+    """Function that returns the answers of the task-specific baseline."""
     trivial: Callable[[str], str]
-    """Answers without looking, or with what was asked."""
+    """Function of a question; returns a constant answer or the question itself."""
     clusters: Sequence[str] | None = None
-    """What the cases of a cluster share: a person, a verb."""
+    """Cluster of each test case: a person or a verb."""
 
 
 def files(config: TasksConfig) -> dict[str, Path]:
-    """Return what the experiment reads."""
+    """Return the input files."""
     return {"messages": config.data_file(MESSAGES), "pairs": config.data_file(PAIRS)}
 
 
 def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
-    """Teach all tasks together, then each alone."""
+    """Fine-tune one model on all tasks, then one on each task alone."""
     messages, pairs = _messages(config), read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
     more = [text for text, _ in messages[0]] + [f"{english} = {german}" for english, german in pairs.train]
-    ours, corpus = storyteller(config, steps, more)
+    small, corpus = storyteller(config, steps, more)
     tasks = {
         "answer": _answering(corpus.train, config),
         "spam": _spam(*messages),
@@ -78,25 +80,25 @@ def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
         "translate": _translating(pairs.train, [(e, references[0]) for e, references in pairs.tested]),
     }
 
-    def taught(names: Sequence[str]) -> dict[str, list[str]]:
+    def fine_tuned(names: Sequence[str]) -> dict[str, list[str]]:
         conversations = [each for name in names for each in tasks[name].train]
         random.Random(config.seed).shuffle(conversations)
-        model = teach(ours.pretrained(), conversations, epochs=config.epochs, seed=config.seed)
+        model = fine_tune(small.pretrained(), conversations, epochs=config.epochs, seed=config.seed)
         return {name: answers(model, [question for question, _ in tasks[name].tested], LONGEST) for name in names}
 
-    given: dict[str, dict[str, list[str]]] = {"one": steps.once("one", partial(taught, list(tasks)))}
-    given["alone"] = {name: steps.once(f"alone-{name}", partial(taught, [name]))[name] for name in tasks}
+    given: dict[str, dict[str, list[str]]] = {"one": steps.once("one", partial(fine_tuned, list(tasks)))}
+    given["alone"] = {name: steps.once(f"alone-{name}", partial(fine_tuned, [name]))[name] for name in tasks}
     given["narrow"] = {name: steps.once(f"narrow-{name}", task.narrow) for name, task in tasks.items()}
     given["trivial"] = {name: [task.trivial(question) for question, _ in task.tested] for name, task in tasks.items()}
-    tell(outcome, tasks, given)
+    report(outcome, tasks, given)
     outcome.notes += [
-        "one seed; each model of its own begins from the same weights and sees its task as often as the shared one",
-        "no question about a fact that is tested was taught; the fact stands in stories that were read",
+        "one seed; single-task models start from the same weights and train on their task for as many epochs",
+        "no test question was in fine-tuning; its answer is in the pretraining stories",
     ]
 
 
 def _messages(config: TasksConfig) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return messages to learn from, as they came, and others to be tested, as many of one class as of the other."""
+    """Return training messages, and test messages balanced between the classes."""
     data = read_folded(config.data_file(MESSAGES), "2", "1", None)
     draw = np.random.default_rng(config.seed)
     inside, outside = data.sides(0)
@@ -104,14 +106,14 @@ def _messages(config: TasksConfig) -> tuple[list[tuple[str, str]], list[tuple[st
     count = min(config.tested // 2, *map(len, kinds))
     tested = np.concatenate([draw.permutation(kind)[:count] for kind in kinds])
     mixed = draw.permutation(inside)
-    some = np.concatenate([mixed[data.truth[mixed] == kind][:2] for kind in (0, 1)])  # of each class, however few
+    some = np.concatenate([mixed[data.truth[mixed] == kind][:2] for kind in (0, 1)])  # at least two of each class
     sides = (np.concatenate([some, mixed[~np.isin(mixed, some)]])[: config.messages], tested)
     learned, held = ([(data.texts[at], data.labels[data.truth[at]]) for at in side] for side in sides)
     return learned, held
 
 
 def _answering(texts: Sequence[str], config: TasksConfig) -> Task:
-    """Questions about facts that stories tell, of which others were taught."""
+    """Return the task of answering questions about facts in the stories; fine-tuning covers other facts."""
     questions = [each for each in storyworld.questions() if each.split == "held-in"]
     chosen = random.Random(config.seed).sample(questions, min(config.tested, len(questions)))
     right = {each.expected: each.value for each in chosen}
@@ -122,22 +124,22 @@ def _answering(texts: Sequence[str], config: TasksConfig) -> Task:
         return [found[at] if at >= 0 else "" for at in places]
 
     values = [each.value for each in chosen]
-    commonest = max(sorted(values), key=values.count)
+    most_frequent = max(sorted(values), key=values.count)
     return Task(
         "answer questions",
         "names the right value",
         storyworld.conversations(config.seed),
         [(each.question, each.expected) for each in chosen],
         lambda said, expected: float(names(said, right[expected])),
-        "retrieval of a sentence",
+        "sentence retrieval",
         narrow,
-        lambda question: commonest,
+        lambda question: most_frequent,
         [each.subject for each in chosen],
     )
 
 
 def _spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
-    """Messages, the answer being their class."""
+    """Return the task of detecting spam; the answer is the class of a message."""
 
     def question(text: str) -> str:
         return f"Is this message ham or spam? {text[:200]}"
@@ -147,9 +149,9 @@ def _spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]])
         return [("ham", "spam")[int(at)] for at in model.predict_proba([text for text, _ in tested]).argmax(1)]
 
     return Task(
-        "find spam",
-        "right, of as many spam as ham",
-        [asked(question(text), label) for text, label in learned],
+        "detect spam",
+        "accuracy, balanced classes",
+        [conversation_of(question(text), label) for text, label in learned],
         [(question(text), label) for text, label in tested],
         lambda said, expected: float(said.strip() == expected),
         "linear SVM",
@@ -159,7 +161,7 @@ def _spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]])
 
 
 def past_task(config: TasksConfig) -> Task:
-    """Sentences to be put into the past; some verbs are never taught."""
+    """Return the task of putting sentences into the past tense; some verbs are held out of training."""
     draw = random.Random(config.seed)
     entries = sorted({entry for kind in ("person", "animal", "misc") for entry in INTRANSITIVE[kind].split()})
     heads = sorted({_head(entry) for entry in entries})
@@ -176,11 +178,11 @@ def past_task(config: TasksConfig) -> Task:
             found[f"{BEFORE_PAST}{name} {verb['s']} {how}."] = (f"{name} {verb['past']} {how}.", _head(entry))
         return found
 
-    taught = [entry for entry in entries if _head(entry) not in new]
-    learned = made(1500, taught)
-    tested = made(config.tested // 2, taught) | made(config.tested // 2, [e for e in entries if _head(e) in new])
+    trained = [entry for entry in entries if _head(entry) not in new]
+    learned = made(1500, trained)
+    tested = made(config.tested // 2, trained) | made(config.tested // 2, [e for e in entries if _head(e) in new])
     tested = {question: case for question, case in tested.items() if question not in learned}
-    known = {verb_forms(entry)["s"]: verb_forms(entry)["past"] for entry in taught}
+    known = {verb_forms(entry)["s"]: verb_forms(entry)["past"] for entry in trained}
 
     def rule(question: str) -> str:
         name, *verb, how = question.removeprefix(BEFORE_PAST).split(" ")
@@ -188,12 +190,12 @@ def past_task(config: TasksConfig) -> Task:
         return f"{name} {known.get(said) or regular(said)} {how}"
 
     return Task(
-        "put into the past",
-        "exact",
-        [asked(question, answer) for question, (answer, _) in learned.items()],
+        "past tense",
+        "exact match",
+        [conversation_of(question, answer) for question, (answer, _) in learned.items()],
         [(question, answer) for question, (answer, _) in tested.items()],
         lambda said, expected: float(said.strip() == expected),
-        "taught verbs looked up, else -ed",
+        "training verbs looked up, else -ed",
         lambda: [rule(question) for question in tested],
         lambda question: question.removeprefix(BEFORE_PAST),
         [head for _, head in tested.values()],
@@ -206,7 +208,7 @@ def _head(entry: str) -> str:
 
 
 def regular(verb: str) -> str:
-    """Put a verb of the third person into the past as if it were regular; particles stay."""
+    """Return the regular past tense of a third-person verb; particles stay."""
     word, *particles = verb.split(" ")
     if word.endswith("ies"):
         base = word[:-3] + "y"
@@ -218,7 +220,7 @@ def regular(verb: str) -> str:
 
 
 def _translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
-    """English sentences to be put into German."""
+    """Return the task of translating English sentences into German."""
     from sacrebleu import CHRF
 
     before = "Translate into German: "
@@ -230,7 +232,7 @@ def _translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str,
     return Task(
         "translate",
         "chrF",
-        [asked(before + english, german) for english, german in learned],
+        [conversation_of(before + english, german) for english, german in learned],
         [(before + english, german) for english, german in tested],
         lambda said, expected: CHRF().sentence_score(said, [expected]).score / 100,
         "word for word, IBM model 1",
@@ -239,9 +241,14 @@ def _translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str,
     )
 
 
-def tell(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, list[str]]]) -> None:
-    """Tell the scores of each task and way, and judge what the notes say of them."""
-    shown = {"trivial": "without a method", "narrow": "narrow rival", "alone": "a model of its own", "one": "one model"}
+def report(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, list[str]]]) -> None:
+    """Report the score of each model and baseline on each task, and add the claims."""
+    shown = {
+        "trivial": "trivial baseline",
+        "narrow": "task-specific baseline",
+        "alone": "single-task model",
+        "one": "multi-task model",
+    }
     rows, each = [], {}
     for key, task in tasks.items():
         wanted = [expected for _, expected in task.tested]
@@ -249,16 +256,16 @@ def tell(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, li
             way: np.array([task.score(*pair) for pair in zip(given[way][key], wanted, strict=True)]) for way in shown
         }
         for way, scores in each[key].items():
-            of = share if set(scores.tolist()) <= {0.0, 1.0} else mean_of
+            of = proportion if set(scores.tolist()) <= {0.0, 1.0} else mean_of
             outcome.values[f"{key}.{way}"] = of(scores.tolist(), task.clusters)
         cells = [outcome.values[f"{key}.{way}"].shown() for way in shown]
-        rows.append([f"{task.name} ({task.measure})", str(len(task.tested)), *cells, task.rival])
-    header = ["task", "tested", *shown.values(), "the rival"]
+        rows.append([f"{task.name} ({task.measure})", str(len(task.tested)), *cells, task.baseline])
+    header = ["task", "tested", *shown.values(), "the baseline"]
     outcome.tables.append(Table("Four tasks, one model", header, rows))
 
     def ahead(key: str, above: str, below: str, by: float = 0.0) -> bool:
         gaps = each[key][above] - each[key][below] - by
-        # Four tasks are looked at: at 98.75% each, all four are right at once as often as one at 95%.
+        # Four comparisons: at 98.75% each, their joint confidence is at least 95% (Bonferroni).
         compared = comparison_of(float(gaps.mean()), standard_error(gaps, tasks[key].clusters), 0.9875)
         return compared.interval.low > 0
 
@@ -274,11 +281,13 @@ def tell(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, li
     ):
         outcome.values[name] = Value(len(chosen))
     outcome.claims |= {
-        "one-does-all": Claim("On every task the one model beats answering without a method", len(above) == len(tasks)),
-        "rival-wins-somewhere": Claim("On at least one task its narrow rival beats it", bool(behind)),
-        "model-wins-somewhere": Claim("On at least one it beats its narrow rival", bool(beyond)),
+        "one-does-all": Claim(
+            "On every task the multi-task model beats the trivial baseline", len(above) == len(tasks)
+        ),
+        "rival-wins-somewhere": Claim("On at least one task the task-specific baseline beats it", bool(behind)),
+        "model-wins-somewhere": Claim("On at least one task it beats the task-specific baseline", bool(beyond)),
         "sharing-costs-little": Claim(
-            f"On no task does a model of its own lead by more than {NEAR:g}", len(near) == len(tasks)
+            f"On no task does the single-task model lead by more than {NEAR:g}", len(near) == len(tasks)
         ),
     }
     for key, task in tasks.items():

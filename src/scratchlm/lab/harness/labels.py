@@ -1,0 +1,124 @@
+"""Labels of tables in stored results, with the terms that the notes show for them now.
+
+Result files are sealed, so a table keeps the labels of its run. `relabelled` changes whole cells only; the numbers
+and everything a model wrote stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scratchlm.lab.harness.outcome import Table
+
+LABELS: dict[str, str] = {
+    "nats a token": "nats per token",
+    "nats a token after training": "nats per token after training",
+    "an item, us": "per item, µs",
+    "seen from": "minimum detectable difference",
+    "share": "fraction",
+    "F1, gain on the rung before": "F1, gain over the method above",
+    "bits per byte, gain on the rung before": "bits per byte, gain over the method above",
+    "chrF, mean of sentences, gain on the rung before": "chrF, mean of sentences, gain over the method above",
+    "F1 of words, gain on the rung before": "word F1, gain over the method above",
+    "speaks of whom it was asked about, gain on the rung before": "mentions the subject, gain over the method above",
+    # ladder-spam, label-efficiency
+    "the commoner class": "majority baseline",
+    "our model, from random weights": "small model, from random weights",
+    "our model, pretrained on books": "small model, pretrained on books",
+    "published model, only asked": "published model, zero-shot",
+    "published model, taught with LoRA": "published model, fine-tuned with LoRA",
+    # ladder-lm
+    "each token by itself": "unigrams, add-k",
+    "pairs, add-k": "bigrams, add-k",
+    "triples, Katz's back-off": "trigrams, Katz's back-off",
+    "triples, Kneser-Ney": "trigrams, Kneser-Ney",
+    "fives, Kneser-Ney": "5-grams, Kneser-Ney",
+    # ladder-translate
+    "the source as it is": "source copied unchanged",
+    "lexicon, agreement, order": "rules: lexicon, agreement, order",
+    "recurrent, one vector": "recurrent, no attention",
+    "decoder alone, pairs as text": "decoder only, pairs as text",
+    # ladder-understand
+    "F1 of words": "word F1",
+    "exact": "exact match",
+    "F1 on another story's passage": "word F1, wrong passage",
+    "the first sentence": "first sentence",
+    "the sentence of most shared words": "sentence with most shared words",
+    "rules of question words": "question-word rules",
+    "TF-IDF retrieval of a sentence": "TF-IDF sentence retrieval",
+    "recurrent with attention, from nothing": "recurrent with attention, from random weights",
+    "our model, pretrained": "small model, pretrained",
+    # ladder-respond
+    "speaks of whom it was asked about": "mentions the subject",
+    "is nearest its own question": "nearest to its own prompt",
+    "patterns, as ELIZA": "ELIZA's patterns",
+    "the answer to the nearest taught question": "answer to the nearest training question",
+    "the nearest sentence of the stories": "nearest sentence of the stories",
+    "our model, taught to answer": "small model, fine-tuned to answer",
+    # ablations, context
+    "free to learn": "trainable parts",
+    **{f"{2**power} tokens in view": f"{2**power} tokens of context" for power in range(9)},
+    "shuffled": "all tokens shuffled",
+    "far shuffled": "all but the last 8 tokens shuffled",
+    "trained on text that repeats": "trained on repeated text",
+    "first time": "first occurrence",
+    "second time": "second occurrence",
+    "second time, without what looks at what followed (heads 2.1, 2.2)": (
+        "second occurrence, without the induction heads (2.1, 2.2)"
+    ),
+    "second time, without heads that look elsewhere, as many if there are": (
+        "second occurrence, without as many other heads"
+    ),
+    # features
+    "the token alone": "current token",
+    "the last 8 tokens": "last 8 tokens",
+    "its rule, in the window alone": "hand-written rule, within the window",
+    "trained, random marks": "trained, shuffled labels",
+    "stands among the first 5 words of its sentence": "is among the first 5 words of its sentence",
+    "stands inside direct speech": "is inside direct speech",
+    "the last he or she was a she": "the last pronoun, he or she, was she",
+    "vectors": "embedding",
+    "centre": "centre of gravity",
+    # limits
+    "asked": "question type",
+    "least sure token": "lowest token probability",
+    "taught facts, in taught words": "fine-tuned facts, training wording",
+    "the same facts, in other words": "same facts, reworded",
+    "the same facts, with `not` in the question": "same facts, with `not` in the question",
+    "facts that stories tell, never asked before": "facts in the stories, not in fine-tuning",
+    "facts that no story tells": "facts in no story",
+    "a false premise about a fact that stories tell": "false premise about a fact in the stories",
+    # objective, scaling
+    "bytes each": "bytes per token",
+    "times the text was read": "epochs",
+    "weights of matrices": "matrix weights",
+    "operations": "FLOPs",
+    "off by": "error",
+    "worst miss of its own runs": "largest error on the fitted runs",
+    "the joint law": "joint law",
+    "the separate law": "separate law",
+    "the best of the runs before": "best fitted run (baseline)",
+    "figures": "coefficients",
+    # tasks
+    "without a method": "trivial baseline",
+    "narrow rival": "task-specific baseline",
+    "a model of its own": "single-task model",
+    "one model": "multi-task model",
+    "the rival": "the baseline",
+    "retrieval of a sentence": "sentence retrieval",
+    "find spam (right, of as many spam as ham)": "detect spam (accuracy, balanced classes)",
+    "put into the past (exact)": "past tense (exact match)",
+    "taught verbs looked up, else -ed": "training verbs looked up, else -ed",
+}
+"""The whole text of a cell, to the text that is shown for it."""
+
+
+def relabelled(table: Table) -> Table:
+    """Return a table with today's labels."""
+    header = [relabel(cell) for cell in table.header]
+    return replace(table, header=header, rows=[[relabel(cell) for cell in row] for row in table.rows])
+
+
+def relabel(text: str) -> str:
+    """Return today's label for a label, or any other text unchanged."""
+    return LABELS.get(text, text)
