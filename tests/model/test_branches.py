@@ -30,7 +30,7 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
-from scratchlm.model.network import CausalNetwork, TokenNetwork
+from scratchlm.model.network import CausalLM, SequenceModel
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop
@@ -51,13 +51,13 @@ def both_ways() -> EncoderDecoder:
     return model.eval()
 
 
-def writers() -> list[TokenNetwork]:
+def writers() -> list[SequenceModel]:
     with_attention, without = (build_translator(shape(), attention=attends).eval() for attends in (True, False))
     return [both_ways(), with_attention, without]
 
 
 @pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
-def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: TokenNetwork) -> None:
+def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: SequenceModel) -> None:
     batch = source_target_batch(PAIRS[1:2], END, PAD)
     before = model(batch.ids, documents=batch.documents)
     for place in range(2):  # any word of the source changes every prediction
@@ -73,7 +73,7 @@ def test_a_target_sees_its_whole_source_and_what_it_has_written_so_far(model: To
 
 
 @pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
-def test_rows_of_a_batch_and_what_fills_them_up_do_not_touch_each_other(model: TokenNetwork) -> None:
+def test_rows_of_a_batch_and_what_fills_them_up_do_not_touch_each_other(model: SequenceModel) -> None:
     together = source_target_batch(PAIRS, END, PAD)
     found = model(together.ids, documents=together.documents)
     for row, pair in enumerate(PAIRS):
@@ -104,7 +104,7 @@ def test_cached_writing_equals_plain_writing() -> None:
 @pytest.mark.parametrize("kind", ["transformer", "attention", "no attention"])
 def test_each_learns_to_turn_a_text_round(kind: str) -> None:
     small = shape(width=32, layers=1, vocabulary_size=12, init_std=0.1)
-    model: TokenNetwork = build_encoder_decoder(small) if kind == "transformer" else build_translator(
+    model: SequenceModel = build_encoder_decoder(small) if kind == "transformer" else build_translator(
         small, attention=kind == "attention"
     )  # fmt: skip
     draw = torch.Generator().manual_seed(0)
@@ -178,8 +178,8 @@ def test_hidden_tokens_are_about_the_share_and_batches_go_on_from_their_state() 
 
 def test_what_is_no_causal_decoder_is_none_by_type() -> None:
     for kind in (EncoderDecoder, MaskedEncoder, RecurrentTranslator):
-        assert not issubclass(kind, CausalNetwork)
-    assert issubclass(RecurrentDecoder, CausalNetwork)
+        assert not issubclass(kind, CausalLM)
+    assert issubclass(RecurrentDecoder, CausalLM)
     assert not issubclass(RecurrentDecoder, Decoder)
     with pytest.raises(Exception, match="decoder"):
         list(generate_ids(build_masked_encoder(shape()), [1, 2], SamplingConfig(max_tokens=1)))  # type: ignore[arg-type]

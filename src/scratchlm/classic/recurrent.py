@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from scratchlm.model.config import ClassesConfig, DecoderConfig
 from scratchlm.model.dropout import Dropout
-from scratchlm.model.network import CausalNetwork
+from scratchlm.model.network import CausalLM
 from scratchlm.model.norms import build_norm
 
 Cell = Literal["lstm", "gru"]
 
 
-class RecurrentDecoder(CausalNetwork):
+class RecurrentDecoder(CausalLM):
     """Embedding, recurrent layers, head: trains, evaluates and samples like a decoder, but without a cache.
 
     Of its `config` only vocabulary, context, width, layers, dropout, norm, init_std, classes and tying are used.

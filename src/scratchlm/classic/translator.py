@@ -22,11 +22,11 @@ from scratchlm.generation.writing import sources_of, until
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.encoderdecoder import part
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 from scratchlm.model.norms import build_norm
 
 
-class RecurrentTranslator(TokenNetwork):
+class RecurrentTranslator(SequenceModel):
     """A bidirectional GRU encodes the source, another GRU decodes the target.
 
     Rows and `documents` are those of `EncoderDecoder`. Of `config`, vocabulary, width, dropout, norm and init_std are

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from scratchlm.base.device import autocast
 from scratchlm.data.batches import IGNORED, ArrayTokens, Tokens, whole_windows
-from scratchlm.model.network import CausalNetwork
+from scratchlm.model.network import CausalLM
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.simple import unknown_id
 from scratchlm.training.loss import next_token_loss
@@ -93,7 +93,7 @@ def _bytes_or_none(tokenizer: Tokenizer, id: int) -> bytes:
 
 @torch.no_grad()
 def held_out_loss(
-    decoder: CausalNetwork,
+    decoder: CausalLM,
     tokenizer: Tokenizer,
     tokens: Tokens | Sequence[int],
     *,
@@ -119,7 +119,7 @@ def held_out_loss(
 
 @torch.no_grad()
 def token_nats(
-    decoder: CausalNetwork, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
+    decoder: CausalLM, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
 ) -> Float[np.ndarray, " T"]:
     """Return the loss of each token of a text, in nats: the terms that `held_out_loss` sums."""
     decoder.eval()

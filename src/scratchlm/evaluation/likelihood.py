@@ -24,7 +24,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.data.batches import padded
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.network import CausalNetwork
+from scratchlm.model.network import CausalLM
 from scratchlm.tokens.base import Tokenizer, first_token
 
 BATCH_TOKENS = 8192
@@ -81,7 +81,7 @@ def encode_requests(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> l
 
 
 def likelihoods(
-    decoder: CausalNetwork,
+    decoder: CausalLM,
     requests: Sequence[Request],
     *,
     rows: int = ROWS,
@@ -135,7 +135,7 @@ def _batches(requests: Sequence[Request], groups: list[list[int]], rows: int) ->
 
 @torch.no_grad()
 def _plain(
-    decoder: CausalNetwork, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
+    decoder: CausalLM, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Score requests, each a row of its own; padding is on the right, where causal attention ignores it."""
     device = decoder.embedding.weight.device
@@ -149,7 +149,7 @@ def _plain(
 
 @torch.no_grad()
 def _shared(
-    decoder: CausalNetwork, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
+    decoder: CausalLM, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Read texts once, padded on the left, then score all continuations of each from its cached keys and values."""
     device = decoder.embedding.weight.device
@@ -173,7 +173,7 @@ def _shared(
 
 
 def _scored(
-    decoder: CausalNetwork,
+    decoder: CausalLM,
     hidden: Float[Tensor, "B T D"],
     requests: Sequence[Request],
     members: Sequence[int],

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import ClassesConfig
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 
 
-def add_classes(network: TokenNetwork, labels: Sequence[str], pooling: Literal["last", "mean"], seed: int) -> None:
+def add_classes(network: SequenceModel, labels: Sequence[str], pooling: Literal["last", "mean"], seed: int) -> None:
     """Give a network a head for `labels`, drawn from `seed`; one that it has is replaced."""
     network.config = replace(network.config, classes=ClassesConfig(len(labels), pooling))
     generator = torch.Generator().manual_seed(seed)

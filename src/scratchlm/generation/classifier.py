@@ -18,7 +18,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.data.batches import padded
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.generation.config import ClassifyConfig
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 BATCH_TOKENS = 4096
@@ -168,7 +168,9 @@ def _lines() -> Iterator[tuple[str, str]]:
         print(f"(empty lines are passed over: {', '.join(empty[:SHOWN])}{more})", file=sys.stderr)
 
 
-def text_logits(decoder: TokenNetwork, rows: ClassRows, dtype: torch.dtype = torch.float32) -> Float[np.ndarray, "N C"]:
+def text_logits(
+    decoder: SequenceModel, rows: ClassRows, dtype: torch.dtype = torch.float32
+) -> Float[np.ndarray, "N C"]:
     """Score the classes of texts; the logits of a text that is read in several rows are averaged."""
     logits = class_logits(decoder, rows.ids, dtype)
     counts = np.bincount(rows.text)
@@ -179,7 +181,7 @@ def text_logits(decoder: TokenNetwork, rows: ClassRows, dtype: torch.dtype = tor
 
 @torch.no_grad()
 def class_logits(
-    decoder: TokenNetwork, rows: Sequence[Sequence[int]], dtype: torch.dtype = torch.float32
+    decoder: SequenceModel, rows: Sequence[Sequence[int]], dtype: torch.dtype = torch.float32
 ) -> Float[np.ndarray, "N C"]:
     """Score the classes of texts that are encoded; those of like length share a forward pass."""
     device = decoder.embedding.weight.device

@@ -8,7 +8,7 @@ import torch
 
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.sampling import next_token
-from scratchlm.model.network import CausalNetwork
+from scratchlm.model.network import CausalLM
 
 
 def window_start(length: int, context: int) -> int:
@@ -25,7 +25,7 @@ def window_start(length: int, context: int) -> int:
 
 @torch.no_grad()
 def generate_ids(
-    decoder: CausalNetwork, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int] = frozenset()
+    decoder: CausalLM, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int] = frozenset()
 ) -> Iterator[int]:
     """Yield new ids after `prompt` (at least one id) until a stop id, which is not yielded, or `max_tokens`."""
     stop_ids = stop_ids.union(config.stop_ids)

@@ -24,7 +24,7 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import CausalNetwork, TokenNetwork
+from scratchlm.model.network import CausalLM, SequenceModel
 from scratchlm.model.ngrams import NgramEmbedding, build_ngrams
 from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
@@ -74,7 +74,7 @@ class X0Residual(nn.Module):
         return self.stream_scale[layer] * x + self.embedding_scale[layer] * embedded
 
 
-class Decoder(CausalNetwork):
+class Decoder(CausalLM):
     """A language model: `decoder(ids) -> logits`, where logits at t score the token at t + 1.
 
     Changing token t never changes logits before t. Does no I/O and holds no position: with a `cache`, the new ids
@@ -224,7 +224,7 @@ class Decoder(CausalNetwork):
         return 6.0 * (self.parameter_count() - tables - idle) + attention
 
 
-def initialise(decoder: TokenNetwork, seed: int) -> None:
+def initialise(decoder: SequenceModel, seed: int) -> None:
     """Fill all weights from `seed`: normal, branch outputs scaled down by depth (GPT-2) or zero, norms one."""
     config = decoder.config
     generator = torch.Generator().manual_seed(seed)
@@ -241,7 +241,7 @@ def initialise(decoder: TokenNetwork, seed: int) -> None:
         nn.init.constant_(residual.embedding_scale, config.x0_residual.initial)
 
 
-def _that_begin_at_one(decoder: TokenNetwork) -> set[Tensor]:
+def _that_begin_at_one(decoder: SequenceModel) -> set[Tensor]:
     """Return the vectors that multiply as they are; all others are added, or have 1 added to them, and begin at 0."""
     ones: set[Tensor] = set()
     for part in decoder.modules():
@@ -252,7 +252,7 @@ def _that_begin_at_one(decoder: TokenNetwork) -> set[Tensor]:
     return ones
 
 
-def _spreads(decoder: TokenNetwork) -> dict[Tensor, float]:
+def _spreads(decoder: SequenceModel) -> dict[Tensor, float]:
     """Return the standard deviations of the matrices that do not have the configuration's own."""
     config, found = decoder.config, {}
     for part in decoder.modules():

@@ -32,7 +32,7 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Block, initialise
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, positions_within, rope_table
 
@@ -145,7 +145,7 @@ class Memory:
     real: Bool[Tensor, "B S"]
 
 
-class _Transformer(TokenNetwork):
+class _Transformer(SequenceModel):
     """What both networks begin with: tokens and their positions as vectors."""
 
     rope_cos: Tensor

@@ -1,6 +1,6 @@
 """What every network of tokens has: ids become hidden states, and a head turns these into scores.
 
-`TokenNetwork` says no more than that; the training loop and the losses need no more. `CausalNetwork` adds the promise
+`SequenceModel` says no more than that; the training loop and the losses need no more. `CausalLM` adds the promise
 that what measures and samples stands on: changing a token never changes scores before it. `Decoder` adds a cache.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scratchlm.model.config import ClassesConfig, DecoderConfig
 
 
-class TokenNetwork(nn.Module):
+class SequenceModel(nn.Module):
     """`network(ids) -> logits`: an embedding, layers, and a head. What a position sees is each network's own matter."""
 
     config: DecoderConfig
@@ -70,7 +70,7 @@ class TokenNetwork(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-class CausalNetwork(TokenNetwork):
+class CausalLM(SequenceModel):
     """A network whose scores at t, of the token at t + 1, depend on no later token: changing one changes none before.
 
     It may have no cache: `Decoder` has one.

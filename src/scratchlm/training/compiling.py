@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import torch
 
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 
 
 @contextlib.contextmanager
-def compiled_blocks(decoder: TokenNetwork) -> Iterator[bool]:
+def compiled_blocks(decoder: SequenceModel) -> Iterator[bool]:
     """Compile each block while the context lasts, all alike and so at the cost of one; yield whether it was done.
 
     A block still computes what it did, up to rounding, and its weights keep their names. Without a C++ compiler, which

@@ -25,7 +25,7 @@ from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.data.batches import Batch, State
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks
@@ -68,7 +68,7 @@ class RuntimeConfig:
 class Loop:
     """One training run: model, batches, settings, loss, and the state that changes with each step."""
 
-    decoder: TokenNetwork
+    decoder: SequenceModel
     batches: BatchSource
     config: TrainingConfig
     loss: Loss = next_token_loss

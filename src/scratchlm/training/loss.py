@@ -13,7 +13,7 @@ from torch import Tensor
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.config import MultiTokenPredictionConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 
 Loss = Callable[[Any, Batch], Tensor]
 """Of the network that the loop was handed: a sum over the batch's targets, as a scalar tensor, which the loop divides
@@ -35,7 +35,7 @@ def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*
     return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def plain_next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
+def plain_next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of the next token: the whole objective of a language model.
 
     In training, a decoder with `MultiTokenPredictionConfig` gets the gradient of that loss too, never its value.
@@ -66,7 +66,7 @@ def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float =
     return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
 
 
-def next_token_loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
+def next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 
     The logits, by far the largest tensor of a small model, are never in memory as a whole, and positions without a
@@ -90,7 +90,7 @@ def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
     return second
 
 
-def _with_second_gradient(loss: Tensor, second: Tensor, decoder: TokenNetwork) -> Tensor:
+def _with_second_gradient(loss: Tensor, second: Tensor, decoder: SequenceModel) -> Tensor:
     """Return `loss`, whose gradient is that of `loss + weight * second`."""
     assert isinstance(decoder.config.multi_token_prediction, MultiTokenPredictionConfig)
     return loss + decoder.config.multi_token_prediction.weight * (second - second.detach())
@@ -106,7 +106,7 @@ def _with_target(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def class_loss(weights: Float[Tensor, " C"] | None = None) -> Loss:
     """Return the summed cross-entropy of the classes, each text's multiplied by the weight of its class."""
 
-    def loss(decoder: TokenNetwork, batch: Batch) -> Float[Tensor, ""]:
+    def loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
         last = (batch.targets != IGNORED).int().argmax(1)
         logits = decoder.class_logits(decoder.hidden(batch.ids), last).float()
         labels = batch.targets.gather(1, last[:, None]).squeeze(1)

@@ -18,7 +18,7 @@ from scratchlm.generation.classifier import class_logits
 from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import fit
@@ -31,7 +31,7 @@ from scratchlm.weights.checkpoint import SavedModel
 class Reader:
     """A network and its tokenizer."""
 
-    decoder: TokenNetwork
+    decoder: SequenceModel
     tokenizer: Tokenizer
 
 

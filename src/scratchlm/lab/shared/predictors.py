@@ -17,7 +17,7 @@ from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.lab.shared.booktext import BookText
-from scratchlm.model.network import CausalNetwork
+from scratchlm.model.network import CausalLM
 
 
 class Predictor(Protocol):
@@ -66,7 +66,7 @@ class Counted:
 class Network:
     """A network; it reads windows of its context length, each starting from an empty context."""
 
-    model: CausalNetwork
+    model: CausalLM
     text: BookText
 
     def nats(self) -> Float[np.ndarray, " N"]:

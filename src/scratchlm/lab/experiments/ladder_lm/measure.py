@@ -33,7 +33,7 @@ from scratchlm.lab.shared.predictors import Counted, Network, Predictor
 from scratchlm.lab.shared.small_model import BOOKS
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
-from scratchlm.model.network import CausalNetwork
+from scratchlm.model.network import CausalLM
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import fit
@@ -143,7 +143,7 @@ def _transformer(config: LadderLmConfig, text: BookText) -> Network:
     return _trained(config, text, build_decoder(shape, config.seed), training)
 
 
-def _trained(config: LadderLmConfig, text: BookText, decoder: CausalNetwork, training: TrainingConfig) -> Network:
+def _trained(config: LadderLmConfig, text: BookText, decoder: CausalLM, training: TrainingConfig) -> Network:
     """Train a network on the text for `epochs` epochs."""
     tokens = len(text.train)
     length = min(training.sequence_length, tokens // 4)

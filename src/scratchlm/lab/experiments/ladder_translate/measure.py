@@ -34,7 +34,7 @@ from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import build_encoder_decoder
-from scratchlm.model.network import TokenNetwork
+from scratchlm.model.network import SequenceModel
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.tokens.base import PAD
@@ -263,7 +263,7 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     optimizer = adam if recurrent else muon
     schedule = ScheduleConfig("linear", warmup_steps=50)
     training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
-    model: TokenNetwork
+    model: SequenceModel
     loss: Any = next_token_loss
     write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
     if kind == "transformer":
