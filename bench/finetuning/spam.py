@@ -75,8 +75,8 @@ def model_on_fold(
         result = finetune_classify(config)
         tested = [" ".join(texts[i].split()) for i in np.flatnonzero(outside)]
         answers = Classifier.load(folder / f"run-{fold}").classify(tested)
-        chances = [answer.probabilities["spam"] for answer in answers]
-        write_json(file, {"seconds": result.seconds, "steps": result.steps, "chances": chances})
+        predicted = [answer.probabilities["spam"] for answer in answers]
+        write_json(file, {"seconds": result.seconds, "steps": result.steps, "chances": predicted})
         print(f"fold {fold}: {result.scores.f1:.3f} after {result.seconds:.0f} s", flush=True)
     return read_json(file)
 
@@ -86,31 +86,31 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     data = read_folded(data_file("classify/sms-spam.tsv"), "2", "1", None)
     texts, truth, folds = data.texts, data.truth, data.folds
-    chances = {name: np.zeros(len(texts)) for name in [*OLDER, "SmolLM2-135M with LoRA"]}
-    seconds: dict[str, list[float]] = {name: [] for name in chances}
+    predicted = {name: np.zeros(len(texts)) for name in [*OLDER, "SmolLM2-135M with LoRA"]}
+    seconds: dict[str, list[float]] = {name: [] for name in predicted}
     for fold in range(5):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         for name, method in OLDER.items():
             started = time.perf_counter()
             taught = method().fit([texts[i] for i in inside], truth[inside].tolist())
-            chances[name][outside] = taught.predict_proba([texts[i] for i in outside])[:, 1]
+            predicted[name][outside] = taught.predict_proba([texts[i] for i in outside])[:, 1]
             seconds[name].append(time.perf_counter() - started)
         found = model_on_fold(init, folder, texts, truth, folds, fold)
-        chances["SmolLM2-135M with LoRA"][outside] = found["chances"]
+        predicted["SmolLM2-135M with LoRA"][outside] = found["chances"]
         seconds["SmolLM2-135M with LoRA"].append(found["seconds"])
     return {
         "task": "SMS spam, five folds pooled: every message tested once",
         "messages": len(texts),
         "spam": int(truth.sum()),
-        "methods": {name: summary(value, truth, folds, seconds[name]) for name, value in chances.items()},
-        "compared": comparisons(chances, truth, folds),
+        "methods": {name: summary(value, truth, folds, seconds[name]) for name, value in predicted.items()},
+        "compared": comparisons(predicted, truth, folds),
     }
 
 
-def summary(chances: np.ndarray, truth: np.ndarray, folds: np.ndarray, seconds: Sequence[float]) -> dict[str, Any]:
+def summary(predicted: np.ndarray, truth: np.ndarray, folds: np.ndarray, seconds: Sequence[float]) -> dict[str, Any]:
     """Return the scores of one method."""
-    scores = score(np.stack([1 - chances, chances], 1), truth, LABELS, positive=1)
-    tuned = at_threshold(chances, truth, folds)
+    scores = score(np.stack([1 - predicted, predicted], 1), truth, LABELS, positive=1)
+    tuned = at_threshold(predicted, truth, folds)
     return {
         "f1": scores.f1,
         "f1_interval": scores.f1_interval,
@@ -123,14 +123,14 @@ def summary(chances: np.ndarray, truth: np.ndarray, folds: np.ndarray, seconds: 
     }
 
 
-def comparisons(chances: dict[str, np.ndarray], truth: np.ndarray, folds: np.ndarray) -> list[dict[str, Any]]:
+def comparisons(predicted: dict[str, np.ndarray], truth: np.ndarray, folds: np.ndarray) -> list[dict[str, Any]]:
     """Compare the F1 of each method with that of the one before it, on the same messages, at both decisions."""
     found = []
-    for before, after in itertools.pairwise(chances):
+    for before, after in itertools.pairwise(predicted):
         for decision in ("one half", "best of other folds"):
             one, other = (
                 (each >= 0.5).astype(int) if decision == "one half" else at_threshold(each, truth, folds)
-                for each in (chances[before], chances[after])
+                for each in (predicted[before], predicted[after])
             )
 
             def gap(rows: np.ndarray, one: np.ndarray = one, other: np.ndarray = other) -> float:

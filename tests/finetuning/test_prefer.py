@@ -1,4 +1,4 @@
-"""Preferences: each loss by hand, the model of before kept aside, and what the command makes of pairs."""
+"""Preferences: each loss by hand, the reference model kept aside, and what the command makes of pairs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TWO = Sides(
 )
 
 
-def test_the_divergence_from_the_model_of_before_adds_up_tokens_of_opposite_sign() -> None:
+def test_the_divergence_from_the_reference_model_adds_up_tokens_of_opposite_sign() -> None:
     before = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log()
     now = torch.tensor([[0.9, 0.1], [0.1, 0.9]]).log()  # the first token gained as much as it lost at the second place
     by_hand = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
@@ -208,7 +208,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("method", "asked"), [("dpo", 80), ("simpo", 6)])
-def test_the_model_of_before_is_asked_of_training_pairs_only_where_the_loss_compares(
+def test_the_reference_model_is_asked_of_training_pairs_only_where_the_loss_compares(
     method: str, asked: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from scratchlm.runs import prefer

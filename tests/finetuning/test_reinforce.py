@@ -64,7 +64,7 @@ def test_the_gradient_is_that_of_the_weighted_log_likelihood() -> None:
 
 
 @torch.no_grad()
-def test_the_distance_from_the_model_of_before_is_the_hand_computed_one() -> None:
+def test_the_distance_from_the_reference_model_is_the_hand_computed_one() -> None:
     decoder = random_decoder(toy_config("default"))
     now = token_log_probabilities(decoder, batch())
     assert now[batch().targets == IGNORED].tolist() == [0.0] * 3
@@ -202,7 +202,7 @@ def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path)
     assert load_model(find_model(tmp_path / "run")).template is not None
 
 
-def test_without_a_weight_the_model_of_before_is_neither_copied_nor_asked(
+def test_without_a_weight_the_reference_model_is_neither_copied_nor_asked(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from scratchlm.runs import reinforce

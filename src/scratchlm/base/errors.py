@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend; the message names the value, the limit and the remedy."""
+    """A mistake that the user can fix; the message names the value, the limit and the remedy."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it

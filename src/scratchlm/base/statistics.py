@@ -49,7 +49,7 @@ def _checked_values(values: Sequence[float] | NDArray[np.floating]) -> NDArray[n
     if checked.ndim != 1 or checked.size == 0:
         raise UserError(f"values of shape {checked.shape}: give one row of at least one number")
     if not np.isfinite(checked).all():
-        raise UserError(f"value {checked[~np.isfinite(checked)][0]}: not a finite number; leave it out or mend it")
+        raise UserError(f"value {checked[~np.isfinite(checked)][0]}: not a finite number; leave it out or fix it")
     return checked
 
 
