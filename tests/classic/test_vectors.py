@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.vectors import learn_vectors, step
+from scratchlm.classic.vectors import Word2VecConfig, learn_vectors, step
 
 
 def loss(middle: np.ndarray, beside: np.ndarray, centres: np.ndarray, others: np.ndarray) -> float:
@@ -42,16 +42,16 @@ def test_words_in_similar_contexts_get_similar_vectors() -> None:
             sentences.append([draw.choice(animals), "eats", draw.choice(["grass", "corn"])])
         else:
             sentences.append([draw.choice(tools), "cuts", draw.choice(["wood", "twine"])])
-    vectors = learn_vectors(sentences, 12, window=2, epochs=8, thin=1.0)
+    vectors = learn_vectors(sentences, Word2VecConfig(12, window=2, epochs=8, subsample=1.0))
     assert {word for word, _ in vectors.nearest("fox", 2)} == {"hen", "cow"}
     assert vectors.similarity("saw", "axe") > 0.5 > vectors.similarity("saw", "cow")
-    same = learn_vectors(sentences, 12, window=2, epochs=8, thin=1.0)
+    same = learn_vectors(sentences, Word2VecConfig(12, window=2, epochs=8, subsample=1.0))
     np.testing.assert_array_equal(same.vectors, vectors.vectors)
 
 
 def test_words_without_a_vector_and_too_little_text_are_refused() -> None:
-    vectors = learn_vectors([["fox", "hen"]] * 6, 4)
+    vectors = learn_vectors([["fox", "hen"]] * 6, Word2VecConfig(4))
     with pytest.raises(UserError, match="'fos': has no vector; did you mean 'fox'"):
         vectors.nearest("fos")
-    with pytest.raises(UserError, match="least 5: 0 words occur so often"):
+    with pytest.raises(UserError, match="min_count 5: 0 words occur so often"):
         learn_vectors([["fox", "hen"]])

@@ -13,14 +13,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.tokens.sentencepiece import (
-    SPACE,
-    SentencePieceBPE,
-    SentencePieceVocabulary,
-    fast_merge,
-    merges_by_score,
-    plain_merge,
-)
+from scratchlm.tokens.sentencepiece import SentencePieceBPE, fast_merge, merges_by_score, plain_merge
+from scratchlm.tokens.vocabulary import SPACE, SentencePieceVocabulary
 from scripts import SCRIPTS
 
 

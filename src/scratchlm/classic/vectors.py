@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -46,44 +47,51 @@ class WordVectors:
         return self._places[word]
 
 
-def learn_vectors(
-    sentences: Sequence[Sequence[str]],
-    width: int = 64,
-    *,
-    window: int = 4,
-    negatives: int = 5,
-    epochs: int = 5,
-    learning_rate: float = 0.05,
-    least: int = 5,
-    thin: float = 1e-3,
-    seed: int = 0,
-) -> WordVectors:
-    """Learn a vector for each word that occurs at least `least` times. `UserError` where fewer than two do.
+@dataclass(frozen=True)
+class Word2VecConfig:
+    """Settings of `learn_vectors`."""
 
-    `thin`: words of a frequency f above it are dropped with probability 1 - sqrt(thin / f) (subsampling). The learning
-    rate decays linearly to zero.
-    """
+    width: int = 64
+    """Numbers of a vector."""
+    window: int = 4
+    """Most words between a centre word and its context words, on each side."""
+    negatives: int = 5
+    """Negative samples of each pair."""
+    epochs: int = 5
+    learning_rate: float = 0.05
+    """At first; it decays linearly to zero."""
+    min_count: int = 5
+    """Least number of times that a word with a vector occurs."""
+    subsample: float = 1e-3
+    """Words of a frequency f above it are dropped with probability 1 - sqrt(subsample / f)."""
+    seed: int = 0
+
+
+def learn_vectors(sentences: Sequence[Sequence[str]], config: Word2VecConfig | None = None) -> WordVectors:
+    """Learn a vector for each word that occurs `min_count` times. `UserError` where fewer than two do."""
+    config = config or Word2VecConfig()
+    least, width, epochs = config.min_count, config.width, config.epochs
     counts = Counter(word for sentence in sentences for word in sentence)
     words = [word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= least]
     if len(words) < 2:
-        raise UserError(f"least {least}: {len(words)} words occur so often; give more text, or lower it")
+        raise UserError(f"min_count {least}: {len(words)} words occur so often; give more text, or lower it")
     places = {word: place for place, word in enumerate(words)}
     rows = [np.array([places[word] for word in sentence if word in places]) for sentence in sentences]
     frequency = np.array([counts[word] for word in words], np.float64)
-    keep = np.minimum(1.0, np.sqrt(thin / (frequency / frequency.sum())))
+    keep = np.minimum(1.0, np.sqrt(config.subsample / (frequency / frequency.sum())))
     noise = np.cumsum(frequency**0.75 / (frequency**0.75).sum())
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(config.seed)
     # The gradients of a block are summed. With few words a block repeats each word often, so blocks are small then.
     size = min(max(len(words) // 4, 1), 512)
     middle = (draw.random((len(words), width)) - 0.5) / width
     beside = np.zeros((len(words), width))
     for epoch in range(epochs):
-        pairs = _pairs(rows, keep, window, draw)
+        pairs = _pairs(rows, keep, config.window, draw)
         blocks = np.array_split(draw.permutation(pairs), max(1, len(pairs) // size))
         for number, block in enumerate(blocks):
-            rate = learning_rate * (1 - (epoch + number / len(blocks)) / epochs)
-            drawn = np.searchsorted(noise, draw.random((len(block), negatives)))
-            step(middle, beside, block[:, 0], np.column_stack([block[:, 1], drawn]), rate)
+            lr = config.learning_rate * (1 - (epoch + number / len(blocks)) / epochs)
+            drawn = np.searchsorted(noise, draw.random((len(block), config.negatives)))
+            step(middle, beside, block[:, 0], np.column_stack([block[:, 1], drawn]), lr)
     return WordVectors(words, middle)
 
 
@@ -107,7 +115,7 @@ def step(
     beside: Float[np.ndarray, "V D"],
     centres: Int[np.ndarray, " P"],
     others: Int[np.ndarray, "P K"],
-    rate: float,
+    lr: float,
 ) -> None:
     """Take an SGD step on both tables in place; column 0 of `others` is the context word, the rest are negatives."""
     v, u = middle[centres], beside[others]  # (P, D), (P, K, D)
@@ -116,5 +124,5 @@ def step(
     error = 1 / (1 + np.exp(-np.einsum("pd,pkd->pk", v, u))) - wanted  # gradient of the loss by each dot product
     for_v = np.einsum("pk,pkd->pd", error, u)
     for_u = error[..., None] * v[:, None]
-    np.add.at(middle, centres, -rate * for_v)
-    np.add.at(beside, others, -rate * for_u)
+    np.add.at(middle, centres, -lr * for_v)
+    np.add.at(beside, others, -lr * for_u)

@@ -28,9 +28,8 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
-from scratchlm.tokens.sentencepiece import SentencePieceVocabulary
 from scratchlm.tokens.simple import SymbolTokenizer, train_symbols
-from scratchlm.tokens.vocabulary import BytePairVocabulary, trained_vocabulary
+from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, trained_vocabulary
 
 _COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_green", "black on bright_magenta")
 TOKENIZER_KIND = "tokenizer"

@@ -8,7 +8,6 @@ JSON strings cannot hold arbitrary bytes.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,11 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
 from scratchlm.tokens.base import END_OF_TEXT, Ends
+from scratchlm.tokens.json_parts import ENDS_FILE, FILE_NAME, added_token, ends_to_json, post_processor, require_ids
 from scratchlm.tokens.patterns import GPT2, SMOLLM
-from scratchlm.tokens.sentencepiece import SentencePieceVocabulary
-from scratchlm.tokens.vocabulary import BytePairVocabulary, SymbolVocabulary
+from scratchlm.tokens.sentencepiece_format import sentencepiece_from_json, sentencepiece_to_json
+from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary
 
-FILE_NAME = "tokenizer.json"
-ENDS_FILE = "tokenizer_config.json"
 Vocabulary = BytePairVocabulary | SymbolVocabulary | SentencePieceVocabulary
 
 
@@ -55,22 +53,10 @@ def unspell(text: str) -> bytes:
 def write_vocabulary(folder: Path | str, vocabulary: Vocabulary) -> None:
     """Write `folder/tokenizer.json` atomically, and `tokenizer_config.json` where `ends` is not the default."""
     write_json(Path(folder) / FILE_NAME, to_json(vocabulary))
-    if isinstance(vocabulary, BytePairVocabulary) and vocabulary.ends != Ends():
+    if isinstance(vocabulary, SymbolVocabulary):
+        return
+    if isinstance(vocabulary, SentencePieceVocabulary) or vocabulary.ends != Ends():
         write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
-
-
-def ends_to_json(ends: Ends) -> dict[str, Any]:
-    """Return the fields of `tokenizer_config.json` for the beginning and end of a document.
-
-    The tokenizer class is the one that uses `tokenizer.json` unchanged: with a model's own, transformers converts it.
-    """
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": ends.begin,
-        "eos_token": ends.last or ends.end,
-        "add_bos_token": ends.begin is not None and ends.add_bos,
-        "clean_up_tokenization_spaces": False,
-    }
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -103,23 +89,6 @@ def _read_ends(config: Mapping[str, Any], data: Mapping[str, Any], specials: Map
     return Ends(begin if begin in specials else None, last, add_bos=adds, last=known if known != last else None)
 
 
-def post_processor(ends: Ends, specials: Mapping[str, int]) -> dict[str, Any] | None:
-    """Return the post-processor of `tokenizers` that inserts a token before every text, or None without one."""
-    if not ends.add_bos or ends.begin is None or ends.begin not in specials:
-        return None
-    begin, first, second = (
-        {kind: {"id": name, "type_id": 0}}
-        for kind, name in [("SpecialToken", ends.begin), ("Sequence", "A"), ("Sequence", "B")]
-    )
-    named = {"id": ends.begin, "ids": [specials[ends.begin]], "tokens": [ends.begin]}
-    return {
-        "type": "TemplateProcessing",
-        "single": [begin, first],
-        "pair": [begin, first, begin, second],
-        "special_tokens": {ends.begin: named},
-    }
-
-
 def _token_text(stored: Any) -> str | None:
     """Return a token's text, stored as a string or as an object with its properties."""
     found = stored.get("content") if isinstance(stored, dict) else stored
@@ -129,8 +98,6 @@ def _token_text(stored: Any) -> str | None:
 def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
     if isinstance(vocabulary, SentencePieceVocabulary):
-        from scratchlm.tokens.sentencepiece_format import sentencepiece_to_json
-
         return sentencepiece_to_json(vocabulary)
     added = dict(vocabulary.added) if isinstance(vocabulary, BytePairVocabulary) else {}
     entries = [(id, text, True) for text, id in vocabulary.specials.items()]
@@ -142,19 +109,6 @@ def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
         "padding": None,
         "added_tokens": [added_token(*entry) for entry in sorted(entries)],
         **parts,
-    }
-
-
-def added_token(id: int, text: str, special: bool) -> dict[str, Any]:
-    """Return an entry of `added_tokens`; a special one is found before the text is normalised."""
-    return {
-        "id": id,
-        "content": text,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": not special,
-        "special": special,
     }
 
 
@@ -220,8 +174,6 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
     if model.get("byte_fallback"):
-        from scratchlm.tokens.sentencepiece_format import sentencepiece_from_json
-
         return sentencepiece_from_json(data, specials, added)
     if model.get("unk_token"):
         raise UserError("its model has an unknown token and no bytes; only BPE that can spell any text can be read")
@@ -245,16 +197,6 @@ def _unspell_all(names: Mapping[str, int]) -> dict[bytes, int]:
                 f"its token {name!r} is not spelled in bytes ({error} is none); only byte-level BPE can be read"
             ) from error
     return tokens
-
-
-def require_ids(ids: list[int]) -> None:
-    """Refuse duplicate ids, and ids so large that their table would be mostly gaps."""
-    if len(set(ids)) != len(ids):
-        twice = next(id for id, count in Counter(ids).items() if count > 1)
-        raise UserError(f"its id {twice} belongs to two tokens; restore the file")
-    if ids and not (min(ids) >= 0 and max(ids) < 4 * len(ids) + 1024):
-        stray = min(ids) if min(ids) < 0 else max(ids)
-        raise UserError(f"its id {stray} is out of bounds for {len(ids):,} tokens; restore the file")
 
 
 def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:

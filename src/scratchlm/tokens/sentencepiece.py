@@ -12,73 +12,18 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import Ends, Ids, TableTokenizer, fingerprint_of
+from scratchlm.tokens.base import Ids, TableTokenizer
+from scratchlm.tokens.format import write_vocabulary
 from scratchlm.tokens.merging import Pair
 from scratchlm.tokens.patterns import require_encodable
+from scratchlm.tokens.vocabulary import SPACE, SentencePieceVocabulary
 
-SPACE = "\u2581"
 _REMEMBERED = 1 << 16  # words whose ids are cached
-
-
-@dataclass(frozen=True)
-class SentencePieceVocabulary:
-    """The data of a SentencePiece-style BPE tokenizer."""
-
-    pieces: Mapping[str, int]
-    """Ordinary tokens, spaces written as U+2581, and their ids."""
-    merges: Sequence[tuple[str, str]]
-    """The merges, pairs of tokens, first to last."""
-    byte_ids: Sequence[int]
-    """The ids of the 256 byte tokens (byte fallback); empty where characters outside the vocabulary are unknown."""
-    specials: Mapping[str, int]
-    """Special tokens and their ids; no text ever encodes to them."""
-    unknown: int | None = None
-    """The id of characters outside the vocabulary where there is no byte fallback."""
-    added: Mapping[str, int] = field(default_factory=dict)
-    """Ordinary tokens that are split off the text first."""
-    prefix: bool = True
-    """Whether a space is added before every text (Llama 2), so that its first word is tokenized like any other."""
-    ends: Ends = field(default_factory=Ends)
-    """The tokens at the beginning and end of a document; they do not affect the ids of a text."""
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that determines the ids."""
-        return fingerprint_of(
-            {
-                "kind": "pieces",
-                "pieces": dict(self.pieces),
-                "merges": [list(pair) for pair in self.merges],
-                "bytes": list(self.byte_ids),
-                "specials": dict(self.specials),
-                "unknown": self.unknown,
-                "added": dict(self.added),
-                "prefix": self.prefix,
-            }
-        )
-
-    @cached_property
-    def ranks(self) -> dict[Pair, tuple[int, int]]:
-        """For each pair of ids that merges: its rank, and the id of the merged token."""
-        pieces = self.pieces
-        return {
-            (pieces[left], pieces[right]): (rank, pieces[left + right])
-            for rank, (left, right) in enumerate(self.merges)
-        }
-
-    def table(self) -> list[bytes | None]:
-        """Return the bytes of each id, without the special tokens; None where no ordinary token has the id."""
-        found = {id: piece.replace(SPACE, " ").encode("utf-8") for piece, id in self.pieces.items()}
-        found |= {id: text.encode("utf-8") for text, id in self.added.items()}
-        found |= {id: bytes([value]) for value, id in enumerate(self.byte_ids)}
-        return [found.get(id) for id in range(1 + max(found))]
 
 
 def merges_by_score(pieces: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -205,6 +150,4 @@ class SentencePieceBPE(TableTokenizer):
 
     def save(self, folder: Path | str) -> None:
         """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
-        from scratchlm.tokens.sentencepiece_format import write_sentencepiece
-
-        write_sentencepiece(folder, self.vocabulary)
+        write_vocabulary(folder, self.vocabulary)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import write_json
 from scratchlm.tokens.base import Ends
-from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, added_token, ends_to_json, post_processor, require_ids
-from scratchlm.tokens.sentencepiece import SPACE, SentencePieceVocabulary
+from scratchlm.tokens.json_parts import added_token, post_processor, require_ids
+from scratchlm.tokens.vocabulary import SPACE, SentencePieceVocabulary
 
 UNKNOWN = "<unk>"
 
@@ -22,12 +20,6 @@ def byte_name(value: int) -> str:
     '<0x0A>'
     """
     return f"<0x{value:02X}>"
-
-
-def write_sentencepiece(folder: Path | str, vocabulary: SentencePieceVocabulary) -> None:
-    """Write `folder/tokenizer.json`, and `tokenizer_config.json` with the tokens that begin and end a text."""
-    write_json(Path(folder) / FILE_NAME, sentencepiece_to_json(vocabulary))
-    write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
 
 
 def sentencepiece_to_json(vocabulary: SentencePieceVocabulary) -> dict[str, Any]:

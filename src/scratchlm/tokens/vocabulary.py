@@ -17,6 +17,8 @@ from scratchlm.tokens.merging import Pair, merges_of
 
 Merge = tuple[bytes, bytes]
 SMALLEST = 256
+SPACE = "\u2581"
+"""How SentencePiece writes a space."""
 
 
 @dataclass(frozen=True)
@@ -145,3 +147,57 @@ def require_reached(vocabulary_size: int, merges: int) -> None:
             f"--vocabulary-size {vocabulary_size}: after {reached} tokens nothing in the text is left to merge; "
             f"give --vocabulary-size {reached} or less, or more text"
         )
+
+
+@dataclass(frozen=True)
+class SentencePieceVocabulary:
+    """The data of a SentencePiece-style BPE tokenizer."""
+
+    pieces: Mapping[str, int]
+    """Ordinary tokens, spaces written as U+2581, and their ids."""
+    merges: Sequence[tuple[str, str]]
+    """The merges, pairs of tokens, first to last."""
+    byte_ids: Sequence[int]
+    """The ids of the 256 byte tokens (byte fallback); empty where characters outside the vocabulary are unknown."""
+    specials: Mapping[str, int]
+    """Special tokens and their ids; no text ever encodes to them."""
+    unknown: int | None = None
+    """The id of characters outside the vocabulary where there is no byte fallback."""
+    added: Mapping[str, int] = field(default_factory=dict)
+    """Ordinary tokens that are split off the text first."""
+    prefix: bool = True
+    """Whether a space is added before every text (Llama 2), so that its first word is tokenized like any other."""
+    ends: Ends = field(default_factory=Ends)
+    """The tokens at the beginning and end of a document; they do not affect the ids of a text."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that determines the ids."""
+        return fingerprint_of(
+            {
+                "kind": "pieces",
+                "pieces": dict(self.pieces),
+                "merges": [list(pair) for pair in self.merges],
+                "bytes": list(self.byte_ids),
+                "specials": dict(self.specials),
+                "unknown": self.unknown,
+                "added": dict(self.added),
+                "prefix": self.prefix,
+            }
+        )
+
+    @cached_property
+    def ranks(self) -> dict[Pair, tuple[int, int]]:
+        """For each pair of ids that merges: its rank, and the id of the merged token."""
+        pieces = self.pieces
+        return {
+            (pieces[left], pieces[right]): (rank, pieces[left + right])
+            for rank, (left, right) in enumerate(self.merges)
+        }
+
+    def table(self) -> list[bytes | None]:
+        """Return the bytes of each id, without the special tokens; None where no ordinary token has the id."""
+        found = {id: piece.replace(SPACE, " ").encode("utf-8") for piece, id in self.pieces.items()}
+        found |= {id: text.encode("utf-8") for text, id in self.added.items()}
+        found |= {id: bytes([value]) for value, id in enumerate(self.byte_ids)}
+        return [found.get(id) for id in range(1 + max(found))]

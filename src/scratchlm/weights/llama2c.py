@@ -19,7 +19,8 @@ from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.tokens.base import Ends
-from scratchlm.tokens.sentencepiece import SPACE, SentencePieceBPE, SentencePieceVocabulary, merges_by_score
+from scratchlm.tokens.sentencepiece import SentencePieceBPE, merges_by_score
+from scratchlm.tokens.vocabulary import SPACE, SentencePieceVocabulary
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.llama import LLAMA

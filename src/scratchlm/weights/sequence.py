@@ -14,7 +14,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.model.config import ClassesConfig, NoClassesConfig
 from scratchlm.tokens.base import PAD, Tokenizer
-from scratchlm.tokens.format import ENDS_FILE
+from scratchlm.tokens.json_parts import ENDS_FILE
 from scratchlm.weights.card import model_card, one_line
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family

@@ -12,9 +12,9 @@ from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import END_OF_TEXT, Ends, Tokenizer
 from scratchlm.tokens.format import Vocabulary, require_merges, spell, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2, QWEN2, SMOLLM
-from scratchlm.tokens.sentencepiece import SentencePieceVocabulary, merges_by_score
+from scratchlm.tokens.sentencepiece import merges_by_score
 from scratchlm.tokens.sentencepiece_format import byte_name
-from scratchlm.tokens.vocabulary import BytePairVocabulary
+from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary
 
 PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "llama-bpe": CL100K, "olmo": GPT2}
 """Split patterns by llama.cpp's names; the first name of a pattern is written."""
