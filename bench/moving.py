@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from scratchlm.base.files import read_json, write_text
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runfolder import read_log
 
 SECONDS, HELD = 14.0, 0.2
 """Length of the film, and the fraction of it that shows the end."""

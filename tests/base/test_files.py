@@ -22,7 +22,7 @@ from scratchlm.base.files import (
     write_text,
 )
 from scratchlm.base.folders import atomic_folder
-from scratchlm.base.runlog import RunLog, read_log
+from scratchlm.base.runfolder import RunLog, read_log
 
 
 class Broken(Exception):  # noqa: N818

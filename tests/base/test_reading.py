@@ -11,7 +11,7 @@ from scratchlm.base.config import read_known, read_toml
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, sha256_of
 from scratchlm.base.reading import read_plain_text, require_table, whole
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runfolder import read_log
 from scratchlm.training.config import ScheduleConfig
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")

@@ -12,7 +12,7 @@ import torch
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runfolder import read_log
 from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import (

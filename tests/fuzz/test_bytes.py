@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scratchlm.base.config import from_dict, read_toml, to_dict, to_toml
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runfolder import read_log
 from scratchlm.base.sealed import read_sealed
 from scratchlm.evaluation.results import read_result
 from scratchlm.generation.config import SamplingConfig

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from commands import run
+from scratchlm.base.runfolder import history_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.card import model_card
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
-from scratchlm.weights.history import history_of
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratchlm.base.runlog import LOG_FILE, RunLog
+from scratchlm.base.runfolder import LOG_FILE, RunLog
 from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runfolder import read_log
 from scratchlm.data.prepare import prepare
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.depth_scaling import load_recipe

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.runlog import read_log
+from scratchlm.base.runfolder import read_log
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.decoder import Decoder

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
+from scratchlm.base.runfolder import history_of
 from scratchlm.inspection.config import InspectConfig
 from scratchlm.model.counting import sizes_of
 from scratchlm.tokens.chat import CHATML
 from scratchlm.weights.checkpoint import find_model, load_model
 from scratchlm.weights.families.known import family_of
-from scratchlm.weights.history import history_of
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,13 +23,12 @@ from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of, sha256_of_files
 from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
+from scratchlm.base.runfolder import RESULT_FILE
 from scratchlm.lab.catalogue import find, todays_name
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.report import write_report
 from scratchlm.lab.harness.settings import NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
-
-RESULT_FILE = "result.json"
 
 
 def experiment(name: str, config: ExperimentConfig) -> Outcome:

@@ -16,7 +16,7 @@ from torch import Tensor
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
-from scratchlm.base.runlog import LOG_FILE, read_log
+from scratchlm.base.runfolder import EVALUATION, LOG_FILE, ROLLOUT, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.data.batches import Batch, pad_of
 from scratchlm.finetuning.config import ReinforceTrainingConfig
@@ -229,8 +229,8 @@ def _verdict(config: ReinforceTrainingConfig) -> Verdict:
     """Compare the course of reward and true score that the log tells."""
     assert config.out is not None
     records = list(read_log(config.out / LOG_FILE))
-    rewards = [record["reward"] for record in records if record["kind"] == "rollout" and record["step"]]
-    return hacked(rewards, [record["score"] for record in records if record["kind"] == "evaluation"])
+    rewards = [record["reward"] for record in records if record["kind"] == ROLLOUT and record["step"]]
+    return hacked(rewards, [record["score"] for record in records if record["kind"] == EVALUATION])
 
 
 def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
@@ -238,6 +238,6 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     assert config.out is not None
     write_run_result(config.out, result.as_dict())
     kept = kept_line(result.step, result.steps, result.chosen, "score was the best")
-    drawn = [record for record in read_log(config.out / LOG_FILE) if record["kind"] == "rollout" and record["step"]]
+    drawn = [record for record in read_log(config.out / LOG_FILE) if record["kind"] == ROLLOUT and record["step"]]
     write_report(config.out, "reinforce.jinja", result=result, kept=kept, drawn=drawn)
     end_run(config.out)

@@ -15,8 +15,8 @@ from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
 from scratchlm.base.paths import found_path
-from scratchlm.base.runlog import LOG_FILE, check_steps
-from scratchlm.runs.runs import MANIFEST_FILE, NOT_STORED, RECIPE_FILE
+from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, check_steps
+from scratchlm.runs.runs import NOT_STORED
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
 FREE = (*NOT_STORED, "threads")

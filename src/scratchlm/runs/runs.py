@@ -24,7 +24,16 @@ from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
-from scratchlm.base.runlog import LOG_FILE
+from scratchlm.base.runfolder import (
+    BAD_BATCHES,
+    CHECKPOINTS,
+    LOG_FILE,
+    MANIFEST_FILE,
+    RECIPE_FILE,
+    REPORT_FILE,
+    RESULT_FILE,
+    SAMPLES,
+)
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
@@ -38,17 +47,10 @@ from scratchlm.weights.checkpoint import SavedModel
 RUN_KIND = "run"
 """Kind in the marker of a run folder."""
 RUN_FILES = [
-    "recipe.toml",
-    "manifest.json",
-    LOG_FILE,
-    "report.html",
-    "result.json",
-    "samples/*.txt",
-    "nonfinite/*.json",
+    *(RECIPE_FILE, MANIFEST_FILE, LOG_FILE, REPORT_FILE, RESULT_FILE),
+    *(f"{SAMPLES}/*.txt", f"{BAD_BATCHES}/*.json"),
 ]
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
-RECIPE_FILE = "recipe.toml"
-MANIFEST_FILE = "manifest.json"
 FORMAT = 2
 """Version of the settings file's layout."""
 NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
@@ -122,7 +124,7 @@ def stored_values(config: Any, out: Path) -> dict[str, Any]:
 
 def write_run_result(out: Path, values: Mapping[str, Any]) -> None:
     """Write what a run found into its folder, which it names as the folder is called."""
-    write_json(out / "result.json", {**values, "out": out.absolute().name})
+    write_json(out / RESULT_FILE, {**values, "out": out.absolute().name})
 
 
 def run_fit(
@@ -143,7 +145,7 @@ def run_fit(
         flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
         peak=product_peak(loop.runtime.device, loop.runtime.dtype),
     )
-    checkpoints = Checkpoints(out / "checkpoints", saved, training.keep_checkpoints)
+    checkpoints = Checkpoints(out / CHECKPOINTS, saved, training.keep_checkpoints)
     try:
         with stop_on_signals() as stop, progress:
             fit(

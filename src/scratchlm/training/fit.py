@@ -14,14 +14,12 @@ import torch
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.reading import whole
-from scratchlm.base.runlog import LOG_FILE, RunLog
+from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, TRAIN, RunLog
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
 from scratchlm.training.loop import Loop, StepRecord
 from scratchlm.training.signals import StopRequest
 
-BAD_BATCHES = "nonfinite"
-"""Folder in a run's folder for batches whose loss was not finite."""
 Pace = Callable[[int], int]
 """Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time. It
 cannot be repeated exactly, because the clock decides."""
@@ -142,7 +140,7 @@ class _Run:
         due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped
         if self.log is not None and due:
             self.log.write(
-                "train",
+                TRAIN,
                 step=record.step,
                 loss=record.loss if math.isfinite(record.loss) else repr(record.loss),
                 lr=record.lr,

@@ -17,6 +17,7 @@ from scratchlm.base.files import read_json, write_text
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
+from scratchlm.base.runfolder import history_of
 from scratchlm.model.lora import merge_adapter
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
@@ -33,7 +34,6 @@ from scratchlm.weights.checkpoint import (
 from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
-from scratchlm.weights.history import history_of
 from scratchlm.weights.hub import fetch
 from scratchlm.weights.huggingface import read_folder, write_folder
 

@@ -15,12 +15,13 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.folders import write_marker
+from scratchlm.base.runfolder import REPORT_FILE, RESULT_FILE
 
 KEY_FILE = "experiment.json"
 KIND = "steps of a scratchlm experiment"
 FOLDER_KIND = "experiment"
 """Kind in the marker of the folder."""
-FILES = [KEY_FILE, "result.json", "report.html", "steps/*.json", "*.jsonl", "blind.tsv"]
+FILES = [KEY_FILE, RESULT_FILE, REPORT_FILE, "steps/*.json", "*.jsonl", "blind.tsv"]
 """Files that an experiment writes, as its marker lists them; data and runs inside have their own markers."""
 
 

@@ -27,7 +27,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
-from scratchlm.base.runlog import LOG_FILE
+from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, REPORT_FILE, SAMPLES
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
@@ -73,7 +73,7 @@ from scratchlm.weights.checkpoint import SavedModel, save_model
 RESULT_FILE = "quickstart.json"
 KIND = "quickstart"
 """Kind in the marker of the folder."""
-FILES = [RESULT_FILE, LOG_FILE, "report.html", "questions.jsonl", "samples/*.txt", "nonfinite/*.json"]
+FILES = [RESULT_FILE, LOG_FILE, REPORT_FILE, "questions.jsonl", f"{SAMPLES}/*.txt", f"{BAD_BATCHES}/*.json"]
 """What a quickstart writes, as the marker names it; its model has a marker of its own."""
 PRETRAIN_SHARE = 0.62
 """Fraction of the whole budget that pretraining ends at, where conversations follow."""
@@ -85,7 +85,7 @@ PRETRAINING = "pretraining"
 """How the name of that phase begins."""
 LONGEST_PROBE = 4.0
 """Seconds of the probe at most: longer ones tell no more."""
-SAMPLES = 10
+WRITTEN = 10
 """How often it writes a sample during pretraining, in a fiftieth of the time at most."""
 LOOKS = 8
 """How often held-out text is scored during pretraining."""
@@ -325,10 +325,10 @@ def _pretrain(
         ),
         Sample(
             encoded.tokenizer,
-            config.out / "samples",
-            every=max(1, steps // SAMPLES),
+            config.out / SAMPLES,
+            every=max(1, steps // WRITTEN),
             seed=config.seed,
-            seconds=left / (50 * SAMPLES),
+            seconds=left / (50 * WRITTEN),
         ),
     ]
     title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"

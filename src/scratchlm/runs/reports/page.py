@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.files import write_text
-from scratchlm.base.runlog import LOG_FILE, read_log
+from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, read_log
 from scratchlm.runs.reports.chart import Curve, chart
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-REPORT_FILE = "report.html"
 
 
 def write_report(out: Path, template: str, **values: Any) -> None:
