@@ -47,7 +47,8 @@ def _characters(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     peer = medians.get("nanoGPT's recipe in transformers")
     beside = ""
     if peer:
-        beside = f"nanoGPT's recipe for a CPU, in transformers, fp32, {peer['parameters'] / 1e6:.2f} million parameters: "
+        beside = "nanoGPT's recipe for a CPU, in transformers, fp32, "
+        beside += f"{peer['parameters'] / 1e6:.2f} million parameters: "
         beside += f"{peer['loss']:.3f} after {peer['seconds']:.0f} s"
     rows = []
     for name, bound in result["bounds"].items():

@@ -64,7 +64,7 @@ class Tokenizer:
 
 
 class Block(nn.Module):
-    """One layer: attention and feed-forward read the normalised residual stream (one vector per position), add to it."""
+    """One layer: attention and feed-forward read the normalised residual stream (a vector per position), add to it."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
