@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
+import inspect
 import io
 import json
 import random
@@ -38,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*GUIDES, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"]
 PROGRAMS = {verb.program: verb for verb in vars(verbs).values() if isinstance(verb, Verb)}
-TOOLS = ("pytest", "ruff", "mypy", "lint-imports", "pip", "zipfile", "venv", "bash")
+TOOLS = ("pytest", "ruff", "mypy", "lint-imports", "pip", "zipfile", "venv", "bash", "source")
 """Programs whose arguments are their own matter."""
 
 
@@ -154,6 +155,28 @@ def test_the_check_of_command_lines_finds_what_is_wrong() -> None:
             check_program(words)
 
 
+def misfit(call: ast.Call) -> str | None:
+    """Return why a call of `slm.NAME` has arguments that it does not take; None where it takes them."""
+    takes = inspect.signature(getattr(slm, call.func.attr))  # type: ignore[attr-defined]
+    try:
+        takes.bind(*call.args, **{each.arg: each for each in call.keywords if each.arg})
+    except TypeError as error:
+        return f"{ast.unparse(call)}: {error}"
+    return None
+
+
+def test_the_check_of_python_calls_finds_what_is_wrong() -> None:
+    for code in (
+        "slm.finetune_reinforce(init='m', out='o', answers=4)",
+        "slm.quickstart('stories')",
+        "slm.load()",
+        "slm.TrainingConfig(stepps=20)",
+    ):
+        assert misfit(ast.parse(code).body[0].value) is not None, code  # type: ignore[attr-defined]
+    good = ast.parse("slm.pretrain('tiny', data='d', out='o', overrides={})").body[0]
+    assert misfit(good.value) is None  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_python_block_of_a_page_calls_what_there_is(page: Path) -> None:
     for block in blocks(page.read_text(encoding="utf-8"), "python"):
@@ -161,6 +184,8 @@ def test_every_python_block_of_a_page_calls_what_there_is(page: Path) -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "slm":
                 assert node.attr in slm.__all__, node.attr
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("slm."):
+                assert misfit(node) is None
             if isinstance(node, ast.ImportFrom):
                 module = importlib.import_module(str(node.module))
                 assert [each.name for each in node.names if not hasattr(module, each.name)] == []

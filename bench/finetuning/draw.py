@@ -24,7 +24,7 @@ def spam(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     others = {name: each for name, each in result["methods"].items() if name != MODEL}
     beside = ", ".join(f"{name} {each['f1']:.3f}" for name, each in others.items())
     yield (
-        f"SMS spam, {result['messages']:,} messages each tested once in five folds, SmolLM2-135M with LoRA",
+        f"SMS spam, {result['messages']:,} messages each tested once in five folds, SmolLM2-135M-Instruct with LoRA",
         f"F1 {ours['f1']:.3f} ({span(ours['f1_interval'])}), at the threshold of other folds "
         f"{ours['f1_at_threshold']:.3f} ({span(ours['f1_at_threshold_interval'])}); average precision "
         f"{ours['average_precision']:.3f}; {sorted(ours['seconds_a_fold'])[2] / 60:.0f} minutes a fold",
@@ -36,7 +36,7 @@ def banking(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Return the row of intents."""
     (name, accuracy), *_ = result["beside"].items()
     yield (
-        "banking77, 77 intents, its test file, SmolLM2-135M with LoRA",
+        "banking77, 77 intents, its test file, SmolLM2-135M-Instruct with LoRA",
         f"accuracy {result['accuracy']:.1%} ({span(result['accuracy_interval'], 100, 1)}); "
         f"{result['seconds'] / 60:.0f} minutes",
         f"{name} {accuracy:.1%}",
@@ -84,11 +84,17 @@ def adapters(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for dtype in ("fp32", "bf16"):
         ours, theirs = every[f"scratchlm, {dtype}"], every[f"PEFT on transformers, {dtype}"]
         yield (
-            f"LoRA on SmolLM2-135M, {dtype}",
+            f"LoRA on SmolLM2-135M-Instruct, {dtype}",
             f"{ours['tokens_per_second']['median']:.0f} tokens/s, {ours['peak_mib']['median'] / 1024:.2f} GiB",
             f"PEFT on transformers: {theirs['tokens_per_second']['median']:.0f} tokens/s, "
             f"{theirs['peak_mib']['median'] / 1024:.2f} GiB",
         )
+    nf4, whole = every["scratchlm, bf16, four bits"], every["scratchlm, bf16"]
+    yield (
+        "the same with `--nf4`, bf16",
+        f"{nf4['tokens_per_second']['median']:.0f} tokens/s, {nf4['peak_mib']['median']:,.0f} MiB",
+        f"without it: {whole['tokens_per_second']['median']:.0f} tokens/s, {whole['peak_mib']['median']:,.0f} MiB",
+    )
 
 
 def evaluation(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -101,8 +107,9 @@ def evaluation(result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         if name.startswith("accuracy") and name in task["theirs"]
     ]
     ours, theirs = (sum(task["seconds"][who] for task in tasks.values()) for who in ("ours", "theirs"))
+    items = sum(task["items"] for task in tasks.values())
     yield (
-        f"accuracy of SmolLM2-135M on {', '.join(tasks)}, {sum(task['items'] for task in tasks.values()):,} items",
+        f"accuracy of SmolLM2-135M-Instruct on {', '.join(tasks)}, {items:,} items",
         f"within {max(gaps):.2f} points; {ours:.0f} s",
         f"lm-evaluation-harness with transformers, the same items: {theirs:.0f} s",
     )

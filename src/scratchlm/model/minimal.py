@@ -1,7 +1,7 @@
 """A GPT in one file: tokenizer, decoder, loss, AdamW, training, sampling. Read this file first.
 
-`python -m scratchlm.model.minimal TEXT_FILE` trains a small GPT-2 (Radford et al. 2019). A test holds it equal to the
-package. Shapes: `B` batch, `T` time (positions), `V` vocabulary, `D` width, `H` heads, `E` = D / H.
+`python -m scratchlm.model.minimal TEXT_FILE [STEPS] [CONTEXT]` trains a small GPT-2 (Radford et al. 2019). A test holds
+it equal to the package. Shapes: `B` batch, `T` time (positions), `V` vocabulary, `D` width, `H` heads.
 """
 
 import math
@@ -64,7 +64,7 @@ class Tokenizer:
 
 
 class Block(nn.Module):
-    """One layer. Attention and feed-forward each read the normalised residual stream and add to it."""
+    """One layer: attention and feed-forward read the normalised residual stream (a vector per position), add to it."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -93,11 +93,10 @@ class GPT(nn.Module):
     def __init__(self, vocabulary: int, context: int = 64, width: int = 128, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
         self.embedding, self.position_embedding = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.final_norm = nn.LayerNorm(width)
+        self.blocks, self.final_norm = nn.ModuleList(Block(width, heads) for _ in range(layers)), nn.LayerNorm(width)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:  # what adds to the stream begins smaller, the more layers add
-                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * layers) ** ("output" in name or "down" in name))
+                nn.init.normal_(weight, std=0.02 / (math.sqrt(2 * layers) if "output" in name or "down" in name else 1))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return logits: (B, T) to (B, T, V). Those at position t score each token as the one after it."""
@@ -109,29 +108,30 @@ class GPT(nn.Module):
 
 def loss_of(model: GPT, rows: Tensor) -> Tensor:
     """Return the mean cross-entropy, in nats, of each next token in rows (B, T + 1)."""
-    return -model(rows[:, :-1]).log_softmax(-1).gather(-1, rows[:, 1:, None]).mean()
+    log_probabilities = model(rows[:, :-1]).log_softmax(-1)  # (B, T, V)
+    return -log_probabilities.gather(-1, rows[:, 1:, None]).mean()  # the log-probability of each true next token
 
 
 @torch.no_grad()
 def adamw(weight: Tensor, mean: Tensor, square: Tensor, gradient: Tensor, step: int, lr: float) -> None:
     """Adam with decoupled weight decay of matrices (Loshchilov and Hutter 2017); `step` counts from 1."""
-    mean.mul_(0.9).add_(gradient, alpha=1 - 0.9)
+    mean.mul_(0.9).add_(gradient, alpha=1 - 0.9)  # running averages of the gradient and of its square
     square.mul_(0.95).addcmul_(gradient, gradient, value=1 - 0.95)
     weight.mul_(1 - lr * 0.1 * (weight.dim() == 2))
-    weight.sub_(lr * (mean / (1 - 0.9**step)) / ((square / (1 - 0.95**step)).sqrt() + 1e-8))
+    weight.sub_(lr * (mean / (1 - 0.9**step)) / ((square / (1 - 0.95**step)).sqrt() + 1e-8))  # bias-corrected
 
 
 @torch.no_grad()
 def sample(model: GPT, ids: list[int], count: int, temperature: float = 0.8) -> list[int]:
     """Return `ids` and `count` tokens more, drawn from the model's probabilities; at temperature 0 the likeliest."""
-    for _ in range(count):
+    for _ in range(count):  # the model reads the last tokens that fit its context and scores the next one
         logits = model(torch.tensor([ids[-model.position_embedding.num_embeddings :]]))[0, -1]  # (V,)
         ids = [*ids, int(torch.multinomial((logits / temperature).softmax(-1), 1) if temperature else logits.argmax())]
     return ids
 
 
 def main(path: str, steps: int = 500, context: int = 64) -> None:
-    """Train on a text file, then continue its beginning."""
+    """Train on a text file of more tokens than the context, then continue its beginning."""
     torch.manual_seed(0)
     tokenizer = Tokenizer(text := Path(path).read_text(encoding="utf-8"), vocabulary_size=512)
     ids, model = torch.tensor(tokenizer.encode(text)), GPT(len(tokenizer.bytes), context)
