@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from scratchlm.base.config import from_dict
+from scratchlm.lab.harness.labels import LABELS
 from scratchlm.lab.harness.outcome import Curves
 
 COLOURS = ["1b6ca8", "c8553d", "4c8c4a", "8a5fb0", "b8860b", "5b6770", "d27d9a", "2a9d8f"]
@@ -42,7 +43,7 @@ def as_svg(curves: Curves) -> str:
         figure = Figure(figsize=(7.5, 4), layout="constrained")
         axes = figure.subplots()
         for name, (x, y) in curves.lines.items():
-            axes.plot(x, y, label=fill(name, 36))
+            axes.plot(x, y, label=fill(LABELS.get(name, name), 36))
         axes.set(title=fill(curves.title, 60), xlabel=curves.x, ylabel=curves.y)
         if curves.logarithmic:
             axes.set_xscale("log")
