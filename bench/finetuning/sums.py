@@ -48,7 +48,7 @@ def carelessly(item: Item) -> str:
     return str(int(item.answer) + 1) if wrong else item.answer
 
 
-def taught(folder: Path) -> Path:
+def fine_tuned(folder: Path) -> Path:
     """Fine-tune on the sums, unless done before."""
     run = folder / "taught"
     if not (run / "result.json").exists():
@@ -68,7 +68,7 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
     """Fine-tune, then reinforce; `init` is ignored, because the model is trained here."""
     folder.mkdir(parents=True, exist_ok=True)
     run = folder / "run"
-    start = taught(folder)
+    start = fine_tuned(folder)
     if not (run / "result.json").exists():
         config = ReinforceTrainingConfig(init=start, out=run, force=True, task="sums", epochs=2, reply_tokens=6,
                                          questions=128, group_size=8)  # fmt: skip
