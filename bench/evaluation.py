@@ -1,4 +1,4 @@
-"""Scores of tasks beside the lm-evaluation-harness with transformers, on the same items: how near, and how fast.
+"""Scores of tasks compared with the lm-evaluation-harness with transformers, on the same items, and their speed.
 
     python -m bench.evaluation --init smollm2
 
@@ -32,7 +32,7 @@ FILES = {
     "lambada": ("evaluate/lambada.jsonl", 600),
     "blimp": ("evaluate/blimp", 20),
 }
-"""Where items are, and how many of each file are put: its first."""
+"""Files of items, and how many of the first items of each set are used."""
 ROWS = 16
 
 
@@ -81,7 +81,7 @@ def theirs(folder: Path, first: int, task: Task) -> tuple[dict[str, float], floa
 
 
 def across_batches(model: SavedModel, task: Task) -> float:
-    """Return how far the log-likelihoods of some items are apart at most, in nats a nat, read 1, 3 and 16 together."""
+    """Return the largest relative difference of log-likelihoods between batch sizes 1, 3 and 16."""
     texts = [(item.prompts[0], answer) for item in task.items[:32] for answer in item.answers]
     requests = encode_requests(model.tokenizer, texts)
     found = [[each.nats for each in likelihoods(model.decoder, requests, rows=rows)] for rows in (1, 3, 16)]
@@ -89,7 +89,7 @@ def across_batches(model: SavedModel, task: Task) -> float:
 
 
 def measure(init: Path) -> dict[str, Any]:
-    """Put all tasks to both."""
+    """Score all tasks with both programs."""
     model = load_model(find_model(init))
     found = {}
     with tempfile.TemporaryDirectory() as place:

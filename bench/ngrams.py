@@ -1,9 +1,10 @@
 """Kneser-Ney of order 5 on ten megabytes of books: seconds, memory, bits per byte, and kenlm's on the same tokens.
 
-    KENLM=FOLDER python -m bench.ngrams      FOLDER holds kenlm's programs lmplz and query; without it ours stands alone
+    KENLM=FOLDER python -m bench.ngrams      FOLDER holds kenlm's programs lmplz and query; optional
 
-Both count the same ids, each book a document, and pay for the same held-out books. kenlm keeps numbers in 32 bits and
-gives a share to unknown words that ours does not need; its seconds hold the writing of its text file, ours do not.
+Both count the same ids, each book a document, and are scored on the same held-out books. kenlm stores 32-bit numbers
+and reserves probability for unknown words, which this package does not need. kenlm's seconds include writing its ARPA
+file.
 Results go to bench/results/ngrams.json.
 """
 
@@ -33,11 +34,11 @@ BYTES, VOCABULARY, ORDER = 10_000_000, 4096, 5
 
 
 def prepared(folder: Path) -> BookText:
-    """Prepare the books, or open what was prepared."""
+    """Prepare the books, or open an earlier preparation."""
     return book_text(data_file(BOOKS), BYTES, VOCABULARY, Steps(folder, "bench"))
 
 
-def ours(folder: Path) -> dict[str, float]:
+def scratchlm_model(folder: Path) -> dict[str, float]:
     """Count and score in this process; return seconds, peak memory and bits per byte."""
     text = prepared(folder)
     before = _peak()
@@ -60,8 +61,8 @@ def _peak() -> float:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
-def kenlms(folder: Path, programs: Path) -> dict[str, float]:
-    """Let kenlm count and score the same documents, ids written as words."""
+def kenlm_model(folder: Path, programs: Path) -> dict[str, float]:
+    """Count and score the same documents with kenlm, with ids as words; return seconds and bits per byte."""
     text = prepared(folder)
     for name, side in (("train", text.train), ("held-out", text.held_out)):
         (folder / f"{name}.txt").write_text(_lines(text.documents(side), text.end), encoding="ascii")
@@ -73,28 +74,28 @@ def kenlms(folder: Path, programs: Path) -> dict[str, float]:
         )  # fmt: skip
     seconds = time.perf_counter() - started
     with (folder / "held-out.txt").open() as given:
-        asked = [programs / "query", "-v", "sentence", folder / "model.arpa"]
-        told = subprocess.run(asked, stdin=given, capture_output=True, text=True, check=True).stdout
-    logs = [float(found) for found in re.findall(r"Total: (-?[\d.e+]+) OOV", told)]
+        command = [programs / "query", "-v", "sentence", folder / "model.arpa"]
+        printed = subprocess.run(command, stdin=given, capture_output=True, text=True, check=True).stdout
+    logs = [float(found) for found in re.findall(r"Total: (-?[\d.e+]+) OOV", printed)]
     return {"seconds": seconds, "bits_per_byte": -sum(logs) * math.log2(10) / text.held_out_bytes}
 
 
 def _lines(documents: Sequence[np.ndarray], end: int) -> str:
-    """Write each document as a line of its ids; kenlm puts its own marks for the ends of a line."""
+    """Write each document as a line of its ids; kenlm adds its own symbols for the ends of a line."""
     return "".join(" ".join(str(id) for id in row[1:] if id != end) + "\n" for row in documents)
 
 
 def main() -> None:
-    """Measure ours in a process of its own, then kenlm's."""
+    """Measure this package in its own process, then kenlm."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepared(folder)
-        asked = [sys.executable, "-m", "bench.ngrams", name]
-        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-m", "bench.ngrams", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         result: dict[str, Any] = {"task": f"Kneser-Ney, order {ORDER}, {BYTES / 1e6:g} MB of books"}
         result["scratchlm"] = json.loads(done.stdout.splitlines()[-1])
         if os.environ.get("KENLM"):
-            result["kenlm"] = kenlms(folder, Path(os.environ["KENLM"]))
+            result["kenlm"] = kenlm_model(folder, Path(os.environ["KENLM"]))
             result["ratio_of_bits"] = result["scratchlm"]["bits_per_byte"] / result["kenlm"]["bits_per_byte"]
     write("ngrams", result)
     print(result)
@@ -102,6 +103,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(ours(Path(sys.argv[1]))))
+        print(json.dumps(scratchlm_model(Path(sys.argv[1]))))
     else:
         main()

@@ -1,4 +1,4 @@
-"""Measure the tokenizer, the command's start and the memory of `prepare`; write the figures with the machine's name.
+"""Measure the tokenizer, the start-up time of the command and the memory of `prepare`.
 
     python bench/pipeline.py [TEXT.jsonl]     20 MB of it, or of storyworld; medians of five
 
@@ -48,7 +48,7 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def help_seconds() -> Iterator[tuple[str, float]]:
-    """Yield the median time of each verb's --help as a process of its own."""
+    """Yield the median time of each verb's --help, in its own process."""
     for verb in ["", *VERBS]:
         words = [word for word in (verb, "train" if verb == "tokenizer" else "", "--help") if word]
         command = [sys.executable, "-m", "scratchlm", *words]
@@ -59,7 +59,7 @@ def help_seconds() -> Iterator[tuple[str, float]]:
 
 
 def prepare_peak(size: int) -> tuple[float, float]:
-    """Prepare a text file of `size` bytes in a process of its own; return its peak memory in MB and its seconds."""
+    """Prepare a text file of `size` bytes in its own process; return its peak memory in MB and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.txt"
         block = "".join(document.text + "\n" for document in open_source("storyworld:4MB").documents(Counts()))
@@ -67,7 +67,7 @@ def prepare_peak(size: int) -> tuple[float, float]:
             while file.tell() < size:
                 file.write(block)
         arguments = ["prepare", str(path), "--out", str(Path(folder) / "out"), "--split", "tail:0.01"]
-        # Its own account of its peak: what the parent sees of a child begins at the parent's size.
+        # The child reports its own peak: the one that the parent sees starts at the parent's size.
         code = (
             "import sys; from pathlib import Path; from scratchlm.cli import main; main(sys.argv[1:]); "
             "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"

@@ -64,12 +64,12 @@ def _(mo):
     mo.md("""
     # Chapter 1: what a language model is
 
-    ⭐ A language model gives every token that could come next a probability, all of them together being 1. Everything
-    else, writing, answering, translating, follows from asking it again and again.
+    ⭐ A language model gives every token that could come next a probability; the probabilities sum to 1. Everything else,
+    writing, answering, translating, follows from calling it again and again.
 
-    This chapter builds one three times: by **counting**, by **descending a gradient** to the same numbers, and as a
-    **network** that sees further than any count. Each time the plainest code comes first, then the package's own
-    function, which must give the same. Nothing is downloaded; every number is computed while you read.
+    This chapter builds one three times: by **counting**, by **gradient descent** to the same numbers, and as a
+    **network** that uses longer context than any count. Each time the simplest code comes first, then the package's own
+    function, which must give the same numbers. Nothing is downloaded; every number is computed while you read.
 
     Signs: ⭐ important, 💡 key concept or tip, ⚠️ common mistake, 🎯 a question to answer before you go on.
     """)
@@ -88,7 +88,7 @@ def _(END_OF_TEXT, FastBPE, np, storyworld):
 
     train, held_out = encode(stories[:-40]), encode(stories[-40:])
     held_out_bytes = sum(len(text.encode()) for text in stories[-40:])
-    print(f"{len(train):,} tokens to learn from, {len(held_out):,} held out, a vocabulary of {size:,}")
+    print(f"{len(train):,} training tokens, {len(held_out):,} held-out tokens, a vocabulary of {size:,}")
     print(stories[-1][:300])
     return end, held_out, held_out_bytes, size, stories, tokenizer, train
 
@@ -98,9 +98,9 @@ def _(mo):
     mo.md("""
     ## 1. By counting
 
-    How often did each token follow each other one? Divide by how often anything followed it, and there is a language
-    model. ⚠️ A pair that was never seen would be impossible, and one impossible token makes a whole text impossible. So
-    every pair is given `k` more occurrences than it had (add-k).
+    How often does each token follow each other token? Divide by how often anything follows it: the result is a bigram
+    language model. ⚠️ An unseen pair would have probability zero, and so would every text that contains it. Add-k smoothing
+    therefore adds `k` to every count.
     """)
     return
 
@@ -112,60 +112,60 @@ def _(AddK, Counter, defaultdict, math, np, size, tokenizer, train):
     for one, other in zip(train[:-1].tolist(), train[1:].tolist(), strict=True):
         followers[one][other] += 1
 
-    def chance(token, before):
-        """Return the probability of a token after one other, by counting."""
+    def probability(token, before):
+        """Return the probability of a token after another one, from the counts."""
         counts = followers[before]
         return (counts[token] + k) / (counts.total() + k * size)
 
     little = tokenizer.encode(" little")[-1]
-    together = sum(chance(token, little) for token in range(size))
+    together = sum(probability(token, little) for token in range(size))
     best = [
-        (tokenizer.token_bytes(token).decode(), chance(token, little)) for token, _ in followers[little].most_common(5)
+        (tokenizer.token_bytes(token).decode(), probability(token, little))
+        for token, _ in followers[little].most_common(5)
     ]
-    print(
-        "after ' little':", ", ".join(f"{text!r} {share:.1%}" for text, share in best), f"| all together {together:.6f}"
-    )
+    print("after ' little':", ", ".join(f"{text!r} {p:.1%}" for text, p in best), f"| all together {together:.6f}")
 
-    # The package's own, on the same tokens, gives the same numbers.
+    # The package's AddK model gives the same numbers on the same tokens.
     package = AddK.fit([train], size, 2, k=k)
     largest = max(
-        abs(math.log(chance(token, little)) - math.log(package.probability(token, [little]))) for token in range(size)
+        abs(math.log(probability(token, little)) - math.log(package.probability(token, [little])))
+        for token in range(size)
     )
-    print(f"largest difference of a logarithm from AddK: {largest:.1e}")
+    print(f"largest difference of a log-probability from AddK: {largest:.1e}")
     assert np.isclose(together, 1.0)
     assert largest < 1e-9
-    return chance, k, largest, little, package, together
+    return k, largest, little, package, probability, together
 
 
 @app.cell
-def _(chance, held_out, held_out_bytes, math, mo, package):
+def _(held_out, held_out_bytes, math, mo, package, probability):
     plain_nats = -sum(
-        math.log(chance(b, a)) for a, b in zip(held_out[:-1].tolist(), held_out[1:].tolist(), strict=True)
+        math.log(probability(b, a)) for a, b in zip(held_out[:-1].tolist(), held_out[1:].tolist(), strict=True)
     )
     package_nats = -float(package.token_log_probabilities(held_out)[1:].sum())
     loss = plain_nats / (len(held_out) - 1)
     bits = plain_nats / math.log(2) / held_out_bytes
     mo.md(f"""
-    ## 2. What it pays
+    ## 2. Its loss
 
-    ⭐ A model is judged by what it pays for text it has not seen: minus the logarithm of the probability of each token
-    that really came (the **cross-entropy**). By hand **{loss:.4f}** nats a token; the package says
+    ⭐ A model is evaluated by its loss on held-out text: the mean negative log-probability of each actual next token (the
+    **cross-entropy**). By hand it is **{loss:.4f}** nats per token; the package computes
     {package_nats / (len(held_out) - 1):.4f}. Divided by the bytes of the text instead of its tokens it is
-    **{bits:.3f} bits per byte**, which does not depend on how the text was cut.
+    **{bits:.3f} bits per byte**, which does not depend on the tokenizer.
     """)
     return bits, loss, package_nats, plain_nats
 
 
 @app.cell
 def _(mo):
-    order = mo.ui.slider(1, 6, value=3, label="tokens of a gram", show_value=True)
+    order = mo.ui.slider(1, 6, value=3, label="n of the n-gram model", show_value=True)
     mo.vstack(
         [
             mo.md("""
-    ## 3. More context, by counting
+    ## 3. More context: n-grams
 
-    Why only one token of context? With longer runs each is seen more seldom: what is gained in sharpness is lost in
-    evidence. Kneser-Ney smoothing mixes all lengths. 🎯 From which length on does more context no longer pay?
+    Why only one token of context? Longer n-grams are more specific but rarer, so their counts are less reliable.
+    Kneser-Ney smoothing combines all lengths. 🎯 From which n on does more context no longer help?
     """),
             order,
         ]
@@ -175,15 +175,15 @@ def _(mo):
 
 @app.cell
 def _(KneserNey, go, held_out, held_out_bytes, math, order, size, train):
-    def pays(length):
-        """Return the bits per byte of counted runs of a length."""
+    def ngram_bits(length):
+        """Return the bits per byte of an n-gram model; `length` is n."""
         model = KneserNey.fit([train], size, length)
         return -float(model.token_log_probabilities(held_out)[1:].sum()) / math.log(2) / held_out_bytes
 
-    by_length = {length: pays(length) for length in range(1, 7)}
-    print(f"runs of {order.value}: {by_length[order.value]:.3f} bits per byte")
+    by_length = {length: ngram_bits(length) for length in range(1, 7)}
+    print(f"{order.value}-grams: {by_length[order.value]:.3f} bits per byte")
     counted = go.Figure(go.Scatter(x=list(by_length), y=list(by_length.values())))
-    counted.update_layout(xaxis_title="tokens of a run", yaxis_title="bits per byte", height=320)
+    counted.update_layout(xaxis_title="n", yaxis_title="bits per byte", height=320)
     counted
     return (by_length,)
 
@@ -191,17 +191,16 @@ def _(KneserNey, go, held_out, held_out_bytes, math, order, size, train):
 @app.cell
 def _(mo):
     mo.md("""
-    ## 4. The same numbers by descending a gradient
+    ## 4. The same numbers by gradient descent
 
-    Now without counting. A table `W` holds a score for each pair; the probability of what follows is the softmax of a row.
-    It begins at zero, every token equally likely, and each step moves it against the gradient of the cross-entropy. Each
-    row's gradient is divided by how often the row was met, so that rare rows move as fast as common ones.
+    Now without counting. A table `W` holds a logit for each pair; the softmax of a row gives the probabilities of the next
+    token. It starts at zero, where every token is equally likely. Each step moves it against the gradient of the
+    cross-entropy. Each row's gradient is divided by the count of the row, so that rare rows move as fast as common ones.
 
-    💡 The gradient by a row's scores is *probability minus what came*, summed over the occurrences of its token: it is
-    zero exactly where the probabilities are the shares that were counted. The model comes nearer and nearer to the
-    shares on the same 40,000 tokens, without smoothing (a pair that was never seen would need a score of minus
-    infinity). Learning by gradient and counting are two roads to one place, and the gradient road goes on where counting
-    ends.
+    💡 The gradient of a row's logits is *probability minus one-hot target*, summed over the occurrences of its token. It is
+    zero exactly where the probabilities equal the counted frequencies. So the model converges to these frequencies on the
+    same 40,000 tokens, without smoothing (an unseen pair would need a logit of minus infinity). Gradient descent and
+    counting lead to the same result, and gradient descent also works where counting is impossible.
     """)
     return
 
@@ -215,7 +214,7 @@ def _(math, size, tokenizer, torch, train):
     W = torch.zeros(size, size)
     for _ in range(200):
         probabilities = W.softmax(-1)
-        gradient = (probabilities * totals - counts) / totals.clamp(min=1)  # by hand: probability minus what came
+        gradient = (probabilities * totals - counts) / totals.clamp(min=1)  # by hand: probability minus one-hot target
         W -= 4.0 * gradient
     cost = torch.nn.functional.cross_entropy(W[before], after).item()
     least = -(counts * (counts / totals.clamp(min=1)).clamp(min=1e-12).log()).sum().item() / len(before)
@@ -227,7 +226,7 @@ def _(math, size, tokenizer, torch, train):
         _counted, _learned = (counts / totals.clamp(min=1))[_first, _then], W.softmax(-1)[_first, _then]
         print(f"{_other!r} after {_one!r}: counted {_counted:.4f}, learned {_learned:.4f}")
 
-    # The gradient by hand is that of autograd.
+    # The gradient by hand equals autograd's.
     checked = W.clone().requires_grad_()
     torch.nn.functional.cross_entropy(checked[before], after, reduction="sum").backward()
     by_hand = W.softmax(-1) * totals - counts
@@ -244,9 +243,9 @@ def _(mo):
             mo.md("""
     ## 5. A network
 
-    A transformer computes the scores from *all* tokens before, not from a table row. Its objective is the same line: the
-    cross-entropy of the next token. Below it is written out by hand for one batch and compared with the loss that
-    training uses; then the network is trained.
+    A transformer computes the logits from *all* earlier tokens, not from a table row. Its objective is the same: the
+    cross-entropy of the next token. Below it is computed by hand for one batch and compared with the loss that training
+    uses; then the network is trained.
     """),
             steps,
         ]
@@ -278,9 +277,9 @@ def _(
     network = build_decoder(tiny(size), seed=1)
     window = torch.tensor(train[:65])[None]
     with torch.no_grad():
-        scores = network(window[:, :-1])
+        logits = network(window[:, :-1])
         written_out = -sum(
-            math.log(scores[0, at].softmax(-1)[window[0, at + 1]].item()) for at in range(window.size(1) - 1)
+            math.log(logits[0, at].softmax(-1)[window[0, at + 1]].item()) for at in range(window.size(1) - 1)
         )
         used = next_token_loss(network, Batch(window[:, :-1], window[:, 1:])).item()
     print(f"loss of one window by hand {written_out:.4f}, as training computes it {used:.4f}")
@@ -298,27 +297,27 @@ def _(
 def _(by_length, mo, start, trained):
     best_counted = min(by_length.values())
     mo.md(f"""
-    Untrained it costs {start.bits_per_byte:.3f} bits per byte, trained **{trained.bits_per_byte:.3f}**; the best of the
-    counted models {best_counted:.3f}. {
-        "It has overtaken counting"
+    Its loss is {start.bits_per_byte:.3f} bits per byte before training and
+    **{trained.bits_per_byte:.3f}** after; the best n-gram model has {best_counted:.3f}. {
+        "It beats the n-grams"
         if trained.bits_per_byte < best_counted
-        else "Counting is still ahead: move the slider to train longer"
-    }. On real books, read once, the lead over counting
-    is small: see the page of this chapter.
+        else "The n-grams are still better: move the slider to train longer"
+    }. On real books, after one epoch, the lead over
+    n-grams is small: see the page of findings.
     """)
     return (best_counted,)
 
 
 @app.cell
 def _(mo):
-    turn = mo.ui.slider(-2.0, 2.0, step=0.25, value=0.5, label="turn one parameter by", show_value=True)
+    turn = mo.ui.slider(-2.0, 2.0, step=0.25, value=0.5, label="change one parameter by", show_value=True)
     mo.vstack(
         [
             mo.md("""
-    ## 6. The knobs
+    ## 6. Parameters
 
-    ⭐ A parameter is a number that training may turn. Turn one by hand and watch a probability move; the gradient foretells
-    how far, for a small turn.
+    ⭐ A parameter is a number that training adjusts. Change one by hand and watch a probability change. The gradient
+    predicts how far, for a small change.
     """),
             turn,
         ]
@@ -335,34 +334,34 @@ def _(network, tokenizer, torch, turn):
         return network.eval()(prompt)[0, -1].softmax(-1)[target]
 
     network.zero_grad()
-    knob = network.final_norm.weight
+    parameter = network.final_norm.weight
     probability_of_target().backward()
-    place = int(knob.grad.abs().argmax())
-    slope = knob.grad[place].item()
+    place = int(parameter.grad.abs().argmax())
+    slope = parameter.grad[place].item()
     with torch.no_grad():
-        resting = probability_of_target().item()
-        knob[place] += turn.value
-        turned = probability_of_target().item()
-        knob[place] += 0.001 - turn.value
-        nudged = (probability_of_target().item() - resting) / 0.001
-        knob[place] -= 0.001
+        unchanged = probability_of_target().item()
+        parameter[place] += turn.value
+        changed = probability_of_target().item()
+        parameter[place] += 0.001 - turn.value
+        nudged = (probability_of_target().item() - unchanged) / 0.001
+        parameter[place] -= 0.001
     network.zero_grad()
     print(
-        f"{sum(p.numel() for p in network.parameters()):,} knobs; number {place} of the last norm, turned by {turn.value}:"
+        f"{sum(p.numel() for p in network.parameters()):,} parameters; entry {place} of the last norm is changed by {turn.value}:"
     )
-    print(f"probability of the next piece from {resting:.4f} to {turned:.4f}")
-    print(f"slope by the gradient {slope:.4f}, by a turn of a thousandth {nudged:.4f}")
+    print(f"probability of the next token from {unchanged:.4f} to {changed:.4f}")
+    print(f"slope by the gradient {slope:.4f}, by a change of 0.001 {nudged:.4f}")
     return nudged, slope
 
 
 @app.cell
 def _(mo):
     mo.md("""
-    ## 7. What came before: features made by hand
+    ## 7. Before language models: hand-made features
 
-    Is this sentence in order, or were its words shuffled? A classifier that counts single words cannot tell: both have the
-    same words. Somebody has to think of pairs of words and make features of them.
-    🎯 Which features would tell a question from a statement? And who would have to think of them for every new task?
+    Is this sentence in order, or were its words shuffled? A classifier on single words cannot tell: both have the same
+    words. Somebody has to add pairs of words as features.
+    🎯 Which features distinguish a question from a statement? And who would have to design them for every new task?
     """)
     return
 
@@ -389,7 +388,7 @@ def _(NaiveBayes, np, random, storyworld, stories):
         model = NaiveBayes(longest).fit([texts[i] for i in learned], [labels[i] for i in learned])
         guesses = model.predict_proba([texts[i] for i in tested]).argmax(1)
         right[longest] = float(np.mean(guesses == np.array([labels[i] for i in tested])))
-    print(f"from its words {right[1]:.1%} right, with pairs of words as features {right[2]:.1%}")
+    print(f"accuracy from single words {right[1]:.1%}, with pairs of words as features {right[2]:.1%}")
     return (right,)
 
 
@@ -398,12 +397,12 @@ def _(mo):
     mo.md("""
     ## Exercises
 
-    1. Write `perplexity(loss)`: between how many equally likely tokens does a model hesitate that pays `loss` nats?
-    2. Write `bits_per_byte(nats, text)` for a text that cost `nats` altogether.
-    3. Write `scores_gradient(scores, target)`: the gradient of minus the logarithm of the softmax's probability of
-       `target`. It has the shape of `scores`.
+    1. Write `perplexity(loss)`: the number of equally likely tokens with a loss of `loss` nats.
+    2. Write `bits_per_byte(nats, text)` for a text with a total loss of `nats`.
+    3. Write `scores_gradient(scores, target)`: the gradient of the cross-entropy of the logits `scores` with respect to
+       them. It has the shape of `scores`.
 
-    Replace the bodies below; the checks tell at once. Solutions stand in the last cell.
+    Replace the function bodies below; the check runs at once. The solutions are in the last cell.
     """)
     return
 

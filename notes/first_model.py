@@ -56,14 +56,14 @@ def _(mo):
     mo.md("""
     # A first language model
 
-    A language model gives every possible next token a probability. That is all it does, and all it is trained for.
-    Below, one is made from random numbers: **text → tokens → a network → training → sentences**. Every number on this
-    page is computed while you read; change a slider and all that depends on it is computed again.
+    A language model gives every possible next token a probability. It does nothing else, and is trained for nothing else.
+    Below, one is trained from random weights: **text → tokens → a network → training → sentences**. Every number on this
+    page is computed while you read; change a slider and everything that depends on it is computed again.
 
     ## 1. Text
 
-    The stories are generated, so nothing has to be downloaded. They speak of one small world with facts that never
-    contradict each other.
+    The stories are generated, so nothing has to be downloaded. They describe one small world whose facts never contradict
+    each other.
     """)
     return
 
@@ -72,7 +72,7 @@ def _(mo):
 def _(storyworld):
     stories = list(storyworld.stories(700_000, seed=1))
     train_stories, held_out_stories = stories[:-40], stories[-40:]
-    print(f"{len(train_stories):,} stories to learn from, {len(held_out_stories)} held out. One of them:\n")
+    print(f"{len(train_stories):,} training stories, {len(held_out_stories)} held out. One of them:\n")
     print(held_out_stories[0])
     return held_out_stories, train_stories
 
@@ -85,8 +85,8 @@ def _(mo):
             mo.md("""
     ## 2. Tokens
 
-    A network reads numbers. Byte-pair encoding begins with the 256 bytes and merges the commonest pair of neighbours,
-    again and again: frequent words become one token, rare ones a few. 💡 What if there were fewer, or more?
+    A network reads numbers. Byte-pair encoding starts with the 256 bytes and repeatedly merges the most frequent pair of
+    neighbours: frequent words become one token, rare ones several. 💡 What if there were fewer, or more?
     """),
             vocabulary,
         ]
@@ -106,7 +106,7 @@ def _(END_OF_TEXT, FastBPE, held_out_stories, np, train_stories, vocabulary):
     sentence = held_out_stories[0].split(".")[0] + "."
     pieces = [tokenizer.token_bytes(i).decode("utf-8", "replace") for i in tokenizer.encode(sentence)]
     print("|".join(pieces))
-    print(f"{len(sentence)} characters, {len(pieces)} tokens; {len(train_ids):,} tokens to learn from")
+    print(f"{len(sentence)} characters, {len(pieces)} tokens; {len(train_ids):,} training tokens")
     return held_out_ids, tokenizer, train_ids
 
 
@@ -129,8 +129,8 @@ def _(build_decoder, math, mo, tiny, tokenizer, torch):
     ## 3. A network
 
     Two blocks of attention and feed-forward, width {start.config.width}, **{start.parameter_count():,} parameters**, all
-    random. It has no preference yet, so each of the {tokenizer.vocabulary_size:,} tokens is about equally likely, and the
-    loss, minus the logarithm of the probability of what came, should be near ln {tokenizer.vocabulary_size:,} =
+    random. It has no preference yet, so each of the {tokenizer.vocabulary_size:,} tokens is about equally likely. The loss,
+    the negative log-probability of the actual next token, should be near ln {tokenizer.vocabulary_size:,} =
     **{uniform:.3f}**.
     """)
     return next_tokens, start, uniform
@@ -155,9 +155,9 @@ def _(mo):
             mo.md("""
     ## 4. Training
 
-    One step: take a few stretches of text, let the network predict every token from those before it, and move every
-    parameter a little in the direction that makes what really came more likely. ⚠️ Too small a rate learns slowly, too
-    large a one not at all: try both. 🎯 After how many steps does the network overtake the model that only counts?
+    One step: take a batch of text, let the network predict every token from those before it, and move every parameter a
+    little in the direction that makes the actual next tokens more likely. ⚠️ Too small a learning rate learns slowly, too
+    large a one not at all: try both. 🎯 After how many steps does the network beat the trigram model?
     """),
             steps,
             rate,
@@ -204,8 +204,8 @@ def _(KneserNey, held_out_ids, tokenizer, train_ids):
 def _(go, losses, rival, uniform):
     figure = go.Figure(go.Scatter(y=losses, mode="lines", name="loss of each step"))
     figure.add_hline(y=uniform, line_dash="dot", annotation_text="no preference")
-    figure.add_hline(y=rival, line_dash="dash", annotation_text="counting three tokens (held-out)")
-    figure.update_layout(xaxis_title="step", yaxis_title="loss, nats a token", height=380)
+    figure.add_hline(y=rival, line_dash="dash", annotation_text="trigram model (held-out)")
+    figure.update_layout(xaxis_title="step", yaxis_title="loss, nats per token", height=380)
     figure
     return
 
@@ -214,9 +214,9 @@ def _(go, losses, rival, uniform):
 def _(ArrayTokens, before, decoder, held_out_ids, held_out_loss, mo, rival, tokenizer):
     after = held_out_loss(decoder, tokenizer, ArrayTokens(held_out_ids))
     mo.md(f"""
-    On stories it has never seen the loss went from **{before.loss:.3f}** to **{after.loss:.3f}** nats a token, or
-    {after.bits_per_byte:.3f} bits for each byte of text. A model that counts which token follows which two pays
-    {rival:.3f}. The perplexity, e to the loss, says between how many equally likely tokens it hesitates:
+    On held-out stories the loss falls from **{before.loss:.3f}** to **{after.loss:.3f}** nats per token, or
+    {after.bits_per_byte:.3f} bits per byte. A trigram model has a loss of
+    {rival:.3f}. The perplexity, e to the power of the loss, is the number of equally likely tokens with the same loss:
     {before.perplexity:,.0f} before, **{after.perplexity:.0f}** now.
     """)
     return (after,)
@@ -231,8 +231,8 @@ def _(mo):
             mo.md("""
     ## 5. Sentences
 
-    To write, draw a next token from the probabilities, append it, and ask again. The temperature divides the scores
-    first: 0 takes the likeliest token always, above 1 the unlikely ones get more of a chance.
+    To generate text, sample a next token from the probabilities, append it, and repeat. The temperature divides the logits
+    first: 0 always takes the likeliest token, above 1 unlikely tokens are sampled more often.
     """),
             prompt,
             temperature,
@@ -261,7 +261,7 @@ def _(mo):
     mo.md("""
     ## Where to go from here
 
-    `scratchlm quickstart` does the same with a larger model, measures it, and teaches it to answer questions.
+    `scratchlm quickstart` does the same with a larger model, evaluates it, and fine-tunes it to answer questions.
     `scratchlm pretrain` trains on your own text. Each file behind this page can be read in one sitting:
     `tokens/bpe.py`, `model/attention.py`, `model/decoder.py`, `training/loop.py`, `generation/sampling.py`.
     """)

@@ -1,4 +1,4 @@
-"""The spelling of the two-hour run keeps what its text says, and keeps the pairs apart that it is judged by."""
+"""The spelling of the two-hour run keeps the meaning of its text, and keeps the sentences of test pairs distinct."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Measure fine-tuning: scores beside older methods, before and after, speed and memory beside peers.
+"""Measure fine-tuning: scores before and after and against older methods, speed and memory against peers.
 
     python -m bench.finetuning --init smollm2 spam banking     some of it
     python -m bench.finetuning --init smollm2                  all
 
 `--init` is the folder that `scratchlm import` wrote of SmolLM2-135M-Instruct. Set SCRATCHLM_DATA to the folder that
-holds classify/ and instruct/. Runs are kept in a folder, from which a later call goes on; remove it after changing what
+holds classify/ and instruct/. Runs are kept in a folder, from which a later call resumes; remove it after changing what
 they measure.
 """
 

@@ -1,7 +1,7 @@
-"""Low-rank adapters beside PEFT on transformers: tokens a second and memory, the same model, batches and dtype.
+"""Low-rank adapters compared with PEFT on transformers: tokens per second and memory, same model, batches and dtype.
 
-Each contender runs in a process of its own, so that the memory at its peak is its own; they take turns, medians count.
-The batches are texts of one length: no padding helps or hurts anyone.
+Each contender runs in its own process, so that its peak memory is its own; they take turns, and the median counts.
+All texts have one length, so no batch has padding.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ RANK, ALPHA = 8, 16.0
 
 
 def batch(seed: int, vocabulary: int) -> torch.Tensor:
-    """Return rows of random ids: speed does not depend on what they are."""
+    """Return rows of random ids; the speed does not depend on their values."""
     return torch.from_numpy(np.random.default_rng(seed).integers(0, vocabulary, (ROWS, LENGTH + 1)))
 
 
-def ours(init: Path, dtype: str, nf4: bool = False) -> Callable[[int], None]:
-    """Return a step of this package: the model as `finetune --lora` equips it, its loss, its optimizer."""
+def scratchlm_step(init: Path, dtype: str, nf4: bool = False) -> Callable[[int], None]:
+    """Return a training step of this package: a model with adapters as `finetune --lora` sets it up."""
     from scratchlm.base.device import DTYPES, autocast
     from scratchlm.data.batches import Batch
     from scratchlm.runs.finetuning import equip
@@ -57,13 +57,13 @@ def ours(init: Path, dtype: str, nf4: bool = False) -> Callable[[int], None]:
 
 
 def peft_on_transformers(folder: Path, dtype: str) -> Callable[[int], None]:
-    """Return a step of PEFT's on the same weights, exported, with adapters on the same matrices."""
+    """Return a training step of PEFT on the same weights, exported, with adapters on the same matrices."""
     import peft
     from transformers import AutoModelForCausalLM
 
-    below = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    told = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = peft.get_peft_model(below, told).train()
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    adapter = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(base, adapter).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
 
     def step(seed: int) -> None:
@@ -79,16 +79,16 @@ def peft_on_transformers(folder: Path, dtype: str) -> Callable[[int], None]:
 
 
 CONTENDERS: dict[str, Callable[[Path, Path], Callable[[int], None]]] = {
-    "scratchlm, fp32": lambda init, hf: ours(init, "fp32"),
+    "scratchlm, fp32": lambda init, hf: scratchlm_step(init, "fp32"),
     "PEFT on transformers, fp32": lambda init, hf: peft_on_transformers(hf, "fp32"),
-    "scratchlm, bf16": lambda init, hf: ours(init, "bf16"),
+    "scratchlm, bf16": lambda init, hf: scratchlm_step(init, "bf16"),
     "PEFT on transformers, bf16": lambda init, hf: peft_on_transformers(hf, "bf16"),
-    "scratchlm, bf16, four bits": lambda init, hf: ours(init, "bf16", nf4=True),
+    "scratchlm, bf16, four bits": lambda init, hf: scratchlm_step(init, "bf16", nf4=True),
 }
 
 
 def run_one(name: str, init: Path, hf: Path) -> dict[str, float]:
-    """Time one contender in this process, after a step to warm up."""
+    """Time one contender in this process, after a warm-up step."""
     import resource
 
     step = CONTENDERS[name](init, hf)
@@ -102,15 +102,15 @@ def run_one(name: str, init: Path, hf: Path) -> dict[str, float]:
 
 
 def measure(init: Path, folder: Path) -> dict[str, Any]:
-    """Let the contenders take turns."""
+    """Measure all contenders by turns."""
     hf = folder / "hf"
     if not hf.exists():
         subprocess.run([sys.executable, "-m", "scratchlm", "export", init, "--to", "hf", "--out", hf], check=True)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     for _ in range(TURNS):
         for name in CONTENDERS:
-            asked = [sys.executable, "-m", "bench.finetuning.adapters", name, str(init), str(hf)]
-            done = subprocess.run(asked, capture_output=True, text=True, check=True)
+            command = [sys.executable, "-m", "bench.finetuning.adapters", name, str(init), str(hf)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(name, found[name][-1], flush=True)
     return {

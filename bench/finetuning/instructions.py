@@ -1,6 +1,6 @@
-"""Instructions: answers before and after, on the tenth of the file that the book tests on (85, 10, 5 percent).
+"""Instructions: answers before and after fine-tuning, on the 10% of the file that the book uses as its test set.
 
-The first 85% are learned, the next 10% answered; the last 5% are not used, for nothing is chosen by them.
+The first 85% are the training set and the next 10% the test set. The last 5% are unused: no setting was tuned on them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def split(folder: Path) -> tuple[Path, Path]:
 
 
 def measure(init: Path, folder: Path) -> dict[str, Any]:
-    """Teach the model and let it answer before and after."""
+    """Fine-tune the model, and let it answer before and after."""
     run = folder / "run"
     train, test = split(folder)
     if not (run / "result.json").exists():

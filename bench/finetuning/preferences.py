@@ -1,4 +1,4 @@
-"""Preferences by DPO: held-out pairs whose chosen answer is the likelier, and what it costs in bits a byte."""
+"""Preferences by DPO: the fraction of held-out pairs with a likelier chosen answer, and the change in bits per byte."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.prefer import finetune_prefer
 
 TEXT = "pretrain/the-verdict.txt"
-"""A short story that neither model was fine-tuned on."""
+"""A short story for bits per byte, in neither model's fine-tuning data."""
 
 
 def measure(init: Path, folder: Path) -> dict[str, Any]:
-    """Fine-tune on nine tenths of the pairs; the rest, chosen by hash, are held out."""
+    """Fine-tune on 90% of the pairs; the rest, split by hash, are held out."""
     run = folder / "run"
     if not (run / "result.json").exists():
         config = PreferTrainingConfig(

@@ -1,10 +1,9 @@
-"""Spam in five folds: a fine-tuned model beside rules, naive Bayes, and a linear SVM on words and characters.
+"""Spam in five folds: a fine-tuned model compared with rules, naive Bayes, and a linear SVM on words and characters.
 
-Messages that are equal when lower-cased and stripped are taken once: 5,159 remain, and each is tested once, by models
-that never saw it. Which fold a message belongs to stands in the package, by the beginning of its SHA-256. Scores are
-of all folds together, with the decision at a probability of one half and, beside it, at the threshold that is best on
-the tested messages of the other four folds. The model's pooling, rank, epochs and learning rate were chosen on folds 0
-and 1; nothing else was chosen on a tested fold.
+Messages that are equal when lower-cased and stripped count once: 5,159 remain. Each is tested once, by a model trained
+on the other folds. The package stores the folds by the beginning of each message's SHA-256. Scores pool all folds, at a
+threshold of 0.5 and at the threshold with the best F1 on the test messages of the other folds. The model's pooling,
+rank, epochs and learning rate were tuned on folds 0 and 1; nothing else was tuned on a test fold.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import f1_interval, f1_of, score
 from scratchlm.finetuning.config import ClassifyTrainingConfig
 from scratchlm.generation.classifier import Classifier
-from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
+from scratchlm.lab.experiments.ladder_spam.claims import at_threshold
 from scratchlm.lab.shared.folds import read_folded
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import finetune_classify
@@ -41,13 +40,13 @@ OLDER: dict[str, Callable[[], TextClassifier]] = {
     "naive Bayes": NaiveBayes,
     "words + characters + linear SVM": LinearTexts,
 }
-"""Methods from before language models."""
+"""Methods older than language models."""
 
 
 def model_on_fold(
     init: Path, folder: Path, texts: Sequence[str], truth: np.ndarray, folds: np.ndarray, fold: int
 ) -> dict[str, Any]:
-    """Teach a model all folds but one through the command's own function; what has ended is taken as it is."""
+    """Fine-tune a model on all folds but one with the function of the command; a finished run is not repeated."""
     file = folder / f"fold-{fold}.json"
     if not file.exists():
         inside, outside = folds != fold, folds == fold
@@ -82,7 +81,7 @@ def model_on_fold(
 
 
 def measure(init: Path, folder: Path) -> dict[str, Any]:
-    """Test every message once by each method; compare each with the one before."""
+    """Test every message once with each method, and compare each method with the one before."""
     folder.mkdir(parents=True, exist_ok=True)
     data = read_folded(data_file("classify/sms-spam.tsv"), "2", "1", None)
     texts, truth, folds = data.texts, data.truth, data.folds
@@ -92,8 +91,8 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         for name, method in OLDER.items():
             started = time.perf_counter()
-            taught = method().fit([texts[i] for i in inside], truth[inside].tolist())
-            predicted[name][outside] = taught.predict_proba([texts[i] for i in outside])[:, 1]
+            model = method().fit([texts[i] for i in inside], truth[inside].tolist())
+            predicted[name][outside] = model.predict_proba([texts[i] for i in outside])[:, 1]
             seconds[name].append(time.perf_counter() - started)
         found = model_on_fold(init, folder, texts, truth, folds, fold)
         predicted["SmolLM2-135M with LoRA"][outside] = found["chances"]
@@ -124,7 +123,7 @@ def summary(predicted: np.ndarray, truth: np.ndarray, folds: np.ndarray, seconds
 
 
 def comparisons(predicted: dict[str, np.ndarray], truth: np.ndarray, folds: np.ndarray) -> list[dict[str, Any]]:
-    """Compare the F1 of each method with that of the one before it, on the same messages, at both decisions."""
+    """Compare the F1 of each method with the one before it, on the same messages, at both thresholds."""
     found = []
     for before, after in itertools.pairwise(predicted):
         for decision in ("one half", "best of other folds"):

@@ -1,8 +1,8 @@
-"""Reinforcement: two-digit sums that are in no training data, from a model that a careless teacher taught.
+"""Reinforcement learning: two-digit sums not in the training data, after fine-tuning on mostly wrong answers.
 
-A model of the embedded stories is taught nine tenths of the sums, three fifths of them with answers that are one too
-large: it says what it heard most, and is right less than two times of five. Then it learns by the worth of its own
-answers to the same questions, without ever being shown a right one, and is asked sums that neither stage held.
+A model of the embedded stories is fine-tuned on 90% of the sums, 60% of them with answers that are one too large. It
+reproduces the more frequent answers and is right less than 40% of the time. GRPO then rewards its own answers to the
+same questions, without showing a right one. The test uses sums that neither stage contained.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from scratchlm.tokens.config import PrepareConfig
 
 TAUGHT_EPOCHS = 16.0
 WRONG = 0.6
-"""Share of the taught answers that are one too large."""
+"""Fraction of the training answers that are one too large."""
 
 
 def base(folder: Path) -> Path:
-    """Pretrain the small model, unless that was done."""
+    """Pretrain the small model, unless done before."""
     if not (folder / "data").exists():
         prepare(PrepareConfig(("storyworld:2MB",), out=folder / "data", vocabulary_size=600))
     if not (folder / "base" / "report.html").exists():
@@ -43,13 +43,13 @@ def base(folder: Path) -> Path:
 
 
 def carelessly(item: Item) -> str:
-    """Return the answer that the teacher gives: chosen by the question's hash."""
+    """Return the training answer to a question, right or wrong by the question's hash."""
     wrong = hash_fraction(f"careless {item.question}") < WRONG
     return str(int(item.answer) + 1) if wrong else item.answer
 
 
-def taught(folder: Path) -> Path:
-    """Teach sums by examples, unless that was done."""
+def fine_tuned(folder: Path) -> Path:
+    """Fine-tune on the sums, unless done before."""
     run = folder / "taught"
     if not (run / "result.json").exists():
         data = folder / "sums.jsonl"
@@ -65,10 +65,10 @@ def taught(folder: Path) -> Path:
 
 
 def measure(init: Path, folder: Path) -> dict[str, Any]:
-    """Teach, then reinforce; `init` has no part, for the model is trained here."""
+    """Fine-tune, then reinforce; `init` is ignored, because the model is trained here."""
     folder.mkdir(parents=True, exist_ok=True)
     run = folder / "run"
-    start = taught(folder)
+    start = fine_tuned(folder)
     if not (run / "result.json").exists():
         config = ReinforceTrainingConfig(init=start, out=run, force=True, task="sums", epochs=2, reply_tokens=6,
                                          questions=128, group_size=8)  # fmt: skip

@@ -1,9 +1,9 @@
-"""Nine million words of books: bits per byte on the last twentieth after ten minutes.
+"""Nine million words of books: bits per byte on the last 5% after ten minutes.
 
-`default` and `speedrun` beside the default's model with plain AdamW, all in one run, on one tokenizer trained on the
-training part. A run ends by the clock, as `scratchlm pretrain --minutes` does: its steps are foreseen by a probe, which
-counts, and again as it goes. `speedrun` runs once more for half the time: it is to end where AdamW ends after all of
-it. What has ended is kept in a folder, so that a call that was stopped goes on.
+`default` and `speedrun` are compared with the default model trained by plain AdamW, with one tokenizer trained on the
+training part. A time limit ends a run, as with `scratchlm pretrain --minutes`: a probe, which counts as training time,
+plans its steps, and the plan is updated during the run. `speedrun` also runs for half the time, to match AdamW after
+the full time. Finished runs are kept in a folder, so that a later call resumes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VOCABULARY = 4096
 
 @dataclass(frozen=True)
 class Contender:
-    """A recipe, how long it may take, and another optimizer than its own."""
+    """A recipe with a time limit, and an optimizer that replaces its own."""
 
     recipe: str
     minutes: float
@@ -56,7 +56,7 @@ CONTENDERS = {
 
 @dataclass(frozen=True)
 class Text:
-    """Prepared text in both parts."""
+    """Prepared training and held-out text."""
 
     tokenizer: Tokenizer
     train: Tokens
@@ -64,7 +64,7 @@ class Text:
 
 
 def prepared(folder: Path) -> Text:
-    """Prepare the books with a tokenizer of their own, unless that was done."""
+    """Prepare the books with their own tokenizer, unless done before."""
     source = str(data_file("pretrain/books.jsonl"))
     if not folder.exists():
         prepare(PrepareConfig((source,), out=folder, split="tail:0.05", vocabulary_size=VOCABULARY))
@@ -72,7 +72,7 @@ def prepared(folder: Path) -> Text:
 
 
 def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
-    """Train one contender; return the curve in bits per byte and where it ended."""
+    """Train one contender; return the curve in bits per byte and the result."""
     started = time.perf_counter()
     recipe = load_recipe(contender.recipe, contender.depth)
     optimizer = contender.optimizer or recipe.training.optimizer
@@ -100,7 +100,7 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
 
 
 def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Train every contender once for each seed; runs that ended in `folder` are taken as they are."""
+    """Train every contender once for each seed; finished runs in `folder` are not repeated."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     text = prepared(folder / "data")
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""What the measurements of learning share: a curve of held-out loss against training time."""
+"""Shared by the measurements of learning: a curve of held-out loss against training time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scratchlm.runs.hooks import Stateless
 
 @dataclass
 class Curve(Stateless):
-    """A hook that scores the model and keeps its own time out of the clock."""
+    """A hook that scores the model and excludes its own time."""
 
     score: Callable[[Decoder], float]
     every: int
@@ -33,5 +33,5 @@ class Curve(Stateless):
 
 
 def median_of(runs: Sequence[Mapping[str, Any]], key: str) -> float:
-    """Return the median of a figure over runs of several seeds."""
+    """Return the median of a value over runs with different seeds."""
     return statistics.median(run[key] for run in runs)

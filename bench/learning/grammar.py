@@ -1,8 +1,8 @@
 """Grammar from nine million words in two hours: BLiMP after training on the books alone.
 
-The books are trained on as single sentences, their endings cut (`spelling.py`), and the pairs are judged so:
-log-likelihood of the whole sentence; the score is the mean of the sets' accuracies. Choices were made on every second
-set of the alphabet (`chosen_on`); all are reported. The run is a folder that `scratchlm pretrain --resume` continues.
+The training text is single sentences in the spelling of `spelling.py`; the pairs are spelled alike and scored by the
+log-likelihood of the whole sentence. The score is the mean accuracy of the sets. Settings were tuned on every second
+set of the alphabet (`chosen_on`); all are reported. `scratchlm pretrain --resume` can resume the run.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from scratchlm.training.probing import faster_dtype
 
 RECIPE, VOCABULARY = "books", 8192
 WINDOWS: dict[str, Any] = {"batch_size": 32, "sequence_length": 128}
-"""As many tokens a step as the recipe, in windows of a few sentences."""
+"""As many tokens per step as the recipe, in windows of a few sentences."""
 STAGES: dict[str, dict[str, Any]] = {
     "all": {"steps": 12400, "schedule": {"decay_fraction": 0.0}},
     "short": {"steps": 1250, "schedule": {"decay_fraction": 1.0}},
 }
-"""What is trained on, and for how long: all sentences at the full rate, then the short ones down to zero. At 8,300
-tokens a second both take two hours."""
+"""Stages: all sentences at the full learning rate, then the short ones with decay to zero. At 8,300 tokens per second
+both take two hours."""
 BASELINE = 67.3
 """Score of the GPT-2-small baseline of BabyLM 2025 on ten million words, in percent."""
 
 
 def chosen_on(names: list[str]) -> list[str]:
-    """Return the sets that choices may look at: fewer than half."""
+    """Return the sets that settings may be tuned on: fewer than half."""
     return sorted(names)[1::2]
 
 
@@ -62,7 +62,7 @@ def scores(model_folder: Path, spelling: Spelling) -> dict[str, float]:
 
 
 def summary(found: dict[str, float]) -> dict[str, float]:
-    """Return the mean accuracy in percent over all sets, over those chosen on, and over the others."""
+    """Return the mean accuracy in percent over all sets, over those tuned on, and over the others."""
     chosen = chosen_on(list(found))
     return {
         "all": 100 * statistics.mean(found.values()),
@@ -73,7 +73,7 @@ def summary(found: dict[str, float]) -> dict[str, float]:
 
 @contextmanager
 def clock(folder: Path, name: str) -> Iterator[None]:
-    """Add the seconds inside to the file of `name` in `folder`, whether they end well or not."""
+    """Add the seconds inside the block to the file of `name` in `folder`, even after an exception."""
     file = folder / f"{name}-seconds.json"
     calls = read_json(file)["calls"] if file.exists() else []
     started = time.perf_counter()
@@ -84,7 +84,7 @@ def clock(folder: Path, name: str) -> Iterator[None]:
 
 
 def prepared(folder: Path) -> Spelling:
-    """Write what each stage trains on to `folder`, unless it is there; return the spelling."""
+    """Write the training text of each stage to `folder`, unless it exists; return the spelling."""
     found = book_sentences(data_file("pretrain/books.jsonl"))
     spelling = Spelling(found)
     text = {name: folder / f"{name}.jsonl" for name in STAGES}
@@ -100,7 +100,7 @@ def prepared(folder: Path) -> Spelling:
 
 
 def stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | None) -> dict[str, Any]:
-    """Train one stage from the weights of the one before, or go on where its run stands; return where it ended."""
+    """Train one stage from the weights of the previous one, or resume it; return its result."""
     run = folder / name
     if (run / "checkpoints").exists():
         config = PretrainConfig(resume=run)
@@ -113,7 +113,7 @@ def stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | No
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Train for two hours, or go on where the folder stands, and score."""
+    """Train for two hours, or resume from the folder, and score."""
     folder.mkdir(parents=True, exist_ok=True)
     with clock(folder, "text"):
         spelling = prepared(folder)

@@ -1,7 +1,7 @@
-"""Bits per byte from a run's parameters and tokens: the law that `scratchlm plan` states, and how far it is off.
+"""Scaling law of `scratchlm plan`: bits per byte from a run's parameters and tokens, and its error.
 
-`scratchlm.runs.scaling_law` has its form. Fitted to short whole runs on the books, scored on their last twentieth; the
-error told is the largest of runs that were left out of the fit. The figures go into the package.
+`scratchlm.runs.scaling_law` has its form. It is fitted to short complete runs on the books, scored on their last 5%.
+The reported error is the largest in leave-one-out validation. The coefficients become part of the package.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EFFICIENCIES = np.arange(0.8, 3.01, 0.02)
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: which dial, its two sizes, and where it ended."""
+    """A finished run: its depth scaling rule, weights, tokens and loss."""
 
     dial: ScalingName
     weights: int
@@ -43,7 +43,7 @@ class Run:
 
 
 def fit(runs: Sequence[Run]) -> LossLaw:
-    """Fit the law to the runs of `default`; then the speedrun's one figure alone."""
+    """Fit the law to the runs of `default`, then the one coefficient of the speedrun."""
     law = fit_law([Measured(run.weights, run.tokens, run.bits_per_byte) for run in runs if run.dial == "default"])
     fast = [run for run in runs if run.dial == "speedrun"]
     errors = [sum(error(replace(law, speedrun=e), run) ** 2 for run in fast) for e in EFFICIENCIES]
@@ -51,17 +51,17 @@ def fit(runs: Sequence[Run]) -> LossLaw:
 
 
 def error(law: LossLaw, run: Run) -> float:
-    """Return how far the law is off, in bits a byte, positive where it expects too much."""
+    """Return the error of the law in bits per byte, positive if it predicts too much."""
     return law.bits(run.dial, run.weights, run.tokens) - run.bits_per_byte
 
 
 def left_out_errors(runs: Sequence[Run]) -> list[float]:
-    """Return for each run how far the law fitted to all others is off."""
+    """Return for each run the error of the law fitted to all others."""
     return [error(fit([other for other in runs if other is not run]), run) for run in runs]
 
 
 def train(dial: ScalingName, depth: int, tokens: int, text: Text, seed: int = 0) -> Run:
-    """Train a run of so many tokens and score it."""
+    """Train a run on `tokens` tokens and score it."""
     model, training = at_depth(depth, dial)
     steps = round(tokens / (training.batch_size * training.sequence_length))
     training = replace(training, steps=steps, evaluate_every=0, sample_every=0, checkpoint_every=0)
@@ -74,7 +74,7 @@ def train(dial: ScalingName, depth: int, tokens: int, text: Text, seed: int = 0)
 
 
 def measure() -> dict[str, Any]:
-    """Train the grids and draw the law from them."""
+    """Train the grids and fit the law to them."""
     runs: list[Run] = []
     grids: list[tuple[ScalingName, list[tuple[int, int]]]] = [("default", GRID), ("speedrun", SPEEDRUN_GRID)]
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def measure() -> dict[str, Any]:
 
 
 def conclude(runs: Sequence[Run]) -> dict[str, Any]:
-    """Fit the law, write it into the package, and tell how far it is off."""
+    """Fit the law, write it into the package, and return its error with the runs."""
     errors = left_out_errors(runs)
     sizes, lengths = [run.weights for run in runs], [run.tokens for run in runs]
     law = replace(

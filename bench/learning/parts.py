@@ -1,7 +1,7 @@
-"""What each part is worth: a short character-level run without it, or with it, at equal steps, over all seeds.
+"""Ablations of the recipe: short character-level runs without each part, or with it, at equal steps, over all seeds.
 
-Scored on the last twentieth of the training part. A difference is of means over seeds, positive where the part helps.
-Milliseconds a step are medians, for the price of a part; the machine's own swings are of ten percent.
+The score is the loss on the last 5% of the training part. A gain is a difference of means over seeds, positive if the
+part helps. Milliseconds per step are medians; the machine varies by ten percent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from scratchlm.training.stages import training_batches
 
 @dataclass(frozen=True)
 class Variant:
-    """One difference from the recipe; `taken` tells whether the recipe has the part."""
+    """One difference from the recipe; `taken` says whether the recipe has the part."""
 
     part: str
     taken: bool
@@ -97,21 +97,21 @@ VARIANTS = (
 
 
 class Stopwatch:
-    """Keeps every step's seconds."""
+    """A watcher that stores the seconds of every step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
     def step(self, record: StepRecord) -> None:
-        """Take note of a finished step."""
+        """Store the time of a finished step."""
         self.seconds.append(record.seconds)
 
     def note(self, kind: str, step: int, values: object) -> None:
-        """Hear no hooks."""
+        """Ignore hooks."""
 
 
 def run(variant: Variant | None, seed: int) -> tuple[float, float]:
-    """Return the loss of one run and its milliseconds a step."""
+    """Return the loss of one run and its milliseconds per step."""
     train, _, symbols = read_ids()
     cut = int(0.95 * len(train))
     recipe = load_recipe("characters-quick")
@@ -127,7 +127,7 @@ def run(variant: Variant | None, seed: int) -> tuple[float, float]:
 
 
 def measure(seeds: Sequence[int]) -> dict[str, Any]:
-    """Run the recipe and every variant once for each seed, the seeds outside so that all see the machine alike."""
+    """Run the recipe and every variant once for each seed; the outer loop is over seeds, so drift affects all alike."""
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in seeds:
         for variant in (None, *VARIANTS):

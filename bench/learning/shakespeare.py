@@ -1,9 +1,9 @@
-"""Character-level Shakespeare: nats a character on the last tenth, after training on the first nine tenths.
+"""Character-level Shakespeare: nats per character on the last 10%, after training on the first 90%.
 
-Every character of the last tenth is predicted once, in windows of the training length that do not overlap. Recipes were
-chosen on the last twentieth of the training part. The clock holds everything from building the model on but evaluation.
-Products are in the dtype that is faster here. A run that would take over its limit takes fewer steps, with a schedule
-that ends at the last of them.
+Every held-out character is predicted once, in non-overlapping windows of the training length. Recipes were tuned on the
+last 5% of the training part. Times include everything after building the model except evaluation. Matrix products use
+the faster dtype of the machine. A run that would exceed its time limit takes fewer steps, with a schedule that ends at
+the last of them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.stages import training_batches
 
 BOUNDS = {"characters-quick": 1.88, "characters": 1.4697}
-"""Held-out loss that each recipe is to reach: nanoGPT's on a CPU and on a GPU, by its README."""
+"""Target of each recipe: nanoGPT's held-out loss on a CPU and on a GPU, from its README."""
 
 
 LIMITS = {"characters-quick": 120.0, "characters": 1800.0}
-"""Seconds of training after which a run has ended on any machine."""
+"""Time limit of training in seconds."""
 SETTLED = 40
-"""Steps after which their time is trusted."""
+"""Steps after which their time is used for planning."""
 
 
 def read_ids() -> tuple[np.ndarray, np.ndarray, int]:
@@ -53,7 +53,7 @@ def read_ids() -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def held_out_nats(decoder: Decoder, ids: np.ndarray, before: int, length: int, dtype: torch.dtype) -> float:
-    """Return the mean loss of all of `ids`; the character `before` stands before the first."""
+    """Return the mean loss of `ids` in nats; `before` is the character before the first."""
     total = 0.0
     with torch.no_grad(), autocast(torch.device("cpu"), dtype):
         for batch in whole_windows(ArrayTokens(ids), length, 32, before):
@@ -61,8 +61,8 @@ def held_out_nats(decoder: Decoder, ids: np.ndarray, before: int, length: int, d
     return total / len(ids)
 
 
-def ours(recipe: str, seed: int) -> dict[str, Any]:
-    """Train by a recipe of this package; return the curve and where it ended."""
+def train_recipe(recipe: str, seed: int) -> dict[str, Any]:
+    """Train by a recipe of this package; return the loss curve and the result."""
     train, held_out, symbols = read_ids()
     started = time.perf_counter()
     found = load_recipe(recipe)
@@ -79,7 +79,7 @@ def ours(recipe: str, seed: int) -> dict[str, Any]:
     progress = TrainingProgress(f"{recipe}, seed {seed}", config.steps)
 
     def pace(step: int) -> int:
-        planned = deadline(step)  # that the first steps compile tells nothing about the others
+        planned = deadline(step)  # the first steps compile, so their time predicts nothing
         return found.training.steps if step < SETTLED else min(found.training.steps, planned)
 
     loop = Loop(decoder, batches, config, runtime=runtime)
@@ -91,7 +91,7 @@ def ours(recipe: str, seed: int) -> dict[str, Any]:
 
 
 def nanogpt_in_transformers(seed: int, steps: int = 2000) -> dict[str, Any]:
-    """Train by nanoGPT's recipe for a CPU, with the same shape out of transformers' GPT-2, in fp32 as it ships."""
+    """Train by nanoGPT's CPU recipe in fp32, with a transformers GPT-2 of the same shape."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     train, held_out, symbols = read_ids()
@@ -141,7 +141,7 @@ def _peer_nats(model: torch.nn.Module, ids: np.ndarray, before: int, length: int
 
 def measure(seeds: Sequence[int]) -> dict[str, Any]:
     """Train each recipe and the peer once for each seed."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [ours(name, seed) for seed in seeds] for name in BOUNDS}
+    runs: dict[str, list[dict[str, Any]]] = {name: [train_recipe(name, seed) for seed in seeds] for name in BOUNDS}
     try:
         runs["nanoGPT's recipe in transformers"] = [nanogpt_in_transformers(seed) for seed in seeds]
     except ImportError as error:

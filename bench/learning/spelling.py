@@ -1,8 +1,8 @@
-"""A spelling in which grammar shows: only names have capitals, endings and negations are words of their own.
+"""A spelling that makes grammar explicit: only names are capitalised; endings and negations are separate words.
 
-The rules are those of English; which words they touch is learned from the sentences: a capital is a name's where the
-books capitalise the word inside their sentences too, an ending is cut where what is left is a word of the books. No
-two sentences of BLiMP's pairs that differ are spelled alike.
+The rules are those of English, and counts from the sentences decide where they apply. A word is a name if the books
+capitalise it inside sentences too. An ending is split off if the stem is a word of the books. Different sentences of a
+BLiMP pair never get the same spelling.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ RULES = (
     ("ing", "e", "ING"),
     ("ly", "", "LY"),
 )
-"""Common endings, the letters that they replace, and the word that stands for them."""
+"""Endings, the letters that replace them, and the word that represents them."""
 NEGATIONS = (("won't", "will not"), ("can't", "can not"), ("n't", " not"))
-LEAST, SHARE = 3, 0.1
-"""A stem has three letters or more and is seen three times, and once for ten times that the whole word is."""
+LEAST, FRACTION = 3, 0.1
+"""A stem has at least three letters and three occurrences, and a tenth of the occurrences of the whole word."""
 _WORD = re.compile(r"[A-Za-z]+")
 _UNIT = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]+")
 
 
 class Spelling:
-    """The spelling learned from sentences; calling it respells a sentence of any source."""
+    """A spelling learned from sentences; calling it respells any sentence."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
-        """Count which words are names and which are stems."""
+        """Count names and stems in the sentences."""
         texts = [_cleaned(sentence) for sentence in sentences]
         self._small, self._capital = Counter[str](), Counter[str]()
         for text in texts:
@@ -44,28 +44,28 @@ class Spelling:
         self._known: dict[str, str] = {}
 
     def __call__(self, sentence: str) -> str:
-        """Return the sentence in the form that is trained on and scored, a space before each word."""
+        """Return the respelled sentence, with a space before each word."""
         text = _WORD.sub(lambda match: self._spelled(self._cased(match[0])), _cleaned(sentence))
         return "".join(f" {unit}" for unit in _UNIT.findall(text))
 
     def _cased(self, word: str) -> str:
-        """Keep the capital of a name: of what has it inside sentences more often than not, or was never seen there."""
+        """Capitalise a word only if it is a name: mostly capitalised inside sentences, or never seen there."""
         small = word.lower()
         counts = self._capital[small], self._small[small]
         return small if word[0].islower() or (counts[0] <= counts[1] and any(counts)) else word.capitalize()
 
     def _spelled(self, word: str) -> str:
-        """Return the likeliest stem and the ending's own word, or the word as it is."""
+        """Return the most frequent stem with the word for the ending, or the unchanged word."""
         if word not in self._known:
             found = {f"{stem} {mark}": self._seen[stem] for stem, mark in _cuts(word) if len(stem) >= LEAST}
             best = max(found, key=lambda cut: found[cut], default=word)
-            enough = found.get(best, 0) >= max(LEAST, SHARE * self._seen[word])
+            enough = found.get(best, 0) >= max(LEAST, FRACTION * self._seen[word])
             self._known[word] = best if enough else word
         return self._known[word]
 
 
 def _cleaned(sentence: str) -> str:
-    """Drop quotation marks, the underscores of italics and whatever stands before the first word; part negations."""
+    """Drop quotation marks, underscores of italics and everything before the first word; split negations."""
     text = " ".join(re.sub(r"[\"“”_]|^\W+", "", sentence).split())
     for short, long in NEGATIONS:
         text = text.replace(short, long).replace(short.capitalize(), long.capitalize())
@@ -73,7 +73,7 @@ def _cleaned(sentence: str) -> str:
 
 
 def _cuts(word: str) -> Iterator[tuple[str, str]]:
-    """Yield the stems a word may have, each with the word of its ending; a doubled consonant is also tried single."""
+    """Yield possible stems of a word with the word for the ending; a doubled consonant is also tried single."""
     for ending, instead, mark in RULES:
         if word.endswith(ending):
             stem = word.removesuffix(ending)

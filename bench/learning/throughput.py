@@ -1,8 +1,8 @@
-"""Tokens a second of a training step: the GPT-2 124M shape, four rows of 512, beside transformers and litgpt.
+"""Training tokens per second of the GPT-2 124M shape, four rows of 512, compared with transformers and litgpt.
 
-Each runs in a process of its own, as it would for its user, in turn and several times; the median counts. All take
-AdamW with torch's fused step and products in bf16 where the machine's are faster, else in fp32. A process takes fewer
-steps where they would take over a minute, and is left out where one takes over ten.
+Each runs in its own process, several times by turns; the median counts. All use fused AdamW, and bf16 matrix products
+if they are faster on the machine, else fp32. A process runs fewer steps if they would take over a minute, and is left
+out if one step takes over ten.
 
     python -m bench.learning.throughput ours 4      one process: seconds of four steps, as JSON
 """
@@ -24,12 +24,12 @@ from scratchlm.training.probing import faster_dtype
 
 ROWS, LENGTH, VOCABULARY = 4, 512, 50257
 ENOUGH, PATIENCE = 60.0, 600.0
-"""Seconds of counted steps after which no other is taken, and of a whole process after which it is left out."""
+"""Time limits in seconds: of the counted steps, and of a whole process, which is then left out."""
 Step = Callable[[torch.Tensor, torch.Tensor], object]
 
 
 def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield random ids and targets: what they say does not change what a step costs."""
+    """Yield random ids and targets; the time of a step does not depend on their values."""
     generator = torch.Generator().manual_seed(0)
     while True:
         ids = torch.randint(VOCABULARY, (ROWS, LENGTH + 1), generator=generator)
@@ -37,7 +37,7 @@ def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def ours() -> Step:
-    """Return this package's step, of its only loop."""
+    """Return a training step of this package's loop."""
     from scratchlm.base.memory import keep_freed_memory
     from scratchlm.data.batches import Batch
     from scratchlm.model.decoder import build_decoder
@@ -101,7 +101,7 @@ CONTENDERS: dict[str, Callable[[], Step]] = {"ours": ours, "transformers": trans
 
 
 def seconds_of(name: str, steps: int) -> list[float]:
-    """Take one step that is not counted and then `steps` that are, fewer where they take over `ENOUGH` seconds."""
+    """Run a warm-up step, then `steps` counted steps, fewer if they take over `ENOUGH` seconds."""
     step, source = CONTENDERS[name](), batches()
     seconds: list[float] = []
     while len(seconds) < 2 or (len(seconds) <= steps and sum(seconds[1:]) < ENOUGH):
@@ -113,7 +113,7 @@ def seconds_of(name: str, steps: int) -> list[float]:
 
 
 def measure(rounds: int = 3, steps: int = 4) -> dict[str, Any]:
-    """Let all take turns; return tokens a second of each that is installed and our ratio to the best of the others."""
+    """Measure all installed contenders by turns; return tokens per second, and our ratio to the best peer."""
     seconds: dict[str, list[float]] = {}
     dtype = "bf16" if faster_dtype() == torch.bfloat16 else "fp32"
     for turn in range(rounds):

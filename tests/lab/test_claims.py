@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from outcomes import holding, outcome, results_of
-from scratchlm.lab.experiments.ablations import measure as ablations
-from scratchlm.lab.experiments.context import measure as context
+from scratchlm.lab.experiments.ablations import claims as ablations
+from scratchlm.lab.experiments.context import claims as context
 from scratchlm.lab.experiments.label_efficiency import measure as label_efficiency
 from scratchlm.lab.experiments.ladder_lm import measure as ladder_lm
-from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
-from scratchlm.lab.experiments.ladder_spam.measure import compared
-from scratchlm.lab.experiments.ladder_translate import measure as ladder_translate
+from scratchlm.lab.experiments.ladder_spam import claims as ladder_spam
+from scratchlm.lab.experiments.ladder_spam.claims import compared
+from scratchlm.lab.experiments.ladder_translate import claims as ladder_translate
 from scratchlm.lab.experiments.objective import measure as objective
 from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison
 from scratchlm.lab.harness.outcome import Value

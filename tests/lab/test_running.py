@@ -22,8 +22,8 @@ from scratchlm.lab.catalogue import EXPERIMENTS, recipe
 from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
 from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
 from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
+from scratchlm.lab.experiments.ladder_spam.claims import at_threshold
 from scratchlm.lab.experiments.ladder_spam.config import LadderSpamConfig
-from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
 from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
 from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.report import write_report

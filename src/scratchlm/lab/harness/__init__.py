@@ -1,1 +1,1 @@
-"""What every experiment shares: settings, steps that can be resumed, sealed results, reports, figures."""
+"""Shared by all experiments: settings, resumable steps, sealed results, reports, figures."""

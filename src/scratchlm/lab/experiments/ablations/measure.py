@@ -16,23 +16,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scratchlm.base.statistics import comparison_of, standard_error
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.data.prepare import open_data
 from scratchlm.evaluation.bits import token_nats
+from scratchlm.lab.experiments.ablations.claims import (
+    ANSWER,
+    PROMPT,
+    TURNS,
+    claim_perturbed,
+    report_frozen,
+    report_parts,
+    report_perturbed,
+    report_turn,
+)
 from scratchlm.lab.experiments.ablations.config import AblationsConfig
-from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Table, Value
+from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.small_model import BOOKS, SmallModel, prepare_small_model
-from scratchlm.model.counting import sizes_of
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import ScheduleConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 
-PROMPT, ANSWER = "Once upon a", " time"
-TURNS = tuple(round(-1.0 + 0.125 * step, 3) for step in range(17))
 NOISE = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 CUT = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 Change = Callable[[Tensor, float, torch.Generator], Tensor]
@@ -58,36 +64,24 @@ def run(config: AblationsConfig, steps: Steps, outcome: Outcome) -> None:
     small = prepare_small_model(
         config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps
     )
-    _report_parts(outcome, small)
+    report_parts(outcome, small)
     report_turn(outcome, steps.once("turn", partial(_turn, small)))
     frozen = {
         name: steps.once(f"free {name}", partial(_freeze, small, config, part)) for name, part in TRAINABLE.items()
     }
     report_frozen(outcome, frozen)
     noise = steps.once("noise", partial(_perturbed, small, config, _noisy, NOISE))
-    _report_perturbed(
+    report_perturbed(
         outcome, noise, "noise", "Noise on every matrix", "standard deviation of the noise / of the weights"
     )
     cut = steps.once("cut", partial(_perturbed, small, config, _cut, CUT))
-    _report_perturbed(outcome, cut, "cut", "Smallest weights of every matrix set to zero", "fraction set to zero")
+    report_perturbed(outcome, cut, "cut", "Smallest weights of every matrix set to zero", "fraction set to zero")
     claim_perturbed(outcome)
     outcome.notes += [
         "one model, one seed: intervals are over blocks of held-out text",
         "frozen parts keep their random weights; here no branch is initialised to zero",
         "noise and zeros apply to matrices only, including the embedding; norms are unchanged",
     ]
-
-
-def _report_parts(outcome: Outcome, small: SmallModel) -> None:
-    sizes = sizes_of(small.shape)
-    outcome.values["parameters"] = Value(sizes.parameters)
-    for name, count in sizes.parts.items():
-        outcome.values[f"part.{name}"] = Value(count)
-    ranked = sorted(sizes.parts.items(), key=lambda item: -item[1])
-    rows = [[name, f"{count:,}", f"{count / sizes.parameters:.1%}"] for name, count in ranked]
-    outcome.tables.append(Table("Parameters by part", ["part", "count", "fraction"], rows))
-    whole = sum(sizes.parts.values()) == small.random().decoder.parameter_count()
-    outcome.claims["parts-sum"] = Claim("The parts add up to the whole", whole)
 
 
 def _turn(small: SmallModel) -> dict[str, Any]:
@@ -124,22 +118,6 @@ def _grad(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def report_turn(outcome: Outcome, found: dict[str, Any]) -> None:
-    """Report how a prediction depends on one weight."""
-    probabilities = found["probabilities"]
-    outcome.values["turn.before"] = Value(found["before"])
-    outcome.values["turn.least"], outcome.values["turn.most"] = Value(min(probabilities)), Value(max(probabilities))
-    outcome.values["turn.slope"], outcome.values["turn.measured"] = Value(found["slope"]), Value(found["measured"])
-    title = f"Probability of {ANSWER!r} after {PROMPT!r} as one parameter of {found['name']} varies"
-    lines = {f"entry {found['place']:,}, trained value {found['value']:.3f}": (TURNS, probabilities)}
-    outcome.curves.append(Curves(title, "added to the parameter", "probability", lines))
-    near = abs(found["measured"] - found["slope"]) < 0.05 * abs(found["slope"])
-    outcome.claims["gradient-foretells"] = Claim(
-        "The gradient predicts within 5% how a small change of one parameter moves the probability",
-        near,
-    )
-
-
 def _held_out(small: SmallModel, config: AblationsConfig) -> ArrayTokens:
     _, _, held_out = open_data(small.data)
     return ArrayTokens(held_out.read(0, min(config.targets, len(held_out))).astype(np.int64))
@@ -170,34 +148,6 @@ def _freeze(small: SmallModel, config: AblationsConfig, trainable: Callable[[str
     return {"trained": trained, "blocks": _blocks(decoder, small, config)}
 
 
-def report_frozen(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
-    """Report the loss that training each part alone reaches."""
-    rows = []
-    for name, each in found.items():
-        blocks = np.array(each["blocks"])
-        mean, half = float(blocks.mean()), 1.96 * standard_error(blocks)
-        outcome.values[f"free.{name.replace(' ', '-')}"] = Value(mean, mean - half, mean + half)
-        rows.append([name, f"{each['trained']:,}", f"{mean:.3f}"])
-    header = ["trainable parts", "parameters", "nats per token after training"]
-    outcome.tables.append(Table("Trained from random weights, the rest frozen", header, rows))
-    parts = [name for name in found if name not in ("everything", "nothing")]
-    best = min(parts, key=lambda name: outcome.values[f"free.{name.replace(' ', '-')}"].value)
-    for key, more, less, says in (
-        ("frozen-learn-less", "everything", best, "All parts together reach a lower loss than the best part alone"),
-        (
-            "norms-are-not-enough",
-            "embedding alone",
-            "norms alone",
-            "Training the norms alone reaches a higher loss than training the embedding alone",
-        ),
-        ("nothing-learns-nothing", "norms alone", "nothing", "but a lower one than no training"),
-    ):
-        gaps = np.array(found[less]["blocks"]) - np.array(found[more]["blocks"])
-        compared = comparison_of(float(gaps.mean()), standard_error(gaps))
-        outcome.values[f"{key}.gap"] = Value(compared.difference, *compared.interval)
-        outcome.claims[key] = Claim(says, compared.interval.low > 0)
-
-
 def _noisy(weight: Tensor, relative: float, draw: torch.Generator) -> Tensor:
     return weight + relative * weight.std() * torch.randn(weight.shape, generator=draw)
 
@@ -226,34 +176,3 @@ def _perturbed(
                     parameter.copy_(change(parameter, size, draw))
         found[str(size)] = _blocks(decoder, small, config)
     return found
-
-
-def _report_perturbed(outcome: Outcome, found: dict[str, list[float]], key: str, title: str, x: str) -> None:
-    rows, means = [], []
-    for size, blocks in found.items():
-        mean, half = float(np.mean(blocks)), 1.96 * standard_error(blocks)
-        outcome.values[f"{key}.{size}"] = Value(mean, mean - half, mean + half)
-        means.append(mean)
-        rows.append([size, f"{mean:.3f}"])
-    outcome.tables.append(Table(title, [x, "nats per token"], rows))
-    outcome.curves.append(Curves(title, x, "nats per token", {key: ([float(size) for size in found], means)}))
-
-
-def claim_perturbed(outcome: Outcome) -> None:
-    """Add the claims about noise and zeroed weights."""
-
-    def of(name: str) -> float:
-        return outcome.values[name].value
-
-    outcome.claims["little-noise-is-forgiven"] = Claim(
-        "Noise of 1% of their standard deviation on all matrices changes the loss by less than 1%",
-        abs(of("noise.0.01") - of("noise.0.0")) < 0.01 * of("noise.0.0"),
-    )
-    outcome.claims["much-noise-destroys"] = Claim(
-        "Noise of 100% of their standard deviation raises the loss by more than 1 nat per token",
-        of("noise.1.0") > of("noise.0.0") + 1,
-    )
-    outcome.claims["small-weights-matter-little"] = Claim(
-        "Setting the smallest 10% of the weights to zero raises the loss by less than 1%",
-        of("cut.0.1") - of("cut.0.0") < 0.01 * of("cut.0.0"),
-    )

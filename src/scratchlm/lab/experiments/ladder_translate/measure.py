@@ -28,9 +28,10 @@ from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
+from scratchlm.lab.experiments.ladder_translate.claims import claim, report_lengths
 from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
 from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
-from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
+from scratchlm.lab.harness.outcome import Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import build_encoder_decoder
@@ -50,12 +51,6 @@ LONGEST = 24
 """Most tokens of a generated translation."""
 SHOWN = 8
 """Example pairs in the few-shot prompt of a published model."""
-LENGTHS = {
-    "short": (1, 3, "to 3 words"),
-    "middle": (4, 5, "4 and 5 words"),
-    "long": (6, 99, "6 words and more"),
-}
-"""Groups of source lengths in words, for separate scores."""
 COLUMNS = (Column("chrf", "chrF, mean of sentences", ".1f", interval=True), Column("bleu", "BLEU", ".1f"))
 Translate = Callable[[Sequence[str]], list[str]]
 Make = Callable[["Pairs"], tuple[Translate, int]]
@@ -115,7 +110,7 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
 
     title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
     add_comparison(outcome, title, results, COLUMNS, compare, "+.1f")
-    _by_length(outcome, pairs, each, results)
+    report_lengths(outcome, [source for source, _ in pairs.tested], each, results)
     outcome.notes += [
         "one seed of each network; equal widths, unequal sizes, equal epochs",
         "AdamW trains the recurrent networks, Muon the transformers, as in their recipe",
@@ -126,32 +121,6 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
         lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in chosen]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
     claim(outcome, {result.key: result for result in results}, compare)
-
-
-def claim(
-    outcome: Outcome, by: dict[str, MethodResult], compare: Callable[[MethodResult, MethodResult], Comparison]
-) -> None:
-    """Add the claims."""
-    for key, above, below, says in (
-        ("rules-beat-copying", "rules", "copy", "Rules beat copying the source"),
-        ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
-        ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word-for-word translation"),
-        (
-            "transformer-beats-recurrent",
-            "transformer",
-            "attention",
-            "A transformer beats a recurrent network with attention",
-        ),
-        (
-            "taught-beats-prompted",
-            "decoder",
-            "prompted",
-            "A small decoder trained on pairs beats a published model prompted few-shot",
-        ),
-    ):
-        if below not in by:  # no --init
-            continue
-        outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:
@@ -225,19 +194,6 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
         "item_microseconds": 1e6 * (ended - trained) / len(pairs.tested),
         "megabytes": size / 1e6,
     }
-
-
-def _by_length(outcome: Outcome, pairs: Pairs, each: dict[str, np.ndarray], results: Sequence[MethodResult]) -> None:
-    lengths = np.array([len(source.split()) for source, _ in pairs.tested])
-    inside = {name: (lengths >= low) & (lengths <= high) for name, (low, high, _) in LENGTHS.items()}
-    inside = {name: chosen for name, chosen in inside.items() if chosen.any()}
-    rows = []
-    for result in results:
-        means = {name: float(each[result.key][chosen].mean()) for name, chosen in inside.items()}
-        outcome.values.update({f"{result.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
-        rows.append([result.name, *(f"{mean:.1f}" for mean in means.values())])
-    header = ["", *(f"{LENGTHS[name][2]}, {chosen.sum():,}" for name, chosen in inside.items())]
-    outcome.tables.append(Table("chrF by the length of the source", header, rows))
 
 
 def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pairs) -> tuple[Translate, int]:

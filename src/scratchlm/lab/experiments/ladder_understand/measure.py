@@ -24,9 +24,10 @@ from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.text_metrics import normalized_words, token_f1
 from scratchlm.generation.language_model import LanguageModel
+from scratchlm.lab.experiments.ladder_understand.claims import claim, claim_reading
 from scratchlm.lab.experiments.ladder_understand.config import LadderUnderstandConfig
 from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
-from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune
 from scratchlm.lab.shared.proportions import mean_of, proportion
@@ -323,44 +324,3 @@ def _by_kind(
     shown = {"explicit": "answer in the passage", "implicit": "answer not in it"}
     header = ["", *(f"{shown[name]}, {chosen.sum():,}" for name, chosen in kinds.items())]
     outcome.tables.append(Table("Word F1 by whether the expected answer occurs in the passage", header, rows))
-
-
-def claim(
-    outcome: Outcome, by: dict[str, MethodResult], compare: Callable[[MethodResult, MethodResult], Comparison]
-) -> None:
-    """Add the claims."""
-    for key, above, below, says in (
-        (
-            "overlap-beats-first",
-            "overlap",
-            "first",
-            "The sentence with most shared words is a better answer than the first sentence",
-        ),
-        (
-            "rules-help",
-            "rules",
-            "overlap",
-            "Question-word rules answer better than the whole sentence they extract from",
-        ),
-        ("pretraining-helps", "pretrained", "random", "Pretraining improves the fine-tuned small model"),
-        ("taught-beats-rules", "pretrained", "rules", "The small model, pretrained and fine-tuned, beats the rules"),
-        ("taught-beats-retrieval", "pretrained", "tfidf", "and beats sentence retrieval"),
-        ("rules-beat-taught", "rules", "pretrained", "Rules beat the small model, pretrained and fine-tuned"),
-        ("asked-beats-taught", "asked", "pretrained", "A published model zero-shot beats the fine-tuned small model"),
-        ("asked-beats-rules", "asked", "rules", "and beats the rules"),
-    ):
-        if above not in by:  # no --init
-            continue
-        outcome.claims[key] = Claim(says, compare(by[below], by[above]).interval.low > 0)
-    best = max(result.scores["exact"].value for result in by.values())
-    outcome.values["best_exact"] = Value(best)
-    outcome.claims["half-stay-unanswered"] = Claim(
-        "No method reaches an exact match on half of the questions", best < 0.5
-    )
-
-
-def claim_reading(outcome: Outcome, own: np.ndarray, elsewhere: np.ndarray, passages: Sequence[str]) -> None:
-    """Add the claim that the fine-tuned small model uses the passage."""
-    gap = outcome.values["pretrained.reading"] = mean_of(own - elsewhere, passages)
-    says = "The fine-tuned small model answers better on the right passage than on one of another story"
-    outcome.claims["taught-reads"] = Claim(says, gap.low is not None and gap.low > 0)

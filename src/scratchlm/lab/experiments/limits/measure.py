@@ -88,12 +88,12 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
     """Return at most `most` questions of each kind, with the true value, and the false one of a false premise."""
     draw = random.Random(f"limits {seed}")
     world = storyworld.build_world()
-    taught = [fact for fact in taught_facts(world) if any(f"does {fact.subject} " in q for q in phrasings(fact))]
-    taught = draw.sample(taught, min(most, len(taught)))
+    trained = [fact for fact in taught_facts(world) if any(f"does {fact.subject} " in q for q in phrasings(fact))]
+    trained = draw.sample(trained, min(most, len(trained)))
     known = [each for each in storyworld.questions() if each.split == "held-in"]
     untold = [each for each in storyworld.questions() if each.split == "held-out"]
     found: dict[str, list[Case]] = {kind: [] for kind in KINDS}
-    for fact in taught:
+    for fact in trained:
         plain = next(text for text in phrasings(fact) if f"does {fact.subject} " in text)
         found["taught"].append(_case(plain, fact))
         found["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
