@@ -72,7 +72,7 @@ def report(
         svm.interval.low > -MARGIN,
     )
     cheap = outcome.timings["svm.item_microseconds"] < outcome.timings["pretrained.item_microseconds"]
-    outcome.claims["svm-is-cheaper"] = Claim("and takes less time per message", cheap)
+    outcome.claims["svm-is-cheaper"] = Claim("and takes less time per message", cheap, timed=True)
     if "lora" in probabilities:
         tuned = at_threshold(probabilities["asked"], truth, data.folds[tested])
         claim_published(outcome, {**halves, "asked": tuned}, truth)
