@@ -91,7 +91,8 @@ from scratchlm.training.progress import TrainingProgress
 
 ids = torch.arange(4000).remainder(97).numpy()
 with TrainingProgress("pretrain", 20) as progress:
-    fit(build_decoder(tiny(), 0), WindowBatches(ArrayTokens(ids), 2, 16, 0), TrainingConfig(steps=20), watcher=progress)
+    batches = WindowBatches(ArrayTokens(ids), 2, 16, 0)
+    fit(Loop(build_decoder(tiny(), 0), batches, TrainingConfig(steps=20)), watcher=progress)
 """
 
 
