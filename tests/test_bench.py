@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from bench.learning.sentences import book_sentences
 from bench.learning.spelling import Spelling
+from bench.moving import film
 
 from scratchlm.evaluation.pairs import read_pairs
 
@@ -42,3 +44,13 @@ def test_sentences_of_a_pair_are_spelled_alike_only_where_they_are_alike(data: P
         alike += [pair for pair in read_pairs(file) if spelling(pair.good) == spelling(pair.bad)]
     assert all(pair.good == pair.bad for pair in alike), alike
     assert len(alike) < 10
+
+
+def test_the_film_shows_each_sample_and_escapes_its_text() -> None:
+    drawn = film([(0, 3.0), (50, 1.0), (100, 0.5)], [(0, "<b> \x1b&"), (100, "It was cold.")], 0.7)
+    page = ElementTree.fromstring(drawn)
+    words = ["".join(each.itertext()) for each in page.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"written after 0 steps", "written after 100 steps", "<b> \u25a1&", "It was cold.", "5-gram: 0.70"} <= set(
+        words
+    )
+    assert drawn.count("@keyframes k") == 2

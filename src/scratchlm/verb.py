@@ -56,7 +56,7 @@ class Verb:
 
     def from_arguments(self, arguments: Arguments) -> Any:
         """Return the config of a command line; wrong usage prints one line on stderr and exits with 2."""
-        from scratchlm.base.flags import given, parse, wrong_usage
+        from scratchlm.base.flags import given, parse, renamed_flags, wrong_usage
 
         cls, program, default = imported(self.config), f"scratchlm {self.program}", None
         early: Named = {}
@@ -67,6 +67,7 @@ class Verb:
             early = self.early(arguments, program)
             default = self.defaults(early)
         target = cls if default is None else type(default)
+        arguments = renamed_flags(target, default, arguments)
         unread = target.unread() if hasattr(target, "unread") else {}
         if refused := [name for name in unread if name in given(arguments)]:  # its remedy, though it may be no flag
             told = [f"--{name.replace('_', '-')}: has no part here; {unread[name]}" for name in refused]
@@ -83,9 +84,11 @@ class Verb:
     def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
         """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
         from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
-        from scratchlm.base.config import renamed_to
+        from scratchlm.base.config import renamed_path, renamed_to
 
         cls, where = imported(self.config), self.program
+        if twice := [name for name in named if renamed_to(cls, name) != name and renamed_to(cls, name) in named]:
+            raise UserError(f"{where}: {twice[0]} is the earlier name of {renamed_to(cls, twice[0])}; give one")
         named = {renamed_to(cls, name): value for name, value in named.items()}
         if positional and isinstance(positional[0], cls):
             if len(positional) > 1 or named or overrides:
@@ -97,10 +100,11 @@ class Verb:
         if default is None and self.defaults is not None:
             default = self.defaults({**by_place(parameters(cls), positional), **named})
         target = cls if default is None else type(default)  # a resolved config, or a kind with fields of its own
+        overrides = {renamed_path(target, default, name): value for name, value in (overrides or {}).items()}
         known = parameters(cls if issubclass(target, cls) else target, self.hidden)
         values = named_arguments(where, known, positional, named)
         config = config_from(where, target, values, overrides, default)
-        raise_all(_problems(config, overrides or ()))
+        raise_all(_problems(config, overrides))
         _refuse_changes(config, stored)
         return config
 

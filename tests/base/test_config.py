@@ -181,8 +181,9 @@ def test_lists_tables_and_whatever_are_read_by_their_types() -> None:
 
 
 def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new_ones(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("scratchlm.base.config._TOLD", set())  # another test may have been told
     recipe = {
         "training": {"batch_rows": 3, "opening": {"type": "stage", "share": 0.5}},
         "model": {"ahead": {"type": "head", "share": 0.2}},
@@ -199,4 +200,8 @@ def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new
     assert (parsed.training.batch_size, parsed.training.micro_batch_size, parsed.training.decay_with_lr) == (5, 2, True)
     without = parse(ResolvedPretrainConfig, ["--training.no-decay-with-rate"], "scratchlm pretrain", parsed)
     assert not without.training.decay_with_lr
+    with pytest.raises(
+        UserError, match=r"training\.batch_size is given by its earlier name 'batch_rows' too; give one"
+    ):
+        from_dict(ResolvedPretrainConfig, {"training": {"batch_rows": 3, "batch_size": 4}})
     assert "note: training.micro_batch_rows is called training.micro_batch_size now\n" in capsys.readouterr().err

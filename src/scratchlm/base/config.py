@@ -72,6 +72,17 @@ def renamed_to(cls: Any, key: str, where: str = "") -> str:
     return str(name)
 
 
+def renamed_path(owner: Any, value: Any, path: str) -> str:
+    """Return a setting's dotted name by the names of today; `value` is a config of the class `owner`, or None."""
+    words: list[str] = []
+    for word in path.split("."):
+        words.append(word if owner is None else renamed_to(owner, word, ".".join(words)))
+        value = getattr(value, words[-1], None)
+        hint = typing.get_type_hints(owner).get(words[-1]) if dataclasses.is_dataclass(owner) else None
+        owner = type(value) if dataclasses.is_dataclass(value) else hint if dataclasses.is_dataclass(hint) else None
+    return ".".join(words)
+
+
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
     hints = typing.get_type_hints(cls)
     if not isinstance(data, Mapping):
@@ -82,8 +93,11 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
     for key, value in data.items():
         if key == "type" and hasattr(cls, "type"):
             continue
-        key = renamed_to(cls, key, where)
+        earlier, key = key, renamed_to(cls, key, where)
         place = f"{where}.{key}" if where else key
+        if key != earlier and key in data:
+            problems.append(f"{place} is given by its earlier name {earlier!r} too; give one")
+            continue
         if key not in names:
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue

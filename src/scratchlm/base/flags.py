@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import tyro
 from tyro.conf import Positional
 
-from scratchlm.base.config import renamed_to
+from scratchlm.base.config import renamed_path
 from scratchlm.base.terminal import one_line
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def parse(
     A field whose type is a union of parts keeps the part that `default` holds; its settings are flags. Wrong usage
     prints one line on stderr and exits with 2: every required argument that is missing is named in it.
     """
-    arguments = _renamed(cls, default, arguments)
+    arguments = renamed_flags(cls, default, arguments)
     default = _emptied(default, arguments)
     printed = io.StringIO()
     try:
@@ -93,30 +93,21 @@ def given(arguments: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
-def _renamed(cls: Any, default: Any, arguments: Sequence[str]) -> list[str]:
+def renamed_flags(cls: Any, default: Any, arguments: Sequence[str]) -> list[str]:
     """Return the arguments with each flag by the name that its field has today."""
     return [_renamed_flag(cls, default, each) if each.startswith("--") else each for each in arguments]
 
 
-def _renamed_flag(owner: Any, default: Any, argument: str) -> str:
+def _renamed_flag(cls: Any, default: Any, argument: str) -> str:
     name, equals, value = argument[2:].partition("=")
-    words: list[str] = []
-    for word in name.split("."):
-        negated = "no-" if word.startswith(("no-", "no_")) else ""
-        key = word.removeprefix("no-").removeprefix("no_").replace("-", "_")
-        field = renamed_to(owner, key, ".".join(words)) if owner is not None else key
-        words.append(negated + (field.replace("_", "-") if field != key else word[len(negated) :]))
-        default = getattr(default, field, None)
-        owner = type(default) if dataclasses.is_dataclass(default) else _part(owner, field)
-    return f"--{'.'.join(words)}{equals}{value}"
-
-
-def _part(owner: Any, field: str) -> Any:
-    """Return the config class of a field, if it is one."""
-    if owner is None or not dataclasses.is_dataclass(owner):
-        return None
-    hint = typing.get_type_hints(owner).get(field)
-    return hint if dataclasses.is_dataclass(hint) else None
+    places, dot, last = name.rpartition(".")
+    negated = "no-" if last.startswith("no-") else ""
+    path = f"{places}{dot}{last.removeprefix(negated)}".replace("-", "_")
+    today = renamed_path(cls, default, path)
+    if today == path:
+        return argument
+    places, dot, last = today.replace("_", "-").rpartition(".")
+    return f"--{places}{dot}{negated}{last}{equals}{value}"
 
 
 def _emptied(default: T | None, arguments: Sequence[str]) -> T | None:

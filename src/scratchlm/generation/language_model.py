@@ -41,7 +41,7 @@ class LanguageModel:
     """
 
     def __init__(self, saved: SavedModel, templates: Mapping[str, ChatTemplate | None] | None = None) -> None:
-        """Take a model, and the chat templates that its adapters were taught with."""
+        """Take a model, and the chat templates that its adapters were fine-tuned with."""
         self.saved = saved
         self._own, self._templates = saved.template, dict(templates or {})
         self._lock = threading.Lock()

@@ -15,6 +15,7 @@ import numpy as np
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
+from scratchlm.base.runfolder import MODEL
 from scratchlm.data.batches import LabelledBatches, pad_of
 from scratchlm.evaluation.classes import (
     Scores,
@@ -280,7 +281,7 @@ def _finish(
     assert model.classes is not None
     temperature, threshold = _chosen(config, data, model)
     model.classes = dataclasses.replace(model.classes, temperature=temperature, threshold=threshold or 0.5)
-    save_model(config.out / "model", model)
+    save_model(config.out / MODEL, model)
     logits = text_logits(model.decoder, data.held_out_rows, DTYPES[config.dtype])
     truth, predicted = data.held_out_truth, softmax(logits, temperature)
     result = ClassifyResult(

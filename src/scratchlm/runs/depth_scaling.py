@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-from scratchlm.base.config import flatten, from_dict, read_toml, renamed_to, to_dict
+from scratchlm.base.config import flatten, from_dict, read_toml, renamed_path, renamed_to, to_dict
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.presets import preset, qwen3_shaped, speedrun
@@ -154,11 +154,12 @@ def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
         model, training = at_depth(data["depth"] if depth is None else depth, scaling)
     else:
         model, training = preset(data.get("preset", "default")), TrainingConfig()
-    scaled = [("model", model, DecoderConfig()), ("training", training, TrainingConfig())]
-    described = {f"{part}.{key}" for part in ("model", "training") for key, _ in flatten(data.get(part, {}))}
-    for part, chosen, plain in scaled:
+    described: set[str] = set()
+    for part, chosen, plain in (("model", model, DecoderConfig()), ("training", training, TrainingConfig())):
         values = dict(flatten(to_dict(plain)))
         described |= {f"{part}.{k}" for k, value in flatten(to_dict(chosen)) if values.get(k) != value}
     model = from_dict(DecoderConfig, data.get("model", {}), "model", model)
     training = from_dict(TrainingConfig, data.get("training", {}), "training", training)
+    for part, built in (("model", model), ("training", training)):
+        described |= {f"{part}.{renamed_path(type(built), built, key)}" for key, _ in flatten(data.get(part, {}))}
     return Recipe(name, model, training, frozenset(described))

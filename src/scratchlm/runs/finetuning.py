@@ -13,6 +13,7 @@ from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import sha256_of
+from scratchlm.base.runfolder import MODEL
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
@@ -170,7 +171,7 @@ class KeepBest:
         self._last = config.keep == "last"
         self.best: float | None = None
         self.step = self.waited = 0
-        self._model, self._folder = model, config.out / "model"
+        self._model, self._folder = model, config.out / MODEL
         self._measure, self._key, self._sign = measure, key, 1.0 if higher else -1.0
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
@@ -224,6 +225,6 @@ def train(
         pace=best.pace if config.patience else None,
         resume=config.resume is not None,
     )
-    kept = load_model(config.out / "model", base=None if model.base is None else model.base.path)
+    kept = load_model(config.out / MODEL, base=None if model.base is None else model.base.path)
     kept.decoder.to(runtime.device)
     return kept

@@ -1,4 +1,4 @@
-"""`scratchlm finetune reinforce`: questions with checkable answers in, a model taught by its own answers out."""
+"""`scratchlm finetune reinforce`: questions with checkable answers in, a model trained on its own answers out."""
 
 from __future__ import annotations
 
