@@ -7,7 +7,7 @@ import torch
 
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.inspection.heads import attention_maps
-from scratchlm.runs.quickstart.attention import look
+from scratchlm.runs.quickstart.attention import answer_attention
 from scratchlm.runs.quickstart.qa_eval import Answer
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
@@ -27,13 +27,13 @@ def model() -> LanguageModel:
 
 def test_each_word_has_the_attention_that_its_tokens_got() -> None:
     here = model()
-    looked = look(here, [WRONG, GUESSED, RIGHT])
-    assert looked is not None
-    assert ([word for word, _ in looked.question], [word for word, _ in looked.begun]) == (
+    attention = answer_attention(here, [WRONG, GUESSED, RIGHT])
+    assert attention is not None
+    assert ([word for word, _ in attention.question], [word for word, _ in attention.begun]) == (
         ["Which", "pet", "has", "Zoë?"],
         ["Zoë", "has", "a", "pet"],
     )
-    assert (looked.key, looked.rest, looked.correct) == ("goldfish", ".", True)
+    assert (attention.key, attention.rest, attention.correct) == ("goldfish", ".", True)
     assert here.saved.template is not None
     turns = [{"role": "user", "content": RIGHT.question}, {"role": "assistant", "content": RIGHT.given}]
     ids = here.saved.template.render(turns).ids
@@ -41,15 +41,15 @@ def test_each_word_has_the_attention_that_its_tokens_got() -> None:
     begin = next(at for at in range(len(ids)) if b"".join(pieces[at : at + 5]) == b"Which")
     written = next(at for at in range(len(ids)) if b"".join(pieces[at:]).startswith(b"goldfish"))
     maps = torch.stack(attention_maps(here.decoder, torch.tensor([ids])))[:, 0]
-    assert looked.question[0][1] == pytest.approx(float(maps[:, :, written - 1, begin : begin + 5].sum(-1).mean()))
-    assert 0 < sum(weight for _, weight in looked.question + looked.begun) < 1
+    assert attention.question[0][1] == pytest.approx(float(maps[:, :, written - 1, begin : begin + 5].sum(-1).mean()))
+    assert 0 < sum(weight for _, weight in attention.question + attention.begun) < 1
 
 
 def test_a_right_answer_that_is_no_guess_is_looked_into_first() -> None:
     here = model()
     for answers, key in (([WRONG, GUESSED], "Ulm"), ([WRONG], "Bonn"), ([RIGHT, GUESSED], "goldfish")):
-        looked = look(here, answers)
-        assert looked is not None
-        assert looked.key == key
-    assert look(here, []) is None
-    assert look(here, [Answer("held-in", "Where?", "In Ulm.", "...", 0.1)]) is None
+        attention = answer_attention(here, answers)
+        assert attention is not None
+        assert attention.key == key
+    assert answer_attention(here, []) is None
+    assert answer_attention(here, [Answer("held-in", "Where?", "In Ulm.", "...", 0.1)]) is None

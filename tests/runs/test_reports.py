@@ -19,7 +19,7 @@ from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
 from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.report import write_report as write_experiment
-from scratchlm.runs.quickstart.attention import Looked
+from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult
 from scratchlm.runs.reports import page
@@ -81,7 +81,7 @@ def quickstart(out: Path) -> None:
     result = QuickstartResult(
         HOSTILE, HOSTILE, 123456, HeldOutLoss(1000.0, 300, 1718), 0.987, [Phase(HOSTILE, 1.23, 4.56)], 77.0, 88.0,
         reading=Reading(67, 0.4321, 0.1234, [HOSTILE]), questions=answers, left_out=[HOSTILE], sample=HOSTILE,
-        minutes_to_ngram=17, looked=Looked([(HOSTILE, 0.31)], [(HOSTILE, 0.12)], HOSTILE, "", HOSTILE, False, 2, 4),
+        minutes_to_ngram=17, attention=AnswerAttention([(HOSTILE, 0.31)], [(HOSTILE, 0.12)], HOSTILE, "", HOSTILE, False, 2, 4),
     )  # fmt: skip
     write_quickstart_report(out, result)
 
@@ -191,7 +191,7 @@ def test_a_quickstart_on_a_text_of_ones_own_has_no_questions_to_report(tmp_path:
     write_quickstart_report(tmp_path, result)
     read = Read((tmp_path / REPORT_FILE).read_text(encoding="utf-8"))
     assert "novel.txt" in read.text
-    assert not {"Questions and answers", "What it looked at", "Watch it learn to write"} & set(read.text.splitlines())
+    assert not {"Questions and answers", "What it attended to", "Watch it learn to write"} & set(read.text.splitlines())
     assert "scratchlm generate" in read.text
     assert "scratchlm chat" not in read.text
 

@@ -15,7 +15,7 @@ from scratchlm.runs.quickstart.qa_eval import Answer
 
 
 @dataclass(frozen=True)
-class Looked:
+class AnswerAttention:
     """One answer, cut at its key word, and the attention on each word before that one was written.
 
     Weights are parts of the attention on all earlier tokens, the mean over layers and heads; what is missing from 1
@@ -34,8 +34,8 @@ class Looked:
     """Heads in a layer."""
 
 
-def look(model: LanguageModel, answers: Sequence[Answer]) -> Looked | None:
-    """Look into one answer: a right one that is not a guess where there is one. The key word is the last.
+def answer_attention(model: LanguageModel, answers: Sequence[Answer]) -> AnswerAttention | None:
+    """Return the attention in one answer, a right one that is no guess where there is one. The key word is the last.
 
     None where no answer holds a word. Costs one forward pass.
     """
@@ -62,7 +62,7 @@ def look(model: LanguageModel, answers: Sequence[Answer]) -> Looked | None:
         return found
 
     shape = model.decoder.config
-    return Looked(
+    return AnswerAttention(
         words(best.question, text.index(best.question.encode())), words(best.given[: key.start()], answer),
         key[0], best.given[key.end() :], best.expected, best.correct, shape.layers, shape.attention.heads,
     )  # fmt: skip

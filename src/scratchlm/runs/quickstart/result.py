@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchlm.base.result import Result
 from scratchlm.evaluation.bits import HeldOutLoss
-from scratchlm.runs.quickstart.attention import Looked
+from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
 
 
@@ -39,7 +39,7 @@ class QuickstartResult(Result):
     sample: str = ""
     minutes_to_ngram: int | None = None
     """Minutes that a quickstart is expected to need here to fall below the 5-gram model; None where it is there."""
-    looked: Looked | None = None
+    attention: AnswerAttention | None = None
     """What the model attended to in one answer."""
 
     def score(self, split: str) -> tuple[int, int]:

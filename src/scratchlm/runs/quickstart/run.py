@@ -36,7 +36,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.config import QuickstartConfig
 from scratchlm.runs.hooks import HeldOut, Sample
-from scratchlm.runs.quickstart.attention import look
+from scratchlm.runs.quickstart.attention import answer_attention
 from scratchlm.runs.quickstart.qa_eval import SAMPLING, SENTENCES, ask, read_aloud
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult
 from scratchlm.runs.quickstart.sizes import (
@@ -187,7 +187,7 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
     if corpus.conversations:
         with clock.phase("asking questions"), threads(1):
             result.questions = ask(model, _some(corpus.questions, size.questions), clock.left(0.2))
-            result.looked = look(model, result.questions)
+            result.attention = answer_attention(model, result.questions)
     result.left_out += _for_lack_of_time(result, corpus, held_out.tokens < len(encoded.held_out))
     result.minutes_to_ngram = minutes_to_ngram(result, tokens)
     _write(config.out, model, result, clock)
