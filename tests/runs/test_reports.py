@@ -81,7 +81,8 @@ def quickstart(out: Path) -> None:
     result = QuickstartResult(
         HOSTILE, HOSTILE, 123456, HeldOutLoss(1000.0, 300, 1718), 0.987, [Phase(HOSTILE, 1.23, 4.56)], 77.0, 88.0,
         reading=Reading(67, 0.4321, 0.1234, [HOSTILE]), questions=answers, left_out=[HOSTILE], sample=HOSTILE,
-        minutes_to_ngram=17, attention=AnswerAttention([(HOSTILE, 0.31)], [(HOSTILE, 0.12)], HOSTILE, "", HOSTILE, False, 2, 4),
+        minutes_to_ngram=17,
+        attention=AnswerAttention([(HOSTILE, 0.31)], [(HOSTILE, 0.12)], HOSTILE, "", HOSTILE, False, 2, 4),
     )  # fmt: skip
     write_quickstart_report(out, result)
 
