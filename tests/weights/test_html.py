@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from browser import after_script, needs_browser
 from commands import fails, run
 from scratchlm.base.folders import MARKER_FILE
 from scratchlm.generation.batch import greedy_batch
@@ -112,19 +113,17 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path: Path, capsys: pytest.
     assert [*around["before"], *inside, *around["after"]] == left.template.render(asked, reply=True).ids
 
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), "")
-PRESS = """<script>
+PRESS = """
   const wanted = document.querySelector("input[name=mode][value=@MODE@]");
   if (wanted) wanted.click();
   document.getElementById("prompt").value = "The keeper";
   document.getElementById("temperature").value = "0";
   document.getElementById("count").value = "6";
   document.getElementById("write").click();
-</script>"""
+"""
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
+@needs_browser
 @pytest.mark.parametrize("mode", ["chat", "continue"])
 def test_a_page_of_a_chat_model_answers_or_continues_as_its_switch_says(
     mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -134,11 +133,7 @@ def test_a_page_of_a_chat_model_answers_or_continues_as_its_switch_says(
     save_model(tmp_path / "model", left)
     assert run(capsys, "export", tmp_path / "model", "--to", "html", "--out", tmp_path / "page")[0] == 0
     page = (tmp_path / "page" / "model.html").read_text(encoding="utf-8")
-    pressed = tmp_path / "pressed.html"
-    pressed.write_text(page.replace("</html>", PRESS.replace("@MODE@", mode) + "</html>"), encoding="utf-8")
-    alone = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"]
-    command = [CHROMIUM, *alone, "--virtual-time-budget=20000", "--dump-dom", pressed.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = after_script(page, PRESS.replace("@MODE@", mode), tmp_path)
     assert '<p id="modes">' in shown  # a chat model shows its switch
     spans = re.findall(r"<span[^>]*>(.*?)</span>", shown, re.DOTALL)
     write_gguf(tmp_path / "packed.gguf", left, "q8_0")
