@@ -254,6 +254,13 @@ def test_marked_numbers_of_a_page_are_those_of_the_result_files(page: Path) -> N
     assert filled(text, read_results(ROOT / "notes" / "results"), name(page)) == text
 
 
+@pytest.mark.parametrize("page", GUIDES, ids=name)
+def test_no_line_inside_a_paragraph_begins_with_a_comment(page: Path) -> None:
+    """A code host would show what follows as HTML, not as Markdown."""
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"(?<=[^\n])\n *(<!--(?! table| its end)[^\n]*)", text) == []
+
+
 def test_the_readme_counts_cards_and_experiments_rightly() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"{len(built_in())} cards" in text
