@@ -19,12 +19,10 @@ from scratchlm.base.folders import write_marker
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.cli import main
 from scratchlm.lab.catalogue import EXPERIMENTS, recipe
-from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
-from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
-from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
-from scratchlm.lab.experiments.ladder_spam.claims import at_threshold
-from scratchlm.lab.experiments.ladder_spam.config import LadderSpamConfig
-from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
+from scratchlm.lab.experiments import ladder_spam
+from scratchlm.lab.experiments.config import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
+from scratchlm.lab.experiments.ladder_spam import at_threshold
+from scratchlm.lab.experiments.ladder_translate import read_pairs
 from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.report import write_report
 from scratchlm.lab.harness.steps import FILES, FOLDER_KIND

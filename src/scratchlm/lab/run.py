@@ -27,8 +27,9 @@ from scratchlm.base.runfolder import RESULT_FILE
 from scratchlm.lab.catalogue import find, todays_name
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.report import write_report
-from scratchlm.lab.harness.settings import NOT_SETTINGS, NOT_STEPS, ExperimentConfig
+from scratchlm.lab.harness.settings import INIT, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
+from scratchlm.weights.checkpoint import find_model
 
 
 def experiment(name: str, config: ExperimentConfig) -> Outcome:
@@ -43,8 +44,9 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     if config.replay is not None:
         stored = read_outcome(config.replay)
         config = _as_stored(name, config, stored)
-    module = import_module(f"scratchlm.lab.experiments.{entry.module}.measure")
-    files = module.files(config)
+    files = config.files()
+    if (init := getattr(config, INIT, None)) is not None:
+        files[INIT] = find_model(init) / "files.json"
     out = config.out or Path("runs") / (name if stored is None else f"{name}-replay")
     settings = _settings(config, out)
     outcome = Outcome(name, entry.asks, settings, {key: _digest(path) for key, path in files.items()}, machine())
@@ -63,7 +65,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     outcome.machine["threads"] = set_threads(wanted)
     with locked(out):
         steps = _open(out, config.force or ended, outcome, stored is not None)
-        _run(module.run, config, steps, outcome)
+        _run(import_module(f"scratchlm.lab.experiments.{entry.module}").run, config, steps, outcome)
         if stored is not None:
             outcome.notes.append(replayed(stored, outcome))
     return outcome

@@ -24,15 +24,7 @@ from scratchlm.base.errors import UserError, nearest, raise_first
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import read_plain_text
 
-LEGEND = {
-    "⭐": "important",
-    "🔥": "hot",
-    "💡": "key",
-    "⚠": "warning",
-    "🎯": "target",
-    "🚀": "advanced",
-    "🚫": "not",
-}
+LEGEND = {"⭐": "important", "🔥": "hot", "💡": "key", "⚠": "warning", "🎯": "target", "🚀": "advanced", "🚫": "not"}
 """The signs and their names: important point, hot or important exam topic, key concept or tip, warning or common
 mistake, exam target, advanced topic, cannot be used or a concern."""
 VARIATION = "\ufe0f"

@@ -1,10 +1,10 @@
-"""Networks as text classifiers with the interface of the classic ones: recurrent, small or published."""
+"""Training of networks on windows of a text, and networks as text classifiers, with the classic ones' interface."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from scratchlm.base.device import DTYPES
-from scratchlm.data.batches import LabelledBatches, pad_of
+from scratchlm.data.batches import LabelledBatches, Tokens, WindowBatches, pad_of
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import class_logits
 from scratchlm.generation.classrows import encode_texts
@@ -21,7 +21,7 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import SequenceModel
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import fit
+from scratchlm.training.fit import Hook, fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import SavedModel
@@ -53,11 +53,8 @@ class NetworkTexts:
         """Take a function that makes the initial model, called for each fit, and the training settings."""
         self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
         self.least_steps = least_steps
-        self.training = TrainingConfig(
-            batch_size=batch_size,
-            optimizer=optimizer,
-            schedule=ScheduleConfig(shape="linear", warmup_steps=10),
-        )
+        schedule = ScheduleConfig(shape="linear", warmup_steps=10)
+        self.training = TrainingConfig(batch_size=batch_size, optimizer=optimizer, schedule=schedule)
         self.model: SavedModel | Reader | None = None
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> NetworkTexts:
@@ -71,16 +68,8 @@ class NetworkTexts:
         rows, numbers = self._rows(texts), [int(label) for label in labels]
         batches = LabelledBatches(rows, numbers, self.training.batch_size, self.seed, pad_of(model.tokenizer))
         steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_size))
-        config = TrainingConfig(**{**vars(self.training), "steps": steps})
-        fit(
-            Loop(
-                model.decoder,
-                batches,
-                config,
-                loss=class_loss(),
-                runtime=RuntimeConfig(dtype=self.dtype, seed=self.seed),
-            )
-        )
+        runtime = RuntimeConfig(dtype=self.dtype, seed=self.seed)
+        fit(Loop(model.decoder, batches, replace(self.training, steps=steps), loss=class_loss(), runtime=runtime))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
@@ -97,3 +86,11 @@ class NetworkTexts:
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         assert self.model is not None
         return encode_texts(self.model.tokenizer, texts, self.model.decoder.config.context)
+
+
+def fit_windows(
+    model: SequenceModel, tokens: Tokens, training: TrainingConfig, seed: int, hooks: Sequence[Hook] = ()
+) -> None:
+    """Train a model on windows of a text."""
+    batches = WindowBatches(tokens, training.batch_size, training.sequence_length, seed)
+    fit(Loop(model, batches, training, runtime=RuntimeConfig(seed=seed)), hooks=hooks)

@@ -29,7 +29,15 @@ class ZeroShotClassifier:
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each answer, normalised over the answers."""
         questions = [self.question.format(text=text[: self.longest]) for text in texts]
-        found = likelihoods(self.model.decoder, self._requests(questions))
+        tokenizer, template = self.model.tokenizer, self.model.template
+        if template is None:
+            pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
+            requests = encode_requests(tokenizer, pairs)
+        else:
+            answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
+            turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
+            requests = [Request(turn, answer) for turn in turns for answer in answers]
+        found = likelihoods(self.model.decoder, requests)
         nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
         powers = np.exp(nats - nats.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True)
@@ -37,12 +45,3 @@ class ZeroShotClassifier:
     def size(self) -> int:
         """Return the bytes of the weights, in fp32."""
         return 4 * self.model.decoder.parameter_count()
-
-    def _requests(self, questions: Sequence[str]) -> list[Request]:
-        tokenizer, template = self.model.tokenizer, self.model.template
-        if template is None:
-            pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
-            return encode_requests(tokenizer, pairs)
-        answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
-        turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
-        return [Request(turn, answer) for turn in turns for answer in answers]

@@ -8,7 +8,6 @@ of epochs.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ import numpy as np
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.reading import require_plain
-from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison_of, standard_error
+from scratchlm.base.statistics import bootstrap_interval
 from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.classic.wordforword import WordForWord
@@ -28,10 +27,9 @@ from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
-from scratchlm.lab.experiments.ladder_translate.claims import claim, report_lengths
-from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
-from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
-from scratchlm.lab.harness.outcome import Outcome, Sample, Value
+from scratchlm.lab.experiments.config import LadderTranslateConfig
+from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains, clocked, paired_by
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import build_encoder_decoder
@@ -46,12 +44,23 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import find_model, load_model
 
-PAIRS = "translate/eng-deu.tsv"
 LONGEST = 24
 """Most tokens of a generated translation."""
 SHOWN = 8
 """Example pairs in the few-shot prompt of a published model."""
 COLUMNS = (Column("chrf", "chrF, mean of sentences", ".1f", interval=True), Column("bleu", "BLEU", ".1f"))
+LENGTHS = {"short": (1, 3, "to 3 words"), "middle": (4, 5, "4 and 5 words"), "long": (6, 99, "6 words and more")}
+"""Groups of source lengths in words, for separate scores."""
+CLAIMS = (
+    ("rules-beat-copying", "rules", "copy", "Rules beat copying the source"),
+    ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
+    ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word-for-word translation"),
+    ("transformer-beats-recurrent", "transformer", "attention",
+     "A transformer beats a recurrent network with attention"),
+    ("taught-beats-prompted", "decoder", "prompted",
+     "A small decoder trained on pairs beats a published model prompted few-shot"),
+)  # fmt: skip
+"""Claims that the first of two methods scores higher than the second."""
 Translate = Callable[[Sequence[str]], list[str]]
 Make = Callable[["Pairs"], tuple[Translate, int]]
 """Function that trains a method on pairs; returns a translator and its size in bytes."""
@@ -63,12 +72,6 @@ class Pairs:
 
     train: list[tuple[str, str]]
     tested: list[tuple[str, list[str]]]
-
-
-def files(config: LadderTranslateConfig) -> dict[str, Path]:
-    """Return the input files."""
-    found = {"pairs": config.data_file(PAIRS)}
-    return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
 
 
 def methods(config: LadderTranslateConfig, hash_prefix: str = "") -> list[Method[Make]]:
@@ -92,23 +95,17 @@ def methods(config: LadderTranslateConfig, hash_prefix: str = "") -> list[Method
 
 def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
     """Run and compare all methods."""
-    pairs = read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
-    chosen = methods(config, init_hash(outcome))
+    pairs = read_pairs(config.files()["pairs"], config.pairs, config.tested)
+    chosen = methods(config, outcome.init_hash)
     found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in chosen}
     each = {key: np.array(result["each"]) for key, result in found.items()}
     results = []
     for method in chosen:
         measured = found[method.key]
-        interval = bootstrap_interval(each[method.key])
-        scores = {"chrf": Value(measured["chrf"], *interval), "bleu": Value(measured["bleu"])}
-        clocks = {key: measured[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
-        results.append(MethodResult(method.key, method.name, scores, **clocks))
-
-    def compare(below: MethodResult, above: MethodResult) -> Comparison:
-        gaps = each[above.key] - each[below.key]
-        return comparison_of(float(gaps.mean()), standard_error(gaps))
-
+        chrf = Value(measured["chrf"], *bootstrap_interval(each[method.key]))
+        results.append(method.result({"chrf": chrf, "bleu": Value(measured["bleu"])}, measured))
     title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
+    compare = paired_by(each)
     add_comparison(outcome, title, results, COLUMNS, compare, "+.1f")
     report_lengths(outcome, [source for source, _ in pairs.tested], each, results)
     outcome.notes += [
@@ -120,7 +117,7 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
         source, references = pairs.tested[number]
         lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in chosen]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
-    claim(outcome, {result.key: result for result in results}, compare)
+    claim_gains(outcome, {result.key: result for result in results}, compare, CLAIMS)
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:
@@ -175,11 +172,8 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
     """Train a method, translate, and score each sentence and the whole corpus."""
     from sacrebleu import CHRF, corpus_bleu
 
-    started = time.perf_counter()
-    model, size = method.make(pairs)
-    trained = time.perf_counter()
-    written = model([source for source, _ in pairs.tested])
-    ended = time.perf_counter()
+    sources = [source for source, _ in pairs.tested]
+    _, written, costs = clocked(lambda: method.make(pairs), lambda made: made[0](sources), lambda made: made[1])
     scorer = CHRF()
     most = max(len(references) for _, references in pairs.tested)
     # sacrebleu wants equally many references each; a repeated first reference does not change the score.
@@ -190,9 +184,7 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
         "bleu": corpus_bleu(written, lists).score,
         "each": [round(float(score), 6) for score in each],
         "written": written,
-        "train_seconds": trained - started,
-        "item_microseconds": 1e6 * (ended - trained) / len(pairs.tested),
-        "megabytes": size / 1e6,
+        **costs,
     }
 
 
@@ -214,11 +206,9 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     shape = replace(shape, dropout=0.1, init_std=0.05, zero_init_outputs=False)
     steps = max(1, round(config.epochs * len(rows) / 64))
     # Muon for the matrices inside blocks, as in the default recipe; AdamW for recurrent networks.
-    recurrent = kind in ("recurrent", "attention")
     adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
-    optimizer = adam if recurrent else muon
-    schedule = ScheduleConfig("linear", warmup_steps=50)
-    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
+    optimizer = adam if kind in ("recurrent", "attention") else muon
+    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=ScheduleConfig("linear", warmup_steps=50))
     model: SequenceModel
     loss: Any = next_token_loss
     write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
@@ -228,7 +218,6 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     elif kind == "decoder":
         model = decoder = build_decoder(shape, config.seed)
         loss = _as_text
-
         stop = frozenset({end})
         write = lambda sources: greedy_batch(decoder, [[*source, end] for source in sources], LONGEST, stop)  # noqa: E731
     else:
@@ -263,3 +252,19 @@ def _prompted(init: Path, pairs: Pairs) -> tuple[Translate, int]:
 def _as_text(decoder: Decoder, batch: Batch) -> Any:
     """Return the loss of a decoder that reads source and target as one text, padded on the right."""
     return next_token_loss(decoder, Batch(batch.ids, batch.targets))
+
+
+def report_lengths(
+    outcome: Outcome, sources: Sequence[str], each: dict[str, np.ndarray], results: Sequence[MethodResult]
+) -> None:
+    """Report the scores of each method by the length of the source."""
+    lengths = np.array([len(source.split()) for source in sources])
+    inside = {name: (lengths >= low) & (lengths <= high) for name, (low, high, _) in LENGTHS.items()}
+    inside = {name: chosen for name, chosen in inside.items() if chosen.any()}
+    rows = []
+    for result in results:
+        means = {name: float(each[result.key][chosen].mean()) for name, chosen in inside.items()}
+        outcome.values.update({f"{result.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
+        rows.append([result.name, *(f"{mean:.1f}" for mean in means.values())])
+    header = ["", *(f"{LENGTHS[name][2]}, {chosen.sum():,}" for name, chosen in inside.items())]
+    outcome.tables.append(Table("chrF by the length of the source", header, rows))

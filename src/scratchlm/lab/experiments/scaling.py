@@ -8,31 +8,28 @@ part in them.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.statistics import comparison_of, standard_error
-from scratchlm.data.batches import ArrayTokens, WindowBatches
+from scratchlm.base.statistics import standard_error
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import token_nats
-from scratchlm.lab.experiments.scaling.config import ScalingConfig
-from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Table, Value
+from scratchlm.lab.experiments.config import ScalingConfig
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Curves, Outcome, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
 from scratchlm.lab.shared.joint_law import JointLaw, fit_joint
-from scratchlm.lab.shared.small_model import BOOKS
+from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 
 BYTES_A_TOKEN = 5
@@ -44,16 +41,10 @@ SEPARATE = ("floor", "a", "alpha", "b", "beta")
 Found = Mapping[tuple[int, int], dict[str, Any]]
 
 
-def files(config: ScalingConfig) -> dict[str, Path]:
-    """Return the input files."""
-    return {"books": config.data_file(BOOKS)}
-
-
 def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
     """Train each size on each number of tokens, fit both laws, and only then train the larger run."""
-    size = BYTES_A_TOKEN * max(config.larger_tokens, *config.tokens)
-    text = book_text(config.data_file(BOOKS), size, config.vocabulary_size, steps)
     longest = max(config.larger_tokens, *config.tokens)
+    text = book_text(config.books, BYTES_A_TOKEN * longest, config.vocabulary_size, steps)
     if len(text.train) < longest:
         raise UserError(
             f"--tokens, --larger-tokens {longest}: the books have {len(text.train)} tokens, and no run may "
@@ -84,11 +75,9 @@ def _train(depth: int, tokens: int, text: BookText, config: ScalingConfig) -> di
     """Train one size on one number of tokens; return its held-out loss, size and compute."""
     shape, training = at_depth(depth)
     decoder = build_decoder(replace(shape, vocabulary_size=text.tokenizer.vocabulary_size), config.seed)
-    training = replace(training, batch_size=config.batch_size)
-    step = training.batch_size * training.sequence_length
-    training = replace(training, steps=max(1, round(tokens / step)))
-    batches = WindowBatches(ArrayTokens(text.train), training.batch_size, training.sequence_length, config.seed)
-    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
+    step = config.batch_size * training.sequence_length
+    training = replace(training, batch_size=config.batch_size, steps=max(1, round(tokens / step)))
+    fit_windows(decoder, ArrayTokens(text.train), training, config.seed)
     return {
         **text.blocks(token_nats(decoder, text.tokenizer, ArrayTokens(text.held_out))),
         "weights": matrix_weights(decoder),
@@ -122,10 +111,7 @@ def report_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: fl
         rows.append([str(depth), f"{each['weights']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}", f"{bits:.3f}"])
     header = ["layers", "matrix weights", "tokens", "FLOPs", "bits per byte"]
     outcome.tables.append(Table("Runs that the laws are fitted to", header, rows))
-    for title, x, place in (
-        ("Loss by training tokens", "tokens", "tokens"),
-        ("Loss by compute", "FLOPs", "flops"),
-    ):
+    for title, x, place in (("Loss by training tokens", "tokens", "tokens"), ("Loss by compute", "FLOPs", "flops")):
         lines = {
             f"{depth} layers": (
                 [found[depth, tokens][place] for tokens in config.tokens],
@@ -136,88 +122,67 @@ def report_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: fl
         outcome.curves.append(Curves(title, x, "bits per byte", lines, logarithmic=True))
     few, many = config.tokens[0], config.tokens[-1]
     small, large = config.depths[0], config.depths[-1]
-    for key, says, one, other in (
-        ("parameters-help", "More parameters lower the loss on the same text", (small, many), (large, many)),
-        ("tokens-help", "More text lowers the loss of the same model", (large, few), (large, many)),
-        ("parameters-on-little", "", (small, few), (large, few)),
-    ):
-        gap, books = np.subtract(found[one]["block_nats"], found[other]["block_nats"]), found[one]["block_book"]
-        by_block = scale * len(gap) * gap
-        compared = comparison_of(float(by_block.mean()), standard_error(by_block, books))
-        outcome.values[f"{key}.gain"] = Value(compared.difference, *compared.interval)
-        if says:
-            outcome.claims[key] = Claim(says, compared.interval.low > 0)
-    nats = {cell: np.array(found[cell]["block_nats"]) for cell in itertools.product((small, large), (few, many))}
-    more = (nats[small, many] - nats[large, many]) - (nats[small, few] - nats[large, few])
-    by_block = scale * len(more) * more
-    grown = comparison_of(float(by_block.mean()), standard_error(by_block, found[small, few]["block_book"]))
-    outcome.values["gain_of_size_with_text"] = Value(grown.difference, *grown.interval)
-    says = "The gain of a larger model grows with the training text"
-    outcome.claims["size-pays-with-text"] = Claim(says, grown.interval.low > 0)
+    nats = {cell: np.array(each["block_nats"]) for cell, each in found.items()}
+
+    def grows(key: str, gaps: np.ndarray) -> bool:
+        """Add a gain in bits per byte from the losses of blocks; return whether it is above zero."""
+        return outcome.gain(key, paired(scale * len(gaps) * gaps, found[small, few]["block_book"]))
+
+    more = grows("parameters-help.gain", nats[small, many] - nats[large, many])
+    outcome.claim("parameters-help", "More parameters lower the loss on the same text", more)
+    more = grows("tokens-help.gain", nats[large, few] - nats[large, many])
+    outcome.claim("tokens-help", "More text lowers the loss of the same model", more)
+    grows("parameters-on-little.gain", nats[small, few] - nats[large, few])
+    more = grows(
+        "gain_of_size_with_text", (nats[small, many] - nats[large, many]) - (nats[small, few] - nats[large, few])
+    )
+    outcome.claim("size-pays-with-text", "The gain of a larger model grows with the training text", more)
 
 
 def report_laws(
-    outcome: Outcome,
-    joint: JointLaw,
-    separate: LossLaw,
-    runs: Sequence[Measured],
-    larger: Mapping[str, Any],
+    outcome: Outcome, joint: JointLaw, separate: LossLaw, runs: Sequence[Measured], larger: Mapping[str, Any],
     scale: float,
-) -> None:
+) -> None:  # fmt: skip
     """Compare the predictions of both laws with the larger run, and with the best fitted run as a baseline."""
     laws: dict[str, Callable[[float, float], float]] = {
         "joint": joint.bits,
         "separate": lambda weights, tokens: separate.bits("default", int(weights), tokens),
     }
-    seen = _measured(larger, scale)
-    last = min(run.bits_per_byte for run in runs)
-    blocks = scale * len(larger["block_nats"]) * np.array(larger["block_nats"])
-    half = 1.96 * standard_error(blocks, larger["block_book"])
-    measured = Value(seen.bits_per_byte, seen.bits_per_byte - half, seen.bits_per_byte + half)
+    seen, last = _measured(larger, scale), min(run.bits_per_byte for run in runs)
+    bits = seen.bits_per_byte
+    half = 1.96 * standard_error(
+        scale * len(larger["block_nats"]) * np.array(larger["block_nats"]), larger["block_book"]
+    )
     outcome.values |= {
-        "larger.measured": measured if math.isfinite(half) else Value(seen.bits_per_byte),
+        "larger.measured": Value(bits, bits - half, bits + half) if math.isfinite(half) else Value(bits),
         "larger.best_before": Value(last),
         "larger.compute_ratio": Value(larger["compute_ratio"]),
     }
     figures = {"joint": vars(joint), "separate": {key: getattr(separate, key) for key in SEPARATE}}
     rows = []
-    for name, bits in laws.items():
-        predicted, worst = bits(seen.weights, seen.tokens), max(abs(bits(n, d) / b - 1) for n, d, b in runs)
-        error = predicted / seen.bits_per_byte - 1
-        outcome.values |= {f"{name}.{key}": Value(figure) for key, figure in figures[name].items()}
-        outcome.values |= {
-            f"{name}.foretold": Value(predicted),
-            f"{name}.error": Value(error),
-            f"{name}.worst": Value(worst),
-        }
+    for name, law in laws.items():
+        predicted, worst = law(seen.weights, seen.tokens), max(abs(law(n, d) / b - 1) for n, d, b in runs)
+        error = predicted / bits - 1
+        measured = {**figures[name], "foretold": predicted, "error": error, "worst": worst}
+        outcome.values |= {f"{name}.{key}": Value(value) for key, value in measured.items()}
         rows.append([f"{name} law", f"{predicted:.3f}", f"{error:+.1%}", f"{worst:.1%}"])
-    rows += [
-        ["best fitted run (baseline)", f"{last:.3f}", f"{last / seen.bits_per_byte - 1:+.1%}", ""],
-        ["measured", outcome.values["larger.measured"].shown(), "", ""],
-    ]
+    rows.append(["best fitted run (baseline)", f"{last:.3f}", f"{last / bits - 1:+.1%}", ""])
+    rows.append(["measured", outcome.values["larger.measured"].shown(), "", ""])
     title = f"The larger run: {seen.weights:,} weights, {seen.tokens:,} tokens"
     header = ["", "bits per byte", "error", "largest error on the fitted runs"]
     outcome.tables.append(Table(title, header, rows))
-    forms = [
+    forms = {"joint": "((n / N)^(alpha / beta) + d / D)^beta", "separate": "floor + a / N^alpha + b / D^beta"}
+    rows = [
         [name, form, ", ".join(f"{key} {figure:.4g}" for key, figure in figures[name].items())]
-        for name, form in (
-            ("joint", "((n / N)^(alpha / beta) + d / D)^beta"),
-            ("separate", "floor + a / N^alpha + b / D^beta"),
-        )
+        for name, form in forms.items()
     ]
     title = "The laws: bits per byte from N matrix weights and D tokens"
-    outcome.tables.append(Table(title, ["law", "form", "coefficients"], forms))
-    _claim_laws(outcome, laws)
-
-
-def _claim_laws(outcome: Outcome, laws: Iterable[str]) -> None:
-    last, seen = (outcome.values[f"larger.{key}"].value for key in ("best_before", "measured"))
-    misses = {name: abs(outcome.values[f"{name}.error"].value) for name in laws}
-    outcome.claims |= {
-        "law-foretells": Claim(f"The joint law predicts the larger run within {WITHIN:.0%}", misses["joint"] <= WITHIN),
-        "separate-law-foretells": Claim("so does the law with separate terms", misses["separate"] <= WITHIN),
-        "joint-is-nearer": Claim(
-            "The joint law has a smaller error than the separate one", misses["joint"] < misses["separate"]
-        ),
-        "law-beats-no-law": Claim("and a smaller one than the best fitted run", misses["joint"] < abs(last / seen - 1)),
-    }
+    outcome.tables.append(Table(title, ["law", "form", "coefficients"], rows))
+    joint_off, separate_off = (abs(outcome.values[f"{name}.error"].value) for name in laws)
+    says = f"The joint law predicts the larger run within {WITHIN:.0%}"
+    outcome.claim("law-foretells", says, joint_off <= WITHIN)
+    outcome.claim("separate-law-foretells", "so does the law with separate terms", separate_off <= WITHIN)
+    says = "The joint law has a smaller error than the separate one"
+    outcome.claim("joint-is-nearer", says, joint_off < separate_off)
+    says = "and a smaller one than the best fitted run"
+    outcome.claim("law-beats-no-law", says, joint_off < abs(last / bits - 1))
