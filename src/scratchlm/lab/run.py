@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -65,25 +64,21 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     outcome.machine["threads"] = set_threads(wanted)
     with locked(out):
         steps = _open(out, config.force or ended, outcome, stored is not None)
-        _run(import_module(f"scratchlm.lab.experiments.{entry.module}").run, config, steps, outcome)
+        steps.threads = outcome.machine["threads"]
+        started = time.monotonic()
+        try:
+            import_module(f"scratchlm.lab.experiments.{entry.module}").run(config, steps, outcome)
+        except (KeyboardInterrupt, Interrupted):
+            again = "the same command without --force" if config.force else "the same command"
+            raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None
+        outcome.seconds = time.monotonic() - started + steps.earlier
+        _write(out, steps, outcome)
         if stored is not None:
             outcome.notes.append(replayed(stored, outcome))
     return outcome
 
 
-def _run(
-    run: Callable[[ExperimentConfig, Steps, Outcome], None], config: ExperimentConfig, steps: Steps, outcome: Outcome
-) -> None:
-    """Run all steps and write the outcome."""
-    out = steps.folder
-    steps.threads = outcome.machine["threads"]
-    started = time.monotonic()
-    try:
-        run(config, steps, outcome)
-    except (KeyboardInterrupt, Interrupted):
-        again = "the same command without --force" if config.force else "the same command"
-        raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None
-    outcome.seconds = time.monotonic() - started + steps.earlier
+def _write(out: Path, steps: Steps, outcome: Outcome) -> None:
     if steps.taken:
         outcome.notes.append(f"{steps.taken} steps were taken from an earlier call, with their seconds")
     write_outcome(out / RESULT_FILE, outcome)
@@ -142,9 +137,6 @@ def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> Experime
     here |= {key: value for key, value in vars(config).items() if isinstance(value, Path)}
     assert config.replay is not None
     again = from_dict(type(config), stored.settings, str(config.replay))
-    there = {
-        key: found_path(stored.settings[key], config.replay.parent)
-        for key, value in vars(again).items()
-        if isinstance(value, Path)
-    }
+    paths = [key for key, value in vars(again).items() if isinstance(value, Path)]
+    there = {key: found_path(stored.settings[key], config.replay.parent) for key in paths}
     return replace(again, **{**there, **here})

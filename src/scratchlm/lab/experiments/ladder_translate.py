@@ -23,7 +23,6 @@ from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.classic.wordforword import WordForWord
 from scratchlm.data.batches import Batch
-from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
@@ -31,16 +30,13 @@ from scratchlm.lab.experiments.config import LadderTranslateConfig
 from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains, clocked, paired_by
 from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.networks import PLAIN, fit_pairs
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import build_encoder_decoder
 from scratchlm.model.network import SequenceModel
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.tokens.base import PAD
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import find_model, load_model
 
@@ -197,18 +193,14 @@ def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pair
 def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Translate, int]:
     """Train a network on the pairs; `kind` is recurrent, attention, transformer or decoder."""
     tokenizer = FastBPE.train([text for pair in pairs.train for text in pair], config.vocabulary_size)
-    end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
+    end = tokenizer.end_of_text
     assert end is not None
     sides = [[ids.tolist() for ids in tokenizer.encode_batch([pair[side] for pair in pairs.train])] for side in (0, 1)]
     rows = [(source, target) for source, target in zip(*sides, strict=True) if source]
-    batches = SourceTargetBatches(rows, 64, config.seed, end, pad)
     shape = qwen3_shaped(tokenizer.vocabulary_size, width=config.width, layers=2, context=128)
     shape = replace(shape, dropout=0.1, init_std=0.05, zero_init_outputs=False)
-    steps = max(1, round(config.epochs * len(rows) / 64))
     # Muon for the matrices inside blocks, as in the default recipe; AdamW for recurrent networks.
-    adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
-    optimizer = adam if kind in ("recurrent", "attention") else muon
-    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=ScheduleConfig("linear", warmup_steps=50))
+    optimizer = PLAIN if kind in ("recurrent", "attention") else load_recipe("default").training.optimizer
     model: SequenceModel
     loss: Any = next_token_loss
     write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
@@ -223,7 +215,7 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     else:
         model = build_translator(shape, attention=kind == "attention", seed=config.seed)
         write = partial(write_recurrent, model, end=end, max_tokens=LONGEST)
-    fit(Loop(model, batches, training, loss=loss, runtime=RuntimeConfig(seed=config.seed)))
+    fit_pairs(model, rows, tokenizer, 64, config.epochs, config.seed, optimizer=optimizer, loss=loss)
 
     def answer(texts: Sequence[str]) -> list[str]:
         sources = [ids.tolist() for ids in tokenizer.encode_batch(list(texts))]

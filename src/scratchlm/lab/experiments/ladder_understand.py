@@ -19,7 +19,6 @@ import numpy as np
 from scratchlm.base.errors import UserError
 from scratchlm.classic.reading import Reader, Retrieval, by_overlap, by_rules, first_sentence
 from scratchlm.classic.translator import build_translator, write_recurrent
-from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.text_metrics import normalized_words, token_f1
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LadderUnderstandConfig
@@ -27,15 +26,12 @@ from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comp
 from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune
+from scratchlm.lab.shared.networks import fit_pairs
 from scratchlm.lab.shared.proportions import mean_of, proportion
 from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books, prepare_small_model, write_texts
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.text.overlap import shared_paragraphs
 from scratchlm.text.records import read_records
-from scratchlm.tokens.base import PAD
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 EVIDENCE = 600
@@ -227,16 +223,12 @@ def _recurrent(
 ) -> tuple[Answer, int]:
     """Train a recurrent network with attention to generate the answer from evidence and question."""
     tokenizer = small.tokenizer
-    end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
+    end = tokenizer.end_of_text
     assert end is not None
     rows = [(tokenizer.encode(_text(item, retrieval)), tokenizer.encode(item.answer)) for item in train]
     shape = qwen3_shaped(tokenizer.vocabulary_size, width=small.shape.width, layers=1, context=512)
     model = build_translator(replace(shape, init_std=0.05, dropout=0.1), attention=True, seed=config.seed)
-    steps = max(1, round(config.epochs * len(rows) / 32))
-    optimizer, schedule = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), ScheduleConfig("linear", warmup_steps=50)
-    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
-    batches = SourceTargetBatches(rows, 32, config.seed, end, pad)
-    fit(Loop(model, batches, training, runtime=RuntimeConfig(seed=config.seed)))
+    fit_pairs(model, rows, tokenizer, 32, config.epochs, config.seed)
 
     def answer(tested: Sequence[Item]) -> list[str]:
         sources = [tokenizer.encode(_text(item, retrieval)) for item in tested]

@@ -223,9 +223,8 @@ def replayed(stored: Outcome, again: Outcome) -> str:
     if problems:
         raise UserError(f"replay of {stored.name}: " + "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else ""))
     where = "an equal machine" if here else "another machine"
-    return f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims are reproduced on {where}" + (
-        f"; {moved} values differ within the tolerance" if moved and not here else ""
-    )
+    told = f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims are reproduced on {where}"
+    return f"{told}; {moved} values differ within the tolerance" if moved and not here else told
 
 
 def _alike(value: Value, other: Value, here: bool) -> bool:

@@ -47,11 +47,8 @@ def as_svg(curves: Curves) -> str:
         axes.set(title=fill(curves.title, 60), xlabel=curves.x, ylabel=curves.y)
         if curves.logarithmic:
             axes.set_xscale("log")
-            axes.xaxis.set(
-                major_locator=LogLocator(subs=(1, 2, 5)),
-                major_formatter=EngFormatter(sep=""),
-                minor_formatter=NullFormatter(),
-            )
+            places, labels = LogLocator(subs=(1, 2, 5)), EngFormatter(sep="")
+            axes.xaxis.set(major_locator=places, major_formatter=labels, minor_formatter=NullFormatter())
         else:
             whole = all(float(place).is_integer() for x, _ in curves.lines.values() for place in x)
             axes.locator_params(axis="x", integer=whole)

@@ -13,18 +13,22 @@ from jaxtyping import Float
 
 from scratchlm.base.device import DTYPES
 from scratchlm.data.batches import LabelledBatches, Tokens, WindowBatches, pad_of
+from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import class_logits
 from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import SequenceModel
-from scratchlm.tokens.base import Tokenizer
-from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from scratchlm.tokens.base import PAD, Tokenizer
+from scratchlm.training.config import AdamWConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import Hook, fit
-from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.training.loss import class_loss
+from scratchlm.training.loop import Loop, Loss, RuntimeConfig
+from scratchlm.training.loss import class_loss, next_token_loss
 from scratchlm.weights.checkpoint import SavedModel
+
+PLAIN = AdamWConfig(learning_rate=3e-3, weight_decay=0.01)
+"""Optimizer of recurrent networks on pairs."""
 
 
 @dataclass
@@ -94,3 +98,15 @@ def fit_windows(
     """Train a model on windows of a text."""
     batches = WindowBatches(tokens, training.batch_size, training.sequence_length, seed)
     fit(Loop(model, batches, training, runtime=RuntimeConfig(seed=seed)), hooks=hooks)
+
+
+def fit_pairs(
+    model: SequenceModel, rows: Sequence[tuple[Sequence[int], Sequence[int]]], tokenizer: Tokenizer, batch_size: int,
+    epochs: float, seed: int, *, optimizer: OptimizerConfig = PLAIN, loss: Loss = next_token_loss,
+) -> None:  # fmt: skip
+    """Train a model that reads a source and writes a target on pairs of their ids."""
+    assert tokenizer.end_of_text is not None
+    batches = SourceTargetBatches(rows, batch_size, seed, tokenizer.end_of_text, tokenizer.specials[PAD])
+    steps, schedule = max(1, round(epochs * len(rows) / batch_size)), ScheduleConfig("linear", warmup_steps=50)
+    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
+    fit(Loop(model, batches, training, loss=loss, runtime=RuntimeConfig(seed=seed)))
