@@ -19,10 +19,10 @@ from scratchlm.base.statistics import comparison_of
 from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
 from scratchlm.lab.experiments.config import ScalingConfig, TasksConfig
 from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
+from scratchlm.lab.experiments.scaling import JointLaw, fit_joint
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.fine_tuned import rows_of
-from scratchlm.lab.shared.joint_law import JointLaw, fit_joint
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law

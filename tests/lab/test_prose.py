@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.labels import LABELS, relabelled
 from scratchlm.lab.harness.outcome import Curves, Outcome, Sample, Table, Value, write_outcome
-from scratchlm.lab.harness.plots import drawn_from
 from scratchlm.lab.harness.prose import draw, filled, plain, read_results, stored_as
 from scratchlm.lab.quiz.cards import notes_folder
 

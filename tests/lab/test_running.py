@@ -21,6 +21,7 @@ from scratchlm.cli import main
 from scratchlm.lab.catalogue import EXPERIMENTS, recipe
 from scratchlm.lab.experiments import ladder_spam
 from scratchlm.lab.experiments.config import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
+from scratchlm.lab.experiments.ladder_lm import Counted
 from scratchlm.lab.experiments.ladder_spam import at_threshold
 from scratchlm.lab.experiments.ladder_translate import read_pairs
 from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
@@ -28,7 +29,6 @@ from scratchlm.lab.harness.report import write_report
 from scratchlm.lab.harness.steps import FILES, FOLDER_KIND
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.folds import read_folded, read_folds, text_hash
-from scratchlm.lab.shared.predictors import Counted
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
 SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")

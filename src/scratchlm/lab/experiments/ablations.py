@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,14 +50,14 @@ def run(config: AblationsConfig, steps: Steps, outcome: Outcome) -> None:
     """Count parameters, vary one, freeze parts, add noise, set weights to zero."""
     small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
     report_parts(outcome, small)
-    report_turn(outcome, steps.once("turn", partial(_turn, small)))
+    report_turn(outcome, steps.once("turn", _turn, small))
     parts = TRAINABLE.items()
-    report_frozen(outcome, {name: steps.once(f"free {name}", partial(_freeze, small, config, p)) for name, p in parts})
+    report_frozen(outcome, {name: steps.once(f"free {name}", _freeze, small, config, p) for name, p in parts})
     for key, change, sizes, title, x in (
         ("noise", _noisy, NOISE, "Noise on every matrix", "standard deviation of the noise / of the weights"),
         ("cut", _cut, CUT, "Smallest weights of every matrix set to zero", "fraction set to zero"),
     ):
-        found = steps.once(key, partial(_perturbed, small, config, change, sizes))
+        found = steps.once(key, _perturbed, small, config, change, sizes)
         report_perturbed(outcome, found, key, title, x)
     claim_perturbed(outcome)
     outcome.notes += [

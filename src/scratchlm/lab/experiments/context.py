@@ -47,11 +47,10 @@ CONDITIONS = {
 def run(config: ContextConfig, steps: Steps, outcome: Outcome) -> None:
     """Predict the same tokens under each condition."""
     small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
-    found = steps.once("visible", partial(_visible, small, config))
-    heads = steps.once("heads", partial(_heads, small, config))
-    of_books = partial(_copies, lambda: small.pretrained().decoder, small.shape.context // 2, config)
-    copies = steps.once("copies", partial(_copies, partial(_copier, config), COPY_PERIOD, config))
-    books = steps.once("copies of books", of_books)
+    found = steps.once("visible", _visible, small, config)
+    heads = steps.once("heads", _heads, small, config)
+    copies = steps.once("copies", _copies, partial(_copier, config), COPY_PERIOD, config)
+    books = steps.once("copies of books", _copies, lambda: small.pretrained().decoder, small.shape.context // 2, config)
     report_context(outcome, {name: np.array(nats) for name, nats in found.items()}, small)
     report_heads(outcome, heads)
     report_copies(outcome, copies, books)

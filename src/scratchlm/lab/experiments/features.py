@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def run(config: FeaturesConfig, steps: Steps, outcome: Outcome) -> None:
     """Probe each layer for each label."""
     small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
     inputs = Inputs(small, config)
-    report(outcome, {key: steps.once(key, partial(_probe, key, inputs, config)) for key in NAMES})
+    report(outcome, {key: steps.once(key, _probe, key, inputs, config) for key in NAMES})
     outcome.notes += [
         "one trained and one randomly initialised network; errors are clustered by held-out book",
         "the classes are balanced, so guessing has an accuracy of one half",
@@ -73,34 +73,6 @@ def run(config: FeaturesConfig, steps: Steps, outcome: Outcome) -> None:
         "the best layer is selected on validation text, apart from training and test text",
         "the model need not use what a probe can read from a layer",
     ]
-
-
-def _windows(small: SmallModel, config: FeaturesConfig) -> dict[str, Windows]:
-    """Draw windows: training and validation from the model's training text, test from other books."""
-    tokenizer, train, held_out = open_data(small.data)
-    draw = np.random.default_rng(config.seed)
-    length = small.shape.context
-    specials = set(tokenizer.specials.values())
-    ids = range(tokenizer.vocabulary_size)
-    pieces = {id: b"\n\n" if id in specials else tokenizer.token_bytes(id) or b" " for id in ids}
-    found = {}
-    for tokens, sides in (
-        (train, {"learn": config.windows, "choose": config.windows // 4}),
-        (held_out, {"test": config.windows // 2}),
-    ):
-        text = tokens.read(0, len(tokens)).astype(np.int64)
-        whole = label_tokens([pieces[int(id)] for id in text])
-        most, needed = len(text) // length, sum(sides.values())
-        if most < needed:
-            raise UserError(f"--windows {config.windows}: the text has only {most} windows, and {needed} are needed")
-        places = draw.permutation(most)  # one permutation, so that no window is in two sides
-        for side, count in sides.items():
-            starts, places = length * np.sort(places[:count]), places[count:]
-            books = np.searchsorted(np.flatnonzero(text == tokenizer.end_of_text), starts + length // 2)
-            windows = found[side] = Windows(np.stack([text[at : at + length] for at in starts]), pieces, books)
-            for key, labels in whole.items():  # with all of the text before a window
-                windows.labels[key] = np.concatenate([labels[at + length // 2 : at + length] for at in starts])
-    return found
 
 
 class Inputs:
@@ -111,8 +83,27 @@ class Inputs:
 
     @cached_property
     def windows(self) -> dict[str, Windows]:
-        """Windows of each side."""
-        return _windows(self.small, self.config)
+        """Windows of each side: training and validation from the model's training text, test from other books."""
+        tokenizer, train, held_out = open_data(self.small.data)
+        draw, length, count = np.random.default_rng(self.config.seed), self.small.shape.context, self.config.windows
+        specials = set(tokenizer.specials.values())
+        ids = range(tokenizer.vocabulary_size)
+        pieces = {id: b"\n\n" if id in specials else tokenizer.token_bytes(id) or b" " for id in ids}
+        found = {}
+        for tokens, sides in ((train, {"learn": count, "choose": count // 4}), (held_out, {"test": count // 2})):
+            text = tokens.read(0, len(tokens)).astype(np.int64)
+            whole = label_tokens([pieces[int(id)] for id in text])
+            most, needed = len(text) // length, sum(sides.values())
+            if most < needed:
+                raise UserError(f"--windows {count}: the text has only {most} windows, and {needed} are needed")
+            places = draw.permutation(most)  # one permutation, so that no window is in two sides
+            for side, wanted in sides.items():
+                starts, places = length * np.sort(places[:wanted]), places[wanted:]
+                books = np.searchsorted(np.flatnonzero(text == tokenizer.end_of_text), starts + length // 2)
+                windows = found[side] = Windows(np.stack([text[at : at + length] for at in starts]), pieces, books)
+                for key, labels in whole.items():  # with all of the text before a window
+                    windows.labels[key] = np.concatenate([labels[at + length // 2 : at + length] for at in starts])
+        return found
 
     @cached_property
     def states(self) -> dict[str, list[dict[str, np.ndarray]]]:
@@ -122,8 +113,7 @@ class Inputs:
         untrained = build_decoder(replace(self.small.shape, zero_init_outputs=False), self.small.seed)
         for reader, decoder in (("untrained", untrained), ("learned", self.small.pretrained().decoder)):
             sides = {side: _states(decoder, windows) for side, windows in self.windows.items()}
-            count = self.small.shape.layers + 1
-            found[reader] = [{side: sides[side][layer] for side in SIDES} for layer in range(count)]
+            found[reader] = [dict(zip(sides, layer, strict=True)) for layer in zip(*sides.values(), strict=True)]
         return found
 
 

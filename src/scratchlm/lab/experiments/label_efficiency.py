@@ -7,8 +7,6 @@ not the choice of test texts, which are the same for all.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from scratchlm.base.errors import UserError
@@ -41,7 +39,7 @@ def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
         for draw in range(1 if size == len(inside) else config.draws):
             places = drawn(data, inside, size, config.seed + draw)
             for key, method in each.items():
-                found[key][size].append(steps.once(f"{key}-{size}-{draw}", partial(_score, method, data, places)))
+                found[key][size].append(steps.once(f"{key}-{size}-{draw}", _score, method, data, places))
     report(outcome, found, each, sizes)
 
 

@@ -8,26 +8,32 @@ read across windows. Bits per byte include the end-of-text tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from scratchlm.base.errors import UserError
+from scratchlm.classic.counted import table_bytes
+from scratchlm.classic.ngram import NgramModel
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.smoothing import AddK, Katz
 from scratchlm.data.batches import ArrayTokens
+from scratchlm.evaluation.bits import token_nats
+from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.pairs import Pair, read_pairs
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.generate import generate_ids
 from scratchlm.lab.experiments.config import LadderLmConfig
 from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains, clocked, paired_by
 from scratchlm.lab.harness.outcome import Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
 from scratchlm.lab.shared.networks import fit_windows
-from scratchlm.lab.shared.predictors import Counted, Network, Predictor
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
@@ -46,6 +52,61 @@ CLAIMS = (
     ("transformer-beats-counting", "kneser5", "transformer", "A transformer predicts better than 5-grams"),
 )  # fmt: skip
 """Claims that the first of two methods needs more bits per byte than the second."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An n-gram model; its context is the document before a token, up to n - 1 tokens."""
+
+    model: NgramModel
+    text: BookText
+
+    def nats(self) -> Float[np.ndarray, " N"]:
+        """Return the loss of each held-out token, in nats."""
+        rows = self.text.documents(self.text.held_out)
+        return -np.concatenate([self.model.token_log_probabilities(row)[1:] for row in rows])
+
+    def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
+        """Return the natural log of the probability of each sentence, as the beginning of a text."""
+        rows = [np.concatenate([[self.text.end], ids]) for ids in self.text.tokenizer.encode_batch(sentences)]
+        return [float(self.model.token_log_probabilities(row.astype(np.int64))[1:].sum()) for row in rows]
+
+    def write(self, opening: str, tokens: int, seed: int) -> list[int]:
+        """Sample `tokens` tokens after an opening."""
+        return self.model.sample([self.text.end, *self.text.tokenizer.encode(opening)], tokens, seed)
+
+    def size(self) -> int:
+        """Return the bytes of the tables."""
+        return table_bytes(getattr(self.model, "levels", []))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network; it reads windows of its context length, each starting from an empty context."""
+
+    model: CausalLM
+    text: BookText
+
+    def nats(self) -> Float[np.ndarray, " N"]:
+        """Return the loss of each held-out token, in nats."""
+        return token_nats(self.model, self.text.tokenizer, ArrayTokens(self.text.held_out))
+
+    def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
+        """Return the log-likelihood of each sentence."""
+        requests = encode_requests(self.text.tokenizer, [("", sentence) for sentence in sentences])
+        return [each.nats for each in likelihoods(self.model, requests, rows=64)]
+
+    def write(self, opening: str, tokens: int, seed: int) -> list[int]:
+        """Sample tokens."""
+        prompt = [self.text.end, *self.text.tokenizer.encode(opening)]
+        return list(generate_ids(self.model, prompt, SamplingConfig(max_tokens=tokens, temperature=1.0, seed=seed)))
+
+    def size(self) -> int:
+        """Return the bytes of the weights."""
+        return 4 * self.model.parameter_count()
+
+
+Predictor = Counted | Network
 Make = Callable[[BookText], Predictor]
 
 
@@ -77,7 +138,7 @@ def run(config: LadderLmConfig, steps: Steps, outcome: Outcome) -> None:
     if not sets or not all(sets.values()):
         raise UserError(f"{files['blimp']}: holds no sets of pairs, or an empty one; see notes/data.md")
     chosen = methods(config)
-    found = {method.key: steps.once(method.key, partial(_measure, method, text, sets, config)) for method in chosen}
+    found = {method.key: steps.once(method.key, _measure, method, text, sets, config) for method in chosen}
     books = found["unigram"]["block_book"]
     scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
     results = [_result(method, found[method.key], scale) for method in chosen]

@@ -53,7 +53,7 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
     small, corpus = storyteller(config, steps)
     cases = prompts(config.tested, config.seed)
     chosen = methods(config, small, corpus)
-    found = {method.key: steps.once(f"method-{method.key}", partial(_measure, method, cases)) for method in chosen}
+    found = {method.key: steps.once(f"method-{method.key}", _measure, method, cases) for method in chosen}
     results = [_result(method, found[method.key]) for method in chosen]
     compare = paired_by({key: each["about"] for key, each in found.items()}, [case["about"] for case in cases])
     add_comparison(outcome, f"{len(cases):,} prompts", results, COLUMNS, compare, "+.1%")

@@ -6,12 +6,13 @@ threshold of 0.5 and also the threshold with the highest F1 on the test messages
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from scratchlm.base.statistics import Comparison, compare_statistics, spread
 from scratchlm.classic.bayes import NaiveBayes
@@ -20,14 +21,15 @@ from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import best_threshold, calibration_error, f1_interval, f1_of, score
+from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
 from scratchlm.lab.experiments.config import LadderSpamConfig
 from scratchlm.lab.harness.methods import COSTS, Column, Method, MethodResult, add_comparison, clocked, paired
 from scratchlm.lab.harness.outcome import Outcome, Table, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.folds import FOLDS, Folded, like_others, read_folded
 from scratchlm.lab.shared.networks import NetworkTexts, Reader
 from scratchlm.lab.shared.small_model import SmallModel, prepare_small_model
-from scratchlm.lab.shared.zero_shot import ZeroShotClassifier
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.quickstart.run import TEACHING
@@ -47,6 +49,41 @@ QUESTION = "Is this text message spam? Answer yes or no.\n\nMessage: {text}"
 
 adam = partial(AdamWConfig, weight_decay=0.01)
 Make = Callable[[], TextClassifier]
+
+
+class ZeroShotClassifier:
+    """A zero-shot classifier: it puts each text into a question and compares the likelihoods of one answer per class.
+
+    A model with a chat template is asked in a conversation, any other in plain text.
+    """
+
+    def __init__(self, model: SavedModel, question: str, answers: Sequence[str], longest: int = 600) -> None:
+        """Take a question with `{text}` in it; texts are cut to `longest` characters."""
+        self.model, self.question, self.answers, self.longest = model, question, answers, longest
+
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> ZeroShotClassifier:
+        """Return the model unchanged."""
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each answer, normalised over the answers."""
+        questions = [self.question.format(text=text[: self.longest]) for text in texts]
+        tokenizer, template = self.model.tokenizer, self.model.template
+        if template is None:
+            pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
+            requests = encode_requests(tokenizer, pairs)
+        else:
+            answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
+            turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
+            requests = [Request(turn, answer) for turn in turns for answer in answers]
+        found = likelihoods(self.model.decoder, requests)
+        nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
+        powers = np.exp(nats - nats.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+    def size(self) -> int:
+        """Return the bytes of the weights, in fp32."""
+        return 4 * self.model.decoder.parameter_count()
 
 
 def methods(
@@ -107,7 +144,7 @@ def run(config: LadderSpamConfig, steps: Steps, outcome: Outcome) -> None:
     for method in chosen:
         each, found = np.zeros(len(data.texts)), []
         for fold in range(config.folds):
-            found.append(steps.once(f"{method.step}-{fold}", partial(on_fold, method, data, fold)))
+            found.append(steps.once(f"{method.step}-{fold}", on_fold, method, data, fold))
             each[data.sides(fold)[1]] = found[-1]["probabilities"]
         probabilities[method.key] = each[tested]
         costs = {cost: spread([of_fold[cost] for of_fold in found]).median for cost in COSTS}

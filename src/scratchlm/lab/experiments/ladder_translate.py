@@ -72,11 +72,13 @@ class Pairs:
 
 def methods(config: LadderTranslateConfig, hash_prefix: str = "") -> list[Method[Make]]:
     """Return the methods, the oldest first."""
+
+    def fixed(translate: Callable[[str], str]) -> Make:
+        return lambda pairs: (lambda texts: [translate(text) for text in texts], 0)
+
     found: list[Method[Make]] = [
-        Method("copy", "source copied unchanged", lambda pairs: (lambda texts: list(texts), 0)),
-        Method(
-            "rules", "rules: lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)
-        ),
+        Method("copy", "source copied unchanged", fixed(str)),
+        Method("rules", "rules: lexicon, agreement, order", fixed(translate)),
         Method("ibm1", "word for word, IBM model 1", partial(_word_for_word, config, 0)),
         Method("ibm2", "word for word, IBM model 2", partial(_word_for_word, config, config.rounds)),
         Method("recurrent", "recurrent, no attention", partial(_network, config, "recurrent")),
@@ -93,7 +95,7 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
     """Run and compare all methods."""
     pairs = read_pairs(config.files()["pairs"], config.pairs, config.tested)
     chosen = methods(config, outcome.init_hash)
-    found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in chosen}
+    found = {method.key: steps.once(method.step, _measure, method, pairs) for method in chosen}
     each = {key: np.array(result["each"]) for key, result in found.items()}
     results = []
     for method in chosen:
@@ -140,9 +142,8 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
             held.setdefault(rows[at][0], []).append(rows[at][1])
     train = [rows[at] for group in order for at in members[group]]
     if not (train and held):
-        raise UserError(
-            f"--tested {tested}: {path} has {len(rows)} pairs, and the test set would take all of them; give fewer"
-        )
+        few = f"{path} has {len(rows)} pairs, and the test set would take all of them"
+        raise UserError(f"--tested {tested}: {few}; give fewer")
     return Pairs(train[:most], list(held.items()))
 
 

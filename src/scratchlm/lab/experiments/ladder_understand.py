@@ -36,6 +36,8 @@ from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 EVIDENCE = 600
 """Characters of a passage that the networks read, at most."""
+PARTS = ("split", "story", "context", "question", "answer")
+"""Columns of the file of questions; all but the first make an item."""
 LONGEST = 24
 """Most tokens of a generated answer."""
 COLUMNS = (
@@ -92,7 +94,7 @@ def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
     items = read_items(config.files()["questions"], config.questions, config.tested)
     small = _small_model(config, steps, items.tested, outcome)
     chosen = methods(config, items, small, outcome.init_hash)
-    found = {m.key: steps.once(f"method-{m.step}", partial(_measure, m, items.tested)) for m in chosen}
+    found = {m.key: steps.once(f"method-{m.step}", _measure, m, items.tested) for m in chosen}
     passages = [item.passage for item in items.tested]
     each = {key: np.array(result["f1"]) for key, result in found.items()}
     compare = paired_by(each, passages)
@@ -148,13 +150,12 @@ def read_items(path: Path, most: int, tested: int) -> Questions:
     """Read questions. Raises `UserError` with a row that lacks a column, and for an empty split."""
     sides: dict[str, list[Item]] = {"train": [], "test": []}
     for record in read_records(path):
-        missing = [name for name in ("split", "story", "context", "question", "answer") if name not in record.values]
+        missing = [name for name in PARTS if name not in record.values]
         if missing:
             raise UserError(f"{record.place}: has no {', '.join(missing)}; notes/data.md describes the file")
-        values = {name: str(value) for name, value in record.values.items()}
-        if values["split"] in sides:
-            item = Item(values["story"], values["context"], values["question"], values["answer"])
-            sides[values["split"]].append(item)
+        split, *values = (str(record.values[name]) for name in PARTS)
+        if split in sides:
+            sides[split].append(Item(*values))
     learned = {item.story for item in sides["train"]}
     sides["test"] = [item for item in sides["test"] if item.story not in learned]
     if not all(sides.values()):
@@ -256,8 +257,7 @@ def on_other_passages(items: Sequence[Item]) -> list[Item]:
     """Return each question with the passage of the next question on another story."""
     found = []
     for at, item in enumerate(items):
-        later = (items[(at + step) % len(items)] for step in range(1, len(items)))
-        other = next((each for each in later if each.story != item.story), item)
+        other = next((each for each in (*items[at:], *items[:at]) if each.story != item.story), item)
         found.append(replace(item, passage=other.passage))
     return found
 

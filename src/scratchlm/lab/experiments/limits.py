@@ -11,7 +11,6 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -60,7 +59,7 @@ def run(config: LimitsConfig, steps: Steps, outcome: Outcome) -> None:
         return {**found, "written": _write(LanguageModel(small.pretrained()), config)}
 
     found = steps.once("asked", work)
-    traced = steps.once("traced", partial(trace, found["written"], corpus))
+    traced = steps.once("traced", trace, found["written"], corpus)
     report(outcome, found)
     report_traces(outcome, traced)
     outcome.notes += [

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def run(config: ObjectiveConfig, steps: Steps, outcome: Outcome) -> None:
     held = max(1, len(books) // HELD_OUT)
     text, tested = "\n\n".join(books[held:]), "\n\n".join(books[:held])
     makers = tokenizers(config).items()
-    found = {name: steps.once(name, partial(_train, make, text, tested, config)) for name, make in makers}
+    found = {name: steps.once(name, _train, make, text, tested, config) for name, make in makers}
     report_training(outcome, found["sub-words"])
     report_tokens(outcome, found)
     outcome.notes += [

@@ -1,7 +1,7 @@
 """`experiment scaling`: loss against parameters, tokens and compute; laws fitted to small runs predict a larger one.
 
 Each model size is trained on each number of tokens in its own run, with a full learning rate schedule. Two laws are
-fitted: one in which parameters and tokens interact (`shared/joint_law.py`), and one with separate terms, which
+fitted: one in which parameters and tokens interact (`JointLaw`), and one with separate terms, which
 `scratchlm plan` uses (Hoffmann et al. 2022, arXiv 2203.15556). The larger run is trained after both fits and has no
 part in them.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +24,6 @@ from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Curves, Outcome, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
-from scratchlm.lab.shared.joint_law import JointLaw, fit_joint
 from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import at_depth
@@ -39,6 +37,60 @@ WITHIN = 0.02
 SEPARATE = ("floor", "a", "alpha", "b", "beta")
 """Coefficients of the law with separate terms."""
 Found = Mapping[tuple[int, int], dict[str, Any]]
+ALPHAS = np.arange(0.01, 0.6, 0.005)
+BETAS = np.arange(0.02, 0.4, 0.0025)
+"""Exponents of the grid search."""
+
+
+@dataclass(frozen=True)
+class JointLaw:
+    """A scaling law in which parameters and tokens interact: the gain from more of one depends on the other.
+
+        bits per byte = ((n / N)^(alpha / beta) + d / D) ^ beta
+
+    with N matrix weights and D tokens (Kaplan et al. 2020, arXiv 2001.08361, equation 1.5). It has four coefficients
+    and no irreducible loss. The law of `scratchlm plan`, floor + a / N^alpha + b / D^beta (Hoffmann et al. 2022), has
+    five; in it the gain from more parameters does not depend on the tokens.
+    """
+
+    n: float
+    """Weights that reach a loss of one bit per byte with unlimited text."""
+    alpha: float
+    d: float
+    """Tokens that reach it with unlimited weights."""
+    beta: float
+
+    def bits(self, weights: float, tokens: float) -> float:
+        """Return the predicted held-out bits per byte of a run with `weights` matrix weights on `tokens` tokens."""
+        by_size = self.alpha / self.beta * math.log(self.n / weights)
+        return math.exp(self.beta * float(np.logaddexp(by_size, math.log(self.d / tokens))))
+
+
+def fit_joint(runs: Sequence[Measured]) -> JointLaw:
+    """Fit the law to runs of one recipe by least squares of relative errors.
+
+    For each pair of exponents, bits^(1 / beta) = n^(alpha / beta) N^(-alpha / beta) + d / D is linear in the other two
+    coefficients. Raises `ValueError` for fewer than four runs, and if no exponents give positive coefficients.
+    """
+    if len(runs) < 4:
+        raise ValueError(f"{len(runs)} runs are too few for a law of four coefficients")
+    bits = np.array([run.bits_per_byte for run in runs])
+    weights, tokens = (np.array([run[at] for run in runs], np.float64) for at in (0, 1))
+    best: tuple[float, JointLaw] | None = None
+    for beta in BETAS:
+        for alpha in ALPHAS:
+            power = alpha / beta
+            columns = np.stack([(weights / weights.max()) ** -power, tokens.max() / tokens], 1)  # near one: no overflow
+            of_size, of_text = np.linalg.lstsq(columns / bits[:, None] ** (1 / beta), np.ones(len(bits)), rcond=None)[0]
+            if min(of_size, of_text) <= 0:
+                continue
+            missed = float(np.square(beta * np.log(columns @ (of_size, of_text)) - np.log(bits)).sum())
+            if best is None or missed < best[0]:
+                n, d = float(weights.max() * of_size ** (1 / power)), float(tokens.max() * of_text)
+                best = missed, JointLaw(n, round(float(alpha), 4), d, round(float(beta), 4))
+    if best is None:
+        raise ValueError("no exponents fit with positive coefficients")
+    return best[1]
 
 
 def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
@@ -51,7 +103,7 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
             "repeat its text; give fewer"
         )
     found = {
-        (depth, tokens): steps.once(f"depth-{depth}-tokens-{tokens}", partial(_train, depth, tokens, text, config))
+        (depth, tokens): steps.once(f"depth-{depth}-tokens-{tokens}", _train, depth, tokens, text, config)
         for depth in config.depths
         for tokens in config.tokens
     }
@@ -59,7 +111,7 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
     runs = [_measured(each, scale) for each in found.values()]
     joint = steps.once("joint law", lambda: vars(fitted(fit_joint, runs)))
     separate = steps.once("separate law", lambda: vars(fitted(fit_law, runs)))
-    larger = steps.once("larger", partial(_train, config.larger_depth, config.larger_tokens, text, config))
+    larger = steps.once("larger", _train, config.larger_depth, config.larger_tokens, text, config)
     larger["compute_ratio"] = larger["flops"] / max(each["flops"] for each in found.values())
     report_runs(outcome, config, found, scale)
     report_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -79,8 +78,8 @@ def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
         model = fine_tune(small.pretrained(), conversations, epochs=config.epochs, seed=config.seed)
         return {name: answers(model, [question for question, _ in tasks[name].tested], LONGEST) for name in names}
 
-    given: dict[str, dict[str, list[str]]] = {"one": steps.once("one", partial(fine_tuned, list(tasks)))}
-    given["alone"] = {name: steps.once(f"alone-{name}", partial(fine_tuned, [name]))[name] for name in tasks}
+    given: dict[str, dict[str, list[str]]] = {"one": steps.once("one", fine_tuned, list(tasks))}
+    given["alone"] = {name: steps.once(f"alone-{name}", fine_tuned, [name])[name] for name in tasks}
     given["narrow"] = {name: steps.once(f"narrow-{name}", task.narrow) for name, task in tasks.items()}
     given["trivial"] = {name: [task.trivial(question) for question, _ in task.tested] for name, task in tasks.items()}
     report(outcome, tasks, given)

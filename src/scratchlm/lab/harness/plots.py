@@ -7,9 +7,7 @@ import json
 from dataclasses import asdict
 from textwrap import fill
 from typing import Any
-from xml.etree import ElementTree
 
-from scratchlm.base.config import from_dict
 from scratchlm.lab.harness.labels import LABELS
 from scratchlm.lab.harness.outcome import Curves
 
@@ -57,9 +55,3 @@ def as_svg(curves: Curves) -> str:
         described = {"Date": None, "Creator": None, "Description": json.dumps(asdict(curves))}
         figure.savefig(drawn, format="svg", metadata=described)
     return drawn.getvalue()
-
-
-def drawn_from(drawn: str) -> Curves:
-    """Return the curves that a figure was drawn from."""
-    described = ElementTree.fromstring(drawn).findtext(".//{http://purl.org/dc/elements/1.1/}description")
-    return from_dict(Curves, json.loads(described or "{}"))

@@ -56,8 +56,8 @@ class Steps:
         write_json(self.folder / KEY_FILE, self._key_file)
         return self.folder / name
 
-    def once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Return the result of `work` as plain JSON values; a step that was done before is not run again."""
+    def once(self, name: str, work: Callable[..., Any], *given: Any) -> Any:
+        """Return the result of `work(*given)` as plain JSON values; a step that was done before is not run again."""
         file = self.folder / "steps" / f"{name}.json"
         if file.exists():
             done = read_json(file)
@@ -66,7 +66,7 @@ class Steps:
         self.log(name)
         self.file(KEY_FILE)
         begun = time.monotonic()
-        found = work()
+        found = work(*given)
         write_json(file, {"seconds": time.monotonic() - begun, "found": found})
         return read_json(file)["found"]
 

@@ -23,8 +23,8 @@ from scratchlm.model.network import SequenceModel
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.training.config import AdamWConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import Hook, fit
-from scratchlm.training.loop import Loop, Loss, RuntimeConfig
-from scratchlm.training.loss import class_loss, next_token_loss
+from scratchlm.training.loop import Loop, RuntimeConfig
+from scratchlm.training.loss import Loss, class_loss, next_token_loss
 from scratchlm.weights.checkpoint import SavedModel
 
 PLAIN = AdamWConfig(learning_rate=3e-3, weight_decay=0.01)
