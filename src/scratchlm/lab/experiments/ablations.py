@@ -79,10 +79,11 @@ def _turn(small: SmallModel) -> dict[str, Any]:
 
     before = probability()
     before.backward()  # type: ignore[no-untyped-call]
-    blocks = {name: p for name, p in decoder.named_parameters() if name.startswith("blocks.") and p.grad is not None}
-    name = max(blocks, key=lambda each: float(_grad(blocks[each]).abs().max()))
-    parameter, place = blocks[name], int(_grad(blocks[name]).abs().argmax())
-    slope, value = float(_grad(parameter).flatten()[place]), float(parameter.detach().flatten()[place])
+    blocks = [(name, p.grad) for name, p in decoder.named_parameters() if name.startswith("blocks.")]
+    grads = {name: grad for name, grad in blocks if grad is not None}
+    name = max(grads, key=lambda each: float(grads[each].abs().max()))
+    parameter, place = decoder.get_parameter(name), int(grads[name].abs().argmax())
+    slope, value = float(grads[name].flatten()[place]), float(parameter.detach().flatten()[place])
 
     @torch.no_grad()
     def at(turn: float) -> float:
@@ -94,11 +95,6 @@ def _turn(small: SmallModel) -> dict[str, Any]:
     measured = (at(1e-2) - at(-1e-2)) / 2e-2
     return {"name": name, "place": place, "value": value, "slope": slope, "measured": measured,
             "before": float(before.detach()), "probabilities": [round(at(turn), 9) for turn in TURNS]}  # fmt: skip
-
-
-def _grad(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
 
 
 def _blocks(decoder: Decoder, small: SmallModel, config: AblationsConfig) -> list[float]:

@@ -37,12 +37,9 @@ from scratchlm.runs.quickstart.text import Corpus
 LONGEST = 40
 """Most tokens of a reply."""
 SHEET = "blind.tsv"
-COLUMNS = (
-    Column("about", "mentions the subject", ".1%", interval=True),
-    Column("right", "names the right value", ".1%", interval=True),
-    Column("matched", "nearest to its own prompt", ".1%", interval=True),
-    Column("fluent", "grammatical", ".1%", interval=True),
-)
+SCORES = {"about": "mentions the subject", "right": "names the right value", "matched": "nearest to its own prompt",
+          "fluent": "grammatical"}  # fmt: skip
+COLUMNS = [Column(key, title, ".1%", interval=True) for key, title in SCORES.items()]
 Reply = Callable[[Sequence[str]], list[str]]
 Make = Callable[[], tuple[Reply, int]]
 """Function that trains a method; returns a function from prompts to replies, and the size in bytes."""
@@ -92,13 +89,15 @@ def prompts(most: int, seed: int) -> list[dict[str, str]]:
     return found
 
 
+def exchanges_of(corpus: Corpus) -> list[tuple[str, str]]:
+    """Return each message of a user in the training conversations, with the reply."""
+    turns = [[message["content"] for message in conversation] for conversation in corpus.conversations]
+    return [pair for texts in turns for pair in zip(texts[::2], texts[1::2], strict=True)]
+
+
 def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> list[Method[Make]]:
     """Return the methods, the oldest first."""
-    exchanges = [
-        (one["content"], other["content"])
-        for conversation in corpus.conversations
-        for one, other in zip(conversation[::2], conversation[1::2], strict=False)
-    ]
+    exchanges = exchanges_of(corpus)
     told = sorted({sentence for text in corpus.train for sentence in sentences(text)})
 
     def patterns() -> tuple[Reply, int]:
@@ -124,10 +123,7 @@ def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
     tokenizer = small.tokenizer
     end = tokenizer.end_of_text
     assert end is not None
-    texts = [*corpus.train]
-    for conversation in corpus.conversations:
-        turns = [message["content"] for message in conversation]
-        texts += [f"{one}\n{other}" for one, other in zip(turns[::2], turns[1::2], strict=True)]
+    texts = [*corpus.train, *(f"{said}\n{reply}" for said, reply in exchanges_of(corpus))]
     rows = [np.array([end, *tokenizer.encode(text), end], np.int64) for text in texts]
     model = KneserNey.fit(rows, tokenizer.vocabulary_size, 5)
 

@@ -80,15 +80,14 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
     world = storyworld.build_world()
     trained = [fact for fact in taught_facts(world) if any(f"does {fact.subject} " in q for q in phrasings(fact))]
     trained = draw.sample(trained, min(most, len(trained)))
-    known = [each for each in storyworld.questions() if each.split == "held-in"]
-    untold = [each for each in storyworld.questions() if each.split == "held-out"]
     found: dict[str, list[Case]] = {kind: [] for kind in KINDS}
     for fact in trained:
         plain = next(text for text in phrasings(fact) if f"does {fact.subject} " in text)
         found["taught"].append(_case(plain, fact))
         found["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
         found["negated"].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} not "), fact))
-    for kind, chosen in (("read", known), ("untold", untold)):
+    for kind, split in (("read", "held-in"), ("untold", "held-out")):
+        chosen = [each for each in storyworld.questions() if each.split == split]
         for each in draw.sample(chosen, min(most, len(chosen))):
             case = {"question": each.question, "value": each.value, "expected": each.expected}
             found[kind].append({**case, "subject": each.subject})
@@ -108,7 +107,6 @@ def _case(question: str, fact: Fact) -> Case:
 def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Answer each question; score whether the answer is right, fluent, in doubt, and its lowest token probability."""
     given = answers(model, [case["question"] for case in cases], LONGEST)
-    sure = [_lowest_probability(model, case["question"], text) for case, text in zip(cases, given, strict=True)]
     return [
         {
             **case,
@@ -117,9 +115,9 @@ def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
             "fluent": float(grammatical(text)),
             "doubt": float(bool(DOUBT.search(text))),
             "echo": float("false" in case and names(text, case["false"])),
-            "sure": round(likely, 9),
+            "sure": round(_lowest_probability(model, case["question"], text), 9),
         }
-        for case, text, likely in zip(cases, given, sure, strict=True)
+        for case, text in zip(cases, given, strict=True)
     ]
 
 
@@ -164,10 +162,8 @@ def report(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
     values, rows = outcome.values, []
     subjects = {kind: [each["subject"] for each in found[kind]] for kind in KINDS}
     for kind, name in KINDS.items():
-        answered = {
-            measure: proportion([each[measure] for each in found[kind]], subjects[kind])
-            for measure in ("right", "fluent", "doubt")
-        }
+        measured = {key: [each[key] for each in found[kind]] for key in ("right", "fluent", "doubt")}
+        answered = {key: proportion(scores, subjects[kind]) for key, scores in measured.items()}
         sure = mean_of([each["sure"] for each in found[kind]], subjects[kind])
         values |= {f"{kind}.{measure}": value for measure, value in {**answered, "sure": sure}.items()}
         cells = [value.shown(".1%") for value in answered.values()]
