@@ -8,6 +8,7 @@ part in them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -98,15 +99,10 @@ def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
     longest = max(config.larger_tokens, *config.tokens)
     text = book_text(config.books, BYTES_A_TOKEN * longest, config.vocabulary_size, steps)
     if len(text.train) < longest:
-        raise UserError(
-            f"--tokens, --larger-tokens {longest}: the books have {len(text.train)} tokens, and no run may "
-            "repeat its text; give fewer"
-        )
-    found = {
-        (depth, tokens): steps.once(f"depth-{depth}-tokens-{tokens}", _train, depth, tokens, text, config)
-        for depth in config.depths
-        for tokens in config.tokens
-    }
+        short = f"the books have {len(text.train)} tokens, and no run may repeat its text"
+        raise UserError(f"--tokens, --larger-tokens {longest}: {short}; give fewer")
+    cells = itertools.product(config.depths, config.tokens)
+    found = {(d, n): steps.once(f"depth-{d}-tokens-{n}", _train, d, n, text, config) for d, n in cells}
     scale = 1 / math.log(2) / text.held_out_bytes
     runs = [_measured(each, scale) for each in found.values()]
     joint = steps.once("joint law", lambda: vars(fitted(fit_joint, runs)))
@@ -164,13 +160,11 @@ def report_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: fl
     header = ["layers", "matrix weights", "tokens", "FLOPs", "bits per byte"]
     outcome.tables.append(Table("Runs that the laws are fitted to", header, rows))
     for title, x, place in (("Loss by training tokens", "tokens", "tokens"), ("Loss by compute", "FLOPs", "flops")):
-        lines = {
-            f"{depth} layers": (
-                [found[depth, tokens][place] for tokens in config.tokens],
-                [outcome.values[f"bits.{depth}.{tokens}"].value for tokens in config.tokens],
-            )
-            for depth in config.depths
-        }
+        lines = {}
+        for depth in config.depths:
+            places = [found[depth, tokens][place] for tokens in config.tokens]
+            heights = [outcome.values[f"bits.{depth}.{tokens}"].value for tokens in config.tokens]
+            lines[f"{depth} layers"] = (places, heights)
         outcome.curves.append(Curves(title, x, "bits per byte", lines, logarithmic=True))
     few, many = config.tokens[0], config.tokens[-1]
     small, large = config.depths[0], config.depths[-1]
@@ -180,14 +174,13 @@ def report_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: fl
         """Add a gain in bits per byte from the losses of blocks; return whether it is above zero."""
         return outcome.gain(key, paired(scale * len(gaps) * gaps, found[small, few]["block_book"]))
 
-    more = grows("parameters-help.gain", nats[small, many] - nats[large, many])
+    with_little, with_much = (nats[small, tokens] - nats[large, tokens] for tokens in (few, many))
+    more = grows("parameters-help.gain", with_much)
     outcome.claim("parameters-help", "More parameters lower the loss on the same text", more)
     more = grows("tokens-help.gain", nats[large, few] - nats[large, many])
     outcome.claim("tokens-help", "More text lowers the loss of the same model", more)
-    grows("parameters-on-little.gain", nats[small, few] - nats[large, few])
-    more = grows(
-        "gain_of_size_with_text", (nats[small, many] - nats[large, many]) - (nats[small, few] - nats[large, few])
-    )
+    grows("parameters-on-little.gain", with_little)
+    more = grows("gain_of_size_with_text", with_much - with_little)
     outcome.claim("size-pays-with-text", "The gain of a larger model grows with the training text", more)
 
 
@@ -202,9 +195,8 @@ def report_laws(
     }
     seen, last = _measured(larger, scale), min(run.bits_per_byte for run in runs)
     bits = seen.bits_per_byte
-    half = 1.96 * standard_error(
-        scale * len(larger["block_nats"]) * np.array(larger["block_nats"]), larger["block_book"]
-    )
+    nats = np.array(larger["block_nats"])
+    half = 1.96 * standard_error(scale * len(nats) * nats, larger["block_book"])
     outcome.values |= {
         "larger.measured": Value(bits, bits - half, bits + half) if math.isfinite(half) else Value(bits),
         "larger.best_before": Value(last),
@@ -224,10 +216,9 @@ def report_laws(
     header = ["", "bits per byte", "error", "largest error on the fitted runs"]
     outcome.tables.append(Table(title, header, rows))
     forms = {"joint": "((n / N)^(alpha / beta) + d / D)^beta", "separate": "floor + a / N^alpha + b / D^beta"}
-    rows = [
-        [name, form, ", ".join(f"{key} {figure:.4g}" for key, figure in figures[name].items())]
-        for name, form in forms.items()
-    ]
+    rows = []
+    for name, form in forms.items():
+        rows.append([name, form, ", ".join(f"{key} {figure:.4g}" for key, figure in figures[name].items())])
     title = "The laws: bits per byte from N matrix weights and D tokens"
     outcome.tables.append(Table(title, ["law", "form", "coefficients"], rows))
     joint_off, separate_off = (abs(outcome.values[f"{name}.error"].value) for name in laws)
@@ -236,5 +227,4 @@ def report_laws(
     outcome.claim("separate-law-foretells", "so does the law with separate terms", separate_off <= WITHIN)
     says = "The joint law has a smaller error than the separate one"
     outcome.claim("joint-is-nearer", says, joint_off < separate_off)
-    says = "and a smaller one than the best fitted run"
-    outcome.claim("law-beats-no-law", says, joint_off < abs(last / bits - 1))
+    outcome.claim("law-beats-no-law", "and a smaller one than the best fitted run", joint_off < abs(last / bits - 1))
