@@ -66,23 +66,15 @@ def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figur
     return _MARKED.sub(put, _TYPED.sub(lambda match: f"<!-- from {match['what'].strip()} -->{END}", text))
 
 
-def plain(text: str) -> str:
-    """Return a text without its comments."""
-    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-
-
 def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) -> str:
     name, key, form = [*what.split(), "", ".3g"][:3]
     name = stored_as(name, results)
     if name not in results:
         raise UserError(f"{place}: {what}: no result of {name!r}; {nearest(name, results)}")
     outcome = results[name]
-    links = [(curves.title, f"{figures}/{figure_name(name, number)}") for number, curves in enumerate(outcome.curves)]
-    blocks: dict[str, list[str]] = {
-        "table": [as_markdown(relabelled(table)) for table in outcome.tables],
-        "figure": [f"![{title}]({path})" for title, path in links],
-        "sample": [_quoted(sample) for sample in outcome.samples],
-    }
+    links = [f"![{each.title}]({figures}/{figure_name(name, n)})" for n, each in enumerate(outcome.curves)]
+    tables = [as_markdown(relabelled(table)) for table in outcome.tables]
+    blocks = {"table": tables, "figure": links, "sample": [_quoted(sample) for sample in outcome.samples]}
     if key in blocks:
         number = int(form) if form.isdigit() else 0
         if number >= len(blocks[key]):
