@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +264,7 @@ def test_claims_about_understanding_follow_the_scores() -> None:
         by, compare = results_of(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
         made = outcome()
         claim_gains(made, by, compare, ladder_understand.CLAIMS)
-        ladder_understand.claim_exact(made, [replace(by["first"], scores={"exact": Value(exact)})])
+        ladder_understand.claim_exact(made, exact)
         return holding(made)
 
     assert held([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.4]) == {

@@ -1,4 +1,7 @@
-"""Settings of the experiments. Imports no torch."""
+"""Settings of the experiments: ladders (spam, lm, translate, understand, respond), label efficiency, and others.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def prompts(most: int, seed: int) -> list[dict[str, str]]:
 
 
 def exchanges_of(corpus: Corpus) -> list[tuple[str, str]]:
-    """Return each message of a user in the training conversations, with the reply."""
+    """Return the exchanges of the training conversations: each message of a user, with the reply."""
     turns = [[message["content"] for message in conversation] for conversation in corpus.conversations]
     return [pair for texts in turns for pair in zip(texts[::2], texts[1::2], strict=True)]
 

@@ -27,8 +27,8 @@ from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
 from scratchlm.lab.experiments.config import LadderTranslateConfig
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains, clocked, paired_by
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
+from scratchlm.lab.harness.methods import Column, Method, add_comparison, add_groups, claim_gains, clocked, paired_by
+from scratchlm.lab.harness.outcome import Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.networks import PLAIN, fit_pairs
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -105,7 +105,13 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
     title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
     compare = paired_by(each)
     add_comparison(outcome, title, results, COLUMNS, compare, "+.1f")
-    report_lengths(outcome, [source for source, _ in pairs.tested], each, results)
+    sizes = np.array([len(source.split()) for source, _ in pairs.tested])
+    groups = {name: (shown, (sizes >= low) & (sizes <= high)) for name, (low, high, shown) in LENGTHS.items()}
+
+    def mean(key: str, inside: np.ndarray) -> Value:
+        return Value(float(each[key][inside].mean()))
+
+    add_groups(outcome, "chrF by the length of the source", "chrf", results, groups, mean, ".1f")
     outcome.notes += [
         "one seed of each network; equal widths, unequal sizes, equal epochs",
         "AdamW trains the recurrent networks, Muon the transformers, as in their recipe",
@@ -245,19 +251,3 @@ def _prompted(init: Path, pairs: Pairs) -> tuple[Translate, int]:
 def _as_text(decoder: Decoder, batch: Batch) -> Any:
     """Return the loss of a decoder that reads source and target as one text, padded on the right."""
     return next_token_loss(decoder, Batch(batch.ids, batch.targets))
-
-
-def report_lengths(
-    outcome: Outcome, sources: Sequence[str], each: dict[str, np.ndarray], results: Sequence[MethodResult]
-) -> None:
-    """Report the scores of each method by the length of the source."""
-    lengths = np.array([len(source.split()) for source in sources])
-    inside = {name: (lengths >= low) & (lengths <= high) for name, (low, high, _) in LENGTHS.items()}
-    inside = {name: chosen for name, chosen in inside.items() if chosen.any()}
-    rows = []
-    for result in results:
-        means = {name: float(each[result.key][chosen].mean()) for name, chosen in inside.items()}
-        outcome.values.update({f"{result.key}.chrf.{name}": Value(mean) for name, mean in means.items()})
-        rows.append([result.name, *(f"{mean:.1f}" for mean in means.values())])
-    header = ["", *(f"{LENGTHS[name][2]}, {chosen.sum():,}" for name, chosen in inside.items())]
-    outcome.tables.append(Table("chrF by the length of the source", header, rows))

@@ -22,8 +22,8 @@ from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.evaluation.text_metrics import normalized_words, token_f1
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LadderUnderstandConfig
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains, clocked, paired_by
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
+from scratchlm.lab.harness.methods import Column, Method, add_comparison, add_groups, claim_gains, clocked, paired_by
+from scratchlm.lab.harness.outcome import Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune
 from scratchlm.lab.shared.networks import fit_pairs
@@ -98,13 +98,24 @@ def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
     passages = [item.passage for item in items.tested]
     each = {key: np.array(result["f1"]) for key, result in found.items()}
     compare = paired_by(each, passages)
-    results = [_result(method, found[method.key], passages) for method in chosen]
+    kinds = {"f1": mean_of, "exact": proportion, "elsewhere": mean_of}
+    results = []
+    for method in chosen:
+        measured = found[method.key]
+        results.append(method.result({key: of(measured[key], passages) for key, of in kinds.items()}, measured))
     stories = len({item.story for item in items.tested})
     title = f"{len(items.tested):,} questions on {len(set(passages)):,} passages of {stories} stories"
     add_comparison(outcome, title, results, COLUMNS, compare)
-    _by_kind(outcome, items.tested, each, results)
+    explicit = np.array([item.explicit for item in items.tested])
+    groups = {"explicit": ("answer in the passage", explicit), "implicit": ("answer not in it", ~explicit)}
+
+    def mean(key: str, inside: np.ndarray) -> Value:
+        return mean_of(each[key][inside], [passages[at] for at in np.flatnonzero(inside)])
+
+    title = "Word F1 by whether the expected answer occurs in the passage"
+    add_groups(outcome, title, "f1", results, groups, mean)
     claim_gains(outcome, {result.key: result for result in results}, compare, CLAIMS)
-    claim_exact(outcome, results)
+    claim_exact(outcome, max(result.scores["exact"].value for result in results))
     claim_reading(outcome, each["pretrained"], np.array(found["pretrained"]["elsewhere"]), passages)
     small.report(outcome)
     outcome.notes += [
@@ -262,32 +273,8 @@ def on_other_passages(items: Sequence[Item]) -> list[Item]:
     return found
 
 
-def _result(method: Method[Make], found: dict[str, Any], passages: Sequence[str]) -> MethodResult:
-    kinds = {"f1": mean_of, "exact": proportion, "elsewhere": mean_of}
-    return method.result({key: kind(found[key], passages) for key, kind in kinds.items()}, found)
-
-
-def _by_kind(
-    outcome: Outcome, tested: Sequence[Item], each: dict[str, np.ndarray], results: Sequence[MethodResult]
-) -> None:
-    """Report separately answers that occur in the passage word for word, and answers that must be inferred."""
-    explicit = np.array([item.explicit for item in tested])
-    kinds = {name: chosen for name, chosen in (("explicit", explicit), ("implicit", ~explicit)) if chosen.any()}
-    rows = []
-    for result in results:
-        values = {}
-        for name, chosen in kinds.items():
-            of_kind = [item.passage for item, inside in zip(tested, chosen, strict=True) if inside]
-            values[name] = outcome.values[f"{result.key}.f1.{name}"] = mean_of(each[result.key][chosen], of_kind)
-        rows.append([result.name, *(value.shown() for value in values.values())])
-    shown = {"explicit": "answer in the passage", "implicit": "answer not in it"}
-    header = ["", *(f"{shown[name]}, {chosen.sum():,}" for name, chosen in kinds.items())]
-    outcome.tables.append(Table("Word F1 by whether the expected answer occurs in the passage", header, rows))
-
-
-def claim_exact(outcome: Outcome, results: Sequence[MethodResult]) -> None:
-    """Add the claim about exact matches."""
-    best = max(result.scores["exact"].value for result in results)
+def claim_exact(outcome: Outcome, best: float) -> None:
+    """Add the claim about exact matches: the proportion of the best method."""
     outcome.values["best_exact"] = Value(best)
     outcome.claim("half-stay-unanswered", "No method reaches an exact match on half of the questions", best < 0.5)
 

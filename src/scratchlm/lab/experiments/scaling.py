@@ -207,8 +207,9 @@ def report_laws(
     for name, law in laws.items():
         predicted, worst = law(seen.weights, seen.tokens), max(abs(law(n, d) / b - 1) for n, d, b in runs)
         error = predicted / bits - 1
-        measured = {**figures[name], "foretold": predicted, "error": error, "worst": worst}
-        outcome.values |= {f"{name}.{key}": Value(value) for key, value in measured.items()}
+        outcome.values |= {f"{name}.{key}": Value(figure) for key, figure in figures[name].items()}
+        measured = {f"{name}.foretold": predicted, f"{name}.error": error, f"{name}.worst": worst}
+        outcome.values |= {key: Value(value) for key, value in measured.items()}
         rows.append([f"{name} law", f"{predicted:.3f}", f"{error:+.1%}", f"{worst:.1%}"])
     rows.append(["best fitted run (baseline)", f"{last:.3f}", f"{last / bits - 1:+.1%}", ""])
     rows.append(["measured", outcome.values["larger.measured"].shown(), "", ""])

@@ -68,7 +68,10 @@ class Column:
 
 
 def clocked(train: Callable[[], M], use: Callable[[M], G], size: Callable[[M], int]) -> tuple[M, G, dict[str, float]]:
-    """Train a method and use it on all test items; return it, what it gave, and its costs. `size` is in bytes."""
+    """Train a method and use it on all test items, both clocked; return it, what it gave, and its costs.
+
+    `size` is in bytes.
+    """
     started = time.perf_counter()
     model = train()
     trained = time.perf_counter()
@@ -95,7 +98,7 @@ def paired_by(
 def claim_gains(
     outcome: Outcome, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str, str]]
 ) -> None:
-    """Add claims that a method scores higher than another: key, higher and lower method, and what it says.
+    """Add claims about gains: that a method scores higher than another. Each is a key, the two methods, and a text.
 
     A claim about a method that was not run, for want of `--init`, is left out.
     """
@@ -126,6 +129,24 @@ def add_comparison(
     gained = f"{columns[0].title}, gain over the method above"
     header = ["", "training, s", "per item, µs", "MB", gained, "minimum detectable difference", "p"]
     outcome.tables.append(Table("Cost of each method, and its gain over the method above", header, costs))
+
+
+def add_groups(
+    outcome: Outcome, title: str, score: str, results: Sequence[MethodResult],
+    groups: Mapping[str, tuple[str, np.ndarray]], measure: Callable[[str, np.ndarray], Value], form: str = ".3f",
+) -> None:  # fmt: skip
+    """Add each method's score on groups of test items: the group's title, and which items are in it.
+
+    `measure` gives the score of a method, by its key, on a group. Empty groups are left out.
+    """
+    filled = {name: (shown, inside) for name, (shown, inside) in groups.items() if inside.any()}
+    rows = []
+    for result in results:
+        values = {name: measure(result.key, inside) for name, (_, inside) in filled.items()}
+        outcome.values |= {f"{result.key}.{score}.{name}": value for name, value in values.items()}
+        rows.append([result.name, *(value.shown(form) for value in values.values())])
+    header = ["", *(f"{shown}, {inside.sum():,}" for shown, inside in filled.values())]
+    outcome.tables.append(Table(title, header, rows))
 
 
 def _gain(outcome: Outcome, result: MethodResult, compared: Comparison, form: str) -> list[str]:
