@@ -7,6 +7,7 @@ threshold of 0.5 and also the threshold with the highest F1 on the test messages
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,19 @@ adam = partial(AdamWConfig, weight_decay=0.01)
 Make = Callable[[], TextClassifier]
 
 
+@dataclass
 class ZeroShotClassifier:
     """A zero-shot classifier: it puts each text into a question and compares the likelihoods of one answer per class.
 
     A model with a chat template is asked in a conversation, any other in plain text.
     """
 
-    def __init__(self, model: SavedModel, question: str, answers: Sequence[str], longest: int = 600) -> None:
-        """Take a question with `{text}` in it; texts are cut to `longest` characters."""
-        self.model, self.question, self.answers, self.longest = model, question, answers, longest
+    model: SavedModel
+    question: str
+    """Question with `{text}` in it."""
+    answers: Sequence[str]
+    longest: int = 600
+    """Characters that texts are cut to."""
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> ZeroShotClassifier:
         """Return the model unchanged."""

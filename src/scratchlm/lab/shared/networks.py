@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -39,27 +39,20 @@ class Reader:
     tokenizer: Tokenizer
 
 
+@dataclass
 class NetworkTexts:
     """A text classifier: a class head on the mean of a network's states, trained in full or with adapters."""
 
-    def __init__(
-        self,
-        make: Callable[[], SavedModel | Reader],
-        *,
-        epochs: float,
-        optimizer: OptimizerConfig,
-        batch_size: int = 32,
-        least_steps: int = 1,
-        adapter: LoRAConfig | None = None,
-        dtype: Literal["fp32", "bf16"] = "fp32",
-        seed: int = 0,
-    ) -> None:
-        """Take a function that makes the initial model, called for each fit, and the training settings."""
-        self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
-        self.least_steps = least_steps
-        schedule = ScheduleConfig(shape="linear", warmup_steps=10)
-        self.training = TrainingConfig(batch_size=batch_size, optimizer=optimizer, schedule=schedule)
-        self.model: SavedModel | Reader | None = None
+    make: Callable[[], SavedModel | Reader]
+    """Makes the initial model, anew for each fit."""
+    epochs: float
+    optimizer: OptimizerConfig
+    batch_size: int = 32
+    least_steps: int = 1
+    adapter: LoRAConfig | None = None
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    model: SavedModel | Reader | None = None
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> NetworkTexts:
         """Train a new copy of the model that `make` makes."""
@@ -70,16 +63,18 @@ class NetworkTexts:
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
-        batches = LabelledBatches(rows, numbers, self.training.batch_size, self.seed, pad_of(model.tokenizer))
-        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_size))
-        runtime = RuntimeConfig(dtype=self.dtype, seed=self.seed)
-        fit(Loop(model.decoder, batches, replace(self.training, steps=steps), loss=class_loss(), runtime=runtime))
+        batches = LabelledBatches(rows, numbers, self.batch_size, self.seed, pad_of(model.tokenizer))
+        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.batch_size))
+        schedule = ScheduleConfig(shape="linear", warmup_steps=10)
+        config = TrainingConfig(steps=steps, batch_size=self.batch_size, optimizer=self.optimizer, schedule=schedule)
+        runtime = RuntimeConfig(dtype=DTYPES[self.dtype], seed=self.seed)
+        fit(Loop(model.decoder, batches, config, loss=class_loss(), runtime=runtime))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text."""
         assert self.model is not None, "call fit first"
-        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))
+        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), DTYPES[self.dtype]))
         found: np.ndarray = scores.double().softmax(-1).numpy()
         return found
 
