@@ -26,9 +26,9 @@ import numpy as np
 from bench.store import data_file, write
 
 from scratchlm.classic.ngram_fast import KneserNey
+from scratchlm.lab.harness.settings import BOOKS
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
-from scratchlm.lab.shared.small_model import BOOKS
 
 BYTES, VOCABULARY, ORDER = 10_000_000, 4096, 5
 

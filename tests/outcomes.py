@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from xml.etree import ElementTree
 
+from scratchlm.base.config import from_dict
 from scratchlm.base.statistics import Comparison, comparison_of
 from scratchlm.lab.harness.methods import MethodResult
-from scratchlm.lab.harness.outcome import Outcome, Value
+from scratchlm.lab.harness.outcome import Curves, Outcome, Value
 
 
 def outcome() -> Outcome:
@@ -23,3 +26,9 @@ def results_of(
     """Return a result of one score for each method, and a comparison with a small error."""
     by = {key: MethodResult(key, key, {score: Value(value)}, 0.0, 0.0, 0.0) for key, value in scores.items()}
     return by, lambda a, b: comparison_of(b.scores[score].value - a.scores[score].value, 0.01)
+
+
+def drawn_from(drawn: str) -> Curves:
+    """Return the curves that a figure was drawn from."""
+    described = ElementTree.fromstring(drawn).findtext(".//{http://purl.org/dc/elements/1.1/}description")
+    return from_dict(Curves, json.loads(described or "{}"))

@@ -24,19 +24,21 @@ from scratchlm.generation.language_model import LanguageModel as LanguageModel
 from scratchlm.generation.language_model import load as load
 from scratchlm.inspection.config import InspectConfig as InspectConfig
 from scratchlm.inspection.parameters import Inspected
-from scratchlm.lab.experiments.ablations.config import AblationsConfig
-from scratchlm.lab.experiments.context.config import ContextConfig
-from scratchlm.lab.experiments.features.config import FeaturesConfig
-from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
-from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
-from scratchlm.lab.experiments.ladder_respond.config import LadderRespondConfig
-from scratchlm.lab.experiments.ladder_spam.config import LadderSpamConfig
-from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
-from scratchlm.lab.experiments.ladder_understand.config import LadderUnderstandConfig
-from scratchlm.lab.experiments.limits.config import LimitsConfig
-from scratchlm.lab.experiments.objective.config import ObjectiveConfig
-from scratchlm.lab.experiments.scaling.config import ScalingConfig
-from scratchlm.lab.experiments.tasks.config import TasksConfig
+from scratchlm.lab.experiments.config import (
+    AblationsConfig,
+    ContextConfig,
+    FeaturesConfig,
+    LabelEfficiencyConfig,
+    LadderLmConfig,
+    LadderRespondConfig,
+    LadderSpamConfig,
+    LadderTranslateConfig,
+    LadderUnderstandConfig,
+    LimitsConfig,
+    ObjectiveConfig,
+    ScalingConfig,
+    TasksConfig,
+)
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig as DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from outcomes import drawn_from
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.plots import drawn_from
 from scratchlm.lab.harness.prose import figure_name, filled, read_results, stored_as
 from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.text.duplicates import NearDuplicates

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from outcomes import holding, outcome, results_of
-from scratchlm.lab.experiments.ablations import claims as ablations
-from scratchlm.lab.experiments.context import claims as context
-from scratchlm.lab.experiments.label_efficiency import measure as label_efficiency
-from scratchlm.lab.experiments.ladder_lm import measure as ladder_lm
-from scratchlm.lab.experiments.ladder_spam import claims as ladder_spam
-from scratchlm.lab.experiments.ladder_spam.claims import compared
-from scratchlm.lab.experiments.ladder_translate import claims as ladder_translate
-from scratchlm.lab.experiments.objective import measure as objective
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison
+from scratchlm.lab.experiments import (
+    ablations,
+    context,
+    label_efficiency,
+    ladder_lm,
+    ladder_spam,
+    ladder_translate,
+    objective,
+)
+from scratchlm.lab.experiments.ladder_spam import compared
+from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.folds import Folded, like_others
 from scratchlm.lab.shared.proportions import of_draws
@@ -196,8 +198,9 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
     def held(**bits: float) -> set[str]:
         made = outcome()
         by, compare = results_of({**usual, **bits}, "bits_per_byte")
-        results = [replace(result, scores={**result.scores, "blimp": blimp[key]}) for key, result in by.items()]
-        ladder_lm.claim(made, results, compare)
+        claim_gains(made, by, compare, ladder_lm.CLAIMS)
+        results = {key: replace(result, scores={"blimp": blimp[key]}) for key, result in by.items()}
+        ladder_lm.claim_grammar(made, results)
         return holding(made)
 
     usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser5": 1.7, "lstm": 1.6, "transformer": 1.5}
@@ -216,7 +219,7 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
 def test_claims_about_translations_follow_the_scores() -> None:
     def held(**scores: float) -> set[str]:
         made = outcome()
-        ladder_translate.claim(made, *results_of({**usual, **scores}, "chrf"))
+        claim_gains(made, *results_of({**usual, **scores}, "chrf"), ladder_translate.CLAIMS)
         return holding(made)
 
     usual = {

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,13 @@ import pytest
 from outcomes import holding, outcome, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
-from scratchlm.lab.experiments.features import claims as features
-from scratchlm.lab.experiments.ladder_respond import claims as respond_claims
-from scratchlm.lab.experiments.ladder_respond import measure as ladder_respond
-from scratchlm.lab.experiments.ladder_respond.measure import read_ratings, sheet
-from scratchlm.lab.experiments.ladder_understand import claims as understand_claims
-from scratchlm.lab.experiments.ladder_understand import measure as ladder_understand
-from scratchlm.lab.experiments.limits import measure as limits
-from scratchlm.lab.experiments.scaling import measure as scaling
-from scratchlm.lab.experiments.scaling.config import ScalingConfig
-from scratchlm.lab.experiments.tasks import measure as tasks
-from scratchlm.lab.experiments.tasks.config import TasksConfig
-from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison
+from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
+from scratchlm.lab.experiments.config import ScalingConfig, TasksConfig
+from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
+from scratchlm.lab.experiments.scaling import JointLaw, fit_joint
+from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.fine_tuned import rows_of
-from scratchlm.lab.shared.joint_law import JointLaw, fit_joint
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
@@ -271,9 +262,9 @@ def test_claims_about_understanding_follow_the_scores() -> None:
 
     def held(scores: list[float], exact: float = 0.1) -> set[str]:
         by, compare = results_of(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
-        by = {key: replace(result, scores={**result.scores, "exact": Value(exact)}) for key, result in by.items()}
         made = outcome()
-        understand_claims.claim(made, by, compare)
+        claim_gains(made, by, compare, ladder_understand.CLAIMS)
+        ladder_understand.claim_exact(made, exact)
         return holding(made)
 
     assert held([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.4]) == {
@@ -292,7 +283,7 @@ def test_reading_is_measured_against_answers_on_other_passages() -> None:
     own, passages = np.array([0.4, 0.5, 0.6, 0.5]), ["p", "p", "q", "r"]
     for elsewhere, reads in ((own - 0.2, True), (own, False), (own + 0.2, False)):
         made = outcome()
-        understand_claims.claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
+        ladder_understand.claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
         assert made.claims["taught-reads"].holds == reads
 
 
@@ -323,7 +314,7 @@ def test_claims_about_replies_follow_the_proportions() -> None:
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
             scores = {name: Value(part, part - 0.05, part + 0.05) for name, part in parts.items()}
             by[key] = MethodResult(key, key, scores, 0.0, 0.0, 0.0)
-        respond_claims.claim(made, by)
+        ladder_respond.claim(made, by)
         return holding(made)
 
     fails = {
@@ -359,7 +350,7 @@ def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
             row["relevant"], row["coherent"] = ("1", "1") if key["method"] == relevant else ("0", "1")
         path.write_text(ladder_respond.as_table(blind))
         made = Outcome("toy", "?")
-        respond_claims.report_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
+        ladder_respond.report_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
         return made
 
     made = held("chat")

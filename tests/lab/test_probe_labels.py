@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchlm.lab.experiments.features.claims import centre
-from scratchlm.lab.experiments.features.measure import balanced
+from scratchlm.lab.experiments.features import balanced, centre
 from scratchlm.lab.shared.probe_labels import NAMES, early, label_tokens, quotation, speaks_of_her
 
 

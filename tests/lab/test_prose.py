@@ -9,12 +9,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.labels import LABELS, relabelled
 from scratchlm.lab.harness.outcome import Curves, Outcome, Sample, Table, Value, write_outcome
-from scratchlm.lab.harness.plots import drawn_from
-from scratchlm.lab.harness.prose import draw, filled, plain, read_results, stored_as
+from scratchlm.lab.harness.prose import draw, filled, read_results, stored_as
 from scratchlm.lab.quiz.cards import notes_folder
+
+
+def plain(text: str) -> str:
+    """A text without its comments."""
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:

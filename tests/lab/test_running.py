@@ -19,18 +19,16 @@ from scratchlm.base.folders import write_marker
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.cli import main
 from scratchlm.lab.catalogue import EXPERIMENTS, recipe
-from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
-from scratchlm.lab.experiments.ladder_lm.config import LadderLmConfig
-from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
-from scratchlm.lab.experiments.ladder_spam.claims import at_threshold
-from scratchlm.lab.experiments.ladder_spam.config import LadderSpamConfig
-from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
+from scratchlm.lab.experiments import ladder_spam
+from scratchlm.lab.experiments.config import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
+from scratchlm.lab.experiments.ladder_lm import Counted
+from scratchlm.lab.experiments.ladder_spam import at_threshold
+from scratchlm.lab.experiments.ladder_translate import read_pairs
 from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
-from scratchlm.lab.harness.report import write_report
 from scratchlm.lab.harness.steps import FILES, FOLDER_KIND
+from scratchlm.lab.run import write_report
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.folds import read_folded, read_folds, text_hash
-from scratchlm.lab.shared.predictors import Counted
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
 SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")
@@ -129,11 +127,7 @@ def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: py
 
 
 def test_an_interrupted_run_resumes_and_ends_with_the_same_numbers(
-    toy_data: Path,
-    finished: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = ladder_spam.on_fold
 
@@ -159,9 +153,7 @@ def test_an_interrupted_run_resumes_and_ends_with_the_same_numbers(
     assert one.samples == other.samples
 
 
-def test_small_refutes_no_claim_and_its_result_stores_the_verdicts(
-    tmp_path: Path,
-) -> None:
+def test_small_refutes_no_claim_and_its_result_stores_the_verdicts(tmp_path: Path) -> None:
     claims = {"a": Claim("Models learn", False), "b": Claim("Rules are cheap", True)}
     for small, wrong, right in (
         (True, "too small to judge (would not hold)", "holds with --small"),

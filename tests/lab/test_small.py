@@ -38,11 +38,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "transformer.bits_per_byte": (1.9, 3.2),
         "kneser5.blimp": (0.4, 0.75),
     },
-    "ladder-translate": {
-        "copy.chrf": (5, 20),
-        "rules.chrf": (22, 45),
-        "ibm1.chrf": (15, 50),
-    },
+    "ladder-translate": {"copy.chrf": (5, 20), "rules.chrf": (22, 45), "ibm1.chrf": (15, 50)},
     "label-efficiency": {"rules.f1.8": (0.8, 0.93), "bayes.f1.8": (0, 0.9)},
     "ablations": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
     "objective": {"before": (8, 8.7), "after": (4, 8), "bytes.bits_per_byte": (2, 5)},

@@ -18,7 +18,7 @@ from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
 from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value
-from scratchlm.lab.harness.report import write_report as write_experiment
+from scratchlm.lab.run import write_report as write_experiment
 from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult

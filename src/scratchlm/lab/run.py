@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -23,12 +22,13 @@ from scratchlm.base.errors import Interrupted, UserError, raise_all
 from scratchlm.base.files import sha256_of, sha256_of_files
 from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
-from scratchlm.base.runfolder import RESULT_FILE
+from scratchlm.base.runfolder import REPORT_FILE, RESULT_FILE
 from scratchlm.lab.catalogue import find, todays_name
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
-from scratchlm.lab.harness.report import write_report
-from scratchlm.lab.harness.settings import NOT_SETTINGS, NOT_STEPS, ExperimentConfig
+from scratchlm.lab.harness.settings import INIT, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
+from scratchlm.runs.reports.page import write_report as write_page
+from scratchlm.weights.checkpoint import find_model
 
 
 def experiment(name: str, config: ExperimentConfig) -> Outcome:
@@ -43,8 +43,9 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     if config.replay is not None:
         stored = read_outcome(config.replay)
         config = _as_stored(name, config, stored)
-    module = import_module(f"scratchlm.lab.experiments.{entry.module}.measure")
-    files = module.files(config)
+    files = config.files()
+    if (init := getattr(config, INIT, None)) is not None:
+        files[INIT] = find_model(init) / "files.json"
     out = config.out or Path("runs") / (name if stored is None else f"{name}-replay")
     settings = _settings(config, out)
     outcome = Outcome(name, entry.asks, settings, {key: _digest(path) for key, path in files.items()}, machine())
@@ -56,37 +57,35 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     ended = stored is not None and (out / RESULT_FILE).exists() and repeats(out)
     for key, path in files.items():
         if (config.force or ended) and out.resolve() in path.resolve().parents:
-            raise UserError(
-                f"--out {out}: is started over, and holds {path}, which this run reads ({key}); move that file"
-            )
+            held = f"holds {path}, which this run reads ({key})"
+            raise UserError(f"--out {out}: is started over, and {held}; move that file")
     wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
     outcome.machine["threads"] = set_threads(wanted)
     with locked(out):
         steps = _open(out, config.force or ended, outcome, stored is not None)
-        _run(module.run, config, steps, outcome)
+        steps.threads = outcome.machine["threads"]
+        started = time.monotonic()
+        try:
+            import_module(f"scratchlm.lab.experiments.{entry.module}").run(config, steps, outcome)
+        except (KeyboardInterrupt, Interrupted):
+            again = "the same command without --force" if config.force else "the same command"
+            raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None
+        outcome.seconds = time.monotonic() - started + steps.earlier
+        if steps.taken:
+            outcome.notes.append(f"{steps.taken} steps were taken from an earlier call, with their seconds")
+        write_outcome(out / RESULT_FILE, outcome)
+        write_report(out, outcome)
+        outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / REPORT_FILE}")
         if stored is not None:
             outcome.notes.append(replayed(stored, outcome))
     return outcome
 
 
-def _run(
-    run: Callable[[ExperimentConfig, Steps, Outcome], None], config: ExperimentConfig, steps: Steps, outcome: Outcome
-) -> None:
-    """Run all steps and write the outcome."""
-    out = steps.folder
-    steps.threads = outcome.machine["threads"]
-    started = time.monotonic()
-    try:
-        run(config, steps, outcome)
-    except (KeyboardInterrupt, Interrupted):
-        again = "the same command without --force" if config.force else "the same command"
-        raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None
-    outcome.seconds = time.monotonic() - started + steps.earlier
-    if steps.taken:
-        outcome.notes.append(f"{steps.taken} steps were taken from an earlier call, with their seconds")
-    write_outcome(out / RESULT_FILE, outcome)
-    write_report(out, outcome)
-    outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / 'report.html'}")
+def write_report(out: Path, outcome: Outcome) -> None:
+    """Write `report.html` into `out`: claims, tables, figures, samples, every value, and how it was measured."""
+    verdicts = [(claim.says, outcome.verdict(claim)) for claim in outcome.claims.values()]
+    intervals = sum(value.low is not None for value in outcome.values.values())
+    write_page(out, "experiment.jinja", outcome=outcome, verdicts=verdicts, intervals=intervals)
 
 
 def _settings(config: ExperimentConfig, out: Path) -> dict[str, Any]:
@@ -121,9 +120,8 @@ def _open(out: Path, anew: bool, outcome: Outcome, again: bool) -> Steps:
             raise UserError(f"--out {out}: holds {others[0]}, which no experiment wrote; move it before --force")
         if anew:
             clear(out)
-    settings, data = (
-        {key: value for key, value in each.items() if key not in NOT_STEPS} for each in (outcome.settings, outcome.data)
-    )
+    parts = (outcome.settings, outcome.data)
+    settings, data = ({key: value for key, value in part.items() if key not in NOT_STEPS} for part in parts)
     where = [outcome.machine.get(key) for key in SAME_MACHINE]  # steps with different rounding are not mixed
     key = [outcome.name, _code(), settings, data, where, again]
     return Steps(out, hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest(), again)
@@ -140,9 +138,6 @@ def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> Experime
     here |= {key: value for key, value in vars(config).items() if isinstance(value, Path)}
     assert config.replay is not None
     again = from_dict(type(config), stored.settings, str(config.replay))
-    there = {
-        key: found_path(stored.settings[key], config.replay.parent)
-        for key, value in vars(again).items()
-        if isinstance(value, Path)
-    }
+    paths = [key for key, value in vars(again).items() if isinstance(value, Path)]
+    there = {key: found_path(stored.settings[key], config.replay.parent) for key in paths}
     return replace(again, **{**there, **here})

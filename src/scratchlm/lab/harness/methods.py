@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from scratchlm.base.statistics import Comparison
+import numpy as np
+
+from scratchlm.base.statistics import Comparison, comparison_of, standard_error
 from scratchlm.lab.harness.outcome import Outcome, Table, Value
 
 M = TypeVar("M")
-INIT = "init"
-"""The name of a published model's files among an experiment's data."""
+G = TypeVar("G", bound=Sized)
+Compare = Callable[["MethodResult", "MethodResult"], Comparison]
+"""Function of two methods' results: the second minus the first."""
+COSTS = ("train_seconds", "item_microseconds", "megabytes")
 LEAST_P = 1e-16
 """Smallest p-value that is printed as such: rounding errors of the sums hide smaller ones."""
 
@@ -34,6 +39,10 @@ class Method(Generic[M]):
     def step(self) -> str:
         """The name of its step."""
         return f"{self.key}-{self.hash_prefix}" if self.hash_prefix else self.key
+
+    def result(self, scores: Mapping[str, Value], measured: Mapping[str, Any]) -> MethodResult:
+        """Return its scores with the costs that `clocked` measured."""
+        return MethodResult(self.key, self.name, scores, *(measured[cost] for cost in COSTS))
 
 
 @dataclass(frozen=True)
@@ -58,19 +67,50 @@ class Column:
     interval: bool = False
 
 
-def init_hash(outcome: Outcome) -> str:
-    """Return the first digits of the hash of the published model given as `--init`; empty without one."""
-    return outcome.data.get(INIT, "")[:8]
+def clocked(train: Callable[[], M], use: Callable[[M], G], size: Callable[[M], int]) -> tuple[M, G, dict[str, float]]:
+    """Train a method and use it on all test items, both clocked; return it, what it gave, and its costs.
+
+    `size` is in bytes.
+    """
+    started = time.perf_counter()
+    model = train()
+    trained = time.perf_counter()
+    given = use(model)
+    ended = time.perf_counter()
+    costs = (trained - started, 1e6 * (ended - trained) / len(given), size(model) / 1e6)
+    return model, given, dict(zip(COSTS, costs, strict=True))
+
+
+def paired(
+    gaps: Sequence[float] | np.ndarray, clusters: Sequence[object] | None = None, confidence: float = 0.95
+) -> Comparison:
+    """Return the comparison that differences between two methods' scores of the same items give."""
+    return comparison_of(float(np.mean(gaps)), standard_error(gaps, clusters), confidence)
+
+
+def paired_by(
+    scores: Mapping[str, Sequence[float] | np.ndarray], clusters: Sequence[object] | None = None, scale: float = 1.0
+) -> Compare:
+    """Return a comparison of methods by their scores of the same items, by method key, times `scale`."""
+    return lambda below, above: paired(scale * np.subtract(scores[above.key], scores[below.key]), clusters)
+
+
+def claim_gains(
+    outcome: Outcome, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str, str]]
+) -> None:
+    """Add claims about gains: that a method scores higher than another. Each is a key, the two methods, and a text.
+
+    A claim about a method that was not run, for want of `--init`, is left out.
+    """
+    for key, above, below, says in claims:
+        if above in by and below in by:
+            outcome.claim(key, says, compare(by[below], by[above]).interval.low > 0)
 
 
 def add_comparison(
-    outcome: Outcome,
-    title: str,
-    results: Sequence[MethodResult],
-    columns: Sequence[Column],
-    compare: Callable[[MethodResult, MethodResult], Comparison],
+    outcome: Outcome, title: str, results: Sequence[MethodResult], columns: Sequence[Column], compare: Compare,
     form: str = "+.3f",
-) -> None:
+) -> None:  # fmt: skip
     """Add the values, timings and tables of methods that were measured alike.
 
     `compare` tests a method against the one before it by the first column's score. The table shows each difference
@@ -80,8 +120,7 @@ def add_comparison(
     for number, result in enumerate(results):
         outcome.values.update({f"{result.key}.{name}": value for name, value in result.scores.items()})
         outcome.values[f"{result.key}.megabytes"] = Value(result.megabytes)
-        outcome.timings[f"{result.key}.train_seconds"] = result.train_seconds
-        outcome.timings[f"{result.key}.item_microseconds"] = result.item_microseconds
+        outcome.timings |= {f"{result.key}.{cost}": getattr(result, cost) for cost in COSTS[:2]}
         scores.append([result.name, *(_cell(result.scores.get(column.key), column) for column in columns)])
         cost = [f"{result.train_seconds:.3g}", f"{result.item_microseconds:,.3g}", f"{result.megabytes:,.3g}"]
         gain = _gain(outcome, result, compare(results[number - 1], result), form) if number else ["", "", ""]
@@ -92,19 +131,31 @@ def add_comparison(
     outcome.tables.append(Table("Cost of each method, and its gain over the method above", header, costs))
 
 
+def add_groups(
+    outcome: Outcome, title: str, score: str, results: Sequence[MethodResult],
+    groups: Mapping[str, tuple[str, np.ndarray]], measure: Callable[[str, np.ndarray], Value], form: str = ".3f",
+) -> None:  # fmt: skip
+    """Add each method's score on groups of test items: the group's title, and which items are in it.
+
+    `measure` gives the score of a method, by its key, on a group. Empty groups are left out.
+    """
+    filled = {name: (shown, inside) for name, (shown, inside) in groups.items() if inside.any()}
+    rows = []
+    for result in results:
+        values = {name: measure(result.key, inside) for name, (_, inside) in filled.items()}
+        outcome.values |= {f"{result.key}.{score}.{name}": value for name, value in values.items()}
+        rows.append([result.name, *(value.shown(form) for value in values.values())])
+    header = ["", *(f"{shown}, {inside.sum():,}" for shown, inside in filled.values())]
+    outcome.tables.append(Table(title, header, rows))
+
+
 def _gain(outcome: Outcome, result: MethodResult, compared: Comparison, form: str) -> list[str]:
-    low, high = compared.interval
-    minimum_detectable_difference = compared.detectable
-    outcome.values[f"{result.key}.gain"] = Value(compared.difference, low, high)
-    if math.isfinite(minimum_detectable_difference):  # infinite where a single book or passage was tested
-        outcome.values[f"{result.key}.detectable"] = Value(minimum_detectable_difference)
+    outcome.gain(f"{result.key}.gain", compared)
+    if math.isfinite(compared.detectable):  # infinite where a single book or passage was tested
+        outcome.values[f"{result.key}.detectable"] = Value(compared.detectable)
     outcome.values[f"{result.key}.p"] = Value(compared.p_value)
-    gain = f"{compared.difference:{form}} ({low:{form}} to {high:{form}})"
-    return [gain, f"{minimum_detectable_difference:{form[1:]}}", _p_value(compared.p_value)]
-
-
-def _p_value(p: float) -> str:
-    return f"{p:.2g}" if p >= LEAST_P else f"<{LEAST_P:g}"
+    p = f"{compared.p_value:.2g}" if compared.p_value >= LEAST_P else f"<{LEAST_P:g}"
+    return [outcome.values[f"{result.key}.gain"].shown(form), f"{compared.detectable:{form[1:]}}", p]
 
 
 def _cell(value: Value | None, column: Column) -> str:

@@ -16,7 +16,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.lab.harness.settings import EARLIER_NAMES, RATINGS
+from scratchlm.base.statistics import Comparison
+from scratchlm.lab.harness.settings import EARLIER_NAMES, INIT, RATINGS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -40,6 +41,11 @@ class Value:
         if self.low is None or self.high is None:
             return format(self.value, form)
         return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
+    def above(self, other: Value | float = 0.0) -> bool:
+        """Return whether its whole interval lies above a number, or above the interval of another value."""
+        limit = other.high if isinstance(other, Value) else other
+        return self.low is not None and limit is not None and self.low > limit
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,20 @@ class Outcome(Result):
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    def claim(self, key: str, says: str, holds: bool, timed: bool = False) -> None:
+        """Add a claim."""
+        self.claims[key] = Claim(says, holds, timed)
+
+    def gain(self, key: str, compared: Comparison) -> bool:
+        """Add a difference as a value; return whether its whole interval lies above zero."""
+        self.values[key] = Value(compared.difference, *compared.interval)
+        return compared.interval.low > 0
+
+    @property
+    def init_hash(self) -> str:
+        """The first digits of the hash of the published model given as `--init`; empty without one."""
+        return self.data.get(INIT, "")[:8]
+
     @property
     def small(self) -> bool:
         """Whether this is a run with `--small`: too little training to refute a claim."""
@@ -148,16 +168,11 @@ def read_outcome(path: Path) -> Outcome:
     body = read_sealed(path, KIND, FORMAT, COMMAND)
     if isinstance(name := body.get("name"), str):
         body["name"] = EARLIER_NAMES.get(name, name)
-    for each in (body.get("values"), *_lines_of(body)):
+    curves = body.get("curves")
+    lines = [each.get("lines") for each in curves if isinstance(each, dict)] if isinstance(curves, list) else []
+    for each in (body.get("values"), *(ends for named in lines if isinstance(named, dict) for ends in named.values())):
         _restore(each)
     return from_dict(Outcome, body, str(path))
-
-
-def _lines_of(body: Mapping[str, Any]) -> list[Any]:
-    """Return the lines of all curves of a result."""
-    curves = body.get("curves")
-    found = [each.get("lines") for each in curves if isinstance(each, dict)] if isinstance(curves, list) else []
-    return [ends for lines in found if isinstance(lines, dict) for ends in lines.values()]
 
 
 def _restore(value: Any) -> None:
@@ -197,30 +212,26 @@ def replayed(stored: Outcome, again: Outcome) -> str:
     ]
     moved = 0
     for name, value in stored.values.items():
+        other = again.values.get(name)
         if not here and name.endswith(DERIVED):
             continue
-        other = again.values.get(name)
         if other is None or not _alike(value, other, here):
-            problems.append(
-                f"{name}: {value.value:.6g} in the stored result, "
-                f"{'missing' if other is None else f'{other.value:.6g}'} now"
-            )
-        elif other.value != value.value:
-            moved += 1
+            now = "missing" if other is None else f"{other.value:.6g}"
+            problems.append(f"{name}: {value.value:.6g} in the stored result, {now} now")
+        else:
+            moved += other.value != value.value
     if problems:
         raise UserError(f"replay of {stored.name}: " + "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else ""))
     where = "an equal machine" if here else "another machine"
-    return f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims are reproduced on {where}" + (
-        f"; {moved} values differ within the tolerance" if moved and not here else ""
-    )
+    told = f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims are reproduced on {where}"
+    return f"{told}; {moved} values differ within the tolerance" if moved and not here else told
 
 
 def _alike(value: Value, other: Value, here: bool) -> bool:
     """Return whether a value was reproduced."""
-    if abs(value.value - other.value) <= SAME * max(abs(value.value), abs(other.value)):
-        return True
-    if here:
-        return False
+    off, size = abs(value.value - other.value), max(abs(value.value), abs(other.value))
+    if off <= SAME * size or here:
+        return off <= SAME * size
     if value.low is not None and value.high is not None:
         return value.low <= other.value <= value.high
-    return abs(value.value - other.value) <= NEAR * max(abs(value.value), abs(other.value))
+    return off <= NEAR * size

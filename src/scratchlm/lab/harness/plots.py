@@ -7,9 +7,7 @@ import json
 from dataclasses import asdict
 from textwrap import fill
 from typing import Any
-from xml.etree import ElementTree
 
-from scratchlm.base.config import from_dict
 from scratchlm.lab.harness.labels import LABELS
 from scratchlm.lab.harness.outcome import Curves
 
@@ -47,11 +45,8 @@ def as_svg(curves: Curves) -> str:
         axes.set(title=fill(curves.title, 60), xlabel=curves.x, ylabel=curves.y)
         if curves.logarithmic:
             axes.set_xscale("log")
-            axes.xaxis.set(
-                major_locator=LogLocator(subs=(1, 2, 5)),
-                major_formatter=EngFormatter(sep=""),
-                minor_formatter=NullFormatter(),
-            )
+            places, labels = LogLocator(subs=(1, 2, 5)), EngFormatter(sep="")
+            axes.xaxis.set(major_locator=places, major_formatter=labels, minor_formatter=NullFormatter())
         else:
             whole = all(float(place).is_integer() for x, _ in curves.lines.values() for place in x)
             axes.locator_params(axis="x", integer=whole)
@@ -60,9 +55,3 @@ def as_svg(curves: Curves) -> str:
         described = {"Date": None, "Creator": None, "Description": json.dumps(asdict(curves))}
         figure.savefig(drawn, format="svg", metadata=described)
     return drawn.getvalue()
-
-
-def drawn_from(drawn: str) -> Curves:
-    """Return the curves that a figure was drawn from."""
-    described = ElementTree.fromstring(drawn).findtext(".//{http://purl.org/dc/elements/1.1/}description")
-    return from_dict(Curves, json.loads(described or "{}"))

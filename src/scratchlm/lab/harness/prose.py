@@ -35,20 +35,13 @@ def read_results(folder: Path) -> dict[str, Outcome]:
     NAME is that of the experiment, today's or an earlier one. Raises `UserError` for a file with another name.
     """
     found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
-    raise_all(
-        [
-            f"{folder / stem}.json: is a result of {outcome.name}; "
-            f"name it {outcome.name}.json or {outcome.name}-WORD.json"
-            for stem, outcome in found.items()
-            if not any(f"{stem}-".startswith(f"{name}-") for name in _names_of(outcome.name))
-        ]
-    )
+    problems = []
+    for stem, name in ((stem, outcome.name) for stem, outcome in found.items()):
+        names = [name, *(earlier for earlier, today in EARLIER_NAMES.items() if today == name)]
+        if not any(f"{stem}-".startswith(f"{each}-") for each in names):
+            problems.append(f"{folder / stem}.json: is a result of {name}; name it {name}.json or {name}-WORD.json")
+    raise_all(problems)
     return found
-
-
-def _names_of(name: str) -> list[str]:
-    """Return the names of an experiment: today's, then earlier ones."""
-    return [name, *(earlier for earlier, today in EARLIER_NAMES.items() if today == name)]
 
 
 def stored_as(name: str, results: Mapping[str, Outcome]) -> str:
@@ -73,24 +66,15 @@ def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figur
     return _MARKED.sub(put, _TYPED.sub(lambda match: f"<!-- from {match['what'].strip()} -->{END}", text))
 
 
-def plain(text: str) -> str:
-    """Return a text without its comments."""
-    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-
-
 def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) -> str:
     name, key, form = [*what.split(), "", ".3g"][:3]
     name = stored_as(name, results)
     if name not in results:
         raise UserError(f"{place}: {what}: no result of {name!r}; {nearest(name, results)}")
     outcome = results[name]
-    blocks: dict[str, list[str]] = {
-        "table": [as_markdown(relabelled(table)) for table in outcome.tables],
-        "figure": [
-            f"![{curves.title}]({figures}/{figure_name(name, number)})" for number, curves in enumerate(outcome.curves)
-        ],
-        "sample": [_quoted(sample) for sample in outcome.samples],
-    }
+    links = [f"![{each.title}]({figures}/{figure_name(name, n)})" for n, each in enumerate(outcome.curves)]
+    tables = [as_markdown(relabelled(table)) for table in outcome.tables]
+    blocks = {"table": tables, "figure": links, "sample": [_quoted(sample) for sample in outcome.samples]}
     if key in blocks:
         number = int(form) if form.isdigit() else 0
         if number >= len(blocks[key]):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.ranges import Count, Epochs, Seed, Threads, Vocabulary, out_of_range
 
 NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
 """Settings that say where and how to run, not what is measured."""
+BOOKS = "pretrain/books.jsonl"
+"""The pretraining text of the small model, in the data folder."""
+INIT = "init"
+"""Name of a published model, among an experiment's settings and its files."""
 RATINGS = "ratings"
 """Name of the ratings of a human reader, which come in after all steps."""
-NOT_STEPS = (RATINGS, "init")
+NOT_STEPS = (RATINGS, INIT)
 """Settings that change no step: a published model's steps carry the hash of that model in their names."""
 EARLIER_NAMES = {"knobs": "ablations"}
 """Experiments that had another name; results stored under it are read as results of the new one."""
@@ -23,6 +29,8 @@ EARLIER_NAMES = {"knobs": "ablations"}
 class ExperimentConfig:
     """Settings of every experiment."""
 
+    reads: ClassVar[Mapping[str, str]] = {}
+    """Files of the data folder that the experiment reads, by their names in its result."""
     out: Path | None = None
     """Folder to write; runs/NAME if not given. After an interruption the same command resumes there."""
     data: Path | None = None
@@ -52,6 +60,15 @@ class ExperimentConfig:
             problems.append("--full and --small: exclude each other; give one")
         return problems
 
+    def files(self) -> dict[str, Path]:
+        """Return the files that the experiment reads, without the published model."""
+        return {name: self.data_file(place) for name, place in self.reads.items()}
+
+    @property
+    def books(self) -> Path:
+        """The pretraining text of the small model."""
+        return self.data_file(BOOKS)
+
     def data_file(self, name: str) -> Path:
         """Return a file of the data folder. Raises `UserError` with where to get it if it is missing."""
         given = self.data or (Path(os.environ["SCRATCHLM_DATA"]) if os.environ.get("SCRATCHLM_DATA") else None)
@@ -63,6 +80,17 @@ class ExperimentConfig:
         if not (given / name).exists():
             raise UserError(f"{given / name}: no such file; notes/data.md tells where it comes from")
         return given / name
+
+
+@dataclass(frozen=True)
+class BookSettings(ExperimentConfig):
+    """Settings of experiments on a small model that is pretrained on books."""
+
+    reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
+    vocabulary_size: Vocabulary = 4096
+    """Vocabulary size of the tokenizer."""
+    pretraining_steps: Count = 600
+    """Pretraining steps on books."""
 
 
 @dataclass(frozen=True)

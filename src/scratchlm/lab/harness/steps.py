@@ -46,21 +46,18 @@ class Steps:
         self._key_file = {"kind": KIND, "key": key, "repeats": repeats}
         file = folder / KEY_FILE
         if file.exists() and read_json(file)["key"] != key:
-            raise UserError(
-                f"--out {folder}: holds steps of other settings, data, code or machine; name another folder, or "
-                "start over with --force"
-            )
+            other = "steps of other settings, data, code or machine"
+            raise UserError(f"--out {folder}: holds {other}; name another folder, or start over with --force")
 
     def file(self, name: str) -> Path:
         """Return the path of a file of the experiment, and mark the folder as one of an experiment."""
         write_marker(self.folder, FOLDER_KIND, FILES)
-        write_json(
-            self.folder / KEY_FILE, self._key_file
-        )  # not earlier: an experiment that cannot start leaves no folder
+        # Not earlier: an experiment that cannot start leaves no folder.
+        write_json(self.folder / KEY_FILE, self._key_file)
         return self.folder / name
 
-    def once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Return the result of `work` as plain JSON values; a step that was done before is not run again."""
+    def once(self, name: str, work: Callable[..., Any], *given: Any) -> Any:
+        """Return the result of `work(*given)` as plain JSON values; a step that was done before is not run again."""
         file = self.folder / "steps" / f"{name}.json"
         if file.exists():
             done = read_json(file)
@@ -69,7 +66,7 @@ class Steps:
         self.log(name)
         self.file(KEY_FILE)
         begun = time.monotonic()
-        found = work()
+        found = work(*given)
         write_json(file, {"seconds": time.monotonic() - begun, "found": found})
         return read_json(file)["found"]
 

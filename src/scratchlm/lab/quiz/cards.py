@@ -24,15 +24,7 @@ from scratchlm.base.errors import UserError, nearest, raise_first
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import read_plain_text
 
-LEGEND = {
-    "⭐": "important",
-    "🔥": "hot",
-    "💡": "key",
-    "⚠": "warning",
-    "🎯": "target",
-    "🚀": "advanced",
-    "🚫": "not",
-}
+LEGEND = {"⭐": "important", "🔥": "hot", "💡": "key", "⚠": "warning", "🎯": "target", "🚀": "advanced", "🚫": "not"}
 """The signs and their names: important point, hot or important exam topic, key concept or tip, warning or common
 mistake, exam target, advanced topic, cannot be used or a concern."""
 VARIATION = "\ufe0f"
@@ -96,9 +88,8 @@ def read_cards(files: Sequence[Path]) -> list[Card]:
     for file in files:
         cards = _cards_of(file, problems)
         if not cards and not problems:
-            problems.append(
-                f"{file}: holds no question; fold each as <details><summary>🎯Q. ...</summary> answer </details>"
-            )
+            fold = "<details><summary>🎯Q. ...</summary> answer </details>"
+            problems.append(f"{file}: holds no question; fold each as {fold}")
         found += cards
     places: dict[str, str] = {}
     problems += [
@@ -116,7 +107,8 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
     except OSError as error:
         raise explain_os_error(error, file) from error
     found = []
-    text = _FENCE.sub(_blank, text)  # code blocks contain no cards
+    # Code blocks contain no cards: their tags are hidden from the parser; lines and words stay.
+    text = _FENCE.sub(lambda block: re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", block[0]), text)
     whole = list(_FOLDED.finditer(text))
     begun = [match.start() for match in re.finditer(r"<details[^>]*>", text)]
     problems += [
@@ -142,11 +134,6 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
     return found
 
 
-def _blank(match: re.Match[str]) -> str:
-    """Return a code block with its tags made invisible to the parser; lines and words stay."""
-    return re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", match[0])
-
-
 def _place(file: Path, text: str, start: int) -> str:
     return f"{file}:{text.count(chr(10), 0, start) + 1}"
 
@@ -160,17 +147,10 @@ def _card(signs: str, question: str, body: str, place: str) -> Card:
     answer = _COMMENT.sub("", body[: footer.start()] if footer else body).replace(SHOWN, "<").strip()
     if not answer:
         raise UserError(f"{place}: the question has no answer; write one below its summary")
-    inside = [character for character in signs + answer if character in LEGEND]
-    chapter = fields.get("chapter")
-    return Card(
-        question=" ".join(question.split()),
-        answer=answer,
-        signs=tuple(dict.fromkeys(inside)),
-        tags=tuple(tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip()),
-        chapter=None if chapter is None else int(chapter),
-        shows=fields.get("shows"),
-        place=place,
-    )
+    inside = tuple(dict.fromkeys(character for character in signs + answer if character in LEGEND))
+    tags = tuple(tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip())
+    chapter = int(fields["chapter"]) if "chapter" in fields else None
+    return Card(" ".join(question.split()), answer, inside, tags, chapter, fields.get("shows"), place)
 
 
 def _footer_fields(footer: str, place: str) -> dict[str, str]:
@@ -190,29 +170,22 @@ def _footer_fields(footer: str, place: str) -> dict[str, str]:
 
 def chosen(cards: Sequence[Card], chapter: int | None, tag: str | None, sign: str | None) -> list[Card]:
     """Return the cards with this chapter, tag and sign. Raises `UserError` if there are none."""
-    wanted = None if sign is None else _sign(sign)
+    plain, by_name = (sign or "").replace(VARIATION, ""), {name: sign for sign, name in LEGEND.items()}
+    wanted = by_name.get(plain, plain)
+    if sign is not None and wanted not in LEGEND:
+        raise UserError(f"--sign {sign}: {nearest(sign, by_name)}; or one of {' '.join(LEGEND)}")
     found = [
         card
         for card in cards
         if (chapter is None or card.chapter == chapter)
         and (tag is None or tag in card.tags)
-        and (wanted is None or wanted in card.signs)
+        and (sign is None or wanted in card.signs)
     ]
     if not found:
         tags = sorted({each for card in cards for each in card.tags})
         offer = f"; {nearest(tag, tags)}" if tag is not None and tag not in tags else ""
         chapters = sorted({card.chapter for card in cards if card.chapter is not None})
-        known = (
-            f"; chapters: {', '.join(map(str, chapters))}" if chapter is not None and chapter not in chapters else ""
-        )
-        raise UserError(f"quiz: no card matches{offer}{known}; leave out --chapter, --tag or --sign")
+        if chapter is not None and chapter not in chapters:
+            offer += f"; chapters: {', '.join(map(str, chapters))}"
+        raise UserError(f"quiz: no card matches{offer}; leave out --chapter, --tag or --sign")
     return found
-
-
-def _sign(given: str) -> str:
-    """Return the sign for a sign or its name."""
-    plain = given.replace(VARIATION, "")
-    names = {name: sign for sign, name in LEGEND.items()}
-    if plain not in LEGEND and plain not in names:
-        raise UserError(f"--sign {given}: {nearest(given, names)}; or one of {' '.join(LEGEND)}")
-    return plain if plain in LEGEND else names[plain]

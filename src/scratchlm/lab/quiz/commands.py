@@ -8,11 +8,12 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
@@ -26,6 +27,9 @@ EXAMINED = ("🎯", "🔥")
 """Signs of the cards that an exam draws from."""
 POINTS = {"y": 1.0, "h": 0.5, "n": 0.0}
 """Points for an answer: right, half right, wrong."""
+RATINGS = {said: rating for rating, grade in enumerate(GRADES, 1) for said in (str(rating), grade)}
+"""FSRS ratings by their number or name."""
+T = TypeVar("T")
 
 
 @dataclass(repr=False)
@@ -71,12 +75,10 @@ class ExamResult(Result):
     def __rich__(self) -> str:
         score = f"{self.points:g} of {self.questions} ({self.points / self.questions:.0%})"
         lines = [f"{score} in {self.seconds / 60:.1f} of {self.minutes:g} minutes"]
-        if self.left:
-            lines.append(f"{self.left} not reached")
-        if self.missed:
-            lines.append("to review:")
-            for each in self.missed:
-                lines += [f"  {each['question']}  ({each['place']})", f"    {' '.join(each['answer'].split())}"]
+        lines += [f"{self.left} not reached"] if self.left else []
+        lines += ["to review:"] if self.missed else []
+        for each in self.missed:
+            lines += [f"  {each['question']}  ({each['place']})", f"    {' '.join(each['answer'].split())}"]
         return "\n".join(lines)
 
 
@@ -105,16 +107,11 @@ def quiz(config: QuizConfig) -> QuizCounts | ExamResult | Path | None:
 def _count(cards: Sequence[Card], progress: Progress) -> QuizCounts:
     chapters = Counter(card.chapter for card in cards)
     signs = Counter(sign for card in cards for sign in card.signs)
-    return QuizCounts(
-        cards=len(cards),
-        due=len(progress.due(cards)),
-        new=len(progress.new(cards)),
-        reviews=progress.reviews,
-        by_chapter={
-            "none" if c is None else str(c): chapters[c] for c in sorted(chapters, key=lambda c: (c is None, c))
-        },
-        by_sign={sign: signs[sign] for sign in LEGEND if signs[sign]},
-    )
+    ordered = sorted(chapters, key=lambda chapter: (chapter is None, chapter))
+    by_chapter = {"none" if chapter is None else str(chapter): chapters[chapter] for chapter in ordered}
+    by_sign = {sign: signs[sign] for sign in LEGEND if signs[sign]}
+    due, new = progress.due(cards), progress.new(cards)
+    return QuizCounts(len(cards), len(due), len(new), progress.reviews, by_chapter, by_sign)
 
 
 def _require_terminal() -> None:
@@ -131,14 +128,13 @@ def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
         print(f"no card is due{soonest}")
         return
     print(f"{len(queue)} cards. Think, press Enter for the answer, then say how well you knew it; q ends.")
-    number = 0
-    while queue:
-        card, number = queue.pop(0), number + 1
+    offered = "  ".join(f"{number} {name}" for number, name in enumerate(GRADES, 1))
+    for number, card in enumerate(queue, 1):  # it grows by what was forgotten
         _show_question(card, f"{number}")
         if _read("Enter shows the answer > ") in ("q", None):
             break
         _show_answer(card)
-        grade = _read_grade()
+        grade = _choose(f"{offered}  q end > ", {**RATINGS, "q": None}, "1, 2, 3, 4 or q")
         if grade is None:
             break
         due = progress.grade(card, grade)
@@ -156,18 +152,13 @@ def _until(due: datetime) -> str:
     return f"in {round(minutes / 60)} hours" if minutes < 48 * 60 else f"in {round(minutes / 1440)} days"
 
 
-def _read_grade() -> int | None:
-    """Ask how well the answer was known; return 1 to 4, or None to end."""
-    offered = "  ".join(f"{number} {name}" for number, name in enumerate(GRADES, 1))
-    while True:
-        given = _read(f"{offered}  q end > ")
-        if given is None or given == "q":
-            return None
-        if given in ("1", "2", "3", "4"):
-            return int(given)
-        if given in GRADES:
-            return GRADES.index(given) + 1
-        print(f"{given!r}: give 1, 2, 3, 4 or q")
+def _choose(prompt: str, choices: Mapping[str, T], offered: str) -> T | None:
+    """Ask until one of the choices is given; return its value, or None at the end of the input."""
+    while (given := _read(prompt)) is not None:
+        if given in choices:
+            return choices[given]
+        print(f"{given!r}: give {offered}")
+    return None
 
 
 def _drawn(cards: Sequence[Card], config: QuizConfig) -> list[Card]:
@@ -175,10 +166,8 @@ def _drawn(cards: Sequence[Card], config: QuizConfig) -> list[Card]:
     assert config.exam is not None
     fit = [card for card in cards if any(sign in card.signs for sign in EXAMINED)]
     if config.exam > len(fit):
-        raise UserError(
-            f"--exam {config.exam}: only {len(fit)} of the {len(cards)} selected cards are marked "
-            f"{' or '.join(EXAMINED)}; ask for fewer"
-        )
+        found = f"only {len(fit)} of the {len(cards)} selected cards are marked {' or '.join(EXAMINED)}"
+        raise UserError(f"--exam {config.exam}: {found}; ask for fewer")
     return random.Random(config.seed).sample(fit, config.exam)
 
 
@@ -187,14 +176,14 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
     _require_terminal()
     print(f"{count} questions, {minutes:g} minutes. Write a line for each, or press Enter to skip it; q hands in.")
     started = time.monotonic()
-    written: list[str | None] = []
+    written: list[str] = []
     for number, card in enumerate(cards, 1):
         left = 60 * minutes - (time.monotonic() - started)
         if left <= 0:
             break
         _show_question(card, f"{number} of {count}, {left / 60:.1f} minutes left")
         given = _read("> ")
-        if given in ("q", None):
+        if given is None or given == "q":
             break
         if time.monotonic() - started > 60 * minutes:
             print("time is over: this answer was too late")
@@ -202,27 +191,18 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         written.append(given)
     seconds = time.monotonic() - started
     result = ExamResult(count, 0.0, seconds, minutes, count - len(written))
-    for number, (card, given) in enumerate(zip(cards, [*written, *[None] * (count - len(written))], strict=True), 1):
-        points = _graded(card, given, f"{number} of {count}") if given else 0.0
+    for number, (card, given) in enumerate(zip_longest(cards, written), 1):
+        points = 0.0
+        if given:
+            _show_question(card, f"{number} of {count}")
+            print(f"you wrote: {given}\n")
+            _show_answer(card)
+            points = _choose("was it right? y yes, h half, n no > ", POINTS, "y, h or n") or 0.0
         result.points += points
         if points < 1:
             missed = {"question": card.question, "answer": card.answer, "chapter": card.chapter, "place": card.place}
             result.missed.append(missed)
     return result
-
-
-def _graded(card: Card, given: str, where: str) -> float:
-    """Show the answer next to the reader's, and ask the reader for a grade."""
-    _show_question(card, where)
-    print(f"you wrote: {given}\n")
-    _show_answer(card)
-    while True:
-        said = _read("was it right? y yes, h half, n no > ")
-        if said is None:
-            return 0.0
-        if said in POINTS:
-            return POINTS[said]
-        print(f"{said!r}: give y, h or n")
 
 
 def _read(prompt: str) -> str | None:
@@ -239,9 +219,8 @@ def _show_question(card: Card, where: str) -> None:
     from rich.text import Text
 
     drawn = console(highlight=False)
-    signs = " ".join(card.signs)
     chapter = "" if card.chapter is None else f"chapter {card.chapter}  "
-    drawn.print(Rule(f"{where}  {chapter}{signs}", align="left", style="dim"))
+    drawn.print(Rule(f"{where}  {chapter}{' '.join(card.signs)}", align="left", style="dim"))
     drawn.print(Text(card.question, style="bold"))
 
 

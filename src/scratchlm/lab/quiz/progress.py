@@ -33,7 +33,8 @@ class Progress:
         self.reviews = 0
         if path.exists():
             stored = read_json(path)
-            if not isinstance(stored, dict) or stored.get("format") != FORMAT or not _are_cards(stored.get("cards")):
+            ours = isinstance(stored, dict) and stored.get("format") == FORMAT and isinstance(stored.get("cards"), dict)
+            if not ours or not all(isinstance(each, dict) for each in stored["cards"].values()):
                 raise UserError(
                     f"--progress {path}: is no progress file of a quiz in format {FORMAT}; name another file"
                 )
@@ -42,11 +43,10 @@ class Progress:
     def grade(self, card: Card, grade: int, now: datetime | None = None) -> datetime:
         """Store a rating of a card, 1 to 4, and return when it is due again."""
         fsrs = load_fsrs()
-        scheduler = fsrs.Scheduler(enable_fuzzing=False)
-        state = (
-            fsrs.Card.from_dict(self.cards[card.id]) if card.id in self.cards else fsrs.Card(card_id=int(card.id, 16))
-        )
-        state, _ = scheduler.review_card(state, fsrs.Rating(grade), now or datetime.now(UTC))
+        known = self.cards.get(card.id)
+        state = fsrs.Card(card_id=int(card.id, 16)) if known is None else fsrs.Card.from_dict(known)
+        moment, scheduler = now or datetime.now(UTC), fsrs.Scheduler(enable_fuzzing=False)
+        state, _ = scheduler.review_card(state, fsrs.Rating(grade), moment)
         self.cards[card.id] = state.to_dict()
         self.reviews += 1
         write_json(self.path, {"format": FORMAT, "reviews": self.reviews, "cards": self.cards})
@@ -56,20 +56,12 @@ class Progress:
     def due(self, cards: Sequence[Card], now: datetime | None = None) -> list[Card]:
         """Return the due cards, the longest overdue first."""
         moment = now or datetime.now(UTC)
-        dated = [
-            (datetime.fromisoformat(self.cards[card.id]["due"]), n)
-            for n, card in enumerate(cards)
-            if card.id in self.cards
-        ]
-        return [cards[n] for when, n in sorted(dated) if when <= moment]
+        whens = {card: datetime.fromisoformat(self.cards[card.id]["due"]) for card in cards if card.id in self.cards}
+        return sorted((card for card, when in whens.items() if when <= moment), key=lambda card: whens[card])
 
     def new(self, cards: Sequence[Card]) -> list[Card]:
         """Return the cards that were never asked, in their order."""
         return [card for card in cards if card.id not in self.cards]
-
-
-def _are_cards(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
 
 
 def load_fsrs() -> Any:

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.data.prepare import open_data, prepare
+from scratchlm.data.prepare import open_data
 from scratchlm.evaluation.bits import count_text_bytes
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import pieces_of_books, write_texts
+from scratchlm.lab.shared.small_model import prepare_text
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.config import PrepareConfig
 
 BLOCK = 256
 """Tokens of a block of held-out text; models are compared block by block."""
@@ -51,17 +50,7 @@ class BookText:
 
 def book_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> BookText:
     """Prepare `size` bytes of the beginnings of books, or open an earlier preparation."""
-    folder = steps.folder / "text"
-
-    def cut() -> dict[str, int]:
-        file = write_texts(steps.file("books.jsonl"), pieces_of_books(source, size))
-        made = prepare(
-            PrepareConfig((str(file),), folder, split="hash:0.06", vocabulary_size=vocabulary_size, force=True)
-        )
-        return {str(side): count for side, count in made.tokens.items()}
-
-    steps.once("text", cut)
-    tokenizer, train, held_out = open_data(folder)
+    tokenizer, train, held_out = open_data(prepare_text(source, size, vocabulary_size, steps))
     assert tokenizer.end_of_text is not None
     learned, tested = (tokens.read(0, len(tokens)).astype(np.int64) for tokens in (train, held_out))
     return BookText(tokenizer, tokenizer.end_of_text, learned, tested, count_text_bytes(held_out, tokenizer))

@@ -27,18 +27,14 @@ def conversation_of(question: str, answer: str | None = None) -> Conversation:
     return turns if answer is None else [*turns, {"role": "assistant", "content": answer}]
 
 
+ROWS = 16
+"""Rows of a batch of conversations."""
 STORY_BYTES = 5 * 8 * 192 * 3 // 4
 """Bytes of stories for each pretraining step: fewer than a step reads, so that none is cut."""
 
 
 def fine_tune(
-    model: SavedModel,
-    conversations: Sequence[Conversation],
-    *,
-    epochs: float,
-    seed: int,
-    documents: Sequence[str] = (),
-    rows: int = 16,
+    model: SavedModel, conversations: Sequence[Conversation], *, epochs: float, seed: int, documents: Sequence[str] = ()
 ) -> LanguageModel:
     """Fine-tune a model on conversations for `epochs` epochs, as `scratchlm finetune instruct` does.
 
@@ -46,17 +42,10 @@ def fine_tune(
     """
     fine_tuned = LanguageModel(model)
     length = model.decoder.config.context
-    shown = instruct_batches(
-        fine_tuned, conversations, TrainingConfig(batch_size=rows, sequence_length=length), seed, documents
-    )
-    steps = max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows))
-    config = TrainingConfig(
-        steps=steps,
-        batch_size=rows,
-        sequence_length=length,
-        optimizer=TEACHING,
-        schedule=ScheduleConfig(shape="linear", warmup_steps=10),
-    )
+    schedule = ScheduleConfig(shape="linear", warmup_steps=10)
+    config = TrainingConfig(batch_size=ROWS, sequence_length=length, optimizer=TEACHING, schedule=schedule)
+    shown = instruct_batches(fine_tuned, conversations, config, seed, documents)
+    config = replace(config, steps=max(1, math.ceil(epochs * rows_of(shown.samples, length) / ROWS)))
     instruct(fine_tuned, conversations, config, documents=documents, runtime=RuntimeConfig(seed=seed))
     return fine_tuned
 
@@ -79,13 +68,10 @@ def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -
     texts = [*corpus.train, *more]
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
-    corpus = replace(
-        corpus, train=[text for text in corpus.train if not held_out(text, HELD_OUT)]
-    )  # without what pretraining holds out
-    small = prepare_small_model(
-        source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, rows=8, length=192
-    )
-    return small, corpus
+    read = [text for text in corpus.train if not held_out(text, HELD_OUT)]  # without what pretraining holds out
+    batch = {"batch_size": 8, "sequence_length": 192}
+    small = prepare_small_model(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, **batch)
+    return small, replace(corpus, train=read)
 
 
 def answers(model: LanguageModel, questions: Sequence[str], most: int) -> list[str]:

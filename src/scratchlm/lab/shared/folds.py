@@ -8,6 +8,7 @@ modulo five.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -47,21 +48,16 @@ def like_others(data: Folded) -> Bool[np.ndarray, " N"]:
 
     All digits count as equal; punctuation and case are ignored. A shorter text is one n-gram of all its words.
     """
-    grams = [_four_grams(text) for text in data.texts]
-    places: dict[str, set[int]] = {}
-    for fold, of_text in zip(data.folds.tolist(), grams, strict=True):
+    grams: list[tuple[int, list[str]]] = []
+    places: defaultdict[str, set[int]] = defaultdict(set)
+    for fold, text in zip(data.folds.tolist(), data.texts, strict=True):
+        words = re.sub(r"[^\w\s]", "", re.sub(r"\d", "0", text.lower())).split()
+        of_text = [" ".join(words[at : at + 4]) for at in range(max(1, len(words) - 3))] if words else []
+        grams.append((fold, of_text))
         for gram in of_text:
-            places.setdefault(gram, set()).add(fold)
-    fractions = [
-        sum(bool(places[gram] - {fold}) for gram in of_text) / len(of_text) if of_text else 0.0
-        for fold, of_text in zip(data.folds.tolist(), grams, strict=True)
-    ]
-    return np.array(fractions) >= 0.5
-
-
-def _four_grams(text: str) -> list[str]:
-    words = re.sub(r"[^\w\s]", "", re.sub(r"\d", "0", text.lower())).split()
-    return [" ".join(words[at : at + 4]) for at in range(max(1, len(words) - 3))] if words else []
+            places[gram].add(fold)
+    known = [sum(bool(places[gram] - {fold}) for gram in of_text) / max(1, len(of_text)) for fold, of_text in grams]
+    return np.array(known) >= 0.5
 
 
 def text_hash(text: str) -> str:
@@ -76,9 +72,8 @@ def read_folded(path: Path, text_column: str | None, label_column: str | None, f
     for a broken fold file, and for a fold in which one of the classes is missing.
     """
     columns = [column for column in (text_column, label_column) if column is not None]
-    read = read_labelled(read_records(path, columns), text_column, label_column)
     kept: dict[str, Labelled] = {}
-    for each in read:
+    for each in read_labelled(read_records(path, columns), text_column, label_column):
         kept.setdefault(each.text.lower().strip(), each)
     labels = labels_of(list(kept.values()))
     if len(labels) != 2:
@@ -87,19 +82,15 @@ def read_folded(path: Path, text_column: str | None, label_column: str | None, f
     common = next(label for label in labels if label != rare)
     texts = [each.text for each in kept.values()]
     truth = np.array([int(each.label == rare) for each in kept.values()])
-    known = read_folds(fold_file)
-    hashes = [text_hash(text) for text in texts]
+    known, hashes = read_folds(fold_file), [text_hash(text) for text in texts]
     if fold_file is not None and not known.keys() & set(hashes):
-        raise UserError(
-            f"--fold-file {fold_file}: lists none of the texts of {path}; leave it out, or name the right file"
-        )
+        where = f"--fold-file {fold_file}"
+        raise UserError(f"{where}: lists none of the texts of {path}; leave it out, or name the right file")
     folds = np.array([known.get(each, int(each, 16) % FOLDS) for each in hashes])
     for fold in range(FOLDS):
-        found = set(truth[folds == fold].tolist())
-        if len(found) < 2:
-            raise UserError(
-                f"{path}: fold {fold} of {FOLDS} has texts of {len(found)} of the two classes; give more texts"
-            )
+        if (found := len(set(truth[folds == fold].tolist()))) < 2:
+            where = f"{path}: fold {fold} of {FOLDS}"
+            raise UserError(f"{where} has texts of {found} of the two classes; give more texts")
     return Folded((common, rare), texts, truth, folds)
 
 
@@ -125,9 +116,8 @@ def read_folds(path: Path | None) -> Mapping[str, int]:
             raise UserError(f"{place}: fold {fold}: must be from 0 to {FOLDS - 1}")
         for text in hashes.split():
             if not re.fullmatch(rf"[0-9a-f]{{{HASH_DIGITS}}}", text):
-                raise UserError(
-                    f"{place}: {text!r} is no hash of a text: the first {HASH_DIGITS} hex digits of its SHA-256"
-                )
+                hashed = f"the first {HASH_DIGITS} hex digits of its SHA-256"
+                raise UserError(f"{place}: {text!r} is no hash of a text: {hashed}")
             if known.setdefault(text, int(fold)) != int(fold):
                 raise UserError(f"{place}: {text} is in fold {known[text]} too; a text has one fold")
     return known

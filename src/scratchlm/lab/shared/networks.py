@@ -1,4 +1,4 @@
-"""Networks as text classifiers with the interface of the classic ones: recurrent, small or published."""
+"""Training of networks on windows of a text, and networks as text classifiers, with the classic ones' interface."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ import torch
 from jaxtyping import Float
 
 from scratchlm.base.device import DTYPES
-from scratchlm.data.batches import LabelledBatches, pad_of
+from scratchlm.data.batches import LabelledBatches, Tokens, WindowBatches, pad_of
+from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import class_logits
 from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import SequenceModel
-from scratchlm.tokens.base import Tokenizer
-from scratchlm.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import fit
+from scratchlm.tokens.base import PAD, Tokenizer
+from scratchlm.training.config import AdamWConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.fit import Hook, fit
 from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.training.loss import class_loss
+from scratchlm.training.loss import Loss, class_loss, next_token_loss
 from scratchlm.weights.checkpoint import SavedModel
+
+PLAIN = AdamWConfig(learning_rate=3e-3, weight_decay=0.01)
+"""Optimizer of recurrent networks on pairs."""
 
 
 @dataclass
@@ -35,30 +39,20 @@ class Reader:
     tokenizer: Tokenizer
 
 
+@dataclass
 class NetworkTexts:
     """A text classifier: a class head on the mean of a network's states, trained in full or with adapters."""
 
-    def __init__(
-        self,
-        make: Callable[[], SavedModel | Reader],
-        *,
-        epochs: float,
-        optimizer: OptimizerConfig,
-        batch_size: int = 32,
-        least_steps: int = 1,
-        adapter: LoRAConfig | None = None,
-        dtype: Literal["fp32", "bf16"] = "fp32",
-        seed: int = 0,
-    ) -> None:
-        """Take a function that makes the initial model, called for each fit, and the training settings."""
-        self.make, self.epochs, self.adapter, self.dtype, self.seed = make, epochs, adapter, DTYPES[dtype], seed
-        self.least_steps = least_steps
-        self.training = TrainingConfig(
-            batch_size=batch_size,
-            optimizer=optimizer,
-            schedule=ScheduleConfig(shape="linear", warmup_steps=10),
-        )
-        self.model: SavedModel | Reader | None = None
+    make: Callable[[], SavedModel | Reader]
+    """Makes the initial model, anew for each fit."""
+    epochs: float
+    optimizer: OptimizerConfig
+    batch_size: int = 32
+    least_steps: int = 1
+    adapter: LoRAConfig | None = None
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    model: SavedModel | Reader | None = None
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> NetworkTexts:
         """Train a new copy of the model that `make` makes."""
@@ -69,24 +63,18 @@ class NetworkTexts:
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
-        batches = LabelledBatches(rows, numbers, self.training.batch_size, self.seed, pad_of(model.tokenizer))
-        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.training.batch_size))
-        config = TrainingConfig(**{**vars(self.training), "steps": steps})
-        fit(
-            Loop(
-                model.decoder,
-                batches,
-                config,
-                loss=class_loss(),
-                runtime=RuntimeConfig(dtype=self.dtype, seed=self.seed),
-            )
-        )
+        batches = LabelledBatches(rows, numbers, self.batch_size, self.seed, pad_of(model.tokenizer))
+        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.batch_size))
+        schedule = ScheduleConfig(shape="linear", warmup_steps=10)
+        config = TrainingConfig(steps=steps, batch_size=self.batch_size, optimizer=self.optimizer, schedule=schedule)
+        runtime = RuntimeConfig(dtype=DTYPES[self.dtype], seed=self.seed)
+        fit(Loop(model.decoder, batches, config, loss=class_loss(), runtime=runtime))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text."""
         assert self.model is not None, "call fit first"
-        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))
+        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), DTYPES[self.dtype]))
         found: np.ndarray = scores.double().softmax(-1).numpy()
         return found
 
@@ -97,3 +85,23 @@ class NetworkTexts:
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         assert self.model is not None
         return encode_texts(self.model.tokenizer, texts, self.model.decoder.config.context)
+
+
+def fit_windows(
+    model: SequenceModel, tokens: Tokens, training: TrainingConfig, seed: int, hooks: Sequence[Hook] = ()
+) -> None:
+    """Train a model on windows of a text."""
+    batches = WindowBatches(tokens, training.batch_size, training.sequence_length, seed)
+    fit(Loop(model, batches, training, runtime=RuntimeConfig(seed=seed)), hooks=hooks)
+
+
+def fit_pairs(
+    model: SequenceModel, rows: Sequence[tuple[Sequence[int], Sequence[int]]], tokenizer: Tokenizer, batch_size: int,
+    epochs: float, seed: int, *, optimizer: OptimizerConfig = PLAIN, loss: Loss = next_token_loss,
+) -> None:  # fmt: skip
+    """Train a model that reads a source and writes a target on pairs of their ids."""
+    assert tokenizer.end_of_text is not None
+    batches = SourceTargetBatches(rows, batch_size, seed, tokenizer.end_of_text, tokenizer.specials[PAD])
+    steps, schedule = max(1, round(epochs * len(rows) / batch_size)), ScheduleConfig("linear", warmup_steps=50)
+    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
+    fit(Loop(model, batches, training, loss=loss, runtime=RuntimeConfig(seed=seed)))

@@ -61,14 +61,6 @@ def speaks_of_her(text: str) -> Int[np.ndarray, " C"]:
     return found
 
 
-def _capital(word: str) -> int:
-    return int(word[:1].isupper())
-
-
-def _function(word: str) -> int:
-    return int(word.lower() in FUNCTION_WORDS)
-
-
 @cache
 def _classes() -> tuple[frozenset[str], frozenset[str]]:
     """Return the words that are only nouns and those that are only verbs, from the lexicon of the embedded stories."""
@@ -85,8 +77,8 @@ def _noun(word: str) -> int:
 
 
 SIMPLE: Mapping[str, tuple[str, Callable[[str], int]]] = {
-    "capital": ("begins with a capital", _capital),
-    "function": ("is a function word", _function),
+    "capital": ("begins with a capital", lambda word: int(word[:1].isupper())),
+    "function": ("is a function word", lambda word: int(word.lower() in FUNCTION_WORDS)),
     "noun": ("is a noun, not a verb", _noun),
 }
 """Labels of single words: key, description, rule."""

@@ -35,7 +35,7 @@ def proportion(values: Sequence[float], clusters: Sequence[object] | None = None
     return Value(mean, wilson_interval(math.floor(ones), counted).low, wilson_interval(math.ceil(ones), counted).high)
 
 
-def mean_of(values: Sequence[float], clusters: Sequence[object] | None = None) -> Value:
+def mean_of(values: Sequence[float] | np.ndarray, clusters: Sequence[object] | None = None) -> Value:
     """Return the mean with its clustered interval; without one for a single cluster."""
     mean, half = float(np.mean(values)), 1.96 * standard_error(values, clusters)
     return Value(mean, mean - half, mean + half) if math.isfinite(half) else Value(mean)

@@ -18,17 +18,16 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.runs.pretrain import PretrainResult, pretrain
+from scratchlm.runs.pretrain import pretrain
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
-BOOKS = "pretrain/books.jsonl"
-"""The pretraining text of the small model, in the data folder."""
-
 HELD_OUT = 0.06
-"""Fraction of its documents that is held out from pretraining."""
+"""Fraction of the documents that is held out from training."""
+DEPTH = 4
+"""Depth of the recipe of the small model."""
 LEAST_BYTES, BYTES_A_TOKEN = 1_000_000, 4
 """Text that is prepared: at least so many bytes, and so many per token that is read."""
 
@@ -65,68 +64,46 @@ class SmallModel:
         outcome.notes.append(f"pretraining took {self.seconds:.0f} s, once; training times do not include it")
 
 
-def prepare_small_model(
-    source: Path,
-    vocabulary_size: int,
-    steps_trained: int,
-    seed: int,
-    steps: Steps,
-    depth: int = 4,
-    *,
-    rows: int | None = None,
-    length: int | None = None,
-) -> SmallModel:
-    """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
-
-    A batch has `rows` rows of `length` tokens, by default those of the recipe. Finished steps are not run again.
-    """
-    data, run = steps.folder / "text", steps.folder / "pretrained"
-    recipe = load_recipe("default", depth)
-    training = replace(
-        recipe.training,
-        steps=steps_trained,
-        batch_size=rows or recipe.training.batch_size,
-        sequence_length=length or recipe.training.sequence_length,
-        evaluate_every=0,
-        sample_every=0,
-    )
-    size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
+def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> Path:
+    """Prepare `size` bytes of the beginnings of texts, or find an earlier preparation; return the data folder."""
+    data = steps.folder / "text"
 
     def cut() -> dict[str, Any]:
         text = str(write_texts(steps.file("books.jsonl"), pieces_of_books(source, size)))
-        made = prepare(
-            PrepareConfig((text,), data, split=f"hash:{HELD_OUT}", vocabulary_size=vocabulary_size, force=True)
-        )
+        split = f"hash:{HELD_OUT}"
+        made = prepare(PrepareConfig((text,), data, split=split, vocabulary_size=vocabulary_size, force=True))
         return {"tokens": made.tokens["train"], "bytes": made.bytes}
 
-    def train() -> dict[str, Any]:
-        begun = (run / "checkpoints").exists()
-        if begun:
-            return _plain_result(pretrain(PretrainConfig(resume=run, threads=steps.threads)))
-        config = PretrainConfig(
-            "default",
-            data,
-            run,
-            depth=depth,
-            model=recipe.model,
-            training=training,
-            seed=seed,
-            dtype="fp32",
-            device="cpu",
-            threads=steps.threads,
-            force=True,
-        )
-        return _plain_result(pretrain(config))
-
     steps.once("text", cut)
+    return data
+
+
+def prepare_small_model(
+    source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps, **batch: Any
+) -> SmallModel:
+    """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
+
+    `batch` holds what differs from the recipe: `batch_size`, `sequence_length`. Finished steps are not run again.
+    """
+    run, recipe = steps.folder / "pretrained", load_recipe("default", DEPTH)
+    training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
+    size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
+    data = prepare_text(source, size, vocabulary_size, steps)
+
+    def train() -> dict[str, Any]:
+        if (run / "checkpoints").exists():
+            config = PretrainConfig(resume=run, threads=steps.threads)
+        else:
+            config = PretrainConfig(
+                "default", data, run, depth=DEPTH, model=recipe.model, training=training, seed=seed, dtype="fp32",
+                device="cpu", threads=steps.threads, force=True,
+            )  # fmt: skip
+        found = pretrain(config)
+        return {**found.as_dict(), "out": Path(found.out).name}
+
     found = steps.once("pretrained", train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
     return SmallModel(data, run, shape, seed, found["seconds"])
-
-
-def _plain_result(found: PretrainResult) -> dict[str, Any]:
-    """Return the result of a run, with the name of its folder instead of its path."""
-    return {**found.as_dict(), "out": Path(found.out).name}
 
 
 def pieces_of_books(path: Path, size: int) -> list[str]:

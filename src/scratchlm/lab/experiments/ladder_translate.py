@@ -8,7 +8,6 @@ of epochs.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,39 +18,45 @@ import numpy as np
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.reading import require_plain
-from scratchlm.base.statistics import Comparison, bootstrap_interval, comparison_of, standard_error
+from scratchlm.base.statistics import bootstrap_interval
 from scratchlm.classic.phrasebook import translate
 from scratchlm.classic.translator import build_translator, write_recurrent
 from scratchlm.classic.wordforword import WordForWord
 from scratchlm.data.batches import Batch
-from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import write_targets
-from scratchlm.lab.experiments.ladder_translate.claims import claim, report_lengths
-from scratchlm.lab.experiments.ladder_translate.config import LadderTranslateConfig
-from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
+from scratchlm.lab.experiments.config import LadderTranslateConfig
+from scratchlm.lab.harness.methods import Column, Method, add_comparison, add_groups, claim_gains, clocked, paired_by
 from scratchlm.lab.harness.outcome import Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.networks import PLAIN, fit_pairs
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import build_encoder_decoder
 from scratchlm.model.network import SequenceModel
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.tokens.base import PAD
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import find_model, load_model
 
-PAIRS = "translate/eng-deu.tsv"
 LONGEST = 24
 """Most tokens of a generated translation."""
 SHOWN = 8
 """Example pairs in the few-shot prompt of a published model."""
 COLUMNS = (Column("chrf", "chrF, mean of sentences", ".1f", interval=True), Column("bleu", "BLEU", ".1f"))
+LENGTHS = {"short": (1, 3, "to 3 words"), "middle": (4, 5, "4 and 5 words"), "long": (6, 99, "6 words and more")}
+"""Groups of source lengths in words, for separate scores."""
+CLAIMS = (
+    ("rules-beat-copying", "rules", "copy", "Rules beat copying the source"),
+    ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator"),
+    ("transformer-beats-words", "transformer", "ibm1", "A transformer beats word-for-word translation"),
+    ("transformer-beats-recurrent", "transformer", "attention",
+     "A transformer beats a recurrent network with attention"),
+    ("taught-beats-prompted", "decoder", "prompted",
+     "A small decoder trained on pairs beats a published model prompted few-shot"),
+)  # fmt: skip
+"""Claims that the first of two methods scores higher than the second."""
 Translate = Callable[[Sequence[str]], list[str]]
 Make = Callable[["Pairs"], tuple[Translate, int]]
 """Function that trains a method on pairs; returns a translator and its size in bytes."""
@@ -65,19 +70,15 @@ class Pairs:
     tested: list[tuple[str, list[str]]]
 
 
-def files(config: LadderTranslateConfig) -> dict[str, Path]:
-    """Return the input files."""
-    found = {"pairs": config.data_file(PAIRS)}
-    return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
-
-
 def methods(config: LadderTranslateConfig, hash_prefix: str = "") -> list[Method[Make]]:
     """Return the methods, the oldest first."""
+
+    def fixed(translate: Callable[[str], str]) -> Make:
+        return lambda pairs: (lambda texts: [translate(text) for text in texts], 0)
+
     found: list[Method[Make]] = [
-        Method("copy", "source copied unchanged", lambda pairs: (lambda texts: list(texts), 0)),
-        Method(
-            "rules", "rules: lexicon, agreement, order", lambda pairs: (lambda texts: [translate(t) for t in texts], 0)
-        ),
+        Method("copy", "source copied unchanged", fixed(str)),
+        Method("rules", "rules: lexicon, agreement, order", fixed(translate)),
         Method("ibm1", "word for word, IBM model 1", partial(_word_for_word, config, 0)),
         Method("ibm2", "word for word, IBM model 2", partial(_word_for_word, config, config.rounds)),
         Method("recurrent", "recurrent, no attention", partial(_network, config, "recurrent")),
@@ -92,25 +93,25 @@ def methods(config: LadderTranslateConfig, hash_prefix: str = "") -> list[Method
 
 def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
     """Run and compare all methods."""
-    pairs = read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
-    chosen = methods(config, init_hash(outcome))
-    found = {method.key: steps.once(method.step, partial(_measure, method, pairs)) for method in chosen}
+    pairs = read_pairs(config.files()["pairs"], config.pairs, config.tested)
+    chosen = methods(config, outcome.init_hash)
+    found = {method.key: steps.once(method.step, _measure, method, pairs) for method in chosen}
     each = {key: np.array(result["each"]) for key, result in found.items()}
     results = []
     for method in chosen:
         measured = found[method.key]
-        interval = bootstrap_interval(each[method.key])
-        scores = {"chrf": Value(measured["chrf"], *interval), "bleu": Value(measured["bleu"])}
-        clocks = {key: measured[key] for key in ("train_seconds", "item_microseconds", "megabytes")}
-        results.append(MethodResult(method.key, method.name, scores, **clocks))
-
-    def compare(below: MethodResult, above: MethodResult) -> Comparison:
-        gaps = each[above.key] - each[below.key]
-        return comparison_of(float(gaps.mean()), standard_error(gaps))
-
+        chrf = Value(measured["chrf"], *bootstrap_interval(each[method.key]))
+        results.append(method.result({"chrf": chrf, "bleu": Value(measured["bleu"])}, measured))
     title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
+    compare = paired_by(each)
     add_comparison(outcome, title, results, COLUMNS, compare, "+.1f")
-    report_lengths(outcome, [source for source, _ in pairs.tested], each, results)
+    sizes = np.array([len(source.split()) for source, _ in pairs.tested])
+    groups = {name: (shown, (sizes >= low) & (sizes <= high)) for name, (low, high, shown) in LENGTHS.items()}
+
+    def mean(key: str, inside: np.ndarray) -> Value:
+        return Value(float(each[key][inside].mean()))
+
+    add_groups(outcome, "chrF by the length of the source", "chrf", results, groups, mean, ".1f")
     outcome.notes += [
         "one seed of each network; equal widths, unequal sizes, equal epochs",
         "AdamW trains the recurrent networks, Muon the transformers, as in their recipe",
@@ -120,7 +121,7 @@ def run(config: LadderTranslateConfig, steps: Steps, outcome: Outcome) -> None:
         source, references = pairs.tested[number]
         lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in chosen]
         outcome.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
-    claim(outcome, {result.key: result for result in results}, compare)
+    claim_gains(outcome, {result.key: result for result in results}, compare, CLAIMS)
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:
@@ -147,9 +148,8 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
             held.setdefault(rows[at][0], []).append(rows[at][1])
     train = [rows[at] for group in order for at in members[group]]
     if not (train and held):
-        raise UserError(
-            f"--tested {tested}: {path} has {len(rows)} pairs, and the test set would take all of them; give fewer"
-        )
+        few = f"{path} has {len(rows)} pairs, and the test set would take all of them"
+        raise UserError(f"--tested {tested}: {few}; give fewer")
     return Pairs(train[:most], list(held.items()))
 
 
@@ -175,11 +175,8 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
     """Train a method, translate, and score each sentence and the whole corpus."""
     from sacrebleu import CHRF, corpus_bleu
 
-    started = time.perf_counter()
-    model, size = method.make(pairs)
-    trained = time.perf_counter()
-    written = model([source for source, _ in pairs.tested])
-    ended = time.perf_counter()
+    sources = [source for source, _ in pairs.tested]
+    _, written, costs = clocked(lambda: method.make(pairs), lambda made: made[0](sources), lambda made: made[1])
     scorer = CHRF()
     most = max(len(references) for _, references in pairs.tested)
     # sacrebleu wants equally many references each; a repeated first reference does not change the score.
@@ -190,9 +187,7 @@ def _measure(method: Method[Make], pairs: Pairs) -> dict[str, Any]:
         "bleu": corpus_bleu(written, lists).score,
         "each": [round(float(score), 6) for score in each],
         "written": written,
-        "train_seconds": trained - started,
-        "item_microseconds": 1e6 * (ended - trained) / len(pairs.tested),
-        "megabytes": size / 1e6,
+        **costs,
     }
 
 
@@ -205,20 +200,14 @@ def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pair
 def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Translate, int]:
     """Train a network on the pairs; `kind` is recurrent, attention, transformer or decoder."""
     tokenizer = FastBPE.train([text for pair in pairs.train for text in pair], config.vocabulary_size)
-    end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
+    end = tokenizer.end_of_text
     assert end is not None
     sides = [[ids.tolist() for ids in tokenizer.encode_batch([pair[side] for pair in pairs.train])] for side in (0, 1)]
     rows = [(source, target) for source, target in zip(*sides, strict=True) if source]
-    batches = SourceTargetBatches(rows, 64, config.seed, end, pad)
     shape = qwen3_shaped(tokenizer.vocabulary_size, width=config.width, layers=2, context=128)
     shape = replace(shape, dropout=0.1, init_std=0.05, zero_init_outputs=False)
-    steps = max(1, round(config.epochs * len(rows) / 64))
     # Muon for the matrices inside blocks, as in the default recipe; AdamW for recurrent networks.
-    recurrent = kind in ("recurrent", "attention")
-    adam, muon = AdamWConfig(learning_rate=3e-3, weight_decay=0.01), load_recipe("default").training.optimizer
-    optimizer = adam if recurrent else muon
-    schedule = ScheduleConfig("linear", warmup_steps=50)
-    training = TrainingConfig(steps=steps, optimizer=optimizer, schedule=schedule)
+    optimizer = PLAIN if kind in ("recurrent", "attention") else load_recipe("default").training.optimizer
     model: SequenceModel
     loss: Any = next_token_loss
     write: Callable[[Sequence[Sequence[int]]], list[list[int]]]
@@ -228,13 +217,12 @@ def _network(config: LadderTranslateConfig, kind: str, pairs: Pairs) -> tuple[Tr
     elif kind == "decoder":
         model = decoder = build_decoder(shape, config.seed)
         loss = _as_text
-
         stop = frozenset({end})
         write = lambda sources: greedy_batch(decoder, [[*source, end] for source in sources], LONGEST, stop)  # noqa: E731
     else:
         model = build_translator(shape, attention=kind == "attention", seed=config.seed)
         write = partial(write_recurrent, model, end=end, max_tokens=LONGEST)
-    fit(Loop(model, batches, training, loss=loss, runtime=RuntimeConfig(seed=config.seed)))
+    fit_pairs(model, rows, tokenizer, 64, config.epochs, config.seed, optimizer=optimizer, loss=loss)
 
     def answer(texts: Sequence[str]) -> list[str]:
         sources = [ids.tolist() for ids in tokenizer.encode_batch(list(texts))]

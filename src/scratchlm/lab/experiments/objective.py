@@ -10,21 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchlm.base.statistics import comparison_of, standard_error
-from scratchlm.data.batches import ArrayTokens, WindowBatches
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import token_nats
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
-from scratchlm.lab.experiments.objective.config import ObjectiveConfig
-from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value
+from scratchlm.lab.experiments.config import ObjectiveConfig
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Curves, Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import BOOKS, pieces_of_books
+from scratchlm.lab.shared.networks import fit_windows
+from scratchlm.lab.shared.small_model import pieces_of_books
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.runs.hooks import Stateless
@@ -32,8 +31,6 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.simple import CharacterTokenizer, WordTokenizer
 from scratchlm.training.config import ScheduleConfig
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
 
 HELD_OUT = 40
 """One in so many books is held out."""
@@ -53,19 +50,13 @@ def tokenizers(config: ObjectiveConfig) -> dict[str, Callable[[str], Tokenizer]]
     }
 
 
-def files(config: ObjectiveConfig) -> dict[str, Path]:
-    """Return the input files."""
-    return {"books": config.data_file(BOOKS)}
-
-
 def run(config: ObjectiveConfig, steps: Steps, outcome: Outcome) -> None:
     """Train on each kind of token, with evaluations during training."""
-    books = pieces_of_books(config.data_file(BOOKS), int(config.megabytes * 1e6))
+    books = pieces_of_books(config.books, int(config.megabytes * 1e6))
     held = max(1, len(books) // HELD_OUT)
     text, tested = "\n\n".join(books[held:]), "\n\n".join(books[:held])
-    found = {
-        name: steps.once(name, partial(_train, make, text, tested, config)) for name, make in tokenizers(config).items()
-    }
+    makers = tokenizers(config).items()
+    found = {name: steps.once(name, _train, make, text, tested, config) for name, make in makers}
     report_training(outcome, found["sub-words"])
     report_tokens(outcome, found)
     outcome.notes += [
@@ -95,10 +86,14 @@ def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: O
     tokenizer = make(text)
     learned, tested = (np.array(tokenizer.encode(side), np.int64) for side in (text, held_out))
     size = len(held_out.encode("utf-8"))
-    unknown = size - sum(len(tokenizer.token_bytes(int(id))) for id in tested if not _is_unknown(tokenizer, int(id)))
+    pieces = [tokenizer.token_bytes(int(id)) for id in tested]
+    unknown = size - sum(len(piece) for piece in pieces if piece != b"<|unk|>")
     shape, training = at_depth(config.depth)
     decoder = build_decoder(replace(shape, vocabulary_size=tokenizer.vocabulary_size), config.seed)
     training = replace(training, steps=config.steps, schedule=ScheduleConfig(warmup_steps=20))
+
+    opening = tokenizer.encode(OPENING)
+    sampling = SamplingConfig(max_tokens=config.sample_tokens, temperature=0.8, seed=config.seed)
 
     def look(step: int, model: Decoder) -> dict[str, Any]:
         nats = token_nats(model, tokenizer, ArrayTokens(tested))
@@ -108,12 +103,11 @@ def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: O
             "loss": float(nats.mean()),
             "bits_per_byte": (float(nats.sum()) / math.log(2) + 8 * unknown) / size,
             "blocks": [round(float(block.mean()), 9) for block in blocks] if last else [],
-            "text": _written(model, tokenizer, config),
+            "text": " ".join((OPENING + tokenizer.decode(list(generate_ids(model, opening, sampling)))).split()),
         }
 
     hook = _Look(max(1, config.steps // LOOKS), look)
-    batches = WindowBatches(ArrayTokens(learned), training.batch_size, training.sequence_length, config.seed)
-    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)), hooks=[hook])
+    fit_windows(decoder, ArrayTokens(learned), training, config.seed, [hook])
     passed = config.steps * training.batch_size * training.sequence_length
     return {
         "looks": hook.seen,
@@ -125,72 +119,46 @@ def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: O
     }
 
 
-def _is_unknown(tokenizer: Tokenizer, id: int) -> bool:
-    return tokenizer.token_bytes(id) == b"<|unk|>"
-
-
-def _written(model: Decoder, tokenizer: Tokenizer, config: ObjectiveConfig) -> str:
-    """Let the model continue the opening."""
-    sampling = SamplingConfig(max_tokens=config.sample_tokens, temperature=0.8, seed=config.seed)
-    ids = tokenizer.encode(OPENING)
-    return " ".join((OPENING + tokenizer.decode(list(generate_ids(model, ids, sampling)))).split())
-
-
 def report_training(outcome: Outcome, found: dict[str, Any]) -> None:
     """Report how loss and text change during training, and add the claims."""
-    looks = found["looks"]
+    looks, guessing = found["looks"], math.log(found["vocabulary"])
     first, last = looks[0], looks[-1]
-    outcome.values["before"], outcome.values["after"] = Value(first["loss"]), Value(last["loss"])
-    outcome.values["guessing"] = Value(math.log(found["vocabulary"]))
-    places = [look["step"] for look in looks], [look["loss"] for look in looks]
-    outcome.curves.append(Curves("Loss on held-out text", "steps", "nats per token", {"sub-words": places}))
-    chosen = [looks[0], looks[len(looks) // 10], looks[len(looks) // 3], looks[-1]]
-    outcome.samples += [
-        Sample(f"after {each['step']:,} steps, loss {each['loss']:.2f}", each["text"]) for each in chosen
-    ]
-    gaps = np.array(first["blocks"]) - np.array(last["blocks"])
-    compared = comparison_of(float(gaps.mean()), standard_error(gaps))
-    outcome.values["learned"] = Value(compared.difference, *compared.interval)
-    near = abs(first["loss"] - math.log(found["vocabulary"])) < 0.05 * math.log(found["vocabulary"])
-    outcome.claims["begins-by-guessing"] = Claim(
-        "Before training the loss is the logarithm of the vocabulary size, within 5%", near
-    )
-    outcome.claims["learns"] = Claim("Training lowers the loss on held-out text", compared.interval.low > 0)
+    outcome.values |= {"before": Value(first["loss"]), "after": Value(last["loss"]), "guessing": Value(guessing)}
+    lines = {"sub-words": ([look["step"] for look in looks], [look["loss"] for look in looks])}
+    outcome.curves.append(Curves("Loss on held-out text", "steps", "nats per token", lines))
+    for each in (looks[0], looks[len(looks) // 10], looks[len(looks) // 3], looks[-1]):
+        outcome.samples.append(Sample(f"after {each['step']:,} steps, loss {each['loss']:.2f}", each["text"]))
+    near = abs(first["loss"] - guessing) < 0.05 * guessing
+    says = "Before training the loss is the logarithm of the vocabulary size, within 5%"
+    outcome.claim("begins-by-guessing", says, near)
+    learned = outcome.gain("learned", paired(np.subtract(first["blocks"], last["blocks"])))
+    outcome.claim("learns", "Training lowers the loss on held-out text", learned)
 
 
 def report_tokens(outcome: Outcome, found: dict[str, dict[str, Any]]) -> None:
     """Compare the kinds of tokens in bits per byte, and add the claims."""
     rows, lines = [], {}
+    bits, losses = ({name: each["looks"][-1][key] for name, each in found.items()} for key in ("bits_per_byte", "loss"))
     for name, each in found.items():
-        looks = each["looks"]
-        outcome.values[f"{name}.bits_per_byte"] = Value(looks[-1]["bits_per_byte"])
-        outcome.values[f"{name}.loss"] = Value(looks[-1]["loss"])
+        measured = {"bits_per_byte": bits[name], "loss": losses[name]}
         for key in ("bytes_a_token", "text_passes", "unknown_share", "vocabulary", "parameters"):
-            outcome.values[f"{name}.{key}"] = Value(each[key])
+            measured[key] = each[key]
+        outcome.values |= {f"{name}.{key}": Value(value) for key, value in measured.items()}
+        looks = each["looks"]
         lines[name] = ([look["step"] for look in looks[1:]], [look["bits_per_byte"] for look in looks[1:]])
         rows.append([
             name, f"{each['vocabulary']:,}", f"{each['bytes_a_token']:.2f}", f"{each['text_passes']:.2f}",
-            f"{each['unknown_share']:.1%}", f"{looks[-1]['loss']:.3f}", f"{looks[-1]['bits_per_byte']:.3f}",
+            f"{each['unknown_share']:.1%}", f"{losses[name]:.3f}", f"{bits[name]:.3f}",
         ])  # fmt: skip
         if name != "sub-words":
             outcome.samples.append(Sample(f"{name}, after the last step", looks[-1]["text"]))
+    title = "The same architecture and number of steps on the same text"
     header = [
-        "tokens",
-        "vocabulary",
-        "bytes per token",
-        "epochs",
-        "unknown bytes",
-        "nats per token",
-        "bits per byte",
-    ]
-    outcome.tables.append(Table("The same architecture and number of steps on the same text", header, rows))
+        "tokens", "vocabulary", "bytes per token", "epochs", "unknown bytes", "nats per token", "bits per byte"
+    ]  # fmt: skip
+    outcome.tables.append(Table(title, header, rows))
     outcome.curves.append(Curves("Bits per byte by kind of token", "steps", "bits per byte", lines))
-    bits = {name: outcome.values[f"{name}.bits_per_byte"].value for name in found}
-    outcome.claims["sub-words-win"] = Claim(
-        "At equal steps sub-words need the fewest bits per byte", bits["sub-words"] == min(bits.values())
-    )
-    losses = {name: outcome.values[f"{name}.loss"].value for name in found}
-    best, lowest_loss = min(bits, key=lambda name: bits[name]), min(losses, key=lambda name: losses[name])
-    outcome.claims["loss-a-token-misleads"] = Claim(
-        "By loss per token another kind of token would seem best", best != lowest_loss
-    )
+    fewest = bits["sub-words"] == min(bits.values())
+    outcome.claim("sub-words-win", "At equal steps sub-words need the fewest bits per byte", fewest)
+    misleads = min(bits, key=lambda name: bits[name]) != min(losses, key=lambda name: losses[name])
+    outcome.claim("loss-a-token-misleads", "By loss per token another kind of token would seem best", misleads)

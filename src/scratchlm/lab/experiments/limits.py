@@ -11,19 +11,16 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError
-from scratchlm.base.statistics import comparison_of, standard_error
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.lab.experiments.limits.config import LimitsConfig
-from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
+from scratchlm.lab.experiments.config import LimitsConfig
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
@@ -51,25 +48,18 @@ KINDS = {
 }
 
 
-def files(config: LimitsConfig) -> dict[str, Path]:
-    """Return no input files: the stories are built in."""
-    return {}
-
-
 def run(config: LimitsConfig, steps: Steps, outcome: Outcome) -> None:
     """Fine-tune, ask, and look up written sentences."""
     small, corpus = storyteller(config, steps)
 
     def work() -> dict[str, Any]:
-        conversations = storyworld.conversations(config.seed)
-        model = fine_tune(
-            small.pretrained(), conversations, epochs=config.epochs, seed=config.seed, documents=corpus.rehearsal[:300]
-        )
+        told, documents = storyworld.conversations(config.seed), corpus.rehearsal[:300]
+        model = fine_tune(small.pretrained(), told, epochs=config.epochs, seed=config.seed, documents=documents)
         found = {kind: _ask(model, cases) for kind, cases in questions(config.tested, config.seed).items()}
         return {**found, "written": _write(LanguageModel(small.pretrained()), config)}
 
     found = steps.once("asked", work)
-    traced = steps.once("traced", partial(trace, found["written"], corpus))
+    traced = steps.once("traced", trace, found["written"], corpus)
     report(outcome, found)
     report_traces(outcome, traced)
     outcome.notes += [
@@ -90,15 +80,14 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
     world = storyworld.build_world()
     trained = [fact for fact in taught_facts(world) if any(f"does {fact.subject} " in q for q in phrasings(fact))]
     trained = draw.sample(trained, min(most, len(trained)))
-    known = [each for each in storyworld.questions() if each.split == "held-in"]
-    untold = [each for each in storyworld.questions() if each.split == "held-out"]
     found: dict[str, list[Case]] = {kind: [] for kind in KINDS}
     for fact in trained:
         plain = next(text for text in phrasings(fact) if f"does {fact.subject} " in text)
         found["taught"].append(_case(plain, fact))
         found["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
         found["negated"].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} not "), fact))
-    for kind, chosen in (("read", known), ("untold", untold)):
+    for kind, split in (("read", "held-in"), ("untold", "held-out")):
+        chosen = [each for each in storyworld.questions() if each.split == split]
         for each in draw.sample(chosen, min(most, len(chosen))):
             case = {"question": each.question, "value": each.value, "expected": each.expected}
             found[kind].append({**case, "subject": each.subject})
@@ -118,7 +107,6 @@ def _case(question: str, fact: Fact) -> Case:
 def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Answer each question; score whether the answer is right, fluent, in doubt, and its lowest token probability."""
     given = answers(model, [case["question"] for case in cases], LONGEST)
-    sure = [_lowest_probability(model, case["question"], text) for case, text in zip(cases, given, strict=True)]
     return [
         {
             **case,
@@ -127,9 +115,9 @@ def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
             "fluent": float(grammatical(text)),
             "doubt": float(bool(DOUBT.search(text))),
             "echo": float("false" in case and names(text, case["false"])),
-            "sure": round(likely, 9),
+            "sure": round(_lowest_probability(model, case["question"], text), 9),
         }
-        for case, text, likely in zip(cases, given, sure, strict=True)
+        for case, text in zip(cases, given, strict=True)
     ]
 
 
@@ -171,49 +159,37 @@ def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
 
 def report(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
     """Report how each kind of question was answered, and add the claims."""
-    rows = []
+    values, rows = outcome.values, []
     subjects = {kind: [each["subject"] for each in found[kind]] for kind in KINDS}
     for kind, name in KINDS.items():
-        for measure in ("right", "fluent", "doubt"):
-            outcome.values[f"{kind}.{measure}"] = proportion([each[measure] for each in found[kind]], subjects[kind])
-        sure = [each["sure"] for each in found[kind]]
-        outcome.values[f"{kind}.sure"] = mean_of(sure, subjects[kind])
-        cells = [outcome.values[f"{kind}.{measure}"].shown(".1%") for measure in ("right", "fluent", "doubt")]
-        rows.append([name, str(len(found[kind])), *cells, outcome.values[f"{kind}.sure"].shown(".2f")])
-    outcome.values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
+        measured = {key: [each[key] for each in found[kind]] for key in ("right", "fluent", "doubt")}
+        answered = {key: proportion(scores, subjects[kind]) for key, scores in measured.items()}
+        sure = mean_of([each["sure"] for each in found[kind]], subjects[kind])
+        values |= {f"{kind}.{measure}": value for measure, value in {**answered, "sure": sure}.items()}
+        cells = [value.shown(".1%") for value in answered.values()]
+        rows.append([name, str(len(found[kind])), *cells, sure.shown(".2f")])
+    values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
     header = ["question type", "questions", "names the true value", "fluent", "in doubt", "lowest token probability"]
     outcome.tables.append(Table("Answers by type of question", header, rows))
     pairs = list(zip(found["taught"], found["reworded"], found["negated"], strict=True))
-    flipped = [float(other["right"] == 0) for one, other, _ in pairs if one["right"]]
+    if flipped := [float(other["right"] == 0) for one, other, _ in pairs if one["right"]]:
+        values["flipped"] = proportion(flipped)
     same = [float(one["given"] == negated["given"]) for one, _, negated in pairs]
-    if flipped:
-        outcome.values["flipped"] = proportion(flipped)
-    outcome.values["negation_ignored"] = proportion(same, subjects["taught"])
-    falls = np.array([one["right"] - other["right"] for one, other, _ in pairs])
-    lost = comparison_of(float(falls.mean()), standard_error(falls, subjects["taught"]))
-    outcome.values["reworded.loss"] = Value(lost.difference, *lost.interval)
-    outcome.claims |= {
-        "knows-what-it-read": Claim(
-            "It answers correctly more often about facts in the stories than about facts in no story",
-            (outcome.values["read.right"].low or 0) > (outcome.values["untold.right"].high or 1),
-        ),
-        "fluent-when-wrong": Claim(
-            "About facts in no story most answers are fluent, and none expresses doubt",
-            (outcome.values["untold.fluent"].low or 0) > 0.5 and outcome.values["untold.doubt"].value == 0,
-        ),
-        "sure-when-wrong": Claim(
-            "About facts in no story the lowest token probability still exceeds one half on average",
-            (outcome.values["untold.sure"].low or 0) > 0.5,
-        ),
-        "other-words-flip": Claim("Rewording lowers its accuracy on the same facts", lost.interval.low > 0),
-        "negation-is-lost": Claim(
-            "With a `not` in the question most answers stay the same",
-            (outcome.values["negation_ignored"].low or 0) > 0.5,
-        ),
-        "premises-pass": Claim(
-            "No answer expresses doubt about a false premise", outcome.values["premise.doubt"].value == 0
-        ),
-    }
+    ignored = values["negation_ignored"] = proportion(same, subjects["taught"])
+    falls = [one["right"] - other["right"] for one, other, _ in pairs]
+    lost = outcome.gain("reworded.loss", paired(falls, subjects["taught"]))
+    says = "It answers correctly more often about facts in the stories than about facts in no story"
+    outcome.claim("knows-what-it-read", says, values["read.right"].above(values["untold.right"]))
+    says = "About facts in no story most answers are fluent, and none expresses doubt"
+    certain = values["untold.doubt"].value == 0
+    outcome.claim("fluent-when-wrong", says, values["untold.fluent"].above(0.5) and certain)
+    says = "About facts in no story the lowest token probability still exceeds one half on average"
+    outcome.claim("sure-when-wrong", says, values["untold.sure"].above(0.5))
+    outcome.claim("other-words-flip", "Rewording lowers its accuracy on the same facts", lost)
+    says = "With a `not` in the question most answers stay the same"
+    outcome.claim("negation-is-lost", says, ignored.above(0.5))
+    says = "No answer expresses doubt about a false premise"
+    outcome.claim("premises-pass", says, values["premise.doubt"].value == 0)
     for kind, name in KINDS.items():
         for each in found[kind][:2]:
             told = f"{each['given']} (true: {each['expected']})"
@@ -230,14 +206,11 @@ def report_traces(outcome: Outcome, traced: Mapping[str, Any]) -> None:
         ["written by the model", str(len(known)), written.shown(".1%")],
         ["in held-out stories", str(len(traced["held_out"])), others.shown(".1%")],
     ]
-    outcome.tables.append(
-        Table("Sentences that occur word for word in the training text", ["", "sentences", "proportion"], rows)
-    )
+    title = "Sentences that occur word for word in the training text"
+    outcome.tables.append(Table(title, ["", "sentences", "proportion"], rows))
     shown = [[str(sentence), f"text {number:,}"] for _, sentence, number in traced["written"] if number >= 0]
     shown.sort(key=lambda row: -len(row[0]))
     title = "The longest of them, with the first text that contains it"
     outcome.tables.append(Table(title, ["sentence", "where"], shown[:5]))
-    outcome.claims["remembers-sentences"] = Claim(
-        "More of its sentences occur word for word in the training text than of new stories",
-        (written.low or 0) > (others.high or 1),
-    )
+    says = "More of its sentences occur word for word in the training text than of new stories"
+    outcome.claim("remembers-sentences", says, written.above(others))

@@ -8,42 +8,36 @@ another story: a method that scores as high there does not use the passage (the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.statistics import Comparison, comparison_of, standard_error
 from scratchlm.classic.reading import Reader, Retrieval, by_overlap, by_rules, first_sentence
 from scratchlm.classic.translator import build_translator, write_recurrent
-from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.evaluation.text_metrics import normalized_words, token_f1
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.lab.experiments.ladder_understand.claims import claim, claim_reading
-from scratchlm.lab.experiments.ladder_understand.config import LadderUnderstandConfig
-from scratchlm.lab.harness.methods import INIT, Column, Method, MethodResult, add_comparison, init_hash
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
+from scratchlm.lab.experiments.config import LadderUnderstandConfig
+from scratchlm.lab.harness.methods import Column, Method, add_comparison, add_groups, claim_gains, clocked, paired_by
+from scratchlm.lab.harness.outcome import Outcome, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune
+from scratchlm.lab.shared.networks import fit_pairs
 from scratchlm.lab.shared.proportions import mean_of, proportion
-from scratchlm.lab.shared.small_model import BOOKS, SmallModel, pieces_of_books, prepare_small_model, write_texts
+from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books, prepare_small_model, write_texts
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.text.overlap import shared_paragraphs
 from scratchlm.text.records import read_records
-from scratchlm.tokens.base import PAD
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.weights.checkpoint import find_model, load_model
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
-QUESTIONS = "instruct/fairytaleqa.jsonl"
 EVIDENCE = 600
 """Characters of a passage that the networks read, at most."""
+PARTS = ("split", "story", "context", "question", "answer")
+"""Columns of the file of questions; all but the first make an item."""
 LONGEST = 24
 """Most tokens of a generated answer."""
 COLUMNS = (
@@ -51,6 +45,19 @@ COLUMNS = (
     Column("exact", "exact match", ".1%", interval=True),
     Column("elsewhere", "word F1, wrong passage", ".3f", interval=True),
 )
+CLAIMS = (
+    ("overlap-beats-first", "overlap", "first",
+     "The sentence with most shared words is a better answer than the first sentence"),
+    ("rules-help", "rules", "overlap",
+     "Question-word rules answer better than the whole sentence they extract from"),
+    ("pretraining-helps", "pretrained", "random", "Pretraining improves the fine-tuned small model"),
+    ("taught-beats-rules", "pretrained", "rules", "The small model, pretrained and fine-tuned, beats the rules"),
+    ("taught-beats-retrieval", "pretrained", "tfidf", "and beats sentence retrieval"),
+    ("rules-beat-taught", "rules", "pretrained", "Rules beat the small model, pretrained and fine-tuned"),
+    ("asked-beats-taught", "asked", "pretrained", "A published model zero-shot beats the fine-tuned small model"),
+    ("asked-beats-rules", "asked", "rules", "and beats the rules"),
+)  # fmt: skip
+"""Claims that the first of two methods scores higher than the second."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,7 @@ class Item:
         return f" {' '.join(normalized_words(self.answer))} " in f" {' '.join(normalized_words(self.passage))} "
 
 
-@dataclass(frozen=True)
-class Questions:
+class Questions(NamedTuple):
     """Training and test questions, on different stories."""
 
     train: list[Item]
@@ -81,33 +87,35 @@ Make = Callable[[], tuple[Answer, int]]
 """Function that trains a method; returns a function from items to answers, and the size in bytes."""
 
 
-def files(config: LadderUnderstandConfig) -> dict[str, Path]:
-    """Return the input files."""
-    found = {"questions": config.data_file(QUESTIONS), "books": config.data_file(BOOKS)}
-    return found if config.init is None else {**found, INIT: find_model(config.init) / "files.json"}
-
-
 def run(config: LadderUnderstandConfig, steps: Steps, outcome: Outcome) -> None:
     """Run and compare all methods."""
     if config.init is not None and load_model(find_model(config.init)).template is None:
         raise UserError(f"--init {config.init}: has no chat template, so it cannot be asked; name a chat model")
-    items = read_items(config.data_file(QUESTIONS), config.questions, config.tested)
+    items = read_items(config.files()["questions"], config.questions, config.tested)
     small = _small_model(config, steps, items.tested, outcome)
-    chosen = methods(config, items, small, init_hash(outcome))
-    found = {m.key: steps.once(f"method-{m.step}", partial(_measure, m, items.tested)) for m in chosen}
+    chosen = methods(config, items, small, outcome.init_hash)
+    found = {m.key: steps.once(f"method-{m.step}", _measure, m, items.tested) for m in chosen}
     passages = [item.passage for item in items.tested]
     each = {key: np.array(result["f1"]) for key, result in found.items()}
-
-    def compare(below: MethodResult, above: MethodResult) -> Comparison:
-        gaps = each[above.key] - each[below.key]
-        return comparison_of(float(gaps.mean()), standard_error(gaps, passages))
-
-    results = [_result(method, found[method.key], passages) for method in chosen]
+    compare = paired_by(each, passages)
+    kinds = {"f1": mean_of, "exact": proportion, "elsewhere": mean_of}
+    results = []
+    for method in chosen:
+        measured = found[method.key]
+        results.append(method.result({key: of(measured[key], passages) for key, of in kinds.items()}, measured))
     stories = len({item.story for item in items.tested})
     title = f"{len(items.tested):,} questions on {len(set(passages)):,} passages of {stories} stories"
     add_comparison(outcome, title, results, COLUMNS, compare)
-    _by_kind(outcome, items.tested, each, results)
-    claim(outcome, {result.key: result for result in results}, compare)
+    explicit = np.array([item.explicit for item in items.tested])
+    groups = {"explicit": ("answer in the passage", explicit), "implicit": ("answer not in it", ~explicit)}
+
+    def mean(key: str, inside: np.ndarray) -> Value:
+        return mean_of(each[key][inside], [passages[at] for at in np.flatnonzero(inside)])
+
+    title = "Word F1 by whether the expected answer occurs in the passage"
+    add_groups(outcome, title, "f1", results, groups, mean)
+    claim_gains(outcome, {result.key: result for result in results}, compare, CLAIMS)
+    claim_exact(outcome, max(result.scores["exact"].value for result in results))
     claim_reading(outcome, each["pretrained"], np.array(found["pretrained"]["elsewhere"]), passages)
     small.report(outcome)
     outcome.notes += [
@@ -127,28 +135,25 @@ def methods(
     """Return the methods, the oldest first."""
     retrieval = Retrieval({item.passage for item in items.train})
 
-    def reading(reader: Reader, size: int = 0) -> Make:
-        return lambda: (lambda items: [reader(item.passage, item.question) for item in items], size)
+    def reading(reader: Reader) -> Make:
+        return lambda: (lambda items: [reader(item.passage, item.question) for item in items], 0)
 
+    def fine_tuned(make: Callable[[], SavedModel]) -> Make:
+        return partial(_fine_tuned, make, config, items.train, retrieval)
+
+    recurrent = partial(_recurrent, config, items.train, small, retrieval)
     found: list[Method[Make]] = [
         Method("first", "first sentence", reading(first_sentence)),
         Method("overlap", "sentence with most shared words", reading(by_overlap)),
         Method("rules", "question-word rules", reading(by_rules)),
-        Method("tfidf", "TF-IDF sentence retrieval", partial(_retrieving, items)),
-        Method(
-            "recurrent",
-            "recurrent with attention, from random weights",
-            partial(_recurrent, config, items, small, retrieval),
-        ),
-        Method(
-            "random", "small model, from random weights", partial(_fine_tuned, config, items, small, retrieval, False)
-        ),
-        Method("pretrained", "small model, pretrained", partial(_fine_tuned, config, items, small, retrieval, True)),
+        Method("tfidf", "TF-IDF sentence retrieval", partial(_retrieving, items.train)),
+        Method("recurrent", "recurrent with attention, from random weights", recurrent),
+        Method("random", "small model, from random weights", fine_tuned(small.random)),
+        Method("pretrained", "small model, pretrained", fine_tuned(small.pretrained)),
     ]
     if config.init is not None:
-        found.append(
-            Method("asked", "published model, zero-shot", partial(_published, config.init, retrieval), hash_prefix)
-        )
+        asked = partial(_published, config.init, retrieval)
+        found.append(Method("asked", "published model, zero-shot", asked, hash_prefix))
     return found
 
 
@@ -156,25 +161,21 @@ def read_items(path: Path, most: int, tested: int) -> Questions:
     """Read questions. Raises `UserError` with a row that lacks a column, and for an empty split."""
     sides: dict[str, list[Item]] = {"train": [], "test": []}
     for record in read_records(path):
-        missing = [name for name in ("split", "story", "context", "question", "answer") if name not in record.values]
+        missing = [name for name in PARTS if name not in record.values]
         if missing:
             raise UserError(f"{record.place}: has no {', '.join(missing)}; notes/data.md describes the file")
-        values = {name: str(value) for name, value in record.values.items()}
-        if values["split"] in sides:
-            item = Item(values["story"], values["context"], values["question"], values["answer"])
-            sides[values["split"]].append(item)
+        split, *values = (str(record.values[name]) for name in PARTS)
+        if split in sides:
+            sides[split].append(Item(*values))
     learned = {item.story for item in sides["train"]}
     sides["test"] = [item for item in sides["test"] if item.story not in learned]
     if not all(sides.values()):
-        raise UserError(
-            f"{path}: holds no questions of the splits train and test, or no test story that is not in train"
-        )
+        told = "holds no questions of the splits train and test, or no test story that is not in train"
+        raise UserError(f"{path}: {told}")
     draw = np.random.default_rng(0)
-    chosen = {
-        side: [items[at] for at in np.sort(draw.permutation(len(items))[:count])]
-        for (side, items), count in zip(sides.items(), (most, tested), strict=True)
-    }
-    return Questions(chosen["train"], chosen["test"])
+    counts = {"train": most, "test": tested}
+    places = {side: np.sort(draw.permutation(len(items))[: counts[side]]) for side, items in sides.items()}
+    return Questions(*([sides[side][at] for at in chosen] for side, chosen in places.items()))
 
 
 def _small_model(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[Item], outcome: Outcome) -> SmallModel:
@@ -183,7 +184,7 @@ def _small_model(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[
     def clean() -> dict[str, int]:
         size = 5 * config.pretraining_steps * 4096 + 2_000_000
         kept, removed = [], 0
-        for text in pieces_of_books(config.data_file(BOOKS), size):
+        for text in pieces_of_books(config.books, size):
             paragraphs = text.split("\n\n")
             shared = shared_paragraphs(paragraphs, [item.passage for item in tested])
             removed += sum(shared)
@@ -203,65 +204,43 @@ def _text(item: Item, retrieval: Retrieval) -> str:
     return f"{retrieval.evidence(item.passage, item.question, EVIDENCE)}\n{item.question}"
 
 
-def _retrieving(items: Questions) -> tuple[Answer, int]:
+def _retrieving(train: Sequence[Item]) -> tuple[Answer, int]:
     """Count document frequencies, and answer with the most similar sentence."""
-    retrieval = Retrieval({item.passage for item in items.train})
+    retrieval = Retrieval({item.passage for item in train})
     return (lambda tested: [retrieval.answer(item.passage, item.question) for item in tested]), retrieval.size()
 
 
 def _fine_tuned(
-    config: LadderUnderstandConfig, items: Questions, small: SmallModel, retrieval: Retrieval, pretrained: bool
+    make: Callable[[], SavedModel], config: LadderUnderstandConfig, train: Sequence[Item], retrieval: Retrieval
 ) -> tuple[Answer, int]:
     """Fine-tune the small model on the answers."""
-    model = small.pretrained() if pretrained else small.random()
-    fine_tuned = fine_tune(
-        model,
-        [conversation_of(_text(item, retrieval), item.answer) for item in items.train],
-        epochs=config.epochs,
-        seed=config.seed,
-    )
-    return partial(_answered, fine_tuned, retrieval), 4 * model.decoder.parameter_count()
+    shown = [conversation_of(_text(item, retrieval), item.answer) for item in train]
+    model = fine_tune(make(), shown, epochs=config.epochs, seed=config.seed)
+    return partial(_answered, model, retrieval), 4 * model.decoder.parameter_count()
 
 
-def _answered(model: LanguageModel, retrieval: Retrieval, items: Sequence[Item]) -> list[str]:
-    return answers(model, [_text(item, retrieval) for item in items], LONGEST)
+def _answered(model: LanguageModel, retrieval: Retrieval, items: Sequence[Item], asks: str = "") -> list[str]:
+    return answers(model, [f"{_text(item, retrieval)}{asks}" for item in items], LONGEST)
 
 
 def _published(init: Path, retrieval: Retrieval) -> tuple[Answer, int]:
     """Ask a published chat model zero-shot."""
     model = LanguageModel(load_model(find_model(init)))
-
-    def answer(items: Sequence[Item]) -> list[str]:
-        return answers(model, [f"{_text(item, retrieval)} Answer in a few words." for item in items], LONGEST)
-
+    answer = partial(_answered, model, retrieval, asks=" Answer in a few words.")
     return answer, 4 * model.decoder.parameter_count()
 
 
 def _recurrent(
-    config: LadderUnderstandConfig, items: Questions, small: SmallModel, retrieval: Retrieval
+    config: LadderUnderstandConfig, train: Sequence[Item], small: SmallModel, retrieval: Retrieval
 ) -> tuple[Answer, int]:
     """Train a recurrent network with attention to generate the answer from evidence and question."""
     tokenizer = small.tokenizer
-    end, pad = tokenizer.end_of_text, tokenizer.specials[PAD]
+    end = tokenizer.end_of_text
     assert end is not None
-    rows = [(tokenizer.encode(_text(item, retrieval)), tokenizer.encode(item.answer)) for item in items.train]
-    shape = replace(
-        qwen3_shaped(tokenizer.vocabulary_size, width=small.shape.width, layers=1, context=512), init_std=0.05
-    )
-    model = build_translator(replace(shape, dropout=0.1), attention=True, seed=config.seed)
-    steps = max(1, round(config.epochs * len(rows) / 32))
-    schedule = ScheduleConfig("linear", warmup_steps=50)
-    training = TrainingConfig(
-        steps=steps, optimizer=AdamWConfig(learning_rate=3e-3, weight_decay=0.01), schedule=schedule
-    )
-    fit(
-        Loop(
-            model,
-            SourceTargetBatches(rows, 32, config.seed, end, pad),
-            training,
-            runtime=RuntimeConfig(seed=config.seed),
-        )
-    )
+    rows = [(tokenizer.encode(_text(item, retrieval)), tokenizer.encode(item.answer)) for item in train]
+    shape = qwen3_shaped(tokenizer.vocabulary_size, width=small.shape.width, layers=1, context=512)
+    model = build_translator(replace(shape, init_std=0.05, dropout=0.1), attention=True, seed=config.seed)
+    fit_pairs(model, rows, tokenizer, 32, config.epochs, config.seed)
 
     def answer(tested: Sequence[Item]) -> list[str]:
         sources = [tokenizer.encode(_text(item, retrieval)) for item in tested]
@@ -272,21 +251,16 @@ def _recurrent(
 
 def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
     """Train a method, score its answers, and score its answers on passages of other stories."""
-    started = time.perf_counter()
-    answer, size = method.make()
-    trained = time.perf_counter()
-    given = answer(tested)
-    ended = time.perf_counter()
-    pairs = [(text, item.answer) for text, item in zip(given, tested, strict=True)]
-    elsewhere = zip(answer(on_other_passages(tested)), tested, strict=True)
+    (answer, _), given, costs = clocked(method.make, lambda made: made[0](tested), lambda made: made[1])
+    wanted = [item.answer for item in tested]
+    pairs = list(zip(given, wanted, strict=True))
+    elsewhere = zip(answer(on_other_passages(tested)), wanted, strict=True)
     return {
         "given": given,
         "f1": [round(token_f1(*pair), 9) for pair in pairs],
-        "elsewhere": [round(token_f1(text, item.answer), 9) for text, item in elsewhere],
-        "exact": [float(normalized_words(text) == normalized_words(wanted)) for text, wanted in pairs],
-        "train_seconds": trained - started,
-        "item_microseconds": 1e6 * (ended - trained) / len(tested),
-        "megabytes": size / 1e6,
+        "elsewhere": [round(token_f1(*pair), 9) for pair in elsewhere],
+        "exact": [float(normalized_words(text) == normalized_words(right)) for text, right in pairs],
+        **costs,
     }
 
 
@@ -294,33 +268,19 @@ def on_other_passages(items: Sequence[Item]) -> list[Item]:
     """Return each question with the passage of the next question on another story."""
     found = []
     for at, item in enumerate(items):
-        later = (items[(at + step) % len(items)] for step in range(1, len(items)))
-        other = next((each for each in later if each.story != item.story), item)
+        other = next((each for each in (*items[at:], *items[:at]) if each.story != item.story), item)
         found.append(replace(item, passage=other.passage))
     return found
 
 
-def _result(method: Method[Make], found: dict[str, Any], passages: Sequence[str]) -> MethodResult:
-    scores = {"f1": mean_of(found["f1"], passages), "exact": proportion(found["exact"], passages)}
-    scores["elsewhere"] = mean_of(found["elsewhere"], passages)
-    return MethodResult(
-        method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"]
-    )
+def claim_exact(outcome: Outcome, best: float) -> None:
+    """Add the claim about exact matches: the proportion of the best method."""
+    outcome.values["best_exact"] = Value(best)
+    outcome.claim("half-stay-unanswered", "No method reaches an exact match on half of the questions", best < 0.5)
 
 
-def _by_kind(
-    outcome: Outcome, tested: Sequence[Item], each: dict[str, np.ndarray], results: Sequence[MethodResult]
-) -> None:
-    """Report separately answers that occur in the passage word for word, and answers that must be inferred."""
-    explicit = np.array([item.explicit for item in tested])
-    kinds = {name: chosen for name, chosen in (("explicit", explicit), ("implicit", ~explicit)) if chosen.any()}
-    rows = []
-    for result in results:
-        values = {}
-        for name, chosen in kinds.items():
-            of_kind = [item.passage for item, inside in zip(tested, chosen, strict=True) if inside]
-            values[name] = outcome.values[f"{result.key}.f1.{name}"] = mean_of(each[result.key][chosen], of_kind)
-        rows.append([result.name, *(value.shown() for value in values.values())])
-    shown = {"explicit": "answer in the passage", "implicit": "answer not in it"}
-    header = ["", *(f"{shown[name]}, {chosen.sum():,}" for name, chosen in kinds.items())]
-    outcome.tables.append(Table("Word F1 by whether the expected answer occurs in the passage", header, rows))
+def claim_reading(outcome: Outcome, own: np.ndarray, elsewhere: np.ndarray, passages: Sequence[str]) -> None:
+    """Add the claim that the fine-tuned small model uses the passage."""
+    gap = outcome.values["pretrained.reading"] = mean_of(own - elsewhere, passages)
+    says = "The fine-tuned small model answers better on the right passage than on one of another story"
+    outcome.claim("taught-reads", says, gap.above())

@@ -7,37 +7,27 @@ not the choice of test texts, which are the same for all.
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-
 import numpy as np
 
 from scratchlm.base.errors import UserError
 from scratchlm.evaluation.classes import f1_of
-from scratchlm.lab.experiments.label_efficiency.config import LabelEfficiencyConfig
-from scratchlm.lab.experiments.ladder_spam.measure import Make, methods
+from scratchlm.lab.experiments.config import LabelEfficiencyConfig
+from scratchlm.lab.experiments.ladder_spam import Make, methods
 from scratchlm.lab.harness.methods import Method
-from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Table
+from scratchlm.lab.harness.outcome import Curves, Outcome, Table
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.folds import Folded, read_folded
 from scratchlm.lab.shared.proportions import of_draws
-from scratchlm.lab.shared.small_model import BOOKS, prepare_small_model
+from scratchlm.lab.shared.small_model import prepare_small_model
 
 Found = dict[str, dict[int, list[dict[str, float]]]]
 """Scores by method, number of labels and draw."""
 
 
-def files(config: LabelEfficiencyConfig) -> dict[str, Path]:
-    """Return the input files."""
-    return {"texts": config.data_file("classify/sms-spam.tsv"), "books": config.data_file(BOOKS)}
-
-
 def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
     """Train each method on increasing numbers of labels."""
-    data = read_folded(config.data_file("classify/sms-spam.tsv"), "2", "1", None)
-    small = prepare_small_model(
-        config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps
-    )
+    data = read_folded(config.files()["texts"], "2", "1", None)
+    small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
     inside, _ = data.sides(0)
     sizes = [size for size in config.sizes if size < len(inside)] + [len(inside)]
     if len(sizes) < 2:
@@ -46,11 +36,10 @@ def run(config: LabelEfficiencyConfig, steps: Steps, outcome: Outcome) -> None:
     each = {method.key: method for method in compared}
     found: Found = {key: {size: [] for size in sizes} for key in each}
     for size in sizes:
-        draws = 1 if size == len(inside) else config.draws
-        for draw in range(draws):
+        for draw in range(1 if size == len(inside) else config.draws):
             places = drawn(data, inside, size, config.seed + draw)
             for key, method in each.items():
-                found[key][size].append(steps.once(f"{key}-{size}-{draw}", partial(_score, method, data, places)))
+                found[key][size].append(steps.once(f"{key}-{size}-{draw}", _score, method, data, places))
     report(outcome, found, each, sizes)
 
 
@@ -93,9 +82,8 @@ def report(outcome: Outcome, found: Found, methods: dict[str, Method[Make]], siz
     def claim(key: str, says: str, first: str, second: str, size: int) -> None:
         """Claim that the first method's average precision is higher on the same draws."""
         pairs = zip(found[first][size], found[second][size], strict=True)
-        gap = of_draws([a["average_precision"] - b["average_precision"] for a, b in pairs])
-        outcome.values[key] = gap
-        outcome.claims[key] = Claim(says, gap.low is not None and gap.low > 0)
+        gap = outcome.values[key] = of_draws([a["average_precision"] - b["average_precision"] for a, b in pairs])
+        outcome.claim(key, says, gap.above())
 
     few, many = sizes[0], sizes[-2]
     claim("rules-win-at-first", f"With {few} labels rules rank messages better than a linear SVM", "rules", "svm", few)

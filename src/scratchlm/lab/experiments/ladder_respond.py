@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,15 +21,13 @@ import numpy as np
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.base.files import write_text
-from scratchlm.base.statistics import Comparison, comparison_of, standard_error
 from scratchlm.classic.counted import table_bytes
 from scratchlm.classic.eliza import Eliza
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.reading import Retrieval, sentences
-from scratchlm.lab.experiments.ladder_respond.claims import claim, report_ratings
-from scratchlm.lab.experiments.ladder_respond.config import LadderRespondConfig
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison
-from scratchlm.lab.harness.outcome import Outcome, Sample
+from scratchlm.lab.experiments.config import LadderRespondConfig
+from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, clocked, paired_by
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
@@ -40,19 +37,12 @@ from scratchlm.runs.quickstart.text import Corpus
 LONGEST = 40
 """Most tokens of a reply."""
 SHEET = "blind.tsv"
-COLUMNS = (
-    Column("about", "mentions the subject", ".1%", interval=True),
-    Column("right", "names the right value", ".1%", interval=True),
-    Column("matched", "nearest to its own prompt", ".1%", interval=True),
-    Column("fluent", "grammatical", ".1%", interval=True),
-)
-Make = Callable[[], tuple[Callable[[Sequence[str]], list[str]], int]]
+SCORES = {"about": "mentions the subject", "right": "names the right value", "matched": "nearest to its own prompt",
+          "fluent": "grammatical"}  # fmt: skip
+COLUMNS = [Column(key, title, ".1%", interval=True) for key, title in SCORES.items()]
+Reply = Callable[[Sequence[str]], list[str]]
+Make = Callable[[], tuple[Reply, int]]
 """Function that trains a method; returns a function from prompts to replies, and the size in bytes."""
-
-
-def files(config: LadderRespondConfig) -> dict[str, Path]:
-    """Return the input files: a reader's ratings, if given; the stories are built in."""
-    return {} if config.ratings is None else {"ratings": config.ratings}
 
 
 def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
@@ -60,13 +50,9 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
     small, corpus = storyteller(config, steps)
     cases = prompts(config.tested, config.seed)
     chosen = methods(config, small, corpus)
-    found = {method.key: steps.once(f"method-{method.key}", partial(_measure, method, cases)) for method in chosen}
+    found = {method.key: steps.once(f"method-{method.key}", _measure, method, cases) for method in chosen}
     results = [_result(method, found[method.key]) for method in chosen]
-
-    def compare(below: MethodResult, above: MethodResult) -> Comparison:
-        gaps = np.subtract(found[above.key]["about"], found[below.key]["about"])
-        return comparison_of(float(gaps.mean()), standard_error(gaps, [case["about"] for case in cases]))
-
+    compare = paired_by({key: each["about"] for key, each in found.items()}, [case["about"] for case in cases])
     add_comparison(outcome, f"{len(cases):,} prompts", results, COLUMNS, compare, "+.1%")
     claim(outcome, {result.key: result for result in results})
     small.report(outcome)
@@ -75,7 +61,9 @@ def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
         "replies of retrieval come from the stories, so they are grammatical whatever the prompt",
         "one seed; the model and the 5-grams decode greedily, 40 tokens at most",
     ]
-    _samples(outcome, cases, chosen, found)
+    for number in (0, 1, 2, len(cases) - 1):
+        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
+        outcome.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
     laid = sheet(cases, {key: each["given"] for key, each in found.items()}, config.read, config.seed)
     if not (steps.folder / SHEET).exists():  # a reader may have begun to fill it in
         write_text(steps.folder / SHEET, as_table([{k: v for k, v in row.items() if k != "method"} for row in laid]))
@@ -94,29 +82,29 @@ def prompts(most: int, seed: int) -> list[dict[str, str]]:
     """Return the prompts: questions about facts in the stories but in no training conversation, and story requests."""
     draw = random.Random(f"respond {seed}")
     known = [each for each in storyworld.questions() if each.split == "held-in"]
-    found = [
-        {"said": each.question, "about": each.subject, "value": each.value}
-        for each in draw.sample(known, min(most, len(known)))
-    ]
+    drawn = draw.sample(known, min(most, len(known)))
+    found = [{"said": each.question, "about": each.subject, "value": each.value} for each in drawn]
     people = sorted(person.name for person in storyworld.build_world().people if not person.hidden)
     found += [{"said": f"Can you tell me a story about {name}?", "about": name, "value": ""} for name in people[:20]]
     return found
 
 
+def exchanges_of(corpus: Corpus) -> list[tuple[str, str]]:
+    """Return the exchanges of the training conversations: each message of a user, with the reply."""
+    turns = [[message["content"] for message in conversation] for conversation in corpus.conversations]
+    return [pair for texts in turns for pair in zip(texts[::2], texts[1::2], strict=True)]
+
+
 def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> list[Method[Make]]:
     """Return the methods, the oldest first."""
-    exchanges = [
-        (one["content"], other["content"])
-        for conversation in corpus.conversations
-        for one, other in zip(conversation[::2], conversation[1::2], strict=False)
-    ]
+    exchanges = exchanges_of(corpus)
     told = sorted({sentence for text in corpus.train for sentence in sentences(text)})
 
-    def patterns() -> tuple[Callable[[Sequence[str]], list[str]], int]:
+    def patterns() -> tuple[Reply, int]:
         eliza = Eliza()
         return (lambda prompts: [eliza.respond(text) for text in prompts]), 0
 
-    def nearest(said: Sequence[str], replies: Sequence[str]) -> tuple[Callable[[Sequence[str]], list[str]], int]:
+    def nearest(said: Sequence[str], replies: Sequence[str]) -> tuple[Reply, int]:
         finder = Retrieval(said)
         size = finder.size() + sum(len(text.encode()) for text in {*said, *replies})
         return (lambda prompts: [replies[at] if at >= 0 else "" for at in finder.nearest(said, prompts)]), size
@@ -130,15 +118,12 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
     ]
 
 
-def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Any, int]:
+def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
     """Count 5-grams in stories and in questions followed by their answers; reply by continuing the question."""
     tokenizer = small.tokenizer
     end = tokenizer.end_of_text
     assert end is not None
-    texts = [*corpus.train]
-    for conversation in corpus.conversations:
-        turns = [message["content"] for message in conversation]
-        texts += [f"{one}\n{other}" for one, other in zip(turns[::2], turns[1::2], strict=True)]
+    texts = [*corpus.train, *(f"{said}\n{reply}" for said, reply in exchanges_of(corpus))]
     rows = [np.array([end, *tokenizer.encode(text), end], np.int64) for text in texts]
     model = KneserNey.fit(rows, tokenizer.vocabulary_size, 5)
 
@@ -155,23 +140,17 @@ def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Any, int]:
     return reply, table_bytes(model.levels)
 
 
-def _chat(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> tuple[Any, int]:
+def _chat(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
     """Fine-tune the small model on the conversations."""
-    documents = corpus.rehearsal[:300]
-    model = fine_tune(
-        small.pretrained(), corpus.conversations, epochs=config.epochs, seed=config.seed, documents=documents
-    )
+    told, documents = corpus.conversations, corpus.rehearsal[:300]
+    model = fine_tune(small.pretrained(), told, epochs=config.epochs, seed=config.seed, documents=documents)
     return (lambda prompts: answers(model, prompts, LONGEST)), 4 * model.decoder.parameter_count()
 
 
 def _measure(method: Method[Make], cases: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Train a method, let it reply, and score each reply."""
-    started = time.perf_counter()
-    reply, size = method.make()
-    trained = time.perf_counter()
     said = [case["said"] for case in cases]
-    given = reply(said)
-    ended = time.perf_counter()
+    _, given, costs = clocked(method.make, lambda made: made[0](said), lambda made: made[1])
     # The prompt nearest to a reply, by TF-IDF similarity of shared words.
     nearest = Retrieval(said).nearest(said, given)
     facts = [number for number, case in enumerate(cases) if case["value"]]
@@ -182,26 +161,14 @@ def _measure(method: Method[Make], cases: Sequence[Mapping[str, str]]) -> dict[s
         "matched": [float(at == number) for number, at in enumerate(nearest)],
         "fluent": [float(grammatical(text)) for text in given],
         "subjects": {"facts": [cases[at]["about"] for at in facts], "all": [case["about"] for case in cases]},
-        "train_seconds": trained - started,
-        "item_microseconds": 1e6 * (ended - trained) / len(cases),
-        "megabytes": size / 1e6,
+        **costs,
     }
 
 
 def _result(method: Method[Make], found: Mapping[str, Any]) -> MethodResult:
     subjects = found["subjects"]
     scores = {c.key: proportion(found[c.key], subjects["facts" if c.key == "right" else "all"]) for c in COLUMNS}
-    return MethodResult(
-        method.key, method.name, scores, found["train_seconds"], found["item_microseconds"], found["megabytes"]
-    )
-
-
-def _samples(
-    outcome: Outcome, cases: Sequence[Mapping[str, str]], chosen: Sequence[Method[Make]], found: Mapping[str, Any]
-) -> None:
-    for number in (0, 1, 2, len(cases) - 1):
-        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
-        outcome.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
+    return method.result(scores, found)
 
 
 def sheet(
@@ -209,22 +176,12 @@ def sheet(
 ) -> list[dict[str, str]]:
     """Return the rows of the rating sheet: replies to some prompts in random order, with empty rating columns."""
     draw = random.Random(f"sheet {seed}")
-    rows = []
+    rows: list[dict[str, str]] = []
     for at in sorted(draw.sample(range(len(cases)), min(count, len(cases)))):
         order = draw.sample(sorted(given), len(given))
-        rows += [
-            {
-                "number": "",
-                "said": cases[at]["said"],
-                "reply": given[key][at],
-                "relevant": "",
-                "coherent": "",
-                "method": key,
-            }
-            for key in order
-        ]
-    for number, row in enumerate(rows, 1):
-        row["number"] = str(number)
+        for key in order:
+            row = {"number": str(len(rows) + 1), "said": cases[at]["said"], "reply": given[key][at]}
+            rows.append({**row, "relevant": "", "coherent": "", "method": key})
     return rows
 
 
@@ -253,3 +210,34 @@ def read_ratings(path: Path, laid: Sequence[Mapping[str, str]]) -> list[dict[str
             found.append({"relevant": int(row["relevant"]), "coherent": int(row["coherent"])})
     raise_first(problems, f"{path}")
     return found
+
+
+def claim(outcome: Outcome, by: Mapping[str, MethodResult]) -> None:
+    """Add the claims."""
+    for key, above, below, score, says in (
+        ("model-is-right-most", "chat", "retrieval", "right",
+         "The small model names the right value more often than the nearest sentence of stories"),
+        ("model-beats-recall", "chat", "recall", "right", "It does so more often than retrieved training answers"),
+        ("model-beats-counting", "chat", "ngram", "right", "and than 5-grams"),
+        ("model-stays-with-the-question", "chat", "eliza", "about",
+         "It mentions the subject more often than ELIZA's patterns"),
+        ("counting-is-less-fluent", "chat", "ngram", "fluent",
+         "Its replies are grammatical more often than those of 5-grams"),
+    ):  # fmt: skip
+        outcome.claim(key, says, by[above].scores[score].above(by[below].scores[score]))
+
+
+def report_ratings(
+    outcome: Outcome, laid: Sequence[Mapping[str, str]], ratings: Sequence[Mapping[str, int]], names: Mapping[str, str]
+) -> None:
+    """Report the ratings of each method's replies, and add the claim."""
+    rows = []
+    for key, name in names.items():
+        mine = [rating for row, rating in zip(laid, ratings, strict=True) if row["method"] == key]
+        read = {side: proportion([float(each[side]) for each in mine]) for side in ("relevant", "coherent")}
+        outcome.values |= {f"{key}.read_{side}": value for side, value in read.items()}
+        rows.append([name, str(len(mine)), *(value.shown(".1%") for value in read.values())])
+    outcome.tables.append(Table("Blind ratings", ["", "replies", "relevant", "coherent"], rows))
+    more = outcome.values["chat.read_relevant"].above(outcome.values["eliza.read_relevant"])
+    says = "In blind ratings the small model's replies are relevant more often than those of ELIZA's patterns"
+    outcome.claim("read-as-relevant", says, more)

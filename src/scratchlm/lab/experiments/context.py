@@ -9,47 +9,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scratchlm.data.batches import ArrayTokens, WindowBatches
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.data.prepare import open_data
 from scratchlm.inspection.heads import Head, all_heads, induction_scores, without_heads
-from scratchlm.lab.experiments.context.claims import NEAR, lengths, report_context, report_copies, report_heads
-from scratchlm.lab.experiments.context.config import ContextConfig
-from scratchlm.lab.harness.outcome import Outcome
+from scratchlm.lab.experiments.config import ContextConfig
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Curves, Outcome, Table, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import BOOKS, SmallModel, prepare_small_model
+from scratchlm.lab.shared.networks import fit_windows
+from scratchlm.lab.shared.proportions import mean_of
+from scratchlm.lab.shared.small_model import SmallModel, prepare_small_model
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig
 
 ROWS = 32
 COPY_VOCABULARY, COPY_PERIOD = 128, 24
 """Vocabulary size of the model that learns to copy, and the length of the repeated text."""
 
 
-def files(config: ContextConfig) -> dict[str, Path]:
-    """Return the input files."""
-    return {"books": config.data_file(BOOKS)}
+NEAR = 8
+"""Tokens that keep their order when those before them are shuffled."""
+CONDITIONS = {
+    "shuffled": "all tokens shuffled",
+    "far shuffled": f"all but the last {NEAR} tokens shuffled",
+    "no attention": "no attention",
+}
+"""Conditions other than the length of the context, as the table names them."""
 
 
 def run(config: ContextConfig, steps: Steps, outcome: Outcome) -> None:
     """Predict the same tokens under each condition."""
-    small = prepare_small_model(
-        config.data_file(BOOKS), config.vocabulary_size, config.pretraining_steps, config.seed, steps
-    )
-    found = steps.once("visible", partial(_visible, small, config))
-    heads = steps.once("heads", partial(_heads, small, config))
-    of_books = partial(_copies, lambda: small.pretrained().decoder, small.shape.context // 2, config)
-    copies = steps.once("copies", partial(_copies, partial(_copier, config), COPY_PERIOD, config))
-    books = steps.once("copies of books", of_books)
+    small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
+    found = steps.once("visible", _visible, small, config)
+    heads = steps.once("heads", _heads, small, config)
+    copies = steps.once("copies", _copies, partial(_copier, config), COPY_PERIOD, config)
+    books = steps.once("copies of books", _copies, lambda: small.pretrained().decoder, small.shape.context // 2, config)
     report_context(outcome, {name: np.array(nats) for name, nats in found.items()}, small)
     report_heads(outcome, heads)
     report_copies(outcome, copies, books)
@@ -58,6 +59,11 @@ def run(config: ContextConfig, steps: Steps, outcome: Outcome) -> None:
         "an ablated head outputs zero; the model was not trained without it",
         "the most important head and the induction heads were selected on other rows than those tested",
     ]
+
+
+def lengths(context: int) -> list[int]:
+    """Return the context lengths to test: powers of two."""
+    return [2**power for power in range(context.bit_length()) if 2**power <= context]
 
 
 def _windows(small: SmallModel, config: ContextConfig) -> Tensor:
@@ -119,9 +125,7 @@ def _copier(config: ContextConfig) -> Decoder:
     once = np.random.default_rng(config.seed).integers(0, COPY_VOCABULARY, (6000, COPY_PERIOD))
     tokens = ArrayTokens(np.concatenate([once, once], 1).ravel())
     training = replace(load_recipe("default").training, steps=config.copy_steps, batch_size=32)
-    training = replace(training, sequence_length=shape.context)
-    batches = WindowBatches(tokens, training.batch_size, training.sequence_length, config.seed)
-    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(seed=config.seed)))
+    fit_windows(decoder, tokens, replace(training, sequence_length=shape.context), config.seed)
     return decoder
 
 
@@ -151,3 +155,75 @@ def _rounds(decoder: Decoder, ids: Tensor, period: int) -> tuple[list[float], li
     sides = (nats[:, : period - 1], nats[:, period:])
     first, second = ([round(float(each), 9) for each in side.mean(1)] for side in sides)
     return first, second
+
+
+def report_context(outcome: Outcome, nats: dict[str, np.ndarray], small: SmallModel) -> None:
+    """Report how the loss depends on the length and the order of the context."""
+    seen = lengths(small.shape.context)
+    losses = {name: mean_of(each) for name, each in nats.items()}
+    outcome.values |= {f"loss.{name.replace(' ', '-')}": loss for name, loss in losses.items()}
+    lines = {"all tokens": (seen, [losses[str(count)].value for count in seen])}
+    title = "Loss by context length"
+    outcome.curves.append(Curves(title, "tokens of context", "nats per token", lines, logarithmic=True))
+    rows = [[CONDITIONS.get(name, f"{name} tokens of context"), loss.shown()] for name, loss in losses.items()]
+    title = f"The same {len(next(iter(nats.values()))):,} held-out tokens, nats per token"
+    outcome.tables.append(Table(title, ["condition", "loss"], rows))
+    whole, few = nats[str(seen[-1])], nats["16"] if "16" in nats else nats[str(seen[0])]
+    shuffled, near = nats["shuffled"], f"Most of that is due to the order of the last {NEAR} tokens"
+    for key, says, gaps in (
+        ("context-helps", "The loss is lower with 16 tokens of context than with one", nats["1"] - few),
+        ("far-context-helps", "and lower still with the full context", few - whole),
+        ("order-matters", "The loss is higher if the context is shuffled", shuffled - whole),
+        ("near-order-is-most", near, shuffled - 2 * nats["far shuffled"] + whole),
+        ("attention-carries-context", "Without attention the loss is higher than with one token of context",
+         nats["no attention"] - nats["1"]),
+    ):  # fmt: skip
+        outcome.claim(key, says, outcome.gain(key, paired(gaps)))
+
+
+def report_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
+    """Report the increase in loss when each head is ablated."""
+    means = {name: mean_of(gaps) for name, gaps in found.items()}
+    outcome.values |= {f"head.{name}": mean for name, mean in means.items()}
+    ranked = sorted(means, key=lambda name: -means[name].value)
+    rows = [[name, means[name].shown("+.3f")] for name in ranked]
+    outcome.tables.append(Table("Increase in loss without one head (layer.head)", ["head", "nats per token"], rows))
+    half = len(next(iter(found.values()))) // 2
+    # Selected on the first half of the windows, tested on the second.
+    top = max(found, key=lambda name: float(np.mean(found[name][:half])))
+    most, middle = (
+        mean_of(found[top][half:]),
+        float(np.median([float(np.mean(gaps[half:])) for gaps in found.values()])),
+    )
+    outcome.values |= {"head.most": most, "head.median": Value(middle)}
+    says = "Ablating the most important head costs over three times as much as the median head"
+    outcome.claim("heads-are-unequal", says, most.above(3 * max(middle, 0.001)))
+
+
+def report_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) -> None:
+    """Report how repeated random tokens are predicted, with and without the induction heads."""
+    ways = ("first", "second", "without best", "without others")
+    first, second, best, others = (np.array(found[way]) for way in ways)
+    measured = {way.replace(" ", "-"): float(np.mean(found[way])) for way in ways}
+    measured |= {f"books.{way}": float(np.mean(books[way])) for way in ways[:2]}
+    measured |= {"books.best-score": max(books["scores"].values()), "best-score": max(found["scores"].values())}
+    outcome.values |= {
+        f"copy.{key}": Value(value) for key, value in {**measured, "heads": len(found["chosen"])}.items()
+    }
+    rows = [
+        ["first occurrence", f"{first.mean():.3f}", f"{np.mean(books['first']):.3f}"],
+        ["second occurrence", f"{second.mean():.3f}", f"{np.mean(books['second']):.3f}"],
+        [f"second occurrence, without the induction heads ({', '.join(found['chosen'])})", f"{best.mean():.3f}", ""],
+        ["second occurrence, without as many other heads", f"{others.mean():.3f}", ""],
+    ]
+    header = ["", "trained on repeated text", "trained on books"]
+    outcome.tables.append(Table("Repeated random tokens, nats per token", header, rows))
+    for key, says, gaps in (
+        ("copies", "A model trained on repetitions predicts the second occurrence of random tokens better",
+         first - second),
+        ("induction-heads-copy", "Without the induction heads their loss is higher", best - second),
+        ("copying-hangs-on-them", "and more than half of the gain from repetition is lost",
+         (best - second) - 0.5 * (first - second)),
+        ("other-heads-matter-less", "which is more than without as many other heads", best - others),
+    ):  # fmt: skip
+        outcome.claim(key, says, outcome.gain(key, paired(gaps)))

@@ -11,19 +11,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from scratchlm import storyworld
-from scratchlm.base.statistics import comparison_of, standard_error
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.reading import Retrieval, sentences
 from scratchlm.classic.wordforword import WordForWord
-from scratchlm.lab.experiments.ladder_translate.measure import PAIRS, read_pairs
-from scratchlm.lab.experiments.tasks.config import TasksConfig
-from scratchlm.lab.harness.outcome import Claim, Outcome, Sample, Table, Value
+from scratchlm.lab.experiments.config import TasksConfig
+from scratchlm.lab.experiments.ladder_translate import read_pairs
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.folds import read_folded
@@ -33,7 +31,6 @@ from scratchlm.storyworld.morphology import past, verb_forms
 from scratchlm.storyworld.words_verbs import INTRANSITIVE
 from scratchlm.tokens.chat import Conversation
 
-MESSAGES = "classify/sms-spam.tsv"
 LONGEST = 40
 """Most tokens of a generated answer."""
 BEFORE_PAST = "Put into the past: "
@@ -63,14 +60,9 @@ class Task:
     """Cluster of each test case: a person or a verb."""
 
 
-def files(config: TasksConfig) -> dict[str, Path]:
-    """Return the input files."""
-    return {"messages": config.data_file(MESSAGES), "pairs": config.data_file(PAIRS)}
-
-
 def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
     """Fine-tune one model on all tasks, then one on each task alone."""
-    messages, pairs = _messages(config), read_pairs(config.data_file(PAIRS), config.pairs, config.tested)
+    messages, pairs = _messages(config), read_pairs(config.files()["pairs"], config.pairs, config.tested)
     more = [text for text, _ in messages[0]] + [f"{english} = {german}" for english, german in pairs.train]
     small, corpus = storyteller(config, steps, more)
     tasks = {
@@ -86,8 +78,8 @@ def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
         model = fine_tune(small.pretrained(), conversations, epochs=config.epochs, seed=config.seed)
         return {name: answers(model, [question for question, _ in tasks[name].tested], LONGEST) for name in names}
 
-    given: dict[str, dict[str, list[str]]] = {"one": steps.once("one", partial(fine_tuned, list(tasks)))}
-    given["alone"] = {name: steps.once(f"alone-{name}", partial(fine_tuned, [name]))[name] for name in tasks}
+    given: dict[str, dict[str, list[str]]] = {"one": steps.once("one", fine_tuned, list(tasks))}
+    given["alone"] = {name: steps.once(f"alone-{name}", fine_tuned, [name])[name] for name in tasks}
     given["narrow"] = {name: steps.once(f"narrow-{name}", task.narrow) for name, task in tasks.items()}
     given["trivial"] = {name: [task.trivial(question) for question, _ in task.tested] for name, task in tasks.items()}
     report(outcome, tasks, given)
@@ -99,7 +91,7 @@ def run(config: TasksConfig, steps: Steps, outcome: Outcome) -> None:
 
 def _messages(config: TasksConfig) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return training messages, and test messages balanced between the classes."""
-    data = read_folded(config.data_file(MESSAGES), "2", "1", None)
+    data = read_folded(config.files()["messages"], "2", "1", None)
     draw = np.random.default_rng(config.seed)
     inside, outside = data.sides(0)
     kinds = [outside[data.truth[outside] == kind] for kind in (0, 1)]
@@ -251,47 +243,39 @@ def report(outcome: Outcome, tasks: dict[str, Task], given: dict[str, dict[str, 
     }
     rows, each = [], {}
     for key, task in tasks.items():
-        wanted = [expected for _, expected in task.tested]
         each[key] = {
-            way: np.array([task.score(*pair) for pair in zip(given[way][key], wanted, strict=True)]) for way in shown
+            way: np.array(
+                [task.score(said, right) for said, (_, right) in zip(given[way][key], task.tested, strict=True)]
+            )
+            for way in shown
         }
+        cells = []
         for way, scores in each[key].items():
             of = proportion if set(scores.tolist()) <= {0.0, 1.0} else mean_of
-            outcome.values[f"{key}.{way}"] = of(scores.tolist(), task.clusters)
-        cells = [outcome.values[f"{key}.{way}"].shown() for way in shown]
+            value = outcome.values[f"{key}.{way}"] = of(scores.tolist(), task.clusters)
+            cells.append(value.shown())
         rows.append([f"{task.name} ({task.measure})", str(len(task.tested)), *cells, task.baseline])
     header = ["task", "tested", *shown.values(), "the baseline"]
     outcome.tables.append(Table("Four tasks, one model", header, rows))
 
-    def ahead(key: str, above: str, below: str, by: float = 0.0) -> bool:
-        gaps = each[key][above] - each[key][below] - by
+    def ahead(above: str, below: str, by: float = 0.0) -> int:
+        """Count the tasks on which one way is ahead of another by more than `by`."""
         # Four comparisons: at 98.75% each, their joint confidence is at least 95% (Bonferroni).
-        compared = comparison_of(float(gaps.mean()), standard_error(gaps, tasks[key].clusters), 0.9875)
-        return compared.interval.low > 0
+        gaps = {key: each[key][above] - each[key][below] - by for key in tasks}
+        return sum(paired(gaps[key], task.clusters, 0.9875).interval.low > 0 for key, task in tasks.items())
 
-    above = [key for key in tasks if ahead(key, "one", "trivial")]
-    behind = [key for key in tasks if ahead(key, "narrow", "one")]
-    beyond = [key for key in tasks if ahead(key, "one", "narrow")]
-    near = [key for key in tasks if ahead(key, "one", "alone", -NEAR)]
-    for name, chosen in (
-        ("above_trivial", above),
-        ("rival_wins", behind),
-        ("model_wins", beyond),
-        ("near_alone", near),
-    ):
-        outcome.values[name] = Value(len(chosen))
-    outcome.claims |= {
-        "one-does-all": Claim(
-            "On every task the multi-task model beats the trivial baseline", len(above) == len(tasks)
-        ),
-        "rival-wins-somewhere": Claim("On at least one task the task-specific baseline beats it", bool(behind)),
-        "model-wins-somewhere": Claim("On at least one task it beats the task-specific baseline", bool(beyond)),
-        "sharing-costs-little": Claim(
-            f"On no task does the single-task model lead by more than {NEAR:g}", len(near) == len(tasks)
-        ),
-    }
+    above, behind = ahead("one", "trivial"), ahead("narrow", "one")
+    beyond, near = ahead("one", "narrow"), ahead("one", "alone", -NEAR)
+    counts = {"above_trivial": above, "rival_wins": behind, "model_wins": beyond, "near_alone": near}
+    outcome.values |= {key: Value(count) for key, count in counts.items()}
+    says = "On every task the multi-task model beats the trivial baseline"
+    outcome.claim("one-does-all", says, above == len(tasks))
+    outcome.claim("rival-wins-somewhere", "On at least one task the task-specific baseline beats it", behind > 0)
+    outcome.claim("model-wins-somewhere", "On at least one task it beats the task-specific baseline", beyond > 0)
+    says = f"On no task does the single-task model lead by more than {NEAR:g}"
+    outcome.claim("sharing-costs-little", says, near == len(tasks))
     for key, task in tasks.items():
         for number in (0, len(task.tested) // 2):
-            asked_, expected = task.tested[number]
+            asked, expected = task.tested[number]
             lines = [f"{name}: {given[way][key][number]}" for way, name in shown.items() if way != "trivial"]
-            outcome.samples.append(Sample(f"{asked_} (expected: {expected})", "\n".join(lines)))
+            outcome.samples.append(Sample(f"{asked} (expected: {expected})", "\n".join(lines)))

@@ -1,0 +1,271 @@
+"""Settings of the experiments: ladders (spam, lm, translate, understand, respond), label efficiency, and others.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from scratchlm.base.ranges import Count, Epochs, Range, Vocabulary
+from scratchlm.lab.harness.settings import BOOKS, RATINGS, BookSettings, ExperimentConfig, StorySettings
+from scratchlm.runs.depth_scaling import MAX_DEPTH
+
+MESSAGES, PAIRS = "classify/sms-spam.tsv", "translate/eng-deu.tsv"
+"""Labelled messages, and sentence pairs, in the data folder."""
+
+
+@dataclass(frozen=True)
+class LadderSpamConfig(ExperimentConfig):
+    """Spam detection on five fixed folds, by every method from the majority baseline to a language model."""
+
+    texts: Path | None = None
+    """Your own labelled texts of two classes, the rarer one positive. The SMS spam collection if not given."""
+    text_column: str | None = None
+    """Column of --texts that holds the text."""
+    label_column: str | None = None
+    """Column of --texts that holds the label."""
+    folds: Annotated[int, Range(1, 5)] = 5
+    """Number of the five folds to test; the other four folds train the method for each."""
+    fold_file: Path | None = None
+    """File with the fold of each text. The SMS spam collection has one built in; other texts go by their hash."""
+    vocabulary_size: Vocabulary = 4096
+    """Vocabulary size of the networks' tokenizer, trained on the pretraining text."""
+    pretraining_steps: Count = 600
+    """Pretraining steps of the small model on books."""
+    epochs: Epochs = 2.0
+    """Epochs of the small model on the messages."""
+    recurrent_epochs: Epochs = 6.0
+    """Epochs of the recurrent network on the messages."""
+    init: Path | None = None
+    """Model folder of a published model of about 135 million parameters: adds two methods, zero-shot and LoRA."""
+
+    def files(self) -> dict[str, Path]:
+        """Return the files that the experiment reads, without the published model."""
+        found = {"texts": self.texts or self.data_file(MESSAGES), "books": self.books}
+        return found if self.fold_file is None else {**found, "folds": self.fold_file}
+
+
+@dataclass(frozen=True)
+class LadderLmConfig(ExperimentConfig):
+    """Language models from n-grams to a transformer on the same text: bits per byte, grammar, samples."""
+
+    reads: ClassVar[Mapping[str, str]] = {"books": BOOKS, "blimp": "evaluate/blimp"}
+    megabytes: Annotated[float, Range(0.1, 10**6)] = 10.0
+    """Training text of every model, in millions of bytes of books."""
+    vocabulary_size: Vocabulary = 4096
+    """Vocabulary size of the shared tokenizer."""
+    epochs: Epochs = 1.0
+    """Epochs of the networks; the n-gram models count the text once."""
+    depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
+    """Layers of the transformer."""
+    recurrent_width: Annotated[int, Range(1, 65_536)] = 256
+    """Width of the recurrent network."""
+    pairs: Annotated[int, Range(2, 10**9)] = 50
+    """Pairs of each BLiMP set that are scored."""
+    sample_tokens: Count = 50
+    """Tokens of each sample."""
+
+
+@dataclass(frozen=True)
+class LadderTranslateConfig(ExperimentConfig):
+    """Translation of English into German, from rules and word alignment to networks with attention."""
+
+    reads: ClassVar[Mapping[str, str]] = {"pairs": PAIRS}
+    pairs: Annotated[int, Range(100, 10**9)] = 20_000
+    """Training pairs of sentences, at most."""
+    tested: Annotated[int, Range(10, 10**9)] = 1000
+    """Test sentences, about."""
+    rounds: Annotated[int, Range(1, 1000)] = 5
+    """EM iterations of each IBM model."""
+    epochs: Epochs = 4.0
+    """Epochs of the networks on the pairs."""
+    width: Annotated[int, Range(32, 65_536)] = 128
+    """Width of the networks."""
+    vocabulary_size: Vocabulary = 2048
+    """Vocabulary size of the networks' tokenizer."""
+    init: Path | None = None
+    """Model folder of a published model: one more method, prompted few-shot with some pairs."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if self.width % 32:
+            problems.append(f"--width {self.width}: must be a multiple of 32, the width of a head")
+        return problems
+
+
+@dataclass(frozen=True)
+class LadderUnderstandConfig(ExperimentConfig):
+    """Question answering on passages of fairy tales, by rules, by retrieval and by networks."""
+
+    reads: ClassVar[Mapping[str, str]] = {"questions": "instruct/fairytaleqa.jsonl", "books": BOOKS}
+    questions: Annotated[int, Range(32, 10**9)] = 5000
+    """Training questions, at most."""
+    tested: Annotated[int, Range(10, 10**9)] = 500
+    """Test questions, at most."""
+    epochs: Epochs = 1.0
+    """Epochs of the networks on the questions."""
+    vocabulary_size: Annotated[int, Range(2048, 1 << 20)] = 4096
+    """Vocabulary size of the networks' tokenizer."""
+    pretraining_steps: Count = 400
+    """Pretraining steps of the small model on books."""
+    init: Path | None = None
+    """Model folder of a published chat model: one more method, zero-shot."""
+
+
+@dataclass(frozen=True)
+class LadderRespondConfig(StorySettings):
+    """Replies in a conversation, from ELIZA's patterns, retrieval and n-grams to a fine-tuned model."""
+
+    tested: Annotated[int, Range(10, 10**9)] = 200
+    """Test questions, at most, besides requests for a story."""
+    read: Count = 30
+    """Test prompts whose replies are laid out for blind rating."""
+    ratings: Path | None = None
+    """The sheet `blind.tsv` of this run with a reader's ratings; the same command then counts them."""
+
+    def files(self) -> dict[str, Path]:
+        """Return the ratings, if given; the stories are built in."""
+        return {} if self.ratings is None else {RATINGS: self.ratings}
+
+
+@dataclass(frozen=True)
+class LabelEfficiencyConfig(ExperimentConfig):
+    """Spam detection against the number of labelled messages, for each kind of method."""
+
+    reads: ClassVar[Mapping[str, str]] = {"texts": MESSAGES, "books": BOOKS}
+    sizes: Annotated[tuple[int, ...], Range(4, 10**9)] = (8, 32, 128, 512)
+    """Numbers of labels, besides all of them; repeat the flag for several."""
+    draws: Annotated[int, Range(2, 10**6)] = 5
+    """Random draws for each number of labels."""
+    epochs: Epochs = 2.0
+    """Epochs of the small model on the labels, if that is more than the fewest steps."""
+    recurrent_epochs: Epochs = 4.0
+    """Epochs of the recurrent network on the labels."""
+    least_steps: Count = 48
+    """Fewest training steps of a network, however few the labels."""
+    vocabulary_size: Vocabulary = 4096
+    """Vocabulary size of the networks' tokenizer."""
+    pretraining_steps: Count = 400
+    """Pretraining steps of the small model on books."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes:
+            problems.append(f"--sizes {', '.join(map(str, self.sizes))}: give each once, in ascending order")
+        return problems
+
+
+@dataclass(frozen=True)
+class AblationsConfig(BookSettings):
+    """Ablations of a model: count parameters by part, change one, freeze parts, add noise, set weights to zero."""
+
+    frozen_steps: Count = 100
+    """Training steps of a model with frozen parts."""
+    targets: Annotated[int, Range(256, 10**9)] = 16_384
+    """Held-out tokens, predicted once per condition."""
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig(ExperimentConfig):
+    """The training objective: loss and samples during training; bytes, characters, sub-words and words compared."""
+
+    reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
+    megabytes: Annotated[float, Range(0.05, 10**6)] = 4.0
+    """Text in millions of bytes: the beginnings of books, some of them held out."""
+    steps: Count = 300
+    """Training steps for each kind of token."""
+    vocabulary_size: Vocabulary = 4096
+    """Vocabulary size of sub-words and of words, at most."""
+    depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
+    """Layers of the model."""
+    sample_tokens: Count = 40
+    """Tokens of each sample."""
+
+
+@dataclass(frozen=True)
+class ScalingConfig(ExperimentConfig):
+    """Loss against parameters, tokens and compute, and how well a law fitted to small runs predicts a larger one."""
+
+    reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
+    renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size"}
+    depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (1, 2, 3)
+    """Depths of the models that the law is fitted to, ascending; repeat the flag for several."""
+    tokens: Annotated[tuple[int, ...], Range(4096)] = (400_000, 800_000, 1_600_000)
+    """Training tokens of each of them, ascending."""
+    larger_depth: Annotated[int, Range(1, MAX_DEPTH)] = 5
+    """Depth of the larger run that is predicted."""
+    larger_tokens: Annotated[int, Range(4096)] = 1_800_000
+    """Training tokens of the larger run."""
+    vocabulary_size: Vocabulary = 2048
+    """Vocabulary size of the shared tokenizer."""
+    batch_size: Annotated[int, Range(1, 65_536)] = 8
+    """Rows of a batch, of 256 tokens each."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        for name in ("depths", "tokens"):
+            given = getattr(self, name)
+            if len(given) < 2 or list(given) != sorted(set(given)):
+                shown = f"--{name} {', '.join(map(str, given))}"
+                problems.append(f"{shown}: give at least two, each once, in ascending order")
+        larger = (self.larger_depth, self.larger_tokens)
+        least_of = (max(self.depths, default=1), max(self.tokens, default=1))
+        if larger[0] < least_of[0] or larger[1] < least_of[1] or larger == least_of:
+            problems.append(
+                f"--larger-depth {larger[0]}, --larger-tokens {larger[1]}: must exceed the runs of the fit, "
+                f"{least_of[0]} and {least_of[1]}"
+            )
+        return problems
+
+
+@dataclass(frozen=True)
+class FeaturesConfig(BookSettings):
+    """Linear probes on each layer: which simple and contextual properties of tokens can be read."""
+
+    windows: Annotated[int, Range(8, 10**9)] = 320
+    """Windows of text that train the probes; the test uses half as many from other books."""
+    tokens: Annotated[int, Range(20, 10**9)] = 6000
+    """Tokens that train a probe, at most."""
+
+
+@dataclass(frozen=True)
+class TasksConfig(StorySettings):
+    """Multi-task fine-tuning: one model for four tasks, compared with a baseline and a single-task model for each."""
+
+    reads: ClassVar[Mapping[str, str]] = {"messages": MESSAGES, "pairs": PAIRS}
+    messages: Annotated[int, Range(20, 10**9)] = 2000
+    """Labelled training messages, at most."""
+    vocabulary_size: Annotated[int, Range(1024, 1 << 20)] = 2048
+    """Vocabulary size of its tokenizer."""
+    pairs: Annotated[int, Range(100, 10**9)] = 3000
+    """Training pairs of English and German sentences, at most."""
+    tested: Annotated[int, Range(10, 10**9)] = 250
+    """Test cases of each task, at most."""
+
+
+@dataclass(frozen=True)
+class LimitsConfig(StorySettings):
+    """Limits of a fluent model: rewording, negation, false premises, unknown facts, memorised sentences."""
+
+    tested: Annotated[int, Range(10, 10**9)] = 200
+    """Questions of each kind, at most."""
+    sampled: Annotated[int, Range(10, 10**9)] = 200
+    """Sentences that the model writes and that are looked up in its training text."""
+
+
+@dataclass(frozen=True)
+class ContextConfig(BookSettings):
+    """The value of context: more or fewer tokens, shuffled tokens, and no attention."""
+
+    pretraining_steps: Count = 900
+    """Pretraining steps on books."""
+    targets: Annotated[int, Range(8, 10**9)] = 1024
+    """Held-out tokens, predicted once per condition."""
+    copies: Annotated[int, Range(2, 10**6)] = 16
+    """Rows of random tokens that are repeated."""
+    copy_steps: Count = 400
+    """Training steps of a two-layer model that learns to copy."""
