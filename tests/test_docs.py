@@ -274,7 +274,8 @@ def test_the_three_numbers_of_the_readme_are_those_of_the_benchmarks() -> None:
         return json.loads((ROOT / "bench" / "results" / place).read_text(encoding="utf-8"))
 
     speeds = result("learning/throughput.json")["tokens_per_second"]
-    assert f"{speeds['ours']:.0f} tokens/s, transformers {speeds['transformers']:.0f}, litgpt {speeds['litgpt']:.0f} " in text
+    ours, transformers, litgpt = (round(speeds[who]) for who in ("ours", "transformers", "litgpt"))
+    assert f"{ours} tokens/s, transformers {transformers}, litgpt {litgpt} " in text
     medians = result("learning/shakespeare.json")["medians"]
     ours, peer = medians["characters-quick"], medians["nanoGPT's recipe in transformers"]
     assert f"{ours['loss']:.3f} nats after {ours['seconds']:.1f} s; " in text
