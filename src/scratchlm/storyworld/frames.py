@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from scratchlm.storyworld import facts, plots
-from scratchlm.storyworld.grammar import Generator, Item, Node, Symbol, Word, parse_items
+from scratchlm.storyworld.grammar import Generator, Item, Node, Symbol, parse_items
 from scratchlm.storyworld.plots_more import MORE_PLOTS
 
 Compiled = tuple[str | Node, ...]
@@ -104,11 +104,7 @@ class Compiler:
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
         self.slots: dict[str, Node] = {}
-        self.tails = {kind: self.maybe(f"Tail.{kind}", TAIL_PERCENT) for kind in ("sg", "first")}
-
-    def maybe(self, name: str, percent: int) -> Node:
-        """Return a node that is the category in `percent` of cases."""
-        return self.generator.optional((self.generator.node(name),), percent)
+        self.tails = {kind: generator.optional(f"Tail.{kind}", TAIL_PERCENT) for kind in ("sg", "first")}
 
     def slot(self, name: str) -> Node:
         """Return the node of a slot, made on first use."""
@@ -122,10 +118,8 @@ class Compiler:
         for item in frame_items(body):
             if isinstance(item, Symbol) and item.name.startswith("$"):
                 items.append(self.slot(item.name))
-            elif item == Word("~"):
-                items.append(self.tails["first" if speech else "sg"])
             else:
-                items.extend(self.generator.sequence((item,)))
+                items.append(self.tails["first" if speech else "sg"] if item == "~" else self.generator.compiled(item))
         words = body.split()
         fronted = bool(subject) and not speech and words[1] not in _STATES
         return Frame(text, tuple(items), subject, speech, tuple(found), fronted)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from scratchlm.storyworld import facts, plots
 from scratchlm.storyworld.frames import for_role, frame_items, plot_blocks, split_frame
-from scratchlm.storyworld.grammar import Item, Symbol, Word
+from scratchlm.storyworld.grammar import Item, Symbol
 from scratchlm.storyworld.lexicon import lexicon, stripped
 from scratchlm.storyworld.recogniser import Recogniser
 
@@ -43,7 +43,7 @@ def _words(slot: str, cast: dict[str, str]) -> list[Item]:
     role, _, key = slot[1:].partition(".")
     in_cast = role in cast and not key
     text = lexicon()[f"N/{cast[role]}.sg"][0] if in_cast else _EXAMPLES.get(slot[1:]) or _EXAMPLES[key]
-    return [Word(word) for word in text.split()]
+    return list(text.split())
 
 
 def sentential_form(frame: str, cast: dict[str, str]) -> list[Item]:
@@ -51,7 +51,7 @@ def sentential_form(frame: str, cast: dict[str, str]) -> list[Item]:
     subject, speech, body = split_frame(frame)
     items: list[Item] = []
     for item in frame_items(body):
-        if item == Word("~"):
+        if item == "~":
             items.append(Symbol("Tail.first" if speech else "Tail.sg"))
         elif isinstance(item, Symbol) and item.name.startswith("$"):
             items.extend(_words(item.name, cast))
@@ -61,7 +61,7 @@ def sentential_form(frame: str, cast: dict[str, str]) -> list[Item]:
             items.append(item)
     if speech:
         verb = Symbol("Vask.past" if speech == "?" else "Vsay.past")
-        return [Word("<<"), *items, Word(speech), Word("''"), verb, *_words("$" + subject, cast), Word(".")]
+        return ["<<", *items, speech, "''", verb, *_words("$" + subject, cast), "."]
     return items
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from scratchlm.storyworld.grammar import Item, Symbol, Word, recogniser_productions
+from scratchlm.storyworld.grammar import Item, Symbol, recogniser_productions
 from scratchlm.storyworld.lexicon import lexicon, stripped
 
 _TOKEN = re.compile(r"'s\b|[A-Za-z]+|[.,!?;\"]|\S")
@@ -106,8 +106,8 @@ class _Tables:
     def _corner(self, items: tuple[Item, ...]) -> set[str]:
         found: set[str] = set()
         for item in items:
-            if isinstance(item, Word):
-                found.add("=" + item.text)
+            if isinstance(item, str):
+                found.add("=" + item)
                 break
             found |= {item.name} | self.corners.get(item.name, set())
             if item.percent == 100 and item.name not in self.nullable:
@@ -145,7 +145,7 @@ class Recogniser:
         for i in range(len(items)):
             self.lexical.append(self._lexical_at(i))
             item = items[i]
-            literal = {"=" + item.text} if isinstance(item, Word) else {item.name}
+            literal = {"=" + item} if isinstance(item, str) else {item.name}
             self.starts.append(frozenset(literal | set(self.lexical[i])))
         self.starts.append(frozenset())
         self.memo: dict[tuple[str, int], frozenset[int]] = {}
@@ -155,9 +155,9 @@ class Recogniser:
         item = self.items[i]
         if isinstance(item, Symbol):
             return {item.name: {i + 1}}
-        for parts, category in _entries().get(item.text, ()):
+        for parts, category in _entries().get(item, ()):
             span = self.items[i : i + len(parts)]
-            if len(parts) == 1 or [x.text for x in span if isinstance(x, Word)] == list(parts):
+            if len(parts) == 1 or span == list(parts):
                 found.setdefault(category, set()).add(i + len(parts))
         return found
 
@@ -206,4 +206,4 @@ def parses(sentence: str) -> bool:
     It judges syntax, agreement, a/an and capitals, not facts. Takes about a millisecond.
     """
     tokens = tokenize(sentence)
-    return bool(tokens) and Recogniser([Word(token) for token in tokens or []]).derives("S")
+    return bool(tokens) and Recogniser([*(tokens or ())]).derives("S")

@@ -48,12 +48,10 @@ class Teller:
         )
         self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in PEOPLE}
         self.fact_frames = compiler.fact_frames()
-        self.front = self.generator.sequence(parse_items("Front ,"))
-        self.how = compiler.maybe("Adv/speech", SPEECH_ADVERB_PERCENT)
+        self.front = tuple(map(self.generator.compiled, parse_items("Front ,")))
+        self.how = self.generator.optional("Adv/speech", SPEECH_ADVERB_PERCENT)
         self.tags = {
-            ",": self.generator.node("Speech/tell"),
-            "!": self.generator.node("Speech/shout"),
-            "?": self.generator.node("Speech/ask"),
+            mark: self.generator.node(f"Speech/{verb}") for mark, verb in ((",", "tell"), ("!", "shout"), ("?", "ask"))
         }
         self.people = [person for person in world.people if not person.hidden]
         self.others = {"P": list(world.towns), "S": list(world.specials)}

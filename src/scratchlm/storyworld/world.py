@@ -9,7 +9,7 @@ from typing import Literal
 from scratchlm.base.errors import UserError
 from scratchlm.storyworld import names
 from scratchlm.storyworld.facts import PERSON_ATTRIBUTES
-from scratchlm.storyworld.lexicon import specials, towns, value_forms
+from scratchlm.storyworld.lexicon import foods, specials, towns
 
 Kind = Literal["woman", "man", "town", "special"]
 
@@ -68,18 +68,7 @@ def _values(attribute: str) -> list[str]:
     """Return the values of an attribute in the form of statements."""
     if attribute in {"town", "stand"}:
         return towns()
-    texts = {
-        "job": names.JOBS,
-        "pet": names.PETS,
-        "colour": names.COLOURS,
-        "instrument": names.INSTRUMENTS,
-        "treasure": names.TREASURES,
-        "site": names.SITES,
-        "material": names.MATERIALS,
-    }
-    if attribute in texts:
-        return texts[attribute].split()
-    return [general for _, general in value_forms(names.FOODS if attribute == "food" else names.KNOWN_FOR)]
+    return [general for _, general in foods()] if attribute == "food" else names.VALUES[attribute].split()
 
 
 def _deal(rng: random.Random, attribute: str, count: int) -> list[str]:
