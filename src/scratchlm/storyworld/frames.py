@@ -150,7 +150,7 @@ class Compiler:
         """Compile the frames of each attribute for each role that can have it."""
         compiled: dict[tuple[str, str], FactFrames] = {}
         for attribute in facts.ATTRIBUTES.values():
-            for role in facts.roles(attribute):
+            for role in attribute.roles:
                 pairs = [self.frame(for_role(t, role)) for t in facts.PAIRS if f"$A.{attribute.key} " in t]
                 compiled[role, attribute.key] = FactFrames(
                     self.frame(for_role(attribute.canonical, role)),

@@ -33,7 +33,7 @@ def frames() -> Iterator[tuple[str, dict[str, str]]]:
             if line[:1] in {"-", "/", "?"}:
                 yield line[2:].strip(), header
     for attribute in facts.ATTRIBUTES.values():
-        role = facts.roles(attribute)[0]
+        role = attribute.roles[0]
         yield from ((for_role(text, role), {}) for text in (attribute.canonical, *attribute.frames))
     yield from ((text, {}) for text in facts.PAIRS)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from scratchlm.base.errors import UserError
 from scratchlm.storyworld import names
-from scratchlm.storyworld.facts import PERSON_ATTRIBUTES
+from scratchlm.storyworld.facts import ATTRIBUTES
 from scratchlm.storyworld.lexicon import foods, specials, towns
 
 Kind = Literal["woman", "man", "town", "special"]
@@ -86,7 +86,7 @@ def _people(rng: random.Random) -> tuple[Entity, ...]:
     chosen: list[tuple[str, Kind]] = [(name, "woman") for name in rng.sample(women, PEOPLE // 2)]
     chosen += [(name, "man") for name in rng.sample(men, PEOPLE - PEOPLE // 2)]
     rng.shuffle(chosen)
-    keys = [attribute.key for attribute in PERSON_ATTRIBUTES]
+    keys = [key for key, attribute in ATTRIBUTES.items() if "A" in attribute.roles]
     dealt = {key: _deal(rng, key, PEOPLE) for key in keys}
     people = []
     for i, (name, kind) in enumerate(chosen):
