@@ -50,7 +50,7 @@ def _verbs() -> dict[str, dict[str, str]]:
 
 
 def parse_items(text: str) -> tuple[Item, ...]:
-    """Read the items of one alternative or frame.
+    """Read the items of one alternative or frame; a slot is a category whose name starts with `$`.
 
     A verb category of one tense is the lexical category of its form, `Vt.pastsg` is `Vt.past`; a single verb such as
     `become.pastsg` is written out.
@@ -59,7 +59,9 @@ def parse_items(text: str) -> tuple[Item, ...]:
     for part in text.split():
         name, _, percent = part.partition("?") if part != "?" else (part, "", "")
         base, dot, tense = name.partition(".")
-        if name[0].isupper() and name != "I":
+        if name[0] == "$":
+            items.append(Symbol(name))
+        elif name[0].isupper() and name != "I":
             lexical = dot and base[0] == "V" and not base.startswith("VP")
             items.append(Symbol(f"{base}.{TENSES.get(tense, tense)}" if lexical else name, int(percent or 100)))
         elif name[0].islower() and tense in TENSES:
@@ -113,7 +115,7 @@ def recogniser_productions() -> dict[str, list[tuple[Item, ...]]]:
 
 
 class Generator:
-    """The grammar compiled for expansion; slots are nodes whose single word is set before each use."""
+    """The grammar compiled for expansion; a slot such as `$A` is a node with one word, which each story sets anew."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
@@ -123,7 +125,7 @@ class Generator:
         found = self.nodes.get(name)
         if found is not None:
             return found
-        made = self.nodes[name] = Node(name, lexicon().get(name, ()))
+        made = self.nodes[name] = Node(name, ("",) if name[0] == "$" else lexicon().get(name, ()))
         alternatives = [(weight, items) for weight, items in productions().get(name, []) if weight]
         if bool(made.words) == bool(alternatives):
             raise KeyError(f"{name!r} needs words or a weighted rule, and not both")

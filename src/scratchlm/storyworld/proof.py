@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scratchlm.storyworld import facts, plots
-from scratchlm.storyworld.frames import for_role, frame_items, plot_blocks, split_frame
-from scratchlm.storyworld.grammar import Item, Symbol
+from scratchlm.storyworld.frames import for_role, plot_blocks, split_frame
+from scratchlm.storyworld.grammar import Item, Symbol, parse_items
 from scratchlm.storyworld.lexicon import lexicon, stripped
 from scratchlm.storyworld.recogniser import Recogniser
 
@@ -27,7 +27,7 @@ def frames() -> Iterator[tuple[str, dict[str, str]]]:
     texts: list[tuple[str, dict[str, str]]] = [
         (text, {}) for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES, plots.FILLERS)
     ]
-    texts += [(body, header) for _, header, body in plot_blocks()]
+    texts += [(body, header) for header, body in plot_blocks()]
     for text, header in texts:
         for line in text.strip().splitlines():
             if line[:1] in {"-", "/", "?"}:
@@ -50,7 +50,7 @@ def sentential_form(frame: str, cast: dict[str, str]) -> list[Item]:
     """Return the frame in the recogniser's form: example words for slots, categories without their classes."""
     subject, speech, body = split_frame(frame)
     items: list[Item] = []
-    for item in frame_items(body):
+    for item in parse_items(body):
         if item == "~":
             items.append(Symbol("Tail.first" if speech else "Tail.sg"))
         elif isinstance(item, Symbol) and item.name.startswith("$"):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scratchlm.storyworld.facts import ATTRIBUTES
-from scratchlm.storyworld.world import Fact, World
+from scratchlm.storyworld.teller import openings
+from scratchlm.storyworld.world import Fact, World, build_world
 
 Conversation = list[dict[str, str]]
 
@@ -91,8 +92,9 @@ def taught_facts(world: World) -> list[Fact]:
     return taught
 
 
-def questions(world: World) -> list[Question]:
-    """Return one question for every held-in and every held-out fact, in the order of the world."""
+def questions(world: World | None = None) -> list[Question]:
+    """Return the test set: a question for every fact in stories but not in conversations, and every fact in neither."""
+    world = world or build_world()
     taught = {(fact.subject, fact.attribute) for fact in taught_facts(world)}
     values = Counter((fact.attribute, fact.value) for fact in world.facts())
     totals = Counter(fact.attribute for fact in world.facts())
@@ -152,11 +154,15 @@ def _about_names(world: World, rng: random.Random) -> list[Conversation]:
     ]
 
 
-def conversations(seed: int, world: World, openings: dict[str, list[str]]) -> list[Conversation]:
-    """Return the conversations of a seed; `openings` holds short stories by the name of their hero."""
+def conversations(seed: int = 0, world: World | None = None) -> list[Conversation]:
+    """Return at least 1,500 fine-tuning conversations, each a list of {"role", "content"} turns.
+
+    Most ask about a third of the told facts in several phrasings; the others ask for a story or make small talk.
+    """
+    world = world or build_world()
     rng = random.Random(f"conversations {world.seed} {seed}")
     found = _about_facts(world, rng) + _about_names(world, rng)
-    for name, texts in openings.items():
+    for name, texts in openings(seed, world).items():
         for text in texts:
             request = rng.choice(_STORY_REQUESTS).replace("$A", name)
             found.append([_turn("user", request), _turn("assistant", text)])

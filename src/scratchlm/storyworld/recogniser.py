@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"'s\b|[A-Za-z]+|[.,!?;\"]|\S")
 
 
 def sentences(text: str) -> list[str]:
-    """Split a story into sentences; direct speech and its speech tag are one sentence."""
+    """Split a story into the sentences that `parses` judges; direct speech and its speech tag are one sentence."""
     found: list[str] = []
     for paragraph in text.splitlines():
         found.extend(_split_paragraph(paragraph.strip()))
