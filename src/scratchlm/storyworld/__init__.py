@@ -20,6 +20,10 @@ __all__ = ["build_world", "conversations", "parses", "questions", "sentences", "
 _MODULES = {"stories": "teller", "build_world": "world", "parses": "recogniser", "sentences": "recogniser"}
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,7 +55,7 @@ def specials() -> list[str]:
 
 
 def foods() -> list[tuple[str, str]]:
-    """Return (word, form in general statements) of each food: `plum` and `plums`, or `honey` twice."""
+    """Return (word, form in general statements) of all foods: `plum` and `plums`, or `honey` twice."""
     entries = [entry.partition("|") for entry in names.VALUES["food"].split()]
     return [(first, second or first) for first, _, second in entries]
 

@@ -17,10 +17,7 @@ _TOKEN = re.compile(r"'s\b|[A-Za-z]+|[.,!?;\"]|\S")
 
 def sentences(text: str) -> list[str]:
     """Split a story into the sentences that `parses` judges; direct speech and its speech tag are one sentence."""
-    found: list[str] = []
-    for paragraph in text.splitlines():
-        found.extend(_split_paragraph(paragraph.strip()))
-    return found
+    return [part for paragraph in text.splitlines() for part in _split_paragraph(paragraph.strip())]
 
 
 def _split_paragraph(text: str) -> list[str]:
@@ -70,9 +67,8 @@ def tokenize(sentence: str) -> list[str] | None:
 
 @cache
 def _proper_words() -> frozenset[str]:
-    return frozenset(
-        part for words in lexicon().values() for word in words for part in word.split() if part[0].isupper()
-    )
+    words = (part for words in lexicon().values() for word in words for part in word.split())
+    return frozenset(word for word in words if word[0].isupper())
 
 
 @cache
@@ -123,15 +119,12 @@ class _Tables:
                     if head not in self.nullable and self._empty(items):
                         self.nullable.add(head)
                         changed = True
-                    fresh = self._corner(items) - self.corners[head]
-                    if fresh:
+                    if fresh := self._corner(items) - self.corners[head]:
                         self.corners[head] |= fresh
                         changed = True
 
 
-@cache
-def _tables() -> _Tables:
-    return _Tables()
+_tables = cache(_Tables)
 
 
 class Recogniser:
@@ -140,13 +133,11 @@ class Recogniser:
     def __init__(self, items: list[Item]) -> None:
         self.items = items
         self.tables = _tables()
-        self.lexical: list[dict[str, set[int]]] = []
-        self.starts: list[frozenset[str]] = []
-        for i in range(len(items)):
-            self.lexical.append(self._lexical_at(i))
-            item = items[i]
-            literal = {"=" + item} if isinstance(item, str) else {item.name}
-            self.starts.append(frozenset(literal | set(self.lexical[i])))
+        self.lexical: list[dict[str, set[int]]] = [self._lexical_at(i) for i in range(len(items))]
+        self.starts = [
+            frozenset({"=" + item if isinstance(item, str) else item.name, *found})
+            for item, found in zip(items, self.lexical, strict=True)
+        ]
         self.starts.append(frozenset())
         self.memo: dict[tuple[str, int], frozenset[int]] = {}
 
@@ -173,9 +164,7 @@ class Recogniser:
             return known
         # A left-recursive rule would meet its own unfinished entry here: it finds nothing and ends.
         self.memo[key] = frozenset()
-        found: set[int] = set()
-        if start < len(self.items):
-            found |= self.lexical[start].get(category, set())
+        found = set(self.lexical[start].get(category, ())) if start < len(self.items) else set()
         starts = self.starts[start]
         for items, corner, empty in self.tables.alternatives.get(category, ()):
             if empty or not corner.isdisjoint(starts):

@@ -104,9 +104,8 @@ def _others(rng: random.Random, found: list[str], kind: Kind, keys: tuple[str, s
     dealt = {key: _deal(rng, key, len(found)) for key in keys}
     entities = []
     for i, name in enumerate(order):
-        lacking = {keys[0]} if i < HIDDEN_PER_ATTRIBUTE else set()
-        lacking |= {keys[1]} if HIDDEN_PER_ATTRIBUTE <= i < 2 * HIDDEN_PER_ATTRIBUTE else set()
-        entities.append(Entity(name, kind, {k: Fact(name, k, dealt[k][i], k not in lacking) for k in keys}))
+        lacking = keys[i // HIDDEN_PER_ATTRIBUTE] if i < 2 * HIDDEN_PER_ATTRIBUTE else ""
+        entities.append(Entity(name, kind, {key: Fact(name, key, dealt[key][i], key != lacking) for key in keys}))
     return tuple(entities)
 
 
