@@ -115,7 +115,7 @@ def recogniser_productions() -> dict[str, list[tuple[Item, ...]]]:
 
 
 class Generator:
-    """The grammar compiled, to be expanded at random; a slot such as `$A` is a node with one word, which each story sets anew."""
+    """The grammar compiled, to be expanded at random; a slot such as `$A` is a node whose one word a story sets."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
