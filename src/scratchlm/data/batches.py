@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -70,14 +71,15 @@ class Batch:
         """Split into micro-batches of at most `rows` rows."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        parts = [slice(start, start + rows) for start in range(0, len(self.ids), rows)]
-        documents = [None if self.documents is None else self.documents[part] for part in parts]
-        return [Batch(self.ids[part], self.targets[part], own) for part, own in zip(parts, documents, strict=True)]
+        return [self._each(itemgetter(slice(at, at + rows))) for at in range(0, len(self.ids), rows)]
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device."""
-        documents = None if self.documents is None else self.documents.to(device)
-        return Batch(self.ids.to(device), self.targets.to(device), documents)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        documents = None if self.documents is None else change(self.documents)
+        return Batch(change(self.ids), change(self.targets), documents)
 
 
 class Order:
