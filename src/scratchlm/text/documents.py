@@ -10,7 +10,7 @@ from scratchlm.text.chunking import CHUNK, Chunker, cut_documents, fragments
 from scratchlm.text.counts import BadFile, Counts, Document, Problems
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
-from scratchlm.text.rows import NoTextField, read_json, read_jsonl
+from scratchlm.text.rows import NoTextField, documents_of, json_rows, jsonl_rows
 from scratchlm.text.tables import read_csv, read_parquet
 from scratchlm.text.walk import FoundFile, find_files
 
@@ -82,15 +82,17 @@ def _read_file(
     file: FoundFile, text_field: str | None, separator: str | None, problems: Problems
 ) -> Iterator[Document]:
     """Yield the documents of one file as they are; raises `BadFile`."""
-    if file.suffix in (".txt", ".md"):
-        return _read_text(file.path, separator, problems.counts)
-    if file.suffix == ".jsonl":
-        return read_jsonl(file.path, text_field, problems)
-    if file.suffix == ".json":
-        return read_json(file.path, text_field, problems)
-    if file.suffix in (".csv", ".tsv"):
-        return read_csv(file.path, text_field, problems)
-    return read_parquet(file.path, text_field, problems)
+    match file.suffix:
+        case ".txt" | ".md":
+            return _read_text(file.path, separator, problems.counts)
+        case ".jsonl":
+            return documents_of(jsonl_rows(file.path, problems), text_field, problems)
+        case ".json":
+            return documents_of(json_rows(file.path, text_field, problems), text_field, problems)
+        case ".csv" | ".tsv":
+            return read_csv(file.path, text_field, problems)
+        case _:
+            return read_parquet(file.path, text_field, problems)
 
 
 def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
