@@ -243,12 +243,11 @@ class ShardSet:
         """Return the ids from `start` up to, not including, `stop`; raises IndexError outside the sequence."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"tokens {start:,} to {stop:,} of {len(self):,}")
-        first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
-        parts = []
-        for shard, begin in zip(self.shards[first:], self._starts[first:], strict=False):
-            if begin >= stop:
-                break
-            parts.append(shard.tokens[max(start - begin, 0) : stop - begin])
+        parts = [
+            shard.tokens[max(start - begin, 0) : stop - begin]
+            for shard, begin in zip(self.shards, self._starts.tolist(), strict=False)
+            if begin < stop and start < begin + len(shard)
+        ]
         if len(parts) == 1:
             return np.asarray(parts[0])
         return np.concatenate(parts) if parts else np.empty(0, token_dtype(self.vocabulary_size))

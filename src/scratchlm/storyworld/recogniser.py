@@ -83,48 +83,44 @@ def _entries() -> dict[str, list[tuple[tuple[str, ...], str]]]:
     return {first: list(found) for first, found in index.items()}
 
 
-class _Tables:
-    """Productions with, for each alternative, the set of words and categories it may start with."""
+@cache
+def _alternatives() -> dict[str, list[tuple[tuple[Item, ...], frozenset[str], bool]]]:
+    """Return the alternatives of each category: items, left corners, whether they may be empty.
 
-    def __init__(self) -> None:
-        self.productions = recogniser_productions()
-        self.nullable: set[str] = set()
-        self.corners: dict[str, set[str]] = {head: set() for head in self.productions}
-        self._close()
-        self.alternatives = {
-            head: [(items, frozenset(self._corner(items)), self._empty(items)) for items in alternatives]
-            for head, alternatives in self.productions.items()
-        }
+    A left corner is a category, or a word after `=`.
+    """
+    productions = recogniser_productions()
+    nullable: set[str] = set()
+    corners: dict[str, set[str]] = {head: set() for head in productions}
 
-    def _empty(self, items: tuple[Item, ...]) -> bool:
-        return all(isinstance(i, Symbol) and (i.percent < 100 or i.name in self.nullable) for i in items)
+    def empty(items: tuple[Item, ...]) -> bool:
+        return all(isinstance(i, Symbol) and (i.percent < 100 or i.name in nullable) for i in items)
 
-    def _corner(self, items: tuple[Item, ...]) -> set[str]:
+    def corner(items: tuple[Item, ...]) -> set[str]:
         found: set[str] = set()
         for item in items:
             if isinstance(item, str):
-                found.add("=" + item)
-                break
-            found |= {item.name} | self.corners.get(item.name, set())
-            if item.percent == 100 and item.name not in self.nullable:
+                return found | {"=" + item}
+            found |= {item.name} | corners.get(item.name, set())
+            if item.percent == 100 and item.name not in nullable:
                 break
         return found
 
-    def _close(self) -> None:
-        changed = True
-        while changed:
-            changed = False
-            for head, alternatives in self.productions.items():
-                for items in alternatives:
-                    if head not in self.nullable and self._empty(items):
-                        self.nullable.add(head)
-                        changed = True
-                    if fresh := self._corner(items) - self.corners[head]:
-                        self.corners[head] |= fresh
-                        changed = True
-
-
-_tables = cache(_Tables)
+    changed = True
+    while changed:
+        changed = False
+        for head, alternatives in productions.items():
+            for items in alternatives:
+                if head not in nullable and empty(items):
+                    nullable.add(head)
+                    changed = True
+                if fresh := corner(items) - corners[head]:
+                    corners[head] |= fresh
+                    changed = True
+    return {
+        head: [(items, frozenset(corner(items)), empty(items)) for items in alternatives]
+        for head, alternatives in productions.items()
+    }
 
 
 class Recogniser:
@@ -132,7 +128,6 @@ class Recogniser:
 
     def __init__(self, items: list[Item]) -> None:
         self.items = items
-        self.tables = _tables()
         self.lexical: list[dict[str, set[int]]] = [self._lexical_at(i) for i in range(len(items))]
         self.starts = [
             frozenset({"=" + item if isinstance(item, str) else item.name, *found})
@@ -166,7 +161,7 @@ class Recogniser:
         self.memo[key] = frozenset()
         found = set(self.lexical[start].get(category, ())) if start < len(self.items) else set()
         starts = self.starts[start]
-        for items, corner, empty in self.tables.alternatives.get(category, ()):
+        for items, corner, empty in _alternatives().get(category, ()):
             if empty or not corner.isdisjoint(starts):
                 found |= self._sequence(items, start)
         result = self.memo[key] = frozenset(found)

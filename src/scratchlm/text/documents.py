@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -68,14 +71,7 @@ def unescape(separator: str) -> str:
     if not separator:
         raise UserError("--split-on '': must hold at least one character, as in '\\n\\n'")
     meanings = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
-    result, rest = [], iter(separator)
-    for character in rest:
-        if character == "\\":
-            following = next(rest, "")
-            result.append(meanings.get(following, "\\" + following))
-        else:
-            result.append(character)
-    return "".join(result)
+    return re.sub(r"\\([nrt\\])", lambda escape: meanings[escape[1]], separator)
 
 
 def _read_file(
@@ -97,10 +93,9 @@ def _read_file(
 
 def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
     """Yield a text file as one document or, given a separator, as several."""
-    if path.suffix.lower() in COMPRESSIONS or _size(path) > CHUNK:
+    if path.suffix.lower() in COMPRESSIONS or (os.path.exists(path) and path.stat().st_size > CHUNK):
         # Yielded chunks cannot be taken back, so an error must be found before the first.
-        for _ in text_blocks(path):
-            pass
+        deque(text_blocks(path), maxlen=0)
     blocks = _plain(text_blocks(path), counts)
     if separator is not None:
         for text, number, continued in cut_documents(fragments(blocks, separator), Chunker()):
@@ -111,13 +106,6 @@ def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Do
         for chunk in cutter.push(block):
             yield Document(chunk, str(path), continued=True)
     yield Document(cutter.finish(), str(path))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0  # opening it will raise the error
 
 
 def _plain(blocks: Iterator[str], counts: Counts) -> Iterator[str]:

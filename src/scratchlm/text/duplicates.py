@@ -87,11 +87,13 @@ class NearDuplicates:
         self.threshold = threshold
         self.bands, self.rows = choose_bands(threshold)
         random = np.random.default_rng(seed)
+
+        def draw(size: int) -> Hashes:
+            return random.integers(0, 1 << 64, size, dtype=np.uint64)
+
         # Multiply-shift hashing: an odd 64-bit factor and a shift; the upper half of the product is kept.
-        self._factors: Hashes = random.integers(0, 1 << 64, PERMUTATIONS, dtype=np.uint64) | np.uint64(1)
-        self._shifts: Hashes = random.integers(0, 1 << 64, PERMUTATIONS, dtype=np.uint64)
-        self._row_factors: Hashes = random.integers(0, 1 << 64, self.rows, dtype=np.uint64) | np.uint64(1)
-        self._band_shifts: Hashes = random.integers(0, 1 << 64, self.bands, dtype=np.uint64)
+        self._factors, self._shifts = draw(PERMUTATIONS) | np.uint64(1), draw(PERMUTATIONS)
+        self._row_factors, self._band_shifts = draw(self.rows) | np.uint64(1), draw(self.bands)
         self._signatures: NDArray[np.uint32] = np.zeros((256, PERMUTATIONS), dtype=np.uint32)
         self._size = 0
         self._buckets: dict[int, list[int]] = {}
@@ -124,13 +126,10 @@ class NearDuplicates:
             similarity = (self._signatures[candidates] == signature).mean(axis=1)
             if float(similarity.max()) >= self.threshold:
                 return True
-        self._remember(signature, keys)
-        return False
-
-    def _remember(self, signature: NDArray[np.uint32], keys: list[int]) -> None:
         if self._size == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
         self._signatures[self._size] = signature
         for key in keys:
             self._buckets.setdefault(key, []).append(self._size)
         self._size += 1
+        return False
