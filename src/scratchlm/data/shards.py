@@ -234,11 +234,6 @@ class ShardSet:
         pairs = zip(self.shards, self._starts[:-1], strict=True)
         return np.concatenate([shard.document_offsets + np.uint64(start) for shard, start in pairs])
 
-    def document_ids(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return the document index of each id from `start` up to `stop`, 0 for the first document."""
-        places = np.arange(start, stop, dtype=np.uint64)
-        return np.searchsorted(self.document_starts, places, side="right").astype(np.int64) - 1
-
     def read(self, start: int, stop: int) -> TokenArray:
         """Return the ids from `start` up to, not including, `stop`; raises IndexError outside the sequence."""
         if not 0 <= start <= stop <= len(self):

@@ -33,7 +33,6 @@ Alternative = tuple[int, tuple[Item, ...]]
 class Node:
     """A compiled category: either `words` to choose from, or weighted `alternatives` of words and nodes."""
 
-    name: str
     words: tuple[str, ...] = ()
     alternatives: list[tuple[str | Node, ...]] = field(default_factory=list)
     deck: list[str] = field(default_factory=list)  # words that were not drawn yet in this round (without replacement)
@@ -125,7 +124,7 @@ class Generator:
         found = self.nodes.get(name)
         if found is not None:
             return found
-        made = self.nodes[name] = Node(name, ("",) if name[0] == "$" else lexicon().get(name, ()))
+        made = self.nodes[name] = Node(("",) if name[0] == "$" else lexicon().get(name, ()))
         alternatives = [(weight, items) for weight, items in productions().get(name, []) if weight]
         if bool(made.words) == bool(alternatives):
             raise KeyError(f"{name!r} needs words or a weighted rule, and not both")
@@ -142,4 +141,4 @@ class Generator:
     def optional(self, name: str, percent: int) -> Node:
         """Return a node that yields the category in `percent` of cases and nothing otherwise."""
         tenths = max(1, round(percent / 10))
-        return Node("optional", alternatives=[(self.node(name),)] * tenths + [()] * (10 - tenths))
+        return Node(alternatives=[(self.node(name),)] * tenths + [()] * (10 - tenths))

@@ -41,7 +41,7 @@ class Teller:
         self.generator = Generator()
         self.nodes = self.generator.nodes
         for name, text in (("Pro.sg", "she"), ("Pob", "her"), ("Pos", "her"), ("Pro.pl", "they")):
-            self.nodes[name] = Node(name, (text,))
+            self.nodes[name] = Node((text,))
         compiler = Compiler(self.generator)
         self.plots = compiler.plots()
         self.intros, self.incidents, self.closings, self.scenes = (

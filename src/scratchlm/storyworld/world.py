@@ -65,16 +65,12 @@ class World:
         raise UserError(f"{name!r} is not in the story world; try one of {', '.join(e.name for e in self.people[:5])}")
 
 
-def _values(attribute: str) -> list[str]:
-    """Return the values of an attribute in the form of statements."""
-    if attribute in {"town", "stand"}:
-        return towns()
-    return [general for _, general in foods()] if attribute == "food" else names.VALUES[attribute].split()
-
-
 def _deal(rng: random.Random, attribute: str, count: int) -> list[str]:
-    """Return `count` values such that their frequencies differ by at most one."""
-    values = _values(attribute)
+    """Return `count` values, in the form of statements, such that their frequencies differ by at most one."""
+    if attribute in {"town", "stand"}:
+        values = towns()
+    else:
+        values = [many for _, many in foods()] if attribute == "food" else names.VALUES[attribute].split()
     dealt: list[str] = []
     while len(dealt) < count:
         rng.shuffle(values)

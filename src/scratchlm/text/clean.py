@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from scratchlm.text.config import CleanConfig
-from scratchlm.text.counts import Counts, Document
+from scratchlm.text.counts import Counts, Document, with_beginnings
 from scratchlm.text.duplicates import DigestSet, NearDuplicates
 
 SURROGATES = "texts with lone surrogates, made U+FFFD"
@@ -33,9 +33,8 @@ def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) ->
             return "duplicate"
         return "near-duplicate" if near is not None and near.seen(text) else None
 
-    length, inside, ended = 0, False, False
-    for document in documents:
-        first, inside = not inside, document.continued
+    length, ended = 0, False
+    for document, first in with_beginnings(documents):
         if first:
             length, ended = 0, False
         elif ended:

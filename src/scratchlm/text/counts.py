@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 
 from scratchlm.base.errors import UserError
@@ -22,6 +23,14 @@ class Document:
 
     continued: bool = False
     """True: the next `Document` yielded is the continuation of this one."""
+
+
+def with_beginnings(documents: Iterable[Document]) -> Iterator[tuple[Document, bool]]:
+    """Yield each document or chunk, and whether it begins a document."""
+    begins = True
+    for document in documents:
+        yield document, begins
+        begins = not document.continued
 
 
 @dataclass(slots=True)

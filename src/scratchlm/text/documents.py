@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError
 from scratchlm.text.chunking import CHUNK, Chunker, cut_documents, fragments
-from scratchlm.text.counts import BadFile, Counts, Document, Problems
+from scratchlm.text.counts import BadFile, Counts, Document, Problems, with_beginnings
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
 from scratchlm.text.rows import NoTextField, documents_of, json_rows, jsonl_rows
@@ -136,13 +136,10 @@ def _without_nul(text: str, counts: Counts) -> str:
 
 def _checked(documents: Iterator[Document], problems: Problems) -> Iterator[Document]:
     """Count documents, drop blank ones, and remove the NULs of rows."""
-    inside = False  # within a document of several chunks, which is never blank
-    for document in documents:
+    for document, begins in with_beginnings(documents):
         text = _without_nul(document.text, problems.counts)
-        if not inside and not document.continued and not text.strip():
+        if begins and not document.continued and not text.strip():  # one of several chunks is never blank
             problems.row("empty", f"{document.source}: no text in it; remove it")
             continue
-        if not document.continued:
-            problems.counts.read += 1
-        inside = document.continued
+        problems.counts.read += not document.continued
         yield document if text is document.text else Document(text, document.source, document.continued)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scratchlm.text.words import Hashes, mix, run_hashes, word_hashes
 
 DIGEST = 16  # bytes: among a billion documents, the probability of one false duplicate is about 1e-21
+_EMPTY = bytes(DIGEST)  # a free slot, which no digest is in practice
 PERMUTATIONS = 128
 SHINGLE = 5  # words
 RECALL = 0.95  # required probability that two documents at the threshold become candidates
@@ -29,36 +30,28 @@ class DigestSet:
 
     def add(self, data: bytes) -> bool:
         """Add the digest of `data`; return False when it is already there."""
-        digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
-        if not self._insert(digest):
+        if not self._insert(hashlib.blake2b(data, digest_size=DIGEST).digest()):
             return False
         self._size += 1
         if self._size * 4 > self._slots * 3:
-            self._grow()
+            old, self._slots = self._table, 2 * self._slots
+            self._table = bytearray(self._slots * DIGEST)
+            for start in range(0, len(old), DIGEST):
+                if (digest := bytes(old[start : start + DIGEST])) != _EMPTY:
+                    self._insert(digest)
         return True
 
     def _insert(self, digest: bytes) -> bool:
-        # A free slot is all zeros, which no digest is in practice. Collisions go to the next slot (linear probing).
-        mask, empty = self._slots - 1, bytes(DIGEST)
-        slot = int.from_bytes(digest[:8], "little") & mask
-        while True:
-            start = slot * DIGEST
+        slot = int.from_bytes(digest[:8], "little")
+        while True:  # collisions go to the next slot (linear probing)
+            start = slot % self._slots * DIGEST
             present = self._table[start : start + DIGEST]
             if present == digest:
                 return False
-            if present == empty:
+            if present == _EMPTY:
                 self._table[start : start + DIGEST] = digest
                 return True
-            slot = (slot + 1) & mask
-
-    def _grow(self) -> None:
-        old, empty = self._table, bytes(DIGEST)
-        self._slots *= 2
-        self._table = bytearray(self._slots * DIGEST)
-        for start in range(0, len(old), DIGEST):
-            digest = bytes(old[start : start + DIGEST])
-            if digest != empty:
-                self._insert(digest)
+            slot += 1
 
 
 def choose_bands(threshold: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any
 from scratchlm.base.download import Progress, download
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import explain_os_error, read_json, sha256_of, write_json
-from scratchlm.text import catalogue, layouts, stdlib
+from scratchlm.text import catalogue, stdlib
 from scratchlm.text.catalogue import CATALOGUE, Source
 from scratchlm.text.counts import Counts, Document, Problems, printable
 from scratchlm.text.documents import read_documents
@@ -24,6 +24,9 @@ STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 LARGEST = 100 * 10**9
 """Most bytes of generated text: more than any model of this package reads."""
+START = re.compile(r"\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK[^*]{0,500}\*\*\*")
+END = re.compile(r"\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK")
+HEADING = re.compile(r"\s*= [^=].* =\s*")  # of the first level; " = = Section = = " is of the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,8 @@ def open_source(
     source = catalogue.gutenberg(argument) if name == "gutenberg" else CATALOGUE.get(spec)
     if source is not None:
         path, sha256 = fetch(source, from_local=from_local, cache=cache or default_cache(), progress=progress)
-        read_source = partial(layouts.read_source, source, path)
-        return OpenedSource(spec, source.description, source.licence, read_source, paths=(path,), sha256=sha256)
+        documents = partial(read_source, source, path)
+        return OpenedSource(spec, source.description, source.licence, documents, paths=(path,), sha256=sha256)
     if from_local is not None:
         raise UserError(
             f"--from-local {from_local}: goes with a named source, and {spec!r} is none; name the file itself"
@@ -115,6 +118,48 @@ def open_source(
     return OpenedSource(
         spec, "local files", "not stated", lambda counts: read(counts=counts), paths=(path,), settings=settings
     )
+
+
+def read_source(source: Source, path: Path, counts: Counts) -> Iterator[Document]:
+    """Yield the documents of the file of a named source, counting into `counts`; raises as `read_documents` does."""
+    if source.layout == "documents":
+        yield from read_documents([path], text_field=None, split_on=source.split_on, strict=False, counts=counts)
+        return
+    # Counts are of books and articles, not of the chunks and lines in which they are read.
+    aside = Counts()
+    parts = read_documents([path], text_field=None, split_on=None, strict=False, counts=aside)
+    whole = _book(parts, source) if source.layout == "gutenberg" else _articles(parts, source)
+    for document in whole:
+        counts.read += 1
+        yield document
+    counts.files += aside.files
+    counts.repaired.update(aside.repaired)
+
+
+def _book(parts: Iterator[Document], source: Source) -> Iterator[Document]:
+    """Yield the one book of a Project Gutenberg file without its licence; the book is in memory whole."""
+    yield Document(strip_gutenberg("".join(part.text for part in parts)), source.name)
+
+
+def strip_gutenberg(text: str) -> str:
+    """Return the text between the start and end lines of a Project Gutenberg file; all of it where they are absent."""
+    start = START.search(text)
+    end = END.search(text, start.end() if start else 0)
+    return text[start.end() if start else 0 : end.start() if end else len(text)].strip("\n")
+
+
+def _articles(lines: Iterator[Document], source: Source) -> Iterator[Document]:
+    """Join the lines of WikiText into articles."""
+    article: list[str] = []
+    number = 0
+    for line in lines:
+        if HEADING.fullmatch(line.text) and article:
+            number += 1
+            yield Document("".join(article), f"{source.name}, article {number}")
+            article = []
+        article.append(line.text)
+    if article:
+        yield Document("".join(article), f"{source.name}, article {number + 1}")
 
 
 def default_cache() -> Path:

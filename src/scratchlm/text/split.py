@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.text.config import SplitConfig
-from scratchlm.text.counts import Counts, Document
+from scratchlm.text.counts import Counts, Document, with_beginnings
 
 T = TypeVar("T")
 Side: TypeAlias = Literal["train", "validation"]
@@ -99,11 +99,9 @@ def _survey(documents: Iterator[Document], fraction: float) -> array[int] | None
 
 def _sides_by_hash(documents: Iterator[Document], fraction: float) -> Iterator[tuple[Side, Document]]:
     side: Side = "train"
-    inside = False
-    for document in documents:
-        if not inside:
+    for document, begins in with_beginnings(documents):
+        if begins:
             side = "validation" if held_out(document.text, fraction) else "train"
-        inside = document.continued
         yield side, document
 
 

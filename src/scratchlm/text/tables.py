@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,15 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
     _, header = next(rows, (0, []))
     if not header:
         return
-    first = next(rows, None)
-    body: Iterable[tuple[int, list[str]]] = rows if first is None else chain([first], rows)
+    first = list(islice(rows, 1))
+    body = chain(first, rows)
     if text_field is not None and text_field not in header and text_field.isdecimal():
         column = int(text_field) - 1
         if not 0 <= column < len(header):
             raise NoTextField(f"{path}: has {len(header)} columns, no column {text_field}; see --text-field")
         body = chain([(1, header)], body)
     else:
-        column = _column(path, header, first[1] if first else [], text_field)
+        column = _column(path, header, first[0][1] if first else [], text_field)
     for line, row in body:
         place = f"{path}, line {line}"
         if column < len(row):
