@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -335,7 +336,7 @@ def test_a_line_without_end_is_no_row(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_counts_can_be_saved_and_begun_anew() -> None:
     counts = Counts(read=3, notes=["x"], dropped={"empty": 1})
-    assert json.loads(json.dumps(counts.as_dict()))["dropped"] == {"empty": 1}
+    assert json.loads(json.dumps(asdict(counts)))["dropped"] == {"empty": 1}
     counts.reset()
     assert counts == Counts()
 

@@ -16,8 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.text import catalogue, sources
 from scratchlm.text.catalogue import CATALOGUE, Source
 from scratchlm.text.counts import Counts
-from scratchlm.text.layouts import read_source, strip_gutenberg
-from scratchlm.text.sources import fetch, open_source, parse_size
+from scratchlm.text.sources import fetch, open_source, parse_size, read_source, strip_gutenberg
 
 SMALL = Source("small", "a test", "CC0-1.0", ("https://nowhere.invalid/small.txt",), "small.txt")
 

@@ -5,8 +5,10 @@ The order is a pure function of seed and epoch, so the state is two numbers, wit
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -31,8 +33,7 @@ GROUP = 16
 class Tokens(Protocol):
     """A long sequence of token ids on disk or in memory."""
 
-    def __len__(self) -> int:
-        """Return how many ids there are."""
+    def __len__(self) -> int: ...
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return ids `start` to `stop`."""
@@ -45,7 +46,6 @@ class ArrayTokens:
     ids: np.ndarray
 
     def __len__(self) -> int:
-        """Return how many ids there are."""
         return len(self.ids)
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -71,23 +71,65 @@ class Batch:
         """Split into micro-batches of at most `rows` rows."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        return [
-            Batch(
-                self.ids[start : start + rows],
-                self.targets[start : start + rows],
-                None if self.documents is None else self.documents[start : start + rows],
-            )
-            for start in range(0, len(self.ids), rows)
-        ]
+        return [self._each(itemgetter(slice(at, at + rows))) for at in range(0, len(self.ids), rows)]
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device."""
-        documents = None if self.documents is None else self.documents.to(device)
-        return Batch(self.ids.to(device), self.targets.to(device), documents)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        documents = None if self.documents is None else change(self.documents)
+        return Batch(change(self.ids), change(self.targets), documents)
+
+
+class Order:
+    """A resumable iterator over the epochs' orders; its position is (epoch, index)."""
+
+    def __init__(self, order_of: Callable[[int], np.ndarray], state: Mapping[str, int] | None) -> None:
+        self._order_of = order_of
+        self._epoch, self._index = (0, 0) if state is None else (state["epoch"], state["index"])
+        self._order = order_of(self._epoch)
+
+    def peek(self) -> int:
+        """Return the next element without advancing."""
+        if self._index >= len(self._order):
+            self._epoch, self._index = self._epoch + 1, 0
+            self._order = self._order_of(self._epoch)
+        return int(self._order[self._index])
+
+    def take(self, count: int) -> list[int]:
+        """Return the next elements, continuing with the next epoch at the end of one."""
+        taken = []
+        for _ in range(count):
+            taken.append(self.peek())
+            self._index += 1
+        return taken
+
+    def state(self) -> State:
+        """Return the position."""
+        return {"epoch": self._epoch, "index": self._index}
+
+
+class Batches(ABC):
+    """Batches without end, in a new order each epoch."""
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches forever, each with the state that resumes at the next one."""
+        order = Order(self._order, state)
+        while True:
+            yield self._batch(order), order.state()
+
+    @abstractmethod
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the order of an epoch: a pure function of seed and epoch."""
+
+    @abstractmethod
+    def _batch(self, order: Order) -> Batch:
+        """Make a batch of the next elements of the order."""
 
 
 @dataclass(frozen=True)
-class WindowBatches:
+class WindowBatches(Batches):
     """Windows of `length` ids of a token sequence, in a new random order and with a new offset each epoch.
 
     Each epoch predicts every token once, except a few at its ends. Calling with a state continues after it.
@@ -106,15 +148,12 @@ class WindowBatches:
                 "add text or lower training.sequence_length"
             )
 
-    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches forever, each with the state that resumes at the next one."""
-        order = Order(self._starts, state)
-        while True:
-            rows = [self.tokens.read(start, start + self.length + 1) for start in order.take(self.rows)]
-            table = torch.from_numpy(np.stack(rows).astype(np.int64))
-            yield Batch(table[:, :-1].contiguous(), table[:, 1:].contiguous()), order.state()
+    def _batch(self, order: Order) -> Batch:
+        rows = [self.tokens.read(start, start + self.length + 1) for start in order.take(self.rows)]
+        table = torch.from_numpy(np.stack(rows).astype(np.int64))
+        return Batch(table[:, :-1].contiguous(), table[:, 1:].contiguous())
 
-    def _starts(self, epoch: int) -> np.ndarray:
+    def _order(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng([self.seed, epoch])
         spare = len(self.tokens) - 1 - self.length
         phase = int(generator.integers(0, min(self.length, spare + 1)))
@@ -122,7 +161,7 @@ class WindowBatches:
 
 
 @dataclass(frozen=True)
-class PackedBatches:
+class PackedBatches(Batches):
     """Conversations packed into rows of `length`, in a new random order each epoch.
 
     A conversation longer than a row is truncated; `documents` separates the conversations of a row, and the rest of a
@@ -143,18 +182,15 @@ class PackedBatches:
                 "shorten the messages or raise training.sequence_length"
             )
 
-    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches forever, each with the state that resumes at the next one."""
-        order = Order(self._epoch_order, state)
-        while True:
-            ids = np.full((self.rows, self.length), self.pad, dtype=np.int64)
-            targets = np.full((self.rows, self.length), IGNORED, dtype=np.int64)
-            documents = np.zeros((self.rows, self.length), dtype=np.int64)
-            for row in range(self.rows):
-                self._fill(order, ids[row], targets[row], documents[row])
-            yield Batch(*map(torch.from_numpy, (ids, targets, documents))), order.state()
+    def _batch(self, order: Order) -> Batch:
+        ids = np.full((self.rows, self.length), self.pad, dtype=np.int64)
+        targets = np.full_like(ids, IGNORED)
+        documents = np.zeros_like(ids)
+        for row in range(self.rows):
+            self._fill(order, ids[row], targets[row], documents[row])
+        return Batch(*map(torch.from_numpy, (ids, targets, documents)))
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
+    def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
 
     def _fill(self, order: Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
@@ -177,7 +213,7 @@ class PackedBatches:
 
 
 @dataclass(frozen=True)
-class LabelledBatches:
+class LabelledBatches(Batches):
     """Whole texts with a class each; the target is at a text's last token, so right padding is ignored.
 
     Texts of similar length share a batch, see `length_bucketed_order`.
@@ -189,17 +225,14 @@ class LabelledBatches:
     seed: int
     pad: int
 
-    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches forever, each with the state that resumes at the next one."""
-        order = Order(self._epoch_order, state)
-        while True:
-            chosen = order.take(self.rows)
-            ids, last = padded([self.rows_of_ids[index] for index in chosen], self.pad)
-            targets = torch.full_like(ids, IGNORED)
-            targets[torch.arange(len(chosen)), last] = torch.tensor([self.labels[index] for index in chosen])
-            yield Batch(ids, targets), order.state()
+    def _batch(self, order: Order) -> Batch:
+        chosen = order.take(self.rows)
+        ids, last = padded([self.rows_of_ids[index] for index in chosen], self.pad)
+        targets = torch.full_like(ids, IGNORED)
+        targets[torch.arange(len(chosen)), last] = torch.tensor([self.labels[index] for index in chosen])
+        return Batch(ids, targets)
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
+    def _order(self, epoch: int) -> np.ndarray:
         return length_bucketed_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
 
 
@@ -237,35 +270,6 @@ def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Int[Tensor, "B 
     for index, row in enumerate(rows):
         table[index, : len(row)] = torch.tensor(row)
     return table, torch.tensor([len(row) - 1 for row in rows])
-
-
-class Order:
-    """A resumable iterator over the epochs' orders; its position is (epoch, index)."""
-
-    def __init__(self, order_of: Callable[[int], np.ndarray], state: Mapping[str, int] | None) -> None:
-        self._order_of = order_of
-        self._epoch = 0 if state is None else state["epoch"]
-        self._index = 0 if state is None else state["index"]
-        self._order = order_of(self._epoch)
-
-    def peek(self) -> int:
-        """Return the next element without advancing."""
-        if self._index >= len(self._order):
-            self._epoch, self._index = self._epoch + 1, 0
-            self._order = self._order_of(self._epoch)
-        return int(self._order[self._index])
-
-    def take(self, count: int) -> list[int]:
-        """Return the next elements, continuing with the next epoch at the end of one."""
-        taken = []
-        for _ in range(count):
-            taken.append(self.peek())
-            self._index += 1
-        return taken
-
-    def state(self) -> State:
-        """Return the position."""
-        return {"epoch": self._epoch, "index": self._index}
 
 
 def whole_windows(tokens: Tokens, length: int, rows: int, first: int) -> Iterator[Batch]:

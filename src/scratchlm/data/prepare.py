@@ -15,7 +15,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class PrepareResult(Result):
     sources: list[dict[str, Any]]
     seconds: float
     split: str = ""
-    format: int = field(default=1)
+    format: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data, ready for JSON."""
@@ -85,9 +85,8 @@ class PrepareResult(Result):
             f"read {counts['read']:,} documents, kept {counts['kept']:,} ({self.bytes / 1e6:,.2f} MB), "
             f"cut {counts['truncated']:,}, dropped {sum(counts['dropped'].values()):,}"
         ]
-        lines += [f"  dropped {number:,}: {reason}" for reason, number in counts["dropped"].items()]
-        lines += [f"  skipped {number:,} files: {reason}" for reason, number in counts["skipped"].items()]
-        lines += [f"  repaired {number:,}: {kind}" for kind, number in counts["repaired"].items()]
+        for kind, what in (("dropped", ""), ("skipped", " files"), ("repaired", "")):
+            lines += [f"  {kind} {number:,}{what}: {reason}" for reason, number in counts[kind].items()]
         lines += [f"    {name}" for names in counts["named"].values() for name in names]
         lines += [f"  {note}" for note in counts["notes"]]
         if self.overlap is not None:
@@ -106,17 +105,8 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     is too large for the text, and a full disk.
     """
     split = parse_split(config.split)
-    sources = [
-        open_source(
-            spec,
-            text_field=config.text_field,
-            split_on=config.split_on,
-            strict=config.strict,
-            from_local=config.from_local,
-            seed=config.seed,
-        )
-        for spec in config.sources
-    ]
+    options = {name: getattr(config, name) for name in ("text_field", "split_on", "strict", "from_local", "seed")}
+    sources = [open_source(spec, **options) for spec in config.sources]
     paths = tuple(path for source in sources for path in source.paths)
     with output_folder(config.out, DATA_KIND, force=config.force, sources=paths):
         return _write_data(config, sources, paths, split)
@@ -126,7 +116,8 @@ def _write_data(
     config: PrepareConfig, sources: list[OpenedSource], paths: tuple[Path, ...], split: SplitConfig
 ) -> PrepareResult:
     started = time.perf_counter()
-    require_free_space(config.out, sum(path.stat().st_size for path in paths if path.is_file()))
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    require_free_space(config.out, size)
     counts = Counts()
 
     def documents(counting: Counts | None = None) -> Iterator[Document]:
@@ -134,12 +125,16 @@ def _write_data(
         read = (document for source in sources for document in source.documents(counting))
         return clean(read, config.clean, counting)
 
-    tokenizer = _tokenizer(config, documents, sum(path.stat().st_size for path in paths if path.is_file()))
+    def part(wanted: Side) -> Iterator[Document]:
+        return (document for side, document in split_documents(documents, split) if side == wanted)
+
+    tokenizer = _tokenizer(config, documents, size)
     with atomic_folder(config.out, DATA_KIND) as folder:
-        writer = _Sides(folder, tokenizer, config.threads)
-        with writer:
+        with ExitStack() as stack:
+            writer = _Sides(folder, tokenizer, config.threads, stack)
             for side, document in split_documents(lambda: documents(counts), split, counts):
                 writer.add(side, document)
+            writer.flush()
         if writer.unknown:
             counts.note(
                 f"tokenizer: {writer.unknown:,} of {sum(writer.tokens.values()):,} tokens are {UNKNOWN}, words that it "
@@ -147,7 +142,7 @@ def _write_data(
             )
         tokenizer.save(folder)
         report = asdict(counts)
-        overlap = overlap_report(*_two_sides(documents, split)).as_dict() if config.overlap else None
+        overlap = overlap_report(part("train"), part("validation")).as_dict() if config.overlap else None
         result = PrepareResult(
             out=str(config.out),
             tokens=writer.tokens,
@@ -164,13 +159,6 @@ def _write_data(
         )
         write_json(folder / REPORT_FILE, {**result.as_dict(), "out": config.out.absolute().name})
     return result
-
-
-def _two_sides(documents: MakeDocuments, split: SplitConfig) -> tuple[Iterator[Document], Iterator[Document]]:
-    """Return the training part and the held-out part, each in a pass of its own."""
-    train = (document for side, document in split_documents(documents, split) if side == "train")
-    held_out = (document for side, document in split_documents(documents, split) if side == "validation")
-    return train, held_out
 
 
 def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> Tokenizer:
@@ -192,45 +180,30 @@ def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> T
 class _Sides:
     """Writes the shards of both parts as documents arrive; text is encoded in batches on all threads."""
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, threads: int | None) -> None:
+    def __init__(self, folder: Path, tokenizer: Tokenizer, threads: int | None, stack: ExitStack) -> None:
         self.tokens: dict[Side, int] = {"train": 0, "validation": 0}
         self.documents: dict[Side, int] = {"train": 0, "validation": 0}
         self.unknown = 0
-        self._folder, self._tokenizer, self._threads = folder, tokenizer, threads
+        self._folder, self._tokenizer, self._threads, self._stack = folder, tokenizer, threads, stack
         self._waiting: list[tuple[Side, Document]] = []
         self._characters = 0
-        self._stack = ExitStack()
-        self._writers: dict[Side, ShardWriter] = {}
         self._shards: dict[Side, int] = {"train": 0, "validation": 0}
         self._inside: dict[Side, bool] = {"train": False, "validation": False}
-
-    def __enter__(self) -> _Sides:
-        for side in ("train", "validation"):
-            self._open(side)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        try:
-            if error[0] is None:
-                self._flush()
-        except BaseException as failure:
-            self._stack.__exit__(type(failure), failure, failure.__traceback__)
-            raise
-        self._stack.__exit__(*error)
+        self._writers: dict[Side, ShardWriter] = {side: self._next_shard(side) for side in self._shards}
 
     def add(self, side: Side, document: Document) -> None:
         self._waiting.append((side, document))
         self._characters += len(document.text)
         if self._characters >= BATCH_CHARACTERS:
-            self._flush()
+            self.flush()
 
-    def _open(self, side: Side) -> None:
+    def _next_shard(self, side: Side) -> ShardWriter:
         path = self._folder / f"{side}-{self._shards[side]:05d}{SUFFIX}"
-        writer = ShardWriter(path, self._tokenizer.fingerprint, self._tokenizer.vocabulary_size)
-        self._writers[side] = self._stack.enter_context(writer)
         self._shards[side] += 1
+        writer = ShardWriter(path, self._tokenizer.fingerprint, self._tokenizer.vocabulary_size)
+        return self._stack.enter_context(writer)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         encoded = self._tokenizer.encode_batch([document.text for _, document in self._waiting], self._threads)
         end = self._tokenizer.end_of_text
         unknown = unknown_id(self._tokenizer)
@@ -239,7 +212,7 @@ class _Sides:
             if not document.continued:
                 ids = np.append(ids, np.asarray(end, dtype=ids.dtype))
             if self._writers[side].token_count >= SHARD_TOKENS:
-                self._open(side)
+                self._writers[side] = self._next_shard(side)
             self._writers[side].add_chunk(ids, continued=self._inside[side])
             self._inside[side] = document.continued
             self.tokens[side] += len(ids)
@@ -249,10 +222,7 @@ class _Sides:
 
 def data_hash(train: ShardSet, held_out: ShardSet) -> str:
     """Return a hash of all ids of a prepared folder, from the hashes of its verified shards."""
-    digest = hashlib.sha256()
-    for shard in [*train.shards, *held_out.shards]:
-        digest.update(shard.token_digest)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(shard.token_digest for shard in [*train.shards, *held_out.shards])).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -65,21 +64,25 @@ class ShardWriter:
     """
 
     def __init__(self, path: Path, fingerprint: str, vocabulary_size: int) -> None:
-        self.path = path
-        self.vocabulary_size = vocabulary_size
-        self.token_count = 0
+        self.path, self.vocabulary_size, self.token_count = path, vocabulary_size, 0
         self.dtype = token_dtype(vocabulary_size)
         self._fingerprint = bytes.fromhex(fingerprint)
         self._starts: list[int] = []
         self._digest = hashlib.sha256()
 
-    def __enter__(self) -> ShardWriter:
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_file(self.path))
-            self._file = stack.enter_context(temporary.open("wb", buffering=1 << 20))
+    @contextmanager
+    def _opened(self) -> Iterator[ShardWriter]:
+        with atomic_file(self.path) as temporary, temporary.open("wb", buffering=1 << 20) as self._file:
             self._file.write(bytes(_DATA))
-            self._stack = stack.pop_all()
-        return self
+            yield self
+            self._finish()
+
+    def __enter__(self) -> ShardWriter:
+        self._context = self._opened()
+        return self._context.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
 
     def add_document(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> None:
         """Add a whole document, or the first chunk of one."""
@@ -88,8 +91,9 @@ class ShardWriter:
     def add_chunk(self, ids: Iterable[int] | npt.NDArray[np.integer], continued: bool) -> None:
         """Add a chunk; `continued`: it continues the document before it, also across shards."""
         array = ids if isinstance(ids, np.ndarray) else np.array(list(ids), dtype=np.int64)
-        if array.size and not (int(array.min()) >= 0 and int(array.max()) < self.vocabulary_size):
-            stray = int(array.min()) if int(array.min()) < 0 else int(array.max())
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, -1)
+        if low < 0 or high >= self.vocabulary_size:
+            stray = low if low < 0 else high
             raise UserError(
                 f"{self.path}: token id {stray} is outside the vocabulary of {self.vocabulary_size:,}; "
                 "write with the vocabulary size of the tokenizer that made the ids"
@@ -104,27 +108,11 @@ class ShardWriter:
     def _finish(self) -> None:
         starts = np.array(self._starts, dtype="<u8").tobytes()
         self._file.write(bytes(_padding(self.token_count * self.dtype.itemsize)) + starts)
-        fields = _FIELDS.pack(
-            _MAGIC,
-            VERSION,
-            self.dtype.itemsize,
-            self.token_count,
-            len(self._starts),
-            self.vocabulary_size,
-            self._fingerprint,
-            self._digest.digest(),
-            hashlib.sha256(starts).digest(),
-        )
+        width, digests = self.dtype.itemsize, (self._digest.digest(), hashlib.sha256(starts).digest())
+        counts = self.token_count, len(self._starts), self.vocabulary_size
+        fields = _FIELDS.pack(_MAGIC, VERSION, width, *counts, self._fingerprint, *digests)
         self._file.seek(0)
         self._file.write(fields + hashlib.sha256(fields).digest())
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with self._stack:  # closes the file and renames it, or removes it after an exception
-            if error is not None:
-                raise error
-            self._finish()
 
 
 def _padding(size: int) -> int:
@@ -246,21 +234,15 @@ class ShardSet:
         pairs = zip(self.shards, self._starts[:-1], strict=True)
         return np.concatenate([shard.document_offsets + np.uint64(start) for shard, start in pairs])
 
-    def document_ids(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return the document index of each id from `start` up to `stop`, 0 for the first document."""
-        places = np.arange(start, stop, dtype=np.uint64)
-        return np.searchsorted(self.document_starts, places, side="right").astype(np.int64) - 1
-
     def read(self, start: int, stop: int) -> TokenArray:
         """Return the ids from `start` up to, not including, `stop`; raises IndexError outside the sequence."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"tokens {start:,} to {stop:,} of {len(self):,}")
-        first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
-        parts = []
-        for shard, begin in zip(self.shards[first:], self._starts[first:], strict=False):
-            if begin >= stop:
-                break
-            parts.append(shard.tokens[max(start - begin, 0) : stop - begin])
+        parts = [
+            shard.tokens[max(start - begin, 0) : stop - begin]
+            for shard, begin in zip(self.shards, self._starts.tolist(), strict=False)
+            if begin < stop and start < begin + len(shard)
+        ]
         if len(parts) == 1:
             return np.asarray(parts[0])
         return np.concatenate(parts) if parts else np.empty(0, token_dtype(self.vocabulary_size))

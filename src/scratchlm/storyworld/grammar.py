@@ -6,31 +6,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from scratchlm.storyworld import rules
 from scratchlm.storyworld.lexicon import lexicon, stripped
 from scratchlm.storyworld.morphology import verb_forms
-
-VERB_FORM_OF_TENSE = {
-    "pastsg": "past",
-    "pastpl": "past",
-    "pressg": "s",
-    "prespl": "base",
-    "pres1": "base",
-    "base": "base",
-    "ing": "ing",
-    "pp": "pp",
-}
-_OPTIONAL = re.compile(r"^(.+)\?(\d+)$")
-
-
-@dataclass(frozen=True)
-class Word:
-    """A literal word of a rule, frame or sentence."""
-
-    text: str
+from scratchlm.storyworld.rules import NOUN_CLASSES, RULES, TENSES
+from scratchlm.storyworld.words_verbs import VERBS
 
 
 @dataclass(frozen=True)
@@ -41,7 +24,8 @@ class Symbol:
     percent: int = 100
 
 
-Item = Word | Symbol
+Item = str | Symbol
+"""A literal word of a rule, frame or sentence, or a category."""
 Alternative = tuple[int, tuple[Item, ...]]
 
 
@@ -49,116 +33,88 @@ Alternative = tuple[int, tuple[Item, ...]]
 class Node:
     """A compiled category: either `words` to choose from, or weighted `alternatives` of words and nodes."""
 
-    name: str
     words: tuple[str, ...] = ()
     alternatives: list[tuple[str | Node, ...]] = field(default_factory=list)
     deck: list[str] = field(default_factory=list)  # words that were not drawn yet in this round (without replacement)
 
 
-def _with_form(name: str) -> str:
-    """Write a verb category of one tense as the lexical category of its form: `Vt.pastsg` is `Vt.past`."""
-    base, dot, tense = name.partition(".")
-    if dot and base[0] == "V" and not base.startswith("VP"):
-        return f"{base}.{VERB_FORM_OF_TENSE.get(tense, tense)}"
-    return name
-
-
-def _inflected(word: str) -> str | None:
-    """Return the form of a single verb written as `become.pastsg`, or None for a plain word."""
-    verb, dot, tense = word.partition(".")
-    if not dot or tense not in VERB_FORM_OF_TENSE:
-        return None
-    form = VERB_FORM_OF_TENSE[tense]
-    return _irregular().get(verb, verb_forms(verb))[form]
-
-
 @cache
-def _irregular() -> dict[str, dict[str, str]]:
-    """Map every verb of the lexicon to its forms, for rules that name it."""
+def _verbs() -> dict[str, dict[str, str]]:
+    """Return the forms of every verb of the lexicon, for rules that name it."""
     table: dict[str, dict[str, str]] = {}
-    words = lexicon()
-    for category in words:
-        base, _, form = category.partition(".")
-        if base[0] == "V" and form == "base":
-            for position, verb in enumerate(words[category]):
-                forms = {f: words[f"{base}.{f}"] for f in ("base", "past", "pp", "s", "ing")}
-                if all(len(entries) == len(words[category]) for entries in forms.values()):
-                    table.setdefault(verb.replace(" ", "_"), {f: e[position] for f, e in forms.items()})
+    for text in VERBS.values():
+        for entry in text.split():
+            table.setdefault(entry.partition("/")[0], verb_forms(entry))
     return table
 
 
 def parse_items(text: str) -> tuple[Item, ...]:
-    """Read the items of one alternative or frame."""
+    """Read the items of one alternative or frame; a slot is a category whose name starts with `$`.
+
+    A verb category of one tense is the lexical category of its form, `Vt.pastsg` is `Vt.past`; a single verb such as
+    `become.pastsg` is written out.
+    """
     items: list[Item] = []
     for part in text.split():
-        optional = _OPTIONAL.match(part)
-        name, percent = (optional[1], int(optional[2])) if optional else (part, 100)
-        inflected = _inflected(name) if name[0].islower() else None
-        if name[0].isupper() and name != "I":
-            items.append(Symbol(_with_form(name), percent))
+        name, _, percent = part.partition("?") if part != "?" else (part, "", "")
+        base, dot, tense = name.partition(".")
+        if name[0] == "$":
+            items.append(Symbol(name))
+        elif name[0].isupper() and name != "I":
+            lexical = dot and base[0] == "V" and not base.startswith("VP")
+            items.append(Symbol(f"{base}.{TENSES.get(tense, tense)}" if lexical else name, int(percent or 100)))
+        elif name[0].islower() and tense in TENSES:
+            items.extend((_verbs().get(base) or verb_forms(base))[TENSES[tense]].split())
         else:
-            items.extend(Word(word) for word in (inflected or name).replace("_", " ").split())
+            items.extend(name.replace("_", " ").split())
     return tuple(items)
 
 
-def _expanded_lines() -> list[str]:
-    """Write out the lines with `.T`, `/c` and `.n` for every tense, class and number."""
-    lines: list[str] = []
-    texts = (rules.MODIFIERS, rules.NOUN_PHRASES, rules.VERB_PHRASES, rules.ADJUNCTS, rules.SENTENCES)
-    for line in "".join(texts).splitlines():
-        versions = [line] if line.strip() else []
-        if ".T" in line:
-            versions = [re.sub(r"\.T\b", f".{tense}", line) for tense in rules.TENSES]
-        if re.search(r"\.n\b|(past|pres)n\b", line):
-            versions = [
-                re.sub(r"(past|pres)n\b", rf"\1{number}", re.sub(r"\.n\b", f".{number}", version))
-                for version in versions
-                for number in ("sg", "pl")
-            ]
-        if "/c" in line.split("->")[0] or "/c." in line:
-            versions = [re.sub(r"/c\b", f"/{kind}", version) for version in versions for kind in rules.NOUN_CLASSES]
-        lines.extend(versions)
-    return lines
+def _expanded_rules() -> Iterator[str]:
+    """Write out the rules with `.T`, `/c` and `.n` for every tense, class and number."""
+    for rule in RULES.replace("\n    ", " ").splitlines():
+        versions = [rule] if rule and not rule.startswith("#") else []
+        if ".T" in rule:
+            versions = [re.sub(r"\.T\b", f".{tense}", rule) for tense in TENSES]
+        if re.search(r"(\.|past|pres)n\b", rule):
+            versions = [re.sub(r"(\.|past|pres)n\b", rf"\1{number}", v) for v in versions for number in ("sg", "pl")]
+        # True of `A/clothing` too, whose alternatives are thus repeated; the stories of a seed depend on it.
+        if "/c" in rule.partition(" ")[0]:
+            versions = [re.sub(r"/c\b", f"/{kind}", version) for version in versions for kind in NOUN_CLASSES.split()]
+        yield from versions
 
 
 @cache
 def productions() -> dict[str, list[Alternative]]:
     """Return every category's weighted alternatives, classes kept."""
     table: dict[str, list[Alternative]] = {}
-    for line in _expanded_lines():
-        head, _, body = line.partition(" -> ")
-        alternatives = table.setdefault(head.strip(), [])
-        for part in body.split(" | "):
-            weight, colon, rest = part.strip().partition(":")
-            if colon and weight.strip().isdigit():
-                alternatives.append((int(weight), parse_items(rest)))
-            else:
-                alternatives.append((1, parse_items(part)))
+    for rule in _expanded_rules():
+        head, arrow, body = rule.split(" ", 2)
+        for part in body.split("|"):
+            weight, _, text = part.rpartition(":")
+            table.setdefault(head, []).append((int(weight or arrow == "->"), parse_items(text)))
     return table
 
 
 @cache
 def recogniser_productions() -> dict[str, list[tuple[Item, ...]]]:
     """Return the same productions without weights and classes, and without what cannot derive any word."""
-    lexical = {stripped(category) for category in lexicon()}
     merged: dict[str, dict[tuple[Item, ...], None]] = {}
     for head, alternatives in productions().items():
         name = stripped(head)
         for _, items in alternatives:
-            plain = tuple(
-                Symbol(stripped(i.name), 50 if i.percent < 100 else 100) if isinstance(i, Symbol) else i for i in items
-            )
+            plain = tuple(i if isinstance(i, str) else Symbol(stripped(i.name), i.percent) for i in items)
             if plain != (Symbol(name),):
                 merged.setdefault(name, {})[plain] = None
-    known = lexical | set(merged)
+    known = {stripped(category) for category in lexicon()} | set(merged)
     return {
-        head: [items for items in alternatives if all(isinstance(item, Word) or item.name in known for item in items)]
+        head: [items for items in alternatives if all(isinstance(item, str) or item.name in known for item in items)]
         for head, alternatives in merged.items()
     }
 
 
 class Generator:
-    """The grammar compiled for expansion; slots are nodes whose single word is set before each use."""
+    """The grammar compiled, to be expanded at random; a slot such as `$A` is a node whose one word a story sets."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
@@ -168,31 +124,21 @@ class Generator:
         found = self.nodes.get(name)
         if found is not None:
             return found
-        made = self.nodes[name] = Node(name)
-        words = lexicon().get(name)
-        alternatives = [(w, items) for w, items in productions().get(name, []) if w]
-        if not words and not alternatives:
-            raise KeyError(f"no words and no weighted rule for {name!r}")
-        if words and alternatives:
-            raise KeyError(f"{name!r} is both lexical and a rule")
-        made.words = words or ()
+        made = self.nodes[name] = Node(("",) if name[0] == "$" else lexicon().get(name, ()))
+        alternatives = [(weight, items) for weight, items in productions().get(name, []) if weight]
+        if bool(made.words) == bool(alternatives):
+            raise KeyError(f"{name!r} needs words or a weighted rule, and not both")
         for weight, items in alternatives:
-            made.alternatives += [self.sequence(items)] * weight
+            made.alternatives += [tuple(map(self.compiled, items))] * weight
         return made
 
-    def sequence(self, items: tuple[Item, ...]) -> tuple[str | Node, ...]:
-        """Compile a sequence of items; an optional one becomes a node with an empty alternative."""
-        compiled: list[str | Node] = []
-        for item in items:
-            if isinstance(item, Word):
-                compiled.append(item.text)
-            elif item.percent == 100:
-                compiled.append(self.node(item.name))
-            else:
-                compiled.append(self.optional((self.node(item.name),), item.percent))
-        return tuple(compiled)
+    def compiled(self, item: Item) -> str | Node:
+        """Compile one item; an optional one becomes a node with an empty alternative."""
+        if isinstance(item, str):
+            return item
+        return self.node(item.name) if item.percent == 100 else self.optional(item.name, item.percent)
 
-    def optional(self, items: tuple[str | Node, ...], percent: int) -> Node:
-        """Return a node that yields the items in `percent` of cases and nothing otherwise."""
+    def optional(self, name: str, percent: int) -> Node:
+        """Return a node that yields the category in `percent` of cases and nothing otherwise."""
         tenths = max(1, round(percent / 10))
-        return Node("optional", alternatives=[items] * tenths + [()] * (10 - tenths))
+        return Node(alternatives=[(self.node(name),)] * tenths + [()] * (10 - tenths))

@@ -7,20 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from scratchlm.storyworld import names, words_nouns, words_other, words_verbs
+from scratchlm.storyworld import names, words_nouns
 from scratchlm.storyworld.morphology import plural, verb_forms
+from scratchlm.storyworld.words_other import WORDS
+from scratchlm.storyworld.words_verbs import VERBS
 
 THINGS = ("tool", "toy", "clothing", "treasure", "container")
-FORMS = ("base", "past", "pp", "s", "ing")
-
-
-def phrases(text: str) -> list[str]:
-    """Return the phrases of a list separated by `|`, with `_` for a space inside one."""
-    return [part.strip().replace("_", " ") for part in text.split("|") if part.strip()]
-
-
-def _unique(words: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(words))
 
 
 def _nouns() -> dict[str, list[str]]:
@@ -38,23 +30,8 @@ def _nouns() -> dict[str, list[str]]:
 
 
 def _verbs() -> dict[str, list[str]]:
-    groups = {f"Vi/{kind}": text for kind, text in words_verbs.INTRANSITIVE.items()}
-    groups |= {f"Vt/{kind}": text for kind, text in words_verbs.TRANSITIVE.items()}
-    groups |= {f"Vsay/{kind}": text for kind, text in words_verbs.SPEECH.items()}
-    groups |= {
-        "Vmove": words_verbs.MOVE,
-        "Vprep": words_verbs.PREPOSITIONAL,
-        "Vd": words_verbs.DITRANSITIVE,
-        "Vplace": words_verbs.PLACE,
-        "Vinf": words_verbs.INFINITIVE,
-        "Vger": words_verbs.GERUND,
-        "Vthat": words_verbs.CLAUSAL,
-        "Vlink": words_verbs.LINKING,
-        "Vask": words_verbs.ASKING,
-        "Vobj": words_verbs.OBJECT_INFINITIVE,
-    }
     categories: dict[str, list[str]] = {}
-    for group, text in groups.items():
+    for group, text in VERBS.items():
         for entry in text.split():
             for form, word in verb_forms(entry).items():
                 categories.setdefault(f"{group}.{form}", []).append(word)
@@ -62,88 +39,63 @@ def _verbs() -> dict[str, list[str]]:
 
 
 def _others() -> dict[str, list[str]]:
-    other = words_other
-    categories = {f"Adj/{kind}": text.split() for kind, text in other.ADJECTIVES.items()}
-    categories |= {f"Adv/{kind}": text.split() for kind, text in other.ADVERBS.items()}
-    categories |= {f"Where/{kind}": text.split() for kind, text in other.PLACE_ADVERBS.items()}
-    categories |= {
-        "Freq": other.FREQUENCY_ADVERBS.split(),
-        "TimeN.sg": other.TIME_NOUNS.split(),
-        "TimeN.pl": [plural(noun) for noun in other.TIME_NOUNS.split()],
-        "Comp": other.COMPARATIVES.split(),
-        "TimeEnd": phrases(other.TIMES_END),
-        "With": phrases(other.WITH_MANNER),
-        "PrepOther": phrases(other.OTHER_PREPOSITIONS),
-        "Num": other.NUMBERS.split(),
-        "Interj": phrases(other.INTERJECTIONS),
-    }
-    categories |= {f"TimeFront/{kind}": phrases(text) for kind, text in other.TIMES_FRONT.items()}
-    categories |= {f"PrepLoc/{kind}": phrases(text) for kind, text in other.LOC_PREPOSITIONS.items()}
-    categories |= {f"PrepPath/{kind}": phrases(text) for kind, text in other.PATH_PREPOSITIONS.items()}
-    return categories
+    categories = {category: [word.replace("_", " ") for word in text.split()] for category, text in WORDS.items()}
+    return categories | {"TimeN.pl": [plural(noun) for noun in categories["TimeN.sg"]]}
 
 
 def towns() -> list[str]:
     """Return the twenty town names; the town with index i is `start + end` of the two lists."""
-    starts, ends = names.TOWN_STARTS.split(), names.TOWN_ENDS.split()
-    return [start + end for start, end in zip(starts, ends, strict=True)]
+    return [start + end for start, end in zip(names.TOWN_STARTS.split(), names.TOWN_ENDS.split(), strict=True)]
 
 
 def specials() -> list[str]:
     """Return the twenty famous things: ten adjectives, each with two of the ten nouns."""
     first, second = names.SPECIAL_FIRST.split(), names.SPECIAL_SECOND.split()
-    pairs = [f"{word} {second[i]}" for i, word in enumerate(first)]
-    return pairs + [f"{word} {second[(i + 3) % 10]}" for i, word in enumerate(first)]
+    return [f"{word} {second[(i + turn) % 10]}" for turn in (0, 3) for i, word in enumerate(first)]
 
 
-def value_forms(text: str) -> list[tuple[str, str]]:
-    """Return (word, form in general statements) of each entry: `plum|plums`, or `honey` twice."""
-    entries = [entry.partition("|") for entry in text.split()]
+def foods() -> list[tuple[str, str]]:
+    """Return (word, form in general statements) of all foods: `plum` and `plums`, or `honey` twice."""
+    entries = [entry.partition("|") for entry in names.VALUES["food"].split()]
     return [(first, second or first) for first, _, second in entries]
 
 
 def _values() -> dict[str, list[str]]:
-    people = f"{names.RECURRING_WOMEN} {names.RECURRING_MEN} {names.MINOR_WOMEN} {names.MINOR_MEN}".split()
-    foods = value_forms(names.FOODS)
-    known = value_forms(names.KNOWN_FOR)
+    values = {key: text.split() for key, text in names.VALUES.items()}
+    known_for_many = [word for word in values["known"] if word.endswith("s") and word != "glass"]
+    women, men = names.MINOR_WOMEN.split(), names.MINOR_MEN.split()
     categories = {
-        "Name": people,
-        "Name/woman": names.MINOR_WOMEN.split(),
-        "Name/man": names.MINOR_MEN.split(),
+        "Name": [*names.RECURRING_WOMEN.split(), *names.RECURRING_MEN.split(), *women, *men],
+        "Name/woman": women,
+        "Name/man": men,
         "Town": towns(),
         "N/special.sg": specials(),
-        "N/job.sg": names.JOBS.split(),
-        "N/pet.sg": names.PETS.split(),
-        "N/instrument.sg": [word for word in names.INSTRUMENTS.split() if word != "bagpipes"],
+        "N/instrument.sg": [word for word in values["instrument"] if word != "bagpipes"],
         "N/instrument.pl": ["bagpipes"],
-        "N/treasure.sg": names.TREASURES.split(),
-        "N/site.sg": names.SITES.split(),
-        "N/material.mass": names.MATERIALS.split(),
-        "N/foodvalue.mass": [one for one, many in foods if one == many],
-        "N/foodvalue.sg": [one for one, many in foods if one != many],
-        "N/foodvalue.pl": [many for one, many in foods if one != many],
-        "N/known.pl": [one for one, _ in known if one.endswith("s") and one != "glass"],
-        "N/known.mass": [one for one, _ in known if not one.endswith("s") or one == "glass"],
-        "Colour": names.COLOURS.split(),
-        "Adj/colourvalue": names.COLOURS.split(),
+        "N/material.mass": values["material"],
+        "N/foodvalue.mass": [one for one, many in foods() if one == many],
+        "N/foodvalue.sg": [one for one, many in foods() if one != many],
+        "N/foodvalue.pl": [many for one, many in foods() if one != many],
+        "N/known.pl": known_for_many,
+        "N/known.mass": [word for word in values["known"] if word not in known_for_many],
+        "Colour": values["colour"],
+        "Adj/colourvalue": values["colour"],
     }
-    for kind, plural_of in (("job", names.JOBS), ("pet", names.PETS), ("site", names.SITES)):
-        categories[f"N/{kind}.pl"] = [_plural_of(word) for word in plural_of.split()]
+    categories |= {f"N/{kind}.sg": values[kind] for kind in ("job", "pet", "treasure", "site")}
+    irregular = {"goose": "geese", "mouse": "mice"}
+    for kind in ("job", "pet", "site"):
+        categories[f"N/{kind}.pl"] = [irregular.get(word, plural(word)) for word in values[kind]]
     return categories
-
-
-def _plural_of(noun: str) -> str:
-    return {"goose": "geese", "mouse": "mice"}.get(noun, plural(noun))
 
 
 @cache
 def lexicon() -> dict[str, tuple[str, ...]]:
     """Return the words of every category with its class, built once a process (about 10 ms)."""
-    merged: dict[str, list[str]] = {}
+    merged: dict[str, dict[str, None]] = {}
     for part in (_nouns(), _verbs(), _others(), _values()):
         for category, words in part.items():
-            merged.setdefault(category, []).extend(words)
-    return {category: _unique(words) for category, words in merged.items()}
+            merged.setdefault(category, {}).update(dict.fromkeys(words))
+    return {category: tuple(words) for category, words in merged.items()}
 
 
 def stripped(category: str) -> str:

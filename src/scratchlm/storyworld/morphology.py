@@ -5,11 +5,6 @@ from __future__ import annotations
 VOWELS = frozenset("aeiou")
 
 
-def plural(noun: str) -> str:
-    """Return the regular plural of a noun."""
-    return third_person(noun)
-
-
 def third_person(verb: str) -> str:
     """Return the regular third person singular of a verb, or the plural of a noun: both add -s."""
     if verb.endswith(("s", "x", "z", "ch", "sh")) or verb in {"go", "do", "echo"}:
@@ -17,6 +12,9 @@ def third_person(verb: str) -> str:
     if verb.endswith("y") and verb[-2] not in VOWELS:
         return verb[:-1] + "ies"
     return verb + "s"
+
+
+plural = third_person
 
 
 def doubles(verb: str) -> bool:
@@ -40,9 +38,7 @@ def past(verb: str) -> str:
         return verb + "d"
     if verb.endswith("y") and verb[-2] not in VOWELS:
         return verb[:-1] + "ied"
-    if doubles(verb):
-        return verb + verb[-1] + "ed"
-    return verb + "ed"
+    return verb + (verb[-1] if doubles(verb) else "") + "ed"
 
 
 def gerund(verb: str) -> str:
@@ -51,27 +47,15 @@ def gerund(verb: str) -> str:
         return verb[:-2] + "ying"
     if verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")) and len(verb) > 2:
         return verb[:-1] + "ing"
-    if doubles(verb):
-        return verb + verb[-1] + "ing"
-    return verb + "ing"
+    return verb + (verb[-1] if doubles(verb) else "") + "ing"
 
 
 def verb_forms(entry: str) -> dict[str, str]:
     """Return the forms `base past pp s ing` of one verb entry such as `look_for` or `eat/ate/eaten`."""
-    parts = entry.split("/")
-    head, _, particle = parts[0].partition("_")
-    tail = f" {particle.replace('_', ' ')}" if particle else ""
-    irregular = [part.split("_")[0] for part in parts[1:]]
-    simple_past = irregular[0] if irregular else past(head)
-    participle = irregular[1] if len(irregular) > 1 else simple_past
-    forms = {
-        "base": head,
-        "past": simple_past,
-        "pp": participle,
-        "s": _IRREGULAR_S.get(head, third_person(head)),
-        "ing": gerund(head),
-    }
+    base, *irregular = (part.partition("_") for part in entry.split("/"))
+    head, tail = base[0], (base[1] + base[2]).replace("_", " ")
+    simple_past = irregular[0][0] if irregular else past(head)
+    participle = irregular[1][0] if len(irregular) > 1 else simple_past
+    third = "has" if head == "have" else third_person(head)
+    forms = {"base": head, "past": simple_past, "pp": participle, "s": third, "ing": gerund(head)}
     return {form: word + tail for form, word in forms.items()}
-
-
-_IRREGULAR_S = {"have": "has"}

@@ -4,8 +4,8 @@
 pet may be told). `- ` starts a step, `/ ` another way to say it, `? ` a step that is sometimes left out, `@` asks the
 teller for facts or for something beside the plot. `$A` and `$B` are the two people; `$a $a.o $a.p` their pronouns;
 `$thing` a noun, `$thing.adj` its lasting adjective. `A: words ,` is direct speech, closed by `,` `?` or `!`; `~` is a
-free tail. Every line is a sentential form of the grammar's `S` (`proof` checks it),
-so whatever it expands to parses.
+free tail. Every line is a sentential form of the grammar's `S` (tests/storyworld/test_grammar.py checks it), so
+whatever it expands to parses.
 """
 
 INTROS = """

@@ -7,12 +7,13 @@ only). Facts in no story are *held out*: a model can only guess them, so their s
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
 from scratchlm.storyworld.facts import ATTRIBUTES
-from scratchlm.storyworld.world import Fact, World
+from scratchlm.storyworld.teller import finish, openings
+from scratchlm.storyworld.world import Fact, World, build_world
 
 Conversation = list[dict[str, str]]
 
@@ -61,10 +62,8 @@ class Question:
 
 def statement(fact: Fact) -> str:
     """Return the canonical sentence of a fact, which is also the expected answer to its questions."""
-    article = "an" if fact.value[0] in "aeiou" else "a"
-    text = ATTRIBUTES[fact.attribute].canonical.replace(f"a $A.{fact.attribute}", f"{article} {fact.value}")
-    text = text.replace(f"$A.{fact.attribute}", fact.value).replace("$A", fact.subject)
-    text = text.replace(" 's", "'s").replace(" .", ".")
+    canonical = ATTRIBUTES[fact.attribute].canonical.replace(f"$A.{fact.attribute}", fact.value)
+    text = finish([canonical.replace("$A", fact.subject)])
     return text[0].upper() + text[1:]
 
 
@@ -81,24 +80,20 @@ def held_out_phrasings(fact: Fact) -> list[str]:
 def taught_facts(world: World) -> list[Fact]:
     """Return the taught facts, a third of those in the stories, balanced over attributes and people."""
     rng = random.Random(f"taught {world.seed}")
-    told: dict[str, list[Fact]] = {}
+    told: dict[str, list[Fact]] = defaultdict(list)
     for fact in world.facts():
         if fact.in_stories:
-            told.setdefault(fact.attribute, []).append(fact)
-    taught: list[Fact] = []
-    for found in told.values():
-        taught.extend(rng.sample(found, round(len(found) * TAUGHT_SHARE)))
-    return taught
+            told[fact.attribute].append(fact)
+    return [fact for found in told.values() for fact in rng.sample(found, round(len(found) * TAUGHT_SHARE))]
 
 
-def questions(world: World) -> list[Question]:
-    """Return one question for every held-in and every held-out fact, in the order of the world."""
+def questions(world: World | None = None) -> list[Question]:
+    """Return the test set: a question for every fact in stories but not in conversations, and every fact in neither."""
+    world = world or build_world()
     taught = {(fact.subject, fact.attribute) for fact in taught_facts(world)}
-    values = Counter((fact.attribute, fact.value) for fact in world.facts())
-    totals = Counter(fact.attribute for fact in world.facts())
-    top: dict[str, int] = {}
-    for (attribute, _), count in values.items():
-        top[attribute] = max(top.get(attribute, 0), count)
+    values: dict[str, Counter[str]] = defaultdict(Counter)
+    for fact in world.facts():
+        values[fact.attribute][fact.value] += 1
     rng = random.Random(f"questions {world.seed}")
     found: list[Question] = []
     for fact in world.facts():
@@ -113,14 +108,16 @@ def questions(world: World) -> list[Question]:
                 value=fact.value,
                 attribute=fact.attribute,
                 subject=fact.subject,
-                chance=top[fact.attribute] / totals[fact.attribute],
+                chance=max(values[fact.attribute].values()) / values[fact.attribute].total(),
             )
         )
     return found
 
 
-def _turn(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
+def _talk(*pairs: tuple[str, str]) -> Conversation:
+    """Make a conversation of what the user says and the assistant answers."""
+    turns = (turn for pair in pairs for turn in zip(("user", "assistant"), pair, strict=True))
+    return [{"role": role, "content": content} for role, content in turns]
 
 
 def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
@@ -129,16 +126,15 @@ def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
     found: list[Conversation] = []
     for _ in range(3):
         rng.shuffle(asked)
-        waiting: tuple[str, str] | None = None
+        waiting: list[tuple[str, str]] = []
         for pair in asked:
-            if waiting is None and rng.random() < 0.15:
-                waiting = pair
-                continue
-            turns = [pair] if waiting is None else [waiting, pair]
-            waiting = None
-            found.append([_turn(*t) for q, a in turns for t in (("user", q), ("assistant", a))])
-        if waiting is not None:
-            found.append([_turn("user", waiting[0]), _turn("assistant", waiting[1])])
+            if not waiting and rng.random() < 0.15:
+                waiting = [pair]
+            else:
+                found.append(_talk(*waiting, pair))
+                waiting = []
+        if waiting:
+            found.append(_talk(*waiting))
     return found
 
 
@@ -146,21 +142,25 @@ def _about_names(world: World, rng: random.Random) -> list[Conversation]:
     """Mention everybody and everything in the stories, twice, so that every name of a question was seen."""
     names = sorted({fact.subject for fact in world.facts() if fact.in_stories})
     return [
-        [_turn("user", said.replace("$A", name)), _turn("assistant", answer.replace("$A", name))]
+        _talk((said.replace("$A", name), answer.replace("$A", name)))
         for name in names
         for said, answer in rng.sample(_ACQUAINTANCE, 2)
     ]
 
 
-def conversations(seed: int, world: World, openings: dict[str, list[str]]) -> list[Conversation]:
-    """Return the conversations of a seed; `openings` holds short stories by the name of their hero."""
+def conversations(seed: int = 0, world: World | None = None) -> list[Conversation]:
+    """Return at least 1,500 fine-tuning conversations, each a list of {"role", "content"} turns.
+
+    Most ask about a third of the told facts in several phrasings; the others ask for a story or make small talk.
+    """
+    world = world or build_world()
     rng = random.Random(f"conversations {world.seed} {seed}")
     found = _about_facts(world, rng) + _about_names(world, rng)
-    for name, texts in openings.items():
-        for text in texts:
-            request = rng.choice(_STORY_REQUESTS).replace("$A", name)
-            found.append([_turn("user", request), _turn("assistant", text)])
-    for _ in range(6):
-        found.extend([_turn("user", ask), _turn("assistant", answer)] for ask, answer in _SMALL_TALK)
+    found += [
+        _talk((rng.choice(_STORY_REQUESTS).replace("$A", name), text))
+        for name, texts in openings(seed, world).items()
+        for text in texts
+    ]
+    found += [_talk(pair) for _ in range(6) for pair in _SMALL_TALK]
     rng.shuffle(found)
     return found

@@ -9,18 +9,15 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from scratchlm.storyworld.grammar import Item, Symbol, Word, recogniser_productions
+from scratchlm.storyworld.grammar import Item, Symbol, recogniser_productions
 from scratchlm.storyworld.lexicon import lexicon, stripped
 
 _TOKEN = re.compile(r"'s\b|[A-Za-z]+|[.,!?;\"]|\S")
 
 
 def sentences(text: str) -> list[str]:
-    """Split a story into sentences; direct speech and its speech tag are one sentence."""
-    found: list[str] = []
-    for paragraph in text.splitlines():
-        found.extend(_split_paragraph(paragraph.strip()))
-    return found
+    """Split a story into the sentences that `parses` judges; direct speech and its speech tag are one sentence."""
+    return [part for paragraph in text.splitlines() for part in _split_paragraph(paragraph.strip())]
 
 
 def _split_paragraph(text: str) -> list[str]:
@@ -70,9 +67,8 @@ def tokenize(sentence: str) -> list[str] | None:
 
 @cache
 def _proper_words() -> frozenset[str]:
-    return frozenset(
-        part for words in lexicon().values() for word in words for part in word.split() if part[0].isupper()
-    )
+    words = (part for words in lexicon().values() for word in words for part in word.split())
+    return frozenset(word for word in words if word[0].isupper())
 
 
 @cache
@@ -87,51 +83,44 @@ def _entries() -> dict[str, list[tuple[tuple[str, ...], str]]]:
     return {first: list(found) for first, found in index.items()}
 
 
-class _Tables:
-    """Productions with, for each alternative, the set of words and categories it may start with."""
+@cache
+def _alternatives() -> dict[str, list[tuple[tuple[Item, ...], frozenset[str], bool]]]:
+    """Return the alternatives of each category: items, left corners, whether they may be empty.
 
-    def __init__(self) -> None:
-        self.productions = recogniser_productions()
-        self.nullable: set[str] = set()
-        self.corners: dict[str, set[str]] = {head: set() for head in self.productions}
-        self._close()
-        self.alternatives = {
-            head: [(items, frozenset(self._corner(items)), self._empty(items)) for items in alternatives]
-            for head, alternatives in self.productions.items()
-        }
+    A left corner is a category, or a word after `=`.
+    """
+    productions = recogniser_productions()
+    nullable: set[str] = set()
+    corners: dict[str, set[str]] = {head: set() for head in productions}
 
-    def _empty(self, items: tuple[Item, ...]) -> bool:
-        return all(isinstance(i, Symbol) and (i.percent < 100 or i.name in self.nullable) for i in items)
+    def empty(items: tuple[Item, ...]) -> bool:
+        return all(isinstance(i, Symbol) and (i.percent < 100 or i.name in nullable) for i in items)
 
-    def _corner(self, items: tuple[Item, ...]) -> set[str]:
+    def corner(items: tuple[Item, ...]) -> set[str]:
         found: set[str] = set()
         for item in items:
-            if isinstance(item, Word):
-                found.add("=" + item.text)
-                break
-            found |= {item.name} | self.corners.get(item.name, set())
-            if item.percent == 100 and item.name not in self.nullable:
+            if isinstance(item, str):
+                return found | {"=" + item}
+            found |= {item.name} | corners.get(item.name, set())
+            if item.percent == 100 and item.name not in nullable:
                 break
         return found
 
-    def _close(self) -> None:
-        changed = True
-        while changed:
-            changed = False
-            for head, alternatives in self.productions.items():
-                for items in alternatives:
-                    if head not in self.nullable and self._empty(items):
-                        self.nullable.add(head)
-                        changed = True
-                    fresh = self._corner(items) - self.corners[head]
-                    if fresh:
-                        self.corners[head] |= fresh
-                        changed = True
-
-
-@cache
-def _tables() -> _Tables:
-    return _Tables()
+    changed = True
+    while changed:
+        changed = False
+        for head, alternatives in productions.items():
+            for items in alternatives:
+                if head not in nullable and empty(items):
+                    nullable.add(head)
+                    changed = True
+                if fresh := corner(items) - corners[head]:
+                    corners[head] |= fresh
+                    changed = True
+    return {
+        head: [(items, frozenset(corner(items)), empty(items)) for items in alternatives]
+        for head, alternatives in productions.items()
+    }
 
 
 class Recogniser:
@@ -139,14 +128,11 @@ class Recogniser:
 
     def __init__(self, items: list[Item]) -> None:
         self.items = items
-        self.tables = _tables()
-        self.lexical: list[dict[str, set[int]]] = []
-        self.starts: list[frozenset[str]] = []
-        for i in range(len(items)):
-            self.lexical.append(self._lexical_at(i))
-            item = items[i]
-            literal = {"=" + item.text} if isinstance(item, Word) else {item.name}
-            self.starts.append(frozenset(literal | set(self.lexical[i])))
+        self.lexical: list[dict[str, set[int]]] = [self._lexical_at(i) for i in range(len(items))]
+        self.starts = [
+            frozenset({"=" + item if isinstance(item, str) else item.name, *found})
+            for item, found in zip(items, self.lexical, strict=True)
+        ]
         self.starts.append(frozenset())
         self.memo: dict[tuple[str, int], frozenset[int]] = {}
 
@@ -155,9 +141,9 @@ class Recogniser:
         item = self.items[i]
         if isinstance(item, Symbol):
             return {item.name: {i + 1}}
-        for parts, category in _entries().get(item.text, ()):
+        for parts, category in _entries().get(item, ()):
             span = self.items[i : i + len(parts)]
-            if len(parts) == 1 or [x.text for x in span if isinstance(x, Word)] == list(parts):
+            if len(parts) == 1 or span == list(parts):
                 found.setdefault(category, set()).add(i + len(parts))
         return found
 
@@ -173,11 +159,9 @@ class Recogniser:
             return known
         # A left-recursive rule would meet its own unfinished entry here: it finds nothing and ends.
         self.memo[key] = frozenset()
-        found: set[int] = set()
-        if start < len(self.items):
-            found |= self.lexical[start].get(category, set())
+        found = set(self.lexical[start].get(category, ())) if start < len(self.items) else set()
         starts = self.starts[start]
-        for items, corner, empty in self.tables.alternatives.get(category, ()):
+        for items, corner, empty in _alternatives().get(category, ()):
             if empty or not corner.isdisjoint(starts):
                 found |= self._sequence(items, start)
         result = self.memo[key] = frozenset(found)
@@ -206,4 +190,4 @@ def parses(sentence: str) -> bool:
     It judges syntax, agreement, a/an and capitals, not facts. Takes about a millisecond.
     """
     tokens = tokenize(sentence)
-    return bool(tokens) and Recogniser([Word(token) for token in tokens or []]).derives("S")
+    return bool(tokens) and Recogniser([*(tokens or ())]).derives("S")

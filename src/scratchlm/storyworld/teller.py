@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
+from scratchlm.base.errors import UserError
 from scratchlm.storyworld import plots
-from scratchlm.storyworld.frames import PEOPLE, SPEECH_ADVERB_PERCENT, Compiled, Compiler, Frame, Plot, for_role
+from scratchlm.storyworld.frames import Compiled, Compiler, Frame, Plot, for_role
 from scratchlm.storyworld.grammar import Generator, Node, parse_items
-from scratchlm.storyworld.world import Entity, Fact, World
+from scratchlm.storyworld.world import Entity, Fact, World, build_world
 
 _PRONOUNS = {"woman": ("she", "her", "her"), "man": ("he", "him", "his")}
 _CAPITAL = re.compile(r"(^|<< )([a-z])")
@@ -28,6 +30,7 @@ _LONG = 11  # sentences after which only the plot continues
 _PARAGRAPH = (0.1, 0.4)  # probability of a new paragraph before an event, before a fact
 _FILLER = 0.95
 _SCENE = 0.2
+_SPEECH_ADVERB_PERCENT = 20
 
 
 class Teller:
@@ -36,30 +39,26 @@ class Teller:
     def __init__(self, world: World, seed: int) -> None:
         self.random = random.Random(f"stories {seed}").random
         self.generator = Generator()
+        self.nodes = self.generator.nodes
         for name, text in (("Pro.sg", "she"), ("Pob", "her"), ("Pos", "her"), ("Pro.pl", "they")):
-            self.generator.nodes[name] = Node(name, (text,))
+            self.nodes[name] = Node((text,))
         compiler = Compiler(self.generator)
-        self.slots = compiler.slots
-        for name in ("$a", "$a.o", "$a.p", "$b", "$b.o", "$b.p"):
-            compiler.slot(name)
         self.plots = compiler.plots()
         self.intros, self.incidents, self.closings, self.scenes = (
             compiler.steps(text)[0].frames for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES)
         )
-        self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in PEOPLE}
+        self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in "AB"}
         self.fact_frames = compiler.fact_frames()
-        self.front = self.generator.sequence(parse_items("Front ,"))
-        self.how = compiler.maybe("Adv/speech", SPEECH_ADVERB_PERCENT)
+        self.front = tuple(map(self.generator.compiled, parse_items("Front ,")))
+        self.how = self.generator.optional("Adv/speech", _SPEECH_ADVERB_PERCENT)
         self.tags = {
-            ",": self.generator.node("Speech/tell"),
-            "!": self.generator.node("Speech/shout"),
-            "?": self.generator.node("Speech/ask"),
+            mark: self.generator.node(f"Speech/{verb}") for mark, verb in ((",", "tell"), ("!", "shout"), ("?", "ask"))
         }
         self.people = [person for person in world.people if not person.hidden]
-        self.others = {"P": list(world.towns), "S": list(world.specials)}
-        self.decks: dict[str, list[Entity]] = {}
-        self.counts: dict[tuple[str, str], int] = {}
-        self.stated: dict[tuple[str, str], int] = {}  # canonical statements so far
+        self.entities = {"A": self.people, "P": list(world.towns), "S": list(world.specials)}
+        self.decks: dict[str, list[Entity]] = {role: [] for role in self.entities}
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.stated: Counter[tuple[str, str]] = Counter()  # canonical statements so far
 
     def expand(self, items: Compiled, out: list[str]) -> None:
         """Append a random expansion of the items; words of a category are drawn without replacement."""
@@ -79,40 +78,38 @@ class Teller:
                 self.expand(alternatives[int(rnd() * len(alternatives))], out)
 
     def set_slot(self, name: str, text: str) -> None:
-        """Give a slot its word; slots that no frame uses are ignored."""
-        node = self.slots.get(name)
-        if node is not None:
-            node.words = (text,)
+        """Give a slot its word."""
+        self.generator.node(name).words = (text,)
 
     def story(self, hero: Entity | None = None, limit: int = 99) -> str:
         """Tell one story, of a given hero and at most `limit` sentences where these are asked for."""
-        cast = {"A": hero or self._draw("A", self.people)}
+        cast = {"A": hero or self._draw("A")}
         plot = self._draw_plot(cast["A"])
-        cast["B"] = self._draw("A", self.people)
+        cast["B"] = self._draw("A")
         while cast["B"] is cast["A"]:
-            cast["B"] = self._draw("A", self.people)
-        cast |= {role: self._draw(role, self.others[role]) for role in "PS"}
+            cast["B"] = self._draw("A")
+        cast |= {role: self._draw(role) for role in "PS"}
         for role, entity in cast.items():
             self._cast(role, entity)
-        for slot, kind in plot.cast:
+        for slot, kind in plot.cast.items():
             words: list[str] = []
             self.expand((self.generator.node(f"N/{kind}.sg"), self.generator.node(f"A/{kind}")), words)
             self.set_slot(f"${slot}", words[0])
             self.set_slot(f"${slot}.adj", words[1])
         return _Telling(self, cast).tell(plot, limit)
 
-    def _draw(self, deck: str, entities: list[Entity]) -> Entity:
-        """Draw the next entity without replacement, so that all appear equally often."""
-        left = self.decks.setdefault(deck, [])
+    def _draw(self, role: str) -> Entity:
+        """Draw the next entity of a role without replacement, so that all appear equally often."""
+        left = self.decks[role]
         if not left:
-            left.extend(sorted(entities, key=lambda _: self.random()))
+            left.extend(sorted(self.entities[role], key=lambda _: self.random()))
         return left.pop()
 
     def _draw_plot(self, hero: Entity) -> Plot:
-        """Draw a plot whose required facts (`needs=A.pet`) stories may state of the hero."""
+        """Draw a plot whose required fact (`needs=A.pet`) stories may state of the hero."""
         while True:
             plot = self.plots[int(self.random() * len(self.plots))]
-            if all(hero.facts[key].in_stories for key in plot.needs):
+            if not plot.needs or hero.facts[plot.needs].in_stories:
                 return plot
 
     def _cast(self, role: str, entity: Entity) -> None:
@@ -120,9 +117,8 @@ class Teller:
         self.set_slot(f"${role}.kind", entity.kind)
         for key, fact in entity.facts.items():
             self.set_slot(f"${role}.{key}", fact.value)
-        if entity.kind in _PRONOUNS:
-            for suffix, word in zip(("", ".o", ".p"), _PRONOUNS[entity.kind], strict=True):
-                self.slots[f"${role.lower()}{suffix}"].words = (word,)
+        for suffix, word in zip(("", ".o", ".p"), _PRONOUNS.get(entity.kind, ()), strict=False):
+            self.set_slot(f"${role.lower()}{suffix}", word)
 
 
 class _Telling:
@@ -137,11 +133,10 @@ class _Telling:
 
     def tell(self, plot: Plot, limit: int) -> str:
         """Tell the plot and return its text."""
-        if self._chance(_FACT_FIRST):
+        fact_first = self._chance(_FACT_FIRST)
+        if fact_first:
             self._fact("A")
-            self._say_one(self.teller.incidents)
-        else:
-            self._say_one(self.teller.intros + self.teller.incidents)
+        self._say_one(self.teller.incidents if fact_first else self.teller.intros + self.teller.incidents)
         for step in plot.steps:
             if len(self.sentences) >= limit:
                 break
@@ -160,7 +155,7 @@ class _Telling:
         """Decide randomly on an optional sentence; never in a long story."""
         return len(self.sentences) < _LONG and self._chance(probability)
 
-    def _choice(self, frames: tuple[Frame, ...]) -> Frame:
+    def _choice(self, frames: Sequence[Frame]) -> Frame:
         return frames[int(self.teller.random() * len(frames))]
 
     def _obey(self, order: str) -> None:
@@ -183,10 +178,10 @@ class _Telling:
     def _may_tell(self, frame: Frame) -> bool:
         return all(self.cast[role].facts[key].in_stories for role, key in frame.needs)
 
-    def _say_one(self, frames: tuple[Frame, ...]) -> None:
+    def _say_one(self, frames: Sequence[Frame]) -> None:
         """Write one of the frames that state no held-out fact, preferably one that repeats no fact."""
-        options = tuple(frame for frame in frames if self._may_tell(frame))
-        fresh = tuple(frame for frame in options if self.told.isdisjoint(frame.needs))
+        options = [frame for frame in frames if self._may_tell(frame)]
+        fresh = [frame for frame in options if self.told.isdisjoint(frame.needs)]
         if options:
             self._say(self._choice(fresh or options))
 
@@ -198,31 +193,28 @@ class _Telling:
             return
 
         def times_told(fact: Fact) -> tuple[int, float]:
-            return counts.get((fact.subject, fact.attribute), 0), self.teller.random()
+            return counts[fact.subject, fact.attribute], self.teller.random()
 
         fact = min(left, key=times_told)
-        frames = self.teller.fact_frames[role, fact.attribute]
         key = (fact.subject, fact.attribute)
-        pairs = tuple(f for f in frames.pairs if self.told.isdisjoint(f.needs) and self._may_tell(f))
-        if stated.get(key, 0) <= _CANONICAL * counts.get(key, 0):
-            stated[key] = stated.get(key, 0) + 1
-            self._say(frames.canonical, plain=True)
-        elif pairs and self._chance(_PAIRED):
-            self._say(self._choice(pairs), plain=True)
+        canonical, others, pairs = self.teller.fact_frames[role, fact.attribute]
+        pairs = [frame for frame in pairs if self.told.isdisjoint(frame.needs) and self._may_tell(frame)]
+        if stated[key] <= _CANONICAL * counts[key]:
+            stated[key] += 1
+            self._say(canonical, plain=True)
         else:
-            self._say(self._choice(frames.others), plain=True)
+            self._say(self._choice(pairs if pairs and self._chance(_PAIRED) else others), plain=True)
 
     def _say(self, frame: Frame, plain: bool = False) -> None:
         """Write a frame; a plain one keeps its subject's name and gets no adverbial."""
         teller = self.teller
         for role, key in frame.needs:
             self.told.add((role, key))
-            fact = (self.cast[role].name, key)
-            teller.counts[fact] = teller.counts.get(fact, 0) + 1
+            teller.counts[self.cast[role].name, key] += 1
         role = frame.subject or "A"
-        nodes = teller.generator.nodes
+        nodes = teller.nodes
         for name, slot in (("Pro.sg", ""), ("Pob", ".o"), ("Pos", ".p")):
-            nodes[name].words = teller.slots[f"${role.lower()}{slot}"].words
+            nodes[name].words = nodes[f"${role.lower()}{slot}"].words
         out: list[str] = []
         if frame.speech:
             self._speak(frame, out, plain)
@@ -240,16 +232,16 @@ class _Telling:
 
     def _with_pronoun(self, items: Compiled, role: str) -> Compiled:
         """Replace the subject's name by a pronoun, unless an apposition or a second subject follows it."""
-        slots, low = self.teller.slots, f"${role.lower()}"
+        nodes, low = self.teller.nodes, f"${role.lower()}"
         if items[1] in (",", "and", "the"):
             return items
-        return (slots[low + ".p"], *items[2:]) if items[1] == "'s" else (slots[low], *items[1:])
+        return (nodes[low + ".p"], *items[2:]) if items[1] == "'s" else (nodes[low], *items[1:])
 
     def _speak(self, frame: Frame, out: list[str], before: bool) -> None:
         """Write direct speech with its tag before or after it; before, where the name should precede a fact."""
         teller, role, mark = self.teller, frame.subject, frame.speech
         again = role == self.last and not before and self._chance(_AGAIN)
-        who = teller.slots["$" + (role.lower() if again else role)]
+        who = teller.nodes["$" + (role.lower() if again else role)]
         verb = teller.tags[mark]
         if before or self._chance(_SPEECH_BEFORE):
             teller.expand((who, verb, ",", "<<", *frame.items, "." if mark == "," else mark, "''"), out)
@@ -268,21 +260,28 @@ def finish(sentences: list[str]) -> str:
     return _ARTICLE.sub(r"\1n ", text.replace("<< ", '"').replace(" ''", '"'))
 
 
-def tell(size: int, seed: int, world: World) -> Iterator[str]:
-    """Yield stories until they hold at least `size` UTF-8 bytes (the text is ASCII)."""
-    teller = Teller(world, seed)
+def stories(size: int, seed: int = 0, world: World | None = None) -> Iterator[str]:
+    """Yield stories, one a document, until at least `size` UTF-8 bytes were yielded.
+
+    Memory is constant in `size`; about 2 MB a second on one core. The seed varies the stories, not the facts: those
+    are the world's, by default `build_world(0)`. A negative size is a `UserError`.
+    """
+    if size < 0:
+        raise UserError(f"a size of {size} bytes: it must be at least 0")
+    return _tell(size, Teller(world or build_world(), seed))
+
+
+def _tell(size: int, teller: Teller) -> Iterator[str]:
     written = 0
     while written < size:
         story = teller.story()
-        written += len(story)
+        written += len(story)  # the text is ASCII
         yield story
 
 
-def openings(seed: int, world: World, each: int = 4) -> dict[str, list[str]]:
-    """Return short stories of two to four sentences by the name of their hero, `each` for every person in stories."""
+def openings(seed: int, world: World) -> dict[str, list[str]]:
+    """Return four short stories of two to four sentences by the name of their hero, for every person in stories."""
     teller = Teller(world, -1 - seed)
-    found: dict[str, list[str]] = {}
-    for person in teller.people:
-        for _ in range(each):
-            found.setdefault(person.name, []).append(teller.story(person, 2 + int(teller.random() * 3)))
-    return found
+    return {
+        person.name: [teller.story(person, 2 + int(teller.random() * 3)) for _ in range(4)] for person in teller.people
+    }

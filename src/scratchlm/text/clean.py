@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from scratchlm.text.config import CleanConfig
-from scratchlm.text.counts import Counts, Document
+from scratchlm.text.counts import Counts, Document, with_beginnings
 from scratchlm.text.duplicates import DigestSet, NearDuplicates
 
 SURROGATES = "texts with lone surrogates, made U+FFFD"
@@ -23,10 +23,18 @@ def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) ->
     whole, because chunks are cut before a space (see `chunking.last_safe_cut`). Memory: at most 43 bytes a kept
     document for exact duplicates, about 5 KB more for near-duplicates.
     """
-    judge = _Judge(config)
-    length, inside, ended = 0, False, False
-    for document in documents:
-        first, inside = not inside, document.continued
+    exact = DigestSet() if config.deduplicate else None
+    near = NearDuplicates(config.near_duplicates) if config.near_duplicates > 0 else None
+
+    def objection(text: str, data: bytes) -> str | None:
+        if len(text) < config.min_characters:
+            return "too short"
+        if exact is not None and not exact.add(data):
+            return "duplicate"
+        return "near-duplicate" if near is not None and near.seen(text) else None
+
+    length, ended = 0, False
+    for document, first in with_beginnings(documents):
         if first:
             length, ended = 0, False
         elif ended:
@@ -34,7 +42,7 @@ def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) ->
         text, data = _repair(document.text, config, counts)
         if first and document.continued:
             counts.uncompared += 1
-        elif first and (reason := judge.objection(text, data)):
+        elif first and (reason := objection(text, data)):
             counts.reject(reason, document.source)
             continue
         continued = document.continued
@@ -48,25 +56,6 @@ def clean(documents: Iterable[Document], config: CleanConfig, counts: Counts) ->
         counts.characters += len(text)
         counts.bytes += len(data)
         yield Document(text, document.source, continued)
-
-
-class _Judge:
-    """Decides whether to keep a whole document, by its length and its similarity to earlier ones."""
-
-    def __init__(self, config: CleanConfig) -> None:
-        self.shortest = config.min_characters
-        self.exact = DigestSet() if config.deduplicate else None
-        self.near = NearDuplicates(config.near_duplicates) if config.near_duplicates > 0 else None
-
-    def objection(self, text: str, data: bytes) -> str | None:
-        """Return the reason to drop a document, or None."""
-        if len(text) < self.shortest:
-            return "too short"
-        if self.exact is not None and not self.exact.add(data):
-            return "duplicate"
-        if self.near is not None and self.near.seen(text):
-            return "near-duplicate"
-        return None
 
 
 def _repair(text: str, config: CleanConfig, counts: Counts) -> tuple[str, bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
 
 from scratchlm.base.errors import UserError
 
@@ -23,6 +23,14 @@ class Document:
 
     continued: bool = False
     """True: the next `Document` yielded is the continuation of this one."""
+
+
+def with_beginnings(documents: Iterable[Document]) -> Iterator[tuple[Document, bool]]:
+    """Yield each document or chunk, and whether it begins a document."""
+    begins = True
+    for document in documents:
+        yield document, begins
+        begins = not document.continued
 
 
 @dataclass(slots=True)
@@ -72,18 +80,15 @@ class Counts:
     def drop(self, reason: str, what: str) -> None:
         """Count one document or row as read and dropped, and name it."""
         self.read += 1
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-        self._name(reason, what)
+        self.reject(reason, what)
 
     def reject(self, reason: str, what: str) -> None:
         """Count one document, already counted as read, as dropped, and name it."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-        self._name(reason, what)
+        self._count(self.dropped, reason, what)
 
     def skip(self, reason: str, what: str) -> None:
         """Count one file as skipped, and name it."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
-        self._name(reason, what)
+        self._count(self.skipped, reason, what)
 
     def repair(self, kind: str, number: int = 1) -> None:
         """Count changes to kept text."""
@@ -105,11 +110,8 @@ class Counts:
         for reason, number in {**self.skipped, **self.dropped}.items():
             print(f"left out {number:,}: {reason}: {'; '.join(self.named.get(reason, []))}", file=sys.stderr)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON report."""
-        return asdict(self)
-
-    def _name(self, reason: str, what: str) -> None:
+    def _count(self, table: dict[str, int], reason: str, what: str) -> None:
+        table[reason] = table.get(reason, 0) + 1
         names = self.named.setdefault(reason, [])
         if len(names) < NAMED_LIMIT:
             names.append(printable(what))
@@ -128,20 +130,20 @@ class BadFile(Exception):  # noqa: N818 - a finding about a file, always caught 
         self.reason = reason
 
 
+@dataclass(frozen=True)
 class Problems:
-    """The policy for bad input: count it and continue, or stop at the first problem (`strict`)."""
+    """The policy for bad input: count it and continue, or raise a `UserError` at the first problem (`strict`)."""
 
-    def __init__(self, counts: Counts, *, strict: bool) -> None:
-        self.counts = counts
-        self.strict = strict
+    counts: Counts
+    strict: bool
 
     def row(self, reason: str, message: str) -> None:
-        """Drop one row or document; raises `UserError` when strict."""
+        """Drop one row or document."""
         self._stop_if_strict(message)
         self.counts.drop(reason, message)
 
     def file(self, reason: str, message: str) -> None:
-        """Skip one file; raises `UserError` when strict."""
+        """Skip one file."""
         self._stop_if_strict(message)
         self.counts.skip(reason, message)
 

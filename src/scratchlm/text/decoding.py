@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import AnyStr
 
 from scratchlm.text.counts import BadFile
 from scratchlm.text.opening import read_chunks
 
 HEAD = 1 << 16  # bytes inspected to detect the encoding
 LINE_LIMIT = 1 << 28  # bytes in one line; a longer line means another file format
-
-Decode = Callable[[bytes, str, bool], tuple[str, int]]
 
 # Longest marks first: UTF-32's little-endian mark begins with UTF-16's.
 BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
@@ -23,13 +22,6 @@ BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-DECODERS: dict[str, Decode] = {
-    "utf-8": codecs.utf_8_decode,
-    "utf-16-le": codecs.utf_16_le_decode,
-    "utf-16-be": codecs.utf_16_be_decode,
-    "utf-32-le": codecs.utf_32_le_decode,
-    "utf-32-be": codecs.utf_32_be_decode,
-}
 CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b") + b"\x7f"
 
 
@@ -81,40 +73,44 @@ def text_blocks(path: Path) -> Iterator[str]:
     encoding, naming the offset of that byte.
     """
     encoding, offset, chunks = _open_text(path)
-    decode = DECODERS[encoding]
-    pending = b""
+    decoder = codecs.getincrementaldecoder(encoding)()
     for chunk in chain(chunks, [b""]):
-        data = pending + chunk
+        held = len(decoder.getstate()[0])  # bytes of the chunk before, which belong to the next character
         try:
-            text, used = decode(data, "strict", not chunk)
+            text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            raise BadFile("wrong encoding", _where(path, encoding, data, offset, error)) from error
-        pending = data[used:]
-        offset += used
+            byte = f"0x{error.object[error.start]:02x}" if error.start < len(error.object) else "the end"
+            raise BadFile(
+                "wrong encoding",
+                f"{path}: not {encoding.upper()}: {byte} at byte {offset - held + error.start:,} ({error.reason}); "
+                "convert it, for example iconv -f LATIN1 -t UTF-8",
+            ) from error
+        offset += len(chunk)
         if text:
             yield text
 
 
-def _where(path: Path, encoding: str, data: bytes, offset: int, error: UnicodeDecodeError) -> str:
-    byte = f"0x{data[error.start]:02x}" if error.start < len(data) else "the end"
-    return (
-        f"{path}: not {encoding.upper()}: {byte} at byte {offset + error.start:,} ({error.reason}); "
-        f"convert it, for example iconv -f LATIN1 -t UTF-8"
-    )
+def _lines(blocks: Iterator[AnyStr], feed: AnyStr, path: Path) -> Iterator[AnyStr]:
+    """Yield the lines of blocks of text with their ends."""
+    rest: list[AnyStr] = []
+    size = 0
+    for block in blocks:
+        lines = block.split(feed)
+        last = lines.pop()
+        for line in lines:
+            yield feed[:0].join(rest) + line + feed
+            rest, size = [], 0
+        rest.append(last)
+        size += len(last)
+        if size > LINE_LIMIT:
+            raise BadFile("too large", f"{path}: a line of more than {LINE_LIMIT >> 20} MB; not a file of rows")
+    if size:
+        yield feed[:0].join(rest)
 
 
 def text_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a file with their ends, split at line feeds only; raises `BadFile` as `text_blocks` does."""
-    rest = ""
-    for block in text_blocks(path):
-        lines = (rest + block).split("\n")
-        rest = lines.pop()
-        if len(rest) > LINE_LIMIT:
-            raise BadFile("too large", f"{path}: a line of more than {LINE_LIMIT >> 20} MB; not a file of rows")
-        for line in lines:
-            yield line + "\n"
-    if rest:
-        yield rest
+    return _lines(text_blocks(path), "\n", path)
 
 
 def byte_lines(path: Path) -> Iterator[bytes]:
@@ -123,20 +119,9 @@ def byte_lines(path: Path) -> Iterator[bytes]:
     Raises `BadFile` as `text_blocks` does, except for invalid UTF-8, which the caller must check.
     """
     encoding, _, chunks = _open_text(path)
-    if encoding != "utf-8":
-        for text in text_lines(path):
-            yield text.rstrip("\r\n").encode("utf-8", "surrogatepass")
-        return
-    rest: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        *lines, last = chunk.split(b"\n")
-        for line in lines:
-            yield b"".join((*rest, line)).rstrip(b"\r")
-            rest, size = [], 0
-        rest.append(last)
-        size += len(last)
-        if size > LINE_LIMIT:
-            raise BadFile("too large", f"{path}: a line of more than {LINE_LIMIT >> 20} MB; not a file of rows")
-    if size:
-        yield b"".join(rest).rstrip(b"\r")
+    if encoding == "utf-8":
+        lines = _lines(chunks, b"\n", path)
+    else:
+        lines = (text.encode("utf-8", "surrogatepass") for text in text_lines(path))
+    for line in lines:
+        yield line.rstrip(b"\r\n")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
 from scratchlm.text.chunking import CHUNK, Chunker, cut_documents, fragments
-from scratchlm.text.counts import BadFile, Counts, Document, Problems
+from scratchlm.text.counts import BadFile, Counts, Document, Problems, with_beginnings
 from scratchlm.text.decoding import text_blocks
 from scratchlm.text.opening import COMPRESSIONS
-from scratchlm.text.rows import NoTextField, read_json, read_jsonl
+from scratchlm.text.rows import NoTextField, documents_of, json_rows, jsonl_rows
 from scratchlm.text.tables import read_csv, read_parquet
 from scratchlm.text.walk import FoundFile, find_files
 
@@ -68,37 +71,31 @@ def unescape(separator: str) -> str:
     if not separator:
         raise UserError("--split-on '': must hold at least one character, as in '\\n\\n'")
     meanings = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
-    result, rest = [], iter(separator)
-    for character in rest:
-        if character == "\\":
-            following = next(rest, "")
-            result.append(meanings.get(following, "\\" + following))
-        else:
-            result.append(character)
-    return "".join(result)
+    return re.sub(r"\\([nrt\\])", lambda escape: meanings[escape[1]], separator)
 
 
 def _read_file(
     file: FoundFile, text_field: str | None, separator: str | None, problems: Problems
 ) -> Iterator[Document]:
     """Yield the documents of one file as they are; raises `BadFile`."""
-    if file.suffix in (".txt", ".md"):
-        return _read_text(file.path, separator, problems.counts)
-    if file.suffix == ".jsonl":
-        return read_jsonl(file.path, text_field, problems)
-    if file.suffix == ".json":
-        return read_json(file.path, text_field, problems)
-    if file.suffix in (".csv", ".tsv"):
-        return read_csv(file.path, text_field, problems)
-    return read_parquet(file.path, text_field, problems)
+    match file.suffix:
+        case ".txt" | ".md":
+            return _read_text(file.path, separator, problems.counts)
+        case ".jsonl":
+            return documents_of(jsonl_rows(file.path, problems), text_field, problems)
+        case ".json":
+            return documents_of(json_rows(file.path, text_field, problems), text_field, problems)
+        case ".csv" | ".tsv":
+            return read_csv(file.path, text_field, problems)
+        case _:
+            return read_parquet(file.path, text_field, problems)
 
 
 def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
     """Yield a text file as one document or, given a separator, as several."""
-    if path.suffix.lower() in COMPRESSIONS or _size(path) > CHUNK:
+    if path.suffix.lower() in COMPRESSIONS or (os.path.exists(path) and path.stat().st_size > CHUNK):
         # Yielded chunks cannot be taken back, so an error must be found before the first.
-        for _ in text_blocks(path):
-            pass
+        deque(text_blocks(path), maxlen=0)
     blocks = _plain(text_blocks(path), counts)
     if separator is not None:
         for text, number, continued in cut_documents(fragments(blocks, separator), Chunker()):
@@ -109,13 +106,6 @@ def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Do
         for chunk in cutter.push(block):
             yield Document(chunk, str(path), continued=True)
     yield Document(cutter.finish(), str(path))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0  # opening it will raise the error
 
 
 def _plain(blocks: Iterator[str], counts: Counts) -> Iterator[str]:
@@ -146,13 +136,10 @@ def _without_nul(text: str, counts: Counts) -> str:
 
 def _checked(documents: Iterator[Document], problems: Problems) -> Iterator[Document]:
     """Count documents, drop blank ones, and remove the NULs of rows."""
-    inside = False  # within a document of several chunks, which is never blank
-    for document in documents:
+    for document, begins in with_beginnings(documents):
         text = _without_nul(document.text, problems.counts)
-        if not inside and not document.continued and not text.strip():
+        if begins and not document.continued and not text.strip():  # one of several chunks is never blank
             problems.row("empty", f"{document.source}: no text in it; remove it")
             continue
-        if not document.continued:
-            problems.counts.read += 1
-        inside = document.continued
+        problems.counts.read += not document.continued
         yield document if text is document.text else Document(text, document.source, document.continued)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scratchlm.text.words import Hashes, mix, run_hashes, word_hashes
 
 DIGEST = 16  # bytes: among a billion documents, the probability of one false duplicate is about 1e-21
+_EMPTY = bytes(DIGEST)  # a free slot, which no digest is in practice
 PERMUTATIONS = 128
 SHINGLE = 5  # words
 RECALL = 0.95  # required probability that two documents at the threshold become candidates
@@ -29,36 +30,28 @@ class DigestSet:
 
     def add(self, data: bytes) -> bool:
         """Add the digest of `data`; return False when it is already there."""
-        digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
-        if not self._insert(digest):
+        if not self._insert(hashlib.blake2b(data, digest_size=DIGEST).digest()):
             return False
         self._size += 1
         if self._size * 4 > self._slots * 3:
-            self._grow()
+            old, self._slots = self._table, 2 * self._slots
+            self._table = bytearray(self._slots * DIGEST)
+            for start in range(0, len(old), DIGEST):
+                if (digest := bytes(old[start : start + DIGEST])) != _EMPTY:
+                    self._insert(digest)
         return True
 
     def _insert(self, digest: bytes) -> bool:
-        # A free slot is all zeros, which no digest is in practice. Collisions go to the next slot (linear probing).
-        mask, empty = self._slots - 1, bytes(DIGEST)
-        slot = int.from_bytes(digest[:8], "little") & mask
-        while True:
-            start = slot * DIGEST
+        slot = int.from_bytes(digest[:8], "little")
+        while True:  # collisions go to the next slot (linear probing)
+            start = slot % self._slots * DIGEST
             present = self._table[start : start + DIGEST]
             if present == digest:
                 return False
-            if present == empty:
+            if present == _EMPTY:
                 self._table[start : start + DIGEST] = digest
                 return True
-            slot = (slot + 1) & mask
-
-    def _grow(self) -> None:
-        old, empty = self._table, bytes(DIGEST)
-        self._slots *= 2
-        self._table = bytearray(self._slots * DIGEST)
-        for start in range(0, len(old), DIGEST):
-            digest = bytes(old[start : start + DIGEST])
-            if digest != empty:
-                self._insert(digest)
+            slot += 1
 
 
 def choose_bands(threshold: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:
@@ -87,11 +80,13 @@ class NearDuplicates:
         self.threshold = threshold
         self.bands, self.rows = choose_bands(threshold)
         random = np.random.default_rng(seed)
+
+        def draw(size: int) -> Hashes:
+            return random.integers(0, 1 << 64, size, dtype=np.uint64)
+
         # Multiply-shift hashing: an odd 64-bit factor and a shift; the upper half of the product is kept.
-        self._factors: Hashes = random.integers(0, 1 << 64, PERMUTATIONS, dtype=np.uint64) | np.uint64(1)
-        self._shifts: Hashes = random.integers(0, 1 << 64, PERMUTATIONS, dtype=np.uint64)
-        self._row_factors: Hashes = random.integers(0, 1 << 64, self.rows, dtype=np.uint64) | np.uint64(1)
-        self._band_shifts: Hashes = random.integers(0, 1 << 64, self.bands, dtype=np.uint64)
+        self._factors, self._shifts = draw(PERMUTATIONS) | np.uint64(1), draw(PERMUTATIONS)
+        self._row_factors, self._band_shifts = draw(self.rows) | np.uint64(1), draw(self.bands)
         self._signatures: NDArray[np.uint32] = np.zeros((256, PERMUTATIONS), dtype=np.uint32)
         self._size = 0
         self._buckets: dict[int, list[int]] = {}
@@ -124,13 +119,10 @@ class NearDuplicates:
             similarity = (self._signatures[candidates] == signature).mean(axis=1)
             if float(similarity.max()) >= self.threshold:
                 return True
-        self._remember(signature, keys)
-        return False
-
-    def _remember(self, signature: NDArray[np.uint32], keys: list[int]) -> None:
         if self._size == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
         self._signatures[self._size] = signature
         for key in keys:
             self._buckets.setdefault(key, []).append(self._size)
         self._size += 1
+        return False

@@ -47,12 +47,12 @@ def _columns(first: Record, text_column: str | None, label_column: str | None) -
     """Find the columns of text and label where they are not given."""
     names = [name for name in first.values if name not in (text_column, label_column)]
     if label_column is None:
-        usual = [name for field in LABEL_FIELDS for name in names if str(name).lower() == field]
-        label_column = usual[0] if usual else names[0] if len(names) == 1 and text_column else None
+        only = names[0] if len(names) == 1 and text_column else None
+        label_column = next((name for field in LABEL_FIELDS for name in names if str(name).lower() == field), only)
     if text_column is None:
         names = [name for name in names if name != label_column]
-        usual = [name for field in TEXT_FIELDS for name in names if str(name).lower() == field]
-        text_column = usual[0] if usual else names[0] if len(names) == 1 else None
+        only = names[0] if len(names) == 1 else None
+        text_column = next((name for field in TEXT_FIELDS for name in names if str(name).lower() == field), only)
     if text_column is None or label_column is None:
         flags = " and ".join(["--text-column"] * (text_column is None) + ["--label-column"] * (label_column is None))
         raise UserError(f"{first.place}: which column is which? Columns: {listed(first.values)}; say it with {flags}")
@@ -91,5 +91,7 @@ def two_parts(texts: Sequence[Labelled], fraction: float) -> tuple[list[Labelled
         own = sorted(mark for mark, known in labels.items() if known == {label})
         wanted = max(1, floor(fraction * len(own) + 0.5)) if fraction else 0
         aside.update(own[: min(wanted, len(own) - 1)])
-    left = [each for mark, each in zip(hashes, texts, strict=True) if mark not in aside]
-    return left, [each for mark, each in zip(hashes, texts, strict=True) if mark in aside]
+    parts: tuple[list[Labelled], list[Labelled]] = [], []
+    for mark, each in zip(hashes, texts, strict=True):
+        parts[mark in aside].append(each)
+    return parts

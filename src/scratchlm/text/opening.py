@@ -6,6 +6,7 @@ import gzip
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -80,15 +81,12 @@ def seekable(path: Path) -> IO[bytes]:
             return path.open("rb")
         except OSError as error:
             raise BadFile("unreadable", str(explain_os_error(error, path))) from error
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it, which also removes it
-    try:
-        for chunk in read_chunks(path):
-            unpacked.write(chunk)
-    except OSError as error:
-        unpacked.close()
-        raise explain_os_error(error, tempfile.gettempdir()) from error
-    except BaseException:
-        unpacked.close()
-        raise
-    unpacked.seek(0)
+    with ExitStack() as stack:
+        unpacked = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            unpacked.writelines(read_chunks(path))
+        except OSError as error:
+            raise explain_os_error(error, tempfile.gettempdir()) from error
+        unpacked.seek(0)
+        stack.pop_all()  # the caller closes it, which also removes it
     return unpacked

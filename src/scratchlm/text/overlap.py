@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchlm.text.counts import Document
+from scratchlm.text.counts import Document, with_beginnings
 from scratchlm.text.words import BOUNDARY, Hashes, run_hashes, word_hashes
 
 RUN = 13  # n of the word n-grams
@@ -125,13 +125,11 @@ def _train_runs(documents: Iterable[Document], run: int) -> Iterator[Hashes]:
     texts: list[str] = []
     size = 0
     carried = np.zeros(0, dtype=np.uint64)  # the last words of the previous chunk, for n-grams across the cut
-    inside = False
-    for document in documents:
-        if document.continued or inside:
+    for document, begins in with_beginnings(documents):
+        if document.continued or not begins:
             words = np.concatenate([carried, word_hashes(document.text)])
             yield run_hashes(words, run)
             carried = words[len(words) - run + 1 :] if document.continued else carried[:0]
-            inside = document.continued
             continue
         texts.append(document.text)
         size += len(document.text)

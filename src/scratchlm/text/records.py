@@ -5,7 +5,6 @@ Every row matters, so a broken one is an error, and all broken ones are reported
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.text.counts import BadFile, Counts, Problems
-from scratchlm.text.decoding import byte_lines
-from scratchlm.text.opening import COMPRESSIONS, read_whole, seekable
-from scratchlm.text.rows import JSON_LIMIT, listed, rows_of
-from scratchlm.text.tables import table_rows
+from scratchlm.text.opening import COMPRESSIONS
+from scratchlm.text.rows import Row, json_rows, jsonl_rows, listed
+from scratchlm.text.tables import opened_parquet, parquet_rows, table_rows
 
 SHOWN = 5
 """Most problems of one file that a message lists."""
@@ -61,72 +59,37 @@ def _records(path: Path, columns: Sequence[str], problems: Problems) -> Iterator
         case ".csv" | ".tsv":
             yield from _table(path, columns, problems)
         case ".jsonl":
-            yield from _lines(path, problems)
+            yield from _objects(jsonl_rows(path, problems), problems)
         case ".json":
-            yield from _json(path)
+            yield from _objects(json_rows(path, None, problems), problems)
         case ".parquet":
-            yield from _parquet(path)
+            with opened_parquet(path) as file:
+                yield from _objects(parquet_rows(path, file), problems)
         case _:
             raise UserError(f"{path}: {kind or 'no ending'} is no table; known are .csv, .tsv, .jsonl, .json, .parquet")
+
+
+def _objects(rows: Iterator[Row], problems: Problems) -> Iterator[Record]:
+    for place, values in rows:
+        if isinstance(values, dict):
+            yield Record(place, values)
+        else:
+            problems.row("broken row", f"{place}: {type(values).__name__}, not an object; fix the row")
 
 
 def _table(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[Record]:
     rows = table_rows(path, problems)
     first, header = next(rows, (1, []))
     if columns and all(column.isdecimal() and column not in header for column in columns):
-        yield Record(f"{path}, line {first}", _numbered(header))
-        header = [str(number + 1) for number in range(len(header))]
+        numbers = [str(number) for number in range(1, len(header) + 1)]
+        yield Record(f"{path}, line {first}", dict(zip(numbers, header, strict=True)))
+        header = numbers
     for line, row in rows:
         place = f"{path}, line {line}"
-        if not row:
-            continue
-        if len(row) != len(header):
+        if len(row) == len(header):
+            yield Record(place, dict(zip(header, row, strict=True)))
+        elif row:
             problems.row("broken row", f"{place}: {len(row)} columns where the first row has {len(header)}; fix it")
-            continue
-        yield Record(place, dict(zip(header, row, strict=True)))
-
-
-def _numbered(row: Sequence[str]) -> dict[str, str]:
-    return {str(number): cell for number, cell in enumerate(row, 1)}
-
-
-def _lines(path: Path, problems: Problems) -> Iterator[Record]:
-    for number, line in enumerate(byte_lines(path), 1):
-        place = f"{path}, line {number}"
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            problems.row("broken row", f"{place}: not valid JSON ({error}); fix or remove the line")
-            continue
-        if not isinstance(values, dict):
-            problems.row("broken row", f"{place}: {type(values).__name__}, not an object; fix the line")
-            continue
-        yield Record(place, values)
-
-
-def _json(path: Path) -> Iterator[Record]:
-    try:
-        value = json.loads(read_whole(path, JSON_LIMIT).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); fix the file") from error
-    for number, row in enumerate(rows_of(value, path, None), 1):
-        if not isinstance(row, dict):
-            raise BadFile("broken row", f"{path}, row {number}: {type(row).__name__}, not an object; fix the row")
-        yield Record(f"{path}, row {number}", row)
-
-
-def _parquet(path: Path) -> Iterator[Record]:
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    try:
-        with seekable(path) as stream:
-            rows = parquet.read_table(stream).to_pylist()
-    except (arrow.ArrowException, OSError) as error:
-        raise BadFile("broken parquet", f"{path}: not a readable parquet file ({error}); fetch it again") from error
-    yield from (Record(f"{path}, row {number}", row) for number, row in enumerate(rows, 1))
 
 
 def require_columns(records: Sequence[Record], columns: Sequence[str], flag: str) -> None:

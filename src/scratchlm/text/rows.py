@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from scratchlm.text.decoding import byte_lines, detect
 from scratchlm.text.opening import read_whole
 
 TEXT_FIELDS = ("text", "content", "story", "body", "document", "article", "passage", "paragraph", "markdown")
+Row = tuple[str, Any]
+"""The place of a row, for messages, and what it holds."""
 LIST_FIELDS = ("data", "rows", "documents", "examples", "items", "train")
 JSON_LIMIT = 1_000_000_000  # bytes; a .json file cannot be read row by row
 
@@ -89,35 +91,35 @@ class FieldReader:
         return value
 
 
-def read_jsonl(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
-    """Yield one document a line; blank lines are skipped, broken ones counted with their line number.
-
-    Raises `BadFile` when the file cannot be read further.
-    """
-    yield from _json_lines(byte_lines(path), path, FieldReader(text_field, problems), problems)
-
-
-def _json_lines(lines: Iterator[bytes], path: Path, reader: FieldReader, problems: Problems) -> Iterator[Document]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path}, line {number}"
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            message = f"{place}: not UTF-8 at byte {error.start} of the line ({error.reason}); fix or convert it"
-            problems.row("wrong encoding", message)
-            continue
-        except (ValueError, RecursionError) as error:
-            problems.row("broken row", f"{place}: not valid JSON ({error}); fix or remove the line")
-            continue
+def documents_of(rows: Iterable[Row], text_field: str | None, problems: Problems) -> Iterator[Document]:
+    """Yield the documents of rows; broken ones are counted."""
+    reader = FieldReader(text_field, problems)
+    for place, row in rows:
         text = reader.text_of(row, place)
         if text is not None:
             yield Document(text, place)
 
 
-def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
-    """Yield the documents of a .json file, which is loaded into memory whole.
+def jsonl_rows(path: Path, problems: Problems, lines: Iterable[bytes] | None = None) -> Iterator[Row]:
+    """Yield the rows of JSON Lines; blank lines are skipped, broken ones counted with their line number.
+
+    Raises `BadFile` when the file cannot be read further.
+    """
+    for number, line in enumerate(byte_lines(path) if lines is None else lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            yield place, json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            message = f"{place}: not UTF-8 at byte {error.start} of the line ({error.reason}); fix or convert it"
+            problems.row("wrong encoding", message)
+        except (ValueError, RecursionError) as error:
+            problems.row("broken row", f"{place}: not valid JSON ({error}); fix or remove the line")
+
+
+def json_rows(path: Path, text_field: str | None, problems: Problems) -> Iterator[Row]:
+    """Yield the rows of a .json file, which is loaded into memory whole.
 
     The file has a list of strings or objects, or one object with such a list, or one object with a text field. A file
     with one object a line is read as JSON Lines.
@@ -127,7 +129,6 @@ def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterato
         raise BadFile("too large", f"{path}: larger than {JSON_LIMIT / 1e9:g} GB, read into memory whole; use .jsonl")
     data = read_whole(path, JSON_LIMIT)
     encoding, mark = detect(data[: 1 << 16], path)
-    reader = FieldReader(text_field, problems)
     try:
         value = json.loads(data[mark:].decode(encoding))
     except UnicodeDecodeError as error:
@@ -135,17 +136,15 @@ def read_json(path: Path, text_field: str | None, problems: Problems) -> Iterato
         raise BadFile("wrong encoding", message) from error
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            yield from _json_lines(iter(data[mark:].split(b"\n")), path, reader, problems)
+            yield from jsonl_rows(path, problems, data[mark:].split(b"\n"))
             return
-        message = f"{path}, line {error.lineno}: not valid JSON ({error.msg}); fix the file"
+        message = f"{path}, line {error.lineno}: not valid JSON ({error.msg} at column {error.colno}); fix the file"
         raise BadFile("broken JSON", message) from error
     except (ValueError, RecursionError) as error:
         raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); fix the file") from error
     del data
     for number, row in enumerate(rows_of(value, path, text_field), start=1):
-        text = reader.text_of(row, f"{path}, row {number}")
-        if text is not None:
-            yield Document(text, f"{path}, row {number}")
+        yield f"{path}, row {number}", row
 
 
 def rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:

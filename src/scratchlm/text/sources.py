@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scratchlm.base.download import Progress, download
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import explain_os_error, read_json, sha256_of, write_json
-from scratchlm.text import catalogue, layouts, stdlib
+from scratchlm.text import catalogue, stdlib
 from scratchlm.text.catalogue import CATALOGUE, Source
 from scratchlm.text.counts import Counts, Document, Problems, printable
 from scratchlm.text.documents import read_documents
 from scratchlm.text.walk import find_files, format_of
 
 STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 LARGEST = 100 * 10**9
 """Most bytes of generated text: more than any model of this package reads."""
+START = re.compile(r"\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK[^*]{0,500}\*\*\*")
+END = re.compile(r"\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK")
+HEADING = re.compile(r"\s*= [^=].* =\s*")  # of the first level; " = = Section = = " is of the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +55,14 @@ class OpenedSource:
 
         Local files are named relative to the path that was given, so that no private folder names are stored.
         """
-        local = bool(self.paths) and self.sha256 is None
-        name = os.path.basename(os.path.abspath(self.paths[0])) if local else self.name
-        entry: dict[str, Any] = {"name": printable(name), "description": self.description, "licence": self.licence}
+        entry: dict[str, Any] = {"name": self.name, "description": self.description, "licence": self.licence}
         if self.sha256 is not None:
             entry["files"] = [{"path": printable(self.paths[0].name), "sha256": self.sha256}]
         elif self.paths:
+            entry["name"] = os.path.basename(os.path.abspath(self.paths[0]))
             found = find_files(self.paths, Problems(Counts(), strict=False))
             entry["files"] = [{"path": self._inside(file.path), "sha256": _hash(file.path)} for file in found]
-        return {**entry, **self.settings}
+        return {**entry, "name": printable(entry["name"]), **self.settings}
 
     def _inside(self, path: Path) -> str:
         """Return a file's path relative to the parent of the path that was given."""
@@ -82,8 +86,8 @@ def open_source(
 
     A known name takes precedence over a file of that name, for which write `./NAME`. A named source is read from
     `from_local` when given, else from `cache` (default `default_cache()`), else downloaded into it. `text_field`,
-    `split_on` and `strict` are
-    for paths (see `read_documents`), `seed` for storyworld, `progress(bytes, total)` for downloads.
+    `split_on` and `strict` are for paths (see `read_documents`), `seed` for storyworld, `progress(bytes, total)` for
+    downloads.
     Raises `UserError` for what is neither name nor path, for a wrong number or size, and when a named source is not
     at hand and cannot be fetched. Missing paths show when the documents are read.
     """
@@ -91,18 +95,14 @@ def open_source(
     if name == "storyworld":
         return _open_storyworld(spec, argument, seed)
     if spec == "stdlib":
-        return _open_stdlib()
+        about = "Reference topics and source of the running Python's standard library"
+        settings: dict[str, Any] = {"python": platform.python_version()}
+        return OpenedSource(spec, about, stdlib.LICENCE, stdlib.stdlib_documents, settings=settings)
     source = catalogue.gutenberg(argument) if name == "gutenberg" else CATALOGUE.get(spec)
     if source is not None:
         path, sha256 = fetch(source, from_local=from_local, cache=cache or default_cache(), progress=progress)
-        return OpenedSource(
-            name=spec,
-            description=source.description,
-            licence=source.licence,
-            documents=lambda counts: layouts.read_source(source, path, counts),
-            paths=(path,),
-            sha256=sha256,
-        )
+        documents = partial(read_source, source, path)
+        return OpenedSource(spec, source.description, source.licence, documents, paths=(path,), sha256=sha256)
     if from_local is not None:
         raise UserError(
             f"--from-local {from_local}: goes with a named source, and {spec!r} is none; name the file itself"
@@ -113,16 +113,53 @@ def open_source(
         hint = nearest(name, known)
         everything = "" if hint.startswith("known") else f"; known: {', '.join(known)}"
         raise UserError(f"{spec!r}: neither a file or folder nor a known source; {hint}{everything}")
+    settings = {"text_field": text_field, "split_on": split_on}
+    read = partial(read_documents, [path], **settings, strict=strict)
     return OpenedSource(
-        name=spec,
-        description="local files",
-        licence="not stated",
-        documents=lambda counts: read_documents(
-            [path], text_field=text_field, split_on=split_on, strict=strict, counts=counts
-        ),
-        paths=(path,),
-        settings={"text_field": text_field, "split_on": split_on},
+        spec, "local files", "not stated", lambda counts: read(counts=counts), paths=(path,), settings=settings
     )
+
+
+def read_source(source: Source, path: Path, counts: Counts) -> Iterator[Document]:
+    """Yield the documents of the file of a named source, counting into `counts`; raises as `read_documents` does."""
+    if source.layout == "documents":
+        yield from read_documents([path], text_field=None, split_on=source.split_on, strict=False, counts=counts)
+        return
+    # Counts are of books and articles, not of the chunks and lines in which they are read.
+    aside = Counts()
+    parts = read_documents([path], text_field=None, split_on=None, strict=False, counts=aside)
+    whole = _book(parts, source) if source.layout == "gutenberg" else _articles(parts, source)
+    for document in whole:
+        counts.read += 1
+        yield document
+    counts.files += aside.files
+    counts.repaired.update(aside.repaired)
+
+
+def _book(parts: Iterator[Document], source: Source) -> Iterator[Document]:
+    """Yield the one book of a Project Gutenberg file without its licence; the book is in memory whole."""
+    yield Document(strip_gutenberg("".join(part.text for part in parts)), source.name)
+
+
+def strip_gutenberg(text: str) -> str:
+    """Return the text between the start and end lines of a Project Gutenberg file; all of it where they are absent."""
+    start = START.search(text)
+    end = END.search(text, start.end() if start else 0)
+    return text[start.end() if start else 0 : end.start() if end else len(text)].strip("\n")
+
+
+def _articles(lines: Iterator[Document], source: Source) -> Iterator[Document]:
+    """Join the lines of WikiText into articles."""
+    article: list[str] = []
+    number = 0
+    for line in lines:
+        if HEADING.fullmatch(line.text) and article:
+            number += 1
+            yield Document("".join(article), f"{source.name}, article {number}")
+            article = []
+        article.append(line.text)
+    if article:
+        yield Document("".join(article), f"{source.name}, article {number + 1}")
 
 
 def default_cache() -> Path:
@@ -185,13 +222,12 @@ def _is_path(spec: str, path: Path) -> bool:
 
 def parse_size(text: str, flag: str) -> int:
     """Read a size such as 20MB, 500KB or 1000000 (bytes; decimal units); raises `UserError` naming `flag`."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?B?)", text.strip().upper())
-    unit = match[2] if match and match[2] in ("", "B") else f"{match[2].rstrip('B')}B" if match else ""
-    size = int(min(float(match[1]) * UNITS[unit], 2 * LARGEST)) if match else 0
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)B?", text.strip().upper())
+    size = int(min(float(match[1]) * UNITS[match[2]], 2 * LARGEST)) if match else 0
     if size <= 0:
         raise UserError(f"{flag}: {text!r} is no size; write a number with KB, MB or GB, as in 20MB")
     if size > LARGEST:
-        raise UserError(f"{flag}: {text!r} is over {LARGEST // UNITS['GB']} GB, the most that is made; ask for less")
+        raise UserError(f"{flag}: {text!r} is over {LARGEST // UNITS['G']} GB, the most that is made; ask for less")
     return size
 
 
@@ -206,22 +242,5 @@ def _open_storyworld(spec: str, argument: str, seed: int) -> OpenedSource:
             counts.read += 1
             yield Document(story, f"storyworld, story {number}")
 
-    return OpenedSource(
-        name=spec,
-        description="Generated short stories about people, animals, places and objects, with consistent facts",
-        licence="Apache-2.0",
-        documents=documents,
-        settings={"size": size, "seed": seed},
-    )
-
-
-def _open_stdlib() -> OpenedSource:
-    import platform
-
-    return OpenedSource(
-        name="stdlib",
-        description="Reference topics and source of the running Python's standard library",
-        licence=stdlib.LICENCE,
-        documents=stdlib.stdlib_documents,
-        settings={"python": platform.python_version()},
-    )
+    about = "Generated short stories about people, animals, places and objects, with consistent facts"
+    return OpenedSource(spec, about, "Apache-2.0", documents, settings={"size": size, "seed": seed})

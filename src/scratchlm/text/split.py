@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.text.config import SplitConfig
-from scratchlm.text.counts import Counts, Document
+from scratchlm.text.counts import Counts, Document, with_beginnings
 
 T = TypeVar("T")
 Side: TypeAlias = Literal["train", "validation"]
@@ -25,13 +25,14 @@ def parse_split(text: str) -> SplitConfig:
     method, colon, fraction = text.strip().partition(":")
     if method not in ("hash", "tail"):
         raise UserError(f"--split {text!r}: unknown method; {nearest(method, ['hash', 'tail'])}; write hash:0.05")
+    kind: Literal["hash", "tail"] = "hash" if method == "hash" else "tail"
     if not colon:
-        return SplitConfig(method="hash" if method == "hash" else "tail")
+        return SplitConfig(kind)
     try:
         value = float(fraction)
     except ValueError:
         raise UserError(f"--split {text!r}: {fraction!r} is no number; write {method}:0.05") from None
-    return SplitConfig(method="hash" if method == "hash" else "tail", fraction=value)
+    return SplitConfig(kind, value)
 
 
 def split_documents(
@@ -51,31 +52,24 @@ def split_documents(
     `make_documents` is called once a pass and must return a new stream; it counts into `counts`, where that is given,
     which is reset before each pass so that only the last one remains, with a note on what was held out.
     """
-    lengths = None
-    if split.method == "hash":
-        lengths = _survey(_begin(make_documents, counts), split.fraction)
-        if lengths is None:
-            documents = _begin(make_documents, counts)
-            if counts is not None:
-                counts.note(f"split: about {split.fraction:g} of the documents are held out, by the hash of their text")
-            yield from _sides_by_hash(documents, split.fraction)
-            return
-    if lengths is None:
-        lengths = array("q", _lengths(_begin(make_documents, counts)))
-    cut, where = _cut(lengths, split.fraction)
-    documents = _begin(make_documents, counts)
-    if counts is not None:
-        fallback = "hash left one side empty, so " if split.method == "hash" else ""
-        total = sum(lengths)
-        counts.note(f"split: {fallback}the last {total - cut:,} of {total:,} characters are held out, {where}")
-    yield from _by_position(documents, cut)
+    counts = Counts() if counts is None else counts
 
-
-def _begin(make_documents: MakeDocuments, counts: Counts | None) -> Iterator[Document]:
-    """Start a pass with counts reset."""
-    if counts is not None:
+    def begin() -> Iterator[Document]:
         counts.reset()
-    return make_documents()
+        return make_documents()
+
+    lengths = _survey(begin(), split.fraction) if split.method == "hash" else array("q", _lengths(begin()))
+    if lengths is None:
+        documents = begin()
+        counts.note(f"split: about {split.fraction:g} of the documents are held out, by the hash of their text")
+        yield from _sides_by_hash(documents, split.fraction)
+        return
+    cut, where = _cut(lengths, split.fraction)
+    documents = begin()
+    fallback = "hash left one side empty, so " if split.method == "hash" else ""
+    total = sum(lengths)
+    counts.note(f"split: {fallback}the last {total - cut:,} of {total:,} characters are held out, {where}")
+    yield from _by_position(documents, cut)
 
 
 def held_out(text: str, fraction: float) -> bool:
@@ -86,19 +80,18 @@ def held_out(text: str, fraction: float) -> bool:
 
 def _survey(documents: Iterator[Document], fraction: float) -> array[int] | None:
     """Return None as soon as both sides have a document, else, having read all, the length of each document."""
-    lengths = array("q")
     seen: set[Side] = set()
-    length = 0
-    try:
+
+    def of_one_side() -> Iterator[Document]:
         for side, document in _sides_by_hash(documents, fraction):
             seen.add(side)
             if len(seen) == 2:
-                return None
-            length += len(document.text)
-            if not document.continued:
-                lengths.append(length)
-                length = 0
-        return lengths
+                return
+            yield document
+
+    try:
+        lengths = array("q", _lengths(of_one_side()))
+        return lengths if len(seen) < 2 else None
     finally:
         if isinstance(documents, Generator):
             documents.close()  # closes open files now, not at garbage collection
@@ -106,11 +99,9 @@ def _survey(documents: Iterator[Document], fraction: float) -> array[int] | None
 
 def _sides_by_hash(documents: Iterator[Document], fraction: float) -> Iterator[tuple[Side, Document]]:
     side: Side = "train"
-    inside = False
-    for document in documents:
-        if not inside:
+    for document, begins in with_beginnings(documents):
+        if begins:
             side = "validation" if held_out(document.text, fraction) else "train"
-        inside = document.continued
         yield side, document
 
 
@@ -161,13 +152,11 @@ def two_sides(rows: Sequence[T], split: SplitConfig, text_of: Callable[[T], str]
     """
     if split.method == "tail":
         cut = len(rows) - int(len(rows) * split.fraction)
-        sides = list(rows[:cut]), list(rows[cut:])
+        sides: tuple[list[T], list[T]] = list(rows[:cut]), list(rows[cut:])
     else:
-        held = [hash_fraction(text_of(row)) < split.fraction for row in rows]
-        sides = (
-            [row for row, out in zip(rows, held, strict=True) if not out],
-            [row for row, out in zip(rows, held, strict=True) if out],
-        )
+        sides = [], []
+        for row in rows:
+            sides[hash_fraction(text_of(row)) < split.fraction].append(row)
     if not all(sides):
         raise UserError(
             f"--split {split.method}:{split.fraction:g}: of {len(rows):,} rows one side has none; "

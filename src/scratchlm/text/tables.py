@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from scratchlm.text.counts import BadFile, Document, Problems
 from scratchlm.text.decoding import text_lines
 from scratchlm.text.opening import seekable
-from scratchlm.text.rows import FieldReader, NoTextField, choose_field
+from scratchlm.text.rows import NoTextField, Row, choose_field, documents_of
 
 CELL_LIMIT = 1 << 26  # characters: more than any book; the csv module's own limit of 131,072 is too small
 BATCH = 64  # parquet rows decoded at a time
@@ -32,15 +33,15 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
     _, header = next(rows, (0, []))
     if not header:
         return
-    first = next(rows, None)
-    body: Iterable[tuple[int, list[str]]] = rows if first is None else chain([first], rows)
+    first = list(islice(rows, 1))
+    body = chain(first, rows)
     if text_field is not None and text_field not in header and text_field.isdecimal():
         column = int(text_field) - 1
         if not 0 <= column < len(header):
             raise NoTextField(f"{path}: has {len(header)} columns, no column {text_field}; see --text-field")
         body = chain([(1, header)], body)
     else:
-        column = _column(path, header, first[1] if first else [], text_field)
+        column = _column(path, header, first[0][1] if first else [], text_field)
     for line, row in body:
         place = f"{path}, line {line}"
         if column < len(row):
@@ -73,11 +74,9 @@ def table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]
             break
     tabs = any(suffix.lower() == ".tsv" for suffix in path.suffixes[-2:])
     delimiter, quoted = dialect_of("".join(head), tabs=tabs)
-    whole = chain(head, lines)
-    if quoted:
-        reader = csv.reader(whole, delimiter=delimiter, strict=True)
-    else:
-        reader = csv.reader(whole, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    reader = csv.reader(
+        chain(head, lines), delimiter=delimiter, strict=quoted, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    )
     while True:
         line = reader.line_num + 1
         try:
@@ -135,28 +134,32 @@ def _is_quoted(head: str) -> bool:
 
 
 def read_parquet(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
-    """Yield one document a row of a parquet file, whose row groups are never loaded whole.
+    """Yield one document a row of a parquet file; raises `BadFile` also when no column is the text."""
+    with opened_parquet(path) as file:
+        field = _parquet_field(file, path, text_field)
+        yield from documents_of(parquet_rows(path, file, [field]), field, problems)
 
-    Raises `BadFile` when it is no parquet file, breaks on the way, or no column is the text.
-    """
+
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[Any]:
+    """Open a parquet file, which is never loaded whole; raises `BadFile` when it is none or breaks on the way."""
     # Imported here, because pyarrow takes 0.1 s to import, and other formats do not need it.
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
     try:
         with seekable(path) as stream, parquet.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False) as file:
-            field = _parquet_field(file, path, text_field)
-            reader = FieldReader(field, problems)
-            number = 0
-            for batch in file.iter_batches(batch_size=BATCH, columns=[field]):
-                for value in batch.column(0).to_pylist():
-                    number += 1
-                    text = reader.text_of({field: value}, f"{path}, row {number}")
-                    if text is not None:
-                        yield Document(text, f"{path}, row {number}")
+            yield file
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         summary = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadFile("broken parquet", f"{path}: not a readable parquet file ({summary}); fetch it again") from error
+
+
+def parquet_rows(path: Path, file: Any, columns: list[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of an opened parquet file as named values, a batch in memory at a time."""
+    batches = file.iter_batches(batch_size=BATCH, columns=columns)
+    for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
+        yield f"{path}, row {number}", row
 
 
 def _parquet_field(file: Any, path: Path, text_field: str | None) -> str:

@@ -57,11 +57,10 @@ def find_files(paths: Sequence[Path], problems: Problems) -> list[FoundFile]:
         if not is_folder:
             suffix = format_of(path)
             if suffix is None:
-                kinds = ", ".join(FORMATS)
-                message = (
-                    f"{path}: unknown format {path.suffix or 'without suffix'!r}; known: {kinds}, each also .gz or .zst"
+                raise UserError(
+                    f"{path}: unknown format {path.suffix or 'without suffix'!r}; known: {KINDS}, each also .gz or "
+                    ".zst; rename plain text to .txt"
                 )
-                raise UserError(f"{message}; rename plain text to .txt")
             found.append(FoundFile(path, suffix, named=True))
             continue
         before = dict(problems.counts.skipped)

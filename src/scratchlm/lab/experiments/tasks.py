@@ -28,7 +28,7 @@ from scratchlm.lab.shared.folds import read_folded
 from scratchlm.lab.shared.proportions import mean_of, names, proportion
 from scratchlm.storyworld.lexicon import lexicon
 from scratchlm.storyworld.morphology import past, verb_forms
-from scratchlm.storyworld.words_verbs import INTRANSITIVE
+from scratchlm.storyworld.words_verbs import VERBS
 from scratchlm.tokens.chat import Conversation
 
 LONGEST = 40
@@ -155,7 +155,7 @@ def _spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]])
 def past_task(config: TasksConfig) -> Task:
     """Return the task of putting sentences into the past tense; some verbs are held out of training."""
     draw = random.Random(config.seed)
-    entries = sorted({entry for kind in ("person", "animal", "misc") for entry in INTRANSITIVE[kind].split()})
+    entries = sorted({entry for kind in ("person", "animal", "misc") for entry in VERBS[f"Vi/{kind}"].split()})
     heads = sorted({_head(entry) for entry in entries})
     draw.shuffle(heads)
     new = set(heads[: len(heads) // 5])
