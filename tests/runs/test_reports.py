@@ -24,7 +24,7 @@ from scratchlm.runs.quickstart.qa_eval import Answer, Reading
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult
 from scratchlm.runs.reports import page
 from scratchlm.runs.reports.chart import apart, chart, shown, ticks
-from scratchlm.runs.reports.classify import SQUARE, write_class_report
+from scratchlm.runs.reports.classify import SQUARE, class_charts
 from scratchlm.runs.reports.page import REPORT_FILE, write_report
 from scratchlm.runs.reports.quickstart import write_quickstart_report
 
@@ -135,12 +135,14 @@ def classified(labels: tuple[str, ...], positive: int | None) -> tuple[Any, np.n
 
 def classify(out: Path) -> None:
     result, chances, truth = classified((HOSTILE, "plain"), 0)
-    write_class_report(out, result, chances, truth, 0)
+    charts = class_charts(result, chances, truth, 0)
+    write_report(out, "classify.jinja", result=result, **charts)
 
 
 def classify_many(out: Path) -> None:
     result, chances, truth = classified((HOSTILE, *map(str, range(SQUARE))), None)
-    write_class_report(out, result, chances, truth, None)
+    charts = class_charts(result, chances, truth, None)
+    write_report(out, "classify.jinja", result=result, **charts)
 
 
 def experiment(out: Path) -> None:
