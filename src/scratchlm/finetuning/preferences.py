@@ -123,19 +123,13 @@ class PairBatch(Batch):
         """Cut into micro-batches of at most `rows` rows, never between the two of a pair."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        size = max(2, rows - rows % 2)
+        size, tensors = max(2, rows - rows % 2), {name: each for name, each in vars(self).items() if each is not None}
         parts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
-        return [
-            PairBatch(
-                self.ids[part], self.targets[part], None, None if self.reference is None else self.reference[part]
-            )
-            for part in parts
-        ]
+        return [replace(self, **{name: each[part] for name, each in tensors.items()}) for part in parts]
 
     def to(self, device: torch.device) -> PairBatch:
         """Move to a device."""
-        reference = None if self.reference is None else self.reference.to(device)
-        return replace(self, ids=self.ids.to(device), targets=self.targets.to(device), reference=reference)
+        return replace(self, **{name: each.to(device) for name, each in vars(self).items() if each is not None})
 
 
 def pair_batch(pairs: Sequence[RenderedPair], length: int, pad: int) -> PairBatch:

@@ -42,29 +42,13 @@ class RolloutBatch(Batch):
         """Cut into micro-batches of at most `rows` rows."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        return [self._part(slice(start, start + rows)) for start in range(0, len(self.ids), rows)]
-
-    def _part(self, part: slice) -> RolloutBatch:
-        assert self.advantages is not None
-        return replace(
-            self,
-            ids=self.ids[part],
-            targets=self.targets[part],
-            advantages=self.advantages[part],
-            reference=None if self.reference is None else self.reference[part],
-        )
+        tensors = {name: each for name, each in vars(self).items() if each is not None}
+        parts = [slice(start, start + rows) for start in range(0, len(self.ids), rows)]
+        return [replace(self, **{name: each[part] for name, each in tensors.items()}) for part in parts]
 
     def to(self, device: torch.device) -> RolloutBatch:
         """Move to a device."""
-        assert self.advantages is not None
-        reference = None if self.reference is None else self.reference.to(device)
-        return replace(
-            self,
-            ids=self.ids.to(device),
-            targets=self.targets.to(device),
-            advantages=self.advantages.to(device),
-            reference=reference,
-        )
+        return replace(self, **{name: each.to(device) for name, each in vars(self).items() if each is not None})
 
 
 @dataclass
@@ -122,8 +106,7 @@ class Rollouts:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        walk = None if state is None else {"epoch": state["epoch"], "index": state["index"]}
-        order = Order(lambda epoch: np.random.default_rng([self.seed, epoch]).permutation(len(self.items)), walk)
+        order = Order(lambda epoch: np.random.default_rng([self.seed, epoch]).permutation(len(self.items)), state)
         step = 0 if state is None else state["step"]
         while True:
             chosen = [self.items[index] for index in order.take(self.questions)]
@@ -134,13 +117,11 @@ class Rollouts:
         """Answer each question several times and judge the answers."""
         asked = [self.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
         prompts = [ids for ids in asked for _ in range(self.group_size)]
-        stop = self.stop
         sampling = replace(self.sampling, seed=self.seed * 1_000_003 + step * len(prompts))
-        drawn = continue_batch(self.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
-        texts = [self.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
-        worth = np.array(
-            [self._judge(items[index // self.group_size], text) for index, text in enumerate(texts)], np.float64
-        ).reshape(len(items), self.group_size)
+        drawn = continue_batch(self.decoder, prompts, sampling, self.stop, keep_stop=True)  # its end is learned with it
+        texts = [self.tokenizer.decode([id for id in ids if id not in self.stop]) for ids in drawn]
+        judged = [self._judge(items[index // self.group_size], text) for index, text in enumerate(texts)]
+        worth = np.array(judged, np.float64).reshape(len(items), self.group_size)
         rows = [
             Rendered([*prompt, *ids], [False] * len(prompt) + [True] * len(ids))
             for prompt, ids in zip(prompts, drawn, strict=True)
@@ -148,7 +129,6 @@ class Rollouts:
         batch = masked_batch(rows, max(len(row.ids) for row in rows), self.pad)
         gains = torch.from_numpy(advantages(worth, self.scaled).reshape(-1)).float()
         reference = None if self.reference is None else self.reference(batch)
-        made = RolloutBatch(batch.ids, batch.targets, None, gains, reference)
         self.stats = RolloutStats(
             reward=float(worth.mean()),
             spread=float(worth.std(1).mean()),
@@ -157,7 +137,7 @@ class Rollouts:
             length=float(np.mean([sum(row.mask) for row in rows])),
             sample=f"{items[0].question} -> {texts[0]}",
         )
-        return made
+        return RolloutBatch(batch.ids, batch.targets, None, gains, reference)
 
     def _judge(self, item: Item, answer: str) -> float:
         """Ask the reward; what it raises or returns that is no number is the user's to fix."""

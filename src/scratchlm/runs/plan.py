@@ -12,7 +12,7 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
-from scratchlm.model.decoder import Decoder, build_decoder, outline
+from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
@@ -146,21 +146,26 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 budget=budget,
             )
     parts = stages(ids, training, 0)
-    tokens = sum(part.tokens for part in parts)
-    return Plan(
+    planned = Plan(
         config.recipe,
         decoder.parameter_count(),
-        decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
-        training.steps,
-        tokens,
-        sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
-        estimate_memory(decoder, training, chosen),
-        dtype,
-        seconds,
-        peak,
+        embedding_parameters=decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
+        steps=training.steps,
+        tokens=sum(part.tokens for part in parts),
+        training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
+        memory=estimate_memory(decoder, training, chosen),
+        dtype=dtype,
+        step_seconds=seconds,
+        peak_flops=peak,
         uncompiled=training.compile and budget < COMPILING,
         sizes=sizes,
-        **_expectation(config.recipe, decoder, tokens),
+    )
+    if not fitted(config.recipe):
+        return planned
+    law, weights = loss_law(), matrix_weights(decoder)
+    bits, measured = law.bits(config.recipe, weights, planned.tokens), law.covers(weights, planned.tokens)
+    return dataclasses.replace(
+        planned, expected_bits_per_byte=bits, expected_error=law.error, expected_measured=measured
     )
 
 
@@ -174,26 +179,10 @@ def _sizes_table(sizes: list[Size]) -> Table:
     for size in sizes:
         remarks = " (lowest)" * (size is best) + " (beyond the runs measured)" * (not size.measured)
         speed = f"{size.tokens_per_second:,.0f}" + " (not timed)" * (not size.probed)
-        table.add_row(
-            str(size.depth),
-            f"{size.parameters:,}",
-            speed,
-            f"{size.tokens:,}",
-            f"{size.expected_bits_per_byte:.3f}{remarks}",
-            style="bold" if size is best else None,
-        )
+        cells = (f"{size.depth}", f"{size.parameters:,}", speed, f"{size.tokens:,}")
+        expected = f"{size.expected_bits_per_byte:.3f}{remarks}"
+        table.add_row(*cells, expected, style="bold" if size is best else None)
     return table
-
-
-def _expectation(recipe: str, decoder: Decoder, tokens: int) -> dict[str, Any]:
-    if not fitted(recipe):
-        return {}
-    law, weights = loss_law(), matrix_weights(decoder)
-    return {
-        "expected_bits_per_byte": law.bits(recipe, weights, tokens),
-        "expected_error": law.error,
-        "expected_measured": law.covers(weights, tokens),
-    }
 
 
 def _duration(seconds: float) -> str:
