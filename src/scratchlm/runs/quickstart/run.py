@@ -50,14 +50,7 @@ from scratchlm.runs.quickstart.sizes import (
     shape_of,
     training_of,
 )
-from scratchlm.runs.quickstart.text import (
-    LARGEST,
-    MANY_PORTRAITS,
-    PORTRAITS,
-    Corpus,
-    storyworld_corpus,
-    users_corpus,
-)
+from scratchlm.runs.quickstart.text import LARGEST, MANY_PORTRAITS, PORTRAITS, Corpus, storyworld_corpus, users_corpus
 from scratchlm.storyworld.quiz import Question
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.fast import FastBPE
@@ -350,10 +343,7 @@ def _pretrain(
 def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
-        batch_size=16,
-        sequence_length=128,
-        optimizer=TEACHING,
-        schedule=ScheduleConfig(shape="linear", warmup_steps=5),
+        batch_size=16, sequence_length=128, optimizer=TEACHING, schedule=ScheduleConfig(shape="linear", warmup_steps=5)
     )
     left = clock.left(1.0)
     seconds = training.batch_size * training.sequence_length / speed.tokens_per_second
