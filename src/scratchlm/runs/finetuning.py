@@ -132,7 +132,7 @@ def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
         config, out = stage.config, stage.config.out
         assert out is not None
         stage.begin(model)
-        best = KeepBest(model, config, stage.measure, stage.key, higher=stage.higher)
+        best = KeepBest(model, stage)
         runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
         loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime)
         pace = best.pace if config.patience else None
@@ -248,22 +248,13 @@ class KeepBest:
 
     name = "evaluation"
 
-    def __init__(
-        self,
-        model: SavedModel,
-        config: FinetuneConfig,
-        measure: Callable[[Decoder], dict[str, float]],
-        key: str,
-        *,
-        higher: bool,
-    ) -> None:
-        assert config.out is not None
+    def __init__(self, model: SavedModel, stage: Stage[Any, Any]) -> None:
+        config = stage.config
         self.every, self.patience, self.steps = config.training.evaluate_every, config.patience, config.training.steps
-        self._last = config.keep == "last"
         self.best: float | None = None
         self.step = self.waited = 0
-        self._model, self._folder = model, config.out / MODEL
-        self._measure, self._key, self._sign = measure, key, 1.0 if higher else -1.0
+        self._last, self._sign = config.keep == "last", 1.0 if stage.higher else -1.0
+        self._model, self._stage, self._folder = model, stage, config.out / MODEL
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
         """Return what was measured; a state better than all before is saved, or each that comes last so far.
@@ -271,10 +262,11 @@ class KeepBest:
         Before the first step none is.
         """
         started = time.perf_counter()
-        found = self._measure(decoder)
-        better = self.best is None or self._sign * found[self._key] > self._sign * self.best
+        found = self._stage.measure(decoder)
+        value = found[self._stage.key]
+        better = self.best is None or self._sign * value > self._sign * self.best
         if step > 0 and (better or self._last):
-            self.best, self.step, self.waited = found[self._key], step, 0
+            self.best, self.step, self.waited = value, step, 0
             save_model(self._folder, self._model)
         elif step > 0:
             self.waited += 1

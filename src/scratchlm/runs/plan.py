@@ -17,6 +17,7 @@ from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_w
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
 from scratchlm.runs.published import Published, plan_published
+from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import fitted, loss_law
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
@@ -127,7 +128,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
             require_training_memory(decoder, training, DTYPES["bf16"])
         chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, runtime, budget)
         peak = product_peak(runtime.device, chosen)
-    dtype = next(name for name, each in DTYPES.items() if each == chosen)
+    dtype = dtype_name(chosen)
     sizes: list[Size] = []
     if config.minutes is not None:
         if seconds is None:

@@ -29,7 +29,6 @@ from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
 from scratchlm.runs.runs import begin_run, device_name, dtype_name, end_run, held, run_fit, stored_values
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
@@ -162,45 +161,28 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
         dtype = dtype_name(chosen)
         if config.minutes is not None:
             training = fitted_to_minutes(training, config.minutes, seconds, spent)
-            _tell_plan(config.minutes, training, dtype, seconds)
+            print(
+                f"{config.minutes:g} minutes: {training.steps:,} steps of "
+                f"{training.batch_size * training.sequence_length:,} tokens in {dtype}, about {seconds:.2g} s each; "
+                f"held-out text is scored on up to {training.evaluation_tokens:,} tokens on the way and up to "
+                f"{training.last_evaluation_tokens:,} at the end",
+                file=sys.stderr,
+            )
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 
-def _tell_plan(minutes: float, training: TrainingConfig, dtype: str, seconds: float) -> None:
-    """Say what the run will do in its time."""
-    print(
-        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_size * training.sequence_length:,} tokens "
-        f"in {dtype}, about {seconds:.2g} s each; held-out text is scored on up to {training.evaluation_tokens:,} "
-        f"tokens on the way and up to {training.last_evaluation_tokens:,} at the end",
-        file=sys.stderr,
-    )
-
-
 def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str]) -> None:
-    """Write the run's recipe, each value marked with where it came from, and its manifest."""
-    assert config.data is not None
-    values = stored_values(config, out)
-    marks = origins(config, values)
-    if Path(config.recipe).is_file():
-        values["recipe"] = stored_path(Path(config.recipe), out)
-    told = {
-        "dtype": config.dtype,
-        "seed": config.seed,
-        "tokenizer": tokenizer.fingerprint,
-        "data_hash": inputs["data"],
-        "inputs": inputs,
-    }
-    begin_run(out, values, marks, told)
-
-
-def origins(config: ResolvedPretrainConfig, values: dict[str, Any]) -> dict[str, str]:
-    """Tell for each dotted name whether its value is the default, the recipe's, or a flag's."""
-    recipe = load_recipe(config.recipe, config.depth)
+    """Write the run's recipe, each value marked default, recipe or flag, and its manifest."""
+    values, recipe = stored_values(config, out), load_recipe(config.recipe, config.depth)
     described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=recipe.training))))
-    return {
+    marks = {
         name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
         for name, value in flatten(values)
     }
+    if Path(config.recipe).is_file():
+        values["recipe"] = stored_path(Path(config.recipe), out)
+    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint}
+    begin_run(out, values, marks, {**told, "data_hash": inputs["data"], "inputs": inputs})
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import torch
 
 import scratchlm
 from scratchlm.base.config import to_dict, to_toml
-from scratchlm.base.device import machine
+from scratchlm.base.device import DTYPES, DtypeName, machine
 from scratchlm.base.errors import Interrupted
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
@@ -154,6 +154,6 @@ def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
     return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
 
 
-def dtype_name(dtype: torch.dtype) -> Literal["fp32", "bf16", "fp16"]:
+def dtype_name(dtype: torch.dtype) -> DtypeName:
     """Return the name under which a run stores its dtype."""
-    return "bf16" if dtype == torch.bfloat16 else "fp16" if dtype == torch.float16 else "fp32"
+    return next(name for name, each in DTYPES.items() if each == dtype)
