@@ -40,10 +40,9 @@ from scratchlm.runs.classify import ClassifyResult
 from scratchlm.runs.config import DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
-from scratchlm.runs.plan import Plan
+from scratchlm.runs.plan import Plan, Published
 from scratchlm.runs.prefer import PreferResult
 from scratchlm.runs.pretrain import PretrainResult
-from scratchlm.runs.published import Published
 from scratchlm.runs.quickstart.result import QuickstartResult
 from scratchlm.runs.reinforce import ReinforceResult
 from scratchlm.runs.synthesize import SynthesizeResult

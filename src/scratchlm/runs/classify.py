@@ -17,6 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import MODEL
 from scratchlm.data.batches import LabelledBatches, pad_of
 from scratchlm.evaluation.classes import (
+    BINS,
     Scores,
     best_temperature,
     best_threshold,
@@ -33,7 +34,6 @@ from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.baseline import Baseline, linear_baseline
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
-from scratchlm.runs.reports.classify import class_charts
 from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
 from scratchlm.text.records import read_records
@@ -44,6 +44,10 @@ from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 ERRORS_SHOWN = 20
 LEAST_CHOSEN_BY = 10
 """Validation texts, of two classes in each, from which on a temperature and a threshold are chosen by them."""
+CONFUSIONS = 30
+"""Most pairs of classes that are listed where there are too many for a table."""
+SQUARE = 12
+"""Most classes whose confusions are shown as a square."""
 
 
 @dataclass(frozen=True)
@@ -301,3 +305,27 @@ def _positive(given: str | None, labels: Sequence[str], texts: Sequence[Labelled
         return labels.index(given)
     first = sum(each.label == labels[0] for each in texts)
     return 0 if 2 * first < len(texts) else 1
+
+
+def class_charts(
+    result: ClassifyResult, predicted: np.ndarray, truth: np.ndarray, positive: int | None
+) -> dict[str, Any]:
+    """Return what `classify.jinja` shows, from the held-out probabilities `(N, C)` and truth `(N,)`."""
+    from sklearn.metrics import precision_recall_curve
+
+    curve = None if positive is None else precision_recall_curve(truth == positive, predicted[:, positive])
+    sure, right = predicted.max(1), predicted.argmax(1) == truth
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    filled = np.unique(bins)
+    labels = result.labels
+    pairs = [
+        (labels[row], labels[column], int(count))
+        for (row, column), count in np.ndenumerate(result.scores.confusion)
+        if count and row != column
+    ]
+    return {
+        "square": SQUARE,
+        "confused": sorted(pairs, key=lambda pair: (-pair[2], pair[:2]))[:CONFUSIONS],
+        "precision_recall": None if curve is None else (curve[1], curve[0]),
+        "calibration": ([sure[bins == b].mean() for b in filled], [right[bins == b].mean() for b in filled]),
+    }

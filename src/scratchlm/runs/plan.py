@@ -1,4 +1,4 @@
-"""`scratchlm plan`: parameters, memory and time of a run before it begins."""
+"""`scratchlm plan`: parameters, memory and time of a run before it begins, or the size of a published model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
+from scratchlm.model.counting import TRAINING_BYTES
 from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
-from scratchlm.runs.published import Published, plan_published
 from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import fitted, loss_law
 from scratchlm.training.loop import RuntimeConfig
@@ -30,9 +30,12 @@ from scratchlm.training.profiling import (
     require_training_memory,
 )
 from scratchlm.training.stages import measure_step, stages
+from scratchlm.weights.families.published import sizes_of_published
 
 LARGEST_PROBE = 300_000_000
 """Parameters up to which a plan builds the model to time it."""
+TOKENS_A_PARAMETER = 20
+"""Tokens that train a parameter at the least cost for a loss (Hoffmann et al. 2022, arXiv 2203.15556)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,6 +105,41 @@ class Plan(Result):
             return "not known: measured for the recipes default and speedrun alone"
         how = f"off by at most {self.expected_error:.2f}" if self.expected_measured else "beyond the runs measured"
         return f"{self.expected_bits_per_byte:.2f} bits a byte on unseen English prose ({how})"
+
+
+@dataclass(frozen=True, repr=False)
+class Published(Result):
+    """A published shape in figures."""
+
+    model: str
+    parameters: int
+    active: int
+    parts: dict[str, int]
+    weight_bytes: dict[str, int]
+    training_bytes: int
+    cache_bytes_per_token: int
+    context: int
+    tokens: float
+    training_flops: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as plain data."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> Table:
+        table = Table(show_header=False, title=f"plan of {self.model}", title_justify="left")
+        passed = "" if self.active == self.parameters else f", of which a token passes {self.active:,}"
+        table.add_row("parameters", f"{self.parameters:,}{passed}")
+        table.add_row("by part", ", ".join(f"{name} {count:,}" for name, count in self.parts.items()))
+        weights = ", ".join(f"{size / 1e9:,.2f} in {name}" for name, size in self.weight_bytes.items())
+        table.add_row("weights, GB", weights)
+        table.add_row("training, GB", f"{self.training_bytes / 1e9:,.1f} and activations (Adam, fp32)")
+        whole = self.cache_bytes_per_token * self.context / 1e9
+        table.add_row(
+            "cache", f"{self.cache_bytes_per_token:,} bytes a token in bf16; {whole:,.2f} GB at {self.context:,} tokens"
+        )
+        table.add_row("training FLOPs", f"{self.training_flops:.3g} for {self.tokens:.3g} tokens")
+        return table
 
 
 def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
@@ -192,3 +230,21 @@ def _duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def plan_published(config: PublishedConfig) -> Published:
+    """Count a shape by name or a config.json."""
+    sizes = sizes_of_published(config.recipe)
+    tokens = config.tokens or TOKENS_A_PARAMETER * sizes.active
+    return Published(
+        model=config.recipe,
+        parameters=sizes.parameters,
+        active=sizes.active,
+        parts=sizes.parts,
+        weight_bytes=sizes.weight_bytes(),
+        training_bytes=TRAINING_BYTES * sizes.parameters,
+        cache_bytes_per_token=2 * sizes.cache_numbers,
+        context=sizes.context,
+        tokens=tokens,
+        training_flops=tokens * sizes.flops_per_token,
+    )

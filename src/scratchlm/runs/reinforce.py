@@ -15,12 +15,11 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import EVALUATION, LOG_FILE, ROLLOUT, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
-from scratchlm.data.batches import Batch, pad_of
+from scratchlm.data.batches import Batch
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import Reference, Rollouts, RolloutStats, reinforce_loss
 from scratchlm.finetuning.rewards import TASKS, Item, Task, Verdict, hacked
 from scratchlm.generation.batch import greedy_batch
-from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
@@ -112,21 +111,7 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
                 f"--reply-tokens {config.reply_tokens}: with a question of {longest} tokens exceeds the model's "
                 f"context of {model.decoder.config.context}; lower it"
             )
-        self.batches = rollouts = Rollouts(
-            decoder=model.decoder,
-            tokenizer=model.tokenizer,
-            template=self.template,
-            items=self.task.train,
-            reward=self.task.reward,
-            questions=config.questions,
-            group_size=config.group_size,
-            sampling=SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature),
-            stop=model.stop_ids,
-            seed=config.seed,
-            pad=pad_of(model.tokenizer),
-            scaled=config.scaled,
-            reference=_reference(model.decoder, config),
-        )
+        self.batches = rollouts = Rollouts(model, self.task, config, _reference(model.decoder, config))
         self.an_epoch = math.ceil(len(self.task.train) / config.questions)
         self.loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
         self.hooks = [RolloutLog(rollouts, config.training.log_every)]

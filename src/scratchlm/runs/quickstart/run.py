@@ -38,7 +38,7 @@ from scratchlm.runs.config import QuickstartConfig
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.quickstart.attention import answer_attention
 from scratchlm.runs.quickstart.qa_eval import SAMPLING, SENTENCES, ask, read_aloud
-from scratchlm.runs.quickstart.result import Phase, QuickstartResult
+from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.runs.quickstart.sizes import (
     LENGTH,
     Size,
@@ -363,8 +363,6 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeC
 
 def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clock) -> None:
     """Write the model, the questions, the report and the result."""
-    from scratchlm.runs.reports.quickstart import write_quickstart_report
-
     with clock.phase("writing model and report"):
         model.saved.generation = {**SAMPLING, "max_tokens": 200}
         model.saved.provenance["bits_per_byte"] = result.held_out.bits_per_byte
