@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.data.batches import Batch, Order, State, masked_batch
-from scratchlm.finetuning.conversations import Messages, problem_of
+from scratchlm.finetuning.conversations import Messages, exchange, problem_of
 from scratchlm.text.records import Record
 from scratchlm.text.rows import listed
 from scratchlm.tokens.chat import ChatTemplate, Rendered
@@ -60,9 +60,7 @@ def _pair(values: Mapping[str, Any]) -> Preference:
     if isinstance(chosen, list):
         return Preference([dict(each) for each in chosen], [dict(each) for each in rejected])
     asked = values["prompt"] if "prompt" in values else values["instruction"]
-    more = values.get("input") or ""
-    question = {"role": "user", "content": f"{asked}\n\n{more}" if more else asked}
-    return Preference(*([question, {"role": "assistant", "content": answer}] for answer in (chosen, rejected)))
+    return Preference(*(exchange(asked, answer, values.get("input")) for answer in (chosen, rejected)))
 
 
 def _spoken(messages: Messages) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any
 from scratchlm.base.config import read_toml
 from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError, nearest, raise_all
+from scratchlm.finetuning.conversations import exchange
 from scratchlm.text.duplicates import NearDuplicates
 from scratchlm.text.passages import content_words, passages_of
 
@@ -117,8 +118,7 @@ class Keeper:
             self.near_duplicates += 1
             return
         self._exact.add(pair)
-        messages = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
-        self.conversations.append({"messages": messages, "source": source, "template": template})
+        self.conversations.append({"messages": exchange(user, assistant), "source": source, "template": template})
         self.by_template[template] += 1
 
 
