@@ -7,11 +7,13 @@ Results go to bench/results/pipeline.json and, as a table, to stdout.
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,12 +41,7 @@ def texts(source: str) -> list[str]:
 
 def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
     """Time `work` several times and return the median."""
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return spread(seconds).median
+    return spread(timeit.repeat(work, gc.enable, number=1, repeat=repeats)).median
 
 
 def help_seconds() -> Iterator[tuple[str, float]]:
@@ -52,10 +49,8 @@ def help_seconds() -> Iterator[tuple[str, float]]:
     for verb in ["", *VERBS]:
         words = [word for word in (verb, "train" if verb == "tokenizer" else "", "--help") if word]
         command = [sys.executable, "-m", "scratchlm", *words]
-        yield (
-            f"scratchlm {' '.join(words)}",
-            median_seconds(lambda c=command: subprocess.run(c, capture_output=True, check=True)),
-        )
+        seconds = median_seconds(lambda c=command: subprocess.run(c, capture_output=True, check=True))
+        yield f"scratchlm {' '.join(words)}", seconds
 
 
 def prepare_peak(size: int) -> tuple[float, float]:

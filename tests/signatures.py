@@ -2,16 +2,16 @@
 
     python tests/signatures.py
 
-The signatures are read off the configs; a test compares the file with what this writes.
+The signatures are read off the configs; a test compares the file with what this writes. Lines are filled, not one
+parameter each, so the formatter and the sorter of imports are told to leave the file alone.
 """
 
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 import types
 import typing
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,19 +20,46 @@ import scratchlm
 from scratchlm import verbs
 from scratchlm.base.calls import has_parts, parameters
 from scratchlm.lab.catalogue import EXPERIMENTS
+from scratchlm.lab.harness.outcome import Outcome
 
 STUB = Path(scratchlm.__file__).with_suffix(".pyi")
+WIDTH = 120
 HEAD = '''"""What editors and type checkers know of this package. Written by tests/signatures.py; do not edit."""
+# fmt: off
+# ruff: isort: skip_file
 
 '''
+
+
+def quoted(value: Any) -> str:
+    """Spell a plain value, a text in the quotes of this package."""
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def packed(before: str, parts: Sequence[str], after: str) -> str:
+    """Return parts between brackets: on one line, or on as few as hold them."""
+    whole = f"{before}{', '.join(parts)}{after}"
+    if len(whole) <= WIDTH:
+        return whole
+    lines = [""]
+    for part in (f"{part}," for part in parts):
+        lines = [*lines[:-1], f"{lines[-1]} {part}"] if len(lines[-1]) + len(part) < WIDTH - 4 else [*lines, f" {part}"]
+    return "\n".join([before, *(f"   {line}" for line in lines), after])
 
 
 class Spelling:
     """Spells types and notes what must be imported for them."""
 
     def __init__(self) -> None:
-        self.imports = {"from collections.abc import Iterator, Mapping, Sequence", "from pathlib import Path"}
-        self.imports.add("from typing import Any, Literal, overload")
+        self.imports: defaultdict[str, set[str]] = defaultdict(set)
+        self.imports["typing"] |= {"Any", "Literal", "overload"}
+        self.imports["collections.abc"] |= {"Iterator", "Mapping", "Sequence"}
+        self.imports["pathlib"] |= {"Path"}
+
+    def use(self, *kinds: Any) -> None:
+        """Note what must be imported."""
+        for kind in kinds:
+            self.imports[kind.__module__].add(kind.__name__)
 
     def of(self, hint: Any, *, accepted: bool) -> str:
         """Spell a type; where it is `accepted`, text does for a path, and one text or any sequence for a list."""
@@ -44,7 +71,7 @@ class Spelling:
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
             return " | ".join(dict.fromkeys(self.of(each, accepted=accepted) for each in arguments))
         if typing.get_origin(hint) is Literal:
-            return f"Literal[{', '.join(map(repr, arguments))}]"
+            return f"Literal[{', '.join(map(quoted, arguments))}]"
         if hint is Path and accepted:
             return "str | Path"
         if typing.get_origin(hint) is tuple and accepted and Ellipsis in arguments:
@@ -54,7 +81,7 @@ class Spelling:
             inner = ", ".join("..." if each is Ellipsis else self.of(each, accepted=accepted) for each in arguments)
             return f"{typing.get_origin(hint).__name__}[{inner}]"
         if hint.__module__ not in ("builtins", "pathlib", "collections.abc"):
-            self.imports.add(f"from {hint.__module__} import {hint.__name__}")
+            self.use(hint)
         return hint.__name__
 
     def parameter(self, each: inspect.Parameter) -> str:
@@ -62,7 +89,7 @@ class Spelling:
         if each.default is inspect.Parameter.empty:
             return spelled
         plain = each.default is None or isinstance(each.default, str | int | float) or each.default == ()
-        return f"{spelled} = {each.default!r}" if plain else f"{spelled} = ..."
+        return f"{spelled} = {quoted(each.default)}" if plain else f"{spelled} = ..."
 
 
 def function(
@@ -72,14 +99,13 @@ def function(
     placed = [spelling.parameter(each) for each in known if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     named = [spelling.parameter(each) for each in known if each.kind is inspect.Parameter.KEYWORD_ONLY]
     told = [*first, *placed, *(["*", *named] if named else [])]
-    return f"def {name}({', '.join(told)}) -> {spelling.of(returned, accepted=False)}: ..."
+    return packed(f"def {name}(", told, f") -> {spelling.of(returned, accepted=False)}: ...")
 
 
 def verb(spelling: Spelling, name: str) -> list[str]:
     """Write a verb: called with its settings, or with one config; its own objects go with both."""
     entry = verbs.FUNCTIONS[name]
-    config, code = verbs.imported(entry.config), verbs.imported(entry.function)
-    hints = typing.get_type_hints(code)
+    config, hints = entry.config(), typing.get_type_hints(entry.function())
     known = parameters(config, entry.hidden)
     overrides = inspect.Parameter(
         "overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=verbs.Named | None
@@ -98,7 +124,7 @@ def verb(spelling: Spelling, name: str) -> list[str]:
         kinds.append(PublishedConfig)
     calls = [function(spelling, name, [], known, hints["return"])]
     calls += [function(spelling, name, [], parameters(each, entry.hidden), hints["return"]) for each in kinds[1:]]
-    spelling.imports.update(f"from {each.__module__} import {each.__name__}" for each in kinds)
+    spelling.use(*kinds)
     whole = [f"config: {' | '.join(each.__name__ for each in kinds)}", "/", *(["*", *beside] if beside else [])]
     calls.append(f"def {name}({', '.join(whole)}) -> {spelling.of(hints['return'], accepted=False)}: ...")
     first = calls[0].removesuffix(" ...") + f'\n    """{entry.says}"""\n'
@@ -109,29 +135,27 @@ def experiments(spelling: Spelling) -> list[str]:
     """Write the verb of each experiment."""
     found = []
     for name, entry in EXPERIMENTS.items():
-        spelling.imports |= {"from scratchlm.lab.harness.outcome import Outcome"}
-        spelling.imports.add(f"from {entry.config.__module__} import {entry.config.__name__}")
-        first, returned = f"name: Literal[{name!r}]", verbs.imported("lab.harness.outcome:Outcome")
-        found.append(
-            "@overload\n" + function(spelling, "experiment", [first], parameters(entry.config, ("json",)), returned)
-        )
+        spelling.use(Outcome, entry.config)
+        first = f"name: Literal[{quoted(name)}]"
+        known = parameters(entry.config, ("json",))
+        found.append(f"@overload\n{function(spelling, 'experiment', [first], known, Outcome)}")
         found.append(f"@overload\ndef experiment({first}, config: {entry.config.__name__}, /) -> Outcome: ...")
     return found
 
 
 def rendered() -> str:
-    """Return the file as ruff formats it."""
+    """Return the whole file."""
     spelling = Spelling()
     body = [text for name in sorted(verbs.FUNCTIONS) for text in verb(spelling, name)] + experiments(spelling)
-    homes = {name: home for name, home in scratchlm._HOMES.items() if name != "experiment"}
-    spelling.imports.update(f"from scratchlm.{home} import {name} as {name}" for name, home in homes.items())
-    lines = sorted(line for line in spelling.imports if " as " in line or line.split()[-1] not in homes)
-    names = f"__all__ = {sorted(scratchlm.__all__)!r}"
-    text = HEAD + "\n".join(lines) + f"\n\n{names}\n\n__version__: str\n\n" + "\n\n".join(body) + "\n"
-    for command in (["check", "--fix", "--quiet", "--select", "I,F401"], ["format"]):
-        told = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(STUB), "-"]
-        text = subprocess.run(told, input=text, capture_output=True, text=True, check=True).stdout
-    return text
+    for name, home in scratchlm._HOMES.items():
+        if name != "experiment":
+            spelling.imports[f"scratchlm.{home}"].add(name)
+    lines = []
+    for module, names in sorted(spelling.imports.items(), key=lambda item: (item[0].startswith("scratchlm"), item[0])):
+        told = f"from {module} import {', '.join(sorted(names))}"
+        lines.append(told if len(told) <= WIDTH else packed(f"from {module} import (", sorted(names), ")"))
+    names = packed("__all__ = [", [*map(quoted, sorted(scratchlm.__all__))], "]")
+    return HEAD + "\n".join([*lines, "", names, "__version__: str", "", *body]) + "\n"
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from scratchlm import verbs
 from scratchlm.base.errors import UserError
 from scratchlm.base.flags import given
 from scratchlm.cli import VERBS
+from scratchlm.generation.config import ResolvedChatConfig, ResolvedGenerateConfig
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.prose import filled, read_results
 from scratchlm.lab.quiz.cards import built_in
@@ -75,7 +76,7 @@ def in_order(text: str) -> Iterator[tuple[str, Any]]:
             yield "command", words
 
 
-def verb_of(words: list[str]) -> tuple[Verb | None, list[str]]:
+def verb_of(words: list[str]) -> tuple[Verb[Any] | None, list[str]]:
     """Return the verb of a command of ours and its arguments; None where it only lists experiments."""
     if words[0] == "experiment":
         return (verbs.experiment_verb(words[1]), words[2:]) if words[1] in EXPERIMENTS else (None, words[1:])
@@ -92,8 +93,8 @@ def parsed(words: list[str]) -> Any:
         assert arguments == ["--list"]
         return None
     if verb in (verbs.GENERATE, verbs.CHAT):  # the values of the model are their defaults
-        resolved = verb.config.replace(":", ":Resolved")
-        verb = dataclasses.replace(verb, config=resolved, defaults=None, early=None)
+        resolved = ResolvedGenerateConfig if verb == verbs.GENERATE else ResolvedChatConfig
+        verb = dataclasses.replace(verb, config=lambda: resolved, defaults=None, early=None)
     if "resume" in given(arguments):
         verb = dataclasses.replace(verb, resumed=None)
     return verb.from_arguments(arguments)
@@ -353,7 +354,7 @@ def counted(arguments: list[str]) -> bool:
     return "--no-probe" in arguments or is_published(arguments[0])
 
 
-def shortened(verb: Verb, arguments: list[str]) -> list[str] | None:
+def shortened(verb: Verb[Any], arguments: list[str]) -> list[str] | None:
     """Return the arguments of a line that takes seconds in its place; None where it is only parsed."""
     said = given(arguments)
     if verb == verbs.PRETRAIN and "resume" not in said:

@@ -21,13 +21,14 @@ from scratchlm.finetuning.lossconfig import IPOConfig, KTOConfig
 from scratchlm.finetuning.rewards import Task, exact
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.lab.catalogue import EXPERIMENTS
+from scratchlm.runs.finetuning import FinetuneResult
 from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.checkpoint import find_model, load_model, save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ["--init", "m", "--data", "d", "--out", "o"]
 NAMED = {"init": "m", "data": "d", "out": "o"}
-SAME: list[tuple[verbs.Verb, list[str], tuple[Any, ...], dict[str, Any]]] = [
+SAME: list[tuple[verbs.Verb[Any], list[str], tuple[Any, ...], dict[str, Any]]] = [
     (verbs.QUICKSTART, ["--minutes", "2"], (), {"minutes": 2}),
     (verbs.DOCTOR, ["--threads", "1"], (), {"threads": 1}),
     (verbs.TRAIN_TOKENIZER, ["a", "b", "--out", "o"], (["a", "b"],), {"out": "o"}),
@@ -135,7 +136,7 @@ def test_every_verb_of_the_command_line_is_compared() -> None:
 
 
 @pytest.mark.parametrize("verb", [verbs.GENERATE, verbs.CHAT], ids=lambda verb: verb.program)
-def test_sampling_is_as_the_model_was_saved_both_ways(trained: Path, tmp_path: Path, verb: verbs.Verb) -> None:
+def test_sampling_is_as_the_model_was_saved_both_ways(trained: Path, tmp_path: Path, verb: verbs.Verb[Any]) -> None:
     saved = load_model(find_model(trained))
     saved.generation = {"temperature": 0.25, "max_tokens": 3}
     save_model(tmp_path / "model", saved)
@@ -303,9 +304,9 @@ def test_results_show_themselves_in_a_few_lines(trained: Path) -> None:
 
 
 def test_no_result_hides_its_text_behind_a_list_of_fields() -> None:
-    found = [verbs.imported(verb.function) for verb in verbs.FUNCTIONS.values()]
+    found = [verb.function() for verb in verbs.FUNCTIONS.values()]
     assert found
-    kinds = Result.__subclasses__()
+    kinds = [*Result.__subclasses__(), *FinetuneResult.__subclasses__()]
     assert len(kinds) > 15
     assert [kind for kind in kinds if kind.__repr__ is not Result.__repr__] == []
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.finetuning import adapters, banking, instructions, preferences, spam, sums
+from bench.finetuning import adapters, datasets, spam, sums
 from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
@@ -21,9 +21,9 @@ from scratchlm.base.memory import keep_freed_memory
 
 TASKS = {
     "spam": spam.measure,
-    "banking": banking.measure,
-    "instructions": instructions.measure,
-    "preferences": preferences.measure,
+    "banking": datasets.banking,
+    "instructions": datasets.instructions,
+    "preferences": datasets.preferences,
     "sums": sums.measure,
     "adapters": adapters.measure,
 }

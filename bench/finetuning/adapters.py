@@ -25,9 +25,20 @@ ROWS, LENGTH, STEPS, TURNS = 8, 128, 6, 3
 RANK, ALPHA = 8, 16.0
 
 
-def batch(seed: int, vocabulary: int) -> torch.Tensor:
-    """Return rows of random ids; the speed does not depend on their values."""
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, vocabulary, (ROWS, LENGTH + 1)))
+def step_of(
+    model: torch.nn.Module, loss_of: Callable[[torch.Tensor], torch.Tensor], size: int
+) -> Callable[[int], None]:
+    """Return a training step of what may be trained of a model, on rows of random ids below `size`."""
+    trained = [parameter for parameter in model.train().parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+
+    def step(seed: int) -> None:
+        ids = torch.from_numpy(np.random.default_rng(seed).integers(0, size, (ROWS, LENGTH + 1)))
+        loss_of(ids).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
 
 
 def scratchlm_step(init: Path, dtype: str, nf4: bool = False) -> Callable[[int], None]:
@@ -40,20 +51,13 @@ def scratchlm_step(init: Path, dtype: str, nf4: bool = False) -> Callable[[int],
 
     model = load_model(find_model(init))
     equip(model, FinetuneConfig(init=init, lora=True, adapter=LoRAConfig(RANK, ALPHA), nf4=nf4))
-    decoder = model.decoder.train()
-    trained = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
 
-    def step(seed: int) -> None:
-        ids = batch(seed, decoder.config.vocabulary_size)
+    def loss_of(ids: torch.Tensor) -> torch.Tensor:
         whole = Batch(ids[:, :-1], ids[:, 1:])
         with autocast(torch.device("cpu"), DTYPES[dtype]):
-            loss = next_token_loss(decoder, whole) / whole.target_count
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            return next_token_loss(model.decoder, whole) / whole.target_count
 
-    return step
+    return step_of(model.decoder, loss_of, model.decoder.config.vocabulary_size)
 
 
 def peft_on_transformers(folder: Path, dtype: str) -> Callable[[int], None]:
@@ -63,19 +67,14 @@ def peft_on_transformers(folder: Path, dtype: str) -> Callable[[int], None]:
 
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     adapter = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = peft.get_peft_model(base, adapter).train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    model = peft.get_peft_model(base, adapter)
 
-    def step(seed: int) -> None:
-        ids = batch(seed, model.config.vocab_size)
+    def loss_of(ids: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
-            loss = model(input_ids=ids[:, :-1], labels=None).logits
-            loss = torch.nn.functional.cross_entropy(loss.flatten(0, 1).float(), ids[:, 1:].flatten())
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            logits = model(input_ids=ids[:, :-1], labels=None).logits
+            return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
 
-    return step
+    return step_of(model, loss_of, model.config.vocab_size)
 
 
 CONTENDERS: dict[str, Callable[[Path, Path], Callable[[int], None]]] = {

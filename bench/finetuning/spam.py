@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bench.store import data_file
 
+import scratchlm as slm
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.statistics import compare_statistics
 from scratchlm.classic.bayes import NaiveBayes
@@ -25,12 +25,10 @@ from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import f1_interval, f1_of, score
-from scratchlm.finetuning.config import ClassifyTrainingConfig
 from scratchlm.generation.classifier import Classifier
 from scratchlm.lab.experiments.ladder_spam import at_threshold
 from scratchlm.lab.shared.folds import read_folded
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.runs.classify import finetune_classify
 
 LABELS = ("ham", "spam")
 
@@ -49,29 +47,15 @@ def model_on_fold(
     """Fine-tune a model on all folds but one with the function of the command; a finished run is not repeated."""
     file = folder / f"fold-{fold}.json"
     if not file.exists():
-        inside, outside = folds != fold, folds == fold
-        sides = {"train": inside, "test": outside}
-        for name, chosen in sides.items():
+        outside = folds == fold
+        for name, chosen in (("train", ~outside), ("test", outside)):
             rows = [f"{LABELS[truth[i]]}\t{' '.join(texts[i].split())}" for i in np.flatnonzero(chosen)]
             (folder / f"{name}-{fold}.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
-        config = ClassifyTrainingConfig(
-            init=init,
-            data=folder / f"train-{fold}.tsv",
-            held_out=folder / f"test-{fold}.tsv",
-            out=folder / f"run-{fold}",
-            force=True,
-            lora=True,
-            adapter=LoRAConfig(rank=16, alpha=32),
-            epochs=3,
-            pooling="mean",
-            keep="last",
-            validation=0.0,
-            dtype="auto",
-        )
-        training = config.training
-        optimizer = type(training.optimizer)(learning_rate=5e-4, weight_decay=0.01)
-        config = replace(config, training=replace(training, optimizer=optimizer))
-        result = finetune_classify(config)
+        result = slm.finetune_classify(
+            init=init, data=folder / f"train-{fold}.tsv", held_out=folder / f"test-{fold}.tsv",
+            out=folder / f"run-{fold}", force=True, lora=True, adapter=LoRAConfig(rank=16, alpha=32), epochs=3,
+            pooling="mean", keep="last", validation=0.0, overrides={"training.optimizer.learning_rate": 5e-4},
+        )  # fmt: skip
         tested = [" ".join(texts[i].split()) for i in np.flatnonzero(outside)]
         answers = Classifier.load(folder / f"run-{fold}").classify(tested)
         predicted = [answer.probabilities["spam"] for answer in answers]

@@ -8,21 +8,13 @@ same questions, without showing a right one. The test uses sums that neither sta
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import scratchlm as slm
 from scratchlm.base.files import read_json
-from scratchlm.data.prepare import prepare
-from scratchlm.finetuning.config import InstructTrainingConfig, ReinforceTrainingConfig
 from scratchlm.finetuning.rewards import TASKS, Item
-from scratchlm.runs.config import PretrainConfig
-from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.runs.instruct import finetune_instruct
-from scratchlm.runs.pretrain import pretrain
-from scratchlm.runs.reinforce import finetune_reinforce
 from scratchlm.text.split import hash_fraction
-from scratchlm.tokens.config import PrepareConfig
 
 TAUGHT_EPOCHS = 16.0
 WRONG = 0.6
@@ -32,13 +24,10 @@ WRONG = 0.6
 def base(folder: Path) -> Path:
     """Pretrain the small model, unless done before."""
     if not (folder / "data").exists():
-        prepare(PrepareConfig(("storyworld:2MB",), out=folder / "data", vocabulary_size=600))
+        slm.prepare("storyworld:2MB", out=folder / "data", vocabulary_size=600)
     if not (folder / "base" / "report.html").exists():
-        recipe = load_recipe("default", 4)
-        training = replace(recipe.training, steps=200)
-        pretrain(
-            PretrainConfig(data=folder / "data", out=folder / "base", model=recipe.model, training=training, force=True)
-        )
+        where = {"data": folder / "data", "out": folder / "base"}
+        slm.pretrain("default", **where, depth=4, force=True, overrides={"training.steps": 200})
     return folder / "base"
 
 
@@ -55,12 +44,10 @@ def fine_tuned(folder: Path) -> Path:
         data = folder / "sums.jsonl"
         rows = [{"prompt": item.question, "completion": carelessly(item)} for item in TASKS["sums"]().train]
         data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        config = InstructTrainingConfig(init=base(folder), data=data, split="tail:0.05", out=run, force=True,
-                                        epochs=TAUGHT_EPOCHS, keep="last", scored=100, reply_tokens=8,
-                                        dtype="fp32")  # fmt: skip
-        training = replace(config.training, sequence_length=128, batch_size=16)
-        optimizer = replace(training.optimizer, learning_rate=1e-3)  # type: ignore[type-var]
-        finetune_instruct(replace(config, training=replace(training, optimizer=optimizer)))
+        small = {"training.sequence_length": 128, "training.batch_size": 16, "training.optimizer.learning_rate": 1e-3}
+        slm.finetune_instruct(init=base(folder), data=data, split="tail:0.05", out=run, force=True,
+                              epochs=TAUGHT_EPOCHS, keep="last", scored=100, reply_tokens=8, dtype="fp32",
+                              overrides=small)  # fmt: skip
     return run
 
 
@@ -70,12 +57,10 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
     run = folder / "run"
     start = fine_tuned(folder)
     if not (run / "result.json").exists():
-        config = ReinforceTrainingConfig(init=start, out=run, force=True, task="sums", epochs=2, reply_tokens=6,
-                                         questions=128, group_size=8)  # fmt: skip
-        training = replace(config.training, evaluate_every=25)
-        optimizer = replace(training.optimizer, learning_rate=1e-4, beta2=0.99)  # type: ignore[type-var]
-        schedule = replace(training.schedule, warmup_steps=20)
-        finetune_reinforce(replace(config, training=replace(training, optimizer=optimizer, schedule=schedule)))
+        training = {"evaluate_every": 25, "schedule.warmup_steps": 20, "optimizer.learning_rate": 1e-4,
+                    "optimizer.beta2": 0.99}  # fmt: skip
+        slm.finetune_reinforce(init=start, out=run, force=True, task="sums", epochs=2, reply_tokens=6, questions=128,
+                               overrides={f"training.{name}": value for name, value in training.items()})  # fmt: skip
     result = read_json(run / "result.json")
     names = ("held_out", "step", "steps", "score_before", "score", "score_interval", "verdict", "seconds")
     return {"task": "two-digit sums, GRPO", **{name: result[name] for name in names}}

@@ -1,131 +1,66 @@
 """What editors and type checkers know of this package. Written by tests/signatures.py; do not edit."""
+# fmt: off
+# ruff: isort: skip_file
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
-
-from scratchlm.base.errors import Interrupted as Interrupted
-from scratchlm.base.errors import UserError as UserError
+from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.data.prepare import PrepareResult
-from scratchlm.evaluation.config import EvaluateConfig as EvaluateConfig
+from scratchlm.evaluation.config import EvaluateConfig
 from scratchlm.evaluation.results import ComparisonResult, TasksResult
 from scratchlm.evaluation.run import EvaluateResult, ReplayResult
-from scratchlm.finetuning.config import ClassifyTrainingConfig as ClassifyTrainingConfig
-from scratchlm.finetuning.config import InstructTrainingConfig as InstructTrainingConfig
-from scratchlm.finetuning.config import PreferTrainingConfig as PreferTrainingConfig
-from scratchlm.finetuning.config import ReinforceTrainingConfig as ReinforceTrainingConfig
-from scratchlm.finetuning.config import SynthesizeConfig as SynthesizeConfig
+from scratchlm.finetuning.config import (
+    ClassifyTrainingConfig, InstructTrainingConfig, PreferTrainingConfig, ReinforceTrainingConfig, SynthesizeConfig,
+)
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, RewardConfig, SimPOConfig
 from scratchlm.finetuning.rewards import Task
-from scratchlm.generation.classifier import Answer
-from scratchlm.generation.classifier import Classifier as Classifier
-from scratchlm.generation.config import ClassifyConfig as ClassifyConfig
-from scratchlm.generation.language_model import LanguageModel as LanguageModel
-from scratchlm.generation.language_model import load as load
-from scratchlm.inspection.config import InspectConfig as InspectConfig
+from scratchlm.generation.classifier import Answer, Classifier
+from scratchlm.generation.config import ClassifyConfig
+from scratchlm.generation.language_model import LanguageModel, load
+from scratchlm.inspection.config import InspectConfig
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.lab.experiments.config import (
-    AblationsConfig,
-    ContextConfig,
-    FeaturesConfig,
-    LabelEfficiencyConfig,
-    LadderLmConfig,
-    LadderRespondConfig,
-    LadderSpamConfig,
-    LadderTranslateConfig,
-    LadderUnderstandConfig,
-    LimitsConfig,
-    ObjectiveConfig,
-    ScalingConfig,
+    AblationsConfig, ContextConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig,
+    LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig, ObjectiveConfig, ScalingConfig,
     TasksConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
-from scratchlm.model.config import DecoderConfig as DecoderConfig
+from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
-from scratchlm.runs.config import DoctorConfig as DoctorConfig
-from scratchlm.runs.config import PlanConfig as PlanConfig
-from scratchlm.runs.config import PretrainConfig as PretrainConfig
-from scratchlm.runs.config import PublishedConfig as PublishedConfig
-from scratchlm.runs.config import QuickstartConfig as QuickstartConfig
+from scratchlm.runs.config import DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
-from scratchlm.runs.plan import Plan
+from scratchlm.runs.plan import Plan, Published
 from scratchlm.runs.prefer import PreferResult
 from scratchlm.runs.pretrain import PretrainResult
-from scratchlm.runs.published import Published
 from scratchlm.runs.quickstart.result import QuickstartResult
 from scratchlm.runs.reinforce import ReinforceResult
 from scratchlm.runs.synthesize import SynthesizeResult
 from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
-from scratchlm.tokens.config import CompareTokenizersConfig as CompareTokenizersConfig
-from scratchlm.tokens.config import InspectTokenizerConfig as InspectTokenizerConfig
-from scratchlm.tokens.config import PrepareConfig as PrepareConfig
-from scratchlm.tokens.config import TrainTokenizerConfig as TrainTokenizerConfig
-from scratchlm.training.config import TrainingConfig as TrainingConfig
+from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
+from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.commands import Transfer
-from scratchlm.weights.config import ExportConfig as ExportConfig
-from scratchlm.weights.config import ImportConfig as ImportConfig
+from scratchlm.weights.config import ExportConfig, ImportConfig
 
 __all__ = [
-    "Classifier",
-    "ClassifyConfig",
-    "ClassifyTrainingConfig",
-    "CompareTokenizersConfig",
-    "DecoderConfig",
-    "DoctorConfig",
-    "EvaluateConfig",
-    "ExportConfig",
-    "ImportConfig",
-    "InspectConfig",
-    "InspectTokenizerConfig",
-    "InstructTrainingConfig",
-    "Interrupted",
-    "LanguageModel",
-    "PlanConfig",
-    "PreferTrainingConfig",
-    "PrepareConfig",
-    "PretrainConfig",
-    "PublishedConfig",
-    "QuickstartConfig",
-    "ReinforceTrainingConfig",
-    "SynthesizeConfig",
-    "TrainTokenizerConfig",
-    "TrainingConfig",
-    "UserError",
-    "__version__",
-    "classify",
-    "compare_tokenizers",
-    "doctor",
-    "evaluate",
-    "experiment",
-    "export_model",
-    "finetune_classify",
-    "finetune_instruct",
-    "finetune_prefer",
-    "finetune_reinforce",
-    "import_model",
-    "inspect",
-    "inspect_tokenizer",
-    "load",
-    "plan",
-    "prepare",
-    "pretrain",
-    "quickstart",
-    "synthesize",
-    "train_tokenizer",
+    "Classifier", "ClassifyConfig", "ClassifyTrainingConfig", "CompareTokenizersConfig", "DecoderConfig",
+    "DoctorConfig", "EvaluateConfig", "ExportConfig", "ImportConfig", "InspectConfig", "InspectTokenizerConfig",
+    "InstructTrainingConfig", "Interrupted", "LanguageModel", "PlanConfig", "PreferTrainingConfig", "PrepareConfig",
+    "PretrainConfig", "PublishedConfig", "QuickstartConfig", "ReinforceTrainingConfig", "SynthesizeConfig",
+    "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify", "compare_tokenizers", "doctor",
+    "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct", "finetune_prefer",
+    "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare", "pretrain",
+    "quickstart", "synthesize", "train_tokenizer",
 ]
-
 __version__: str
 
 @overload
 def classify(
-    model: str | Path,
-    texts: str | Path | Sequence[str | Path] = (),
-    *,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    threads: int | None = None,
+    model: str | Path, texts: str | Path | Sequence[str | Path] = (), *,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", threads: int | None = None,
 ) -> Iterator[Answer]:
     """Put texts into the classes that a model has learned."""
 
@@ -133,7 +68,7 @@ def classify(
 def classify(config: ClassifyConfig, /) -> Iterator[Answer]: ...
 @overload
 def compare_tokenizers(
-    paths: str | Path | Sequence[str | Path], *, sample_mb: float = 20.0, threads: int | None = None
+    paths: str | Path | Sequence[str | Path], *, sample_mb: float = 20.0, threads: int | None = None,
 ) -> CompareResult:
     """Compare tokenizers on one text."""
 
@@ -147,32 +82,15 @@ def doctor(*, threads: int | None = None) -> Diagnosis:
 def doctor(config: DoctorConfig, /) -> Diagnosis: ...
 @overload
 def evaluate(
-    model: str | Path | None = None,
-    *,
-    data: str | Path | None = None,
-    text: str | Path | None = None,
-    text_field: str | None = None,
-    task: str | Path | Sequence[str | Path] = (),
-    shots: int = 0,
-    example: str | Path | Sequence[str | Path] = (),
-    limit: int | None = None,
-    chat: bool = False,
-    normalisation: str | Path | Sequence[str | Path] = (),
-    answer_tokens: int = 256,
-    shuffled: bool = False,
-    trained_on: str | Path | Sequence[str | Path] = (),
-    text_column: str | None = None,
-    label_column: str | None = None,
-    out: str | Path | None = None,
-    replay: str | Path | None = None,
-    compare: tuple[str | Path, str | Path] | None = None,
-    judge: str | None = None,
-    judge_model: str = "default",
-    rows: int = 16,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32",
-    threads: int | None = None,
+    model: str | Path | None = None, *, data: str | Path | None = None, text: str | Path | None = None,
+    text_field: str | None = None, task: str | Path | Sequence[str | Path] = (), shots: int = 0,
+    example: str | Path | Sequence[str | Path] = (), limit: int | None = None, chat: bool = False,
+    normalisation: str | Path | Sequence[str | Path] = (), answer_tokens: int = 256, shuffled: bool = False,
+    trained_on: str | Path | Sequence[str | Path] = (), text_column: str | None = None,
+    label_column: str | None = None, out: str | Path | None = None, replay: str | Path | None = None,
+    compare: tuple[str | Path, str | Path] | None = None, judge: str | None = None, judge_model: str = "default",
+    rows: int = 16, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32", threads: int | None = None,
 ) -> EvaluateResult | TasksResult | ComparisonResult | ReplayResult:
     """Bits per byte on held-out text, scores of tasks, two models compared."""
 
@@ -180,12 +98,8 @@ def evaluate(
 def evaluate(config: EvaluateConfig, /) -> EvaluateResult | TasksResult | ComparisonResult | ReplayResult: ...
 @overload
 def export_model(
-    model: str | Path,
-    *,
-    out: str | Path,
-    to: Literal["hf", "gguf", "html", "peft"] = "hf",
-    precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16",
-    force: bool = False,
+    model: str | Path, *, out: str | Path, to: Literal["hf", "gguf", "html", "peft"] = "hf",
+    precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16", force: bool = False,
 ) -> Transfer:
     """Write a model for transformers and other programs."""
 
@@ -193,36 +107,16 @@ def export_model(
 def export_model(config: ExportConfig, /) -> Transfer: ...
 @overload
 def finetune_classify(
-    *,
-    init: str | Path | None = None,
-    data: str | Path | None = None,
-    out: str | Path | None = None,
-    held_out: str | Path | None = None,
-    split: str = "hash:0.1",
-    epochs: float = 3.0,
-    lora: bool = False,
-    adapter: LoRAConfig = ...,
-    nf4: bool = False,
-    frozen_layers: int = 0,
-    patience: int = 5,
-    keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None,
-    allow_changes: bool = False,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None,
-    force: bool = False,
-    training: TrainingConfig = ...,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    positive: str | None = None,
-    class_weights: Literal["none", "balanced"] = "none",
-    prompt: str = "{text}",
-    pooling: Literal["last", "mean"] = "last",
-    long: Literal["head", "head-and-tail", "windows"] = "head",
-    validation: float = 0.1,
-    overrides: Mapping[str, Any] | None = None,
+    *, init: str | Path | None = None, data: str | Path | None = None, out: str | Path | None = None,
+    held_out: str | Path | None = None, split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False,
+    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 5,
+    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
+    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    training: TrainingConfig = ..., text_column: str | None = None, label_column: str | None = None,
+    positive: str | None = None, class_weights: Literal["none", "balanced"] = "none", prompt: str = "{text}",
+    pooling: Literal["last", "mean"] = "last", long: Literal["head", "head-and-tail", "windows"] = "head",
+    validation: float = 0.1, overrides: Mapping[str, Any] | None = None,
 ) -> ClassifyResult:
     """Teach a model to put texts into classes."""
 
@@ -230,32 +124,14 @@ def finetune_classify(
 def finetune_classify(config: ClassifyTrainingConfig, /) -> ClassifyResult: ...
 @overload
 def finetune_instruct(
-    *,
-    init: str | Path | None = None,
-    data: str | Path | None = None,
-    out: str | Path | None = None,
-    held_out: str | Path | None = None,
-    split: str = "hash:0.1",
-    epochs: float = 3.0,
-    lora: bool = False,
-    adapter: LoRAConfig = ...,
-    nf4: bool = False,
-    frozen_layers: int = 0,
-    patience: int = 5,
-    keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None,
-    allow_changes: bool = False,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None,
-    force: bool = False,
-    training: TrainingConfig = ...,
-    rehearse: str | Path | None = None,
-    preview: int = 0,
-    scored: int = 100,
-    reply_tokens: int = 160,
-    overrides: Mapping[str, Any] | None = None,
+    *, init: str | Path | None = None, data: str | Path | None = None, out: str | Path | None = None,
+    held_out: str | Path | None = None, split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False,
+    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 5,
+    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
+    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    training: TrainingConfig = ..., rehearse: str | Path | None = None, preview: int = 0, scored: int = 100,
+    reply_tokens: int = 160, overrides: Mapping[str, Any] | None = None,
 ) -> InstructResult | None:
     """Teach a model to answer in conversations."""
 
@@ -263,28 +139,13 @@ def finetune_instruct(
 def finetune_instruct(config: InstructTrainingConfig, /) -> InstructResult | None: ...
 @overload
 def finetune_prefer(
-    *,
-    init: str | Path | None = None,
-    data: str | Path | None = None,
-    out: str | Path | None = None,
-    held_out: str | Path | None = None,
-    split: str = "hash:0.1",
-    epochs: float = 1.0,
-    lora: bool = False,
-    adapter: LoRAConfig = ...,
-    nf4: bool = False,
-    frozen_layers: int = 0,
-    patience: int = 5,
-    keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None,
-    allow_changes: bool = False,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None,
-    force: bool = False,
-    training: TrainingConfig = ...,
-    method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
+    *, init: str | Path | None = None, data: str | Path | None = None, out: str | Path | None = None,
+    held_out: str | Path | None = None, split: str = "hash:0.1", epochs: float = 1.0, lora: bool = False,
+    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 5,
+    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
+    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    training: TrainingConfig = ..., method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
     loss: DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> PreferResult:
@@ -294,31 +155,14 @@ def finetune_prefer(
 def finetune_prefer(config: PreferTrainingConfig, /) -> PreferResult: ...
 @overload
 def finetune_reinforce(
-    *,
-    init: str | Path | None = None,
-    out: str | Path | None = None,
-    epochs: float = 1.0,
-    lora: bool = False,
-    adapter: LoRAConfig = ...,
-    nf4: bool = False,
-    frozen_layers: int = 0,
-    patience: int = 0,
-    keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None,
-    allow_changes: bool = False,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32",
-    threads: int | None = None,
-    force: bool = False,
+    *, init: str | Path | None = None, out: str | Path | None = None, epochs: float = 1.0, lora: bool = False,
+    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 0,
+    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
+    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32", threads: int | None = None, force: bool = False,
     training: TrainingConfig = ...,
-    task: Literal["sums", "storyworld", "sums-exploitable", "own"] | Task | None = "sums",
-    questions: int = 16,
-    group_size: int = 8,
-    temperature: float = 1.0,
-    reply_tokens: int = 16,
-    kl_weight: float = 0.0,
-    scaled: bool = True,
+    task: Literal["sums", "storyworld", "sums-exploitable", "own"] | Task | None = "sums", questions: int = 16,
+    group_size: int = 8, temperature: float = 1.0, reply_tokens: int = 16, kl_weight: float = 0.0, scaled: bool = True,
     overrides: Mapping[str, Any] | None = None,
 ) -> ReinforceResult:
     """Teach a model by what its own answers are worth."""
@@ -327,12 +171,8 @@ def finetune_reinforce(
 def finetune_reinforce(config: ReinforceTrainingConfig, /, *, task: Task | None = None) -> ReinforceResult: ...
 @overload
 def import_model(
-    source: str,
-    *,
-    out: str | Path,
-    base: str | Path | None = None,
-    dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored",
-    force: bool = False,
+    source: str, *, out: str | Path, base: str | Path | None = None,
+    dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored", force: bool = False,
 ) -> Transfer:
     """Take a published model over as a model folder."""
 
@@ -346,7 +186,7 @@ def inspect(model: str | Path) -> Inspected:
 def inspect(config: InspectConfig, /) -> Inspected: ...
 @overload
 def inspect_tokenizer(
-    tokenizer: str | Path, text: str | None = None, *, merges: int = 20, longest: int = 10
+    tokenizer: str | Path, text: str | None = None, *, merges: int = 20, longest: int = 10,
 ) -> InspectResult:
     """Show merges, longest tokens, and how a text is cut."""
 
@@ -354,16 +194,9 @@ def inspect_tokenizer(
 def inspect_tokenizer(config: InspectTokenizerConfig, /) -> InspectResult: ...
 @overload
 def plan(
-    recipe: str = "default",
-    *,
-    depth: int | None = None,
-    minutes: float | None = None,
-    probe: bool = True,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None,
-    model: DecoderConfig | None = None,
-    training: TrainingConfig | None = None,
+    recipe: str = "default", *, depth: int | None = None, minutes: float | None = None, probe: bool = True,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, model: DecoderConfig | None = None, training: TrainingConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Plan | Published:
     """Parameters, memory and time of a run before it begins, or the size of a published model."""
@@ -374,22 +207,11 @@ def plan(recipe: str, *, tokens: float | None = None) -> Plan | Published: ...
 def plan(config: PlanConfig | PublishedConfig, /) -> Plan | Published: ...
 @overload
 def prepare(
-    sources: str | Path | Sequence[str | Path],
-    *,
-    out: str | Path,
-    tokenizer: Literal["characters", "words"] | str | Path | None = None,
-    vocabulary_size: int = 4096,
-    split: str = "hash:0.05",
-    text_field: str | None = None,
-    split_on: str | None = None,
-    strict: bool = False,
-    from_local: str | Path | None = None,
-    overlap: bool = True,
-    clean: CleanConfig = ...,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    overrides: Mapping[str, Any] | None = None,
+    sources: str | Path | Sequence[str | Path], *, out: str | Path,
+    tokenizer: Literal["characters", "words"] | str | Path | None = None, vocabulary_size: int = 4096,
+    split: str = "hash:0.05", text_field: str | None = None, split_on: str | None = None, strict: bool = False,
+    from_local: str | Path | None = None, overlap: bool = True, clean: CleanConfig = ..., seed: int = 0,
+    threads: int | None = None, force: bool = False, overrides: Mapping[str, Any] | None = None,
 ) -> PrepareResult:
     """Text in, cleaned and counted, token shards out."""
 
@@ -397,23 +219,12 @@ def prepare(
 def prepare(config: PrepareConfig, /) -> PrepareResult: ...
 @overload
 def pretrain(
-    recipe: str = "default",
-    *,
-    data: str | Path | None = None,
-    out: str | Path | None = None,
-    minutes: float | None = None,
-    depth: int | None = None,
-    init: str | Path | None = None,
-    resume: str | Path | None = None,
-    allow_changes: bool = False,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None,
-    force: bool = False,
-    model: DecoderConfig | None = None,
-    training: TrainingConfig | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    recipe: str = "default", *, data: str | Path | None = None, out: str | Path | None = None,
+    minutes: float | None = None, depth: int | None = None, init: str | Path | None = None,
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False, model: DecoderConfig | None = None,
+    training: TrainingConfig | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> PretrainResult:
     """Train from random weights, continue a model, or resume a run."""
 
@@ -421,15 +232,8 @@ def pretrain(
 def pretrain(config: PretrainConfig, /) -> PretrainResult: ...
 @overload
 def quickstart(
-    *,
-    minutes: float = 3.0,
-    out: str | Path = ...,
-    source: str = "storyworld",
-    text_field: str | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    dtype: Literal["auto", "fp32", "bf16"] = "auto",
-    force: bool = False,
+    *, minutes: float = 3.0, out: str | Path = ..., source: str = "storyworld", text_field: str | None = None,
+    seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
 ) -> QuickstartResult:
     """The whole life of a model in minutes, offline."""
 
@@ -437,18 +241,9 @@ def quickstart(
 def quickstart(config: QuickstartConfig, /) -> QuickstartResult: ...
 @overload
 def synthesize(
-    sources: str | Path | Sequence[str | Path],
-    *,
-    out: str | Path,
-    templates: str | Path | None = None,
-    endpoint: str | None = None,
-    endpoint_model: str = "default",
-    per_document: int = 8,
-    count: int | None = None,
-    near_duplicates: float = 0.8,
-    text_field: str | None = None,
-    seed: int = 0,
-    force: bool = False,
+    sources: str | Path | Sequence[str | Path], *, out: str | Path, templates: str | Path | None = None,
+    endpoint: str | None = None, endpoint_model: str = "default", per_document: int = 8, count: int | None = None,
+    near_duplicates: float = 0.8, text_field: str | None = None, seed: int = 0, force: bool = False,
 ) -> SynthesizeResult:
     """Make conversations of your own documents, to fine-tune on."""
 
@@ -456,14 +251,9 @@ def synthesize(
 def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
 @overload
 def train_tokenizer(
-    sources: str | Path | Sequence[str | Path],
-    *,
-    out: str | Path,
-    kind: Literal["bpe", "characters", "words"] = "bpe",
-    vocabulary_size: int = 4096,
-    pattern: Literal["qwen2", "gpt2", "cl100k", "smollm"] = "qwen2",
-    sample_mb: float = 200.0,
-    readable: bool = False,
+    sources: str | Path | Sequence[str | Path], *, out: str | Path,
+    kind: Literal["bpe", "characters", "words"] = "bpe", vocabulary_size: int = 4096,
+    pattern: Literal["qwen2", "gpt2", "cl100k", "smollm"] = "qwen2", sample_mb: float = 200.0, readable: bool = False,
     force: bool = False,
 ) -> TrainResult:
     """Train a tokenizer on text."""
@@ -472,274 +262,119 @@ def train_tokenizer(
 def train_tokenizer(config: TrainTokenizerConfig, /) -> TrainResult: ...
 @overload
 def experiment(
-    name: Literal["ladder-spam"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    texts: str | Path | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    folds: int = 5,
-    fold_file: str | Path | None = None,
-    vocabulary_size: int = 4096,
-    pretraining_steps: int = 600,
-    epochs: float = 2.0,
-    recurrent_epochs: float = 6.0,
-    init: str | Path | None = None,
+    name: Literal["ladder-spam"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, texts: str | Path | None = None, text_column: str | None = None,
+    label_column: str | None = None, folds: int = 5, fold_file: str | Path | None = None, vocabulary_size: int = 4096,
+    pretraining_steps: int = 600, epochs: float = 2.0, recurrent_epochs: float = 6.0, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["ladder-lm"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    megabytes: float = 10.0,
-    vocabulary_size: int = 4096,
-    epochs: float = 1.0,
-    depth: int = 4,
-    recurrent_width: int = 256,
-    pairs: int = 50,
-    sample_tokens: int = 50,
+    name: Literal["ladder-lm"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, megabytes: float = 10.0, vocabulary_size: int = 4096, epochs: float = 1.0, depth: int = 4,
+    recurrent_width: int = 256, pairs: int = 50, sample_tokens: int = 50,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["ladder-translate"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    pairs: int = 20000,
-    tested: int = 1000,
-    rounds: int = 5,
-    epochs: float = 4.0,
-    width: int = 128,
-    vocabulary_size: int = 2048,
-    init: str | Path | None = None,
+    name: Literal["ladder-translate"], *, out: str | Path | None = None, data: str | Path | None = None,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    threads: int | None = None, force: bool = False, pairs: int = 20000, tested: int = 1000, rounds: int = 5,
+    epochs: float = 4.0, width: int = 128, vocabulary_size: int = 2048, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-translate"], config: LadderTranslateConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["ladder-understand"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    questions: int = 5000,
-    tested: int = 500,
-    epochs: float = 1.0,
-    vocabulary_size: int = 4096,
-    pretraining_steps: int = 400,
-    init: str | Path | None = None,
+    name: Literal["ladder-understand"], *, out: str | Path | None = None, data: str | Path | None = None,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    threads: int | None = None, force: bool = False, questions: int = 5000, tested: int = 500, epochs: float = 1.0,
+    vocabulary_size: int = 4096, pretraining_steps: int = 400, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-understand"], config: LadderUnderstandConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["ladder-respond"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    pretraining_steps: int = 1200,
-    vocabulary_size: int = 2048,
-    epochs: float = 2.0,
-    tested: int = 200,
-    read: int = 30,
-    ratings: str | Path | None = None,
+    name: Literal["ladder-respond"], *, out: str | Path | None = None, data: str | Path | None = None,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    threads: int | None = None, force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048,
+    epochs: float = 2.0, tested: int = 200, read: int = 30, ratings: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-respond"], config: LadderRespondConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["label-efficiency"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    sizes: Sequence[int] = ...,
-    draws: int = 5,
-    epochs: float = 2.0,
-    recurrent_epochs: float = 4.0,
-    least_steps: int = 48,
-    vocabulary_size: int = 4096,
-    pretraining_steps: int = 400,
+    name: Literal["label-efficiency"], *, out: str | Path | None = None, data: str | Path | None = None,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    threads: int | None = None, force: bool = False, sizes: Sequence[int] = ..., draws: int = 5, epochs: float = 2.0,
+    recurrent_epochs: float = 4.0, least_steps: int = 48, vocabulary_size: int = 4096, pretraining_steps: int = 400,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["ablations"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    vocabulary_size: int = 4096,
-    pretraining_steps: int = 600,
-    frozen_steps: int = 100,
+    name: Literal["ablations"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 100,
     targets: int = 16384,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["objective"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    megabytes: float = 4.0,
-    steps: int = 300,
-    vocabulary_size: int = 4096,
-    depth: int = 4,
+    name: Literal["objective"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, megabytes: float = 4.0, steps: int = 300, vocabulary_size: int = 4096, depth: int = 4,
     sample_tokens: int = 40,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["objective"], config: ObjectiveConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["scaling"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    depths: Sequence[int] = ...,
-    tokens: Sequence[int] = ...,
-    larger_depth: int = 5,
-    larger_tokens: int = 1800000,
-    vocabulary_size: int = 2048,
-    batch_size: int = 8,
+    name: Literal["scaling"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, depths: Sequence[int] = ..., tokens: Sequence[int] = ..., larger_depth: int = 5,
+    larger_tokens: int = 1800000, vocabulary_size: int = 2048, batch_size: int = 8,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["scaling"], config: ScalingConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["features"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    vocabulary_size: int = 4096,
-    pretraining_steps: int = 600,
-    windows: int = 320,
+    name: Literal["features"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, windows: int = 320,
     tokens: int = 6000,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["features"], config: FeaturesConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["tasks"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    pretraining_steps: int = 1200,
-    vocabulary_size: int = 2048,
-    epochs: float = 2.0,
-    messages: int = 2000,
-    pairs: int = 3000,
-    tested: int = 250,
+    name: Literal["tasks"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
+    messages: int = 2000, pairs: int = 3000, tested: int = 250,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["tasks"], config: TasksConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["limits"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    pretraining_steps: int = 1200,
-    vocabulary_size: int = 2048,
-    epochs: float = 2.0,
-    tested: int = 200,
-    sampled: int = 200,
+    name: Literal["limits"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
+    tested: int = 200, sampled: int = 200,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["limits"], config: LimitsConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["context"],
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    full: bool = False,
-    small: bool = False,
-    replay: str | Path | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    vocabulary_size: int = 4096,
-    pretraining_steps: int = 900,
-    targets: int = 1024,
-    copies: int = 16,
-    copy_steps: int = 400,
+    name: Literal["context"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 900, targets: int = 1024,
+    copies: int = 16, copy_steps: int = 400,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: ...

@@ -42,7 +42,7 @@ def _show(result: Any, as_json: bool) -> None:
     console(soft_wrap=piped, width=width, highlight=False, markup=False, emoji=False).print(result)
 
 
-def _command(verb: Verb, after: Callable[[Any, Any], None] | None = None) -> Callable[[Arguments], None]:
+def _command(verb: Verb[Any], after: Callable[[Any, Any], None] | None = None) -> Callable[[Arguments], None]:
     """Make a command of a verb: parse its config, call its function, print what it returns unless that is None.
 
     `after` is called last, with the config and the result.
@@ -60,7 +60,7 @@ def _command(verb: Verb, after: Callable[[Any, Any], None] | None = None) -> Cal
     return call
 
 
-def _group(program: str, says: str, commands: Mapping[str, Verb]) -> Callable[[Arguments], None]:
+def _group(program: str, says: str, commands: Mapping[str, Verb[Any]]) -> Callable[[Arguments], None]:
     """Make a command of several."""
 
     def call(arguments: Arguments) -> None:

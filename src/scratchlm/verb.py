@@ -11,8 +11,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, Generic, TypeVar
 
 from scratchlm.base.errors import UserError, raise_all
 
@@ -20,23 +21,33 @@ Arguments = Sequence[str]
 Named = Mapping[str, Any]
 
 
-def imported(place: str) -> Any:
-    """Return what `module:name` inside the package names."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"scratchlm.{module}"), name)
+class Lazy:
+    """A package of which a module is imported when a dotted name leads into it, and not before."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        place = import_module(self._name)
+        if hasattr(place, "__path__") and find_spec(f"{self._name}.{name}") is not None:
+            return Lazy(f"{self._name}.{name}")
+        return getattr(place, name)
+
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
-class Verb:
-    """One thing to do. `config` and `function` are places, `module:name`."""
+class Verb(Generic[C]):
+    """One thing to do. What is behind `config`, `function` and `resumed` is imported when they are called."""
 
     program: str
     """What follows `scratchlm` on a command line."""
     says: str
-    config: str
-    """What a user can say."""
-    function: str
-    """What is called with a config."""
+    config: Callable[[], type[C]]
+    """Returns what a user can say."""
+    function: Callable[[], Callable[Concatenate[C, ...], Any]]
+    """Returns what is called with a config."""
     defaults: Callable[[Named], Any] | None = None
     """From what is said: the config whose values hold where nothing is. None: the class's own."""
     early: Callable[[Arguments, str], Named] | None = None
@@ -45,20 +56,18 @@ class Verb:
     """Fields that mean something on a terminal alone."""
     objects: tuple[str, ...] = ()
     """What the function takes beside its config, from Python alone."""
-    first: tuple[str, ...] = ()
-    """What the function takes before its config."""
-    resumed: str | None = None
-    """The config that a run stores, where `resume` may name one: its values hold then."""
+    resumed: Callable[[], type[C]] | None = None
+    """Returns the config that a run stores, where `resume` may name one: its values hold then."""
 
-    def run(self, config: Any, **objects: Any) -> Any:
+    def run(self, config: C, **objects: Any) -> Any:
         """Call the function."""
-        return imported(self.function)(*self.first, config, **objects)
+        return self.function()(config, **objects)
 
     def from_arguments(self, arguments: Arguments) -> Any:
         """Return the config of a command line; wrong usage prints one line on stderr and exits with 2."""
         from scratchlm.base.flags import given, parse, renamed_flags, wrong_usage
 
-        cls, program, default = imported(self.config), f"scratchlm {self.program}", None
+        cls, program, default = self.config(), f"scratchlm {self.program}", None
         early: Named = {}
         stored = self._stored(given(arguments))
         if stored is not None:
@@ -66,7 +75,7 @@ class Verb:
         elif self.defaults is not None and self.early is not None:
             early = self.early(arguments, program)
             default = self.defaults(early)
-        target = cls if default is None else type(default)
+        target: Any = cls if default is None else type(default)
         arguments = renamed_flags(target, default, arguments)
         unread = target.unread() if hasattr(target, "unread") else {}
         if refused := [name for name in unread if name in given(arguments)]:  # its remedy, though it may be no flag
@@ -86,7 +95,7 @@ class Verb:
         from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
         from scratchlm.base.config import renamed_path, renamed_to
 
-        cls, where = imported(self.config), self.program
+        cls, where = self.config(), self.program
         if twice := [name for name in named if renamed_to(cls, name) != name and renamed_to(cls, name) in named]:
             raise UserError(f"{where}: {twice[0]} is the earlier name of {renamed_to(cls, twice[0])}; give one")
         named = {renamed_to(cls, name): value for name, value in named.items()}
@@ -115,7 +124,7 @@ class Verb:
             return None
         from scratchlm.runs.resuming import stored_settings
 
-        return stored_settings(imported(self.resumed), Path(run))
+        return stored_settings(self.resumed(), Path(run))
 
 
 def _refuse_changes(config: Any, stored: Any) -> None:

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.errors import UserError
-from scratchlm.verb import Arguments, Named, Verb, imported
+from scratchlm.verb import Arguments, Lazy, Named, Verb
+
+if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a module is imported when it is asked for
+    import scratchlm.data.prepare
+    import scratchlm.evaluation.config
+    import scratchlm.evaluation.run
+    import scratchlm.finetuning.config
+    import scratchlm.finetuning.lossconfig
+    import scratchlm.generation.classifier
+    import scratchlm.generation.commands
+    import scratchlm.generation.config
+    import scratchlm.generation.language_model
+    import scratchlm.inspection.config
+    import scratchlm.inspection.parameters
+    import scratchlm.lab.catalogue
+    import scratchlm.lab.quiz.commands
+    import scratchlm.lab.quiz.config
+    import scratchlm.lab.run
+    import scratchlm.runs.classify
+    import scratchlm.runs.config
+    import scratchlm.runs.depth_scaling
+    import scratchlm.runs.doctor
+    import scratchlm.runs.instruct
+    import scratchlm.runs.plan
+    import scratchlm.runs.prefer
+    import scratchlm.runs.pretrain
+    import scratchlm.runs.quickstart.run
+    import scratchlm.runs.reinforce
+    import scratchlm.runs.synthesize
+    import scratchlm.tokens.commands
+    import scratchlm.tokens.config
+    import scratchlm.weights.commands
+    import scratchlm.weights.config
+else:
+    scratchlm = Lazy("scratchlm")
 
 
 def _recipe_and_depth(arguments: Arguments, program: str) -> Named:
@@ -25,18 +60,14 @@ def _depth(named: Named) -> int | None:
 
 
 def _pretraining(named: Named) -> Any:
-    from scratchlm.runs.config import PretrainConfig
-    from scratchlm.runs.depth_scaling import resolve
-
-    return resolve(PretrainConfig(str(named.get("recipe", "default")), depth=_depth(named)))
+    config = scratchlm.runs.config.PretrainConfig(str(named.get("recipe", "default")), depth=_depth(named))
+    return scratchlm.runs.depth_scaling.resolve(config)
 
 
 def _planning(named: Named) -> Any:
-    from scratchlm.runs.config import PlanConfig
-    from scratchlm.runs.depth_scaling import is_published, resolve_plan
-
-    name = str(named.get("recipe", "default"))
-    return resolve_plan(PlanConfig(name, depth=None if is_published(name) else _depth(named)))
+    name, runs = str(named.get("recipe", "default")), scratchlm.runs
+    depth = None if runs.depth_scaling.is_published(name) else _depth(named)
+    return runs.depth_scaling.resolve_plan(runs.config.PlanConfig(name, depth=depth))
 
 
 def _method(arguments: Arguments, program: str) -> Named:
@@ -46,215 +77,156 @@ def _method(arguments: Arguments, program: str) -> Named:
 
 
 def _preferring(named: Named) -> Any:
-    from scratchlm.finetuning.config import PreferTrainingConfig, resolve_loss
-    from scratchlm.finetuning.lossconfig import LOSSES
-
     method = named.get("method")  # one that is unknown is told by what reads the other settings
-    return resolve_loss(PreferTrainingConfig(method=method if method in LOSSES else None, loss=named.get("loss")))
+    known = method if method in scratchlm.finetuning.lossconfig.LOSSES else None
+    config = scratchlm.finetuning.config.PreferTrainingConfig(method=known, loss=named.get("loss"))
+    return scratchlm.finetuning.config.resolve_loss(config)
 
 
-def _model_of(config: str) -> Callable[[Arguments, str], Named]:
+def _model_of(config: Callable[[], Any]) -> Callable[[Arguments, str], Named]:
     def early(arguments: Arguments, program: str) -> Named:
         from scratchlm.base.flags import parse
 
-        cls = imported(config)
+        cls = config()
         return {"model": parse(cls, arguments, program, None, inspect.getdoc(cls.__base__)).model}
 
     return early
 
 
-def _sampling_of(config: str) -> Callable[[Named], Any]:
+def _sampling_of(config: Callable[[], Any]) -> Callable[[Named], Any]:
     def defaults(named: Named) -> Any:
         if "model" not in named:
             return None
-        return imported("generation.language_model:resolve_sampling")(imported(config)(Path(named["model"])))
+        return scratchlm.generation.language_model.resolve_sampling(config()(Path(named["model"])))
 
     return defaults
 
 
 QUICKSTART = Verb(
-    "quickstart",
-    "The whole life of a model in minutes, offline.",
-    "runs.config:QuickstartConfig",
-    "runs.quickstart.run:quickstart",
-    hidden=("json", "chat"),
-)
+    "quickstart", "The whole life of a model in minutes, offline.",
+    lambda: scratchlm.runs.config.QuickstartConfig, lambda: scratchlm.runs.quickstart.run.quickstart,
+    hidden=("json", "chat")
+)  # fmt: skip
 DOCTOR = Verb(
-    "doctor",
-    "What this machine can do; every fast path against the plain one.",
-    "runs.config:DoctorConfig",
-    "runs.doctor:doctor",
-)
+    "doctor", "What this machine can do; every fast path against the plain one.",
+    lambda: scratchlm.runs.config.DoctorConfig, lambda: scratchlm.runs.doctor.doctor
+)  # fmt: skip
 TRAIN_TOKENIZER = Verb(
-    "tokenizer train",
-    "Train a tokenizer on text.",
-    "tokens.config:TrainTokenizerConfig",
-    "tokens.commands:train_tokenizer",
-)
+    "tokenizer train", "Train a tokenizer on text.",
+    lambda: scratchlm.tokens.config.TrainTokenizerConfig, lambda: scratchlm.tokens.commands.train_tokenizer
+)  # fmt: skip
 INSPECT_TOKENIZER = Verb(
-    "tokenizer inspect",
-    "Show merges, longest tokens, and how a text is cut.",
-    "tokens.config:InspectTokenizerConfig",
-    "tokens.commands:inspect",
-)
+    "tokenizer inspect", "Show merges, longest tokens, and how a text is cut.",
+    lambda: scratchlm.tokens.config.InspectTokenizerConfig, lambda: scratchlm.tokens.commands.inspect
+)  # fmt: skip
 COMPARE_TOKENIZERS = Verb(
-    "tokenizer compare",
-    "Compare tokenizers on one text.",
-    "tokens.config:CompareTokenizersConfig",
-    "tokens.commands:compare_tokenizers",
-)
+    "tokenizer compare", "Compare tokenizers on one text.",
+    lambda: scratchlm.tokens.config.CompareTokenizersConfig, lambda: scratchlm.tokens.commands.compare_tokenizers
+)  # fmt: skip
 PREPARE = Verb(
-    "prepare",
-    "Text in, cleaned and counted, token shards out.",
-    "tokens.config:PrepareConfig",
-    "data.prepare:prepare",
-)
+    "prepare", "Text in, cleaned and counted, token shards out.",
+    lambda: scratchlm.tokens.config.PrepareConfig, lambda: scratchlm.data.prepare.prepare
+)  # fmt: skip
 PLAN = Verb(
-    "plan",
-    "Parameters, memory and time of a run before it begins, or the size of a published model.",
-    "runs.config:PlanConfig",
-    "runs.plan:plan",
-    _planning,
-    _recipe_and_depth,
-)
+    "plan", "Parameters, memory and time of a run before it begins, or the size of a published model.",
+    lambda: scratchlm.runs.config.PlanConfig, lambda: scratchlm.runs.plan.plan, _planning, _recipe_and_depth
+)  # fmt: skip
 PRETRAIN = Verb(
-    "pretrain",
-    "Train from random weights, continue a model, or resume a run.",
-    "runs.config:PretrainConfig",
-    "runs.pretrain:pretrain",
-    _pretraining,
-    _recipe_and_depth,
-    resumed="runs.config:ResolvedPretrainConfig",
-)
+    "pretrain", "Train from random weights, continue a model, or resume a run.",
+    lambda: scratchlm.runs.config.PretrainConfig, lambda: scratchlm.runs.pretrain.pretrain, _pretraining,
+    _recipe_and_depth, resumed=lambda: scratchlm.runs.config.ResolvedPretrainConfig
+)  # fmt: skip
 SYNTHESIZE = Verb(
-    "synthesize",
-    "Make conversations of your own documents, to fine-tune on.",
-    "finetuning.config:SynthesizeConfig",
-    "runs.synthesize:synthesize",
-)
+    "synthesize", "Make conversations of your own documents, to fine-tune on.",
+    lambda: scratchlm.finetuning.config.SynthesizeConfig, lambda: scratchlm.runs.synthesize.synthesize
+)  # fmt: skip
 FINETUNE_CLASSIFY = Verb(
-    "finetune classify",
-    "Teach a model to put texts into classes.",
-    "finetuning.config:ClassifyTrainingConfig",
-    "runs.classify:finetune_classify",
-    resumed="finetuning.config:ClassifyTrainingConfig",
-)
+    "finetune classify", "Teach a model to put texts into classes.",
+    lambda: scratchlm.finetuning.config.ClassifyTrainingConfig, lambda: scratchlm.runs.classify.finetune_classify,
+    resumed=lambda: scratchlm.finetuning.config.ClassifyTrainingConfig
+)  # fmt: skip
 FINETUNE_INSTRUCT = Verb(
-    "finetune instruct",
-    "Teach a model to answer in conversations.",
-    "finetuning.config:InstructTrainingConfig",
-    "runs.instruct:finetune_instruct",
-    resumed="finetuning.config:InstructTrainingConfig",
-)
+    "finetune instruct", "Teach a model to answer in conversations.",
+    lambda: scratchlm.finetuning.config.InstructTrainingConfig, lambda: scratchlm.runs.instruct.finetune_instruct,
+    resumed=lambda: scratchlm.finetuning.config.InstructTrainingConfig
+)  # fmt: skip
 FINETUNE_PREFER = Verb(
-    "finetune prefer",
-    "Teach a model which of two answers is preferred.",
-    "finetuning.config:PreferTrainingConfig",
-    "runs.prefer:finetune_prefer",
-    _preferring,
-    _method,
-    resumed="finetuning.config:ResolvedPreferTrainingConfig",
-)
+    "finetune prefer", "Teach a model which of two answers is preferred.",
+    lambda: scratchlm.finetuning.config.PreferTrainingConfig, lambda: scratchlm.runs.prefer.finetune_prefer,
+    _preferring, _method, resumed=lambda: scratchlm.finetuning.config.ResolvedPreferTrainingConfig
+)  # fmt: skip
 FINETUNE_REINFORCE = Verb(
-    "finetune reinforce",
-    "Teach a model by what its own answers are worth.",
-    "finetuning.config:ReinforceTrainingConfig",
-    "runs.reinforce:finetune_reinforce",
-    hidden=("json", "data", "held_out", "split"),
-    objects=("task",),
-    resumed="finetuning.config:ReinforceTrainingConfig",
-)
+    "finetune reinforce", "Teach a model by what its own answers are worth.",
+    lambda: scratchlm.finetuning.config.ReinforceTrainingConfig,
+    lambda: scratchlm.runs.reinforce.finetune_reinforce, hidden=("json", "data", "held_out", "split"),
+    objects=("task",), resumed=lambda: scratchlm.finetuning.config.ReinforceTrainingConfig
+)  # fmt: skip
 CLASSIFY = Verb(
-    "classify",
-    "Put texts into the classes that a model has learned.",
-    "generation.config:ClassifyConfig",
-    "generation.classifier:classify",
-)
+    "classify", "Put texts into the classes that a model has learned.",
+    lambda: scratchlm.generation.config.ClassifyConfig, lambda: scratchlm.generation.classifier.classify
+)  # fmt: skip
 EVALUATE = Verb(
-    "evaluate",
-    "Bits per byte on held-out text, scores of tasks, two models compared.",
-    "evaluation.config:EvaluateConfig",
-    "evaluation.run:evaluate",
-)
+    "evaluate", "Bits per byte on held-out text, scores of tasks, two models compared.",
+    lambda: scratchlm.evaluation.config.EvaluateConfig, lambda: scratchlm.evaluation.run.evaluate
+)  # fmt: skip
 GENERATE = Verb(
-    "generate",
-    "Continue a text.",
-    "generation.config:GenerateConfig",
-    "generation.commands:generate",
-    _sampling_of("generation.config:GenerateConfig"),
-    _model_of("generation.config:ResolvedGenerateConfig"),
-)
+    "generate", "Continue a text.",
+    lambda: scratchlm.generation.config.GenerateConfig, lambda: scratchlm.generation.commands.generate,
+    _sampling_of(lambda: scratchlm.generation.config.GenerateConfig),
+    _model_of(lambda: scratchlm.generation.config.ResolvedGenerateConfig)
+)  # fmt: skip
 CHAT = Verb(
-    "chat",
-    "Talk with a model.",
-    "generation.config:ChatConfig",
-    "generation.commands:chat",
-    _sampling_of("generation.config:ChatConfig"),
-    _model_of("generation.config:ResolvedChatConfig"),
-)
+    "chat", "Talk with a model.",
+    lambda: scratchlm.generation.config.ChatConfig, lambda: scratchlm.generation.commands.chat,
+    _sampling_of(lambda: scratchlm.generation.config.ChatConfig),
+    _model_of(lambda: scratchlm.generation.config.ResolvedChatConfig)
+)  # fmt: skip
 INSPECT = Verb(
-    "inspect", "What a model is made of.", "inspection.config:InspectConfig", "inspection.parameters:inspect"
-)
+    "inspect", "What a model is made of.",
+    lambda: scratchlm.inspection.config.InspectConfig, lambda: scratchlm.inspection.parameters.inspect
+)  # fmt: skip
 IMPORT = Verb(
-    "import",
-    "Take a published model over as a model folder.",
-    "weights.config:ImportConfig",
-    "weights.commands:import_model",
-)
+    "import", "Take a published model over as a model folder.",
+    lambda: scratchlm.weights.config.ImportConfig, lambda: scratchlm.weights.commands.import_model
+)  # fmt: skip
 EXPORT = Verb(
-    "export",
-    "Write a model for transformers and other programs.",
-    "weights.config:ExportConfig",
-    "weights.commands:export_model",
-)
+    "export", "Write a model for transformers and other programs.",
+    lambda: scratchlm.weights.config.ExportConfig, lambda: scratchlm.weights.commands.export_model
+)  # fmt: skip
 QUIZ = Verb(
-    "quiz",
-    "Ask the cards of the notes, spaced over days, or as an exam.",
-    "lab.quiz.config:QuizConfig",
-    "lab.quiz.commands:quiz",
-)
+    "quiz", "Ask the cards of the notes, spaced over days, or as an exam.",
+    lambda: scratchlm.lab.quiz.config.QuizConfig, lambda: scratchlm.lab.quiz.commands.quiz
+)  # fmt: skip
 
 
-def experiment_verb(name: str) -> Verb:
+def experiment_verb(name: str) -> Verb[Any]:
     """Return the verb of an experiment: its form chooses the values that hold where nothing is said.
 
     Raises `UserError` for an unknown name.
     """
-    from scratchlm.lab.catalogue import find, form_of, recipe, todays_name
-
-    name = todays_name(name)
-    entry = find(name)
+    catalogue = scratchlm.lab.catalogue
+    name = catalogue.todays_name(name)
+    entry = catalogue.find(name)
 
     def defaults(named: Named) -> Any:
-        return recipe(name, "full" if named.get("full") else "small" if named.get("small") else "default")
+        return catalogue.recipe(name, "full" if named.get("full") else "small" if named.get("small") else "default")
 
     def early(arguments: Arguments, program: str) -> Named:
-        return {form_of(arguments): True}
+        return {catalogue.form_of(arguments): True}
 
-    place = f"{entry.config.__module__.removeprefix('scratchlm.')}:{entry.config.__name__}"
-    return Verb(f"experiment {name}", entry.asks, place, "lab.run:experiment", defaults, early, first=(name,))
+    def function() -> Callable[..., Any]:
+        return partial(scratchlm.lab.run.experiment, name)
+
+    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, early)
 
 
-FUNCTIONS: Mapping[str, Verb] = {
-    "quickstart": QUICKSTART,
-    "doctor": DOCTOR,
-    "train_tokenizer": TRAIN_TOKENIZER,
-    "inspect_tokenizer": INSPECT_TOKENIZER,
-    "compare_tokenizers": COMPARE_TOKENIZERS,
-    "prepare": PREPARE,
-    "plan": PLAN,
-    "pretrain": PRETRAIN,
-    "synthesize": SYNTHESIZE,
-    "finetune_classify": FINETUNE_CLASSIFY,
-    "finetune_instruct": FINETUNE_INSTRUCT,
-    "finetune_prefer": FINETUNE_PREFER,
-    "finetune_reinforce": FINETUNE_REINFORCE,
-    "classify": CLASSIFY,
-    "evaluate": EVALUATE,
-    "inspect": INSPECT,
-    "import_model": IMPORT,
-    "export_model": EXPORT,
-}
+FUNCTIONS: Mapping[str, Verb[Any]] = {
+    "quickstart": QUICKSTART, "doctor": DOCTOR, "train_tokenizer": TRAIN_TOKENIZER, "prepare": PREPARE, "plan": PLAN,
+    "inspect_tokenizer": INSPECT_TOKENIZER, "compare_tokenizers": COMPARE_TOKENIZERS, "pretrain": PRETRAIN,
+    "synthesize": SYNTHESIZE, "finetune_classify": FINETUNE_CLASSIFY, "finetune_instruct": FINETUNE_INSTRUCT,
+    "finetune_prefer": FINETUNE_PREFER, "finetune_reinforce": FINETUNE_REINFORCE, "classify": CLASSIFY,
+    "evaluate": EVALUATE, "inspect": INSPECT, "import_model": IMPORT, "export_model": EXPORT,
+}  # fmt: skip
 """The verbs that are functions in Python, by their names there; `load` gives what `generate` and `chat` do, and `quiz`
 needs a terminal."""
 
@@ -274,13 +246,11 @@ def function_of(name: str) -> Callable[..., Any]:
         objects = {key: named.pop(key) for key in verb.objects if not isinstance(named.get(key, ""), str)}
         return verb.run(verb.from_call(positional, named, overrides), **objects)
 
-    config = imported(verb.config)
+    config = verb.config()
     known, told = parameters(config, verb.hidden), ""
     if has_parts(config):
-        annotation = Named | None
-        known.append(
-            inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        )
+        kind = inspect.Parameter.KEYWORD_ONLY
+        known.append(inspect.Parameter("overrides", kind, default=None, annotation=Named | None))
         told = OVERRIDES
     call.__name__ = call.__qualname__ = name
     call.__signature__ = inspect.Signature(known)  # type: ignore[attr-defined]

@@ -22,7 +22,6 @@ from scratchlm.finetuning.reinforce import (
     reinforce_loss,
 )
 from scratchlm.finetuning.rewards import TASKS, Item, Task, contains, exact, hacked, sides, sums
-from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.runs.reinforce import finetune_reinforce
@@ -84,19 +83,9 @@ ITEMS = [Item(f"q{number}", "a") for number in range(8)]
 
 
 def rollouts(decoder: Decoder, tokenizer: FastBPE, reward) -> Rollouts:
-    return Rollouts(
-        decoder=decoder,
-        tokenizer=tokenizer,
-        template=ChatTemplate(tokenizer),
-        items=ITEMS,
-        reward=reward,
-        questions=3,
-        group_size=4,
-        sampling=SamplingConfig(max_tokens=5, temperature=1.0),
-        stop=ChatTemplate(tokenizer).stop_ids,
-        seed=0,
-        pad=0,
-    )
+    model = SavedModel(decoder, tokenizer, template=ChatTemplate(tokenizer))
+    config = ReinforceTrainingConfig(questions=3, group_size=4, reply_tokens=5)
+    return Rollouts(model, Task(ITEMS, (), reward, exact), config)
 
 
 @pytest.fixture(scope="module")

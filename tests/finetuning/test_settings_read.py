@@ -40,7 +40,7 @@ class Watched(TrainingConfig):
         return super().__getattribute__(name)
 
 
-KINDS: dict[str, tuple[verbs.Verb, dict[str, Any], dict[str, Any]]] = {
+KINDS: dict[str, tuple[verbs.Verb[Any], dict[str, Any], dict[str, Any]]] = {
     "classify": (verbs.FINETUNE_CLASSIFY, {"text": "text {}", "label": "odd"}, {}),
     "instruct": (verbs.FINETUNE_INSTRUCT, {"prompt": "say {}", "completion": "yes"}, {"scored": 1, "reply_tokens": 2}),
     "prefer": (verbs.FINETUNE_PREFER, {"prompt": "say {}", "chosen": "yes", "rejected": "no"}, {}),

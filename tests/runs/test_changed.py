@@ -53,8 +53,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runs(made: Path, tmp_path: Path) -> Path:
-    """A copy of everything, in which runs find what they read beside them."""
+def runs(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of everything, in which runs find what they read beside them; nothing of these names lies elsewhere."""
+    monkeypatch.chdir(tmp_path)
     return Path(shutil.copytree(made, tmp_path / "copy"))
 
 

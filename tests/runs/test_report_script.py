@@ -13,9 +13,8 @@ import pytest
 from browser import after_script, needs_browser
 from scratchlm.base.runfolder import LOG_FILE, RunLog
 from scratchlm.evaluation.bits import HeldOutLoss
-from scratchlm.runs.quickstart.result import QuickstartResult
+from scratchlm.runs.quickstart.result import QuickstartResult, write_quickstart_report
 from scratchlm.runs.reports.page import REPORT_FILE
-from scratchlm.runs.reports.quickstart import write_quickstart_report
 
 TELL = """
   const told = {};

@@ -19,14 +19,13 @@ from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
 from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value
 from scratchlm.lab.run import write_report as write_experiment
+from scratchlm.runs.classify import SQUARE, class_charts
 from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
-from scratchlm.runs.quickstart.result import Phase, QuickstartResult
+from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.runs.reports import page
 from scratchlm.runs.reports.chart import apart, chart, shown, ticks
-from scratchlm.runs.reports.classify import SQUARE, write_class_report
 from scratchlm.runs.reports.page import REPORT_FILE, write_report
-from scratchlm.runs.reports.quickstart import write_quickstart_report
 
 HOSTILE = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>{{ 7 * 7 }}</style>"
 BETWEEN = Interval(0.251, 0.752)
@@ -135,12 +134,14 @@ def classified(labels: tuple[str, ...], positive: int | None) -> tuple[Any, np.n
 
 def classify(out: Path) -> None:
     result, chances, truth = classified((HOSTILE, "plain"), 0)
-    write_class_report(out, result, chances, truth, 0)
+    charts = class_charts(result, chances, truth, 0)
+    write_report(out, "classify.jinja", result=result, **charts)
 
 
 def classify_many(out: Path) -> None:
     result, chances, truth = classified((HOSTILE, *map(str, range(SQUARE))), None)
-    write_class_report(out, result, chances, truth, None)
+    charts = class_charts(result, chances, truth, None)
+    write_report(out, "classify.jinja", result=result, **charts)
 
 
 def experiment(out: Path) -> None:

@@ -44,21 +44,17 @@ def _from_shared(values: Mapping[str, Any]) -> Messages:
     ]
 
 
-def _from_alpaca(values: Mapping[str, Any]) -> Messages:
-    more = values.get("input") or ""
-    asked = f"{values['instruction']}\n\n{more}" if more else values["instruction"]
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": values["output"]}]
-
-
-def _from_prompt(values: Mapping[str, Any]) -> Messages:
-    return [{"role": "user", "content": values["prompt"]}, {"role": "assistant", "content": values["completion"]}]
+def exchange(asked: Any, answer: Any, more: Any = None) -> Messages:
+    """Return a question, with what more belongs to it, and its answer."""
+    question = f"{asked}\n\n{more}" if more else asked
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
 LAYOUTS = (
     Layout("messages", ("messages",), _from_messages),
     Layout("ShareGPT", ("conversations",), _from_shared),
-    Layout("Alpaca", ("instruction", "output"), _from_alpaca),
-    Layout("prompt-completion", ("prompt", "completion"), _from_prompt),
+    Layout("Alpaca", ("instruction", "output"), lambda of: exchange(of["instruction"], of["output"], of.get("input"))),
+    Layout("prompt-completion", ("prompt", "completion"), lambda of: exchange(of["prompt"], of["completion"])),
 )
 
 

@@ -5,8 +5,9 @@ Each returns a sum over pairs; the loop divides it by the number of pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +112,12 @@ def simpo(s: Sides, config: SimPOConfig) -> Float[Tensor, ""]:
     return -F.logsigmoid(config.beta * lead - config.margin).sum()
 
 
+LOSS_OF: dict[type[PreferenceLossConfig], Callable[[Sides, Any], Float[Tensor, ""]]] = {
+    DPOConfig: dpo, IPOConfig: ipo, KTOConfig: kto, ORPOConfig: orpo, SimPOConfig: simpo
+}  # fmt: skip
+"""Losses of the log-probabilities of both answers; a reward comes from a head instead."""
+
+
 def rewards(decoder: Decoder, batch: Batch) -> Float[Tensor, " B"]:
     """Return the reward that a head of one class gives each row, at its last target."""
     places = torch.arange(batch.targets.size(1), device=batch.targets.device)
@@ -126,22 +133,6 @@ def preference_loss(config: PreferenceLossConfig) -> Loss:
         if isinstance(config, RewardConfig):
             given = rewards(decoder, pairs)
             return -F.logsigmoid(given[::2] - given[1::2]).sum()
-        return _of(sides(decoder, pairs), config)
+        return LOSS_OF[type(config)](sides(decoder, pairs), config)
 
     return loss
-
-
-def _of(s: Sides, config: PreferenceLossConfig) -> Float[Tensor, ""]:
-    match config:
-        case DPOConfig():
-            return dpo(s, config)
-        case IPOConfig():
-            return ipo(s, config)
-        case KTOConfig():
-            return kto(s, config)
-        case ORPOConfig():
-            return orpo(s, config)
-        case SimPOConfig():
-            return simpo(s, config)
-        case RewardConfig():
-            raise AssertionError("a reward comes from a head, not from log-probabilities")

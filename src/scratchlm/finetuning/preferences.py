@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.data.batches import Batch, Order, State, masked_batch
-from scratchlm.finetuning.conversations import Messages, problem_of
+from scratchlm.finetuning.conversations import Messages, exchange, problem_of
 from scratchlm.text.records import Record
 from scratchlm.text.rows import listed
 from scratchlm.tokens.chat import ChatTemplate, Rendered
@@ -60,9 +60,7 @@ def _pair(values: Mapping[str, Any]) -> Preference:
     if isinstance(chosen, list):
         return Preference([dict(each) for each in chosen], [dict(each) for each in rejected])
     asked = values["prompt"] if "prompt" in values else values["instruction"]
-    more = values.get("input") or ""
-    question = {"role": "user", "content": f"{asked}\n\n{more}" if more else asked}
-    return Preference(*([question, {"role": "assistant", "content": answer}] for answer in (chosen, rejected)))
+    return Preference(*(exchange(asked, answer, values.get("input")) for answer in (chosen, rejected)))
 
 
 def _spoken(messages: Messages) -> list[str]:
@@ -123,19 +121,13 @@ class PairBatch(Batch):
         """Cut into micro-batches of at most `rows` rows, never between the two of a pair."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        size = max(2, rows - rows % 2)
+        size, tensors = max(2, rows - rows % 2), {name: each for name, each in vars(self).items() if each is not None}
         parts = [slice(start, start + size) for start in range(0, len(self.ids), size)]
-        return [
-            PairBatch(
-                self.ids[part], self.targets[part], None, None if self.reference is None else self.reference[part]
-            )
-            for part in parts
-        ]
+        return [replace(self, **{name: each[part] for name, each in tensors.items()}) for part in parts]
 
     def to(self, device: torch.device) -> PairBatch:
         """Move to a device."""
-        reference = None if self.reference is None else self.reference.to(device)
-        return replace(self, ids=self.ids.to(device), targets=self.targets.to(device), reference=reference)
+        return replace(self, **{name: each.to(device) for name, each in vars(self).items() if each is not None})
 
 
 def pair_batch(pairs: Sequence[RenderedPair], length: int, pad: int) -> PairBatch:

@@ -18,14 +18,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.data.batches import IGNORED, Batch, Order, State, masked_batch
-from scratchlm.finetuning.rewards import Item, Reward
+from scratchlm.data.batches import IGNORED, Batch, Order, State, masked_batch, pad_of
+from scratchlm.finetuning.config import ReinforceTrainingConfig
+from scratchlm.finetuning.rewards import Item, Task
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.chat import ChatTemplate, Rendered
+from scratchlm.tokens.chat import Rendered
 from scratchlm.training.loss import Loss, kl_estimate, token_log_probabilities
+from scratchlm.weights.checkpoint import SavedModel
 
 Reference = Callable[[Batch], Float[Tensor, "B T"]]
 """Log-probability of each target under the reference model; 0 where nothing is predicted."""
@@ -42,29 +43,13 @@ class RolloutBatch(Batch):
         """Cut into micro-batches of at most `rows` rows."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        return [self._part(slice(start, start + rows)) for start in range(0, len(self.ids), rows)]
-
-    def _part(self, part: slice) -> RolloutBatch:
-        assert self.advantages is not None
-        return replace(
-            self,
-            ids=self.ids[part],
-            targets=self.targets[part],
-            advantages=self.advantages[part],
-            reference=None if self.reference is None else self.reference[part],
-        )
+        tensors = {name: each for name, each in vars(self).items() if each is not None}
+        parts = [slice(start, start + rows) for start in range(0, len(self.ids), rows)]
+        return [replace(self, **{name: each[part] for name, each in tensors.items()}) for part in parts]
 
     def to(self, device: torch.device) -> RolloutBatch:
         """Move to a device."""
-        assert self.advantages is not None
-        reference = None if self.reference is None else self.reference.to(device)
-        return replace(
-            self,
-            ids=self.ids.to(device),
-            targets=self.targets.to(device),
-            advantages=self.advantages.to(device),
-            reference=reference,
-        )
+        return replace(self, **{name: each.to(device) for name, each in vars(self).items() if each is not None})
 
 
 @dataclass
@@ -104,51 +89,42 @@ def advantages(rewards: Float[np.ndarray, "P G"], scaled: bool = True) -> Float[
 class Rollouts:
     """A source of batches that draws answers with the decoder as it is when a batch is asked for."""
 
-    decoder: Decoder
-    tokenizer: Tokenizer
-    template: ChatTemplate
-    items: Sequence[Item]
-    reward: Reward
-    questions: int
-    group_size: int
-    """Answers to each question: the size of a group."""
-    sampling: SamplingConfig
-    stop: frozenset[int]
-    seed: int
-    pad: int
-    scaled: bool = True
+    model: SavedModel
+    task: Task
+    config: ReinforceTrainingConfig
     reference: Reference | None = None
     stats: RolloutStats = field(default_factory=RolloutStats)
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        walk = None if state is None else {"epoch": state["epoch"], "index": state["index"]}
-        order = Order(lambda epoch: np.random.default_rng([self.seed, epoch]).permutation(len(self.items)), walk)
+        seed, items = self.config.seed, self.task.train
+        order = Order(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(items)), state)
         step = 0 if state is None else state["step"]
         while True:
-            chosen = [self.items[index] for index in order.take(self.questions)]
+            chosen = [items[index] for index in order.take(self.config.questions)]
             step += 1
             yield self._draw(chosen, step), {**order.state(), "step": step}
 
     def _draw(self, items: Sequence[Item], step: int) -> RolloutBatch:
         """Answer each question several times and judge the answers."""
-        asked = [self.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
-        prompts = [ids for ids in asked for _ in range(self.group_size)]
-        stop = self.stop
-        sampling = replace(self.sampling, seed=self.seed * 1_000_003 + step * len(prompts))
-        drawn = continue_batch(self.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
-        texts = [self.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
-        worth = np.array(
-            [self._judge(items[index // self.group_size], text) for index, text in enumerate(texts)], np.float64
-        ).reshape(len(items), self.group_size)
+        config, model, size = self.config, self.model, self.config.group_size
+        assert model.template is not None
+        asked = [model.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
+        prompts = [ids for ids in asked for _ in range(size)]
+        seed = config.seed * 1_000_003 + step * len(prompts)
+        sampling = SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature, seed=seed)
+        stop = model.stop_ids
+        drawn = continue_batch(model.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
+        texts = [model.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
+        judged = [self._judge(items[index // size], text) for index, text in enumerate(texts)]
+        worth = np.array(judged, np.float64).reshape(len(items), size)
         rows = [
             Rendered([*prompt, *ids], [False] * len(prompt) + [True] * len(ids))
             for prompt, ids in zip(prompts, drawn, strict=True)
         ]
-        batch = masked_batch(rows, max(len(row.ids) for row in rows), self.pad)
-        gains = torch.from_numpy(advantages(worth, self.scaled).reshape(-1)).float()
+        batch = masked_batch(rows, max(len(row.ids) for row in rows), pad_of(model.tokenizer))
+        gains = torch.from_numpy(advantages(worth, config.scaled).reshape(-1)).float()
         reference = None if self.reference is None else self.reference(batch)
-        made = RolloutBatch(batch.ids, batch.targets, None, gains, reference)
         self.stats = RolloutStats(
             reward=float(worth.mean()),
             spread=float(worth.std(1).mean()),
@@ -157,12 +133,12 @@ class Rollouts:
             length=float(np.mean([sum(row.mask) for row in rows])),
             sample=f"{items[0].question} -> {texts[0]}",
         )
-        return made
+        return RolloutBatch(batch.ids, batch.targets, None, gains, reference)
 
     def _judge(self, item: Item, answer: str) -> float:
         """Ask the reward; what it raises or returns that is no number is the user's to fix."""
         try:
-            value = float(self.reward(item, answer))
+            value = float(self.task.reward(item, answer))
         except Exception as error:
             raise UserError(
                 f"reward: raised {type(error).__name__} ({error}) for the answer {answer!r} to {item.question!r}"

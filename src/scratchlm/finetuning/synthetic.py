@@ -16,13 +16,14 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scratchlm.base.config import read_toml
 from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError, nearest, raise_all
+from scratchlm.finetuning.conversations import exchange
 from scratchlm.text.duplicates import NearDuplicates
 from scratchlm.text.passages import content_words, passages_of
 
@@ -93,41 +94,32 @@ def read_templates(path: Path) -> list[Template]:
     return found
 
 
-@dataclass
-class Made:
-    """Conversations, and the account of what was left out."""
-
-    conversations: list[dict[str, Any]] = field(default_factory=list)
-    by_template: Counter[str] = field(default_factory=Counter)
-    near_duplicates: int = 0
-    unusable: int = 0
-    """Replies of an endpoint without a question and an answer."""
-    passages: int = 0
-
-
 class Keeper:
-    """Takes conversations that are like none before."""
+    """Takes conversations that are like none before, and keeps account of what was left out."""
 
     def __init__(self, threshold: float, limit: int | None) -> None:
-        self.made, self.limit = Made(), limit
+        self.limit = limit
+        self.conversations: list[dict[str, Any]] = []
+        self.by_template: Counter[str] = Counter()
+        self.near_duplicates = self.passages = 0
+        self.unusable = 0  # replies of an endpoint without a question and an answer
         self._seen = NearDuplicates(threshold) if threshold else None
         self._exact: set[tuple[str, str]] = set()
 
     @property
     def full(self) -> bool:
         """Whether there are as many as were asked for."""
-        return self.limit is not None and len(self.made.conversations) >= self.limit
+        return self.limit is not None and len(self.conversations) >= self.limit
 
     def take(self, user: str, assistant: str, source: str, template: str) -> None:
         """Keep a conversation, unless one like it was kept."""
         pair = (user, assistant)
         if pair in self._exact or (self._seen is not None and self._seen.seen(f"{user}\n{assistant}")):
-            self.made.near_duplicates += 1
+            self.near_duplicates += 1
             return
         self._exact.add(pair)
-        messages = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
-        self.made.conversations.append({"messages": messages, "source": source, "template": template})
-        self.made.by_template[template] += 1
+        self.conversations.append({"messages": exchange(user, assistant), "source": source, "template": template})
+        self.by_template[template] += 1
 
 
 def from_templates(
@@ -137,11 +129,11 @@ def from_templates(
     for text, source in texts:
         draw = random.Random(f"{seed} {source} {len(text)}")
         passages = list(passages_of(text))
-        keeper.made.passages += len(passages)
+        keeper.passages += len(passages)
         draw.shuffle(passages)
-        begun = len(keeper.made.conversations)
+        begun = len(keeper.conversations)
         for passage in passages:
-            if keeper.full or len(keeper.made.conversations) - begun >= most:
+            if keeper.full or len(keeper.conversations) - begun >= most:
                 break
             filled = list(_filled(passage, templates, draw))
             if filled:
@@ -194,7 +186,7 @@ def from_endpoint(texts: Iterable[tuple[str, str]], endpoint: Endpoint, keeper: 
     """
     for text, source in texts:
         passages = list(passages_of(text))
-        keeper.made.passages += len(passages)
+        keeper.passages += len(passages)
         random.Random(f"{seed} {source} {len(text)}").shuffle(passages)
         for passage in passages[:most]:
             if keeper.full:
@@ -202,6 +194,6 @@ def from_endpoint(texts: Iterable[tuple[str, str]], endpoint: Endpoint, keeper: 
             said = endpoint.ask([{"role": "user", "content": ASKED + " ".join(passage)}])
             found = _REPLY.search(said)
             if found is None or not found[2].strip():
-                keeper.made.unusable += 1
+                keeper.unusable += 1
                 continue
             keeper.take(found[1].strip(), found[2].strip(), source, "endpoint")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,10 +63,27 @@ def sizes_within(
 
     Probes take about `budget` seconds together; sizes that come after are judged by their FLOPs.
     """
+    law, end, each, flops_per_second = loss_law(), clock() + budget, budget / FEWEST_PROBED, 0.0
     found: list[Size] = []
-    for size in _sizes(recipe, minutes, vocabulary_size, dtype, runtime, budget, clock):
-        found.append(size)
-        if size.depth - best_of(found).depth >= PAST_BEST:
+    for depth in range(SHALLOWEST, MAX_DEPTH + 1):
+        scaled = load_recipe(recipe, depth)
+        training = dataclasses.replace(scaled.training, compile=False)
+        model = dataclasses.replace(scaled.model, vocabulary_size=vocabulary_size)
+        decoder = outline(model)
+        step = training.batch_size * training.sequence_length
+        flops = decoder.flops_per_token(training.sequence_length) * step
+        probed = not flops_per_second or end - clock() > each / 2
+        if probed:
+            ids = random_tokens(model, training)
+            _, seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)
+            flops_per_second = flops / seconds
+        else:
+            seconds = flops / flops_per_second
+        tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is told as it is
+        weights = matrix_weights(decoder)
+        bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
+        found.append(Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed))
+        if depth - best_of(found).depth >= PAST_BEST:
             break
     return found
 
@@ -80,34 +97,3 @@ def random_tokens(model: DecoderConfig, training: TrainingConfig) -> ArrayTokens
     """Return random ids, enough for the rows of a probe."""
     longest = max(training.sequence_length, getattr(training.size_warmup, "sequence_length", 0))
     return ArrayTokens(np.random.default_rng(0).integers(0, model.vocabulary_size, 64 * longest + 1))
-
-
-def _sizes(
-    recipe: Fitted,
-    minutes: float,
-    vocabulary_size: int,
-    dtype: DtypeName,
-    runtime: RuntimeConfig,
-    budget: float,
-    clock: Callable[[], float],
-) -> Iterator[Size]:
-    law, end, flops_per_second = loss_law(), clock() + budget, 0.0
-    for depth in range(SHALLOWEST, MAX_DEPTH + 1):
-        scaled = load_recipe(recipe, depth)
-        training = dataclasses.replace(scaled.training, compile=False)
-        model = dataclasses.replace(scaled.model, vocabulary_size=vocabulary_size)
-        decoder = outline(model)
-        flops = decoder.flops_per_token(training.sequence_length)
-        step = training.batch_size * training.sequence_length
-        each = budget / FEWEST_PROBED
-        probed = not flops_per_second or end - clock() > each / 2
-        if probed:
-            ids = random_tokens(model, training)
-            _, seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)
-            flops_per_second = flops * step / seconds
-        else:
-            seconds = flops * step / flops_per_second
-        tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is told as it is
-        weights = matrix_weights(decoder)
-        bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
-        yield Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed)

@@ -67,13 +67,18 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
-class ResolvedPretrainConfig(PretrainConfig):
-    """A `PretrainConfig` with all its values, by `depth_scaling.resolve`; no other is trained or recorded."""
+class Values:
+    """What a config that leaves nothing open has for certain."""
 
     model: DecoderConfig = field(kw_only=True)
     """A decoder-only transformer: embedding, blocks, final norm, head."""
     training: TrainingConfig = field(kw_only=True)
     """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
+
+
+@dataclass(frozen=True)
+class ResolvedPretrainConfig(Values, PretrainConfig):
+    """A `PretrainConfig` with all its values, by `depth_scaling.resolve`; no other is trained or recorded."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,8 @@ class PlanConfig:
 
 
 @dataclass(frozen=True)
-class ResolvedPlanConfig(PlanConfig):
+class ResolvedPlanConfig(Values, PlanConfig):
     """A `PlanConfig` that holds all its values; `depth_scaling.resolve_plan` makes it."""
-
-    model: DecoderConfig = field(kw_only=True)
-    """A decoder-only transformer: embedding, blocks, final norm, head."""
-    training: TrainingConfig = field(kw_only=True)
-    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
 
 
 @dataclass(frozen=True)

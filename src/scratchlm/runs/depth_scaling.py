@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -23,6 +22,7 @@ from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.weights.config import published_shapes
 
 ScalingName = Literal["default", "speedrun"]
+PRESETS = Path(__file__).parent / "presets"
 MAX_DEPTH = 48
 """The largest depth."""
 
@@ -47,39 +47,22 @@ def at_depth(depth: int, scaling: ScalingName = "default") -> tuple[DecoderConfi
     if not 1 <= depth <= MAX_DEPTH:
         raise UserError(f"--depth {depth}: must be from 1 to {MAX_DEPTH}")
     context = 256 if depth <= 8 else 512 if depth <= 16 else 1024
-    return _fast_at(depth, context) if scaling == "speedrun" else _default_at(depth, context)
-
-
-def _fast_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
-    """Size the parts that learn fastest."""
-    width = max(128, 64 * -(-depth // 2))
-    adam = AdamWConfig(learning_rate=round(0.01 * (128 / width) ** 0.5, 5), weight_decay=0.0)
-    training = TrainingConfig(
-        batch_size=8 if depth <= 8 else 16,
-        sequence_length=context,
-        optimizer=MuonConfig(learning_rate=0.02, steps=4, adam=adam),
-    )
-    return speedrun(width=width, layers=depth, context=context), training
-
-
-def _default_at(depth: int, context: int) -> tuple[DecoderConfig, TrainingConfig]:
-    """Size the Qwen3-shaped model; heads of 64 where they fit, else of 32."""
-    width = max(64, 32 * depth)
-    head_dim = 64 if width % 128 == 0 or width > 256 else 32
-    model = qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim)
-    adam = AdamWConfig(learning_rate=round(0.02 * (128 / width) ** 0.5, 5), weight_decay=0.0)
-    training = TrainingConfig(
-        batch_size=16 if depth <= 8 else 32,
-        sequence_length=context,
-        optimizer=MuonConfig(learning_rate=0.02, adam=adam),
-    )
-    return model, training
+    fast = scaling == "speedrun"  # the parts that learn fastest; else a Qwen3-shaped model
+    width = max(128, 64 * -(-depth // 2)) if fast else max(64, 32 * depth)
+    rate = (0.01 if fast else 0.02) * (128 / width) ** 0.5
+    adam = AdamWConfig(learning_rate=round(rate, 5), weight_decay=0.0)
+    muon = MuonConfig(learning_rate=0.02, steps=4, adam=adam) if fast else MuonConfig(learning_rate=0.02, adam=adam)
+    rows = (8 if fast else 16) * (1 if depth <= 8 else 2)
+    training = TrainingConfig(batch_size=rows, sequence_length=context, optimizer=muon)
+    if fast:
+        return speedrun(width=width, layers=depth, context=context), training
+    head_dim = 64 if width % 128 == 0 or width > 256 else 32  # 64 where they fit
+    return qwen3_shaped(4096, width=width, layers=depth, context=context, head_dim=head_dim), training
 
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes inside the package."""
-    folder = resources.files("scratchlm.runs") / "presets"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ()) -> Recipe:
@@ -90,14 +73,10 @@ def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ())
     A recipe has the keys `preset` or `depth` (with `depth_scaling`: default or speedrun), and the tables `model` and
     `training`, which change single values.
     """
-    path = Path(name)
-    if name not in recipe_names():
-        if path.suffix != ".toml" and not path.exists():
-            raise UserError(f"recipe {name!r}: {nearest(name, {*recipe_names(), *others})}, or name a .toml file")
-        data = read_toml(path)
-    else:
-        with resources.as_file(resources.files("scratchlm.runs") / "presets" / f"{name}.toml") as inside:
-            data = read_toml(inside)
+    path, known = Path(name), recipe_names()
+    if name not in known and path.suffix != ".toml" and not path.exists():
+        raise UserError(f"recipe {name!r}: {nearest(name, {*known, *others})}, or name a .toml file")
+    data = read_toml(PRESETS / f"{name}.toml" if name in known else path)
     return _recipe_from(data, path.stem, depth)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Group, RenderableType
@@ -17,7 +16,6 @@ from scratchlm.base.result import Result
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids
-from scratchlm.model.config import AttentionConfig
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.runs.config import DoctorConfig
@@ -69,11 +67,8 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     """Measure and compare; takes a few seconds."""
     threads = set_threads(config.threads)
     about: dict[str, Any] = {**machine(), "threads": threads, "memory": _memory()}
-    devices = [torch.device("cpu")]
-    if torch.cuda.is_available():
-        devices.append(torch.device("cuda"))
-    if torch.backends.mps.is_available():
-        devices.append(torch.device("mps"))
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    devices = [torch.device(name) for name, found in there.items() if found]
     about["devices"] = ", ".join(device.type for device in devices)
     speed = {
         f"{device.type} {name}": product_peak(device, dtype) / 1e9
@@ -92,10 +87,13 @@ def _memory() -> str:
         return "unknown"  # not a system with sysconf
 
 
-def _toy(change: Callable[[AttentionConfig], AttentionConfig] = lambda attention: attention) -> Decoder:
-    config = tiny()
-    config = dataclasses.replace(config, zero_init_outputs=False, init_std=0.2, attention=change(config.attention))
-    return build_decoder(config).eval()
+def _toy(implementation: Literal["fused", "naive"] = "fused") -> Decoder:
+    attention = dataclasses.replace(tiny().attention, implementation=implementation)
+    return build_decoder(dataclasses.replace(tiny(), zero_init_outputs=False, init_std=0.2, attention=attention)).eval()
+
+
+def _toy_ids() -> torch.Tensor:
+    return torch.randint(0, 512, (2, 100), generator=torch.Generator().manual_seed(0))
 
 
 def _check_tokenizer() -> Check:
@@ -117,15 +115,13 @@ def _check_cache() -> Check:
 
 @torch.no_grad()
 def _check_attention() -> Check:
-    fused, naive = _toy(), _toy(lambda attention: dataclasses.replace(attention, implementation="naive"))
-    ids = torch.randint(0, 512, (2, 100), generator=torch.Generator().manual_seed(0))
-    difference = (fused(ids) - naive(ids)).abs().max().item()
+    ids = _toy_ids()
+    difference = (_toy()(ids) - _toy("naive")(ids)).abs().max().item()
     return Check("attention: fused and naive", difference < 1e-3, f"largest logit difference {difference:.1e}")
 
 
 @torch.no_grad()
 def _check_device(device: torch.device) -> Check:
-    ids = torch.randint(0, 512, (2, 100), generator=torch.Generator().manual_seed(0))
-    expected = _toy()(ids)
-    difference = (_toy().to(device)(ids.to(device)).cpu() - expected).abs().max().item()
+    ids = _toy_ids()
+    difference = (_toy().to(device)(ids.to(device)).cpu() - _toy()(ids)).abs().max().item()
     return Check(f"{device.type} and CPU", difference < 1e-2, f"largest logit difference {difference:.1e}")

@@ -1,83 +1,180 @@
-"""What all fine-tunings share: the model made ready, the settings stored, and the best of its states kept."""
+"""The one driver of all fine-tunings: from settings to a run folder with the kept model, a result and a report.
+
+A `Stage` is what one kind of fine-tuning adds: its data and loss, what it measures, and what it finds. The rest is
+here: the folder held, a run resumed, adapters, the settings stored, the loop, the best state kept, the report.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.files import sha256_of
+from scratchlm.base.result import Result
 from scratchlm.base.runfolder import MODEL
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
-from scratchlm.runs.resuming import (
-    digest_of,
-    digest_of_model,
-    refuse_flags,
-    require_unchanged,
-    stored_settings,
-)
+from scratchlm.runs.reports.page import write_report
+from scratchlm.runs.resuming import digest_of, digest_of_model, refuse_flags, require_unchanged, stored_settings
 from scratchlm.runs.runs import (
     begin_run,
     device_name,
     dtype_name,
+    end_run,
+    held,
     run_fit,
     stored_values,
+    write_run_result,
 )
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.fit import Hook, Pace
+from scratchlm.training.fit import Hook
 from scratchlm.training.loop import BatchSource, Loop, RuntimeConfig
 from scratchlm.training.loss import Loss
 from scratchlm.training.probing import choose_dtype
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
 
+
+class FinetuneResult(Result):
+    """What every fine-tuning tells; its dataclasses declare the fields, each in its place in the stored result."""
+
+    format: ClassVar[int] = 1
+    why: ClassVar[str] = "held-out loss was the lowest"
+    """By what the best state was chosen."""
+    out: str
+    step: int
+    """The step whose weights were kept."""
+    steps: int
+    chosen: bool
+    """Whether they were chosen by what is measured; else they are the last."""
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return {"format": self.format, **dataclasses.asdict(self)}  # type: ignore[call-overload]
+
+    def kept(self) -> str:
+        """Tell which state was kept, and why."""
+        return f"kept: step {self.step:,} of {self.steps:,}, {f'whose {self.why}' if self.chosen else 'the last'}"
+
+    @abstractmethod
+    def lines(self) -> list[str]:
+        """Return what a terminal shows before the last line."""
+
+    def __rich__(self) -> str:
+        ending = f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html"
+        return "\n".join([*self.lines(), ending])
+
+
 C = TypeVar("C", bound=FinetuneConfig)
+R = TypeVar("R", bound=FinetuneResult)
 
 
-def resolved(config: C, *, usual: Sequence[C] = ()) -> C:
+class Stage(ABC, Generic[C, R]):
+    """One kind of fine-tuning. `__init__` reads the data and gives the model its template or head; adapters come after.
+
+    `measure` looks at held-out data every few steps; by `key` of what it returns the best state is chosen.
+    """
+
+    kind: ClassVar[str]
+    """Name of the command and of the report's template."""
+    key: ClassVar[str] = "loss"
+    higher: ClassVar[bool] = False
+    """Whether a higher value is better."""
+    config: C
+    """Settings as they are used: `finetune` settles steps, device and dtype in them before `begin`."""
+    batches: BatchSource
+    an_epoch: int
+    """Batches that hold all data once."""
+    loss: Loss
+    hooks: Sequence[Hook] = ()
+    started: float | None = None
+    """When its seconds begin to count, if not with the run."""
+
+    def begin(self, model: SavedModel) -> None:
+        """Look at the model before it learns."""
+
+    @abstractmethod
+    def measure(self, decoder: Decoder) -> dict[str, float]:
+        """Return what is logged of held-out data."""
+
+    @abstractmethod
+    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> R:
+        """Look at the kept model and return the result, of which `told` holds what all have."""
+
+    def shown(self, result: R) -> dict[str, Any]:
+        """Return what the report shows beside the result."""
+        return {}
+
+
+def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
+    """Train a stage and write its run folder; the result is about the state that was kept.
+
+    Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
+    """
+    started = time.perf_counter()
+    with held(config):
+        config = resolved(config)
+        model = open_model(config)
+        model.decoder.to(choose_device(config.device))
+        stage = stage_of(config, model)
+        equip(model, stage.config)
+        if config.resume is None:
+            stage.config = _begun(stage, model)
+        config, out = stage.config, stage.config.out
+        assert out is not None
+        stage.begin(model)
+        best = KeepBest(model, stage)
+        runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
+        loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime)
+        pace = best.pace if config.patience else None
+        hooks = [best, *stage.hooks]
+        resume = config.resume is not None
+        run_fit(f"scratchlm finetune {stage.kind}", out, model, loop, hooks=hooks, pace=pace, resume=resume)
+        kept = load_model(out / MODEL, base=None if model.base is None else model.base.path)
+        kept.decoder.to(runtime.device)
+        told = {"out": str(out), "step": best.step, "steps": config.training.steps, "chosen": config.keep == "best"}
+        result = stage.result(kept, best, {**told, "seconds": 0.0})
+        result.seconds = time.perf_counter() - (stage.started or started)
+        write_run_result(out, result.as_dict())
+        write_report(out, f"{stage.kind}.jinja", result=result, kept=result.kept(), **stage.shown(result))
+        end_run(out)
+    return result
+
+
+def resolved(config: C) -> C:
     """Return the settings of a new run, or those that the run to resume was begun with; its inputs must be the same.
 
-    Raises `UserError` for what is missing, and beside `resume` for settings other than the run's and changed inputs;
-    `usual` are the values of a config where nothing is given, by default the class's own.
+    Raises `UserError` for what is missing, and beside `resume` for settings other than the run's and changed inputs.
     """
     if config.resume is None:
         raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
     run, stored = config.resume, stored_settings(type(config), config.resume, config)
-    refuse_flags(config, stored, usual or [type(config)()])
+    refuse_flags(config, stored, [type(config)()])
     threads = set_threads(config.threads or stored.threads)
-    require_unchanged(run, inputs_of(stored), digest(stored), threads, allowed=config.allow_changes)
+    require_unchanged(run, *_inputs(stored), threads, allowed=config.allow_changes)
     return dataclasses.replace(stored, out=run, resume=run, threads=threads, json=config.json)
 
 
-def _files(config: FinetuneConfig) -> dict[str, Path]:
-    """Return the files and folders that a run reads beside the model, by their settings; a source by name is none."""
+def _inputs(config: FinetuneConfig) -> tuple[dict[str, str], str]:
+    """Return the hashes of what a run reads by setting, a source by name being none, and one of all but folders."""
+    assert config.init is not None
     named = {name: getattr(config, name, None) for name in ("data", "held_out", "rehearse")}
     for name, path in named.items():
         if name != "rehearse" and path is not None and not path.is_file():
             raise UserError(f"{path}: no such file; check the spelling")
-    return {name: path for name, path in named.items() if path is not None and path.exists()}
-
-
-def inputs_of(config: FinetuneConfig) -> dict[str, str]:
-    """Return the hashes of what a run reads: its files, folders, and the model it begins from."""
-    assert config.init is not None
-    return {"init": digest_of_model(config.init), **{name: digest_of(path) for name, path in _files(config).items()}}
-
-
-def digest(config: FinetuneConfig) -> str:
-    """Return one hash of what a run reads, as its manifest tells it; not of a folder to rehearse."""
-    assert config.init is not None
-    files = [path for path in _files(config).values() if path.is_file()]
-    return ":".join([*map(sha256_of, files), digest_of_model(config.init)])
+    read: dict[str, Path] = {name: path for name, path in named.items() if path is not None and path.exists()}
+    hashes = {"init": digest_of_model(config.init), **{name: digest_of(path) for name, path in read.items()}}
+    return hashes, ":".join([*(hashes[name] for name, path in read.items() if path.is_file()), hashes["init"]])
 
 
 def open_model(config: FinetuneConfig) -> SavedModel:
@@ -118,23 +215,22 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
     model.provenance = {**model.provenance, **told}
 
 
-def begin(config: C, model: SavedModel, batches: BatchSource, count: int, loss: Loss) -> C:
-    """Settle steps, device and dtype of a run over `count` batches an epoch, and write its settings and manifest."""
-    if config.resume is not None:
-        return config
-    device = choose_device(config.device)
-    config = dataclasses.replace(config, device=device_name(device), training=_steps(config, count))
+def _begun(stage: Stage[C, R], model: SavedModel) -> C:
+    """Settle steps, device and dtype of a new run, and write its settings and manifest."""
+    config = stage.config
+    out, device = config.out, choose_device(config.device)
+    assert out is not None
+    config = dataclasses.replace(config, device=device_name(device), training=_steps(config, stage.an_epoch))
     if config.dtype == "auto":
         runtime = RuntimeConfig(device, seed=config.seed)
-        chosen, _ = choose_dtype("auto", model.decoder, batches, config.training, runtime, loss)
+        chosen, _ = choose_dtype("auto", model.decoder, stage.batches, config.training, runtime, stage.loss)
         config = dataclasses.replace(config, dtype=dtype_name(chosen))
-    assert config.out is not None
-    values = stored_values(config, config.out)
+    values = stored_values(config, out)
     usual = dict(flatten(to_dict(type(config)())))
     marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}
     told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": model.tokenizer.fingerprint}
-    assert config.out is not None
-    begin_run(config.out, values, marks, {**told, "data_hash": digest(config), "inputs": inputs_of(config)})
+    inputs, whole = _inputs(config)
+    begin_run(out, values, marks, {**told, "data_hash": whole, "inputs": inputs})
     return config
 
 
@@ -147,32 +243,18 @@ def _steps(config: FinetuneConfig, count: int) -> TrainingConfig:
     return dataclasses.replace(config.training, steps=steps, evaluate_every=evaluate, checkpoint_every=save)
 
 
-def kept_line(step: int, steps: int, chosen: bool, why: str) -> str:
-    """Tell which state was kept, and why: such as `F1 was the best`."""
-    return f"kept: step {step:,} of {steps:,}, {f'whose held-out {why}' if chosen else 'the last'}"
-
-
 class KeepBest:
     """A hook that measures a model on held-out data, keeps a state in the run's model/, and tells when to give up."""
 
     name = "evaluation"
 
-    def __init__(
-        self,
-        model: SavedModel,
-        config: FinetuneConfig,
-        measure: Callable[[Decoder], dict[str, float]],
-        key: str,
-        *,
-        higher: bool,
-    ) -> None:
-        assert config.out is not None
+    def __init__(self, model: SavedModel, stage: Stage[Any, Any]) -> None:
+        config = stage.config
         self.every, self.patience, self.steps = config.training.evaluate_every, config.patience, config.training.steps
-        self._last = config.keep == "last"
         self.best: float | None = None
         self.step = self.waited = 0
-        self._model, self._folder = model, config.out / MODEL
-        self._measure, self._key, self._sign = measure, key, 1.0 if higher else -1.0
+        self._last, self._sign = config.keep == "last", 1.0 if stage.higher else -1.0
+        self._model, self._stage, self._folder = model, stage, config.out / MODEL
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
         """Return what was measured; a state better than all before is saved, or each that comes last so far.
@@ -180,20 +262,20 @@ class KeepBest:
         Before the first step none is.
         """
         started = time.perf_counter()
-        found = self._measure(decoder)
-        better = self.best is None or self._sign * found[self._key] > self._sign * self.best
+        found = self._stage.measure(decoder)
+        value = found[self._stage.key]
+        better = self.best is None or self._sign * value > self._sign * self.best
         if step > 0 and (better or self._last):
-            self.best, self.step, self.waited = found[self._key], step, 0
+            self.best, self.step, self.waited = value, step, 0
             save_model(self._folder, self._model)
         elif step > 0:
             self.waited += 1
         seconds = {"seconds": time.perf_counter() - started, "clock": time.time()}
         return {**found, "kept": self.step == step > 0, "timing": seconds}
 
-    @property
-    def pace(self) -> Pace:
-        """What ends the run early, when nothing better was found for long."""
-        return lambda step: step if self.patience and self.waited >= self.patience else self.steps
+    def pace(self, step: int) -> int:
+        """Return the steps of the run, which ends early when nothing better was found for long."""
+        return step if self.patience and self.waited >= self.patience else self.steps
 
     def state(self) -> dict[str, Any]:
         """Return the best value so far, its step, and the evaluations since."""
@@ -202,29 +284,3 @@ class KeepBest:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` returned."""
         self.best, self.step, self.waited = state["best"], state["step"], state["waited"]
-
-
-def train(
-    kind: str,
-    config: FinetuneConfig,
-    model: SavedModel,
-    batches: BatchSource,
-    loss: Loss,
-    best: KeepBest,
-    hooks: Sequence[Hook] = (),
-) -> SavedModel:
-    """Run the loop and return the best model, as it is in the run's model/."""
-    assert config.out is not None
-    runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
-    run_fit(
-        f"scratchlm finetune {kind}",
-        config.out,
-        model,
-        Loop(model.decoder, batches, config.training, loss=loss, runtime=runtime),
-        hooks=[best, *hooks],
-        pace=best.pace if config.patience else None,
-        resume=config.resume is not None,
-    )
-    kept = load_model(config.out / MODEL, base=None if model.base is None else model.base.path)
-    kept.decoder.to(runtime.device)
-    return kept

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,39 +32,33 @@ class Stateless:
         """Take back nothing."""
 
 
+@dataclass
 class HeldOut(Stateless):
     """Scores held-out text: its beginning during the run, after the last step all of it, or `last_limit` tokens."""
 
     name = "evaluation"
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        tokens: Tokens,
-        *,
-        every: int,
-        last_step: int,
-        limit: int,
-        length: int,
-        dtype: torch.dtype,
-        last_limit: int | None = None,
-    ) -> None:
-        self.every = every
-        self._tokenizer, self._tokens, self._dtype = tokenizer, tokens, dtype
-        self._last_step, self._limit, self._length = last_step, limit, length
-        self._last_limit = len(tokens) if last_limit is None else last_limit
+    tokenizer: Tokenizer
+    tokens: Tokens
+    every: int
+    last_step: int
+    limit: int
+    length: int
+    dtype: torch.dtype
+    last_limit: int | None = None
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
         """Return loss and bits per byte."""
         started = time.perf_counter()
-        whole = len(self._tokens)
-        count = min(self._last_limit if step == self._last_step else self._limit, whole)
-        tokens = self._tokens if count == whole else ArrayTokens(self._tokens.read(0, count))
-        result = held_out_loss(decoder, self._tokenizer, tokens, length=self._length, dtype=self._dtype)
-        answer: dict[str, Any] = {"loss": result.loss, "bits_per_byte": result.bits_per_byte, "tokens": result.tokens}
-        return {**answer, "timing": {"seconds": time.perf_counter() - started, "clock": time.time()}}
+        whole = len(self.tokens)
+        limit = self.last_limit if step == self.last_step else self.limit
+        count = whole if limit is None else min(limit, whole)
+        tokens = self.tokens if count == whole else ArrayTokens(self.tokens.read(0, count))
+        found = held_out_loss(decoder, self.tokenizer, tokens, length=self.length, dtype=self.dtype)
+        timing = {"seconds": time.perf_counter() - started, "clock": time.time()}
+        return {"loss": found.loss, "bits_per_byte": found.bits_per_byte, "tokens": found.tokens, "timing": timing}
 
 
+@dataclass
 class Sample(Stateless):
     """Writes a short text with the model as it is, into `samples/` and the log.
 
@@ -72,37 +67,24 @@ class Sample(Stateless):
     """
 
     name = "sample"
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        folder: Path,
-        *,
-        every: int,
-        seed: int,
-        max_tokens: int = 60,
-        seconds: float = math.inf,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.every = every
-        self._tokenizer, self._folder = tokenizer, folder
-        self._config = SamplingConfig(max_tokens=max_tokens, seed=seed)
-        self._seconds, self._clock = seconds, clock
+    tokenizer: Tokenizer
+    folder: Path
+    every: int
+    seed: int
+    max_tokens: int = 60
+    seconds: float = math.inf
+    clock: Callable[[], float] = time.monotonic
 
     def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
         """Return the text of the sample."""
-        end = self._tokenizer.end_of_text
+        end, deadline = self.tokenizer.end_of_text, self.clock() + self.seconds
         start = [end if end is not None else 0]
         stop = frozenset() if end is None else frozenset({end})
-        ids = self._in_time(stream_ids(Engine(decoder), start, self._config, stop))
-        text = "".join(assemble(ids, self._tokenizer))
-        write_text(self._folder / f"{step:08d}.txt", text + "\n")
+        ids: list[int] = []
+        for id in stream_ids(Engine(decoder), start, SamplingConfig(max_tokens=self.max_tokens, seed=self.seed), stop):
+            ids.append(id)
+            if self.clock() > deadline:
+                break
+        text = "".join(assemble(ids, self.tokenizer))
+        write_text(self.folder / f"{step:08d}.txt", text + "\n")
         return {"text": text}
-
-    def _in_time(self, ids: Iterator[int]) -> Iterator[int]:
-        """Yield ids until the time for a sample is over."""
-        end = self._clock() + self._seconds
-        for token in ids:
-            yield token
-            if self._clock() > end:
-                return

@@ -1,4 +1,4 @@
-"""`scratchlm plan`: parameters, memory and time of a run before it begins."""
+"""`scratchlm plan`: parameters, memory and time of a run before it begins, or the size of a published model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from rich.table import Table
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
-from scratchlm.model.decoder import Decoder, build_decoder, outline
+from scratchlm.model.counting import TRAINING_BYTES
+from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
-from scratchlm.runs.published import Published, plan_published
+from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import fitted, loss_law
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
@@ -29,9 +30,12 @@ from scratchlm.training.profiling import (
     require_training_memory,
 )
 from scratchlm.training.stages import measure_step, stages
+from scratchlm.weights.families.published import sizes_of_published
 
 LARGEST_PROBE = 300_000_000
 """Parameters up to which a plan builds the model to time it."""
+TOKENS_A_PARAMETER = 20
+"""Tokens that train a parameter at the least cost for a loss (Hoffmann et al. 2022, arXiv 2203.15556)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,6 +107,41 @@ class Plan(Result):
         return f"{self.expected_bits_per_byte:.2f} bits a byte on unseen English prose ({how})"
 
 
+@dataclass(frozen=True, repr=False)
+class Published(Result):
+    """A published shape in figures."""
+
+    model: str
+    parameters: int
+    active: int
+    parts: dict[str, int]
+    weight_bytes: dict[str, int]
+    training_bytes: int
+    cache_bytes_per_token: int
+    context: int
+    tokens: float
+    training_flops: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as plain data."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> Table:
+        table = Table(show_header=False, title=f"plan of {self.model}", title_justify="left")
+        passed = "" if self.active == self.parameters else f", of which a token passes {self.active:,}"
+        table.add_row("parameters", f"{self.parameters:,}{passed}")
+        table.add_row("by part", ", ".join(f"{name} {count:,}" for name, count in self.parts.items()))
+        weights = ", ".join(f"{size / 1e9:,.2f} in {name}" for name, size in self.weight_bytes.items())
+        table.add_row("weights, GB", weights)
+        table.add_row("training, GB", f"{self.training_bytes / 1e9:,.1f} and activations (Adam, fp32)")
+        whole = self.cache_bytes_per_token * self.context / 1e9
+        table.add_row(
+            "cache", f"{self.cache_bytes_per_token:,} bytes a token in bf16; {whole:,.2f} GB at {self.context:,} tokens"
+        )
+        table.add_row("training FLOPs", f"{self.training_flops:.3g} for {self.tokens:.3g} tokens")
+        return table
+
+
 def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
     """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
 
@@ -127,7 +166,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
             require_training_memory(decoder, training, DTYPES["bf16"])
         chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, runtime, budget)
         peak = product_peak(runtime.device, chosen)
-    dtype = next(name for name, each in DTYPES.items() if each == chosen)
+    dtype = dtype_name(chosen)
     sizes: list[Size] = []
     if config.minutes is not None:
         if seconds is None:
@@ -146,21 +185,26 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 budget=budget,
             )
     parts = stages(ids, training, 0)
-    tokens = sum(part.tokens for part in parts)
-    return Plan(
+    planned = Plan(
         config.recipe,
         decoder.parameter_count(),
-        decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
-        training.steps,
-        tokens,
-        sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
-        estimate_memory(decoder, training, chosen),
-        dtype,
-        seconds,
-        peak,
+        embedding_parameters=decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
+        steps=training.steps,
+        tokens=sum(part.tokens for part in parts),
+        training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
+        memory=estimate_memory(decoder, training, chosen),
+        dtype=dtype,
+        step_seconds=seconds,
+        peak_flops=peak,
         uncompiled=training.compile and budget < COMPILING,
         sizes=sizes,
-        **_expectation(config.recipe, decoder, tokens),
+    )
+    if not fitted(config.recipe):
+        return planned
+    law, weights = loss_law(), matrix_weights(decoder)
+    bits, measured = law.bits(config.recipe, weights, planned.tokens), law.covers(weights, planned.tokens)
+    return dataclasses.replace(
+        planned, expected_bits_per_byte=bits, expected_error=law.error, expected_measured=measured
     )
 
 
@@ -174,26 +218,10 @@ def _sizes_table(sizes: list[Size]) -> Table:
     for size in sizes:
         remarks = " (lowest)" * (size is best) + " (beyond the runs measured)" * (not size.measured)
         speed = f"{size.tokens_per_second:,.0f}" + " (not timed)" * (not size.probed)
-        table.add_row(
-            str(size.depth),
-            f"{size.parameters:,}",
-            speed,
-            f"{size.tokens:,}",
-            f"{size.expected_bits_per_byte:.3f}{remarks}",
-            style="bold" if size is best else None,
-        )
+        cells = (f"{size.depth}", f"{size.parameters:,}", speed, f"{size.tokens:,}")
+        expected = f"{size.expected_bits_per_byte:.3f}{remarks}"
+        table.add_row(*cells, expected, style="bold" if size is best else None)
     return table
-
-
-def _expectation(recipe: str, decoder: Decoder, tokens: int) -> dict[str, Any]:
-    if not fitted(recipe):
-        return {}
-    law, weights = loss_law(), matrix_weights(decoder)
-    return {
-        "expected_bits_per_byte": law.bits(recipe, weights, tokens),
-        "expected_error": law.error,
-        "expected_measured": law.covers(weights, tokens),
-    }
 
 
 def _duration(seconds: float) -> str:
@@ -202,3 +230,21 @@ def _duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def plan_published(config: PublishedConfig) -> Published:
+    """Count a shape by name or a config.json."""
+    sizes = sizes_of_published(config.recipe)
+    tokens = config.tokens or TOKENS_A_PARAMETER * sizes.active
+    return Published(
+        model=config.recipe,
+        parameters=sizes.parameters,
+        active=sizes.active,
+        parts=sizes.parts,
+        weight_bytes=sizes.weight_bytes(),
+        training_bytes=TRAINING_BYTES * sizes.parameters,
+        cache_bytes_per_token=2 * sizes.cache_numbers,
+        context=sizes.context,
+        tokens=tokens,
+        training_flops=tokens * sizes.flops_per_token,
+    )

@@ -27,18 +27,8 @@ from scratchlm.runs.depth_scaling import load_recipe, resolve
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
-from scratchlm.runs.runs import (
-    begin_run,
-    device_name,
-    dtype_name,
-    end_run,
-    holds_run,
-    run_fit,
-    stored_values,
-)
+from scratchlm.runs.runs import begin_run, device_name, dtype_name, end_run, held, run_fit, stored_values
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.training.config import TrainingConfig
-from scratchlm.training.fit import Hook
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
@@ -69,7 +59,6 @@ class PretrainResult(Result):
         )
 
 
-@holds_run
 def pretrain(config: PretrainConfig) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
@@ -77,14 +66,15 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
     everything saved.
     """
-    raise_all(config.missing())
-    return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
+    with held(config):
+        raise_all(config.missing())
+        return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
 
 
 def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
     assert config.data is not None
     assert config.out is not None
-    started = time.perf_counter()
+    started, out = time.perf_counter(), config.out
     tokenizer, train, held_out = open_data(config.data)
     threads, device = set_threads(config.threads), choose_device(config.device)
     inputs = {"data": data_hash(train, held_out)}
@@ -93,34 +83,14 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
     if config.resume is not None:
         require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
     saved = _beginning(config, tokenizer)
-    decoder = saved.decoder
     if config.resume is None:
-        config = _resolve(dataclasses.replace(config, threads=threads, device=device_name(device)), decoder, train)
-        assert config.out is not None
-        _begin(config.out, config, tokenizer, inputs)
+        config = dataclasses.replace(config, threads=threads, device=device_name(device))
+        config = _resolve(config, saved.decoder, train)
+        _begin(out, config, tokenizer, inputs)
     saved.provenance = _provenance(config, saved)
-    _train(config, saved, train, held_out)
-    assert config.out is not None
-    return _finish(config.out, decoder, time.perf_counter() - started)
-
-
-def _train(config: ResolvedPretrainConfig, saved: SavedModel, tokens: Tokens, held_out: Tokens) -> None:
-    assert config.out is not None
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
-    run_fit(
-        "scratchlm pretrain",
-        config.out,
-        saved,
-        Loop(saved.decoder, training_batches(tokens, training, config.seed), training, runtime=runtime),
-        hooks=_hooks(config, saved.tokenizer, held_out),
-        resume=config.resume is not None,
-    )
-
-
-def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Tokens) -> list[Hook]:
-    assert config.out is not None
-    training = config.training
+    loop = Loop(saved.decoder, training_batches(train, training, config.seed), training, runtime=runtime)
     scores = HeldOut(
         tokenizer,
         held_out,
@@ -128,10 +98,12 @@ def _hooks(config: ResolvedPretrainConfig, tokenizer: Tokenizer, held_out: Token
         last_step=training.steps,
         limit=training.evaluation_tokens,
         length=training.sequence_length,
-        dtype=DTYPES[config.dtype],
+        dtype=runtime.dtype,
         last_limit=training.last_evaluation_tokens,
     )
-    return [scores, Sample(tokenizer, config.out / SAMPLES, every=training.sample_every, seed=config.seed)]
+    sample = Sample(tokenizer, out / SAMPLES, every=training.sample_every, seed=config.seed)
+    run_fit("scratchlm pretrain", out, saved, loop, hooks=[scores, sample], resume=config.resume is not None)
+    return _finish(out, saved.decoder, time.perf_counter() - started)
 
 
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
@@ -189,45 +161,28 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
         dtype = dtype_name(chosen)
         if config.minutes is not None:
             training = fitted_to_minutes(training, config.minutes, seconds, spent)
-            _tell_plan(config.minutes, training, dtype, seconds)
+            print(
+                f"{config.minutes:g} minutes: {training.steps:,} steps of "
+                f"{training.batch_size * training.sequence_length:,} tokens in {dtype}, about {seconds:.2g} s each; "
+                f"held-out text is scored on up to {training.evaluation_tokens:,} tokens on the way and up to "
+                f"{training.last_evaluation_tokens:,} at the end",
+                file=sys.stderr,
+            )
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 
-def _tell_plan(minutes: float, training: TrainingConfig, dtype: str, seconds: float) -> None:
-    """Say what the run will do in its time."""
-    print(
-        f"{minutes:g} minutes: {training.steps:,} steps of {training.batch_size * training.sequence_length:,} tokens "
-        f"in {dtype}, about {seconds:.2g} s each; held-out text is scored on up to {training.evaluation_tokens:,} "
-        f"tokens on the way and up to {training.last_evaluation_tokens:,} at the end",
-        file=sys.stderr,
-    )
-
-
 def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str]) -> None:
-    """Write the run's recipe, each value marked with where it came from, and its manifest."""
-    assert config.data is not None
-    values = stored_values(config, out)
-    marks = origins(config, values)
-    if Path(config.recipe).is_file():
-        values["recipe"] = stored_path(Path(config.recipe), out)
-    told = {
-        "dtype": config.dtype,
-        "seed": config.seed,
-        "tokenizer": tokenizer.fingerprint,
-        "data_hash": inputs["data"],
-        "inputs": inputs,
-    }
-    begin_run(out, values, marks, told)
-
-
-def origins(config: ResolvedPretrainConfig, values: dict[str, Any]) -> dict[str, str]:
-    """Tell for each dotted name whether its value is the default, the recipe's, or a flag's."""
-    recipe = load_recipe(config.recipe, config.depth)
+    """Write the run's recipe, each value marked default, recipe or flag, and its manifest."""
+    values, recipe = stored_values(config, out), load_recipe(config.recipe, config.depth)
     described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=recipe.training))))
-    return {
+    marks = {
         name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
         for name, value in flatten(values)
     }
+    if Path(config.recipe).is_file():
+        values["recipe"] = stored_path(Path(config.recipe), out)
+    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint}
+    begin_run(out, values, marks, {**told, "data_hash": inputs["data"], "inputs": inputs})
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:

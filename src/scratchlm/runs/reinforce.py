@@ -5,30 +5,24 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
-from scratchlm.base.result import Result
 from scratchlm.base.runfolder import EVALUATION, LOG_FILE, ROLLOUT, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
-from scratchlm.data.batches import Batch, pad_of
+from scratchlm.data.batches import Batch
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import Reference, Rollouts, RolloutStats, reinforce_loss
-from scratchlm.finetuning.rewards import TASKS, Item, Reward, Task, Verdict, hacked
+from scratchlm.finetuning.rewards import TASKS, Item, Task, Verdict, hacked
 from scratchlm.generation.batch import greedy_batch
-from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
-from scratchlm.runs.finetuning import KeepBest, begin, equip, kept_line, open_model, resolved, train
-from scratchlm.runs.reports.page import write_report
-from scratchlm.runs.runs import end_run, holds_run, write_run_result
+from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel
@@ -38,9 +32,10 @@ SHOWN = 12
 
 
 @dataclass(repr=False)
-class ReinforceResult(Result):
+class ReinforceResult(FinetuneResult):
     """What came out, on the held-out questions."""
 
+    why: ClassVar[str] = "held-out score was the best"
     out: str
     task: str
     held_out: int
@@ -55,20 +50,16 @@ class ReinforceResult(Result):
     """Question, right answer, the model's before and after."""
     seconds: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
-        return {"format": 1, **dataclasses.asdict(self)}
-
-    def __rich__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return what a terminal shows before the last line."""
         low, high = self.score_interval
-        lines = [
+        return [
             f"{self.task}: true score on {self.held_out:,} held-out questions {self.score_before:.1%} before, "
             f"{self.score:.1%} after ({low:.1%} to {high:.1%})",
             str(self.verdict),
-            kept_line(self.step, self.steps, self.chosen, "score was the best"),
+            self.kept(),
             *(f"asked: {q}  right: {a}  before: {b}  after: {c}" for q, a, b, c in self.exchanges[:3]),
         ]
-        return "\n".join([*lines, f"{self.seconds:.0f} s; model in {self.out}/model, report in {self.out}/report.html"])
 
 
 class RolloutLog:
@@ -92,7 +83,6 @@ class RolloutLog:
         self._rollouts.stats = RolloutStats(**state)
 
 
-@holds_run
 def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None) -> ReinforceResult:
     """Train on the rewards of a model's own answers and write the run folder.
 
@@ -100,52 +90,78 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     built-in one. A resumed run must be given the same. Raises `UserError` for a model that cannot be used and for
     rewards that raise or are no number, and `Interrupted` after Ctrl-C, with everything saved.
     """
-    started = time.perf_counter()
-    config = resolved(config)
-    if task is not None:
-        config = dataclasses.replace(config, task="own")
-    task = task or built_in(config.task)
-    if not task.train or not task.held_out:
+    if task is not None and not (task.train and task.held_out):
         raise UserError("task: has no question on one side; give some to train on and some to hold out")
-    model = open_model(config)
-    model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
-    model.decoder.to(choose_device(config.device))
-    equip(model, config)
-    config = dataclasses.replace(
-        config, training=dataclasses.replace(config.training, batch_size=config.questions * config.group_size)
-    )
-    rollouts = _rollouts(config, model, task)
-    loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
-    before = _answers(model, task.held_out, config)
-    config = begin(config, model, rollouts, math.ceil(len(task.train) / config.questions), loss)
+    return finetune(config, lambda config, model: ReinforceStage(config, model, task))
 
-    def measure(decoder: Decoder) -> dict[str, float]:
-        return {"score": _mean(task.score, task.held_out, _answers(model, task.held_out, config))}
 
-    best = KeepBest(model, config, measure, "score", higher=True)
-    log = RolloutLog(rollouts, config.training.log_every)
-    kept = train("reinforce", config, model, rollouts, loss, best, hooks=[log])
-    after = _answers(kept, task.held_out, config)
-    score = _mean(task.score, task.held_out, after)
-    result = ReinforceResult(
-        out=str(config.out),
-        task=config.task,
-        held_out=len(task.held_out),
-        step=best.step,
-        steps=config.training.steps,
-        chosen=config.keep == "best",
-        score_before=_mean(task.score, task.held_out, before),
-        score=score,
-        score_interval=bootstrap_interval(_each(task.score, task.held_out, after)),
-        verdict=_verdict(config),
-        exchanges=[
-            (item.question, item.answer, one, other)
-            for item, one, other in zip(task.held_out[:SHOWN], before, after, strict=False)
-        ],
-        seconds=time.perf_counter() - started,
-    )
-    _finish(config, result)
-    return result
+class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
+    """Answers that the model draws itself, the loss that makes the better ones likelier, and the true score."""
+
+    kind, key, higher = "reinforce", "score", True
+
+    def __init__(self, config: ReinforceTrainingConfig, model: SavedModel, task: Task | None) -> None:
+        training = dataclasses.replace(config.training, batch_size=config.questions * config.group_size)
+        config = dataclasses.replace(config, training=training, task=config.task if task is None else "own")
+        self.config, self.model, self.task = config, model, task or built_in(config.task)
+        self.template = model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
+        longest = max(len(self._prompt(item)) for item in self.task.train)
+        if longest + config.reply_tokens > model.decoder.config.context:
+            raise UserError(
+                f"--reply-tokens {config.reply_tokens}: with a question of {longest} tokens exceeds the model's "
+                f"context of {model.decoder.config.context}; lower it"
+            )
+        self.batches = rollouts = Rollouts(model, self.task, config, _reference(model.decoder, config))
+        self.an_epoch = math.ceil(len(self.task.train) / config.questions)
+        self.loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
+        self.hooks = [RolloutLog(rollouts, config.training.log_every)]
+
+    def begin(self, model: SavedModel) -> None:
+        """Answer the held-out questions."""
+        self.before = self._answers(model)
+
+    def measure(self, decoder: Decoder) -> dict[str, float]:
+        """Return the mean true score of the held-out questions."""
+        return {"score": _mean(self._scores(self._answers(self.model)))}
+
+    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> ReinforceResult:
+        """Answer again, and compare the course of reward and true score that the log tells."""
+        after, held_out = self._answers(kept), self.task.held_out
+        rewards = [record["reward"] for record in self._log(ROLLOUT) if record["step"]]
+        return ReinforceResult(
+            task=self.config.task,
+            held_out=len(held_out),
+            score_before=_mean(self._scores(self.before)),
+            score=_mean(self._scores(after)),
+            score_interval=bootstrap_interval(self._scores(after)),
+            verdict=hacked(rewards, [record["score"] for record in self._log(EVALUATION)]),
+            exchanges=[
+                (item.question, item.answer, one, other)
+                for item, one, other in zip(held_out[:SHOWN], self.before, after, strict=False)
+            ],
+            **told,
+        )
+
+    def shown(self, result: ReinforceResult) -> dict[str, Any]:
+        """Return the records of drawn answers."""
+        return {"drawn": [record for record in self._log(ROLLOUT) if record["step"]]}
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        assert self.config.out is not None
+        return [record for record in read_log(self.config.out / LOG_FILE) if record["kind"] == kind]
+
+    def _prompt(self, item: Item) -> list[int]:
+        """Return a question as the model hears it."""
+        return self.template.render([{"role": "user", "content": item.question}], reply=True).ids
+
+    def _answers(self, model: SavedModel) -> list[str]:
+        """Answer the held-out questions by the likeliest tokens."""
+        prompts = [self._prompt(item) for item in self.task.held_out]
+        written = greedy_batch(model.decoder, prompts, self.config.reply_tokens, model.stop_ids)
+        return [model.tokenizer.decode(ids) for ids in written]
+
+    def _scores(self, answers: Sequence[str]) -> list[float]:
+        return [self.task.score(item, answer) for item, answer in zip(self.task.held_out, answers, strict=True)]
 
 
 def built_in(name: str) -> Task:
@@ -155,32 +171,6 @@ def built_in(name: str) -> Task:
             f"--task {name}: its questions and rewards come from Python: finetune_reinforce(..., task=TASK)"
         )
     return TASKS[name]()
-
-
-def _rollouts(config: ReinforceTrainingConfig, model: SavedModel, task: Task) -> Rollouts:
-    """Prepare the source of answers, with the reference model to compare with."""
-    assert model.template is not None
-    longest = max(len(_prompt(model.template, item)) for item in task.train)
-    if longest + config.reply_tokens > model.decoder.config.context:
-        raise UserError(
-            f"--reply-tokens {config.reply_tokens}: with a question of {longest} tokens exceeds the model's context of "
-            f"{model.decoder.config.context}; lower it"
-        )
-    return Rollouts(
-        decoder=model.decoder,
-        tokenizer=model.tokenizer,
-        template=model.template,
-        items=task.train,
-        reward=task.reward,
-        questions=config.questions,
-        group_size=config.group_size,
-        sampling=SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature),
-        stop=model.stop_ids,
-        seed=config.seed,
-        pad=pad_of(model.tokenizer),
-        scaled=config.scaled,
-        reference=_reference(model.decoder, config),
-    )
 
 
 def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference | None:
@@ -204,40 +194,5 @@ def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference |
     return ask
 
 
-def _prompt(template: ChatTemplate, item: Item) -> list[int]:
-    """Return a question as the model hears it."""
-    return template.render([{"role": "user", "content": item.question}], reply=True).ids
-
-
-def _answers(model: SavedModel, items: Sequence[Item], config: ReinforceTrainingConfig) -> list[str]:
-    """Answer questions by the likeliest tokens."""
-    assert model.template is not None
-    prompts = [_prompt(model.template, item) for item in items]
-    written = greedy_batch(model.decoder, prompts, config.reply_tokens, model.stop_ids)
-    return [model.tokenizer.decode(ids) for ids in written]
-
-
-def _each(score: Reward, items: Sequence[Item], answers: Sequence[str]) -> list[float]:
-    return [score(item, answer) for item, answer in zip(items, answers, strict=True)]
-
-
-def _mean(score: Reward, items: Sequence[Item], answers: Sequence[str]) -> float:
-    return sum(_each(score, items, answers)) / len(items)
-
-
-def _verdict(config: ReinforceTrainingConfig) -> Verdict:
-    """Compare the course of reward and true score that the log tells."""
-    assert config.out is not None
-    records = list(read_log(config.out / LOG_FILE))
-    rewards = [record["reward"] for record in records if record["kind"] == ROLLOUT and record["step"]]
-    return hacked(rewards, [record["score"] for record in records if record["kind"] == EVALUATION])
-
-
-def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
-    """Write result and report."""
-    assert config.out is not None
-    write_run_result(config.out, result.as_dict())
-    kept = kept_line(result.step, result.steps, result.chosen, "score was the best")
-    drawn = [record for record in read_log(config.out / LOG_FILE) if record["kind"] == ROLLOUT and record["step"]]
-    write_report(config.out, "reinforce.jinja", result=result, kept=kept, drawn=drawn)
-    end_run(config.out)
+def _mean(scores: Sequence[float]) -> float:
+    return sum(scores) / len(scores)

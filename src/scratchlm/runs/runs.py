@@ -7,18 +7,18 @@ metrics.jsonl    the log; checkpoints/ what a resume goes on from
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 import torch
 
 import scratchlm
 from scratchlm.base.config import to_dict, to_toml
-from scratchlm.base.device import machine
+from scratchlm.base.device import DTYPES, DtypeName, machine
 from scratchlm.base.errors import Interrupted
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
@@ -56,32 +56,19 @@ FORMAT = 2
 NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
 """Settings that say where and how to run, not what."""
 
-R = TypeVar("R")
-P = ParamSpec("P")
 
+def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None]:
+    """Hold the run folder that `config` names: one process at a time writes a run, and only what is ours goes.
 
-C = TypeVar("C", bound=PretrainConfig | FinetuneConfig)
-
-
-def holds_run(verb: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
-    """Make a verb hold its run folder while it works: one process at a time writes a run, and only what is ours goes.
-
-    What the verb is told decides: a run to resume is held as it is, a new one must find its folder free, or replaceable
-    by `force`. Without either nothing is held, since nothing is written.
+    A run to resume is held as it is, a new one must find its folder free, or replaceable by `force`. Without either
+    nothing is held, since nothing is written.
     """
-
-    def held(config: C, /, *arguments: P.args, **named: P.kwargs) -> R:
-        if config.resume is not None:
-            with locked(config.resume):
-                return verb(config, *arguments, **named)
-        if config.out is None:
-            return verb(config, *arguments, **named)
-        sources = [path for path in (config.init, config.data, getattr(config, "held_out", None)) if path is not None]
-        with output_folder(config.out, RUN_KIND, force=config.force, sources=sources):
-            return verb(config, *arguments, **named)
-
-    functools.update_wrapper(held, verb)
-    return held
+    if config.resume is not None:
+        return locked(config.resume)
+    if config.out is None:
+        return nullcontext()
+    sources = [path for path in (config.init, config.data, getattr(config, "held_out", None)) if path is not None]
+    return output_folder(config.out, RUN_KIND, force=config.force, sources=sources)
 
 
 def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:
@@ -167,6 +154,6 @@ def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
     return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
 
 
-def dtype_name(dtype: torch.dtype) -> Literal["fp32", "bf16", "fp16"]:
+def dtype_name(dtype: torch.dtype) -> DtypeName:
     """Return the name under which a run stores its dtype."""
-    return "bf16" if dtype == torch.bfloat16 else "fp16" if dtype == torch.float16 else "fp32"
+    return next(name for name, each in DTYPES.items() if each == dtype)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeGuard, get_args
 
 import numpy as np
@@ -88,5 +88,4 @@ def fitted(recipe: str) -> TypeGuard[Fitted]:
 
 def loss_law() -> LossLaw:
     """Read the law that the package carries."""
-    with resources.as_file(resources.files("scratchlm.runs") / LAW_FILE) as path:
-        return from_dict(LossLaw, read_json(path), LAW_FILE, None)
+    return from_dict(LossLaw, read_json(Path(__file__).parent / LAW_FILE), LAW_FILE, None)

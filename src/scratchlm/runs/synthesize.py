@@ -75,21 +75,20 @@ def synthesize(config: SynthesizeConfig) -> SynthesizeResult:
     else:
         from_templates(texts(), templates, keeper, config.per_document, config.seed)
     counts.warn()
-    made = keeper.made
-    if broken is not None and not made.conversations:
+    if broken is not None and not keeper.conversations:
         raise broken
-    if not made.conversations:
-        why = f"{made.passages:,} passages of whole sentences were found in {read:,} documents"
+    if not keeper.conversations:
+        why = f"{keeper.passages:,} passages of whole sentences were found in {read:,} documents"
         raise UserError(f"synthesize: no conversation could be made; {why}; give other documents or templates")
-    write_text(config.out, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in made.conversations))
+    write_text(config.out, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in keeper.conversations))
     if broken is not None:
-        raise UserError(f"{broken}; the {len(made.conversations):,} conversations made before are in {config.out}")
+        raise UserError(f"{broken}; the {len(keeper.conversations):,} conversations made before are in {config.out}")
     return SynthesizeResult(
         out=str(config.out),
-        conversations=len(made.conversations),
-        by_template=dict(made.by_template),
-        near_duplicates=made.near_duplicates,
-        unusable=made.unusable,
+        conversations=len(keeper.conversations),
+        by_template=dict(keeper.by_template),
+        near_duplicates=keeper.near_duplicates,
+        unusable=keeper.unusable,
         documents=read,
-        example=made.conversations[0],
+        example=keeper.conversations[0],
     )

@@ -1,15 +1,22 @@
-"""What a quickstart brought: its figures, as data and as the lines that end it."""
+"""What a quickstart brought: its figures, as data, as the lines that end it, and as a report."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from scratchlm.base.device import machine
 from scratchlm.base.result import Result
+from scratchlm.base.statistics import wilson_interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
+from scratchlm.runs.reports.page import write_report
+
+SHOWN_QUESTIONS = 60
+"""Questions that the report lists; all are in questions.jsonl."""
 
 
 @dataclass
@@ -90,3 +97,27 @@ class QuickstartResult(Result):
             f"{self.seconds:.0f} s of {self.budget:.0f} s; model in {self.out}/model, report in {self.out}/report.html"
         )
         return "\n".join(lines)
+
+
+def write_quickstart_report(out: Path, result: QuickstartResult) -> None:
+    """Write `report.html`."""
+    of = {split: [a for a in result.questions if a.split == split] for split in ("held-in", "held-out")}
+    scores, reading = {}, result.reading
+    for split, answers in of.items():
+        if answers:
+            right, n = result.score(split)
+            low, high = wilson_interval(right, n)
+            chance = sum(answer.chance for answer in answers) / n
+            scores[split] = {"right": right, "n": n, "rate": right / n, "low": low, "high": high, "chance": chance}
+    grammar = None
+    if reading is not None and reading.sentences:
+        grammar = wilson_interval(round(reading.parsed * reading.sentences), reading.sentences)
+    write_report(
+        out,
+        "quickstart.jinja",
+        result=result,
+        machine=machine(),
+        scores=scores,
+        grammar=grammar,
+        shown=of["held-in"][:SHOWN_QUESTIONS] + of["held-out"][: SHOWN_QUESTIONS // 3],
+    )

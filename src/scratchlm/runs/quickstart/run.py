@@ -38,7 +38,7 @@ from scratchlm.runs.config import QuickstartConfig
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.quickstart.attention import answer_attention
 from scratchlm.runs.quickstart.qa_eval import SAMPLING, SENTENCES, ask, read_aloud
-from scratchlm.runs.quickstart.result import Phase, QuickstartResult
+from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.runs.quickstart.sizes import (
     LENGTH,
     Size,
@@ -50,19 +50,12 @@ from scratchlm.runs.quickstart.sizes import (
     shape_of,
     training_of,
 )
-from scratchlm.runs.quickstart.text import (
-    LARGEST,
-    MANY_PORTRAITS,
-    PORTRAITS,
-    Corpus,
-    storyworld_corpus,
-    users_corpus,
-)
+from scratchlm.runs.quickstart.text import LARGEST, MANY_PORTRAITS, PORTRAITS, Corpus, storyworld_corpus, users_corpus
 from scratchlm.storyworld.quiz import Question
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
-from scratchlm.training.fit import Hook, fit
+from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import PROBE_SHARE
 from scratchlm.training.profiling import Deadline, steps_within
@@ -312,37 +305,17 @@ def _pretrain(
     steps = steps_within(left, seconds)
     training = dataclasses.replace(training, steps=steps)
     runtime = RuntimeConfig(dtype=DTYPES[size.dtype], seed=config.seed)
-    every = max(1, steps // LOOKS)
-    hooks: list[Hook] = [
-        HeldOut(
-            encoded.tokenizer,
-            ArrayTokens(encoded.held_out[:16384]),
-            every=every,
-            last_step=0,
-            limit=min(8192, max(LENGTH, steps * step_tokens // 100)),  # all looks together some hundredths of the time
-            length=length,
-            dtype=runtime.dtype,
-        ),
-        Sample(
-            encoded.tokenizer,
-            config.out / SAMPLES,
-            every=max(1, steps // WRITTEN),
-            seed=config.seed,
-            seconds=left / (50 * WRITTEN),
-        ),
-    ]
+    limit = min(8192, max(LENGTH, steps * step_tokens // 100))  # all looks together some hundredths of the time
+    looked, looks = ArrayTokens(encoded.held_out[:16384]), max(1, steps // LOOKS)
+    held_out = HeldOut(encoded.tokenizer, looked, looks, last_step=0, limit=limit, length=length, dtype=runtime.dtype)
+    every, longest = max(1, steps // WRITTEN), left / (50 * WRITTEN)
+    sample = Sample(encoded.tokenizer, config.out / SAMPLES, every=every, seed=config.seed, seconds=longest)
     title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"
     progress = TrainingProgress("pretrain", steps)
     pace = Deadline(left, seconds)
     with clock.phase(title, left), stop_on_signals() as stop, progress:
-        fit(
-            Loop(decoder, batches, training, runtime=runtime),
-            folder=config.out,
-            hooks=hooks,
-            watcher=progress,
-            stop=stop,
-            pace=pace,
-        )
+        loop = Loop(decoder, batches, training, runtime=runtime)
+        fit(loop, folder=config.out, hooks=[held_out, sample], watcher=progress, stop=stop, pace=pace)
     model = LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)}))
     return model, runtime, pace.steps * step_tokens
 
@@ -350,10 +323,7 @@ def _pretrain(
 def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
-        batch_size=16,
-        sequence_length=128,
-        optimizer=TEACHING,
-        schedule=ScheduleConfig(shape="linear", warmup_steps=5),
+        batch_size=16, sequence_length=128, optimizer=TEACHING, schedule=ScheduleConfig(shape="linear", warmup_steps=5)
     )
     left = clock.left(1.0)
     seconds = training.batch_size * training.sequence_length / speed.tokens_per_second
@@ -373,8 +343,6 @@ def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeC
 
 def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clock) -> None:
     """Write the model, the questions, the report and the result."""
-    from scratchlm.runs.reports.quickstart import write_quickstart_report
-
     with clock.phase("writing model and report"):
         model.saved.generation = {**SAMPLING, "max_tokens": 200}
         model.saved.provenance["bits_per_byte"] = result.held_out.bits_per_byte
