@@ -21,12 +21,16 @@ from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import END_OF_TEXT, Tokenizer
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.tokens.format import SPELLING, Vocabulary, read_vocabulary, unspell
-from scratchlm.tokens.json_parts import FILE_NAME
+from scratchlm.tokens.format import FILE_NAME, SPELLING, read_vocabulary, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2
 from scratchlm.tokens.sentencepiece import SentencePieceBPE
 from scratchlm.tokens.simple import SymbolTokenizer
-from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary
+from scratchlm.tokens.vocabulary import (
+    BytePairVocabulary,
+    SentencePieceVocabulary,
+    SymbolVocabulary,
+    Vocabulary,
+)
 
 # Source: `cl100k_base` in openai/tiktoken, `tiktoken_ext/openai_public.py`.
 CL100K_TOKENS = 100_256

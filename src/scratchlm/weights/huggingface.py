@@ -22,7 +22,7 @@ from scratchlm.model.config import DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, TEMPLATE_LIMIT, ChatTemplate
-from scratchlm.tokens.json_parts import ENDS_FILE, ends_to_json
+from scratchlm.tokens.format import ENDS_FILE, ends_to_json
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.card import model_card
 from scratchlm.weights.checkpoint import SavedModel, save_tensors

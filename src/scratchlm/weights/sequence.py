@@ -14,7 +14,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.model.config import ClassesConfig, NoClassesConfig
 from scratchlm.tokens.base import PAD, Tokenizer
-from scratchlm.tokens.json_parts import ENDS_FILE
+from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, template_processing
 from scratchlm.weights.card import model_card, one_line
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
@@ -23,7 +23,6 @@ from scratchlm.weights.huggingface import CARD_FILE, tensors_and_fields, tokeniz
 
 SCORE = "score.weight"
 """Name of the classification head in transformers."""
-TOKENIZER_FILE = "tokenizer.json"
 
 
 def write_classifier(folder: Path, model: SavedModel) -> Family:
@@ -63,7 +62,7 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
     }
     write_tensors(folder, tensors, told)
     model.tokenizer.save(folder)
-    _end_each_text(folder / TOKENIZER_FILE, model.tokenizer)
+    _end_each_text(folder / FILE_NAME, model.tokenizer)
     write_json(folder / ENDS_FILE, {**tokenizer_fields(model.tokenizer, model), **({"pad_token": pad} if pad else {})})
     write_text(folder / CARD_FILE, _card(model, architecture))
     return replace(family, architecture=architecture)
@@ -94,17 +93,6 @@ def _pad(tokenizer: Tokenizer) -> str | None:
 
 def _end_each_text(path: Path, tokenizer: Tokenizer) -> None:
     """Set the post-processor of a tokenizer.json, which adds the tokens at the beginning and end of a text."""
-    stored = read_json(path)
     names = {id: name for name, id in tokenizer.specials.items()}
-    around = [tokenizer.begin_of_text, tokenizer.end_of_text]
-    begin, end = ([] if id is None else [{"SpecialToken": {"id": names[id], "type_id": 0}}] for id in around)
-    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
-    stored["post_processor"] = {
-        "type": "TemplateProcessing",
-        "single": [*begin, first, *end],
-        "pair": [*begin, first, *end, second, *end],
-        "special_tokens": {
-            names[id]: {"id": names[id], "ids": [id], "tokens": [names[id]]} for id in around if id is not None
-        },
-    }
-    write_json(path, stored)
+    begin, end = ([] if id is None else [names[id]] for id in (tokenizer.begin_of_text, tokenizer.end_of_text))
+    write_json(path, {**read_json(path), "post_processor": template_processing(tokenizer.specials, begin, end, end)})

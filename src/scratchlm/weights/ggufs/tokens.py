@@ -9,12 +9,11 @@ from typing import Any
 from gguf import TokenType
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import END_OF_TEXT, Ends, Tokenizer
-from scratchlm.tokens.format import Vocabulary, require_merges, spell, unspell
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.format import BYTE_NAMES, require_merges, spell, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2, QWEN2, SMOLLM
 from scratchlm.tokens.sentencepiece import merges_by_score
-from scratchlm.tokens.sentencepiece_format import byte_name
-from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary
+from scratchlm.tokens.vocabulary import BytePairVocabulary, Ends, SentencePieceVocabulary, Vocabulary
 
 PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "llama-bpe": CL100K, "olmo": GPT2}
 """Split patterns by llama.cpp's names; the first name of a pattern is written."""
@@ -40,12 +39,8 @@ def read_vocabulary(metadata: Mapping[str, Any], where: str) -> Vocabulary:
 def _ends(metadata: Mapping[str, Any], tokens: list[str], specials: Mapping[str, int]) -> Ends:
     begin, end = (metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
     adds = metadata.get("tokenizer.ggml.add_bos_token", metadata.get("tokenizer.ggml.model") == "llama")
-    begin, end = (id if id is not None and id < len(tokens) else None for id in (begin, end))
-    named = None if end is None else tokens[end]
-    last = END_OF_TEXT if END_OF_TEXT in specials else named
-    return Ends(
-        None if begin is None else tokens[begin], last, add_bos=bool(adds), last=named if named != last else None
-    )
+    begin, end = (None if id is None or id >= len(tokens) else tokens[id] for id in (begin, end))
+    return Ends.of(begin, end, bool(adds), specials)
 
 
 def _byte_pairs(
@@ -72,13 +67,13 @@ def _sentencepiece(
 ) -> SentencePieceVocabulary:
     pieces = dict(by_type.get(TokenType.NORMAL, {}))
     scores = metadata.get("tokenizer.ggml.scores") or [-float(id) for id in range(len(tokens))]
-    bytes_, spelled = by_type.get(TokenType.BYTE, {}), [byte_name(value) for value in range(256)]
+    bytes_ = by_type.get(TokenType.BYTE, {})
     unknown = next(iter(by_type.get(TokenType.UNKNOWN, {}).items()), None)
     specials = {**by_type.get(TokenType.CONTROL, {}), **({} if unknown is None else {unknown[0]: unknown[1]})}
     return SentencePieceVocabulary(
         pieces=pieces,
         merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
-        byte_ids=[bytes_[name] for name in spelled] if all(name in bytes_ for name in spelled) else [],
+        byte_ids=[bytes_[name] for name in BYTE_NAMES] if bytes_.keys() >= set(BYTE_NAMES) else [],
         specials=specials,
         unknown=None if unknown is None else unknown[1],
         added=dict(by_type.get(TokenType.USER_DEFINED, {})),
@@ -107,7 +102,7 @@ def listed(tokenizer: Tokenizer, rows: int) -> Listed:
     Raises `UserError` for a tokenizer that llama.cpp does not support: of characters, of words, or with another split
     pattern.
     """
-    vocabulary = getattr(tokenizer, "vocabulary", None)
+    vocabulary = tokenizer.vocabulary
     tokens, types = [f"[PAD{id}]" for id in range(rows)], [int(TokenType.UNUSED)] * rows
     if not isinstance(vocabulary, BytePairVocabulary | SentencePieceVocabulary):
         raise UserError("llama.cpp has no tokenizer of characters or words; train one by byte-level BPE")
@@ -127,7 +122,7 @@ def listed(tokenizer: Tokenizer, rows: int) -> Listed:
     for piece, id in vocabulary.pieces.items():
         tokens[id], types[id] = piece, int(TokenType.NORMAL)
     for value, id in enumerate(vocabulary.byte_ids):
-        tokens[id], types[id] = byte_name(value), int(TokenType.BYTE)
+        tokens[id], types[id] = BYTE_NAMES[value], int(TokenType.BYTE)
     if vocabulary.unknown is not None:
         types[vocabulary.unknown] = int(TokenType.UNKNOWN)
     order: dict[str, int] = {}
