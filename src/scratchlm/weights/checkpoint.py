@@ -85,6 +85,12 @@ class SavedModel:
         told = frozenset(int(id) for id in self.generation.get("stop_ids", ()))
         return told if self.template is None else told | self.template.stop_ids
 
+    @property
+    def end_ids(self) -> list[int]:
+        """The stop ids and the end of text, in order."""
+        end = self.tokenizer.end_of_text
+        return sorted(self.stop_ids | (set() if end is None else {end}))
+
 
 def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model folder atomically, replacing an old one. Raises `UserError` on a full disk and similar errors."""

@@ -117,11 +117,9 @@ def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
 def write_folder(folder: Path, model: SavedModel) -> Family:
     """Write a model in Hugging Face's format. Raises as `write_weights` does."""
     tokenizer, template = model.tokenizer, model.template
-    turn = frozenset() if template is None else template.stop_ids
-    ends = {*turn, *model.generation.get("stop_ids", [])} | ({tokenizer.end_of_text} - {None})
     special = {
         "bos_token_id": tokenizer.begin_of_text,
-        "eos_token_id": _one_or_all(sorted(id for id in ends if id is not None)),
+        "eos_token_id": _one_or_all(model.end_ids),
         "pad_token_id": tokenizer.specials.get(PAD),
     }
     family = write_weights(folder, model.decoder, special)

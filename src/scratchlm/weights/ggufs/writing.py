@@ -152,14 +152,9 @@ def modelfile(model: SavedModel, file: str) -> str:
             'TEMPLATE """{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}'
             '<|im_start|>assistant\n"""'
         )
-    stops = [text for text, id in model.tokenizer.specials.items() if id in _stops(model)]
+    stops = [text for text, id in model.tokenizer.specials.items() if id in model.stop_ids]
     lines += [f'PARAMETER stop "{text}"' for text in stops if text.isprintable() and not set(text) & {'"', "\\"}]
     settings = {name: value for name, value in model.generation.items() if name in ("temperature", "top_k", "top_p")}
     lines += [f"PARAMETER {name} {value}" for name, value in settings.items()]
     lines.append(f"PARAMETER num_ctx {model.decoder.config.context}")
     return "\n".join(lines) + "\n"
-
-
-def _stops(model: SavedModel) -> frozenset[int]:
-    turn = frozenset() if model.template is None else model.template.stop_ids
-    return turn | frozenset(model.generation.get("stop_ids", []))

@@ -54,7 +54,7 @@ def write_page(model: SavedModel) -> str:
         "config": _shape(config),
         "tensors": {name: _stored(tensor.detach().float().cpu()) for name, tensor in tensors.items()},
         "tokenizer": _tokenizer(tokenizer),
-        "stop_ids": sorted(model.stop_ids | ({tokenizer.end_of_text} - {None})),
+        "stop_ids": model.end_ids,
         "begin": [] if tokenizer.begin_of_text is None else [tokenizer.begin_of_text],
         "end_of_text": tokenizer.end_of_text,
         "conversation": None if model.template is None else _around(model.template),
