@@ -50,9 +50,10 @@ class Slot:
     """Number of outputs of each of ours."""
     inputs: int
 
-    def names(self, rank_first: str = "lora_A", rank_last: str = "lora_B") -> tuple[str, str]:
-        """Return the names under which PEFT stores A (r, inputs) and B (outputs, r)."""
-        return f"{PREFIX}{self.theirs}.{rank_first}.weight", f"{PREFIX}{self.theirs}.{rank_last}.weight"
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names under which PEFT stores A (r, inputs) and B (outputs, r)."""
+        return f"{PREFIX}{self.theirs}.lora_A.weight", f"{PREFIX}{self.theirs}.lora_B.weight"
 
 
 def slots(family: Family, config: DecoderConfig) -> list[Slot]:
@@ -88,7 +89,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     for slot, parts in held.items():
         if not parts:
             continue
-        first, last = slot.names()
+        first, last = slot.names
         tensors[first], tensors[last] = _side_by_side(slot, [owned.get(ours) for ours in slot.ours], name)
         *_, parent, kind = slot.theirs.split(".")
         kind = f"{parent}.{kind}" if kind in left else kind  # GPT-2 has a c_proj in attention and MLP
@@ -152,7 +153,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     family = family_of(decoder.config)
     _require_plain(family, decoder)
     tensors = SafetensorsFiles(folder, WEIGHTS)
-    found = {slot: slot.names() for slot in slots(family, decoder.config) if slot.names()[0] in tensors}
+    found = {slot: slot.names for slot in slots(family, decoder.config) if slot.names[0] in tensors}
     known = {each for names in found.values() for each in names}
     problems = [f"{each}: no such matrix in the base model" for each in sorted(tensors.keys() - known)]
     problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]

@@ -29,7 +29,7 @@ from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of, read_shape
 from scratchlm.weights.mapping import from_hf, to_theirs
-from scratchlm.weights.tensors import Renamed, SafetensorsFiles
+from scratchlm.weights.tensors import SafetensorsFiles
 
 CONFIG, GENERATION, CARD_FILE = "config.json", "generation_config.json", "README.md"
 DTYPE_NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
@@ -56,8 +56,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
     fields = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
     with whole(folder / CONFIG, "config.json"):
         family, config = read_shape(fields, str(folder / CONFIG))
-    files = SafetensorsFiles(folder)
-    tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
+    tensors = SafetensorsFiles(folder, prefix=family.prefix)
     return Weights(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)
 
 
@@ -90,17 +89,20 @@ def _template_source(folder: Path) -> str | None:
     path = folder / TEMPLATE_FILE
     if path.exists():
         return read_plain_text(path, limit=TEMPLATE_LIMIT)
-    beside = folder / ENDS_FILE
-    stored = read_json(beside) if beside.exists() else None
-    found = stored.get("chat_template") if isinstance(stored, dict) else None
+    found = _table_in(folder / ENDS_FILE).get("chat_template")
     return found if isinstance(found, str) else None
+
+
+def _table_in(path: Path) -> dict[str, Any]:
+    """Return the table in a JSON file; an empty one where the file is missing or holds none."""
+    found = read_json(path) if path.exists() else None
+    return found if isinstance(found, dict) else {}
 
 
 def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of generation_config.json that are known here, and the stop ids."""
     path = folder / GENERATION
-    found = read_json(path) if path.exists() else None
-    stored: dict[str, Any] = found if isinstance(found, dict) else {}
+    stored = _table_in(path)
     ends = stored.get("eos_token_id", fields.get("eos_token_id"))
     listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
     if not all(isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in listed):
@@ -116,10 +118,10 @@ def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_folder(folder: Path, model: SavedModel) -> Family:
     """Write a model in Hugging Face's format. Raises as `write_weights` does."""
-    tokenizer, template = model.tokenizer, model.template
+    tokenizer, template, ends = model.tokenizer, model.template, model.end_ids
     special = {
         "bos_token_id": tokenizer.begin_of_text,
-        "eos_token_id": _one_or_all(model.end_ids),
+        "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None),  # some readers expect no list of one
         "pad_token_id": tokenizer.specials.get(PAD),
     }
     family = write_weights(folder, model.decoder, special)
@@ -132,11 +134,6 @@ def write_folder(folder: Path, model: SavedModel) -> Family:
     write_json(folder / GENERATION, {**special, "do_sample": samples, **(sampling if samples else {})})
     write_text(folder / CARD_FILE, model_card(model, family.architecture))
     return family
-
-
-def _one_or_all(ids: list[int]) -> int | list[int] | None:
-    """Return a single id without a list, for readers that expect none."""
-    return ids if len(ids) > 1 else ids[0] if ids else None
 
 
 def tokenizer_fields(tokenizer: Tokenizer, model: SavedModel) -> dict[str, Any]:

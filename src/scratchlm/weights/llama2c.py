@@ -106,7 +106,7 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
         elif name != "rotations":
             for layer, part in enumerate(whole.unbind(0)):
                 full = f"model.layers.{layer}.{name}"
-                tensors[full] = layout.restored(full, part)  # rotates adjacent channels, as in llama.cpp
+                tensors[full] = layout.converted(full, part, back=True)  # rotates adjacent channels, as in llama.cpp
     return tensors
 
 

@@ -16,13 +16,10 @@ from scratchlm.model.config import ClassesConfig, NoClassesConfig
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, template_processing
 from scratchlm.weights.card import model_card, one_line
-from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.weights.checkpoint import Classes, SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
 from scratchlm.weights.huggingface import CARD_FILE, tensors_and_fields, tokenizer_fields, write_tensors
-
-SCORE = "score.weight"
-"""Name of the classification head in transformers."""
 
 
 def write_classifier(folder: Path, model: SavedModel) -> Family:
@@ -47,15 +44,14 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
     )
     tensors, fields = tensors_and_fields(decoder, family)
     tensors.pop("lm_head.weight", None)
-    tensors[SCORE] = decoder.classifier.weight.detach().cpu() / classes.temperature
-    numbered = dict(enumerate(classes.labels))
+    tensors["score.weight"] = decoder.classifier.weight.detach().cpu() / classes.temperature
     pad = _pad(model.tokenizer)
     told: dict[str, Any] = {
         **fields,
         "architectures": [architecture],
-        "num_labels": len(numbered),
-        "id2label": {str(index): label for index, label in numbered.items()},
-        "label2id": {label: index for index, label in numbered.items()},
+        "num_labels": len(classes.labels),
+        "id2label": {str(index): label for index, label in enumerate(classes.labels)},
+        "label2id": {label: index for index, label in enumerate(classes.labels)},
         "bos_token_id": model.tokenizer.begin_of_text,
         "eos_token_id": model.tokenizer.end_of_text,
         "pad_token_id": None if pad is None else model.tokenizer.specials[pad],
@@ -64,17 +60,14 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
     model.tokenizer.save(folder)
     _end_each_text(folder / FILE_NAME, model.tokenizer)
     write_json(folder / ENDS_FILE, {**tokenizer_fields(model.tokenizer, model), **({"pad_token": pad} if pad else {})})
-    write_text(folder / CARD_FILE, _card(model, architecture))
+    write_text(folder / CARD_FILE, _card(model, classes, architecture))
     return replace(family, architecture=architecture)
 
 
-def _card(model: SavedModel, architecture: str) -> str:
+def _card(model: SavedModel, classes: Classes, architecture: str) -> str:
     """Return the model card, with the labels and the decision threshold."""
-    classes = model.classes
-    assert classes is not None
-    card = model_card(model, architecture).replace(
-        "pipeline_tag: text-generation", "pipeline_tag: text-classification", 1
-    )
+    card = model_card(model, architecture)
+    card = card.replace("pipeline_tag: text-generation", "pipeline_tag: text-classification", 1)
     use = f"It puts texts into classes: {', '.join(map(one_line, classes.labels))}."
     if classes.positive is not None:
         use += f" Say {classes.positive!r} from a probability of {classes.threshold:.3f} on."

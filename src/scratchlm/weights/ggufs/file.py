@@ -5,7 +5,6 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from scratchlm.base.errors import raise_all
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain, whole
 from scratchlm.weights.ggufs.header import check_header
-from scratchlm.weights.tensors import require_finite
+from scratchlm.weights.tensors import LazyTensors, require_finite
 
 READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 """Supported precisions, which are dequantized."""
@@ -28,7 +27,7 @@ ROWS = 1024
 """Rows of a tensor that are dequantized at a time."""
 
 
-class GGUFFile(Mapping[str, Tensor]):
+class GGUFFile(LazyTensors):
     """The tensors of a file under their GGUF names, dequantized one at a time, and its `metadata`.
 
     F16 and BF16 are kept; all others become fp32. Raises `UserError` for a file that is no GGUF or truncated, and for
@@ -41,14 +40,16 @@ class GGUFFile(Mapping[str, Tensor]):
             check_header(path, require_plain(path))
             with whole(path, "GGUF file"):
                 reader = gguf.GGUFReader(path)
+                places = {tensor.name: tensor for tensor in reader.tensors}  # whose shapes have the outputs last
+                shapes = {name: torch.Size(reversed(each.shape.tolist())) for name, each in places.items()}
         except OSError as error:
             raise explain_os_error(error, path) from error
         self._fields = reader.fields
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        super().__init__(places, shapes)
         raise_all(
             [
                 f"{path}: {name} is stored as {tensor.tensor_type.name}; only {', '.join(READ)} can be read"
-                for name, tensor in self._tensors.items()
+                for name, tensor in places.items()
                 if tensor.tensor_type.name not in READ
             ][:3]
         )
@@ -64,41 +65,24 @@ class GGUFFile(Mapping[str, Tensor]):
         """llama.cpp's name of the family."""
         return str(self.metadata.get("general.architecture", "none"))
 
-    def shapes(self) -> dict[str, torch.Size]:
-        """Return the shape of every tensor, outputs first, without dequantizing any."""
-        return {name: self.shape(name) for name in self}
-
-    def shape(self, name: str) -> torch.Size:
-        """Return one tensor's shape, outputs first."""
-        return torch.Size(reversed(self._tensors[name].shape.tolist()))
-
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._tensors:
+        if name not in self:
             raise KeyError(name)
         with whole(self.path, "GGUF file"):
             return require_finite(self._unpacked(name), name, self.path)
 
     def _unpacked(self, name: str) -> Tensor:
-        stored = self._tensors[name]
+        stored = self._places[name]
         if stored.tensor_type.name in ("F32", "F16", "BF16"):
             copied = torch.from_numpy(np.array(stored.data))  # a memory map would end with the file object
             return copied.view(torch.bfloat16) if stored.tensor_type.name == "BF16" else copied
-        unpacked = torch.empty(self.shape(name))
+        unpacked = torch.empty(self.shapes[name])
         rows = unpacked.view(-1, unpacked.shape[-1])
         packed = np.asarray(stored.data).reshape(len(rows), -1)
         for start in range(0, len(rows), ROWS):  # the library makes several copies of its input
             part = gguf.quants.dequantize(packed[start : start + ROWS], stored.tensor_type)
             rows[start : start + ROWS] = torch.from_numpy(part)
         return unpacked
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tensors
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
 
 
 def _shortest(field: gguf.ReaderField) -> Any:

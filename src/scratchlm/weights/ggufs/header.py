@@ -34,14 +34,12 @@ class _Walk:
         self.file, self.size = file, size
 
     def number(self, form: str = "<Q") -> int:
-        """Read a number."""
         data = self.file.read(struct.calcsize(form))
         if len(data) < struct.calcsize(form):
             raise ValueError("its header is cut short")
         return int(struct.unpack(form, data)[0])
 
     def skip(self, count: int, what: str) -> None:
-        """Skip `count` bytes."""
         if count > self.size - self.file.tell():
             raise ValueError(f"{what} of {count:,} bytes, more than the file has")
         self.file.seek(count, 1)
@@ -54,7 +52,6 @@ class _Walk:
         return count
 
     def value(self, kind: int, depth: int = 0) -> None:
-        """Skip a value."""
         if kind == STRING:
             self.skip(self.number(), "a text")
         elif kind in SIZES:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import gguf
 from torch import Tensor
@@ -68,14 +67,10 @@ class Layout:
     layers: int
     head_dim: int
 
-    @property
-    def _names(self) -> Any:
-        arch = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
-        return gguf.get_tensor_name_map(arch, self.layers)
-
     def names(self, theirs: list[str]) -> dict[str, tuple[str, int | None]]:
         """Return for each of Hugging Face's names the GGUF tensor, and the expert's index where it stacks experts."""
-        known, found = self._names, {}
+        kind = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
+        known, found = gguf.get_tensor_name_map(kind, self.layers), {}
         for name in theirs:
             before, at, rest = name.partition(".experts.")
             number, _, part = rest.partition(".")
@@ -86,33 +81,20 @@ class Layout:
             found[name] = (stored, int(number) if at else None)
         return found
 
-    def stored(self, name: str, tensor: Tensor) -> Tensor:
-        """Convert a tensor from Hugging Face's layout to GGUF's."""
+    def converted(self, name: str, tensor: Tensor, back: bool = False) -> Tensor:
+        """Convert a tensor from Hugging Face's layout to GGUF's, or `back`."""
         if self.architecture == "llama" and name.endswith(PAIRED):
             # RoPE in llama.cpp rotates adjacent channels, in Hugging Face channels half a head apart
-            return tensor.reshape(-1, 2, self.head_dim // 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
+            half = self.head_dim // 2
+            pairs = (half, 2) if back else (2, half)
+            return tensor.reshape(-1, *pairs, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
         if self.architecture == "gemma3" and name.endswith("norm.weight"):
-            return tensor.float() + 1.0
-        return tensor.T if self.architecture == "gpt2" and name.endswith(TURNED) else tensor
-
-    def restored(self, name: str, tensor: Tensor) -> Tensor:
-        """Convert a tensor from GGUF's layout to Hugging Face's."""
-        if self.architecture == "llama" and name.endswith(PAIRED):
-            return tensor.reshape(-1, self.head_dim // 2, 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
-        if self.architecture == "gemma3" and name.endswith("norm.weight"):
-            return tensor - 1.0
-        return tensor.T if self.architecture == "gpt2" and name.endswith(TURNED) else tensor
+            return tensor - 1.0 if back else tensor.float() + 1.0
+        return tensor.T if self.turned(name) else tensor
 
     def turned(self, name: str) -> bool:
         """Return whether a tensor is transposed."""
         return self.architecture == "gpt2" and name.endswith(TURNED)
-
-
-def architecture_of(model_type: str) -> str:
-    """Return llama.cpp's name of a family; an unknown one is a `UserError`."""
-    if model_type not in ARCHITECTURES:
-        raise UserError(f"{model_type}: llama.cpp has no such architecture; known are {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[model_type]
 
 
 def field_names(architecture: str) -> Mapping[str, str]:

@@ -13,8 +13,9 @@ from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, Llama3ScalingConfig, RopeConfig
 from scratchlm.model.positions import rope_frequencies
 from scratchlm.weights.families.family import Family, different, for_inference
+from scratchlm.weights.families.fields import llama3_scaling
 from scratchlm.weights.families.known import read_shape
-from scratchlm.weights.ggufs.layout import ARCHITECTURES, architecture_of, field_names
+from scratchlm.weights.ggufs.layout import ARCHITECTURES, field_names
 
 WIDEST_GEMMA = 62
 """Layers of Gemma 3 27B, which scales attention scores differently from the other sizes."""
@@ -44,21 +45,21 @@ def describe(family: Family, config: DecoderConfig) -> Described:
 
     Raises `UserError` where llama.cpp has no such architecture, or its fields cannot represent the config.
     """
-    architecture = architecture_of(family.model_type)
+    if family.model_type not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise UserError(f"{family.model_type}: llama.cpp has no such architecture; known are {known}")
+    architecture = ARCHITECTURES[family.model_type]
     fields = family.fields(config)
     values = {
         key: value
         for key, theirs in field_names(architecture).items()
         if (value := fields.get(theirs)) is not None and not isinstance(value, bool)
     }
-    factors = None
-    rope = config.positions
+    factors, rope = None, config.positions
     if isinstance(rope, RopeConfig):
         head_dim = config.attention.head_dim
-        values |= {
-            "attention.value_length": head_dim,
-            "rope.dimension_count": int(head_dim * rope.partial_rotary_factor),
-        }
+        turned = int(head_dim * rope.partial_rotary_factor)
+        values |= {"attention.value_length": head_dim, "rope.dimension_count": turned}
         if isinstance(rope.scaling, Llama3ScalingConfig):
             plain, scaled = (rope_frequencies(head_dim, rope.theta, each) for each in (None, rope.scaling))
             factors = plain / scaled
@@ -145,10 +146,5 @@ def _llama3_scaling(factors: Tensor, fields: Mapping[str, Any], where: str) -> d
     plain, scaled = (rope_frequencies(2 * len(factors), theta, each) for each in (None, scaling))
     if not torch.allclose(plain / scaled, factors.float(), rtol=1e-4):
         raise UserError(f"{where}: rope_freqs.weight holds factors that are not Llama 3's; they cannot be read")
-    return {
-        "rope_type": "llama3",
-        "factor": scaling.factor,
-        "low_freq_factor": scaling.low_frequency_factor,
-        "high_freq_factor": scaling.high_frequency_factor,
-        "original_max_position_embeddings": scaling.original_context,
-    }
+    low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
+    return llama3_scaling(scaling.factor, low, high, scaling.original_context)

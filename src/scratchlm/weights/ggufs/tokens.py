@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gguf import TokenType
+from gguf import GGUFWriter, TokenType
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import Tokenizer
@@ -82,51 +81,44 @@ def _sentencepiece(
     )
 
 
-@dataclass
-class Listed:
-    """A tokenizer in GGUF's form."""
-
-    model: str
-    pre: str
-    tokens: list[str]
-    types: list[int]
-    merges: list[str] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    prefix: bool = False
-    """Whether a space is added before every text."""
-
-
-def listed(tokenizer: Tokenizer, rows: int) -> Listed:
-    """Return a tokenizer in GGUF's form, padded to the embedding's `rows`.
+def write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None:
+    """Write a tokenizer's tokens and merges, padded to the embedding's `rows`.
 
     Raises `UserError` for a tokenizer that llama.cpp does not support: of characters, of words, or with another split
     pattern.
     """
-    vocabulary = tokenizer.vocabulary
-    tokens, types = [f"[PAD{id}]" for id in range(rows)], [int(TokenType.UNUSED)] * rows
+    vocabulary, pre = tokenizer.vocabulary, "default"
+    tokens, types = [f"[PAD{id}]" for id in range(rows)], [TokenType.UNUSED] * rows
+
+    def place(kind: TokenType, named: Iterable[tuple[str, int]]) -> None:
+        for text, id in named:
+            tokens[id], types[id] = text, kind
+
     if not isinstance(vocabulary, BytePairVocabulary | SentencePieceVocabulary):
         raise UserError("llama.cpp has no tokenizer of characters or words; train one by byte-level BPE")
-    for kind, named in [(TokenType.CONTROL, vocabulary.specials), (TokenType.USER_DEFINED, vocabulary.added)]:
-        for text, id in named.items():
-            tokens[id], types[id] = text, int(kind)
+    place(TokenType.CONTROL, vocabulary.specials.items())
+    place(TokenType.USER_DEFINED, vocabulary.added.items())
     if isinstance(vocabulary, BytePairVocabulary):
-        pre = next((name for name, pattern in PATTERNS.items() if pattern == vocabulary.pattern), None)
-        if pre is None or vocabulary.normalization not in (None, "NFC"):  # llama.cpp leaves NFC to the caller
+        pre = next((name for name, pattern in PATTERNS.items() if pattern == vocabulary.pattern), "")
+        if not pre or vocabulary.normalization not in (None, "NFC"):  # llama.cpp leaves NFC to the caller
             what = "normalizes text in a way" if pre else "splits text by a pattern"
             raise UserError(f"the tokenizer {what} that llama.cpp does not know; known are {', '.join(PATTERNS)}")
-        for token, id in vocabulary.tokens.items():
-            tokens[id], types[id] = spell(token), int(TokenType.NORMAL)
-        return Listed(
-            "gpt2", pre, tokens, types, [f"{spell(left)} {spell(right)}" for left, right in vocabulary.merges]
-        )
-    for piece, id in vocabulary.pieces.items():
-        tokens[id], types[id] = piece, int(TokenType.NORMAL)
-    for value, id in enumerate(vocabulary.byte_ids):
-        tokens[id], types[id] = BYTE_NAMES[value], int(TokenType.BYTE)
-    if vocabulary.unknown is not None:
-        types[vocabulary.unknown] = int(TokenType.UNKNOWN)
+        place(TokenType.NORMAL, ((spell(token), id) for token, id in vocabulary.tokens.items()))
+    else:
+        place(TokenType.NORMAL, vocabulary.pieces.items())
+        place(TokenType.BYTE, zip(BYTE_NAMES, vocabulary.byte_ids, strict=False))
+        if vocabulary.unknown is not None:
+            types[vocabulary.unknown] = TokenType.UNKNOWN
+    writer.add_tokenizer_model("gpt2" if isinstance(vocabulary, BytePairVocabulary) else "llama")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types([int(kind) for kind in types])
+    if isinstance(vocabulary, BytePairVocabulary):
+        if vocabulary.merges:
+            writer.add_token_merges([f"{spell(left)} {spell(right)}" for left, right in vocabulary.merges])
+        return
     order: dict[str, int] = {}
     for left, right in vocabulary.merges:
         order.setdefault(left + right, len(order))
-    scores = [-float(order.get(text, len(order))) for text in tokens]
-    return Listed("llama", "default", tokens, types, scores=scores, prefix=vocabulary.prefix)
+    writer.add_token_scores([-float(order.get(text, len(order))) for text in tokens])
+    writer.add_add_space_prefix(vocabulary.prefix)

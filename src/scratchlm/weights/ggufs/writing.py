@@ -21,7 +21,7 @@ from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of
 from scratchlm.weights.ggufs.layout import Layout
 from scratchlm.weights.ggufs.shape import Described, describe
-from scratchlm.weights.ggufs.tokens import Listed, listed
+from scratchlm.weights.ggufs.tokens import write_tokenizer
 from scratchlm.weights.mapping import to_theirs
 
 Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
@@ -41,7 +41,8 @@ def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
     writer = gguf.GGUFWriter(path, described.architecture)
     _describe(writer, model, precision)
     _shape(writer, described)
-    _tokenizer(writer, model, listed(model.tokenizer, config.vocabulary_size))
+    write_tokenizer(writer, model.tokenizer, config.vocabulary_size)
+    _ends(writer, model)
     packed = [(name, *_packed(name, tensor, precision)) for name, tensor in _tensors(model, family, config, described)]
     for name, data, kind in packed:
         writer.add_tensor(name, data, raw_dtype=kind)
@@ -61,16 +62,7 @@ def _describe(writer: gguf.GGUFWriter, model: SavedModel, precision: Precision) 
     licences = {source.get("licence") for source in model.provenance.get("sources") or []}
     if len(licences) == 1 and (licence := next(iter(licences))):
         writer.add_license(licence)
-    kinds = gguf.LlamaFileType
-    writer.add_file_type(
-        {
-            "f32": kinds.ALL_F32,
-            "f16": kinds.MOSTLY_F16,
-            "bf16": kinds.MOSTLY_BF16,
-            "q8_0": kinds.MOSTLY_Q8_0,
-            "q4_0": kinds.MOSTLY_Q4_0,
-        }[precision]
-    )
+    writer.add_file_type(gguf.LlamaFileType[f"{'ALL' if precision == 'f32' else 'MOSTLY'}_{precision.upper()}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
@@ -87,16 +79,7 @@ def _shape(writer: gguf.GGUFWriter, described: Described) -> None:
             writer.add_float32(place, value)
 
 
-def _tokenizer(writer: gguf.GGUFWriter, model: SavedModel, tokens: Listed) -> None:
-    writer.add_tokenizer_model(tokens.model)
-    writer.add_tokenizer_pre(tokens.pre)
-    writer.add_token_list(tokens.tokens)
-    writer.add_token_types(tokens.types)
-    if tokens.merges:
-        writer.add_token_merges(tokens.merges)
-    if tokens.model == "llama":
-        writer.add_token_scores(tokens.scores)
-        writer.add_add_space_prefix(tokens.prefix)
+def _ends(writer: gguf.GGUFWriter, model: SavedModel) -> None:
     tokenizer = model.tokenizer
     if tokenizer.begin_of_text is not None:
         writer.add_bos_token_id(tokenizer.begin_of_text)
@@ -121,7 +104,7 @@ def _tensors(
     theirs = dict(to_theirs(ours, family.rules, config))
     experts: dict[str, list[Tensor]] = {}
     for name, (stored, expert) in layout.names(list(theirs)).items():
-        tensor = layout.stored(name, theirs[name])
+        tensor = layout.converted(name, theirs[name])
         if expert is None:
             yield stored, tensor
         else:
