@@ -15,15 +15,7 @@ import numpy.typing as npt
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.format import write_vocabulary
-from scratchlm.tokens.vocabulary import (
-    DEFAULT_SPECIALS,
-    END_OF_TEXT,
-    PAD,
-    TURN_END,
-    Ends,
-    Vocabulary,
-    number_specials,
-)
+from scratchlm.tokens.vocabulary import DEFAULT_SPECIALS, END_OF_TEXT, PAD, TURN_END, Ends, Vocabulary, number_specials
 
 __all__ = ["DEFAULT_SPECIALS", "END_OF_TEXT", "PAD", "TURN_END", "Ends", "Ids", "Tokenizer", "number_specials"]
 

@@ -25,12 +25,7 @@ from scratchlm.tokens.format import FILE_NAME, SPELLING, read_vocabulary, unspel
 from scratchlm.tokens.patterns import CL100K, GPT2
 from scratchlm.tokens.sentencepiece import SentencePieceBPE
 from scratchlm.tokens.simple import SymbolTokenizer
-from scratchlm.tokens.vocabulary import (
-    BytePairVocabulary,
-    SentencePieceVocabulary,
-    SymbolVocabulary,
-    Vocabulary,
-)
+from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary, Vocabulary
 
 # Source: `cl100k_base` in openai/tiktoken, `tiktoken_ext/openai_public.py`.
 CL100K_TOKENS = 100_256

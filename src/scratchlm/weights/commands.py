@@ -27,7 +27,7 @@ from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
 from scratchlm.weights.hub import fetch
-from scratchlm.weights.huggingface import read_folder, write_folder
+from scratchlm.weights.huggingface import read_folder, write_classifier, write_folder
 from scratchlm.weights.stored import CONFIG_FILE
 
 GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
@@ -149,8 +149,6 @@ def _write(config: ExportConfig, folder: Path, model: SavedModel, adapter: str |
         assert adapter is not None
         return write_adapter(folder, model, adapter)
     if model.classes is not None:
-        from scratchlm.weights.sequence import write_classifier
-
         return write_classifier(folder, model)
     return write_folder(folder, model)
 

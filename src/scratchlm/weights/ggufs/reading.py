@@ -14,8 +14,7 @@ from scratchlm.tokens.pretrained import tokenizer_of
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.ggufs.file import GGUFFile
-from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.ggufs.shape import Described, shape_of
+from scratchlm.weights.ggufs.layout import Described, Layout, shape_of
 from scratchlm.weights.ggufs.tokens import read_vocabulary
 from scratchlm.weights.mapping import expand, from_hf, shapes
 from scratchlm.weights.tensors import LazyTensors

@@ -19,8 +19,7 @@ from scratchlm.tokens.chat import CHATML
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of
-from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.ggufs.shape import Described, describe
+from scratchlm.weights.ggufs.layout import Described, Layout, describe
 from scratchlm.weights.ggufs.tokens import write_tokenizer
 from scratchlm.weights.mapping import to_theirs
 
