@@ -131,15 +131,11 @@ def _require_plain(family: Family, decoder: Decoder) -> None:
 def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> tuple[Tensor, Tensor]:
     """Return A and B of a slot: ours stacked (A) and block-diagonal (B), zeros for a part without an adapter."""
     firsts = [part.lora_a[name].detach() for part in parts if part is not None]
-    rank = len(firsts[0])
-    last = torch.zeros(sum(slot.outputs), rank * len(firsts))
-    row = column = 0
-    for part, outputs in zip(parts, slot.outputs, strict=True):
-        if part is not None:
-            last[row : row + outputs, column : column + rank] = part.lora_b[name].detach()
-            column += rank
-        row += outputs
-    return torch.cat(firsts), last
+    lasts = [
+        torch.zeros(outputs, 0) if part is None else part.lora_b[name].detach().float()
+        for part, outputs in zip(parts, slot.outputs, strict=True)
+    ]
+    return torch.cat(firsts), torch.block_diag(*lasts)  # type: ignore[no-untyped-call]
 
 
 def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:

@@ -10,6 +10,7 @@ the same end token as training, so that a `text-classification` pipeline gives t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +21,15 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, write_json, write_text
-from scratchlm.base.reading import read_plain_text, require_table, whole
+from scratchlm.base.reading import require_table, whole
 from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, Tokenizer
-from scratchlm.tokens.chat import TEMPLATE_FILE, TEMPLATE_LIMIT, ChatTemplate
+from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, ends_to_json, template_processing
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.weights.card import model_card, one_line
-from scratchlm.weights.checkpoint import Classes, SavedModel, save_tensors
+from scratchlm.weights.card import model_card
+from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of, read_shape
 from scratchlm.weights.mapping import from_hf, to_theirs
@@ -76,24 +77,22 @@ def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedMo
             f"{folder}: its tokenizer has {tokenizer.vocabulary_size:,} ids and its embedding {vocabulary:,} rows; "
             "they do not belong together, fetch both from one place"
         )
-    source = _template_source(folder)
     model = SavedModel(
         weights.decoder,
         tokenizer,
-        template=None if source is None else ChatTemplate(tokenizer, source),
+        template=_template(folder, tokenizer),
         generation=_generation(folder, weights.fields),
         provenance={"source": folder.name, "family": weights.family.model_type},
     )
     return model, weights.family
 
 
-def _template_source(folder: Path) -> str | None:
+def _template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     """Return the chat template: a file of its own, or a field of tokenizer_config.json."""
-    path = folder / TEMPLATE_FILE
-    if path.exists():
-        return read_plain_text(path, limit=TEMPLATE_LIMIT)
+    if template := load_template(folder, tokenizer):
+        return template
     found = _table_in(folder / ENDS_FILE).get("chat_template")
-    return found if isinstance(found, str) else None
+    return ChatTemplate(tokenizer, found) if isinstance(found, str) else None
 
 
 def _table_in(path: Path) -> dict[str, Any]:
@@ -188,9 +187,7 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
     if isinstance(decoder.config.classes, ClassesConfig) and decoder.config.classes.pooling != "last":
         raise UserError("--pooling mean: transformers has classifiers on the last token only; train with last")
     family = family_of(replace(decoder.config, classes=NoClassesConfig()))
-    architecture = family.architecture.replace("LMHeadModel", "ForCausalLM").replace(
-        "CausalLM", "SequenceClassification"
-    )
+    architecture = re.sub("LMHeadModel|ForCausalLM", "ForSequenceClassification", family.architecture)
     tensors, fields = tensors_and_fields(decoder, family)
     tensors.pop("lm_head.weight", None)
     tensors["score.weight"] = decoder.classifier.weight.detach().cpu() / classes.temperature
@@ -209,21 +206,8 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
     model.tokenizer.save(folder)
     _end_each_text(folder / FILE_NAME, model.tokenizer)
     write_json(folder / ENDS_FILE, {**tokenizer_fields(model.tokenizer, model), **({"pad_token": pad} if pad else {})})
-    write_text(folder / CARD_FILE, _card(model, classes, architecture))
+    write_text(folder / CARD_FILE, model_card(model, architecture))
     return replace(family, architecture=architecture)
-
-
-def _card(model: SavedModel, classes: Classes, architecture: str) -> str:
-    """Return the model card, with the labels and the decision threshold."""
-    card = model_card(model, architecture)
-    card = card.replace("pipeline_tag: text-generation", "pipeline_tag: text-classification", 1)
-    use = f"It puts texts into classes: {', '.join(map(one_line, classes.labels))}."
-    if classes.positive is not None:
-        use += f" Say {classes.positive!r} from a probability of {classes.threshold:.3f} on."
-    if classes.long != "head":
-        use += f" Its own program reads long texts by {classes.long}; transformers reads their beginning alone."
-    before, _, _ = card.partition("## Use")
-    return f"{before}## Use\n\n{use} It is small, and as good as the texts that it learned from.\n"
 
 
 def _pad(tokenizer: Tokenizer) -> str | None:
