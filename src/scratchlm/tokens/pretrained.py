@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
@@ -63,12 +63,10 @@ def load_vocabulary(path: Path) -> Vocabulary:
             if (path / name).exists():
                 return load_vocabulary(path / name)
         raise UserError(f"{path}: holds no {FILE_NAME} and no vocab.bpe; name a folder that a tokenizer was saved in")
-    if path.suffix == ".json":
-        return read_vocabulary(path)
-    if path.suffix == ".tiktoken":
-        return cl100k_vocabulary(path)
-    if path.suffix in (".bpe", ".txt"):
-        return gpt2_vocabulary(path)
+    readers: dict[str, Callable[[Path], Vocabulary]] = {".json": read_vocabulary, ".tiktoken": cl100k_vocabulary}
+    readers |= {".bpe": gpt2_vocabulary, ".txt": gpt2_vocabulary}
+    if path.suffix in readers:
+        return readers[path.suffix](path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the spelling")
     raise UserError(f"{path}: not a tokenizer file; known are {FILE_NAME}, vocab.bpe and .tiktoken files")

@@ -314,8 +314,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint, or None."""
-    found = list_checkpoints(folder)
-    return found[-1] if found else None
+    return max(list_checkpoints(folder), default=None)
 
 
 def find_model(place: Path) -> Path:

@@ -19,7 +19,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.model.config import DecoderConfig, ExpertsConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.weights.checkpoint import fill
-from scratchlm.weights.tensors import LazyTensors
+from scratchlm.weights.tensors import StoredTensors
 
 Shapes = Mapping[str, torch.Size]
 
@@ -106,7 +106,7 @@ def to_ours(
     """
     expected = shapes(config)
     placed = expand(rules, config, expected)
-    sizes = theirs.shapes if isinstance(theirs, LazyTensors) else {name: each.shape for name, each in theirs.items()}
+    sizes = theirs.shapes if isinstance(theirs, StoredTensors) else {name: each.shape for name, each in theirs.items()}
     raise_all(problems_of(sizes, placed, expected, ignored))
     for each in placed:
         if "{expert}" in each.rule.theirs:

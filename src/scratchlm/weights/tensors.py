@@ -44,7 +44,7 @@ def open_tensors(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error}); restore the file, it may be cut short") from error
 
 
-class LazyTensors(Mapping[str, Tensor]):
+class StoredTensors(Mapping[str, Tensor]):
     """Tensors that are read from disk on access; names and shapes are known before."""
 
     def __init__(self, places: Mapping[str, Any], shapes: Mapping[str, torch.Size]) -> None:
@@ -60,7 +60,7 @@ class LazyTensors(Mapping[str, Tensor]):
         return len(self._places)
 
 
-class SafetensorsFiles(LazyTensors):
+class SafetensorsFiles(StoredTensors):
     """The tensors of a folder's file `name`, or of the shards in its index; `prefix` is added to names that lack it.
 
     Access copies one tensor into memory, and nothing else of the file. Raises `UserError` for a folder without such

@@ -13,7 +13,7 @@ from typing import Any
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields, layer_types
-from scratchlm.weights.families.llama import attending, read_common, write_common
+from scratchlm.weights.families.llama import read_common, with_attention, write_common
 
 NORMS = (
     inside("input_layernorm.weight", "attention_norm.weight"),
@@ -43,7 +43,7 @@ def _read(fields: Fields) -> DecoderConfig:
     config = read_common(fields, None, **USUAL)
     every, bias = fields.whole("sliding_window_pattern", EVERY), fields.truth("attention_bias", False)
     full = fields.full_layers(config.layers)
-    config = attending(
+    config = with_attention(
         config,
         qk_norm=True,
         bias=bias,

@@ -73,7 +73,7 @@ def write_common(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def attending(config: DecoderConfig, **changes: Any) -> DecoderConfig:
+def with_attention(config: DecoderConfig, **changes: Any) -> DecoderConfig:
     """Return a config with changes to its attention."""
     return replace(config, attention=replace(config.attention, **changes))
 
@@ -81,7 +81,7 @@ def attending(config: DecoderConfig, **changes: Any) -> DecoderConfig:
 def _read_llama(fields: Fields) -> DecoderConfig:
     config, bias = read_common(fields), fields.truth("attention_bias", False)
     feed_forward = SwiGLUConfig(hidden=config.feed_forward.hidden, bias=fields.truth("mlp_bias", False))
-    return replace(attending(config, bias=bias, output_bias=bias), feed_forward=feed_forward)
+    return replace(with_attention(config, bias=bias, output_bias=bias), feed_forward=feed_forward)
 
 
 def _write_llama(config: DecoderConfig) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _write_llama(config: DecoderConfig) -> dict[str, Any]:
 
 
 def _read_mistral(fields: Fields) -> DecoderConfig:
-    return attending(read_common(fields), window=fields.window(default=4096))
+    return with_attention(read_common(fields), window=fields.window(default=4096))
 
 
 def _write_mistral(config: DecoderConfig) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _write_mistral(config: DecoderConfig) -> dict[str, Any]:
 def _read_olmo2(fields: Fields) -> DecoderConfig:
     fields.only("clip_qkv", None)
     config, bias = read_common(fields, rms_norm_eps=1e-5), fields.truth("attention_bias", False)
-    config = attending(config, qk_norm=True, qk_norm_span="all", bias=bias, output_bias=bias)
+    config = with_attention(config, qk_norm=True, qk_norm_span="all", bias=bias, output_bias=bias)
     return replace(config, norm_places="after")
 
 
@@ -110,7 +110,7 @@ def _write_olmo2(config: DecoderConfig) -> dict[str, Any]:
 
 def _read_phi3(fields: Fields) -> DecoderConfig:
     config = read_common(fields, max_position_embeddings=4096, rms_norm_eps=1e-5)
-    return attending(config, window=fields.window())
+    return with_attention(config, window=fields.window())
 
 
 def _write_phi3(config: DecoderConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from scratchlm.model.config import DecoderConfig, MLPConfig, RMSNormConfig
 from scratchlm.weights.families.family import EMBEDDING, Family, inside
 from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.families.llama import attending, read_common, write_common
+from scratchlm.weights.families.llama import read_common, with_attention, write_common
 from scratchlm.weights.mapping import Rule
 
 RULES = (
@@ -34,7 +34,7 @@ def _read(fields: Fields) -> DecoderConfig:
     bias = fields.truth("attention_bias", False)
     capped = "final_logit_softcapping" not in fields.data or fields.data["final_logit_softcapping"] is not None
     return replace(
-        attending(config, qk_norm=True, qk_norm_weight=False, qk_norm_rotated=True, bias=bias, output_bias=bias),
+        with_attention(config, qk_norm=True, qk_norm_weight=False, qk_norm_rotated=True, bias=bias, output_bias=bias),
         norm=RMSNormConfig(eps=config.norm.eps, weight=False),
         feed_forward=MLPConfig(hidden=config.feed_forward.hidden, activation="relu_squared"),
         embedding_norm=True,

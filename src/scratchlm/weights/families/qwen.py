@@ -11,7 +11,7 @@ from typing import Any
 from scratchlm.model.config import DecoderConfig, ExpertsConfig
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields, layer_types
-from scratchlm.weights.families.llama import attending, read_common, write_common
+from scratchlm.weights.families.llama import read_common, with_attention, write_common
 
 EXPERTS = (
     inside("mlp.gate.weight", "feed_forward.router.weight"),
@@ -25,7 +25,7 @@ def _read_qwen2(fields: Fields) -> DecoderConfig:
 
 def _read_qwen3(fields: Fields) -> DecoderConfig:
     config = _read(fields, *_window(fields), bias=fields.truth("attention_bias", False), head_dim=128)
-    return attending(config, qk_norm=True, output_bias=config.attention.bias)
+    return with_attention(config, qk_norm=True, output_bias=config.attention.bias)
 
 
 def _read_mixture(fields: Fields) -> DecoderConfig:
@@ -40,12 +40,12 @@ def _read_mixture(fields: Fields) -> DecoderConfig:
     )
     window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
     config = _read(fields, window, (), bias=fields.truth("attention_bias", False))
-    return replace(attending(config, qk_norm=True, output_bias=config.attention.bias), feed_forward=experts)
+    return replace(with_attention(config, qk_norm=True, output_bias=config.attention.bias), feed_forward=experts)
 
 
 def _read(fields: Fields, window: int | None, full: tuple[int, ...], bias: bool, **usual: Any) -> DecoderConfig:
     config = read_common(fields, max_position_embeddings=32768, **usual)
-    return attending(config, bias=bias, window=window, global_layers=full)
+    return with_attention(config, bias=bias, window=window, global_layers=full)
 
 
 def _window(fields: Fields) -> tuple[int | None, tuple[int, ...]]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain, whole
-from scratchlm.weights.tensors import LazyTensors, require_finite
+from scratchlm.weights.tensors import StoredTensors, require_finite
 
 READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 """Supported precisions, which are dequantized."""
@@ -41,7 +41,7 @@ BLOCK = 1 << 20
 """Most bytes of a name."""
 
 
-class GGUFFile(LazyTensors):
+class GGUFFile(StoredTensors):
     """The tensors of a file under their GGUF names, dequantized one at a time, and its `metadata`.
 
     F16 and BF16 are kept; all others become fp32. Raises `UserError` for a file that is no GGUF or truncated, and for

@@ -17,12 +17,12 @@ from scratchlm.weights.ggufs.file import GGUFFile
 from scratchlm.weights.ggufs.layout import Described, Layout, shape_of
 from scratchlm.weights.ggufs.tokens import read_vocabulary
 from scratchlm.weights.mapping import expand, from_hf, shapes
-from scratchlm.weights.tensors import LazyTensors
+from scratchlm.weights.tensors import StoredTensors
 
 EMBEDDING, FACTORS = "token_embd.weight", "rope_freqs.weight"
 
 
-class AsTheirs(LazyTensors):
+class AsTheirs(StoredTensors):
     """The tensors of a GGUF file under Hugging Face's names and in its layout."""
 
     def __init__(self, file: GGUFFile, layout: Layout, wanted: list[str]) -> None:

@@ -92,10 +92,7 @@ def _shape(config: DecoderConfig) -> dict[str, Any]:
     return {
         "layers": config.layers,
         "context": config.context,
-        "heads": attention.heads,
-        "kv_heads": attention.kv_heads,
-        "head_dim": attention.head_dim,
-        "qk_norm": attention.qk_norm,
+        **{name: getattr(attention, name) for name in ("heads", "kv_heads", "head_dim", "qk_norm")},
         "eps": config.norm.eps,
         "logit_softcap": config.logit_softcap,
         "frequencies": rope_frequencies(attention.head_dim, rope.theta, rope.scaling).tolist(),
