@@ -17,7 +17,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, Llama3ScalingConfig, RopeConfig
 from scratchlm.model.positions import rope_frequencies
-from scratchlm.weights.families.family import Family, different, for_inference
+from scratchlm.weights.families.family import Family, different
 from scratchlm.weights.families.fields import llama3_scaling
 from scratchlm.weights.families.known import read_shape
 
@@ -167,10 +167,9 @@ def describe(family: Family, config: DecoderConfig) -> Described:
 def _lost(described: Described, config: DecoderConfig) -> list[str]:
     """Return what reading the fields again would change; biases would be in tensors that it does not look for."""
     try:
-        _, again = shape_of(described, "the file")
+        return different(config, shape_of(described, "the file")[1], "the file")
     except UserError as error:
         return [str(error)]
-    return different(for_inference(config), for_inference(again), "the file")
 
 
 def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
