@@ -151,7 +151,7 @@ def test_flags_come_from_the_configs() -> None:
     assert train == TrainTokenizerConfig(("a.txt", "b"), Path("tok"), vocabulary_size=512, readable=True)
     assert tyro.cli(InspectTokenizerConfig, args=["tok", "some text"]).text == "some text"
     compare = tyro.cli(CompareTokenizersConfig, args=["a", "b", "c.txt", "--threads", "2"])
-    assert (compare.tokenizers, compare.source, compare.threads) == (("a", "b"), "c.txt", 2)
+    assert (compare.paths, compare.threads) == (("a", "b", "c.txt"), 2)
 
 
 def test_the_configs_import_no_tokenizer_and_no_torch() -> None:

@@ -248,23 +248,24 @@ class CompareResult(_Result):
 
 
 def compare_tokenizers(config: CompareTokenizersConfig) -> CompareResult:
-    """Compare on the text of `config.source`; raises `UserError` for a tokenizer or a source that cannot be read."""
-    return compare(config, _texts([config.source]), _size([config.source]))
+    """Compare on the text of the last path; raises `UserError` for a tokenizer or a source that cannot be read."""
+    return compare(config, _texts(config.paths[-1:]), _size(config.paths[-1:]))
 
 
 def compare(config: CompareTokenizersConfig, texts: Iterable[str], total_bytes: int | None = None) -> CompareResult:
     """Encode the same sample of text with each tokenizer, and count and time it."""
     if len(config.paths) < 2:
         raise UserError("tokenizer compare: give at least one tokenizer and then the text to compare on")
-    tokenizers = [(path, load_tokenizer(path)) for path in config.tokenizers]
+    *paths, source = config.paths
+    tokenizers = [load_tokenizer(path) for path in paths]
     sample = list(sample_bytes(texts, int(config.sample_mb * 1e6), total_bytes))
     size = _size_of(sample)
     if not size:
-        raise UserError(f"{config.source}: holds no text to compare on; name another source")
+        raise UserError(f"{source}: holds no text to compare on; name another source")
     scores = []
-    for path, tokenizer in tokenizers:
+    for path, tokenizer in zip(paths, tokenizers, strict=True):
         started = time.perf_counter()
         tokens = sum(len(ids) for ids in tokenizer.encode_batch(sample, config.threads))
         seconds = max(time.perf_counter() - started, 1e-9)
         scores.append(Score(path, tokenizer.vocabulary_size, tokens, size / tokens, size / 1e6 / seconds))
-    return CompareResult(config.source, size, scores)
+    return CompareResult(source, size, scores)

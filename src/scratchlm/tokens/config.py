@@ -93,16 +93,6 @@ class CompareTokenizersConfig:
         few = "tokenizer compare: give at least one tokenizer and then the text to compare on"
         raise_all(out_of_range(self) + [few] * (len(self.paths) == 1))
 
-    @property
-    def tokenizers(self) -> tuple[str, ...]:
-        """The tokenizers: all paths but the last."""
-        return self.paths[:-1]
-
-    @property
-    def source(self) -> str:
-        """The source of text: the last path."""
-        return self.paths[-1]
-
 
 @dataclass(frozen=True)
 class PrepareConfig:

@@ -277,10 +277,6 @@ def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
 
 
 def _read_pattern(data: Mapping[str, Any]) -> str:
-    """Return the split pattern.
-
-    It is an isolating Split before a plain ByteLevel, or GPT-2's inside ByteLevel, optionally after isolated digits.
-    """
     step = data["pre_tokenizer"]
     *before, byte_level = step["pretokenizers"] if step["type"] == "Sequence" else [step]
     splits = byte_level.get("use_regex", True)

@@ -318,10 +318,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def find_model(place: Path) -> Path:
-    """Return the model folder at `place`: itself, its `model/`, or its latest checkpoint.
-
-    Raises `UserError` when it is none of these.
-    """
+    """Return the model folder at `place`: itself, its `model/`, or its latest checkpoint; or raise `UserError`."""
     if (place / CONFIG_FILE).exists():
         if "model_type" in require_table(read_json(place / CONFIG_FILE), str(place / CONFIG_FILE)):
             raise UserError(f"{place}: in Hugging Face's format; import it first: scratchlm import {place} --out ...")

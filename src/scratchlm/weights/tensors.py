@@ -22,10 +22,7 @@ KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def require_finite(tensor: Tensor, name: str, where: Path) -> Tensor:
-    """Return a weight. Raises `UserError` where a number in it is infinite or NaN.
-
-    One pass, no copy.
-    """
+    """Return a weight. Raises `UserError` where a number in it is infinite or NaN. One pass, no copy."""
     if tensor.numel():
         ends = torch.stack(torch.aminmax(tensor))  # a NaN is both the minimum and the maximum
         if not bool(torch.isfinite(ends).all()):

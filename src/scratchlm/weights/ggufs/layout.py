@@ -132,10 +132,7 @@ class Described:
 
 
 def describe(family: Family, config: DecoderConfig) -> Described:
-    """Convert a `DecoderConfig` to GGUF's fields.
-
-    Raises `UserError` where llama.cpp has no such architecture, or its fields cannot represent the config.
-    """
+    """Convert a config to GGUF's fields. Raises `UserError` where llama.cpp has no such architecture or fields."""
     if family.model_type not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"{family.model_type}: llama.cpp has no such architecture; known are {known}")
@@ -186,10 +183,7 @@ def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
 
 
 def shape_of(described: Described, where: str) -> tuple[Family, DecoderConfig]:
-    """Convert GGUF's fields to those of a config.json, which the family reads.
-
-    Raises `UserError` for an unknown architecture and unsupported fields.
-    """
+    """Read GGUF's fields as a config.json. Raises `UserError` for an unknown architecture and unsupported fields."""
     kind, values = described.architecture, described.values
     model_type = next((name for name, architecture in ARCHITECTURES.items() if architecture == kind), None)
     if model_type is None:
