@@ -10,18 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from scratchlm.model.config import DecoderConfig, MLPConfig, RMSNormConfig
-from scratchlm.weights.families.family import EMBEDDING, Family, inside
+from scratchlm.weights.families.family import ATTENTION, EMBEDDING, Family, inside
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.families.llama import read_common, with_attention, write_common
 from scratchlm.weights.mapping import Rule
 
 RULES = (
     *EMBEDDING,
-    *(
-        inside(f"self_attn.{theirs}.{kind}", f"attention.{ours}.{kind}", halves_swapped=ours in ("query", "key"))
-        for theirs, ours in [("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value"), ("o_proj", "output")]
-        for kind in ("weight", "bias")
-    ),
+    *(replace(rule, halves_swapped="q_proj" in rule.theirs or "k_proj" in rule.theirs) for rule in ATTENTION),
     inside("mlp.fc1.weight", "feed_forward.up.weight"),
     inside("mlp.fc2.weight", "feed_forward.down.weight"),
     Rule("lm_head.weight", ("head.weight",)),
