@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,63 +22,55 @@ PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "ll
 
 def read_vocabulary(metadata: Mapping[str, Any], where: str) -> Vocabulary:
     """Read the tokenizer from a file's metadata. Raises `UserError` for unknown kinds and patterns."""
-    kind, tokens = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.tokens")
+    told = {key.removeprefix("tokenizer.ggml."): value for key, value in metadata.items()}
+    kind, tokens = told.get("model"), told.get("tokens")
     if kind not in ("gpt2", "llama") or not tokens:
         raise UserError(f"{where}: its tokenizer is {kind!r}; only gpt2 (byte-level BPE) and llama can be read")
-    types = metadata.get("tokenizer.ggml.token_type") or [TokenType.NORMAL] * len(tokens)
+    types = told.get("token_type") or [TokenType.NORMAL] * len(tokens)
     if len(types) != len(tokens):
         raise UserError(f"{where}: {len(types):,} kinds for {len(tokens):,} tokens; restore the file")
-    by_type: dict[int, dict[str, int]] = {}
+    by_type: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for id, (text, type_) in enumerate(zip(tokens, types, strict=True)):
-        by_type.setdefault(int(type_), {})[text] = id
-    ends = _ends(metadata, tokens, by_type.get(TokenType.CONTROL, {}))
-    if kind == "gpt2":
-        return _byte_pairs(metadata, by_type, ends, where)
-    return _sentencepiece(metadata, tokens, by_type, ends)
-
-
-def _ends(metadata: Mapping[str, Any], tokens: list[str], specials: Mapping[str, int]) -> Ends:
-    begin, end = (metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
-    adds = metadata.get("tokenizer.ggml.add_bos_token", metadata.get("tokenizer.ggml.model") == "llama")
-    begin, end = (None if id is None or id >= len(tokens) else tokens[id] for id in (begin, end))
-    return Ends.of(begin, end, bool(adds), specials)
+        by_type[int(type_)][text] = id
+    places = (told.get("bos_token_id"), told.get("eos_token_id"))
+    begin, end = (None if id is None or id >= len(tokens) else tokens[id] for id in places)
+    ends = Ends.of(begin, end, bool(told.get("add_bos_token", kind == "llama")), by_type[TokenType.CONTROL])
+    return _byte_pairs(told, by_type, ends, where) if kind == "gpt2" else _sentencepiece(told, by_type, ends)
 
 
 def _byte_pairs(
-    metadata: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends, where: str
+    told: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends, where: str
 ) -> BytePairVocabulary:
-    name = metadata.get("tokenizer.ggml.pre", "default")
+    name = told.get("pre", "default")
     if name not in PATTERNS:
         raise UserError(f"{where}: its split pattern is {name!r}; known are {', '.join(PATTERNS)}")
     try:
-        tokens = {unspell(text): id for text, id in by_type.get(TokenType.NORMAL, {}).items()}
+        tokens = {unspell(text): id for text, id in by_type[TokenType.NORMAL].items()}
     except KeyError as error:
         raise UserError(f"{where}: its tokenizer has a token with {error}, which spells no byte") from error
-    specials, added = by_type.get(TokenType.CONTROL, {}), by_type.get(TokenType.USER_DEFINED, {})
-    vocabulary = BytePairVocabulary(tokens, PATTERNS[name], dict(specials), dict(added), ends=ends)
+    specials, added = by_type[TokenType.CONTROL], by_type[TokenType.USER_DEFINED]
+    vocabulary = BytePairVocabulary(tokens, PATTERNS[name], specials, added, ends=ends)
     try:
-        require_merges(vocabulary, metadata.get("tokenizer.ggml.merges") or [])
+        require_merges(vocabulary, told.get("merges") or [])
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return vocabulary
 
 
 def _sentencepiece(
-    metadata: Mapping[str, Any], tokens: list[str], by_type: Mapping[int, Mapping[str, int]], ends: Ends
+    told: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends
 ) -> SentencePieceVocabulary:
-    pieces = dict(by_type.get(TokenType.NORMAL, {}))
-    scores = metadata.get("tokenizer.ggml.scores") or [-float(id) for id in range(len(tokens))]
-    bytes_ = by_type.get(TokenType.BYTE, {})
-    unknown = next(iter(by_type.get(TokenType.UNKNOWN, {}).items()), None)
-    specials = {**by_type.get(TokenType.CONTROL, {}), **({} if unknown is None else {unknown[0]: unknown[1]})}
+    pieces, byte_ids = by_type[TokenType.NORMAL], by_type[TokenType.BYTE]
+    scores = told.get("scores") or [-float(id) for id in range(len(told["tokens"]))]
+    unknown = dict(itertools.islice(by_type[TokenType.UNKNOWN].items(), 1))
     return SentencePieceVocabulary(
         pieces=pieces,
         merges=merges_by_score(pieces, {piece: scores[id] for piece, id in pieces.items()}),
-        byte_ids=[bytes_[name] for name in BYTE_NAMES] if bytes_.keys() >= set(BYTE_NAMES) else [],
-        specials=specials,
-        unknown=None if unknown is None else unknown[1],
-        added=dict(by_type.get(TokenType.USER_DEFINED, {})),
-        prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
+        byte_ids=[byte_ids[name] for name in BYTE_NAMES] if byte_ids.keys() >= set(BYTE_NAMES) else [],
+        specials={**by_type[TokenType.CONTROL], **unknown},
+        unknown=next(iter(unknown.values()), None),
+        added=by_type[TokenType.USER_DEFINED],
+        prefix=bool(told.get("add_space_prefix", True)),
         ends=ends,
     )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, TURN_END
 from scratchlm.tokens.chat import CHATML
 from scratchlm.weights.checkpoint import SavedModel
@@ -21,7 +21,7 @@ from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of
 from scratchlm.weights.ggufs.layout import Described, Layout, describe
 from scratchlm.weights.ggufs.tokens import write_tokenizer
-from scratchlm.weights.mapping import to_theirs
+from scratchlm.weights.huggingface import tensors_and_fields
 
 Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 ALWAYS_FP32 = ("position_embd.weight", "ffn_gate_inp.weight")
@@ -42,8 +42,8 @@ def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
     _shape(writer, described)
     write_tokenizer(writer, model.tokenizer, config.vocabulary_size)
     _ends(writer, model)
-    packed = [(name, *_packed(name, tensor, precision)) for name, tensor in _tensors(model, family, config, described)]
-    for name, data, kind in packed:
+    for name, tensor in _tensors(model.decoder, family, described):
+        data, kind = _packed(name, tensor, precision)
         writer.add_tensor(name, data, raw_dtype=kind)
     try:
         writer.write_header_to_file()
@@ -69,13 +69,8 @@ def _shape(writer: gguf.GGUFWriter, described: Described) -> None:
     """Write the fields of a config, each with its type of number."""
     writer.add_vocab_size(described.rows)
     for key, value in described.values.items():
-        place = f"{described.architecture}.{key}"
-        if isinstance(value, str):
-            writer.add_string(place, value)
-        elif isinstance(value, int):
-            writer.add_uint32(place, value)
-        else:
-            writer.add_float32(place, value)
+        number = writer.add_uint32 if isinstance(value, int) else writer.add_float32
+        (writer.add_string if isinstance(value, str) else number)(f"{described.architecture}.{key}", value)
 
 
 def _ends(writer: gguf.GGUFWriter, model: SavedModel) -> None:
@@ -93,14 +88,10 @@ def _ends(writer: gguf.GGUFWriter, model: SavedModel) -> None:
         writer.add_chat_template(model.template.source)
 
 
-def _tensors(
-    model: SavedModel, family: Family, config: DecoderConfig, described: Described
-) -> Iterator[tuple[str, Tensor]]:
+def _tensors(decoder: Decoder, family: Family, described: Described) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor under its GGUF name; the experts of a layer are stacked."""
-    ours = {name: tensor.detach().to("cpu") for name, tensor in model.decoder.named_parameters()}
-    ours.pop("mtp_head.weight", None)
-    layout = Layout(described.architecture, config.layers, config.attention.head_dim)
-    theirs = dict(to_theirs(ours, family.rules, config))
+    layout = Layout(described.architecture, decoder.config.layers, decoder.config.attention.head_dim)
+    theirs, _ = tensors_and_fields(decoder, family)
     experts: dict[str, list[Tensor]] = {}
     for name, (stored, expert) in layout.names(list(theirs)).items():
         tensor = layout.converted(name, theirs[name])
