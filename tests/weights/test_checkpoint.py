@@ -20,11 +20,11 @@ from scratchlm.weights.checkpoint import (
     load_model,
     load_training_state,
     load_weights,
-    read_config,
     save_checkpoint,
     save_model,
     verify,
 )
+from scratchlm.weights.stored import read_stored
 from toys import BYTE_VOCABULARY, TOYS, byte_tokenizer, random_decoder, random_ids, toy_config
 
 
@@ -150,7 +150,7 @@ def test_a_format_of_the_future_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "format": 99}))
     with pytest.raises(UserError, match="format 99 is newer than 1"):
-        read_config(folder)
+        read_stored(folder)
 
 
 FAILURES = {

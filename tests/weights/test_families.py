@@ -110,7 +110,7 @@ def test_reading_and_writing_gives_the_same_bytes(pair: Pair, tmp_path: Path) ->
     assert {name: p.shape for name, p in decoder.named_parameters()} == shapes(pair.config)
     write_weights(tmp_path, decoder, {})
     again = SafetensorsFiles(tmp_path)
-    assert dict(again.shapes()) == {name: tensor.shape for name, tensor in pair.theirs.items()}
+    assert dict(again.shapes) == {name: tensor.shape for name, tensor in pair.theirs.items()}
     for name, tensor in pair.theirs.items():
         assert again[name].numpy().tobytes() == tensor.numpy().tobytes()
 

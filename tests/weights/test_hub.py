@@ -21,7 +21,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
     save_model(tmp_path / "model", model())
     assert run(capsys, "export", tmp_path / "model", "--out", tmp_path / "hf")[0] == 0
-    place = tmp_path / "cache" / f"models--{NAMED['smollm2-135m'].repository.replace('/', '--')}"
+    place = tmp_path / "cache" / f"models--{NAMED['smollm2-135m'].replace('/', '--')}"
     snapshot = place / "snapshots" / "0123abc"
     (place / "refs").mkdir(parents=True)
     (place / "refs" / "main").write_text("0123abc")

@@ -1,143 +1,87 @@
-"""The tokenizer interface, and a base class with everything that follows from a table of tokens.
+"""The tokenizer interface, with everything that follows from a table of tokens.
 
 Encoding differs between tokenizers; decoding does not: each id maps to bytes, and the bytes are joined.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from scratchlm.base.errors import UserError
+from scratchlm.tokens.format import write_vocabulary
+from scratchlm.tokens.vocabulary import DEFAULT_SPECIALS, END_OF_TEXT, PAD, TURN_END, Ends, Vocabulary, number_specials
 
-END_OF_TEXT = "<|endoftext|>"
-TURN_START = "<|im_start|>"
-TURN_END = "<|im_end|>"
-PAD = "<|pad|>"
-DEFAULT_SPECIALS = (END_OF_TEXT, TURN_START, TURN_END, PAD)
+__all__ = ["DEFAULT_SPECIALS", "END_OF_TEXT", "PAD", "TURN_END", "Ends", "Ids", "Tokenizer", "number_specials"]
 
 Ids = npt.NDArray[np.uint32]
 
 
-@dataclass(frozen=True)
-class Ends:
-    """The special tokens at the beginning and end of a document, as text."""
-
-    begin: str | None = None
-    """`bos_token` of transformers (Llama's `<s>`, Gemma's `<bos>`)."""
-    end: str | None = END_OF_TEXT
-    """The token that ends a document."""
-    add_bos: bool = True
-    """Whether `begin` goes before every text (`add_bos_token` of transformers)."""
-    last: str | None = None
-    """`eos_token` of transformers, where that is the end of a turn; None: `end`."""
-
-
-@runtime_checkable
-class Tokenizer(Protocol):
+class Tokenizer(ABC):
     """Text to ids and back.
 
     `encode` never returns a special id: the literal text `<|endoftext|>` becomes ordinary tokens. Only programs insert
     special ids. `decode(encode(text)) == text` for any Unicode text, except where the class says otherwise.
     """
 
+    vocabulary: Vocabulary
+    specials: dict[str, int]
+    """The special tokens and their ids."""
+    fingerprint: str
+    """SHA-256 of everything that determines the ids: vocabulary, merges, pattern, specials."""
+    table: list[bytes | None]
+    """The bytes of each id; None for an unused one (cl100k has such gaps)."""
+    ends: Ends
+    """The special tokens at the beginning and end of a document, as the tokenizer's files name them."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.fingerprint, self.ends = vocabulary.fingerprint, vocabulary.ends
+        self.specials = dict(vocabulary.specials)
+        self.table = vocabulary.table()
+        for text, id in self.specials.items():
+            self.table.extend([None] * (id + 1 - len(self.table)))
+            if self.table[id] is not None:
+                raise UserError(f"special token {text!r}: its id {id} is taken by another token; give it another id")
+            self.table[id] = text.encode("utf-8")
+        longest_first = sorted(vocabulary.added, key=len, reverse=True)
+        self._added = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
+
     @property
     def vocabulary_size(self) -> int:
-        """One more than the largest id, special ids included: the number of rows an embedding needs."""
-
-    @property
-    def specials(self) -> Mapping[str, int]:
-        """The special tokens and their ids."""
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that determines the ids: vocabulary, merges, pattern, specials."""
+        """One more than the largest id, special ids and gaps included: the number of rows an embedding needs."""
+        return len(self.table)
 
     @property
     def end_of_text(self) -> int | None:
-        """The id that ends a document, or None where the tokenizer has none."""
+        """The id that ends a document (`<|endoftext|>`, or a published tokenizer's equivalent), or None."""
+        return None if self.ends.end is None else self.specials.get(self.ends.end)
 
     @property
     def begin_of_text(self) -> int | None:
         """The id that programs insert before every text, or None where there is none."""
-
-    @property
-    def ends(self) -> Ends:
-        """The special tokens at the beginning and end of a document."""
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; a lone surrogate is a `UserError`."""
-
-    def encode_after(self, text: str) -> list[int]:
-        """Return the ids of a text that continues other text: without the prefix space that some `encode`s add."""
-
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of many texts, in order, as fast as the tokenizer can; `threads` defaults to all cores."""
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of ids; bytes that form no character become U+FFFD."""
-
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the bytes of ids; special tokens give their literal text."""
-
-    def token_bytes(self, id: int) -> bytes:
-        """Return the bytes of one id."""
-
-    def save(self, folder: Path | str) -> None:
-        """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
-
-
-class TableTokenizer(ABC):
-    """Base class of tokenizers: a table from id to bytes, and everything that follows from it.
-
-    `table[id]` is None for an unused id between the smallest and the largest (cl100k has such gaps).
-    """
-
-    def __init__(self, table: Sequence[bytes | None], specials: Mapping[str, int], ends: Ends | None = None) -> None:
-        self._table = list(table)
-        self._ends = ends or Ends()
-        self.specials: dict[str, int] = dict(specials)
-        for text, id in self.specials.items():
-            self._table.extend([None] * (id + 1 - len(self._table)))
-            if self._table[id] is not None:
-                raise UserError(f"special token {text!r}: its id {id} is taken by another token; give it another id")
-            self._table[id] = text.encode("utf-8")
-
-    @property
-    def vocabulary_size(self) -> int:
-        """One more than the largest id: ordinary tokens, special tokens and gaps."""
-        return len(self._table)
-
-    @property
-    def end_of_text(self) -> int | None:
-        """The id of `<|endoftext|>`, or of a published tokenizer's equivalent, or None."""
-        return None if self._ends.end is None else self.specials.get(self._ends.end)
-
-    @property
-    def begin_of_text(self) -> int | None:
-        """The id that goes before every text, or None."""
-        return self.specials.get(self._ends.begin) if self._ends.add_bos and self._ends.begin is not None else None
-
-    @property
-    def ends(self) -> Ends:
-        """The tokens that begin and end a document, as the tokenizer's files name them."""
-        return self._ends
+        return self.specials.get(self.ends.begin) if self.ends.add_bos and self.ends.begin is not None else None
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text."""
+        """Return the ids of a text; what spells a special token is ordinary text, a lone surrogate a `UserError`."""
+
+    def _cut_added(self, text: str) -> list[str]:
+        """Split the vocabulary's `added` tokens off a text."""
+        return self._added.split(text) if self._added else [text]
 
     def encode_after(self, text: str) -> list[int]:
-        """Return the ids of a text that continues other text; the same as `encode` for most tokenizers."""
+        """Return the ids of a text that continues other text: without the prefix space that some `encode`s add."""
         return self.encode(text)
+
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
+        """Return the ids of many texts, in order; a fast tokenizer uses so many `threads`, all cores by default."""
+        return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
 
     def token_bytes(self, id: int) -> bytes:
         """Return the bytes of one id; an id outside the vocabulary is a `UserError`."""
@@ -146,7 +90,7 @@ class TableTokenizer(ABC):
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes of ids; special tokens give their literal text. An unknown id is a `UserError`."""
         ids = ids.tolist() if isinstance(ids, np.ndarray) else [int(id) for id in ids]
-        table = self._table
+        table = self.table
         if ids and not (min(ids) >= 0 and max(ids) < len(table)):
             stray = next(id for id in ids if not 0 <= id < len(table))
             raise UserError(
@@ -164,24 +108,15 @@ class TableTokenizer(ABC):
         """Return the text of ids; bytes that form no character become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
+    def save(self, folder: Path | str) -> None:
+        """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
+        write_vocabulary(folder, self.vocabulary)
+
 
 def first_token(tokenizer: Tokenizer) -> int | None:
     """Return the id from which a text's first token is predicted: beginning of text, else end of text."""
     begin = tokenizer.begin_of_text
     return tokenizer.end_of_text if begin is None else begin
-
-
-def number_specials(first: int, names: Sequence[str] = DEFAULT_SPECIALS) -> dict[str, int]:
-    """Number special tokens from `first` on, in order."""
-    if len(set(names)) != len(names):
-        raise UserError(f"special tokens {', '.join(names)}: a name occurs twice; give each once")
-    return {name: first + place for place, name in enumerate(names)}
-
-
-def fingerprint_of(parts: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of canonical JSON: sorted keys, no spaces, ASCII only."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def require_same(tokenizer: str, data: str, place: Path | str) -> None:

@@ -12,14 +12,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
 import regex
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, TableTokenizer
-from scratchlm.tokens.format import write_vocabulary
+from scratchlm.tokens.base import DEFAULT_SPECIALS, Tokenizer
 from scratchlm.tokens.merging import Pair, merge, merge_all
 from scratchlm.tokens.patterns import QWEN2, cut_runs, require_encodable, training_segments
 from scratchlm.tokens.vocabulary import BytePairVocabulary, require_reached, require_size, trained_vocabulary
@@ -75,21 +72,20 @@ def most_frequent(counts: Counter[Pair]) -> Pair:
     return min(pair for pair, count in counts.items() if count == highest)
 
 
-class ReadableBPE(TableTokenizer):
+class ReadableBPE(Tokenizer):
     """Byte-level BPE in plain Python, about a hundred times slower than `FastBPE`.
 
     Vocabularies with `added` tokens or a Unicode normalization, which only some published files have, need `FastBPE`.
     """
 
+    vocabulary: BytePairVocabulary
+
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
         if vocabulary.added or vocabulary.normalization:
             raise UserError("a tokenizer with added tokens or a normalizer: the readable encoder has none; use FastBPE")
-        super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
-        self.vocabulary = vocabulary
-        self.fingerprint = vocabulary.fingerprint
+        super().__init__(vocabulary)
         self._split = regex.compile(vocabulary.pattern)
-        tokens = vocabulary.tokens
-        self._byte_ids = [tokens.get(bytes([value]), -1) for value in range(256)]
+        self._byte_ids = [vocabulary.tokens.get(bytes([value]), -1) for value in range(256)]
         self.merges: Mapping[Pair, int] = vocabulary.id_merges
 
     @classmethod
@@ -106,21 +102,5 @@ class ReadableBPE(TableTokenizer):
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; special-token strings in it are ordinary text."""
         require_encodable(text)
-        return [
-            id
-            for segment in cut_runs(text)
-            for chunk in self._split.findall(segment)
-            for id in self.encode_chunk(chunk.encode("utf-8"))
-        ]
-
-    def encode_chunk(self, chunk: bytes) -> list[int]:
-        """Merge the bytes of one chunk, earliest merge first, until no adjacent pair can merge."""
-        return merge_all([self._byte_ids[value] for value in chunk], self.merges)
-
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of each text; `threads` is ignored."""
-        return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
-
-    def save(self, folder: Path | str) -> None:
-        """Write `tokenizer.json` into a folder."""
-        write_vocabulary(folder, self.vocabulary)
+        chunks = (chunk.encode("utf-8") for segment in cut_runs(text) for chunk in self._split.findall(segment))
+        return [id for chunk in chunks for id in merge_all([self._byte_ids[value] for value in chunk], self.merges)]

@@ -131,10 +131,7 @@ class ChatTemplate:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """Ids that end the assistant's turn: end of turn and end of text.
-
-        Further stop ids of an imported model are in its generation settings.
-        """
+        """Ids that end the assistant's turn; further ones of an imported model are in its generation settings."""
         ids = (self.tokenizer.specials.get(TURN_END), self.tokenizer.end_of_text)
         return frozenset(id for id in ids if id is not None)
 

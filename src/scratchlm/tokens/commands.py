@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from scratchlm.base.result import Result
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens import bpe, fast
-from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
@@ -86,31 +85,12 @@ def train_tokenizer(config: TrainTokenizerConfig) -> TrainResult:
     return train(config, _texts(config.sources), _size(config.sources))
 
 
-def train(
-    config: TrainTokenizerConfig,
-    texts: Iterable[str],
-    total_bytes: int | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> TrainResult:
+def train(config: TrainTokenizerConfig, texts: Iterable[str], total_bytes: int | None = None) -> TrainResult:
     """Train on texts and write `config.out/tokenizer.json`.
 
     `total_bytes` is the size of all texts where it is known: a text larger than `sample_mb` is then sampled evenly.
-    `progress` is called with the number of bytes read so far. Raises a `UserError` as `bpe.train` does, and for an
-    output folder that is taken.
+    Raises a `UserError` as `bpe.train` does, and for an output folder that is taken.
     """
-    if config.sample_mb <= 0:
-        raise UserError(f"--sample-mb {config.sample_mb:g}: nothing to learn from; give a number above 0")
-    sources = tuple(Path(source) for source in config.sources if Path(source).exists())
-    with output_folder(config.out, TOKENIZER_KIND, force=config.force, sources=sources):
-        return _train(config, texts, total_bytes, progress)
-
-
-def _train(
-    config: TrainTokenizerConfig,
-    texts: Iterable[str],
-    total_bytes: int | None,
-    progress: Callable[[int], None] | None,
-) -> TrainResult:
     started = time.perf_counter()
     kept: list[str] = []
     read = 0
@@ -121,33 +101,33 @@ def _train(
             if read < _KEPT_FOR_SCORE:
                 kept.append(text[: _KEPT_FOR_SCORE - read])
             read += len(text.encode("utf-8"))
-            if progress is not None:
-                progress(read)
             yield text
 
-    tokenizer: fast.FastBPE | SymbolTokenizer
-    if config.kind == "bpe":
-        learn = bpe.train if config.readable else fast.train
-        pattern = pattern_named(config.pattern)
-        tokenizer = fast.FastBPE(trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern))
-    else:
-        tokenizer = train_symbols(config.kind, watched(), config.vocabulary_size)
-    with atomic_folder(config.out, TOKENIZER_KIND) as folder:
-        tokenizer.save(folder)
+    sources = tuple(Path(source) for source in config.sources if Path(source).exists())
+    with output_folder(config.out, TOKENIZER_KIND, force=config.force, sources=sources):
+        tokenizer: fast.FastBPE | SymbolTokenizer
+        if config.kind == "bpe":
+            learn = bpe.train if config.readable else fast.train
+            pattern = pattern_named(config.pattern)
+            tokenizer = fast.FastBPE(trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern))
+        else:
+            tokenizer = train_symbols(config.kind, watched(), config.vocabulary_size)
+        with atomic_folder(config.out, TOKENIZER_KIND) as folder:
+            tokenizer.save(folder)
+    tokens = sum(len(ids) for ids in tokenizer.encode_batch(kept))
     return TrainResult(
         out=str(config.out),
         vocabulary_size=tokenizer.vocabulary_size,
         merges=len(tokenizer.vocabulary.merges) if isinstance(tokenizer, fast.FastBPE) else 0,
         bytes_read=read,
-        bytes_per_token=_bytes_per_token(tokenizer, kept),
+        bytes_per_token=_size_of(kept) / max(1, tokens),
         seconds=time.perf_counter() - started,
         fingerprint=tokenizer.fingerprint,
     )
 
 
-def _bytes_per_token(tokenizer: Tokenizer, texts: list[str]) -> float:
-    size = sum(len(text.encode("utf-8")) for text in texts)
-    return size / max(1, sum(len(ids) for ids in tokenizer.encode_batch(texts)))
+def _size_of(texts: Iterable[str]) -> int:
+    return sum(len(text.encode("utf-8")) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -200,8 +180,6 @@ def _coloured(pieces: Iterable[TokenText]) -> Text:
 
 def inspect(config: InspectTokenizerConfig) -> InspectResult:
     """Load a tokenizer and describe it, and encode `config.text` with it where given."""
-    if config.merges < 0 or config.longest < 0:
-        raise UserError(f"--merges {config.merges}, --longest {config.longest}: give 0 or more")
     vocabulary = load_vocabulary(config.tokenizer)
     tokenizer = tokenizer_of(vocabulary)
     if isinstance(vocabulary, BytePairVocabulary):
@@ -212,8 +190,7 @@ def inspect(config: InspectTokenizerConfig) -> InspectResult:
     else:
         tokens, merges = {symbol.encode("utf-8"): id for id, symbol in enumerate(vocabulary.symbols)}, []
     longest = sorted(tokens.items(), key=lambda item: (-len(item[0]), item[1]))[: config.longest]
-    pieces = None
-    bytes_per_token = None
+    pieces = bytes_per_token = None
     if config.text is not None:
         ids = tokenizer.encode(config.text)
         pieces = [TokenText(id, show(tokenizer.token_bytes(id))) for id in ids]
@@ -265,36 +242,30 @@ class CompareResult(_Result):
         for name in ("tokenizer", "vocabulary", "tokens", "bytes per token", "MB/s"):
             table.add_column(name, justify="left" if name == "tokenizer" else "right")
         for score in self.scores:
-            table.add_row(
-                score.tokenizer,
-                f"{score.vocabulary_size:,}",
-                f"{score.tokens:,}",
-                f"{score.bytes_per_token:.3f}",
-                f"{score.megabytes_per_second:.1f}",
-            )
+            counts = f"{score.vocabulary_size:,}", f"{score.tokens:,}"
+            table.add_row(score.tokenizer, *counts, f"{score.bytes_per_token:.3f}", f"{score.megabytes_per_second:.1f}")
         return table
 
 
 def compare_tokenizers(config: CompareTokenizersConfig) -> CompareResult:
-    """Compare on the text of `config.source`; raises `UserError` for a tokenizer or a source that cannot be read."""
-    return compare(config, _texts([config.source]), _size([config.source]))
+    """Compare on the text of the last path; raises `UserError` for a tokenizer or a source that cannot be read."""
+    return compare(config, _texts(config.paths[-1:]), _size(config.paths[-1:]))
 
 
 def compare(config: CompareTokenizersConfig, texts: Iterable[str], total_bytes: int | None = None) -> CompareResult:
     """Encode the same sample of text with each tokenizer, and count and time it."""
     if len(config.paths) < 2:
         raise UserError("tokenizer compare: give at least one tokenizer and then the text to compare on")
-    if config.sample_mb <= 0:
-        raise UserError(f"--sample-mb {config.sample_mb:g}: nothing to compare on; give a number above 0")
-    tokenizers = [(path, load_tokenizer(path)) for path in config.tokenizers]
+    *paths, source = config.paths
+    tokenizers = [load_tokenizer(path) for path in paths]
     sample = list(sample_bytes(texts, int(config.sample_mb * 1e6), total_bytes))
-    size = sum(len(text.encode("utf-8")) for text in sample)
+    size = _size_of(sample)
     if not size:
-        raise UserError(f"{config.source}: holds no text to compare on; name another source")
+        raise UserError(f"{source}: holds no text to compare on; name another source")
     scores = []
-    for path, tokenizer in tokenizers:
+    for path, tokenizer in zip(paths, tokenizers, strict=True):
         started = time.perf_counter()
         tokens = sum(len(ids) for ids in tokenizer.encode_batch(sample, config.threads))
         seconds = max(time.perf_counter() - started, 1e-9)
         scores.append(Score(path, tokenizer.vocabulary_size, tokens, size / tokens, size / 1e6 / seconds))
-    return CompareResult(config.source, size, scores)
+    return CompareResult(source, size, scores)

@@ -43,7 +43,6 @@ class TrainTokenizerConfig:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        """Check ranges, and that what is given belongs to the kind; every problem is reported at once."""
         given = {"--pattern": self.pattern != "qwen2", "--readable": self.readable}
         idle = [flag for flag, is_given in given.items() if is_given and self.kind != "bpe"]
         only = f"{', '.join(idle)}: only --kind bpe has merges; leave it out with --kind {self.kind}"
@@ -66,7 +65,6 @@ class InspectTokenizerConfig:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        """Check ranges; every problem is reported at once."""
         raise_all(out_of_range(self))
 
 
@@ -92,19 +90,8 @@ class CompareTokenizersConfig:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        """Check ranges, and that there is something to compare; every problem is reported at once."""
         few = "tokenizer compare: give at least one tokenizer and then the text to compare on"
         raise_all(out_of_range(self) + [few] * (len(self.paths) == 1))
-
-    @property
-    def tokenizers(self) -> tuple[str, ...]:
-        """The tokenizers: all paths but the last."""
-        return self.paths[:-1]
-
-    @property
-    def source(self) -> str:
-        """The source of text: the last path."""
-        return self.paths[-1]
 
 
 @dataclass(frozen=True)
@@ -143,5 +130,4 @@ class PrepareConfig:
     """Print the report as JSON."""
 
     def __post_init__(self) -> None:
-        """Check ranges; every problem is reported at once."""
         raise_all(out_of_range(self))

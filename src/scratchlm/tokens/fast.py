@@ -6,28 +6,21 @@ ids are equal.
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import rustbpe
 import tiktoken
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, TableTokenizer
-from scratchlm.tokens.format import write_vocabulary
+from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, Tokenizer
 from scratchlm.tokens.merging import merges_of
 from scratchlm.tokens.patterns import QWEN2, cut_runs, require_encodable, split_safely, training_segments
-from scratchlm.tokens.vocabulary import (
-    BytePairVocabulary,
-    require_reached,
-    require_size,
-    trained_vocabulary,
-)
+from scratchlm.tokens.vocabulary import BytePairVocabulary, require_reached, require_size, trained_vocabulary
 
 _BUFFER = 256  # segments of about 64 KB that rustbpe counts at once: some 16 MB at a time
 _TASK = 1 << 18  # characters of one task of a thread
@@ -38,26 +31,25 @@ def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> l
 
     Text streams through a buffer of about 16 MB; memory grows with the number of distinct chunks.
     """
-    wanted = require_size(vocabulary_size)
+    require_size(vocabulary_size)
     trainer = rustbpe.Tokenizer()
     segments = training_segments(texts, pattern)
     trainer.train_from_iterator(segments, vocab_size=vocabulary_size, buffer_size=_BUFFER, pattern=pattern)
-    ranks = trainer.get_mergeable_ranks()
-    tokens = {bytes(token): int(id) for token, id in ranks}
-    require_reached(256 + wanted, len(tokens) - 256)
+    tokens = {bytes(token): int(id) for token, id in trainer.get_mergeable_ranks()}
+    require_reached(vocabulary_size, len(tokens) - 256)
     return list(merges_of(tokens))
 
 
-class FastBPE(TableTokenizer):
+class FastBPE(Tokenizer):
     """Byte-level BPE in compiled code; its ids equal those of `ReadableBPE`.
 
     Where the vocabulary has a Unicode `normalization` (some published ones do), decoding returns the normalized text.
     """
 
+    vocabulary: BytePairVocabulary
+
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
-        super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
-        self.vocabulary = vocabulary
-        self.fingerprint = vocabulary.fingerprint
+        super().__init__(vocabulary)
         # tiktoken needs at least one special token to search for; `disallowed_special=()` makes it ignore them in text.
         self._encoding = tiktoken.Encoding(
             name=self.fingerprint[:12],
@@ -65,8 +57,6 @@ class FastBPE(TableTokenizer):
             mergeable_ranks=dict(vocabulary.tokens),
             special_tokens=dict(vocabulary.specials) or {"<|none|>": self.vocabulary_size},
         )
-        longest_first = sorted(vocabulary.added, key=len, reverse=True)
-        self._added = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     @classmethod
     def train(
@@ -92,11 +82,11 @@ class FastBPE(TableTokenizer):
         if threads < 1:
             raise UserError(f"--threads {threads}: at least 1 is needed")
         divided = [self._parts(text, divide=True) for text in texts]
-        flat = [part for parts in divided for part in parts]
+        flat = itertools.chain.from_iterable(divided)
         with ThreadPoolExecutor(threads) as pool:
             encoded = [ids for task in pool.map(self._encode_parts, _tasks(flat)) for ids in task]
         ready = iter(encoded)
-        return [_join([next(ready) for _ in parts]) for parts in divided]
+        return [np.concatenate([next(ready) for _ in parts] or [np.empty(0, np.uint32)]) for parts in divided]
 
     def _parts(self, text: str, divide: bool = False) -> list[str | int]:
         """Split a text into strings that can be encoded independently, and ids of added tokens."""
@@ -105,23 +95,12 @@ class FastBPE(TableTokenizer):
             text = unicodedata.normalize(self.vocabulary.normalization, text)  # type: ignore[arg-type]
         parts: list[str | int] = []
         for stretch in self._cut_added(text):
-            if isinstance(stretch, int):
-                parts.append(stretch)
+            if stretch in self.vocabulary.added:
+                parts.append(self.vocabulary.added[stretch])
                 continue
             for segment in cut_runs(stretch):
                 parts += split_safely(segment, self.vocabulary.pattern) if divide else [segment]
         return parts
-
-    def _cut_added(self, text: str) -> Iterator[str | int]:
-        if self._added is None:
-            yield text
-            return
-        start = 0
-        for match in self._added.finditer(text):
-            yield text[start : match.start()]
-            yield self.vocabulary.added[match.group()]
-            start = match.end()
-        yield text[start:]
 
     def _encode_parts(self, parts: Sequence[str | int]) -> list[Ids]:
         encode = self._encoding.encode_to_numpy
@@ -129,16 +108,6 @@ class FastBPE(TableTokenizer):
             np.array([part], np.uint32) if isinstance(part, int) else encode(part, disallowed_special=())
             for part in parts
         ]
-
-    def save(self, folder: Path | str) -> None:
-        """Write `tokenizer.json` into a folder."""
-        write_vocabulary(folder, self.vocabulary)
-
-
-def _join(parts: list[Ids]) -> Ids:
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts) if parts else np.empty(0, np.uint32)
 
 
 def _tasks(parts: Iterable[str | int]) -> Iterator[list[str | int]]:

@@ -2,12 +2,13 @@
 
 Vocabulary, split pattern and special tokens are written once, in that library's own fields, and read back from them.
 Byte-level tokens are spelled with GPT-2's printable characters for bytes (`bytes_to_unicode` in openai/gpt-2), because
-JSON strings cannot hold arbitrary bytes.
+JSON strings cannot hold arbitrary bytes. SentencePiece-style BPE has the form of transformers for Llama 2 and Gemma.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,29 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
-from scratchlm.tokens.base import END_OF_TEXT, Ends
-from scratchlm.tokens.json_parts import ENDS_FILE, FILE_NAME, added_token, ends_to_json, post_processor, require_ids
 from scratchlm.tokens.patterns import GPT2, SMOLLM
-from scratchlm.tokens.sentencepiece_format import sentencepiece_from_json, sentencepiece_to_json
-from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary
+from scratchlm.tokens.vocabulary import (
+    SPACE,
+    BytePairVocabulary,
+    Ends,
+    SentencePieceVocabulary,
+    SymbolVocabulary,
+    Vocabulary,
+)
 
-Vocabulary = BytePairVocabulary | SymbolVocabulary | SentencePieceVocabulary
+FILE_NAME = "tokenizer.json"
+ENDS_FILE = "tokenizer_config.json"
+UNKNOWN = "<unk>"
+PLAIN_BPE = {
+    "type": "BPE",
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
 
 
 def _byte_spelling() -> list[str]:
@@ -34,6 +51,8 @@ def _byte_spelling() -> list[str]:
 
 SPELLING = _byte_spelling()
 _VALUE = {character: value for value, character in enumerate(SPELLING)}
+BYTE_NAMES = [f"<0x{value:02X}>" for value in range(256)]
+"""The byte tokens of SentencePiece."""
 
 
 def spell(token: bytes) -> str:
@@ -53,10 +72,127 @@ def unspell(text: str) -> bytes:
 def write_vocabulary(folder: Path | str, vocabulary: Vocabulary) -> None:
     """Write `folder/tokenizer.json` atomically, and `tokenizer_config.json` where `ends` is not the default."""
     write_json(Path(folder) / FILE_NAME, to_json(vocabulary))
-    if isinstance(vocabulary, SymbolVocabulary):
-        return
     if isinstance(vocabulary, SentencePieceVocabulary) or vocabulary.ends != Ends():
         write_json(Path(folder) / ENDS_FILE, ends_to_json(vocabulary.ends))
+
+
+def ends_to_json(ends: Ends) -> dict[str, Any]:
+    """Return the fields of `tokenizer_config.json` for the beginning and end of a document.
+
+    The tokenizer class is the one that uses `tokenizer.json` unchanged: with a model's own, transformers converts it.
+    """
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": ends.begin,
+        "eos_token": ends.last or ends.end,
+        "add_bos_token": ends.begin is not None and ends.add_bos,
+        "clean_up_tokenization_spaces": False,
+    }
+
+
+def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return the content of `tokenizer.json`."""
+    entries = [(id, text, True) for text, id in vocabulary.specials.items()]
+    entries += [(id, text, False) for text, id in vocabulary.added.items()]
+    match vocabulary:
+        case BytePairVocabulary():
+            normalizer, pre_tokenizer, decoder, model = _byte_pair_parts(vocabulary)
+        case SymbolVocabulary():
+            normalizer, pre_tokenizer, decoder, model = _symbol_parts(vocabulary)
+        case _:
+            normalizer, pre_tokenizer, decoder, model = _sentencepiece_parts(vocabulary)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [_added_token(*entry) for entry in sorted(entries)],
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": _post_processor(vocabulary.ends, vocabulary.specials),
+        "decoder": decoder,
+        "model": model,
+    }
+
+
+def _added_token(id: int, text: str, special: bool) -> dict[str, Any]:
+    """Return an entry of `added_tokens`; a special one is found before the text is normalised."""
+    plain = {"single_word": False, "lstrip": False, "rstrip": False}
+    return {"id": id, "content": text, **plain, "normalized": not special, "special": special}
+
+
+def _post_processor(ends: Ends, specials: Mapping[str, int]) -> dict[str, Any] | None:
+    """Return the post-processor of `tokenizers` that inserts a token before every text, or None without one."""
+    if not ends.add_bos or ends.begin is None or ends.begin not in specials:
+        return None
+    return template_processing(specials, [ends.begin], [ends.begin], [])
+
+
+def template_processing(
+    specials: Mapping[str, int], before: list[str], between: list[str], after: list[str]
+) -> dict[str, Any]:
+    """Return the post-processor of `tokenizers` that inserts special tokens around a text, or a pair of texts."""
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    begin, middle, end = (
+        [{"SpecialToken": {"id": name, "type_id": 0}} for name in names] for names in (before, between, after)
+    )
+    named = {name: {"id": name, "ids": [specials[name]], "tokens": [name]} for name in (*before, *after)}
+    return {
+        "type": "TemplateProcessing",
+        "single": [*begin, first, *end],
+        "pair": [*begin, first, *middle, second, *end],
+        "special_tokens": named,
+    }
+
+
+Parts = tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, Any], dict[str, Any]]
+"""Normalizer, pre-tokenizer, decoder and model."""
+
+
+def _byte_pair_parts(vocabulary: BytePairVocabulary) -> Parts:
+    # Special tokens are in the vocabulary too: otherwise `tokenizers` changes their ids where ids have gaps.
+    names = {spell(token): id for token, id in vocabulary.tokens.items()}
+    names |= {**vocabulary.added, **vocabulary.specials}
+    normalizer = {"type": vocabulary.normalization} if vocabulary.normalization else None
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    splits = {"type": "Sequence", "pretokenizers": [_isolate(vocabulary.pattern), byte_level]}
+    decoder = {**byte_level, "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    merges = [[spell(left), spell(right)] for left, right in vocabulary.merges]
+    return normalizer, splits, decoder, {**PLAIN_BPE, "vocab": _by_id(names), "merges": merges}
+
+
+def _symbol_parts(vocabulary: SymbolVocabulary) -> Parts:
+    names = {symbol: id for id, symbol in enumerate(vocabulary.symbols)} | dict(vocabulary.specials)
+    # WordLevel requires an unknown token; one outside the vocabulary makes unknown symbols an error there as here.
+    model = {"type": "WordLevel", "vocab": names, "unk_token": vocabulary.unknown or ""}
+    return None, _isolate(vocabulary.pattern), {"type": "Fuse"}, model
+
+
+def _sentencepiece_parts(vocabulary: SentencePieceVocabulary) -> Parts:
+    names = {**vocabulary.pieces, **vocabulary.added, **vocabulary.specials}
+    names |= {BYTE_NAMES[value]: id for value, id in enumerate(vocabulary.byte_ids)}
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    back = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
+    before = [{"type": "Prepend", "prepend": SPACE}] if vocabulary.prefix else []
+    after = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if vocabulary.prefix else []
+    decoders = [back, {"type": "ByteFallback"}, {"type": "Fuse"}, *after]
+    model = {
+        **PLAIN_BPE,
+        "unk_token": next((name for name, id in names.items() if id == vocabulary.unknown), None),
+        "fuse_unk": True,
+        "byte_fallback": bool(vocabulary.byte_ids),
+        "vocab": _by_id(names),
+        "merges": [list(pair) for pair in vocabulary.merges],
+    }
+    normalizer = {"type": "Sequence", "normalizers": [*before, spaces]}
+    return normalizer, None, {"type": "Sequence", "decoders": decoders}, model
+
+
+def _isolate(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+def _by_id(names: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(names.items(), key=lambda item: item[1]))
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -74,89 +210,14 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def _read_ends(config: Mapping[str, Any], data: Mapping[str, Any], specials: Mapping[str, int]) -> Ends:
-    """Read the tokens at the beginning and end of a document.
-
-    `<|endoftext|>` is the end where it exists, since `eos_token` is the end of a turn in some files. The beginning is
-    added where the file says so, or where the post-processor inserts it.
-    """
-    begin, end = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
+    """Read the ends of a document; the beginning is added where the file says so, or its post-processor inserts it."""
     steps = data.get("post_processor") or {}
     templates = [step for step in steps.get("processors", [steps]) if step.get("type") == "TemplateProcessing"]
     templated = any("SpecialToken" in step["single"][0] for step in templates if step["single"])
-    adds = bool(config.get("add_bos_token", templated))
-    known = end if end in specials else None
-    last = END_OF_TEXT if END_OF_TEXT in specials else known
-    return Ends(begin if begin in specials else None, last, add_bos=adds, last=known if known != last else None)
-
-
-def _token_text(stored: Any) -> str | None:
-    """Return a token's text, stored as a string or as an object with its properties."""
-    found = stored.get("content") if isinstance(stored, dict) else stored
-    return found if isinstance(found, str) else None
-
-
-def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Return the content of `tokenizer.json`."""
-    if isinstance(vocabulary, SentencePieceVocabulary):
-        return sentencepiece_to_json(vocabulary)
-    added = dict(vocabulary.added) if isinstance(vocabulary, BytePairVocabulary) else {}
-    entries = [(id, text, True) for text, id in vocabulary.specials.items()]
-    entries += [(id, text, False) for text, id in added.items()]
-    parts = _byte_pair_parts(vocabulary) if isinstance(vocabulary, BytePairVocabulary) else _symbol_parts(vocabulary)
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [added_token(*entry) for entry in sorted(entries)],
-        **parts,
-    }
-
-
-def _isolate(pattern: str) -> dict[str, Any]:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-
-
-def _byte_level(**changes: Any) -> dict[str, Any]:
-    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False, **changes}
-
-
-def _byte_pair_parts(vocabulary: BytePairVocabulary) -> dict[str, Any]:
-    """Return the fields that differ for byte-level BPE.
-
-    Special tokens are in the vocabulary too: otherwise `tokenizers` changes their ids where ids have gaps.
-    """
-    names = {spell(token): id for token, id in vocabulary.tokens.items()}
-    names |= {**vocabulary.added, **vocabulary.specials}
-    return {
-        "normalizer": {"type": vocabulary.normalization} if vocabulary.normalization else None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [_isolate(vocabulary.pattern), _byte_level()]},
-        "post_processor": post_processor(vocabulary.ends, vocabulary.specials),
-        "decoder": _byte_level(add_prefix_space=True, trim_offsets=True, use_regex=True),
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": dict(sorted(names.items(), key=lambda item: item[1])),
-            "merges": [[spell(left), spell(right)] for left, right in vocabulary.merges],
-        },
-    }
-
-
-def _symbol_parts(vocabulary: SymbolVocabulary) -> dict[str, Any]:
-    names = {symbol: id for id, symbol in enumerate(vocabulary.symbols)} | dict(vocabulary.specials)
-    # WordLevel requires an unknown token; one outside the vocabulary makes unknown symbols an error there as here.
-    return {
-        "normalizer": None,
-        "pre_tokenizer": _isolate(vocabulary.pattern),
-        "post_processor": None,
-        "decoder": {"type": "Fuse"},
-        "model": {"type": "WordLevel", "vocab": names, "unk_token": vocabulary.unknown or ""},
-    }
+    stored = [config.get("bos_token"), config.get("eos_token")]  # texts, or objects with their properties
+    texts = [each.get("content") if isinstance(each, dict) else each for each in stored]
+    begin, eos = (text if isinstance(text, str) and text in specials else None for text in texts)
+    return Ends.of(begin, eos, bool(config.get("add_bos_token", templated)), specials)
 
 
 def from_json(data: Mapping[str, Any]) -> Vocabulary:
@@ -167,36 +228,39 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
     added = {str(token["content"]): int(token["id"]) for token in listed if not token["special"]}
     kind = model.get("type", "BPE")
     if kind == "WordLevel":
-        return _read_symbols(data, model, specials)
+        return _read_symbols(data, specials)
     if kind != "BPE":
         raise UserError(f"its model is {kind}; only BPE on bytes, or on characters with byte fallback, can be read")
     for token in listed:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
     if model.get("byte_fallback"):
-        return sentencepiece_from_json(data, specials, added)
+        return _read_sentencepiece(data, specials, added)
     if model.get("unk_token"):
         raise UserError("its model has an unknown token and no bytes; only BPE that can spell any text can be read")
-    names = {name: int(id) for name, id in model["vocab"].items() if name not in specials and name not in added}
-    tokens = _unspell_all(names)
-    require_ids([*tokens.values(), *added.values(), *specials.values()])
-    vocabulary = BytePairVocabulary(
-        tokens, _read_pattern(data), specials, added, _read_normalization(data.get("normalizer"))
-    )
-    require_merges(vocabulary, model["merges"])
-    return vocabulary
+    return _read_byte_pairs(data, specials, added)
 
 
-def _unspell_all(names: Mapping[str, int]) -> dict[bytes, int]:
-    tokens = {}
-    for name, id in names.items():
+def _read_byte_pairs(
+    data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]
+) -> BytePairVocabulary:
+    tokens: dict[bytes, int] = {}
+    for name, id in data["model"]["vocab"].items():
+        if name in specials or name in added:
+            continue
         try:
-            tokens[unspell(name)] = id
+            tokens[unspell(name)] = int(id)
         except KeyError as error:
             raise UserError(
                 f"its token {name!r} is not spelled in bytes ({error} is none); only byte-level BPE can be read"
             ) from error
-    return tokens
+    _require_ids([*tokens.values(), *added.values(), *specials.values()])
+    normalizer = None if data.get("normalizer") is None else str(data["normalizer"]["type"])
+    if normalizer not in (None, "NFC", "NFD", "NFKC", "NFKD"):
+        raise UserError(f"its normalizer is {normalizer}; only NFC, NFD, NFKC and NFKD can be read")
+    vocabulary = BytePairVocabulary(tokens, _read_pattern(data), specials, added, normalizer)
+    require_merges(vocabulary, data["model"]["merges"])
+    return vocabulary
 
 
 def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
@@ -213,10 +277,6 @@ def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
 
 
 def _read_pattern(data: Mapping[str, Any]) -> str:
-    """Return the split pattern.
-
-    It is an isolating Split before a plain ByteLevel, or GPT-2's inside ByteLevel, optionally after isolated digits.
-    """
     step = data["pre_tokenizer"]
     *before, byte_level = step["pretokenizers"] if step["type"] == "Sequence" else [step]
     splits = byte_level.get("use_regex", True)
@@ -236,20 +296,71 @@ def _read_pattern(data: Mapping[str, Any]) -> str:
     )
 
 
-def _read_normalization(normalizer: Mapping[str, Any] | None) -> str | None:
-    if normalizer is None:
-        return None
-    if normalizer["type"] not in ("NFC", "NFD", "NFKC", "NFKD"):
-        raise UserError(f"its normalizer is {normalizer['type']}; only NFC, NFD, NFKC and NFKD can be read")
-    return str(normalizer["type"])
-
-
-def _read_symbols(data: Mapping[str, Any], model: Mapping[str, Any], specials: Mapping[str, int]) -> SymbolVocabulary:
+def _read_symbols(data: Mapping[str, Any], specials: Mapping[str, int]) -> SymbolVocabulary:
+    model = data["model"]
     symbols = {str(name): int(id) for name, id in model["vocab"].items() if name not in specials}
-    ordered = sorted(symbols, key=lambda symbol: symbols[symbol])
+    ordered = sorted(symbols, key=symbols.__getitem__)
     if [symbols[symbol] for symbol in ordered] != list(range(len(ordered))):
         raise UserError("its symbols do not have the ids from 0 on; restore the file")
-    require_ids([*symbols.values(), *specials.values()])
-    return SymbolVocabulary(
-        ordered, str(data["pre_tokenizer"]["pattern"]["Regex"]), specials, model["unk_token"] or None
+    _require_ids([*symbols.values(), *specials.values()])
+    pattern = str(data["pre_tokenizer"]["pattern"]["Regex"])
+    return SymbolVocabulary(ordered, pattern, specials, model["unk_token"] or None)
+
+
+def _read_sentencepiece(
+    data: Mapping[str, Any], specials: Mapping[str, int], added: Mapping[str, int]
+) -> SentencePieceVocabulary:
+    model = data["model"]
+    names = {str(name): int(id) for name, id in model["vocab"].items()}
+    if not names.keys() >= set(BYTE_NAMES):
+        raise UserError("its bytes have no tokens of their own, to which unknown characters could fall back")
+    byte_ids = [names[name] for name in BYTE_NAMES]
+    merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
+    merged = {part for pair in merges for part in (*pair, "".join(pair))}  # some are also added tokens in Gemma
+    unknown = names.get(model.get("unk_token") or "")
+    apart = {*specials, *BYTE_NAMES, *(added.keys() - merged)}
+    pieces = {name: id for name, id in names.items() if name not in apart and id != unknown}
+    alone = [id for name, id in added.items() if name not in pieces]
+    _require_ids([*pieces.values(), *byte_ids, *alone, *specials.values()])
+    stray = next((pair for pair in merges if len(pair) != 2 or not {*pair, "".join(pair)} <= pieces.keys()), None)
+    if stray is not None:
+        raise UserError(f"its merge {' '.join(stray)!r} is not one of two tokens into another; restore the file")
+    if unknown is not None:
+        specials = {**specials, UNKNOWN: specials.get(UNKNOWN, unknown)}
+    return SentencePieceVocabulary(
+        pieces=pieces,
+        merges=[(left, right) for left, right in merges],
+        byte_ids=byte_ids,
+        specials=specials,
+        unknown=unknown,
+        added=added,
+        prefix=_has_prefix(data),
+        ends=Ends(None, next((name for name in ("</s>", "<eos>", "<|endoftext|>") if name in specials), None)),
     )
+
+
+def _has_prefix(data: Mapping[str, Any]) -> bool:
+    """Return whether a space is added before the text, by a Prepend normalizer or a Metaspace pre-tokenizer."""
+    normalizer = data.get("normalizer") or {}
+    steps = normalizer.get("normalizers", [normalizer] if normalizer else [])
+    cut = data.get("pre_tokenizer") or {}
+    strange = [step["type"] for step in steps if step["type"] not in ("Prepend", "Replace")]
+    if strange:
+        raise UserError(f"its normalizer has the step {strange[0]}; only Prepend and Replace can be read")
+    if any(step["type"] == "Prepend" for step in steps):
+        return True
+    if cut.get("type") == "Metaspace":
+        return bool(cut.get("prepend_scheme", "always" if cut.get("add_prefix_space", True) else "never") != "never")
+    if cut and cut.get("type") != "Split":
+        raise UserError(f"its pre_tokenizer is {cut.get('type')}; with byte fallback only Metaspace can be read")
+    return False
+
+
+def _require_ids(ids: list[int]) -> None:
+    """Refuse duplicate ids, and ids so large that their table would be mostly gaps."""
+    if len(set(ids)) != len(ids):
+        twice = next(id for id, count in Counter(ids).items() if count > 1)
+        raise UserError(f"its id {twice} belongs to two tokens; restore the file")
+    if ids and not (min(ids) >= 0 and max(ids) < 4 * len(ids) + 1024):
+        stray = min(ids) if min(ids) < 0 else max(ids)
+        raise UserError(f"its id {stray} is out of bounds for {len(ids):,} tokens; restore the file")

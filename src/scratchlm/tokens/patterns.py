@@ -52,11 +52,6 @@ def pattern_named(name: str) -> str:
     return PATTERNS[name]
 
 
-def name_of(pattern: str) -> str | None:
-    """Return the name of a known split pattern, or None."""
-    return next((name for name, known in PATTERNS.items() if known == pattern), None)
-
-
 def cut_runs(text: str) -> list[str]:
     """Cut every run of one kind of character after each 100,000, and return the segments in order.
 
@@ -84,7 +79,7 @@ def split_safely(text: str, pattern: str, length: int = _PART) -> list[str]:
     between a single newline that follows a non-space and another non-space: no chunk continues past the newline. Longer
     whitespace is never cut. Text without such a place, or with an unknown pattern, stays whole.
     """
-    if len(text) <= length or name_of(pattern) is None:
+    if len(text) <= length or pattern not in PATTERNS.values():
         return [text] if text else []
     parts = []
     start = 0

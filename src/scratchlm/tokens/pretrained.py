@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
@@ -21,12 +21,11 @@ from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import END_OF_TEXT, Tokenizer
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.tokens.format import SPELLING, Vocabulary, read_vocabulary, unspell
-from scratchlm.tokens.json_parts import FILE_NAME
+from scratchlm.tokens.format import FILE_NAME, SPELLING, read_vocabulary, unspell
 from scratchlm.tokens.patterns import CL100K, GPT2
 from scratchlm.tokens.sentencepiece import SentencePieceBPE
 from scratchlm.tokens.simple import SymbolTokenizer
-from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary
+from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary, Vocabulary
 
 # Source: `cl100k_base` in openai/tiktoken, `tiktoken_ext/openai_public.py`.
 CL100K_TOKENS = 100_256
@@ -64,12 +63,10 @@ def load_vocabulary(path: Path) -> Vocabulary:
             if (path / name).exists():
                 return load_vocabulary(path / name)
         raise UserError(f"{path}: holds no {FILE_NAME} and no vocab.bpe; name a folder that a tokenizer was saved in")
-    if path.suffix == ".json":
-        return read_vocabulary(path)
-    if path.suffix == ".tiktoken":
-        return cl100k_vocabulary(path)
-    if path.suffix in (".bpe", ".txt"):
-        return gpt2_vocabulary(path)
+    readers: dict[str, Callable[[Path], Vocabulary]] = {".json": read_vocabulary, ".tiktoken": cl100k_vocabulary}
+    readers |= {".bpe": gpt2_vocabulary, ".txt": gpt2_vocabulary}
+    if path.suffix in readers:
+        return readers[path.suffix](path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the spelling")
     raise UserError(f"{path}: not a tokenizer file; known are {FILE_NAME}, vocab.bpe and .tiktoken files")

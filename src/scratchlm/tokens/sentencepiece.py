@@ -12,13 +12,9 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-
-import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import Ids, TableTokenizer
-from scratchlm.tokens.format import write_vocabulary
+from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.merging import Pair
 from scratchlm.tokens.patterns import require_encodable
 from scratchlm.tokens.vocabulary import SPACE, SentencePieceVocabulary
@@ -81,19 +77,17 @@ def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> lis
     return [id for id in here if id >= 0]
 
 
-class SentencePieceBPE(TableTokenizer):
+class SentencePieceBPE(Tokenizer):
     """SentencePiece-style BPE. U+2581 in a text becomes a space when decoded."""
 
+    vocabulary: SentencePieceVocabulary
+
     def __init__(self, vocabulary: SentencePieceVocabulary) -> None:
-        super().__init__(vocabulary.table(), vocabulary.specials, vocabulary.ends)
-        self.vocabulary = vocabulary
-        self.fingerprint = vocabulary.fingerprint
+        super().__init__(vocabulary)
         crossing = re.compile(f"[^{SPACE}]{SPACE}")
         self._by_words = not any(crossing.search(piece) for piece in vocabulary.pieces)
         self._word = re.compile(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
         self._known: dict[str, list[int]] = {}
-        longest_first = sorted(vocabulary.added, key=len, reverse=True)
-        self._added = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; special-token strings in it are ordinary text."""
@@ -106,7 +100,7 @@ class SentencePieceBPE(TableTokenizer):
     def _encode(self, text: str, prefix: bool) -> list[int]:
         require_encodable(text)
         ids: list[int] = []
-        for part in self._added.split(text) if self._added else [text]:
+        for part in self._cut_added(text):
             if part in self.vocabulary.added:
                 ids.append(self.vocabulary.added[part])
             elif part:
@@ -139,15 +133,7 @@ class SentencePieceBPE(TableTokenizer):
                 raise UserError(f"{character!r} ({name}): not in the vocabulary, which has no byte fallback")
         return ids
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of each text; `threads` is ignored."""
-        return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
-
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids, without the space that `encode` added in front."""
         text = super().decode(ids)
         return text[1:] if self.vocabulary.prefix and text.startswith(" ") else text
-
-    def save(self, folder: Path | str) -> None:
-        """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
-        write_vocabulary(folder, self.vocabulary)

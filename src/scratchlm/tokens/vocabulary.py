@@ -7,18 +7,45 @@ single source of truth, and merges are derived from it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, ClassVar
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import DEFAULT_SPECIALS, Ends, fingerprint_of, number_specials
 from scratchlm.tokens.merging import Pair, merges_of
 
-Merge = tuple[bytes, bytes]
+END_OF_TEXT = "<|endoftext|>"
+TURN_START = "<|im_start|>"
+TURN_END = "<|im_end|>"
+PAD = "<|pad|>"
+DEFAULT_SPECIALS = (END_OF_TEXT, TURN_START, TURN_END, PAD)
+
 SMALLEST = 256
 SPACE = "\u2581"
 """How SentencePiece writes a space."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The special tokens at the beginning and end of a document, as text."""
+
+    begin: str | None = None
+    """`bos_token` of transformers (Llama's `<s>`, Gemma's `<bos>`)."""
+    end: str | None = END_OF_TEXT
+    """The token that ends a document."""
+    add_bos: bool = True
+    """Whether `begin` goes before every text (`add_bos_token` of transformers)."""
+    last: str | None = None
+    """`eos_token` of transformers, where that is the end of a turn; None: `end`."""
+
+    @classmethod
+    def of(cls, begin: str | None, eos: str | None, add_bos: bool, specials: Container[str]) -> Ends:
+        """Return the ends that a file states: `<|endoftext|>` where it exists, since `eos` may end a turn."""
+        end = END_OF_TEXT if END_OF_TEXT in specials else eos
+        return cls(begin, end, add_bos, last=eos if eos != end else None)
 
 
 @dataclass(frozen=True)
@@ -46,7 +73,7 @@ class BytePairVocabulary:
         _require_disjoint(self.specials, self.tokens)
 
     @cached_property
-    def merges(self) -> list[Merge]:
+    def merges(self) -> list[tuple[bytes, bytes]]:
         """The pairs of tokens that were merged, first to last."""
         token_of = {id: token for token, id in self.tokens.items()}
         return [(token_of[left], token_of[right]) for left, right in self.id_merges]
@@ -60,24 +87,12 @@ class BytePairVocabulary:
     def fingerprint(self) -> str:
         """SHA-256 of the tokens in order (which decide the merges), the pattern, specials, added and normalization."""
         by_id = sorted((id, token.hex()) for token, id in self.tokens.items())
-        return fingerprint_of(
-            {
-                "kind": "byte-pair",
-                "tokens": by_id,
-                "pattern": self.pattern,
-                "specials": dict(self.specials),
-                "added": dict(self.added),
-                "normalization": self.normalization,
-            }
-        )
+        parts = {"kind": "byte-pair", "tokens": by_id, "pattern": self.pattern, "specials": dict(self.specials)}
+        return _fingerprint_of({**parts, "added": dict(self.added), "normalization": self.normalization})
 
     def table(self) -> list[bytes | None]:
         """Return the bytes of each id, without the special tokens; None where no ordinary token has the id."""
-        ordinary = [*self.tokens.items(), *((text.encode("utf-8"), id) for text, id in self.added.items())]
-        table: list[bytes | None] = [None] * (1 + max(id for _, id in ordinary))
-        for token, id in ordinary:
-            table[id] = token
-        return table
+        return _table([*self.tokens.items(), *((text.encode("utf-8"), id) for text, id in self.added.items())])
 
 
 @dataclass(frozen=True)
@@ -92,6 +107,8 @@ class SymbolVocabulary:
     """Special tokens and their ids; no text ever encodes to them."""
     unknown: str | None = None
     """The symbol that replaces all symbols outside the vocabulary; None makes them an error."""
+    added: ClassVar[Mapping[str, int]] = {}
+    ends: ClassVar[Ends] = Ends()
 
     def __post_init__(self) -> None:
         _require_disjoint(self.specials, {symbol.encode("utf-8") for symbol in self.symbols})
@@ -99,54 +116,12 @@ class SymbolVocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of symbols, pattern, specials and the unknown symbol."""
-        return fingerprint_of(
-            {
-                "kind": "symbol",
-                "symbols": list(self.symbols),
-                "pattern": self.pattern,
-                "specials": dict(self.specials),
-                "unknown": self.unknown,
-            }
-        )
+        parts = {"kind": "symbol", "symbols": list(self.symbols), "pattern": self.pattern, "unknown": self.unknown}
+        return _fingerprint_of({**parts, "specials": dict(self.specials)})
 
-
-def _require_disjoint(specials: Mapping[str, int], tokens: Container[bytes]) -> None:
-    """Refuse a special token whose text is also an ordinary token: a file could not distinguish the two."""
-    for text in specials:
-        if text.encode("utf-8") in tokens:
-            raise UserError(f"special token {text!r}: the text is an ordinary token too; choose another name")
-
-
-def trained_vocabulary(
-    merges: Sequence[tuple[int, int]], pattern: str, specials: Sequence[str] = DEFAULT_SPECIALS
-) -> BytePairVocabulary:
-    """Build a vocabulary from trained merges: ids 0 to 255 are the bytes, 256 + n is the result of merge n."""
-    tokens = [bytes([value]) for value in range(256)]
-    for left, right in merges:
-        tokens.append(tokens[left] + tokens[right])
-    return BytePairVocabulary(
-        {token: id for id, token in enumerate(tokens)}, pattern, number_specials(len(tokens), specials)
-    )
-
-
-def require_size(vocabulary_size: int) -> int:
-    """Return the number of merges for this many ordinary tokens; fewer tokens than bytes is a `UserError`."""
-    if vocabulary_size < SMALLEST:
-        raise UserError(
-            f"--vocabulary-size {vocabulary_size}: below the {SMALLEST} bytes that every text is made of; "
-            f"give at least {SMALLEST}"
-        )
-    return vocabulary_size - SMALLEST
-
-
-def require_reached(vocabulary_size: int, merges: int) -> None:
-    """Refuse a vocabulary size that the text is too small for; the error names the size that it reached."""
-    reached = SMALLEST + merges
-    if reached < vocabulary_size:
-        raise UserError(
-            f"--vocabulary-size {vocabulary_size}: after {reached} tokens nothing in the text is left to merge; "
-            f"give --vocabulary-size {reached} or less, or more text"
-        )
+    def table(self) -> list[bytes | None]:
+        """Return the bytes of each id, without the special tokens."""
+        return [symbol.encode("utf-8") for symbol in self.symbols]
 
 
 @dataclass(frozen=True)
@@ -173,18 +148,13 @@ class SentencePieceVocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that determines the ids."""
-        return fingerprint_of(
-            {
-                "kind": "pieces",
-                "pieces": dict(self.pieces),
-                "merges": [list(pair) for pair in self.merges],
-                "bytes": list(self.byte_ids),
-                "specials": dict(self.specials),
-                "unknown": self.unknown,
-                "added": dict(self.added),
-                "prefix": self.prefix,
-            }
-        )
+        parts: dict[str, Any] = {
+            "kind": "pieces",
+            "pieces": dict(self.pieces),
+            "merges": [list(pair) for pair in self.merges],
+        }
+        parts |= {"bytes": list(self.byte_ids), "specials": dict(self.specials), "unknown": self.unknown}
+        return _fingerprint_of({**parts, "added": dict(self.added), "prefix": self.prefix})
 
     @cached_property
     def ranks(self) -> dict[Pair, tuple[int, int]]:
@@ -197,7 +167,67 @@ class SentencePieceVocabulary:
 
     def table(self) -> list[bytes | None]:
         """Return the bytes of each id, without the special tokens; None where no ordinary token has the id."""
-        found = {id: piece.replace(SPACE, " ").encode("utf-8") for piece, id in self.pieces.items()}
-        found |= {id: text.encode("utf-8") for text, id in self.added.items()}
-        found |= {id: bytes([value]) for value, id in enumerate(self.byte_ids)}
-        return [found.get(id) for id in range(1 + max(found))]
+        pieces = [(piece.replace(SPACE, " ").encode("utf-8"), id) for piece, id in self.pieces.items()]
+        added = [(text.encode("utf-8"), id) for text, id in self.added.items()]
+        return _table([*pieces, *added, *((bytes([value]), id) for value, id in enumerate(self.byte_ids))])
+
+
+Vocabulary = BytePairVocabulary | SymbolVocabulary | SentencePieceVocabulary
+
+
+def _table(ordinary: Sequence[tuple[bytes, int]]) -> list[bytes | None]:
+    table: list[bytes | None] = [None] * (1 + max(id for _, id in ordinary))
+    for token, id in ordinary:
+        table[id] = token
+    return table
+
+
+def _fingerprint_of(parts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of canonical JSON: sorted keys, no spaces, ASCII only."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _require_disjoint(specials: Iterable[str], tokens: Container[bytes]) -> None:
+    """Refuse a special token whose text is also an ordinary token: a file could not distinguish the two."""
+    for text in specials:
+        if text.encode("utf-8") in tokens:
+            raise UserError(f"special token {text!r}: the text is an ordinary token too; choose another name")
+
+
+def number_specials(first: int, names: Sequence[str] = DEFAULT_SPECIALS) -> dict[str, int]:
+    """Number special tokens from `first` on, in order."""
+    if len(set(names)) != len(names):
+        raise UserError(f"special tokens {', '.join(names)}: a name occurs twice; give each once")
+    return {name: id for id, name in enumerate(names, first)}
+
+
+def trained_vocabulary(
+    merges: Sequence[Pair], pattern: str, specials: Sequence[str] = DEFAULT_SPECIALS
+) -> BytePairVocabulary:
+    """Build a vocabulary from trained merges: ids 0 to 255 are the bytes, 256 + n is the result of merge n."""
+    tokens = [bytes([value]) for value in range(256)]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    ids = {token: id for id, token in enumerate(tokens)}
+    return BytePairVocabulary(ids, pattern, number_specials(len(tokens), specials))
+
+
+def require_size(vocabulary_size: int) -> int:
+    """Return the number of merges for this many ordinary tokens; fewer tokens than bytes is a `UserError`."""
+    if vocabulary_size < SMALLEST:
+        raise UserError(
+            f"--vocabulary-size {vocabulary_size}: below the {SMALLEST} bytes that every text is made of; "
+            f"give at least {SMALLEST}"
+        )
+    return vocabulary_size - SMALLEST
+
+
+def require_reached(vocabulary_size: int, merges: int) -> None:
+    """Refuse a vocabulary size that the text is too small for; the error names the size that it reached."""
+    reached = SMALLEST + merges
+    if reached < vocabulary_size:
+        raise UserError(
+            f"--vocabulary-size {vocabulary_size}: after {reached} tokens nothing in the text is left to merge; "
+            f"give --vocabulary-size {reached} or less, or more text"
+        )

@@ -50,9 +50,10 @@ class Slot:
     """Number of outputs of each of ours."""
     inputs: int
 
-    def names(self, rank_first: str = "lora_A", rank_last: str = "lora_B") -> tuple[str, str]:
-        """Return the names under which PEFT stores A (r, inputs) and B (outputs, r)."""
-        return f"{PREFIX}{self.theirs}.{rank_first}.weight", f"{PREFIX}{self.theirs}.{rank_last}.weight"
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names under which PEFT stores A (r, inputs) and B (outputs, r)."""
+        return f"{PREFIX}{self.theirs}.lora_A.weight", f"{PREFIX}{self.theirs}.lora_B.weight"
 
 
 def slots(family: Family, config: DecoderConfig) -> list[Slot]:
@@ -88,7 +89,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     for slot, parts in held.items():
         if not parts:
             continue
-        first, last = slot.names()
+        first, last = slot.names
         tensors[first], tensors[last] = _side_by_side(slot, [owned.get(ours) for ours in slot.ours], name)
         *_, parent, kind = slot.theirs.split(".")
         kind = f"{parent}.{kind}" if kind in left else kind  # GPT-2 has a c_proj in attention and MLP
@@ -130,15 +131,11 @@ def _require_plain(family: Family, decoder: Decoder) -> None:
 def _side_by_side(slot: Slot, parts: list[AdaptedLinear | None], name: str) -> tuple[Tensor, Tensor]:
     """Return A and B of a slot: ours stacked (A) and block-diagonal (B), zeros for a part without an adapter."""
     firsts = [part.lora_a[name].detach() for part in parts if part is not None]
-    rank = len(firsts[0])
-    last = torch.zeros(sum(slot.outputs), rank * len(firsts))
-    row = column = 0
-    for part, outputs in zip(parts, slot.outputs, strict=True):
-        if part is not None:
-            last[row : row + outputs, column : column + rank] = part.lora_b[name].detach()
-            column += rank
-        row += outputs
-    return torch.cat(firsts), last
+    lasts = [
+        torch.zeros(outputs, 0) if part is None else part.lora_b[name].detach().float()
+        for part, outputs in zip(parts, slot.outputs, strict=True)
+    ]
+    return torch.cat(firsts), torch.block_diag(*lasts)  # type: ignore[no-untyped-call]
 
 
 def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
@@ -152,7 +149,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     family = family_of(decoder.config)
     _require_plain(family, decoder)
     tensors = SafetensorsFiles(folder, WEIGHTS)
-    found = {slot: slot.names() for slot in slots(family, decoder.config) if slot.names()[0] in tensors}
+    found = {slot: slot.names for slot in slots(family, decoder.config) if slot.names[0] in tensors}
     known = {each for names in found.values() for each in names}
     problems = [f"{each}: no such matrix in the base model" for each in sorted(tensors.keys() - known)]
     problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]

@@ -24,7 +24,7 @@ def model_card(model: SavedModel, architecture: str) -> str:
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: text-generation",
+        f"pipeline_tag: text-{'generation' if model.classes is None else 'classification'}",
         *([f"license: {_yaml(next(iter(known)))}"] if len(known) == 1 and "not stated" not in known else []),
         "---",
         "",
@@ -36,15 +36,11 @@ def model_card(model: SavedModel, architecture: str) -> str:
         "## Training",
         "",
     ]
-    facts = [("recipe", "Recipe"), ("steps", "Steps"), ("init", "Began from"), ("source", "Taken over from")]
-    facts += [("licence", "Licence of what was taken over")]
-    lines += [f"- {title}: {one_line(told[key])}" for key, title in facts if told.get(key) is not None]
-    lines += [
-        f"- Text: {one_line(source['name'])}, licence {one_line(source.get('licence')) or 'not stated'}"
-        for source in sources
-    ]
-    if not sources:
-        lines.append("- Text: not known to this folder")
+    facts = {"recipe": "Recipe", "steps": "Steps", "init": "Began from", "source": "Taken over from"}
+    facts["licence"] = "Licence of what was taken over"
+    lines += [f"- {title}: {one_line(told[key])}" for key, title in facts.items() if told.get(key) is not None]
+    texts = [(one_line(source["name"]), one_line(source.get("licence")) or "not stated") for source in sources]
+    lines += [f"- Text: {name}, licence {licence}" for name, licence in texts] or ["- Text: not known to this folder"]
     if told.get("tokens"):
         lines.append(f"- Tokens: about {told['tokens']:,}")
     if told.get("bits_per_byte") is not None:
@@ -54,15 +50,21 @@ def model_card(model: SavedModel, architecture: str) -> str:
     if len(known) > 1:
         mixed = ", ".join(sorted(known.values()))
         lines += ["", f"**Material of different licences was mixed: {mixed}.** Heed each before sharing."]
-    talks = model.template is not None
-    lines += [
-        "",
-        "## Use",
-        "",
-        ("It answers in conversations" if talks else "It continues text; it has learned no conversations") + ". It is "
-        "small: it repeats what its text was like, states falsehoods fluently, and is no source of facts or advice.",
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "## Use", "", _use(model)]) + "\n"
+
+
+def _use(model: SavedModel) -> str:
+    classes = model.classes
+    if classes is None:
+        can = "answers in conversations" if model.template else "continues text; it has learned no conversations"
+        limits = "it repeats what its text was like, states falsehoods fluently, and is no source of facts or advice"
+        return f"It {can}. It is small: {limits}."
+    use = f"It puts texts into classes: {', '.join(map(one_line, classes.labels))}."
+    if classes.positive is not None:
+        use += f" Say {classes.positive!r} from a probability of {classes.threshold:.3f} on."
+    if classes.long != "head":
+        use += f" Its own program reads long texts by {classes.long}; transformers reads their beginning alone."
+    return f"{use} It is small, and as good as the texts that it learned from."
 
 
 def _energy(seconds: float | None) -> str:

@@ -12,6 +12,8 @@ A checkpoint is such a folder with the optimizer's tensors and the state of the 
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,17 +30,14 @@ from scratchlm.base.files import read_json, sha256_of, write_json, write_text
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.base.reading import require_table
-from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.weights.stored import CONFIG_FILE as CONFIG_FILE  # re-exported
-from scratchlm.weights.stored import FORMAT, Stored, read_hashes, read_stored
-from scratchlm.weights.stored import HASHES_FILE as HASHES_FILE
-from scratchlm.weights.stored import WEIGHTS_FILE as WEIGHTS_FILE
+from scratchlm.weights.stored import CONFIG_FILE, FORMAT, WEIGHTS_FILE, Stored, read_hashes, read_stored
+from scratchlm.weights.stored import HASHES_FILE as HASHES_FILE  # re-exported
 from scratchlm.weights.stored import Classes as Classes
 from scratchlm.weights.tensors import open_tensors, require_finite
 
@@ -85,6 +84,12 @@ class SavedModel:
         told = frozenset(int(id) for id in self.generation.get("stop_ids", ()))
         return told if self.template is None else told | self.template.stop_ids
 
+    @property
+    def end_ids(self) -> list[int]:
+        """The stop ids and the end of text, in order."""
+        end = self.tokenizer.end_of_text
+        return sorted(self.stop_ids | (set() if end is None else {end}))
+
 
 def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model folder atomically, replacing an old one. Raises `UserError` on a full disk and similar errors."""
@@ -129,16 +134,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     try:
         save_file(plain, path, metadata)
     except SafetensorError as error:
-        raise OSError(*_errno_in(str(error))) from error  # atomic_folder explains it
+        number = re.search(r"os error (\d+)", str(error))  # stated in the message alone; atomic_folder explains it
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
     path.chmod(mode)
-
-
-def _errno_in(message: str) -> tuple[int, str]:
-    """Parse the system's error number from the message of safetensors, which has no other."""
-    import re
-
-    found = re.search(r"os error (\d+)", message)
-    return (int(found.group(1)) if found else 5, message)
 
 
 def write_hashes(folder: Path) -> None:
@@ -163,11 +161,6 @@ def verify(folder: Path) -> None:
             raise UserError(
                 f"{path}: is truncated or altered (its hash differs); restore it, or use another checkpoint"
             )
-
-
-def read_config(folder: Path) -> DecoderConfig:
-    """Read the decoder's config from a model folder."""
-    return read_stored(folder).decoder
 
 
 def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Path | None = None) -> SavedModel:
@@ -241,13 +234,11 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or unknown:
         raise UserError(f"weights do not fit the config: missing {missing or 'none'}, unknown {unknown or 'none'}")
-    wrong = [name for name, shape in expected.items() if tensors[name].shape != shape]
-    if wrong:
-        name = wrong[0]
-        raise UserError(f"weights do not fit the config: {name} is {tuple(tensors[name].shape)}, not {expected[name]}")
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise UserError(f"weights do not fit the config: {name} is {tuple(tensors[name].shape)}, not {shape}")
     decoder.load_state_dict(tensors, strict=False, assign=True)
-    for parameter in decoder.parameters():
-        parameter.requires_grad_(True)
+    decoder.requires_grad_(True)
     decoder.restore_tables()
     return decoder
 
@@ -283,19 +274,17 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
 
 def load_weights(decoder: Decoder, folder: Path) -> None:
     """Copy a checkpoint's weights into an existing decoder; tensors that it lacks were frozen and are kept."""
-    tensors = _load_tensors(folder / WEIGHTS_FILE)
     parameters = dict(decoder.named_parameters())
     with torch.no_grad():
-        for name, tensor in tensors.items():
+        for name, tensor in _load_tensors(folder / WEIGHTS_FILE).items():
             parameters[name].copy_(tensor)
 
 
 def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the optimizer's tensors and the training state of a checkpoint, checked against its hashes."""
     verify(folder)
-    return _load_tensors(folder / OPTIMIZER_FILE), require_table(
-        read_json(folder / STATE_FILE), str(folder / STATE_FILE)
-    )
+    path = folder / STATE_FILE
+    return _load_tensors(folder / OPTIMIZER_FILE), require_table(read_json(path), str(path))
 
 
 def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -325,23 +314,18 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint, or None."""
-    found = list_checkpoints(folder)
-    return found[-1] if found else None
+    return max(list_checkpoints(folder), default=None)
 
 
 def find_model(place: Path) -> Path:
-    """Return the model folder at `place`: itself, its `model/`, or its latest checkpoint.
-
-    Raises `UserError` when it is none of these.
-    """
+    """Return the model folder at `place`: itself, its `model/`, or its latest checkpoint; or raise `UserError`."""
     if (place / CONFIG_FILE).exists():
         if "model_type" in require_table(read_json(place / CONFIG_FILE), str(place / CONFIG_FILE)):
             raise UserError(f"{place}: in Hugging Face's format; import it first: scratchlm import {place} --out ...")
         return place
     if (place / "model" / CONFIG_FILE).exists():
         return place / "model"
-    latest = latest_checkpoint(place / "checkpoints")
-    if latest is not None:
+    if latest := latest_checkpoint(place / "checkpoints"):
         return latest
     if not place.exists():
         raise UserError(f"{place}: no such model folder; check the spelling, or train one with scratchlm quickstart")

@@ -22,20 +22,13 @@ from scratchlm.model.lora import merge_adapter
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
 from scratchlm.weights.adapters import read_adapter, write_adapter
-from scratchlm.weights.checkpoint import (
-    CONFIG_FILE,
-    MODEL_KIND,
-    SavedModel,
-    base_of,
-    find_model,
-    load_model,
-    save_model,
-)
+from scratchlm.weights.checkpoint import MODEL_KIND, SavedModel, base_of, find_model, load_model, save_model
 from scratchlm.weights.config import ExportConfig, ImportConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.known import family_of
 from scratchlm.weights.hub import fetch
-from scratchlm.weights.huggingface import read_folder, write_folder
+from scratchlm.weights.huggingface import read_folder, write_classifier, write_folder
+from scratchlm.weights.stored import CONFIG_FILE
 
 GGUF_FILE, PAGE_FILE = "model.gguf", "model.html"
 
@@ -70,25 +63,23 @@ def import_model(config: ImportConfig) -> Transfer:
     source = Path(config.source)
     sources = (source,) if config.base is None else (source, config.base)
     with output_folder(config.out, MODEL_KIND, force=config.force, sources=sources):
-        return _import(config, source)
+        fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
+        source = fetch(config.source) if fetched else source
+        if (source / ADAPTER_CONFIG).exists():
+            model, architecture = _with_adapter(config, source)
+        elif config.base is not None:
+            model, architecture = _with_base(source, config.base), "scratchlm"
+        else:
+            model, family = _reader(source)(source, None if config.dtype == "stored" else DTYPES[config.dtype])
+            architecture = family.architecture
+            if fetched:
+                model.provenance |= {"source": config.source, "revision": source.name}
+        save_model(config.out, model)
+        return _transfer(str(config.out), architecture, model)
 
 
-def _import(config: ImportConfig, source: Path) -> Transfer:
-    fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
-    source = fetch(config.source) if fetched else source
-    if (source / ADAPTER_CONFIG).exists() or config.base is not None:
-        return _import_adapter(config, source)
-    model, family = _reader(source)(source, None if config.dtype == "stored" else DTYPES[config.dtype])
-    if fetched:
-        model.provenance |= {"source": config.source, "revision": source.name}
-    save_model(config.out, model)
-    return _transfer(str(config.out), family.architecture, model)
-
-
-def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
-    """Add an adapter, PEFT's or that of a run, to a model folder, which is not changed."""
-    if config.base is not None and not (source / ADAPTER_CONFIG).exists():
-        return _move_base(config, source, config.base)
+def _with_adapter(config: ImportConfig, source: Path) -> tuple[SavedModel, str]:
+    """Read a base model, whose folder is not changed, with PEFT's adapter."""
     if config.base is None:
         raise UserError("--base: is missing; name the base model of the adapter")
     below = find_model(config.base)
@@ -99,17 +90,14 @@ def _import_adapter(config: ImportConfig, source: Path) -> Transfer:
     own = frozenset(name for name, _ in model.decoder.named_parameters() if ".lora_" in name)
     model.base = base_of(below, own)
     model.provenance = {**model.provenance, "adapter": source.name}
-    save_model(config.out, model)
-    return _transfer(str(config.out), family_of(model.decoder.config).architecture, model)
+    return model, family_of(model.decoder.config).architecture
 
 
-def _move_base(config: ImportConfig, source: Path, base: Path) -> Transfer:
-    """Write a model with a base model again, with the base model's new path."""
+def _with_base(source: Path, base: Path) -> SavedModel:
+    """Read a model whose base model has another path now."""
     if not source.is_dir() or "base" not in read_json(find_model(source) / CONFIG_FILE):
         raise UserError(f"{source}: has neither an adapter nor a base model; leave out --base")
-    model = load_model(find_model(source), None, find_model(base))
-    save_model(config.out, model)
-    return _transfer(str(config.out), "scratchlm", model)
+    return load_model(find_model(source), None, find_model(base))
 
 
 def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:
@@ -132,49 +120,46 @@ def export_model(config: ExportConfig) -> Transfer:
     folder = find_model(config.model)
     kind = f"{config.to} export"
     with output_folder(config.out, kind, force=config.force, sources=(folder,)):
-        return _export(config, folder, kind)
+        model = load_model(folder, None)
+        model.provenance |= history_of(folder)
+        adapter = next(iter(model.adapters), None)
+        if adapter is None and config.to == "peft":
+            raise UserError(f"{config.model}: has no adapter; train one with --lora, or export the model to hf")
+        if adapter is not None and config.to != "peft":
+            merge_adapter(model.decoder, adapter)
+        with atomic_folder(config.out, kind) as temporary:
+            family = _write(config, temporary, model, adapter)
+        return _transfer(str(config.out), family.architecture, model)
 
 
-def _export(config: ExportConfig, folder: Path, kind: str) -> Transfer:
-    model = load_model(folder, None)
-    model.provenance |= history_of(folder)
-    adapter = next(iter(model.adapters), None)
-    if adapter is None and config.to == "peft":
-        raise UserError(f"{config.model}: has no adapter; train one with --lora, or export the model to hf")
-    if adapter is not None and config.to != "peft":
-        merge_adapter(model.decoder, adapter)
-    with atomic_folder(config.out, kind) as temporary:
-        if config.to == "gguf":
-            from scratchlm.weights.ggufs.writing import modelfile, write_gguf
+def _write(config: ExportConfig, folder: Path, model: SavedModel, adapter: str | None) -> Family:
+    """Write a model's files into a folder; the writer of a format is imported when it is needed."""
+    if config.to == "gguf":
+        from scratchlm.weights.ggufs.writing import modelfile, write_gguf
 
-            family = write_gguf(temporary / GGUF_FILE, model, config.precision)
-            write_text(temporary / "Modelfile", modelfile(model, GGUF_FILE))
-        elif config.to == "html":
-            from scratchlm.weights.html.writing import write_page
+        write_text(folder / "Modelfile", modelfile(model, GGUF_FILE))
+        return write_gguf(folder / GGUF_FILE, model, config.precision)
+    if config.to == "html":
+        from scratchlm.weights.html.writing import write_page
 
-            family = family_of(model.decoder.config)
-            write_text(temporary / PAGE_FILE, write_page(model))
-        elif config.to == "peft":
-            assert adapter is not None
-            family = write_adapter(temporary, model, adapter)
-        elif model.classes is not None:
-            from scratchlm.weights.sequence import write_classifier
-
-            family = write_classifier(temporary, model)
-        else:
-            family = write_folder(temporary, model)
-    return _transfer(str(config.out), family.architecture, model)
+        family = family_of(model.decoder.config)
+        write_text(folder / PAGE_FILE, write_page(model))
+        return family
+    if config.to == "peft":
+        assert adapter is not None
+        return write_adapter(folder, model, adapter)
+    if model.classes is not None:
+        return write_classifier(folder, model)
+    return write_folder(folder, model)
 
 
 def _transfer(out: str, architecture: str, model: SavedModel) -> Transfer:
-    decoder = model.decoder
-    weight = decoder.embedding.weight
     return Transfer(
         out=out,
         architecture=architecture,
-        parameters=decoder.parameter_count(),
-        dtype=str(weight.dtype).removeprefix("torch."),
+        parameters=model.decoder.parameter_count(),
+        dtype=str(model.decoder.embedding.weight.dtype).removeprefix("torch."),
         vocabulary=model.tokenizer.vocabulary_size,
-        context=decoder.config.context,
+        context=model.decoder.config.context,
         template=model.template is not None,
     )

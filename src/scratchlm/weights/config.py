@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,15 +10,12 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from scratchlm.base.files import read_json
 from scratchlm.base.flags import ModelFolder
 
 
 def published_shapes() -> dict[str, dict[str, Any]]:
     """Return the config.json fields of each published architecture in the package, by name."""
-    with resources.as_file(resources.files("scratchlm.weights.families") / "published.json") as path:
-        found: dict[str, dict[str, Any]] = read_json(path)
-    return found
+    return json.loads((resources.files("scratchlm.weights.families") / "published.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

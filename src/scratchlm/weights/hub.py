@@ -7,32 +7,23 @@ file in the cache is the SHA-256 from the server; the file is checked against it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import sha256_of
 
-
-@dataclass(frozen=True)
-class Named:
-    """A model with a short name here."""
-
-    repository: str
-    licence: str
-
-
 NAMED = {
-    "gpt2": Named("openai-community/gpt2", "MIT"),
-    "smollm2-135m": Named("HuggingFaceTB/SmolLM2-135M", "Apache-2.0"),
-    "smollm2-135m-instruct": Named("HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
-    "smollm2-360m": Named("HuggingFaceTB/SmolLM2-360M", "Apache-2.0"),
-    "smollm2-360m-instruct": Named("HuggingFaceTB/SmolLM2-360M-Instruct", "Apache-2.0"),
-    "qwen3-0.6b": Named("Qwen/Qwen3-0.6B", "Apache-2.0"),
-    "qwen2.5-0.5b": Named("Qwen/Qwen2.5-0.5B", "Apache-2.0"),
-    "tinyllama-1.1b-chat": Named("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "Apache-2.0"),
-    "olmo2-1b": Named("allenai/OLMo-2-0425-1B", "Apache-2.0"),
+    "gpt2": "openai-community/gpt2",  # MIT
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",  # Apache-2.0
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",  # Apache-2.0
+    "smollm2-360m": "HuggingFaceTB/SmolLM2-360M",  # Apache-2.0
+    "smollm2-360m-instruct": "HuggingFaceTB/SmolLM2-360M-Instruct",  # Apache-2.0
+    "qwen3-0.6b": "Qwen/Qwen3-0.6B",  # Apache-2.0
+    "qwen2.5-0.5b": "Qwen/Qwen2.5-0.5B",  # Apache-2.0
+    "tinyllama-1.1b-chat": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",  # Apache-2.0
+    "olmo2-1b": "allenai/OLMo-2-0425-1B",  # Apache-2.0
 }
+"""Repositories of models with a short name here, and their licences."""
 
 FILES = (
     "config.json",
@@ -55,7 +46,7 @@ def fetch(name: str) -> Path:
     Raises `UserError` for an unknown name, a repository without access, a missing network, and a file with another
     hash than the server's.
     """
-    repository = NAMED[name].repository if name in NAMED else name
+    repository = NAMED.get(name, name)
     if not _REPOSITORY.fullmatch(repository):
         raise UserError(
             f"{name}: no such file or folder, and no model by that name ({nearest(name, NAMED)}); name a path, one of "

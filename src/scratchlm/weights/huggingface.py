@@ -2,11 +2,15 @@
 
 config.json, model.safetensors (or shards and their index), tokenizer.json, tokenizer_config.json,
 chat_template.jinja, generation_config.json
+
+Classifiers (sequence classification) use the hidden state of a text's last token there as here. Their tokenizer appends
+the same end token as training, so that a `text-classification` pipeline gives the same probabilities.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,19 +21,19 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, write_json, write_text
-from scratchlm.base.reading import read_plain_text, require_table, whole
-from scratchlm.model.config import DecoderConfig, NoClassesConfig
+from scratchlm.base.reading import require_table, whole
+from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, Tokenizer
-from scratchlm.tokens.chat import TEMPLATE_FILE, TEMPLATE_LIMIT, ChatTemplate
-from scratchlm.tokens.json_parts import ENDS_FILE, ends_to_json
+from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
+from scratchlm.tokens.format import ENDS_FILE, FILE_NAME, ends_to_json, template_processing
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.card import model_card
 from scratchlm.weights.checkpoint import SavedModel, save_tensors
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of, read_shape
 from scratchlm.weights.mapping import from_hf, to_theirs
-from scratchlm.weights.tensors import Renamed, SafetensorsFiles
+from scratchlm.weights.tensors import SafetensorsFiles
 
 CONFIG, GENERATION, CARD_FILE = "config.json", "generation_config.json", "README.md"
 DTYPE_NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
@@ -56,8 +60,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
     fields = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
     with whole(folder / CONFIG, "config.json"):
         family, config = read_shape(fields, str(folder / CONFIG))
-    files = SafetensorsFiles(folder)
-    tensors: Mapping[str, Tensor] = Renamed(files, family.prefix) if family.prefix else files
+    tensors = SafetensorsFiles(folder, prefix=family.prefix)
     return Weights(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)
 
 
@@ -74,33 +77,34 @@ def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedMo
             f"{folder}: its tokenizer has {tokenizer.vocabulary_size:,} ids and its embedding {vocabulary:,} rows; "
             "they do not belong together, fetch both from one place"
         )
-    source = _template_source(folder)
     model = SavedModel(
         weights.decoder,
         tokenizer,
-        template=None if source is None else ChatTemplate(tokenizer, source),
+        template=_template(folder, tokenizer),
         generation=_generation(folder, weights.fields),
         provenance={"source": folder.name, "family": weights.family.model_type},
     )
     return model, weights.family
 
 
-def _template_source(folder: Path) -> str | None:
+def _template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     """Return the chat template: a file of its own, or a field of tokenizer_config.json."""
-    path = folder / TEMPLATE_FILE
-    if path.exists():
-        return read_plain_text(path, limit=TEMPLATE_LIMIT)
-    beside = folder / ENDS_FILE
-    stored = read_json(beside) if beside.exists() else None
-    found = stored.get("chat_template") if isinstance(stored, dict) else None
-    return found if isinstance(found, str) else None
+    if template := load_template(folder, tokenizer):
+        return template
+    found = _table_in(folder / ENDS_FILE).get("chat_template")
+    return ChatTemplate(tokenizer, found) if isinstance(found, str) else None
+
+
+def _table_in(path: Path) -> dict[str, Any]:
+    """Return the table in a JSON file; an empty one where the file is missing or holds none."""
+    found = read_json(path) if path.exists() else None
+    return found if isinstance(found, dict) else {}
 
 
 def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of generation_config.json that are known here, and the stop ids."""
     path = folder / GENERATION
-    found = read_json(path) if path.exists() else None
-    stored: dict[str, Any] = found if isinstance(found, dict) else {}
+    stored = _table_in(path)
     ends = stored.get("eos_token_id", fields.get("eos_token_id"))
     listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
     if not all(isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in listed):
@@ -116,12 +120,10 @@ def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_folder(folder: Path, model: SavedModel) -> Family:
     """Write a model in Hugging Face's format. Raises as `write_weights` does."""
-    tokenizer, template = model.tokenizer, model.template
-    turn = frozenset() if template is None else template.stop_ids
-    ends = {*turn, *model.generation.get("stop_ids", [])} | ({tokenizer.end_of_text} - {None})
+    tokenizer, template, ends = model.tokenizer, model.template, model.end_ids
     special = {
         "bos_token_id": tokenizer.begin_of_text,
-        "eos_token_id": _one_or_all(sorted(id for id in ends if id is not None)),
+        "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None),  # some readers expect no list of one
         "pad_token_id": tokenizer.specials.get(PAD),
     }
     family = write_weights(folder, model.decoder, special)
@@ -134,11 +136,6 @@ def write_folder(folder: Path, model: SavedModel) -> Family:
     write_json(folder / GENERATION, {**special, "do_sample": samples, **(sampling if samples else {})})
     write_text(folder / CARD_FILE, model_card(model, family.architecture))
     return family
-
-
-def _one_or_all(ids: list[int]) -> int | list[int] | None:
-    """Return a single id without a list, for readers that expect none."""
-    return ids if len(ids) > 1 else ids[0] if ids else None
 
 
 def tokenizer_fields(tokenizer: Tokenizer, model: SavedModel) -> dict[str, Any]:
@@ -171,3 +168,57 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], fields: Mapping[s
     dtype = DTYPE_NAMES[next(iter(tensors.values())).dtype]
     write_json(folder / CONFIG, {**fields, "torch_dtype": dtype})
     save_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
+
+
+def write_classifier(folder: Path, model: SavedModel) -> Family:
+    """Write a classifier in Hugging Face's format; its temperature is folded into the head.
+
+    The format has no threshold, so one other than 0.5 is in the model card only. Raises `UserError` where no family can
+    represent the model, and for mean pooling, a prompt around the text, and a reward model, which transformers does not
+    have.
+    """
+    decoder, classes = model.decoder, model.classes
+    assert classes is not None
+    assert decoder.classifier is not None
+    if len(classes.labels) < 2:
+        raise UserError("export: this is a reward model, which scores the end of a turn; transformers has no such head")
+    if classes.prompt != "{text}":
+        raise UserError(f"export: its texts are inside the prompt {classes.prompt!r}; transformers reads plain texts")
+    if isinstance(decoder.config.classes, ClassesConfig) and decoder.config.classes.pooling != "last":
+        raise UserError("--pooling mean: transformers has classifiers on the last token only; train with last")
+    family = family_of(replace(decoder.config, classes=NoClassesConfig()))
+    architecture = re.sub("LMHeadModel|ForCausalLM", "ForSequenceClassification", family.architecture)
+    tensors, fields = tensors_and_fields(decoder, family)
+    tensors.pop("lm_head.weight", None)
+    tensors["score.weight"] = decoder.classifier.weight.detach().cpu() / classes.temperature
+    pad = _pad(model.tokenizer)
+    told: dict[str, Any] = {
+        **fields,
+        "architectures": [architecture],
+        "num_labels": len(classes.labels),
+        "id2label": {str(index): label for index, label in enumerate(classes.labels)},
+        "label2id": {label: index for index, label in enumerate(classes.labels)},
+        "bos_token_id": model.tokenizer.begin_of_text,
+        "eos_token_id": model.tokenizer.end_of_text,
+        "pad_token_id": None if pad is None else model.tokenizer.specials[pad],
+    }
+    write_tensors(folder, tensors, told)
+    model.tokenizer.save(folder)
+    _end_each_text(folder / FILE_NAME, model.tokenizer)
+    write_json(folder / ENDS_FILE, {**tokenizer_fields(model.tokenizer, model), **({"pad_token": pad} if pad else {})})
+    write_text(folder / CARD_FILE, model_card(model, architecture))
+    return replace(family, architecture=architecture)
+
+
+def _pad(tokenizer: Tokenizer) -> str | None:
+    """Return a padding token; transformers takes the last token that differs from it as the text's last."""
+    ends = {tokenizer.end_of_text, tokenizer.begin_of_text}
+    free = [name for name, id in tokenizer.specials.items() if id not in ends]
+    return PAD if PAD in free else free[0] if free else None
+
+
+def _end_each_text(path: Path, tokenizer: Tokenizer) -> None:
+    """Set the post-processor of a tokenizer.json, which adds the tokens at the beginning and end of a text."""
+    names = {id: name for name, id in tokenizer.specials.items()}
+    begin, end = ([] if id is None else [names[id]] for id in (tokenizer.begin_of_text, tokenizer.end_of_text))
+    write_json(path, {**read_json(path), "post_processor": template_processing(tokenizer.specials, begin, end, end)})

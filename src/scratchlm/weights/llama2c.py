@@ -35,15 +35,14 @@ FIRST_BYTE = 3
 
 def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
     """Read a model and its tokenizer. Raises `UserError` for files that are truncated or do not belong together."""
-    config, shared = _header(path)
-    tensors = _tensors(path, config, shared)
-    decoder = from_hf(tensors, LLAMA.rules, config, dtype=dtype)
+    config = _header(path)
+    decoder = from_hf(_tensors(path, config), LLAMA.rules, config, dtype=dtype)
     tokenizer = SentencePieceBPE(_vocabulary(path, config.vocabulary_size))
     told: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
     return SavedModel(decoder, tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
 
 
-def _header(path: Path) -> tuple[DecoderConfig, bool]:
+def _header(path: Path) -> DecoderConfig:
     """Read the config; a negative vocabulary size means that the head is not tied to the embedding."""
     try:
         require_plain(path)
@@ -53,13 +52,10 @@ def _header(path: Path) -> tuple[DecoderConfig, bool]:
         raise explain_os_error(error, path) from error
     sizes = HEADER.unpack(found) if len(found) == HEADER.size else (0,) * 7
     width, hidden, layers, heads, kv_heads, vocabulary, context = sizes
-    if (
-        min(width, hidden, layers, heads, kv_heads, abs(vocabulary), context) < 1
-        or width % heads
-        or max(sizes) > 1 << 24
-    ):
+    least = min(width, hidden, layers, heads, kv_heads, abs(vocabulary), context)
+    if least < 1 or width % heads or max(sizes) > 1 << 24:
         raise UserError(f"{path}: its first {HEADER.size} bytes are no header of llama2.c version 0; give another file")
-    config = DecoderConfig(
+    return DecoderConfig(
         vocabulary_size=abs(vocabulary),
         context=context,
         width=width,
@@ -69,10 +65,9 @@ def _header(path: Path) -> tuple[DecoderConfig, bool]:
         feed_forward=SwiGLUConfig(hidden=hidden),
         tied=vocabulary > 0,
     )
-    return config, vocabulary > 0
 
 
-def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tensor]:
+def _tensors(path: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """Split the numbers into tensors under Hugging Face's names; each kind has all layers in order."""
     width, hidden, layers, head = config.width, config.feed_forward.hidden, config.layers, config.attention.head_dim
     q, kv = config.attention.heads * head, config.attention.kv_heads * head
@@ -89,7 +84,7 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
         ("mlp.up_proj.weight", (layers, hidden, width)),
         ("model.norm.weight", (width,)),
         ("rotations", (2, config.context, head // 2)),  # precomputed by older programs, ignored here
-        *([] if shared else [("lm_head.weight", (config.vocabulary_size, width))]),
+        *([] if config.tied else [("lm_head.weight", (config.vocabulary_size, width))]),
     ]
     needed = HEADER.size + 4 * sum(math.prod(shape) for _, shape in kinds)
     if path.stat().st_size != needed:
@@ -106,7 +101,7 @@ def _tensors(path: Path, config: DecoderConfig, shared: bool) -> dict[str, Tenso
         elif name != "rotations":
             for layer, part in enumerate(whole.unbind(0)):
                 full = f"model.layers.{layer}.{name}"
-                tensors[full] = layout.restored(full, part)  # rotates adjacent channels, as in llama.cpp
+                tensors[full] = layout.converted(full, part, back=True)  # rotates adjacent channels, as in llama.cpp
     return tensors
 
 

@@ -19,6 +19,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.model.config import DecoderConfig, ExpertsConfig
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.weights.checkpoint import fill
+from scratchlm.weights.tensors import StoredTensors
 
 Shapes = Mapping[str, torch.Size]
 
@@ -101,20 +102,20 @@ def to_ours(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield our tensors from theirs, read one at a time; a part of a tensor of theirs is a view of it.
 
-    Raises `UserError` before the first tensor, listing all that are missing, unknown or misshapen. `theirs` may be a
-    mapping with a method `shapes` that reads no tensors.
+    Raises `UserError` before the first tensor, listing all that are missing, unknown or misshapen.
     """
     expected = shapes(config)
     placed = expand(rules, config, expected)
-    raise_all(problems_of(_shapes_of(theirs), placed, expected, ignored))
+    sizes = theirs.shapes if isinstance(theirs, StoredTensors) else {name: each.shape for name, each in theirs.items()}
+    raise_all(problems_of(sizes, placed, expected, ignored))
     for each in placed:
         if "{expert}" in each.rule.theirs:
             yield each.ours[0], torch.stack([theirs[name] for name in each.theirs])
             continue
         whole = theirs[each.theirs[0]]
         whole = whole.T if each.rule.transposed else whole
-        sizes = [expected[name][0] for name in each.ours]
-        for name, part in zip(each.ours, torch.split(whole, sizes), strict=True):
+        outputs = [expected[name][0] for name in each.ours]
+        for name, part in zip(each.ours, torch.split(whole, outputs), strict=True):
             yield name, _swapped(part, config) if each.rule.halves_swapped else part
 
 
@@ -128,14 +129,6 @@ def from_hf(
     """Build a decoder from tensors under Hugging Face's names, in `dtype` or as stored. Raises as `to_ours` does."""
     read = to_ours(theirs, rules, config, ignored)
     return fill(outline(config), {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in read})
-
-
-def _shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
-    lazy = getattr(tensors, "shapes", None)
-    if lazy is not None:
-        found: Shapes = lazy()
-        return found
-    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:

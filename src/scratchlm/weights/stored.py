@@ -41,7 +41,6 @@ class Classes:
     """Which part of a text longer than its context the model reads."""
 
     def __post_init__(self) -> None:
-        """Check ranges and labels."""
         problems = out_of_range(self, "classes")
         if not self.labels or len(set(self.labels)) < len(self.labels):
             problems.append(f"classes.labels has {len(self.labels)} labels: must name each once")
@@ -74,7 +73,6 @@ class Stored:
     nf4: bool = False
 
     def __post_init__(self) -> None:
-        """Check the fields of the provenance that are read."""
         sources = self.provenance.get("sources") or []
         if not isinstance(sources, list) or not all(isinstance(each, dict) for each in sources):
             raise UserError("provenance.sources is no list of named values")

@@ -22,10 +22,7 @@ KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def require_finite(tensor: Tensor, name: str, where: Path) -> Tensor:
-    """Return a weight. Raises `UserError` where a number in it is infinite or NaN.
-
-    One pass, no copy.
-    """
+    """Return a weight. Raises `UserError` where a number in it is infinite or NaN. One pass, no copy."""
     if tensor.numel():
         ends = torch.stack(torch.aminmax(tensor))  # a NaN is both the minimum and the maximum
         if not bool(torch.isfinite(ends).all()):
@@ -44,86 +41,69 @@ def open_tensors(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error}); restore the file, it may be cut short") from error
 
 
-class SafetensorsFiles(Mapping[str, Tensor]):
-    """The tensors of a folder's file `name`, or of the shards in its index.
+class StoredTensors(Mapping[str, Tensor]):
+    """Tensors that are read from disk on access; names and shapes are known before."""
+
+    def __init__(self, places: Mapping[str, Any], shapes: Mapping[str, torch.Size]) -> None:
+        self._places, self.shapes = places, shapes
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+class SafetensorsFiles(StoredTensors):
+    """The tensors of a folder's file `name`, or of the shards in its index; `prefix` is added to names that lack it.
 
     Access copies one tensor into memory, and nothing else of the file. Raises `UserError` for a folder without such
     files, for pickles, for shards outside the folder, and for files that are truncated or have other dtypes.
     """
 
-    def __init__(self, folder: Path, name: str = SINGLE) -> None:
-        self.folder, self._name = folder, name
-        self._place: dict[str, Any] = {}  # name -> its open file
+    def __init__(self, folder: Path, name: str = SINGLE, prefix: str = "") -> None:
+        self.folder = folder
         index = folder / INDEX
         listed = _shards(index) if index.exists() else {}
-        for name in sorted(set(listed.values())) or [self._single()]:
-            file = open_tensors(folder / name)
-            self._place.update(dict.fromkeys(file.keys(), file))
-        raise_all([f"{index}: {name} is in none of its files" for name in listed if name not in self._place])
-        self._slices = {name: file.get_slice(name) for name, file in self._place.items()}
+        files: dict[str, Any] = {}  # name of a tensor -> its open file
+        for place in sorted(set(listed.values())) or [_single(folder, name)]:
+            file = open_tensors(folder / place)
+            files |= dict.fromkeys(file.keys(), file)
+        raise_all([f"{index}: {name} is in none of its files" for name in listed if name not in files])
+        slices = {name: file.get_slice(name) for name, file in files.items()}
         raise_all(
             [
                 f"{folder}: {name} is stored as {piece.get_dtype()}; only {', '.join(KINDS)} can be read"
-                for name, piece in self._slices.items()
+                for name, piece in slices.items()
                 if piece.get_dtype() not in KINDS
             ]
         )
-
-    def _single(self) -> str:
-        if (self.folder / self._name).exists():
-            return self._name
-        pickled = next((name for name in PICKLES if (self.folder / name).exists()), None)
-        if pickled is not None:
-            raise UserError(
-                f"{self.folder / pickled}: is a pickle, which can run any program when it is read, so it is refused; "
-                "take the safetensors version of the model"
-            )
-        raise UserError(f"{self.folder}: has no {self._name}; name a folder in Hugging Face's format")
+        stored = {(name if name.startswith((prefix, "lm_head.")) else prefix + name): name for name in files}
+        places = {name: (files[theirs], theirs) for name, theirs in stored.items()}
+        super().__init__(places, {name: torch.Size(slices[theirs].get_shape()) for name, theirs in stored.items()})
 
     def __getitem__(self, name: str) -> Tensor:
+        file, stored = self._places[name]
         try:
-            tensor: Tensor = self._place[name].get_tensor(name)
+            tensor: Tensor = file.get_tensor(stored)
         except SafetensorError as error:
-            raise UserError(f"{self.folder}: {name} cannot be read ({error}); restore the file") from error
-        return require_finite(tensor, name, self.folder)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._place
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._place)
-
-    def __len__(self) -> int:
-        return len(self._place)
-
-    def shapes(self) -> dict[str, torch.Size]:
-        """Return the shape of every tensor without reading its data."""
-        return {name: torch.Size(piece.get_shape()) for name, piece in self._slices.items()}
+            raise UserError(f"{self.folder}: {stored} cannot be read ({error}); restore the file") from error
+        return require_finite(tensor, stored, self.folder)
 
 
-class Renamed(Mapping[str, Tensor]):
-    """Tensors under the names of a table: `prefix` is added to names that lack it."""
-
-    def __init__(self, tensors: SafetensorsFiles, prefix: str) -> None:
-        self._tensors = tensors
-        self._stored = {name if name.startswith((prefix, "lm_head.")) else prefix + name: name for name in tensors}
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._tensors[self._stored[name]]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._stored
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored)
-
-    def __len__(self) -> int:
-        return len(self._stored)
-
-    def shapes(self) -> dict[str, torch.Size]:
-        """Return the shape of every tensor without reading its data."""
-        sizes = self._tensors.shapes()
-        return {name: sizes[stored] for name, stored in self._stored.items()}
+def _single(folder: Path, name: str) -> str:
+    if (folder / name).exists():
+        return name
+    pickled = next((name for name in PICKLES if (folder / name).exists()), None)
+    if pickled is not None:
+        raise UserError(
+            f"{folder / pickled}: is a pickle, which can run any program when it is read, so it is refused; "
+            "take the safetensors version of the model"
+        )
+    raise UserError(f"{folder}: has no {name}; name a folder in Hugging Face's format")
 
 
 def _shards(index: Path) -> dict[str, str]:

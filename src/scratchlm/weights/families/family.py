@@ -36,12 +36,9 @@ class Family:
     def shape(self, fields: Fields) -> DecoderConfig:
         """Read a config.json. Raises `UserError`, which lists all fields that are missing, invalid or unsupported."""
         try:
-            config = self.read(fields)
-        except UserError:  # an impossible config, most likely because fields were missing or invalid
+            return self.read(fields)
+        finally:  # also for an impossible config: most likely because fields were missing or invalid
             fields.check()
-            raise
-        fields.check()
-        return config
 
     def fields(self, config: DecoderConfig) -> dict[str, Any]:
         """Return the fields of a config.json."""
@@ -54,15 +51,14 @@ class Family:
     def differences(self, config: DecoderConfig) -> list[str]:
         """Return what of a config the family cannot represent: what `read_back` changes."""
         try:
-            again = for_inference(self.read_back(config))
+            return different(config, self.read_back(config), self.architecture)
         except UserError as error:  # sizes that the family cannot have
             return [str(error)]
-        return different(for_inference(config), again, self.architecture)
 
 
 def different(config: DecoderConfig, other: DecoderConfig, holder: str) -> list[str]:
-    """Return the values in which two configs differ; the other is that of `holder`."""
-    ours, theirs = (dict(flatten(to_dict(each))) for each in (config, other))
+    """Return the values in which two configs differ for inference; the other is that of `holder`."""
+    ours, theirs = (dict(flatten(to_dict(for_inference(each)))) for each in (config, other))
     return [
         f"model.{name} is {ours.get(name)!r} where {holder} has {theirs.get(name)!r}"
         for name in sorted(ours.keys() | theirs.keys())

@@ -7,6 +7,7 @@ from typing import Any
 
 from scratchlm.base.errors import raise_all
 from scratchlm.model.config import (
+    DecoderConfig,
     LinearScalingConfig,
     Llama3ScalingConfig,
     NoScalingConfig,
@@ -37,21 +38,18 @@ class Fields:
 
     def number(self, name: str, default: float) -> float:
         """Return a number."""
-        value = self.data.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            self.problems.append(f"{name} is {value!r}, must be a number")
-            return default
-        return float(value)
+        return float(self._typed(name, default, int | float, "a number"))
 
     def truth(self, name: str, default: bool) -> bool:
         """Return true or false."""
+        return bool(self._typed(name, default, bool, "true or false"))
+
+    def _typed(self, name: str, default: Any, kind: Any, what: str) -> Any:
         value = self.data.get(name)
         if value is None:
             return default
-        if not isinstance(value, bool):
-            self.problems.append(f"{name} is {value!r}, must be true or false")
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self.problems.append(f"{name} is {value!r}, must be {what}")
             return default
         return value
 
@@ -100,25 +98,25 @@ class Fields:
 
     def _scaling(self, context: int) -> ScalingConfig:
         kind = self.data.get("rope_type") or self.data.get("type") or "default"
-        match kind:
-            case "default":
-                return NoScalingConfig()
-            case "linear":
-                return LinearScalingConfig(self.number("factor", 1.0))
-            case "llama3":
-                return Llama3ScalingConfig(
-                    self.number("factor", 8.0),
-                    self.number("low_freq_factor", 1.0),
-                    self.number("high_freq_factor", 4.0),
-                    self.whole("original_max_position_embeddings", context),
-                )
-            case _:
-                self.problems.append(f"rope_scaling is of type {kind!r}: only {SCALINGS} can be read")
-                return NoScalingConfig()
+        if kind == "linear":
+            return LinearScalingConfig(self.number("factor", 1.0))
+        if kind == "llama3":
+            low, high = self.number("low_freq_factor", 1.0), self.number("high_freq_factor", 4.0)
+            original = self.whole("original_max_position_embeddings", context)
+            return Llama3ScalingConfig(self.number("factor", 8.0), low, high, original)
+        if kind != "default":
+            self.problems.append(f"rope_scaling is of type {kind!r}: only {SCALINGS} can be read")
+        return NoScalingConfig()
 
     def check(self) -> None:
         """Raise a `UserError` with all recorded problems."""
         raise_all([f"{self.where}: {problem}" for problem in dict.fromkeys(self.problems)])
+
+
+def layer_types(config: DecoderConfig) -> list[str]:
+    """Return the field that `full_layers` reads."""
+    full = config.attention.global_layers
+    return ["full_attention" if layer in full else "sliding_attention" for layer in range(config.layers)]
 
 
 def write_rope(rope: Any) -> dict[str, Any]:
@@ -130,11 +128,11 @@ def write_rope(rope: Any) -> dict[str, Any]:
         case LinearScalingConfig(factor):
             written["rope_scaling"] = {"rope_type": "linear", "factor": factor}
         case Llama3ScalingConfig(factor, low, high, original):
-            written["rope_scaling"] = {
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low,
-                "high_freq_factor": high,
-                "original_max_position_embeddings": original,
-            }
+            written["rope_scaling"] = llama3_scaling(factor, low, high, original)
     return written
+
+
+def llama3_scaling(factor: float, low: float, high: float, original: int) -> dict[str, Any]:
+    """Return Llama 3's `rope_scaling`."""
+    bands = {"low_freq_factor": low, "high_freq_factor": high}
+    return {"rope_type": "llama3", "factor": factor, **bands, "original_max_position_embeddings": original}

@@ -7,12 +7,13 @@ embeddings scaled by the square root of the width.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
+from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, QK_NORM, Family, inside
-from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.families.llama import write_common
+from scratchlm.weights.families.fields import Fields, layer_types
+from scratchlm.weights.families.llama import read_common, with_attention, write_common
 
 NORMS = (
     inside("input_layernorm.weight", "attention_norm.weight"),
@@ -23,40 +24,43 @@ NORMS = (
 GLOBAL_THETA, LOCAL_THETA = 1_000_000.0, 10_000.0
 EVERY = 6
 """Every sixth layer has full attention where the file does not say which."""
+USUAL = {
+    "vocab_size": 262_208,
+    "max_position_embeddings": 131_072,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "tie_word_embeddings": True,
+}
 
 
-def read(fields: Fields) -> DecoderConfig:
-    """Convert a config.json to a `DecoderConfig`."""
+def _read(fields: Fields) -> DecoderConfig:
     fields.only("hidden_activation", "gelu_pytorch_tanh")
     fields.only("use_bidirectional_attention", False, None)
-    width, layers = fields.whole("hidden_size", 2304), fields.whole("num_hidden_layers", 26)
-    heads, context = fields.whole("num_attention_heads", 8), fields.whole("max_position_embeddings", 131_072)
-    every = fields.whole("sliding_window_pattern", EVERY)
-    full = fields.full_layers(layers)
-    bias = fields.truth("attention_bias", False)
-    return DecoderConfig(
-        vocabulary_size=fields.whole("vocab_size", 262_208),
-        context=context,
-        width=width,
-        layers=layers,
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6), unit_offset=True),
+    config = read_common(fields, None, **USUAL)
+    every, bias = fields.whole("sliding_window_pattern", EVERY), fields.truth("attention_bias", False)
+    full = fields.full_layers(config.layers)
+    config = with_attention(
+        config,
+        qk_norm=True,
+        bias=bias,
+        output_bias=bias,
+        window=fields.window(default=4096),
+        global_layers=tuple(range(every - 1, config.layers, every)) if full is None else full,
+        query_scale=fields.number("query_pre_attn_scalar", 256) ** -0.5,
+        softcap=fields.number("attn_logit_softcapping", 0.0) or None,
+    )
+    return replace(
+        config,
+        norm=RMSNormConfig(eps=config.norm.eps, unit_offset=True),
         norm_places="both",
-        positions=_rope(fields, context),
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=fields.whole("num_key_value_heads", 4),
-            head_dim=fields.whole("head_dim", 256),
-            bias=bias,
-            output_bias=bias,
-            window=fields.window(default=4096),
-            global_layers=tuple(range(every - 1, layers, every)) if full is None else full,
-            query_scale=fields.number("query_pre_attn_scalar", 256) ** -0.5,
-            softcap=fields.number("attn_logit_softcapping", 0.0) or None,
-        ),
-        feed_forward=SwiGLUConfig(hidden=fields.whole("intermediate_size", 9216), activation="gelu_tanh"),
-        embedding_scale=math.sqrt(width),
+        positions=_rope(fields, config.context),
+        feed_forward=SwiGLUConfig(hidden=config.feed_forward.hidden, activation="gelu_tanh"),
+        embedding_scale=math.sqrt(config.width),
         logit_softcap=fields.number("final_logit_softcapping", 0.0) or None,
-        tied=fields.truth("tie_word_embeddings", True),
     )
 
 
@@ -69,10 +73,8 @@ def _rope(fields: Fields, context: int) -> RopeConfig:
     return RopeConfig(theta=wide.theta, scaling=wide.scaling, local_theta=theta)
 
 
-def write(config: DecoderConfig) -> dict[str, Any]:
-    """Convert a `DecoderConfig` to the fields of a config.json."""
+def _write(config: DecoderConfig) -> dict[str, Any]:
     attention, rope = config.attention, config.positions
-    full = attention.global_layers
     fields = write_common(config)
     del fields["hidden_act"]
     scale = attention.query_scale or attention.head_dim**-0.5
@@ -81,7 +83,7 @@ def write(config: DecoderConfig) -> dict[str, Any]:
         "hidden_activation": "gelu_pytorch_tanh",
         "attention_bias": attention.bias,
         "sliding_window": attention.window,
-        "layer_types": ["full_attention" if layer in full else "sliding_attention" for layer in range(config.layers)],
+        "layer_types": layer_types(config),
         "query_pre_attn_scalar": _whole(scale**-2),
         "rope_local_base_freq": (isinstance(rope, RopeConfig) and rope.local_theta) or LOCAL_THETA,
         "attn_logit_softcapping": attention.softcap,
@@ -95,5 +97,5 @@ def _whole(value: float) -> float:
 
 
 GEMMA3 = Family(
-    "gemma3_text", "Gemma3ForCausalLM", (*EMBEDDING, *NORMS, *ATTENTION, *QK_NORM, *GATED, *END), read, write
+    "gemma3_text", "Gemma3ForCausalLM", (*EMBEDDING, *NORMS, *ATTENTION, *QK_NORM, *GATED, *END), _read, _write
 )

@@ -39,8 +39,7 @@ RULES = (
 )
 
 
-def read(fields: Fields) -> DecoderConfig:
-    """Convert a config.json to a `DecoderConfig`."""
+def _read(fields: Fields) -> DecoderConfig:
     width, heads = fields.whole("n_embd", 768), fields.whole("n_head", 12)
     fields.only("scale_attn_weights", True)
     fields.only("scale_attn_by_inverse_layer_idx", False)
@@ -60,16 +59,13 @@ def read(fields: Fields) -> DecoderConfig:
             heads=heads, kv_heads=heads, head_dim=max(1, width // heads), qk_norm=False, bias=True, output_bias=True
         ),
         feed_forward=MLPConfig(
-            hidden=fields.whole("n_inner", 4 * width),
-            activation="gelu" if name == "gelu" else "gelu_tanh",
-            bias=True,
+            hidden=fields.whole("n_inner", 4 * width), activation="gelu" if name == "gelu" else "gelu_tanh", bias=True
         ),
         tied=fields.truth("tie_word_embeddings", True),
     )
 
 
-def write(config: DecoderConfig) -> dict[str, Any]:
-    """Convert a `DecoderConfig` to the fields of a config.json."""
+def _write(config: DecoderConfig) -> dict[str, Any]:
     plain = isinstance(config.feed_forward, MLPConfig) and config.feed_forward.activation == "gelu"
     return {
         "vocab_size": config.vocabulary_size,
@@ -85,12 +81,12 @@ def write(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-FAMILY = Family(
+GPT2 = Family(
     "gpt2",
     "GPT2LMHeadModel",
     RULES,
-    read,
-    write,
+    _read,
+    _write,
     ignored=r".*\.attn\.(masked_)?bias|lm_head\.weight",  # the causal mask, which some files have
     prefix="transformer.",
 )

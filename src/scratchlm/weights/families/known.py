@@ -10,11 +10,9 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.families.gemma import GEMMA3
-from scratchlm.weights.families.gpt2 import FAMILY as GPT2
-from scratchlm.weights.families.llama import LLAMA, MISTRAL
+from scratchlm.weights.families.gpt2 import GPT2
+from scratchlm.weights.families.llama import LLAMA, MISTRAL, OLMO2, PHI3
 from scratchlm.weights.families.nanochat import NANOCHAT
-from scratchlm.weights.families.olmo import OLMO2
-from scratchlm.weights.families.phi import PHI3
 from scratchlm.weights.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 
 FAMILIES = (QWEN3, LLAMA, MISTRAL, QWEN2, QWEN3_MOE, GEMMA3, OLMO2, PHI3, NANOCHAT, GPT2)

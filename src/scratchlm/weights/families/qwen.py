@@ -10,8 +10,8 @@ from typing import Any
 
 from scratchlm.model.config import DecoderConfig, ExpertsConfig
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, QK_NORM, Family, inside
-from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.families.llama import read_common, write_common
+from scratchlm.weights.families.fields import Fields, layer_types
+from scratchlm.weights.families.llama import read_common, with_attention, write_common
 
 EXPERTS = (
     inside("mlp.gate.weight", "feed_forward.router.weight"),
@@ -19,20 +19,17 @@ EXPERTS = (
 )
 
 
-def read_qwen2(fields: Fields) -> DecoderConfig:
-    """Convert a Qwen2's config.json to a `DecoderConfig`."""
+def _read_qwen2(fields: Fields) -> DecoderConfig:
     return _read(fields, *_window(fields), bias=True)
 
 
-def read_qwen3(fields: Fields) -> DecoderConfig:
-    """Convert a Qwen3's config.json to a `DecoderConfig`."""
-    config = _read(fields, *_window(fields), bias=fields.truth("attention_bias", False))
-    head_dim = fields.whole("head_dim", 128)  # whatever the width
-    return _with_norms(replace(config, attention=replace(config.attention, head_dim=head_dim)))
+def _read_qwen3(fields: Fields) -> DecoderConfig:
+    config = _read(fields, *_window(fields), bias=fields.truth("attention_bias", False), head_dim=128)
+    return with_attention(config, qk_norm=True, output_bias=config.attention.bias)
 
 
-def read_mixture(fields: Fields) -> DecoderConfig:
-    """Convert a Qwen3 mixture's config.json to a `DecoderConfig`; experts and any window must be in every layer."""
+def _read_mixture(fields: Fields) -> DecoderConfig:
+    """Read a Qwen3 mixture; experts and any window must be in every layer."""
     fields.only("decoder_sparse_step", 1)
     fields.only("mlp_only_layers", [], None)
     experts = ExpertsConfig(
@@ -43,18 +40,12 @@ def read_mixture(fields: Fields) -> DecoderConfig:
     )
     window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
     config = _read(fields, window, (), bias=fields.truth("attention_bias", False))
-    return _with_norms(replace(config, feed_forward=experts))
+    return replace(with_attention(config, qk_norm=True, output_bias=config.attention.bias), feed_forward=experts)
 
 
-def _read(fields: Fields, window: int | None, full: tuple[int, ...], bias: bool) -> DecoderConfig:
-    config = read_common(fields, context=32768)
-    return replace(config, attention=replace(config.attention, bias=bias, window=window, global_layers=full))
-
-
-def _with_norms(config: DecoderConfig) -> DecoderConfig:
-    """Add what Qwen3 has and Qwen2 lacks: QK norms, and the biases, if any, on the output too."""
-    attention = replace(config.attention, qk_norm=True, output_bias=config.attention.bias)
-    return replace(config, attention=attention)
+def _read(fields: Fields, window: int | None, full: tuple[int, ...], bias: bool, **usual: Any) -> DecoderConfig:
+    config = read_common(fields, max_position_embeddings=32768, **usual)
+    return with_attention(config, bias=bias, window=window, global_layers=full)
 
 
 def _window(fields: Fields) -> tuple[int | None, tuple[int, ...]]:
@@ -76,24 +67,16 @@ def _write(config: DecoderConfig) -> dict[str, Any]:
     written = {**write_common(config), "use_sliding_window": attention.window is not None}
     if attention.window is None:
         return written
-    full = attention.global_layers
-    kinds = ["full_attention" if layer in full else "sliding_attention" for layer in range(config.layers)]
-    return {**written, "sliding_window": attention.window, "layer_types": kinds, "max_window_layers": len(full)}
+    written |= {"sliding_window": attention.window, "layer_types": layer_types(config)}
+    return {**written, "max_window_layers": len(attention.global_layers)}
 
 
-def write_qwen2(config: DecoderConfig) -> dict[str, Any]:
-    """Convert a `DecoderConfig` to the fields of a Qwen2's config.json."""
-    return _write(config)
-
-
-def write_qwen3(config: DecoderConfig) -> dict[str, Any]:
-    """Convert a `DecoderConfig` to the fields of a Qwen3's config.json."""
+def _write_qwen3(config: DecoderConfig) -> dict[str, Any]:
     return {**_write(config), "attention_bias": config.attention.bias}
 
 
-def write_mixture(config: DecoderConfig) -> dict[str, Any]:
-    """Convert a `DecoderConfig` to the fields of a Qwen3 mixture's config.json."""
-    written, mixture = write_qwen3(config), config.feed_forward
+def _write_mixture(config: DecoderConfig) -> dict[str, Any]:
+    written, mixture = _write_qwen3(config), config.feed_forward
     experts = mixture if isinstance(mixture, ExpertsConfig) else ExpertsConfig()
     return {
         **{name: value for name, value in written.items() if name not in ("layer_types", "max_window_layers")},
@@ -106,20 +89,8 @@ def write_mixture(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-QWEN2 = Family(
-    "qwen2", "Qwen2ForCausalLM", (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *GATED, *END), read_qwen2, write_qwen2
-)
-QWEN3 = Family(
-    "qwen3",
-    "Qwen3ForCausalLM",
-    (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *QK_NORM, *GATED, *END),
-    read_qwen3,
-    write_qwen3,
-)
-QWEN3_MOE = Family(
-    "qwen3_moe",
-    "Qwen3MoeForCausalLM",
-    (*EMBEDDING, *NORMS_BEFORE, *ATTENTION, *QK_NORM, *EXPERTS, *END),
-    read_mixture,
-    write_mixture,
-)
+BEFORE = (*EMBEDDING, *NORMS_BEFORE, *ATTENTION)
+QWEN2 = Family("qwen2", "Qwen2ForCausalLM", (*BEFORE, *GATED, *END), _read_qwen2, _write)
+QWEN3 = Family("qwen3", "Qwen3ForCausalLM", (*BEFORE, *QK_NORM, *GATED, *END), _read_qwen3, _write_qwen3)
+MIXTURE_RULES = (*BEFORE, *QK_NORM, *EXPERTS, *END)
+QWEN3_MOE = Family("qwen3_moe", "Qwen3MoeForCausalLM", MIXTURE_RULES, _read_mixture, _write_mixture)

@@ -7,13 +7,19 @@ ggml-org/llama.cpp, and the names in its library `gguf`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gguf
+import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.model.config import DecoderConfig, Llama3ScalingConfig, RopeConfig
+from scratchlm.model.positions import rope_frequencies
+from scratchlm.weights.families.family import Family, different
+from scratchlm.weights.families.fields import llama3_scaling
+from scratchlm.weights.families.known import read_shape
 
 ARCHITECTURES = {
     "llama": "llama",
@@ -56,6 +62,13 @@ GPT2_FIELDS = {
     "attention.layer_norm_epsilon": "layer_norm_epsilon",
 }
 
+WIDEST_GEMMA = 62
+"""Layers of Gemma 3 27B, which scales attention scores differently from the other sizes."""
+PER_HEAD = ("gpt2", "qwen2", "olmo2", "phi3")
+"""Architectures for which llama.cpp reads no head dimension."""
+SEES_ALL = ("llama", "phi3")
+"""Architectures for which llama.cpp has no sliding window, even if a file has the field."""
+
 PAIRED = ("self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.q_proj.bias", "self_attn.k_proj.bias")
 TURNED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
@@ -68,14 +81,10 @@ class Layout:
     layers: int
     head_dim: int
 
-    @property
-    def _names(self) -> Any:
-        arch = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
-        return gguf.get_tensor_name_map(arch, self.layers)
-
     def names(self, theirs: list[str]) -> dict[str, tuple[str, int | None]]:
         """Return for each of Hugging Face's names the GGUF tensor, and the expert's index where it stacks experts."""
-        known, found = self._names, {}
+        kind = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
+        known, found = gguf.get_tensor_name_map(kind, self.layers), {}
         for name in theirs:
             before, at, rest = name.partition(".experts.")
             number, _, part = rest.partition(".")
@@ -86,35 +95,140 @@ class Layout:
             found[name] = (stored, int(number) if at else None)
         return found
 
-    def stored(self, name: str, tensor: Tensor) -> Tensor:
-        """Convert a tensor from Hugging Face's layout to GGUF's."""
+    def converted(self, name: str, tensor: Tensor, back: bool = False) -> Tensor:
+        """Convert a tensor from Hugging Face's layout to GGUF's, or `back`."""
         if self.architecture == "llama" and name.endswith(PAIRED):
             # RoPE in llama.cpp rotates adjacent channels, in Hugging Face channels half a head apart
-            return tensor.reshape(-1, 2, self.head_dim // 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
+            half = self.head_dim // 2
+            pairs = (half, 2) if back else (2, half)
+            return tensor.reshape(-1, *pairs, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
         if self.architecture == "gemma3" and name.endswith("norm.weight"):
-            return tensor.float() + 1.0
-        return tensor.T if self.architecture == "gpt2" and name.endswith(TURNED) else tensor
-
-    def restored(self, name: str, tensor: Tensor) -> Tensor:
-        """Convert a tensor from GGUF's layout to Hugging Face's."""
-        if self.architecture == "llama" and name.endswith(PAIRED):
-            return tensor.reshape(-1, self.head_dim // 2, 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
-        if self.architecture == "gemma3" and name.endswith("norm.weight"):
-            return tensor - 1.0
-        return tensor.T if self.architecture == "gpt2" and name.endswith(TURNED) else tensor
+            return tensor - 1.0 if back else tensor.float() + 1.0
+        return tensor.T if self.turned(name) else tensor
 
     def turned(self, name: str) -> bool:
         """Return whether a tensor is transposed."""
         return self.architecture == "gpt2" and name.endswith(TURNED)
 
 
-def architecture_of(model_type: str) -> str:
-    """Return llama.cpp's name of a family; an unknown one is a `UserError`."""
-    if model_type not in ARCHITECTURES:
-        raise UserError(f"{model_type}: llama.cpp has no such architecture; known are {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[model_type]
-
-
 def field_names(architecture: str) -> Mapping[str, str]:
     """Return the table of fields of an architecture."""
     return GPT2_FIELDS if architecture == "gpt2" else FIELDS
+
+
+@dataclass(frozen=True)
+class Described:
+    """The config of a model in GGUF's terms."""
+
+    architecture: str
+    rows: int
+    """Rows of the embedding."""
+    tied: bool
+    """Whether the head is tied to the embedding."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """Fields without the architecture's prefix."""
+    factors: Tensor | None = None
+    """Divisors of the RoPE frequencies (`rope_freqs.weight`)."""
+
+
+def describe(family: Family, config: DecoderConfig) -> Described:
+    """Convert a config to GGUF's fields. Raises `UserError` where llama.cpp has no such architecture or fields."""
+    if family.model_type not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise UserError(f"{family.model_type}: llama.cpp has no such architecture; known are {known}")
+    architecture = ARCHITECTURES[family.model_type]
+    fields = family.fields(config)
+    values = {
+        key: value
+        for key, theirs in field_names(architecture).items()
+        if (value := fields.get(theirs)) is not None and not isinstance(value, bool)
+    }
+    factors, rope = None, config.positions
+    if isinstance(rope, RopeConfig):
+        head_dim = config.attention.head_dim
+        turned = int(head_dim * rope.partial_rotary_factor)
+        values |= {"attention.value_length": head_dim, "rope.dimension_count": turned}
+        if isinstance(rope.scaling, Llama3ScalingConfig):
+            plain, scaled = (rope_frequencies(head_dim, rope.theta, each) for each in (None, rope.scaling))
+            factors = plain / scaled
+    scaling = fields.get("rope_scaling") or {}
+    if scaling.get("rope_type") == "linear":
+        values |= {"rope.scaling.type": "linear", "rope.scaling.factor": scaling["factor"]}
+    described = Described(architecture, config.vocabulary_size, config.tied, values, factors)
+    lost = _lost(described, config) + _unsupported(architecture, config)
+    if lost:
+        raise UserError(f"GGUF cannot represent this model: {'; '.join(lost)}; export it to hf")
+    return described
+
+
+def _lost(described: Described, config: DecoderConfig) -> list[str]:
+    """Return what reading the fields again would change; biases would be in tensors that it does not look for."""
+    try:
+        return different(config, shape_of(described, "the file")[1], "the file")
+    except UserError as error:
+        return [str(error)]
+
+
+def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
+    """Return what the fields state and llama.cpp does not support (src/llama-model.cpp)."""
+    attention, problems = config.attention, []
+    per_head = config.width // attention.heads
+    if architecture in PER_HEAD and attention.head_dim != per_head:
+        problems.append(
+            f"model.attention.head_dim {attention.head_dim}: llama.cpp's {architecture} needs width / heads, {per_head}"
+        )
+    if architecture in SEES_ALL and attention.window is not None and attention.window < config.context:
+        problems.append(f"model.attention.window {attention.window}: llama.cpp's {architecture} has none")
+    return problems
+
+
+def shape_of(described: Described, where: str) -> tuple[Family, DecoderConfig]:
+    """Read GGUF's fields as a config.json. Raises `UserError` for an unknown architecture and unsupported fields."""
+    kind, values = described.architecture, described.values
+    model_type = next((name for name, architecture in ARCHITECTURES.items() if architecture == kind), None)
+    if model_type is None:
+        known = ", ".join(sorted(set(ARCHITECTURES.values())))
+        raise UserError(f"{where}: its architecture {kind!r} is not known; known are {known}")
+    fields: dict[str, Any] = {
+        theirs: values[key] for key, theirs in field_names(kind).items() if values.get(key) is not None
+    }
+    if not fields.get("sliding_window"):
+        fields.pop("sliding_window", None)  # some files write none as 0
+    if kind == "llama" and "sliding_window" in fields:
+        model_type = "mistral"
+    fields |= {"vocab_size": described.rows, "tie_word_embeddings": described.tied}
+    fields |= _further(described, fields, where)
+    return read_shape({"model_type": model_type, **fields}, where)
+
+
+def _further(described: Described, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return fields that GGUF does not store, by architecture."""
+    more: dict[str, Any] = {}
+    values, heads = described.values, fields.get("num_attention_heads")
+    width, head_dim = fields.get("hidden_size"), fields.get("head_dim")
+    per_head = width // heads if isinstance(width, int) and isinstance(heads, int) and heads else None
+    scaling = values.get("rope.scaling.type")
+    if scaling not in (None, "none"):
+        more["rope_scaling"] = {"rope_type": scaling, "factor": values.get("rope.scaling.factor", 1.0)}
+    if described.factors is not None:
+        more["rope_scaling"] = _llama3_scaling(described.factors, fields, where)
+    match described.architecture:
+        case "qwen3moe":
+            more["norm_topk_prob"] = True
+        case "gemma3":
+            widest = fields.get("num_hidden_layers") == WIDEST_GEMMA
+            more["query_pre_attn_scalar"] = per_head if widest else head_dim or 256
+        case "phi3" if values.get("rope.dimension_count") and (head_dim or per_head):
+            more["partial_rotary_factor"] = values["rope.dimension_count"] / (head_dim or per_head)
+    return more
+
+
+def _llama3_scaling(factors: Tensor, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Find the RoPE scaling of these factors; Llama 3's models differ only in the largest."""
+    theta = float(fields.get("rope_theta", 10_000.0))
+    scaling = Llama3ScalingConfig(factor=float(factors.max()))
+    plain, scaled = (rope_frequencies(2 * len(factors), theta, each) for each in (None, scaling))
+    if not torch.allclose(plain / scaled, factors.float(), rtol=1e-4):
+        raise UserError(f"{where}: rope_freqs.weight holds factors that are not Llama 3's; they cannot be read")
+    low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
+    return llama3_scaling(scaling.factor, low, high, scaling.original_context)

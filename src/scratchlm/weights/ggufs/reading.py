@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -15,15 +14,15 @@ from scratchlm.tokens.pretrained import tokenizer_of
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.ggufs.file import GGUFFile
-from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.ggufs.shape import Described, shape_of
+from scratchlm.weights.ggufs.layout import Described, Layout, shape_of
 from scratchlm.weights.ggufs.tokens import read_vocabulary
 from scratchlm.weights.mapping import expand, from_hf, shapes
+from scratchlm.weights.tensors import StoredTensors
 
 EMBEDDING, FACTORS = "token_embd.weight", "rope_freqs.weight"
 
 
-class AsTheirs(Mapping[str, Tensor]):
+class AsTheirs(StoredTensors):
     """The tensors of a GGUF file under Hugging Face's names and in its layout."""
 
     def __init__(self, file: GGUFFile, layout: Layout, wanted: list[str]) -> None:
@@ -31,43 +30,17 @@ class AsTheirs(Mapping[str, Tensor]):
         stored = {name: place for name, place in layout.names(wanted).items() if place[0] in file}
         used = {place[0] for place in stored.values()} | {FACTORS}
         self._stack = ("", torch.empty(0))
-        self._places = {**stored, **{name: (name, None) for name in file if name not in used}}
+        places = {**stored, **{name: (name, None) for name in file if name not in used}}
+        sizes = {name: file.shapes[at] if each is None else file.shapes[at][1:] for name, (at, each) in places.items()}
+        turned = {name: torch.Size(reversed(size)) if layout.turned(name) else size for name, size in sizes.items()}
+        super().__init__(places, turned)
 
     def __getitem__(self, name: str) -> Tensor:
         stored, expert = self._places[name]
         if expert is not None and self._stack[0] != stored:
             self._stack = (stored, self._file[stored])  # cached, because its experts are read one after the other
         tensor = self._file[stored] if expert is None else self._stack[1]
-        return self._layout.restored(name, tensor if expert is None else tensor[expert])
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def shapes(self) -> dict[str, torch.Size]:
-        """Return the shape of every tensor without dequantizing any."""
-        sizes, found = self._file.shapes(), {}
-        for name, (stored, expert) in self._places.items():
-            shape = sizes[stored] if expert is None else sizes[stored][1:]
-            found[name] = torch.Size(reversed(shape)) if self._layout.turned(name) else shape
-        return found
-
-
-def _described(file: GGUFFile) -> Described:
-    """Collect the metadata of the config."""
-    before = f"{file.architecture}."
-    return Described(
-        file.architecture,
-        rows=file.shapes()[EMBEDDING][0],
-        tied="output.weight" not in file,
-        values={key.removeprefix(before): value for key, value in file.metadata.items() if key.startswith(before)},
-        factors=file.get(FACTORS),
-    )
+        return self._layout.converted(name, tensor if expert is None else tensor[expert], back=True)
 
 
 def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
@@ -79,13 +52,20 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     file = GGUFFile(path)
     if EMBEDDING not in file:
         raise UserError(f"{path}: {EMBEDDING}: missing; restore the file")
+    before = f"{file.architecture}."
+    described = Described(
+        file.architecture,
+        rows=file.shapes[EMBEDDING][0],
+        tied="output.weight" not in file,
+        values={key.removeprefix(before): value for key, value in file.metadata.items() if key.startswith(before)},
+        factors=file.get(FACTORS),
+    )
     with whole(path, "GGUF file"):
-        family, config = shape_of(_described(file), str(path))
+        family, config = shape_of(described, str(path))
     expected = shapes(config)
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, config.attention.head_dim)
-    theirs = AsTheirs(file, layout, wanted)
-    decoder = from_hf(theirs, family.rules, config, family.ignored, dtype)
+    decoder = from_hf(AsTheirs(file, layout, wanted), family.rules, config, family.ignored, dtype)
     with whole(path, "GGUF file"):
         tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))
     if tokenizer.vocabulary_size > config.vocabulary_size:

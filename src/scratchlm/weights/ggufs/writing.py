@@ -13,16 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, TURN_END
 from scratchlm.tokens.chat import CHATML
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family, for_inference
 from scratchlm.weights.families.known import family_of
-from scratchlm.weights.ggufs.layout import Layout
-from scratchlm.weights.ggufs.shape import Described, describe
-from scratchlm.weights.ggufs.tokens import Listed, listed
-from scratchlm.weights.mapping import to_theirs
+from scratchlm.weights.ggufs.layout import Described, Layout, describe
+from scratchlm.weights.ggufs.tokens import write_tokenizer
+from scratchlm.weights.huggingface import tensors_and_fields
 
 Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 ALWAYS_FP32 = ("position_embd.weight", "ffn_gate_inp.weight")
@@ -41,9 +40,10 @@ def write_gguf(path: Path, model: SavedModel, precision: Precision) -> Family:
     writer = gguf.GGUFWriter(path, described.architecture)
     _describe(writer, model, precision)
     _shape(writer, described)
-    _tokenizer(writer, model, listed(model.tokenizer, config.vocabulary_size))
-    packed = [(name, *_packed(name, tensor, precision)) for name, tensor in _tensors(model, family, config, described)]
-    for name, data, kind in packed:
+    write_tokenizer(writer, model.tokenizer, config.vocabulary_size)
+    _ends(writer, model)
+    for name, tensor in _tensors(model.decoder, family, described):
+        data, kind = _packed(name, tensor, precision)
         writer.add_tensor(name, data, raw_dtype=kind)
     try:
         writer.write_header_to_file()
@@ -61,16 +61,7 @@ def _describe(writer: gguf.GGUFWriter, model: SavedModel, precision: Precision) 
     licences = {source.get("licence") for source in model.provenance.get("sources") or []}
     if len(licences) == 1 and (licence := next(iter(licences))):
         writer.add_license(licence)
-    kinds = gguf.LlamaFileType
-    writer.add_file_type(
-        {
-            "f32": kinds.ALL_F32,
-            "f16": kinds.MOSTLY_F16,
-            "bf16": kinds.MOSTLY_BF16,
-            "q8_0": kinds.MOSTLY_Q8_0,
-            "q4_0": kinds.MOSTLY_Q4_0,
-        }[precision]
-    )
+    writer.add_file_type(gguf.LlamaFileType[f"{'ALL' if precision == 'f32' else 'MOSTLY'}_{precision.upper()}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
@@ -78,25 +69,11 @@ def _shape(writer: gguf.GGUFWriter, described: Described) -> None:
     """Write the fields of a config, each with its type of number."""
     writer.add_vocab_size(described.rows)
     for key, value in described.values.items():
-        place = f"{described.architecture}.{key}"
-        if isinstance(value, str):
-            writer.add_string(place, value)
-        elif isinstance(value, int):
-            writer.add_uint32(place, value)
-        else:
-            writer.add_float32(place, value)
+        number = writer.add_uint32 if isinstance(value, int) else writer.add_float32
+        (writer.add_string if isinstance(value, str) else number)(f"{described.architecture}.{key}", value)
 
 
-def _tokenizer(writer: gguf.GGUFWriter, model: SavedModel, tokens: Listed) -> None:
-    writer.add_tokenizer_model(tokens.model)
-    writer.add_tokenizer_pre(tokens.pre)
-    writer.add_token_list(tokens.tokens)
-    writer.add_token_types(tokens.types)
-    if tokens.merges:
-        writer.add_token_merges(tokens.merges)
-    if tokens.model == "llama":
-        writer.add_token_scores(tokens.scores)
-        writer.add_add_space_prefix(tokens.prefix)
+def _ends(writer: gguf.GGUFWriter, model: SavedModel) -> None:
     tokenizer = model.tokenizer
     if tokenizer.begin_of_text is not None:
         writer.add_bos_token_id(tokenizer.begin_of_text)
@@ -111,17 +88,13 @@ def _tokenizer(writer: gguf.GGUFWriter, model: SavedModel, tokens: Listed) -> No
         writer.add_chat_template(model.template.source)
 
 
-def _tensors(
-    model: SavedModel, family: Family, config: DecoderConfig, described: Described
-) -> Iterator[tuple[str, Tensor]]:
+def _tensors(decoder: Decoder, family: Family, described: Described) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor under its GGUF name; the experts of a layer are stacked."""
-    ours = {name: tensor.detach().to("cpu") for name, tensor in model.decoder.named_parameters()}
-    ours.pop("mtp_head.weight", None)
-    layout = Layout(described.architecture, config.layers, config.attention.head_dim)
-    theirs = dict(to_theirs(ours, family.rules, config))
+    layout = Layout(described.architecture, decoder.config.layers, decoder.config.attention.head_dim)
+    theirs, _ = tensors_and_fields(decoder, family)
     experts: dict[str, list[Tensor]] = {}
     for name, (stored, expert) in layout.names(list(theirs)).items():
-        tensor = layout.stored(name, theirs[name])
+        tensor = layout.converted(name, theirs[name])
         if expert is None:
             yield stored, tensor
         else:
@@ -152,14 +125,9 @@ def modelfile(model: SavedModel, file: str) -> str:
             'TEMPLATE """{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}'
             '<|im_start|>assistant\n"""'
         )
-    stops = [text for text, id in model.tokenizer.specials.items() if id in _stops(model)]
+    stops = [text for text, id in model.tokenizer.specials.items() if id in model.stop_ids]
     lines += [f'PARAMETER stop "{text}"' for text in stops if text.isprintable() and not set(text) & {'"', "\\"}]
     settings = {name: value for name, value in model.generation.items() if name in ("temperature", "top_k", "top_p")}
     lines += [f"PARAMETER {name} {value}" for name, value in settings.items()]
     lines.append(f"PARAMETER num_ctx {model.decoder.config.context}")
     return "\n".join(lines) + "\n"
-
-
-def _stops(model: SavedModel) -> frozenset[int]:
-    turn = frozenset() if model.template is None else model.template.stop_ids
-    return turn | frozenset(model.generation.get("stop_ids", []))

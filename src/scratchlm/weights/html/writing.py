@@ -17,6 +17,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig
 from scratchlm.model.positions import rope_frequencies
+from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.patterns import QWEN2
 from scratchlm.tokens.vocabulary import BytePairVocabulary
@@ -46,14 +47,16 @@ def write_page(model: SavedModel) -> str:
     """Return the page. Raises `UserError` for models and tokenizers that the page's script does not support."""
     config = for_inference(model.decoder.config)
     _check(model, config)
+    tokenizer, tensors = model.tokenizer, dict(model.decoder.named_parameters())
+    tensors.pop("mtp_head.weight", None)
     title = str(model.provenance.get("name") or "A language model in a page")
     told = {
         "config": _shape(config),
-        "tensors": {name: _stored(tensor) for name, tensor in _tensors(model)},
-        "tokenizer": _tokenizer(model),
-        "stop_ids": sorted(_stops(model)),
-        "begin": [first for first in [model.tokenizer.begin_of_text] if first is not None],
-        "end_of_text": model.tokenizer.end_of_text,
+        "tensors": {name: _stored(tensor.detach().float().cpu()) for name, tensor in tensors.items()},
+        "tokenizer": _tokenizer(tokenizer),
+        "stop_ids": model.end_ids,
+        "begin": [] if tokenizer.begin_of_text is None else [tokenizer.begin_of_text],
+        "end_of_text": tokenizer.end_of_text,
         "conversation": None if model.template is None else _around(model.template),
         "facts": f"{model.decoder.parameter_count():,} parameters, {config.layers} layers of {config.width}",
     }
@@ -76,7 +79,7 @@ def _check(model: SavedModel, config: DecoderConfig) -> None:
         raise UserError(
             "a page holds models shaped as Qwen3 or Llama, without biases and windows; export this one to hf or gguf"
         )
-    vocabulary = getattr(model.tokenizer, "vocabulary", None)
+    vocabulary = model.tokenizer.vocabulary
     if not isinstance(vocabulary, BytePairVocabulary) or vocabulary.added or vocabulary.normalization:
         raise UserError("a page holds plain byte-level BPE tokenizers alone; export this model to hf or gguf")
 
@@ -89,19 +92,11 @@ def _shape(config: DecoderConfig) -> dict[str, Any]:
     return {
         "layers": config.layers,
         "context": config.context,
-        "heads": attention.heads,
-        "kv_heads": attention.kv_heads,
-        "head_dim": attention.head_dim,
-        "qk_norm": attention.qk_norm,
+        **{name: getattr(attention, name) for name in ("heads", "kv_heads", "head_dim", "qk_norm")},
         "eps": config.norm.eps,
         "logit_softcap": config.logit_softcap,
         "frequencies": rope_frequencies(attention.head_dim, rope.theta, rope.scaling).tolist(),
     }
-
-
-def _tensors(model: SavedModel) -> list[tuple[str, Tensor]]:
-    named = model.decoder.named_parameters()
-    return [(name, tensor.detach().float().cpu()) for name, tensor in named if name != "mtp_head.weight"]
 
 
 def _stored(tensor: Tensor) -> dict[str, Any]:
@@ -123,41 +118,20 @@ def _base64(numbers: npt.NDArray[Any]) -> str:
     return base64.b64encode(numbers.tobytes()).decode("ascii")
 
 
-def _tokenizer(model: SavedModel) -> dict[str, Any]:
+def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the bytes of every id, one character a byte, and the split pattern in JavaScript's syntax."""
-    tokenizer = model.tokenizer
-    vocabulary: BytePairVocabulary = tokenizer.vocabulary  # type: ignore[attr-defined]  # checked before
-    table = vocabulary.table()
-    tokens = [None if token is None else token.decode("latin-1") for token in table]
-    tokens += [None] * (tokenizer.vocabulary_size - len(tokens))
-    for text, id in tokenizer.specials.items():
-        tokens[id] = text.encode("utf-8").decode("latin-1")
-    pattern = vocabulary.pattern.replace(FOLDED, UNFOLDED)
+    assert isinstance(tokenizer.vocabulary, BytePairVocabulary)
+    pattern = tokenizer.vocabulary.pattern.replace(FOLDED, UNFOLDED)
     for there, here in CLASSES:
         pattern = pattern.replace(there, here)
     if "(?i" in pattern:
         raise UserError(f"the tokenizer's split pattern cannot be written in JavaScript; train with {QWEN2!r}")
-    return {"tokens": tokens, "specials": dict(tokenizer.specials), "pattern": pattern}
-
-
-def _stops(model: SavedModel) -> set[int]:
-    turn = set() if model.template is None else set(model.template.stop_ids)
-    end = model.tokenizer.end_of_text
-    return turn | set(model.generation.get("stop_ids", [])) | (set() if end is None else {end})
+    tokens = [None if token is None else token.decode("latin-1") for token in tokenizer.table]
+    return {"tokens": tokens, "specials": tokenizer.specials, "pattern": pattern}
 
 
 def _around(template: ChatTemplate) -> dict[str, list[int]]:
-    """Return the ids before and after a user's message."""
-    said = "x"
-    rendered = template.render([{"role": "user", "content": said}], reply=True).ids
-    inside = template.tokenizer.encode(said)
-    at = next(
-        i for i in range(len(rendered)) if rendered[i : i + len(inside)] == inside and _alone(rendered, i, template)
-    )
-    return {"before": rendered[:at], "after": rendered[at + len(inside) :]}
-
-
-def _alone(ids: list[int], at: int, template: ChatTemplate) -> bool:
-    """Return whether position `at` is the message alone, by comparing with another message."""
-    other = template.render([{"role": "user", "content": "y"}], reply=True).ids
-    return ids[:at] == other[:at] and ids[at] != other[at]
+    """Return the ids before and after a user's message, which begins where two messages differ."""
+    said, other = (template.render([{"role": "user", "content": text}], reply=True).ids for text in "xy")
+    at = next(place for place, (id, another) in enumerate(zip(said, other, strict=False)) if id != another)
+    return {"before": said[:at], "after": said[at + len(template.tokenizer.encode("x")) :]}
