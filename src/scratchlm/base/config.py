@@ -26,6 +26,7 @@ from scratchlm.base.reading import read_plain_text, require_table
 from scratchlm.base.terminal import one_line
 
 T = TypeVar("T")
+_hints = functools.cache(typing.get_type_hints)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def renamed_path(owner: Any, value: Any, path: str) -> str:
 
 
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     if not isinstance(data, Mapping):
         problems.append(f"{where or cls.__name__} is {_shown(data)}: expected named values")
         return None
@@ -227,9 +228,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def read_known(cls: type[T], path: Path) -> T:
     """Read a config from a JSON file that may hold more than is asked for. Raises `UserError` as `from_dict` does."""
-    values = require_table(read_json(path), str(path))
+    return known_values(cls, require_table(read_json(path), str(path)), str(path))
+
+
+def known_values(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Build a config from values among which may be others than its own. Raises `UserError` as `from_dict` does."""
     names = {field.name for field in dataclasses.fields(typing.cast(Any, cls))}
-    return from_dict(cls, {name: value for name, value in values.items() if name in names}, str(path))
+    return from_dict(cls, {name: value for name, value in values.items() if name in names}, where)
 
 
 def to_toml(data: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> str:

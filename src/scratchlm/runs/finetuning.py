@@ -13,7 +13,7 @@ from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import sha256_of
-from scratchlm.base.runfolder import MODEL
+from scratchlm.base.runfolder import MODEL, Evaluation, Timing
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
@@ -174,21 +174,20 @@ class KeepBest:
         self._model, self._folder = model, config.out / MODEL
         self._measure, self._key, self._sign = measure, key, 1.0 if higher else -1.0
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Evaluation:
         """Return what was measured; a state better than all before is saved, or each that comes last so far.
 
         Before the first step none is.
         """
         started = time.perf_counter()
-        found = self._measure(decoder)
+        found: dict[str, Any] = self._measure(decoder)
         better = self.best is None or self._sign * found[self._key] > self._sign * self.best
         if step > 0 and (better or self._last):
             self.best, self.step, self.waited = found[self._key], step, 0
             save_model(self._folder, self._model)
         elif step > 0:
             self.waited += 1
-        seconds = {"seconds": time.perf_counter() - started, "clock": time.time()}
-        return {**found, "kept": self.step == step > 0, "timing": seconds}
+        return Evaluation(step=step, **found, kept=self.step == step > 0, timing=Timing.since(started))
 
     @property
     def pace(self) -> Pace:

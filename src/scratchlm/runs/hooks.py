@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+from scratchlm.base import runfolder
 from scratchlm.base.files import write_text
+from scratchlm.base.runfolder import Evaluation, Timing
 from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.generation.config import SamplingConfig
@@ -53,15 +55,17 @@ class HeldOut(Stateless):
         self._last_step, self._limit, self._length = last_step, limit, length
         self._last_limit = len(tokens) if last_limit is None else last_limit
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Evaluation:
         """Return loss and bits per byte."""
         started = time.perf_counter()
         whole = len(self._tokens)
         count = min(self._last_limit if step == self._last_step else self._limit, whole)
         tokens = self._tokens if count == whole else ArrayTokens(self._tokens.read(0, count))
         result = held_out_loss(decoder, self._tokenizer, tokens, length=self._length, dtype=self._dtype)
-        answer: dict[str, Any] = {"loss": result.loss, "bits_per_byte": result.bits_per_byte, "tokens": result.tokens}
-        return {**answer, "timing": {"seconds": time.perf_counter() - started, "clock": time.time()}}
+        return Evaluation(
+            step=step, loss=result.loss, bits_per_byte=result.bits_per_byte, tokens=result.tokens,
+            timing=Timing.since(started),
+        )  # fmt: skip
 
 
 class Sample(Stateless):
@@ -89,7 +93,7 @@ class Sample(Stateless):
         self._config = SamplingConfig(max_tokens=max_tokens, seed=seed)
         self._seconds, self._clock = seconds, clock
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> runfolder.Sample:
         """Return the text of the sample."""
         end = self._tokenizer.end_of_text
         start = [end if end is not None else 0]
@@ -97,7 +101,7 @@ class Sample(Stateless):
         ids = self._in_time(stream_ids(Engine(decoder), start, self._config, stop))
         text = "".join(assemble(ids, self._tokenizer))
         write_text(self._folder / f"{step:08d}.txt", text + "\n")
-        return {"text": text}
+        return runfolder.Sample(step=step, text=text)
 
     def _in_time(self, ids: Iterator[int]) -> Iterator[int]:
         """Yield ids until the time for a sample is over."""

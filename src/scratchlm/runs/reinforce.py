@@ -16,7 +16,7 @@ from torch import Tensor
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
-from scratchlm.base.runfolder import EVALUATION, LOG_FILE, ROLLOUT, read_log
+from scratchlm.base.runfolder import LOG_FILE, Evaluation, Rollout, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.data.batches import Batch, pad_of
 from scratchlm.finetuning.config import ReinforceTrainingConfig
@@ -79,9 +79,9 @@ class RolloutLog:
     def __init__(self, rollouts: Rollouts, every: int) -> None:
         self._rollouts, self.every = rollouts, every
 
-    def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Rollout:
         """Return reward, spread, fraction without spread, distance where it has a weight, length, and a sample."""
-        return dataclasses.asdict(self._rollouts.stats)
+        return Rollout(step=step, **dataclasses.asdict(self._rollouts.stats))
 
     def state(self) -> dict[str, Any]:
         """Return what the latest answers were like: a resumed run logs the step again that it goes on from."""
@@ -229,8 +229,9 @@ def _verdict(config: ReinforceTrainingConfig) -> Verdict:
     """Compare the course of reward and true score that the log tells."""
     assert config.out is not None
     records = list(read_log(config.out / LOG_FILE))
-    rewards = [record["reward"] for record in records if record["kind"] == ROLLOUT and record["step"]]
-    return hacked(rewards, [record["score"] for record in records if record["kind"] == EVALUATION])
+    rewards = [record.reward for record in records if isinstance(record, Rollout) and record.step]
+    scores = [record.score for record in records if isinstance(record, Evaluation)]
+    return hacked(rewards, [score for score in scores if score is not None])
 
 
 def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
@@ -238,6 +239,6 @@ def _finish(config: ReinforceTrainingConfig, result: ReinforceResult) -> None:
     assert config.out is not None
     write_run_result(config.out, result.as_dict())
     kept = kept_line(result.step, result.steps, result.chosen, "score was the best")
-    drawn = [record for record in read_log(config.out / LOG_FILE) if record["kind"] == ROLLOUT and record["step"]]
+    drawn = [record for record in read_log(config.out / LOG_FILE) if isinstance(record, Rollout) and record.step]
     write_report(config.out, "reinforce.jinja", result=result, kept=kept, drawn=drawn)
     end_run(config.out)
