@@ -103,17 +103,14 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue
         values[key] = _convert(hints[key], value, place, values.get(key), problems)
-    missing = [
-        field.name
-        for field in dataclasses.fields(cls)
-        if field.name not in values
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
+    missing = [field.name for field in dataclasses.fields(cls) if field.name not in values and is_required(field)]
     problems.extend(f"missing key {f'{where}.{name}' if where else name!r}" for name in missing)
-    if problems:
-        return None
-    return cls(**values)
+    return None if problems else cls(**values)
+
+
+def is_required(field: dataclasses.Field[Any]) -> bool:
+    """Tell whether a field has no default."""
+    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str]) -> Any:
@@ -215,13 +212,13 @@ def flatten(data: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a missing or broken one is a `UserError` that names it."""
     try:
-        return tomllib.loads(read_plain_text(path, "utf-8-sig"))
+        text = read_plain_text(path, "utf-8-sig")
     except OSError as error:
         raise explain_os_error(error, path) from error
+    try:
+        return tomllib.loads(text)
     except RecursionError as error:
         raise UserError(f"{path}: not valid TOML (nested too deeply); correct it") from error
-    except UserError:
-        raise
     except ValueError as error:  # a number of thousands of digits is no TOMLDecodeError
         raise UserError(f"{path}: not valid TOML ({error}); correct that line") from error
 
