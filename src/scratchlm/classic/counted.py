@@ -92,7 +92,7 @@ class FastNgrams(NgramModel):
         return at, level.keys[first:last] - at * size, level.kept[first:last]
 
 
-class RecursiveNgrams(FastNgrams):
+class WeightedNgrams(FastNgrams):
     """Fast forms in which a weight of the shorter context's distribution joins what the seen grams keep."""
 
     @abstractmethod

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchlm.classic.counted import NO_KEY, Level, RecursiveNgrams, concatenated, counted
+from scratchlm.classic.counted import NO_KEY, Level, WeightedNgrams, concatenated, counted
 from scratchlm.classic.ngram import DiscountRule, Discounts, Ids, check_settings, three_discounts
 
 
-class KneserNey(RecursiveNgrams):
+class KneserNey(WeightedNgrams):
     """Kneser-Ney for corpora: 24 bytes for each distinct gram of each order; exact, on one core."""
 
     discounts: list[Discounts]

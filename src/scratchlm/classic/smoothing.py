@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.counted import NO_KEY, FastNgrams, Grams, Level, RecursiveNgrams, concatenated, counted
+from scratchlm.classic.counted import NO_KEY, FastNgrams, Grams, Level, WeightedNgrams, concatenated, counted
 from scratchlm.classic.ngram import Ids, PlainNgrams, check_settings, checked_ids, counts_of_counts
 
 RELIABLE = 5
@@ -151,7 +151,7 @@ class AddK(FastNgrams):
         return counts / (self.levels[len(recent)].backoff[row] + self.k * self.vocabulary_size)
 
 
-class Katz(RecursiveNgrams):
+class Katz(WeightedNgrams):
     """Katz's back-off at corpus size; the same numbers as `PlainKatz`."""
 
     @classmethod
