@@ -22,7 +22,7 @@ from bench.store import data_file, write
 from scratchlm.evaluation.harness import write_tasks
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.prompting import Prompting, ask
-from scratchlm.evaluation.tasks import Task, read_task
+from scratchlm.evaluation.tasks import Item, Task, read_task
 from scratchlm.tokens.base import first_token
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
@@ -41,12 +41,10 @@ def tasks() -> list[Task]:
     found = []
     for name, (path, most) in FILES.items():
         task = read_task(f"{name}={data_file(path)}")
-        counts: dict[str, int] = {}
-        kept = []
+        sets: dict[str, list[Item]] = {}
         for item in task.items:
-            counts[item.set] = counts.get(item.set, 0) + 1
-            kept += [item] if counts[item.set] <= most else []
-        found.append(replace(task, items=kept))
+            sets.setdefault(item.set, []).append(item)
+        found.append(replace(task, items=[item for items in sets.values() for item in items[:most]]))
     return found
 
 
@@ -60,23 +58,17 @@ def theirs(folder: Path, first: int, task: Task) -> tuple[dict[str, float], floa
         manager = TaskManager(include_path=place)
         started = time.perf_counter()
         results = lm_eval.simple_evaluate(
-            model="hf",
-            model_args=f"pretrained={folder},dtype=float32,prefix_token_id={first}",
-            tasks=names,
-            task_manager=manager,
-            device="cpu",
-            batch_size=ROWS,
-            bootstrap_iters=0,
-        )["results"]
+            model="hf", model_args=f"pretrained={folder},dtype=float32,prefix_token_id={first}", tasks=names,
+            task_manager=manager, device="cpu", batch_size=ROWS, bootstrap_iters=0,
+        )["results"]  # fmt: skip
         seconds = time.perf_counter() - started
     kinds = {"acc,none": "accuracy (raw)", "acc_norm,none": "accuracy (characters)", "perplexity,none": "perplexity"}
     scores = {}
     for metric, ours in kinds.items():
         values = [results[name][metric] for name in names if metric in results[name]]
         if values:
-            scores["accuracy" if task.of.kind == "last word" and metric == "acc,none" else ours] = sum(values) / len(
-                values
-            )
+            name = "accuracy" if task.of.kind == "last word" and metric == "acc,none" else ours
+            scores[name] = sum(values) / len(values)
     return scores, seconds
 
 

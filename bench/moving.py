@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from scratchlm.base.files import read_json, write_text
-from scratchlm.base.runfolder import EVALUATION, LOG_FILE, SAMPLE, read_log
+from scratchlm.base.runfolder import LOG_FILE, Evaluation, Sample, read_log
 
 SECONDS, HELD = 14.0, 0.2
 """Length of the film, and the fraction of it that shows the end."""
@@ -100,8 +100,8 @@ def main() -> None:
     """Read the folder named first and write the file named second."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     records = list(read_log(folder / LOG_FILE))
-    looks = [(record["step"], record["bits_per_byte"]) for record in records if record["kind"] == EVALUATION]
-    samples = [(record["step"], record["text"]) for record in records if record["kind"] == SAMPLE]
+    looks = [(r.step, r.bits_per_byte) for r in records if isinstance(r, Evaluation) and r.bits_per_byte is not None]
+    samples = [(r.step, r.text) for r in records if isinstance(r, Sample)]
     write_text(out, film(looks, samples, read_json(folder / "quickstart.json")["ngram_bits_per_byte"]))
 
 

@@ -13,7 +13,9 @@ folder (`--folder`), from which a later call goes on; remove it after changing w
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench.learning import books, draw, grammar, law, parts, shakespeare, throughput
 from bench.store import write
@@ -32,23 +34,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"), help="where long runs are kept")
     chosen = parser.parse_args()
     keep_freed_memory()
+    seeds, folder = range(chosen.seeds), chosen.folder
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "throughput": throughput.measure,
+        "shakespeare": lambda: shakespeare.measure(seeds),
+        "parts": lambda: parts.measure(seeds),
+        "books": lambda: books.measure(seeds, folder / "books"),
+        "law": law.measure,
+        "grammar": lambda: grammar.measure(folder / "grammar"),
+    }
     for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:
-        seeds = range(chosen.seeds)
-        match task:
-            case "throughput":
-                write(f"learning/{task}", throughput.measure())
-            case "shakespeare":
-                write(f"learning/{task}", shakespeare.measure(seeds))
-            case "parts":
-                write(f"learning/{task}", parts.measure(seeds))
-            case "books":
-                write(f"learning/{task}", books.measure(seeds, chosen.folder / task))
-            case "law":
-                write(f"learning/{task}", law.measure())
-            case "grammar":
-                write(f"learning/{task}", grammar.measure(chosen.folder / task))
-            case "draw":
-                draw.main()
+        if task == "draw":
+            draw.main()
+        else:
+            write(f"learning/{task}", measures[task]())
 
 
 if __name__ == "__main__":

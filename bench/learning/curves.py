@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scratchlm.base.runfolder import Evaluation
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.hooks import Stateless
 
@@ -23,13 +24,13 @@ class Curve(Stateless):
     points: list[tuple[float, float]] = field(default_factory=list)
     spent: float = 0.0
 
-    def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Evaluation | None:
         """Add a point: seconds of training so far, loss."""
         began = time.perf_counter()
         if step:
             self.points.append((began - self.started - self.spent, self.score(decoder)))
         self.spent += time.perf_counter() - began
-        return {"loss": self.points[-1][1]} if self.points else {}
+        return Evaluation(step=step, loss=self.points[-1][1]) if self.points else None
 
 
 def median_of(runs: Sequence[Mapping[str, Any]], key: str) -> float:

@@ -31,12 +31,8 @@ def plot(result: dict[str, Any]) -> str:
 def table() -> list[str]:
     """Return the rows of the page: what, measured here, baseline."""
     rows = ["| what | measured | baseline |", "|---|---|---|"]
-    for name, of in (
-        ("shakespeare", _characters),
-        ("throughput", _throughput),
-        ("books", _books),
-        ("grammar", _grammar),
-    ):
+    tables = {"shakespeare": _characters, "throughput": _throughput, "books": _books, "grammar": _grammar}
+    for name, of in tables.items():
         if (result := read(f"learning/{name}")) is not None:
             rows += [f"| {' | '.join(cells)} |" for cells in of(result)]
     return rows
@@ -44,12 +40,10 @@ def table() -> list[str]:
 
 def _characters(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     medians, seeds = result["medians"], len(next(iter(result["runs"].values())))
-    peer = medians.get("nanoGPT's recipe in transformers")
     beside = ""
-    if peer:
-        beside = "nanoGPT's recipe for a CPU, in transformers, fp32, "
-        beside += f"{peer['parameters'] / 1e6:.2f} million parameters: "
-        beside += f"{peer['loss']:.3f} after {peer['seconds']:.0f} s"
+    if peer := medians.get("nanoGPT's recipe in transformers"):
+        beside = f"nanoGPT's recipe for a CPU, in transformers, fp32, {peer['parameters'] / 1e6:.2f} million parameters"
+        beside += f": {peer['loss']:.3f} after {peer['seconds']:.0f} s"
     rows = []
     for name, bound in result["bounds"].items():
         ours, under = medians[name], _first_under(result["runs"][name], bound)
@@ -82,15 +76,13 @@ def _books(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     medians, seeds = result["medians"], len(next(iter(result["runs"].values())))
     adam = medians["plain AdamW"]
     beside = f"`default` with plain AdamW: {adam['bits_per_byte']:.3f} after {adam['seconds']:.0f} s"
-    return [
-        (
-            f"nine million words of books, `{name.split(',')[0]}`, {_seeds(seeds)}",
-            f"{found['bits_per_byte']:.3f} bits per byte after {found['seconds']:.0f} s",
-            beside,
-        )
-        for name, found in medians.items()
-        if name != "plain AdamW"
-    ]
+    rows = []
+    for name, found in medians.items():
+        if name == "plain AdamW":
+            continue
+        what = f"nine million words of books, `{name.split(',')[0]}`, {_seeds(seeds)}"
+        rows.append((what, f"{found['bits_per_byte']:.3f} bits per byte after {found['seconds']:.0f} s", beside))
+    return rows
 
 
 def _grammar(result: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -105,18 +97,13 @@ def _grammar(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 def parts_table(result: dict[str, Any]) -> list[str]:
     """Return the log's rows: each part, what it gains, and the milliseconds of a step with it or without."""
     recipe, seeds = result["recipe"], len(result["recipe"]["losses"])
-    rows = [
-        f"| part ({seeds} seeds) | in the recipe | gain, nats | smallest, largest | ms a step |",
-        "|---|---|---|---|---|",
-    ]
+    rows = [f"| part ({seeds} seeds) | in the recipe | gain, nats | smallest, largest | ms a step |", "|---" * 5 + "|"]
     for part in sorted(result["parts"], key=lambda part: -part["gain"]):
         sign = 1 if part["taken"] else -1
         gains = [sign * (other - own) for own, other in zip(recipe["losses"], part["losses"], strict=True)]
         here, there = ("yes", "without it") if part["taken"] else ("no", "with it")
-        rows.append(
-            f"| {part['part']} | {here} | {part['gain']:+.4f} | {min(gains):+.4f}, {max(gains):+.4f} "
-            f"| {part['ms_a_step']:.0f} {there} |"
-        )
+        figures = f"{part['gain']:+.4f} | {min(gains):+.4f}, {max(gains):+.4f} | {part['ms_a_step']:.0f} {there}"
+        rows.append(f"| {part['part']} | {here} | {figures} |")
     return [*rows, f"| the recipe | | | | {recipe['ms_a_step']:.0f} |"]
 
 

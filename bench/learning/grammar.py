@@ -124,13 +124,7 @@ def measure(folder: Path) -> dict[str, Any]:
         before = folder / name
     sets = scores(folder / list(STAGES)[-1], spelling)
     seconds = {name: sum(read_json(folder / f"{name}-seconds.json")["calls"]) for name in ("text", *STAGES)}
-    return {
-        "task": "BLiMP after two hours on nine million words, percent",
-        "baseline": BASELINE,
-        "seconds": sum(seconds.values()),
-        "seconds by part": seconds,
-        "training": results,
-        "scores": summary(sets),
-        "sets": sets,
-        "chosen on": chosen_on(list(sets)),
-    }
+    title = "BLiMP after two hours on nine million words, percent"
+    told = {"task": title, "baseline": BASELINE, "seconds": sum(seconds.values()), "seconds by part": seconds}
+    scored = {"scores": summary(sets), "sets": sets, "chosen on": chosen_on(list(sets))}
+    return {**told, "training": results, **scored}

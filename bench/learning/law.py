@@ -91,13 +91,9 @@ def conclude(runs: Sequence[Run]) -> dict[str, Any]:
     errors = left_out_errors(runs)
     sizes, lengths = [run.weights for run in runs], [run.tokens for run in runs]
     law = replace(
-        fit(runs),
-        error=max(abs(error) for error in errors),
-        fewest_weights=min(sizes),
-        most_weights=max(sizes),
-        fewest_tokens=min(lengths),
-        most_tokens=max(lengths),
-    )
+        fit(runs), error=max(map(abs, errors)), fewest_weights=min(sizes), most_weights=max(sizes),
+        fewest_tokens=min(lengths), most_tokens=max(lengths),
+    )  # fmt: skip
     write_json(Path(expected.__file__).parent / expected.LAW_FILE, vars(law))
     rows = [vars(run) | {"left_out_error": error} for run, error in zip(runs, errors, strict=True)]
     return {"task": "the law of bits per byte that plan states", "law": vars(law), "runs": rows}

@@ -15,20 +15,12 @@ import torch
 from bench.learning.shakespeare import held_out_nats, read_ids
 
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.model.config import (
-    DecoderConfig,
-    MultiTokenPredictionConfig,
-    NgramEmbeddingConfig,
-    NoNgramsConfig,
-    SwiGLUConfig,
-    ValueEmbeddingConfig,
-    X0ResidualConfig,
-)
+from scratchlm.model import config as shape
+from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
-from scratchlm.training.fit import fit
-from scratchlm.training.loop import Loop, RuntimeConfig, StepRecord
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
@@ -43,71 +35,42 @@ class Variant:
     training: Callable[[TrainingConfig], TrainingConfig] = lambda config: config
 
 
+def _with(**changes: Any) -> Callable[[Any], Any]:
+    return lambda config: replace(config, **changes)
+
+
 def _muon(**changes: Any) -> Callable[[TrainingConfig], TrainingConfig]:
-    def change(config: TrainingConfig) -> TrainingConfig:
-        assert isinstance(config.optimizer, MuonConfig)
-        return replace(config, optimizer=replace(config.optimizer, **changes))
-
-    return change
-
-
-def _model(**changes: Any) -> Callable[[DecoderConfig], DecoderConfig]:
-    return lambda config: replace(config, **changes)
-
-
-def _training(**changes: Any) -> Callable[[TrainingConfig], TrainingConfig]:
-    return lambda config: replace(config, **changes)
+    return lambda config: replace(config, optimizer=replace(config.optimizer, **changes))
 
 
 def _ngrams(longest: int) -> Callable[[DecoderConfig], DecoderConfig]:
-    def change(config: DecoderConfig) -> DecoderConfig:
-        assert isinstance(config.ngrams, NgramEmbeddingConfig)
-        return replace(config, ngrams=replace(config.ngrams, longest=longest))
-
-    return change
+    return lambda config: replace(config, ngrams=replace(config.ngrams, longest=longest))
 
 
 VARIANTS = (
-    Variant("n-gram embeddings", True, _model(ngrams=NoNgramsConfig())),
+    Variant("n-gram embeddings", True, _with(ngrams=shape.NoNgramsConfig())),
     Variant("n-grams beyond pairs", True, _ngrams(2)),
     Variant("n-grams of six", False, _ngrams(6)),
-    Variant("value embeddings", False, _model(values=ValueEmbeddingConfig())),
-    Variant("embedding shortcut", False, _model(x0_residual=X0ResidualConfig())),
-    Variant("a head that looks ahead", False, _model(multi_token_prediction=MultiTokenPredictionConfig())),
-    Variant("logit softcap", True, _model(logit_softcap=None)),
-    Variant("zero-initialised projections", True, _model(zero_init_outputs=False)),
-    Variant("ReLU squared instead of SwiGLU", True, _model(feed_forward=SwiGLUConfig(hidden=341))),
-    Variant("a head of its own", True, _model(tied=True)),
+    Variant("value embeddings", False, _with(values=shape.ValueEmbeddingConfig())),
+    Variant("embedding shortcut", False, _with(x0_residual=shape.X0ResidualConfig())),
+    Variant("a head that looks ahead", False, _with(multi_token_prediction=shape.MultiTokenPredictionConfig())),
+    Variant("logit softcap", True, _with(logit_softcap=None)),
+    Variant("zero-initialised projections", True, _with(zero_init_outputs=False)),
+    Variant("ReLU squared instead of SwiGLU", True, _with(feed_forward=shape.SwiGLUConfig(hidden=341))),
+    Variant("a head of its own", True, _with(tied=True)),
     Variant("norms without weights", True, lambda c: replace(c, norm=replace(c.norm, weight=True))),
-    Variant("Muon instead of AdamW", True, training=_training(optimizer=AdamWConfig(learning_rate=4e-3))),
+    Variant("Muon instead of AdamW", True, training=_with(optimizer=AdamWConfig(learning_rate=4e-3))),
     Variant("Muon's momentum of 0.8 instead of 0.95", True, training=_muon(momentum=0.95)),
     Variant("four Newton-Schulz steps instead of five", True, training=_muon(steps=5)),
     Variant("weight decay of 0.3", False, training=_muon(weight_decay=0.3)),
     Variant("weight decay of 0.3, cautious", False, training=_muon(weight_decay=0.3, cautious=True)),
-    Variant(
-        "weight decay of 0.3, falling with the rate",
-        False,
-        training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_lr=True),
-    ),
-    Variant("short sequences first", False, training=_training(size_warmup=SizeWarmupConfig(0.4, 64, 32))),
-    Variant("growing batch", False, training=_training(size_warmup=SizeWarmupConfig(0.4, 8, 128))),
-    Variant("average of the last tenth", False, training=_training(tail_average=0.1)),
-    Variant("a way down of 60% instead of 20%", True, training=_training(schedule=ScheduleConfig(decay_fraction=0.2))),
+    Variant("weight decay of 0.3, falling with the rate", False,
+            training=lambda c: replace(_muon(weight_decay=0.3)(c), decay_with_lr=True)),
+    Variant("short sequences first", False, training=_with(size_warmup=SizeWarmupConfig(0.4, 64, 32))),
+    Variant("growing batch", False, training=_with(size_warmup=SizeWarmupConfig(0.4, 8, 128))),
+    Variant("average of the last tenth", False, training=_with(tail_average=0.1)),
+    Variant("a way down of 60% instead of 20%", True, training=_with(schedule=ScheduleConfig(decay_fraction=0.2))),
 )  # fmt: skip
-
-
-class Stopwatch:
-    """A watcher that stores the seconds of every step."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def step(self, record: StepRecord) -> None:
-        """Store the time of a finished step."""
-        self.seconds.append(record.seconds)
-
-    def note(self, kind: str, step: int, values: object) -> None:
-        """Ignore hooks."""
 
 
 def run(variant: Variant | None, seed: int) -> tuple[float, float]:
@@ -119,11 +82,12 @@ def run(variant: Variant | None, seed: int) -> tuple[float, float]:
     training = replace(recipe.training, evaluate_every=0, sample_every=0, checkpoint_every=0)
     if variant is not None:
         model, training = variant.model(model), variant.training(training)
-    decoder, watch = build_decoder(model, seed), Stopwatch()
+    decoder = build_decoder(model, seed)
     batches = training_batches(ArrayTokens(train[:cut]), training, seed)
-    fit(Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed)), watcher=watch)
+    loop = Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=faster_dtype(), seed=seed))
+    seconds = [record.seconds for record in loop.steps()]
     loss = held_out_nats(decoder, train[cut:], int(train[cut - 1]), training.sequence_length, torch.float32)
-    return loss, 1e3 * statistics.median(watch.seconds)
+    return loss, 1e3 * statistics.median(seconds)
 
 
 def measure(seeds: Sequence[int]) -> dict[str, Any]:
@@ -140,15 +104,9 @@ def measure(seeds: Sequence[int]) -> dict[str, Any]:
     for variant in VARIANTS:
         losses, times = zip(*found[variant.part], strict=True)
         worse = statistics.mean(losses) - base
-        rows.append(
-            {
-                "part": variant.part,
-                "taken": variant.taken,
-                "gain": worse if variant.taken else -worse,
-                "losses": losses,
-                "ms_a_step": statistics.median(times),
-            }
-        )
+        gain = worse if variant.taken else -worse
+        told = {"part": variant.part, "taken": variant.taken, "gain": gain, "losses": losses}
+        rows.append(told | {"ms_a_step": statistics.median(times)})
     return {
         "task": "parts of the recipe characters-quick, nats on the tail of the training part",
         "recipe": {"losses": [loss for loss, _ in recipe], "ms_a_step": statistics.median(ms for _, ms in recipe)},

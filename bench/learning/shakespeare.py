@@ -35,8 +35,6 @@ from scratchlm.training.stages import training_batches
 
 BOUNDS = {"characters-quick": 1.88, "characters": 1.4697}
 """Target of each recipe: nanoGPT's held-out loss on a CPU and on a GPU, from its README."""
-
-
 LIMITS = {"characters-quick": 120.0, "characters": 1800.0}
 """Time limit of training in seconds."""
 SETTLED = 40
@@ -131,10 +129,8 @@ def _peer_nats(model: torch.nn.Module, ids: np.ndarray, before: int, length: int
     model.eval()
     total = 0.0
     for batch in whole_windows(ArrayTokens(ids), length, 32, before):
-        logits = model(batch.ids).logits
-        total += float(
-            torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
-        )
+        logits = model(batch.ids).logits.flatten(0, 1)
+        total += float(torch.nn.functional.cross_entropy(logits, batch.targets.flatten(), reduction="sum"))
     model.train()
     return total / len(ids)
 

@@ -12,16 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 RULES = (
-    ("s", "", "ES"),
-    ("es", "", "ES"),
-    ("ies", "y", "ES"),
-    ("ed", "", "ED"),
-    ("ed", "e", "ED"),
-    ("ied", "y", "ED"),
-    ("ing", "", "ING"),
-    ("ing", "e", "ING"),
-    ("ly", "", "LY"),
-)
+    ("s", "", "ES"), ("es", "", "ES"), ("ies", "y", "ES"), ("ed", "", "ED"), ("ed", "e", "ED"), ("ied", "y", "ED"),
+    ("ing", "", "ING"), ("ing", "e", "ING"), ("ly", "", "LY"),
+)  # fmt: skip
 """Endings, the letters that replace them, and the word that represents them."""
 NEGATIONS = (("won't", "will not"), ("can't", "can not"), ("n't", " not"))
 LEAST, FRACTION = 3, 0.1

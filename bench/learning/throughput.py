@@ -47,9 +47,8 @@ def ours() -> Step:
 
     keep_freed_memory()  # as the command does
     config = TrainingConfig(steps=10**6, batch_size=ROWS, sequence_length=LENGTH, optimizer=AdamWConfig())
-    loop = Loop(
-        build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, runtime=RuntimeConfig(dtype=faster_dtype())
-    )
+    runtime = RuntimeConfig(dtype=faster_dtype())
+    loop = Loop(build_decoder(gpt2(VOCABULARY)), lambda state: iter(()), config, runtime=runtime)
     return lambda ids, targets: loop.train_step(Batch(ids, targets))
 
 
@@ -82,10 +81,8 @@ def litgpt() -> Step:
 
     precision: Any = "bf16-mixed" if faster_dtype() == torch.bfloat16 else "32-true"
     fabric: Any = lightning.Fabric(accelerator="cpu", devices=1, precision=precision)
-    shape = Config(
-        block_size=1024, n_layer=12, n_head=12, n_embd=768, vocab_size=VOCABULARY, padded_vocab_size=VOCABULARY
-    )
-    model = fabric.setup(GPT(shape))
+    shape = {"block_size": 1024, "n_layer": 12, "n_head": 12, "n_embd": 768}
+    model = fabric.setup(GPT(Config(**shape, vocab_size=VOCABULARY, padded_vocab_size=VOCABULARY)))
     optimizer = fabric.setup_optimizers(torch.optim.AdamW(model.parameters(), lr=6e-4, fused=True))
 
     def step(ids: torch.Tensor, targets: torch.Tensor) -> None:
@@ -121,12 +118,11 @@ def measure(rounds: int = 3, steps: int = 4) -> dict[str, Any]:
             print(f"throughput: {name}, round {turn + 1} of {rounds}, in {dtype}", file=sys.stderr, flush=True)
             command = [sys.executable, str(Path(__file__)), name, str(steps)]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                print(f"{name}: left out, over {PATIENCE:.0f} s", file=sys.stderr, flush=True)
-                continue
-            if done.returncode:
-                print(f"{name}: left out, {done.stderr.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+                done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+            except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as fault:
+                late = isinstance(fault, subprocess.TimeoutExpired)
+                why = f"over {PATIENCE:.0f} s" if late else fault.stderr.strip().splitlines()[-1]
+                print(f"{name}: left out, {why}", file=sys.stderr, flush=True)
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
             seconds.setdefault(name, []).extend(found)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from scratchlm.base.files import (
     write_text,
 )
 from scratchlm.base.folders import atomic_folder
-from scratchlm.base.runfolder import RunLog, read_log
+from scratchlm.base.runfolder import Evaluation, RunLog, Sample, Timing, Train, read_log
 
 
 class Broken(Exception):  # noqa: N818
@@ -131,18 +132,39 @@ def test_a_log_is_read_as_it_was_written_with_every_digit(tmp_path: Path) -> Non
     log = RunLog(tmp_path / "deep" / "metrics.jsonl")
     values = [1 / 3, 1e-300, 0.1 + 0.2]
     for step, value in enumerate(values):
-        log.write("train", step=step, loss=value, timing={"seconds": 1.23456789})
+        log.write(Evaluation(step=step, loss=value, timing=Timing(1.23456789)))
     log.sync()
     records = list(read_log(log.path))
-    assert [record["loss"] for record in records] == values
-    assert records[0]["timing"] == {"seconds": 1.2346}
+    assert [record.loss for record in records] == values
+    assert records[0].timing == Timing(1.2346)
     assert log.lines() == 3
+
+
+def test_a_line_of_a_log_holds_what_its_record_tells_and_others_are_passed_over(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "metrics.jsonl")
+    step = Train(step=1, loss="nan", lr=0.1, gradient_norm=None, tokens=8, skipped=True, timing=Timing(0.5, 2.0))
+    log.write(step)
+    log.write(Evaluation(step=1, score=0.25, kept=False))
+    assert log.path.read_text() == (
+        '{"kind": "train", "step": 1, "loss": "nan", "lr": 0.1, "gradient_norm": null, "tokens": 8, "skipped": true, '
+        '"timing": {"seconds": 0.5, "clock": 2.0}}\n'
+        '{"kind": "evaluation", "step": 1, "score": 0.25, "kept": false}\n'
+    )
+    older = log.path.read_text().replace('"lr"', '"rate"') + '{"kind": "look", "step": 1}\n'
+    log.path.write_text(older)
+    assert list(read_log(log.path)) == [replace(step, lr=None), Evaluation(step=1, score=0.25, kept=False)]
+    log.cut_to(log.lines())
+    assert log.path.read_text() == older
+    with pytest.raises(TypeError):
+        Evaluation(step=1, los=0.25)
+    with pytest.raises(UserError, match="neither a loss nor a score"):
+        Evaluation(step=1, f1=0.25)
 
 
 def test_a_log_is_cut_back_to_whole_lines(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "metrics.jsonl")
     for step in range(5):
-        log.write("train", step=step, word="ä")
+        log.write(Sample(step=step, text="ä"))
     whole = log.path.read_bytes()
     with log.path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"kind": "train", "step": 5})[:-4])
@@ -150,5 +172,5 @@ def test_a_log_is_cut_back_to_whole_lines(tmp_path: Path) -> None:
     log.cut_to(5)
     assert log.path.read_bytes() == whole
     log.cut_to(2)
-    assert [record["step"] for record in read_log(log.path)] == [0, 1]
+    assert [record.step for record in read_log(log.path)] == [0, 1]
     assert list(read_log(tmp_path / "none.jsonl")) == []

@@ -14,6 +14,10 @@ from scratchlm.base.reading import read_plain_text, require_table, whole
 from scratchlm.base.runfolder import read_log
 from scratchlm.training.config import ScheduleConfig
 
+TRAINED = (
+    '{"kind": "train", "step": 1, "loss": 2.5, "lr": 0.1, "gradient_norm": null, "tokens": 8, "skipped": false, '
+    '"timing": {"seconds": 0.5}}\n'
+)
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 
 
@@ -41,10 +45,11 @@ def test_json_and_toml_that_nest_or_count_too_far_are_one_line(tmp_path: Path, t
 
 def test_a_garbage_line_in_a_log_is_named_and_a_half_written_last_one_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"kind": "train", "step": 1}\n{"kind": "tra')
-    assert [record["step"] for record in read_log(path)] == [1]
-    for garbage in ("{garbage}", "[1, 2]", '{"step": 2}', "\x00\x00"):
-        path.write_text('{"kind": "train", "step": 1}\n' + garbage + "\n")
+    path.write_text(TRAINED + '{"kind": "tra')
+    assert [record.step for record in read_log(path)] == [1]
+    lacking = ('{"kind": "train", "step": 2, "loss": 3.0}', '{"kind": "evaluation", "step": 2}', '{"kind": "sample"}')
+    for garbage in ("{garbage}", "[1, 2]", '{"step": 2}', "\x00\x00", *lacking):
+        path.write_text(TRAINED + garbage + "\n")
         with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: "):
             list(read_log(path))
 

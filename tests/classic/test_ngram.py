@@ -125,8 +125,8 @@ def test_the_fast_model_equals_the_plain_one_where_discounts_are_estimated(estim
     held_out = skewed_documents(3, vocabulary_size=60, documents=10, length=120)
     plain = PlainKneserNey.fit(documents, 70, estimate=estimate)
     fast = KneserNey.fit(documents, 70, estimate=estimate)
-    assert sum(level.discounts != FALLBACK_DISCOUNTS for level in fast.levels) >= 3
-    np.testing.assert_allclose([level.discounts for level in fast.levels], list(plain.discounts.values()))
+    assert sum(each != FALLBACK_DISCOUNTS for each in fast.discounts) >= 3
+    np.testing.assert_allclose(fast.discounts, list(plain.discounts.values()))
     assert_equal_models(plain, fast, [*documents[:10], *held_out])
     for context in (documents[0][:5], held_out[0][:3], [69]):
         np.testing.assert_allclose(fast.distribution(context), plain.distribution(context), rtol=0, atol=1e-9)

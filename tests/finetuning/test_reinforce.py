@@ -12,7 +12,7 @@ import torch
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
-from scratchlm.base.runfolder import read_log
+from scratchlm.base.runfolder import Rollout, read_log
 from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.reinforce import (
@@ -203,7 +203,8 @@ def test_without_a_weight_the_reference_model_is_neither_copied_nor_asked(
     for weight in (0.0, 0.1):
         asked.clear()
         finetune_reinforce(settings(base, tmp_path / str(weight), epochs=0.5, kl_weight=weight), wants_e())
-        kl[weight] = [r["kl"] for r in read_log(tmp_path / str(weight) / "metrics.jsonl") if r["kind"] == "rollout"]
+        log = read_log(tmp_path / str(weight) / "metrics.jsonl")
+        kl[weight] = [record.kl for record in log if isinstance(record, Rollout)]
         assert bool(asked) == bool(weight)
     assert set(kl[0.0]) == {None}
     assert kl[0.1][-1] > 0

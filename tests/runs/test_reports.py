@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratchlm.base.runfolder import LOG_FILE, RunLog
+from scratchlm.base import runfolder
+from scratchlm.base.runfolder import LOG_FILE, Evaluation, Rollout, RunLog, Timing, Train
 from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
@@ -68,11 +69,18 @@ def log(out: Path) -> None:
     """Write a log such as a run's, with all kinds of records."""
     records = RunLog(out / LOG_FILE)
     for step in (0, 10, 20):
-        records.write("train", step=step, loss=3.0 - step / 10, tokens=512, timing={"seconds": 0.0 if step else 0.5})
-        records.write("evaluation", step=step, loss=3.1, bits_per_byte=1.2345, tokens=1234, f1=0.5, accuracy=0.6,
-                      led=0.5, margin=0.1, score=0.4)  # fmt: skip
-        records.write("rollout", step=step, reward=0.3, zero_spread=0.1, spread=0.2, kl=None, length=5.0)
-        records.write("sample", step=step, text=HOSTILE)
+        records.write(
+            Train(step=step, loss=3.0 - step / 10, gradient_norm=None, tokens=512, skipped=False,
+                  timing=Timing(0.0 if step else 0.5))
+        )  # fmt: skip
+        records.write(Evaluation(step=step, loss=3.1, bits_per_byte=1.2345, tokens=1234, f1=0.5, accuracy=0.6,
+                                 led=0.5, margin=0.1, score=0.4))  # fmt: skip
+        records.write(rollout(step))
+        records.write(runfolder.Sample(step=step, text=HOSTILE))
+
+
+def rollout(step: int) -> Rollout:
+    return Rollout(step=step, reward=0.3, spread=0.2, zero_spread=0.1, kl=None if step else 0.1, length=5.0, sample="")
 
 
 def quickstart(out: Path) -> None:
@@ -114,8 +122,7 @@ def reinforce(out: Path) -> None:
         task=HOSTILE, held_out=98, seconds=12.0, score=0.6543, score_before=0.5432, score_interval=BETWEEN,
         verdict=Plain(reward_gain=0.45, score_gain=0.05, hacked=True), exchanges=[(HOSTILE,) * 4],
     )  # fmt: skip
-    drawn = [{"kind": "rollout", "step": 1, "reward": 0.5, "zero_spread": 0.1, "spread": 0.2, "kl": 0.1, "length": 3}]
-    write_report(out, "reinforce.jinja", result=result, kept="kept: step 7", drawn=drawn)
+    write_report(out, "reinforce.jinja", result=result, kept="kept: step 7", drawn=[rollout(0)])
 
 
 def classified(labels: tuple[str, ...], positive: int | None) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -248,5 +255,4 @@ def test_a_curve_is_broken_where_nothing_was_measured() -> None:
 
 
 def test_a_step_that_took_no_time_has_a_speed() -> None:
-    assert page.with_speed({"tokens": 5, "timing": {"seconds": 0.0}})["speed"] > 0
-    assert "speed" not in page.with_speed({"tokens": 5})
+    assert Train(step=1, loss=1.0, gradient_norm=None, tokens=5, skipped=False, timing=Timing(0.0)).speed > 0

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scratchlm.base.runfolder import Record, Timing
 from scratchlm.data.batches import ArrayTokens, Batch, State
 from scratchlm.model.config import NgramEmbeddingConfig, ValueEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.decoder import Decoder
@@ -83,6 +84,13 @@ class Source:
             yield batch, after
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look(Record):
+    kind = "look"
+    calls: int
+    sum: float
+
+
 class Remembering:
     """Counts its calls and sums a weight, so that a lost or doubled call shows in the log."""
 
@@ -92,9 +100,10 @@ class Remembering:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Look:
         self.calls += 1
-        return {"calls": self.calls, "sum": decoder.embedding.weight.sum().item(), "timing": {"clock": time.time()}}
+        total = decoder.embedding.weight.sum().item()
+        return Look(step=step, calls=self.calls, sum=total, timing=Timing(0.0, time.time()))
 
     def state(self) -> dict[str, Any]:
         return {"calls": self.calls}

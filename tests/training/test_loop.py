@@ -8,13 +8,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.runfolder import read_log
+from scratchlm.base.runfolder import Record, read_log
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.decoder import Decoder
@@ -158,9 +159,9 @@ def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_
     assert third.isfinite().all()
     assert [path.name for path in (tmp_path / "nonfinite").iterdir()] == ["00000002.json"]
     assert json.loads((tmp_path / "nonfinite" / "00000002.json").read_text())["ids"] == poison.ids.tolist()
-    (record,) = (record for record in read_log(tmp_path / "metrics.jsonl") if record["step"] == 2)
-    assert record["skipped"]
-    assert (record["loss"] in ("nan", "inf")) or record["gradient_norm"] is None
+    (record,) = (record for record in read_log(tmp_path / "metrics.jsonl") if record.step == 2)
+    assert record.skipped
+    assert (record.loss in ("nan", "inf")) or record.gradient_norm is None
 
 
 def test_a_skipped_step_leaves_the_optimizers_memory_as_it_was() -> None:
@@ -232,12 +233,18 @@ def test_hooks_look_before_the_first_step_and_after_the_last_in_evaluation_mode(
     decoder = random_decoder(toy_config("default", dropout=0.1))
     watch = Watch(decoder)
 
+    @dataclass(frozen=True, kw_only=True)
+    class Modes(Record):
+        kind = "modes"
+        training: bool
+        gradients: bool
+
     class Look:
         def __init__(self, name: str, every: int) -> None:
             self.name, self.every = name, every
 
-        def __call__(self, step: int, decoder: Decoder) -> dict:
-            return {"training": decoder.training, "gradients": torch.is_grad_enabled()}
+        def __call__(self, step: int, decoder: Decoder) -> Modes:
+            return Modes(step=step, training=decoder.training, gradients=torch.is_grad_enabled())
 
         def state(self) -> dict:
             return {}

@@ -22,7 +22,7 @@ def parameters(cls: type, hidden: Collection[str] = ()) -> list[inspect.Paramete
 
     `hidden` are the fields that mean something on a terminal alone.
     """
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints, plain = typing.get_type_hints(cls, include_extras=True), typing.get_type_hints(cls)
     found = []
     for field in dataclasses.fields(cls):
         if field.name in hidden:
@@ -32,15 +32,8 @@ def parameters(cls: type, hidden: Collection[str] = ()) -> list[inspect.Paramete
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        empty = default is dataclasses.MISSING
-        found.append(
-            inspect.Parameter(
-                field.name,
-                kind,
-                default=inspect.Parameter.empty if empty else default,
-                annotation=typing.get_type_hints(cls)[field.name],
-            )
-        )
+        default = inspect.Parameter.empty if default is dataclasses.MISSING else default
+        found.append(inspect.Parameter(field.name, kind, default=default, annotation=plain[field.name]))
     return found
 
 

@@ -26,6 +26,7 @@ from scratchlm.base.reading import read_plain_text, require_table
 from scratchlm.base.terminal import one_line
 
 T = TypeVar("T")
+_hints = functools.cache(typing.get_type_hints)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def renamed_path(owner: Any, value: Any, path: str) -> str:
 
 
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     if not isinstance(data, Mapping):
         problems.append(f"{where or cls.__name__} is {_shown(data)}: expected named values")
         return None
@@ -102,17 +103,14 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue
         values[key] = _convert(hints[key], value, place, values.get(key), problems)
-    missing = [
-        field.name
-        for field in dataclasses.fields(cls)
-        if field.name not in values
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
+    missing = [field.name for field in dataclasses.fields(cls) if field.name not in values and is_required(field)]
     problems.extend(f"missing key {f'{where}.{name}' if where else name!r}" for name in missing)
-    if problems:
-        return None
-    return cls(**values)
+    return None if problems else cls(**values)
+
+
+def is_required(field: dataclasses.Field[Any]) -> bool:
+    """Tell whether a field has no default."""
+    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str]) -> Any:
@@ -214,22 +212,26 @@ def flatten(data: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a missing or broken one is a `UserError` that names it."""
     try:
-        return tomllib.loads(read_plain_text(path, "utf-8-sig"))
+        text = read_plain_text(path, "utf-8-sig")
     except OSError as error:
         raise explain_os_error(error, path) from error
+    try:
+        return tomllib.loads(text)
     except RecursionError as error:
         raise UserError(f"{path}: not valid TOML (nested too deeply); correct it") from error
-    except UserError:
-        raise
     except ValueError as error:  # a number of thousands of digits is no TOMLDecodeError
         raise UserError(f"{path}: not valid TOML ({error}); correct that line") from error
 
 
 def read_known(cls: type[T], path: Path) -> T:
     """Read a config from a JSON file that may hold more than is asked for. Raises `UserError` as `from_dict` does."""
-    values = require_table(read_json(path), str(path))
+    return known_values(cls, require_table(read_json(path), str(path)), str(path))
+
+
+def known_values(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Build a config from values among which may be others than its own. Raises `UserError` as `from_dict` does."""
     names = {field.name for field in dataclasses.fields(typing.cast(Any, cls))}
-    return from_dict(cls, {name: value for name, value in values.items() if name in names}, str(path))
+    return from_dict(cls, {name: value for name, value in values.items() if name in names}, where)
 
 
 def to_toml(data: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> str:

@@ -104,7 +104,11 @@ def _fetch(job: _Job) -> str:
             continue
         found, fault = _check(job)
         if not fault:
-            _finish(job)
+            try:
+                os.replace(job.part, job.target)
+                job.state.unlink(missing_ok=True)
+            except OSError as error:
+                raise explain_os_error(error, job.target) from error
             return found
         _discard(job)
         if fresh:
@@ -122,14 +126,6 @@ def _check(job: _Job) -> tuple[str, str]:
     if job.sha256 is not None and found != job.sha256.lower():
         return found, f"its SHA-256 is {found}, not {job.sha256}"
     return found, ""
-
-
-def _finish(job: _Job) -> None:
-    try:
-        os.replace(job.part, job.target)
-        job.state.unlink(missing_ok=True)
-    except OSError as error:
-        raise explain_os_error(error, job.target) from error
 
 
 def _discard(job: _Job) -> None:

@@ -14,24 +14,20 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from scratchlm.base.config import renamed_path
+from scratchlm.base.config import is_required, renamed_path
 from scratchlm.base.terminal import one_line
 
 T = TypeVar("T")
 
-ModelFolder = Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL")]]
+ModelFolder = Positional[Annotated[Path, arg(metavar="MODEL")]]
 """A model that a command needs."""
 Sources = Positional[
-    Annotated[
-        tuple[str, ...], tyro.conf.arg(metavar="SOURCE [SOURCE ...]", help_behavior_hint="(required: one or more)")
-    ]
+    Annotated[tuple[str, ...], arg(metavar="SOURCE [SOURCE ...]", help_behavior_hint="(required: one or more)")]
 ]
 """Texts that a command needs, one or more."""
-UnlessResumed = Annotated[
-    Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(required, except with --resume)")
-]
+UnlessResumed = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(required, except with --resume)")]
 """A path that a new run needs and a resumed one knows."""
 
 
@@ -49,19 +45,14 @@ def parse(
     try:
         with contextlib.redirect_stderr(printed):
             config = tyro.cli(
-                cls,
-                args=list(arguments),
-                prog=program,
-                description=description,
+                cls, args=list(arguments), prog=program, description=description, compact_help=False,
                 default=default if default is not None else tyro.MISSING_NONPROP,
                 config=(tyro.conf.AvoidSubcommands, tyro.conf.UseAppendAction),
-                compact_help=False,
-            )
+            )  # fmt: skip
     except SystemExit as stop:
         if stop.code:
             boxed = printed.getvalue()
-            missing = _missing(boxed)
-            if missing:
+            if missing := _missing(boxed):
                 wrong_usage(program, _are_missing([*_empty_in(cls, arguments, missing), *missing]))
             wrong_usage(program, _one_line(boxed))
         raise
@@ -128,14 +119,9 @@ def _metavar(cls: type, name: str) -> list[str]:
 
 def _empty(config: object) -> list[str]:
     """Name the positional arguments that must hold something and hold nothing; tyro takes none for an empty list."""
-    return [
-        word
-        for each in dataclasses.fields(config)  # type: ignore[arg-type]
-        if each.default is dataclasses.MISSING
-        and each.default_factory is dataclasses.MISSING
-        and getattr(config, each.name) == ()
-        for word in _metavar(type(config), each.name)
-    ]
+    fields = dataclasses.fields(config)  # type: ignore[arg-type]
+    empty = [each.name for each in fields if is_required(each) and getattr(config, each.name) == ()]
+    return [word for name in empty for word in _metavar(type(config), name)]
 
 
 def _empty_in(cls: type, arguments: Sequence[str], missing: Sequence[str]) -> list[str]:

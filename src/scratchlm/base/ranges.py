@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any
 
@@ -80,19 +79,13 @@ def out_of_range(config: Any, part: str = "", above: str = "") -> list[str]:
             if not hasattr(value, "__post_init__"):
                 problems += out_of_range(value, part, f"{place}.")
             continue
-        for number in _numbers(value):
-            problem = _problem(number, ranges.get(field.name))
-            if problem:
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if problem := _problem(number, ranges.get(field.name)):
                 name = f"{part}.{place} is" if part else f"--{place.replace('_', '-')}"
                 problems.append(f"{name} {_shown(number)}: {problem}")
     return problems
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    """Yield a number, or those of a tuple."""
-    for each in value if isinstance(value, tuple) else (value,):
-        if isinstance(each, int | float) and not isinstance(each, bool):
-            yield each
 
 
 def _problem(number: float, range_: Range | None) -> str | None:
@@ -113,6 +106,5 @@ def _shown(number: float) -> str:
 def _ranges(cls: type) -> dict[str, Range]:
     """Return the declared range of each field."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    found = {name: [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)]
-             for name, hint in hints.items()}  # fmt: skip
-    return {name: ranges[0] for name, ranges in found.items() if ranges}
+    told = ((name, each) for name, hint in hints.items() for each in reversed(getattr(hint, "__metadata__", ())))
+    return {name: each for name, each in told if isinstance(each, Range)}

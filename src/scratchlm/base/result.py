@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,6 +22,10 @@ class Result(ABC):
     @abstractmethod
     def __rich__(self) -> RenderableType:
         """Return what a terminal shows."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, which `--json` prints."""
+        return dataclasses.asdict(cast(Any, self))
 
     def __str__(self) -> str:
         from rich.console import Console

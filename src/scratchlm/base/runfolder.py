@@ -10,18 +10,23 @@
     report.html     the same as a page
     model/          the model that a fine-tuning keeps
 
-Records of the log have a `kind`: train (a step), evaluation, sample, rollout. Clock readings are under the key
-`timing`; without it two runs of the same work write the same bytes.
+Each record of the log is a dataclass below. Its clock readings, `timing`, are the last value of its line; without them
+two runs of the same work write the same bytes.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from scratchlm.base.config import known_values
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error, write_text
 from scratchlm.base.reading import parse_json, read_plain_text, require_table
@@ -36,22 +41,118 @@ SAMPLES = "samples"
 BAD_BATCHES = "nonfinite"
 MODEL = "model"
 
-TRAIN, EVALUATION, SAMPLE, ROLLOUT = "train", "evaluation", "sample", "rollout"
-"""Kinds of records in the log."""
+
+@dataclass(frozen=True)
+class Timing:
+    """Clock readings of a record."""
+
+    seconds: float
+    clock: float | None = None
+    """Seconds since 1970 when the record was made."""
+
+    @classmethod
+    def since(cls, started: float) -> Timing:
+        """Return the seconds since `time.perf_counter()` was `started`."""
+        return cls(time.perf_counter() - started, time.time())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A line of the log. A field that is None by default is left out where it is None; other None are written."""
+
+    kind: ClassVar[str]
+    step: int
+    timing: Timing | None = dataclasses.field(default=None, compare=False)
+
+    def values(self) -> dict[str, Any]:
+        """Return what the kind tells, in the order of its line: all but kind, step and timing."""
+        told = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {
+            field.name: value
+            for field, value in told
+            if field.name not in ("step", "timing") and not (value is None and field.default is None)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Record):
+    """An optimizer step."""
+
+    kind = "train"
+    timing: Timing = dataclasses.field(compare=False)
+    loss: float | str
+    """In nats; `nan`, `inf` or `-inf` as text."""
+    lr: float | None = None
+    """None in the oldest logs."""
+    gradient_norm: float | None
+    """None where it is not finite."""
+    tokens: int
+    skipped: bool
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second."""
+        return self.tokens / max(self.timing.seconds, 1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Record):
+    """What was measured on held-out data; each kind of run measures some of these, a loss or a score always."""
+
+    kind = "evaluation"
+    loss: float | None = None
+    bits_per_byte: float | None = None
+    tokens: int | None = None
+    accuracy: float | None = None
+    f1: float | None = None
+    led: float | None = None
+    margin: float | None = None
+    score: float | None = None
+    kept: bool | None = None
+    """Whether the state was the best so far."""
+
+    def __post_init__(self) -> None:
+        if self.loss is None and self.score is None:
+            raise UserError("an evaluation has neither a loss nor a score")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Record):
+    """A text that the model wrote."""
+
+    kind = "sample"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Record):
+    """What the answers of a step were like; `finetuning.reinforce.RolloutStats` explains the fields."""
+
+    kind = "rollout"
+    reward: float
+    spread: float
+    zero_spread: float
+    kl: float | None
+    length: float
+    sample: str
+
+
+KINDS: dict[str, type[Record]] = {each.kind: each for each in (Train, Evaluation, Sample, Rollout)}
 
 
 class RunLog:
-    """Append records to `metrics.jsonl`; each has a `kind`, and a `step` where it belongs to one."""
+    """Append records to `metrics.jsonl`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, kind: str, *, timing: Mapping[str, float] | None = None, **values: Any) -> None:
-        """Append one record. Floats are written in full, so equal logs mean equal numbers."""
-        record = {"kind": kind, **values}
-        if timing:
-            record["timing"] = {name: round(value, 4) for name, value in timing.items()}
-        line = json.dumps(record, ensure_ascii=False) + "\n"
+    def write(self, record: Record) -> None:
+        """Append one record. Floats but clock readings are written in full, so equal logs mean equal numbers."""
+        values = {"kind": record.kind, "step": record.step, **record.values()}
+        if record.timing is not None:
+            readings = dataclasses.asdict(record.timing)
+            values["timing"] = {name: round(value, 4) for name, value in readings.items() if value is not None}
+        line = json.dumps(values, ensure_ascii=False) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8", newline="\n") as file:
@@ -67,42 +168,38 @@ class RunLog:
 
     def lines(self) -> int:
         """Count whole lines: the place that a checkpoint notes."""
-        return sum(1 for _ in read_log(self.path))
+        return sum(1 for _ in _lines(self.path))
 
     def cut_to(self, lines: int) -> None:
         """Drop what a kill left beyond the checkpoint that noted `lines`, half-written lines too."""
-        kept = list(read_log(self.path))[:lines]
-        write_text(self.path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+        write_text(self.path, "".join([f"{line}\n" for _, line, _ in _lines(self.path)][:lines]))
 
 
-def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a log; a half-written last line is skipped.
-
-    Raises `UserError` for a line that is no record, and for what is no file.
-    """
+def _lines(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield place, text and values of each line of a log; a half-written last line is skipped."""
     if not path.exists():
         return
-    lines = read_plain_text(path).split("\n")
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(read_plain_text(path).split("\n")[:-1], start=1):
         where = f"{path}, line {number}"
-        record = require_table(parse_json(line, where), where)
-        if not isinstance(record.get("kind"), str):
+        values = require_table(parse_json(line, where), where)
+        if not isinstance(values.get("kind"), str):
             raise UserError(f"{where}: is no record of a run's log; restore the file")
-        yield record
+        yield where, line, values
 
 
-def check_steps(path: Path) -> None:
-    """Check what a report reads of each step and evaluation. Raises `UserError` that names the first wrong line."""
-    for number, record in enumerate(read_log(path), start=1):
-        timing, kind = record.get("timing", {}), record["kind"]
-        numbers = [record.get("tokens"), *_numbers(timing, "seconds")] if kind == TRAIN else []
-        told = "loss" in record if kind == TRAIN or "bits_per_byte" in record else True
-        if not told or not isinstance(timing, dict) or not all(isinstance(each, int | float) for each in numbers):
-            raise UserError(f"{path}, line {number}: lacks what a record of {kind} tells; restore the file")
+def read_log(path: Path) -> Iterator[Record]:
+    """Yield the records of a log; values and kinds that this version does not know are passed over.
 
-
-def _numbers(timing: Any, name: str) -> list[Any]:
-    return [timing.get(name)] if isinstance(timing, dict) else [None]
+    Raises `UserError` for a line that is no record or lacks what its kind tells, and for what is no file.
+    """
+    for where, _, values in _lines(path):
+        if cls := KINDS.get(values["kind"]):
+            try:
+                record = known_values(cls, values)
+            except UserError as error:
+                told = f"{where}: lacks what a record of {values['kind']} tells ({error}); restore the file"
+                raise UserError(told) from error
+            yield record
 
 
 def history_of(checkpoint: Path) -> dict[str, Any]:
@@ -113,16 +210,15 @@ def history_of(checkpoint: Path) -> dict[str, Any]:
     """
     if not checkpoint.name.isdigit():
         return {}
-    step = int(checkpoint.name)
-    records = [r for r in read_log(checkpoint.parent.parent / LOG_FILE) if r.get("step", 0) <= step]
-    steps = [record for record in records if record["kind"] == TRAIN]
+    end = int(checkpoint.name)
+    records = [record for record in read_log(checkpoint.parent.parent / LOG_FILE) if record.step <= end]
+    steps = [record for record in records if isinstance(record, Train)]
     if not steps:
         return {}
+    bounds = [0, *(record.step for record in steps[:-1]), end]
     told: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
-    begins = [0, *(record["step"] for record in steps[:-1])]
-    ends = [*begins[1:], step]
-    for record, begin, end in zip(steps, begins, ends, strict=True):
-        told["tokens"] += (end - begin) * record["tokens"]
-        told["seconds"] += (end - begin) * record["timing"]["seconds"]
-    last: dict[str, Any] = next((record for record in reversed(records) if record["kind"] == EVALUATION), {})
+    for record, (begin, after) in zip(steps, itertools.pairwise(bounds), strict=True):
+        told["tokens"] += (after - begin) * record.tokens
+        told["seconds"] += (after - begin) * record.timing.seconds
+    last = next((record.values() for record in reversed(records) if isinstance(record, Evaluation)), {})
     return told | {key: last[key] for key in ("loss", "bits_per_byte") if key in last}

@@ -137,7 +137,8 @@ def standard_error(values: Sequence[float] | NDArray[np.floating], clusters: Seq
     """
     checked = _checked_values(values)
     residuals = checked - checked.mean()
-    groups = np.arange(len(checked)) if clusters is None else np.unique(_names(clusters), return_inverse=True)[1]
+    named = range(len(checked)) if clusters is None else [repr(cluster) for cluster in clusters]
+    groups = np.unique(np.array(named), return_inverse=True)[1]
     if len(groups) != len(checked):
         raise UserError(f"{len(groups)} clusters for {len(checked)} values: each value belongs to one cluster")
     sums = np.bincount(groups, weights=residuals)
@@ -145,10 +146,6 @@ def standard_error(values: Sequence[float] | NDArray[np.floating], clusters: Seq
         return math.inf
     # n / (n - 1) for n clusters, so that without clusters this is the usual estimate.
     return float(math.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(checked))
-
-
-def _names(clusters: Sequence[object]) -> NDArray[np.str_]:
-    return np.array([repr(cluster) for cluster in clusters])
 
 
 def compare_statistics(

@@ -106,7 +106,14 @@ def learn_translation(
         if number >= rounds:
             of_place = np.bincount(cells.place, weights=posterior)
             a = of_place / np.bincount(cells.target_of_place, weights=of_place)[cells.target_of_place]
-    return WordTranslation(_by_word(cells, t), _by_place(cells, a) if place_rounds else {}, told)
+    words: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for number in np.argsort(-t, kind="stable"):
+        e, f = cells.pairs[number]
+        words[e][f] = float(t[number])
+    places: defaultdict[tuple[int, int, int], dict[int, float]] = defaultdict(dict)
+    for (i, j, length, other), probability in zip(cells.places if place_rounds else [], a, strict=False):
+        places[j, length, other][i] = float(probability)
+    return WordTranslation(dict(words), dict(places), told)
 
 
 def _cells(sentences: Sequence[tuple[Sequence[str], Sequence[str]]]) -> _Cells:
@@ -135,19 +142,3 @@ def _cells(sentences: Sequence[tuple[Sequence[str], Sequence[str]]]) -> _Cells:
         pairs=list(pairs),
         places=list(places),
     )
-
-
-def _by_word(cells: _Cells, t: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    words: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for number in np.argsort(-t, kind="stable"):
-        e, f = cells.pairs[number]
-        words[e][f] = float(t[number])
-    return dict(words)
-
-
-def _by_place(cells: _Cells, a: NDArray[np.float64]) -> dict[tuple[int, int, int], dict[int, float]]:
-    found: defaultdict[tuple[int, int, int], dict[int, float]] = defaultdict(dict)
-    for (i, *rest), probability in zip(cells.places, a, strict=True):
-        j, length, other = rest
-        found[j, length, other][i] = float(probability)
-    return dict(found)

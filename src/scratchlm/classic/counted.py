@@ -8,14 +8,15 @@ binary searches.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.ngram import Ids, checked_ids
+from scratchlm.classic.ngram import Ids, NgramModel, checked_ids
 
 NO_KEY = np.iinfo(np.int64).max
 
@@ -43,36 +44,84 @@ def find(keys: NDArray[np.int64], queries: NDArray[np.int64]) -> NDArray[np.int6
     return np.where(keys[rows] == queries, rows, -1)
 
 
-def row_of(levels: Iterable[NDArray[np.int64]], gram: NDArray[np.int64], vocabulary_size: int) -> int:
-    """Return the row of one gram among the keys of its order, -1 where it is unseen; the empty gram is row 0."""
-    row = np.zeros(1, np.int64)
-    for keys, token in zip(levels, gram, strict=False):
-        row = find(keys, row * vocabulary_size + token)
-    return int(row[0])
+class Level(NamedTuple):
+    """The step from contexts of n tokens to grams of n + 1, with G grams and C contexts.
+
+    Each array has one extra entry at its end, for unseen grams, so that row -1 works as an index.
+    """
+
+    keys: NDArray[np.int64]
+    """(G + 1,) row of the context * V + token, ascending."""
+    kept: NDArray[np.float64]
+    """(G + 1,) what a seen gram has without its shorter context: a probability, or for add-k its count."""
+    backoff: NDArray[np.float64]
+    """(C + 1,) weight of the shorter context, or for add-k the count of the context."""
 
 
-class Table(Protocol):
-    """One order of an n-gram model: its grams, their discounted probabilities, and the contexts' back-off weights."""
-
-    @property
-    def keys(self) -> NDArray[np.int64]:
-        """The packed grams."""
-
-    @property
-    def kept(self) -> NDArray[np.float64]:
-        """The discounted probability of each gram."""
-
-    @property
-    def backoff(self) -> NDArray[np.float64]:
-        """The back-off weight of each context."""
-
-
-def table_bytes(tables: Iterable[Table]) -> int:
+def table_bytes(levels: Iterable[Level]) -> int:
     """Return the bytes of the tables of an n-gram model."""
-    return sum(each.nbytes for table in tables for each in (table.keys, table.kept, table.backoff))
+    return sum(each.nbytes for level in levels for each in level)
 
 
-def joined(documents: Iterable[Ids], vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+class FastNgrams(NgramModel):
+    """The base of the fast forms: the rows of grams, found order by order."""
+
+    def __init__(self, levels: list[Level], vocabulary_size: int) -> None:
+        self.levels, self.vocabulary_size, self.order = levels, vocabulary_size, len(levels)
+
+    def rows(self, tokens: NDArray[np.int64]) -> Iterator[tuple[int, Level, NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield for each length of a context its level, and the rows of contexts and grams of the tokens from there."""
+        contexts = np.zeros(len(tokens), np.int64)
+        for length, level in enumerate(self.levels):
+            grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
+            yield length, level, contexts, grams
+            contexts = grams[:-1]
+
+    def recent(self, context: Ids) -> NDArray[np.int64]:
+        """Return the tokens of a context that matter."""
+        return checked_ids(context[max(len(context) - self.order + 1, 0) :], self.vocabulary_size)
+
+    def followers(self, context: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
+        """Return a context's row, the tokens that followed it, and their `kept` values; row -1 where it is unseen."""
+        level, size = self.levels[len(context)], self.vocabulary_size
+        row = np.zeros(1, np.int64)  # of the empty gram
+        for each, token in zip(self.levels, context, strict=False):
+            row = find(each.keys, row * size + token)
+        at = int(row[0])
+        first, last = np.searchsorted(level.keys, [at * size, (at + 1) * size]) if at >= 0 else (0, 0)
+        return at, level.keys[first:last] - at * size, level.kept[first:last]
+
+
+class WeightedNgrams(FastNgrams):
+    """Fast forms in which a weight of the shorter context's distribution joins what the seen grams keep."""
+
+    @abstractmethod
+    def joined(self, kept: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return probabilities from what grams keep, 0 for unseen ones, and the weighted ones of shorter contexts."""
+
+    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
+        """Return the natural log-probability of each token given those before it, shape (T,)."""
+        tokens = checked_ids(ids, self.vocabulary_size)
+        probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
+        for length, level, contexts, grams in self.rows(tokens):
+            probabilities[length:] = self.joined(level.kept[grams], probabilities[length:] * level.backoff[contexts])
+        log_probabilities: NDArray[np.float64] = np.log(probabilities)
+        return log_probabilities
+
+    def distribution(self, context: Ids) -> NDArray[np.float64]:
+        """Return the probability of each id after `context`, shape (V,), all above zero, summing to 1."""
+        recent = self.recent(context)
+        probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
+        for length in range(len(recent) + 1):
+            row, followers, kept = self.followers(recent[len(recent) - length :])
+            if row < 0:
+                break
+            probabilities *= self.levels[length].backoff[row]
+            probabilities[followers] = self.joined(kept, probabilities[followers])
+        return probabilities
+
+
+def concatenated(documents: Iterable[Ids], vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return all ids in one array, and the start of each document that is not empty."""
     rows = [row for document in documents if (row := checked_ids(document, vocabulary_size)).size]
     lengths = np.array([len(row) for row in rows], np.int64)

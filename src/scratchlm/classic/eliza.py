@@ -77,15 +77,12 @@ class Eliza:
             return self._next(rule.pattern, rule.answers).format(rest)
         if self._memory:
             return f"Earlier you spoke of your {self._memory.pop(0)}."
-        return self._next(EMPTY_TURN, self._nothing_fits)
+        return self._next("", self._nothing_fits)
 
     def _next(self, key: str, answers: Sequence[str]) -> str:
         """Return the next of the alternating answers of a rule."""
         self._turn[key] += 1
         return answers[(self._turn[key] - 1) % len(answers)]
-
-
-EMPTY_TURN = ""
 
 
 def turned(phrase: str) -> str:

@@ -136,6 +136,26 @@ class NgramModel(ABC):
         return ids[len(prompt) :]
 
 
+class PlainNgrams(NgramModel):
+    """The base of the plain forms: one probability at a time."""
+
+    @abstractmethod
+    def of(self, token: int, context: tuple[int, ...]) -> float:
+        """Return the probability of a token after at most `order - 1` tokens."""
+
+    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
+        """Return the natural log-probability of each token given those before it, shape (T,)."""
+        row = checked_ids(ids, self.vocabulary_size).tolist()
+        contexts = (tuple(row[max(end - self.order + 1, 0) : end]) for end in range(len(row)))
+        return np.array([math.log(self.of(token, h)) for token, h in zip(row, contexts, strict=True)])
+
+    def distribution(self, context: Ids) -> NDArray[np.float64]:
+        """Return the probability of each id after `context`, shape (V,)."""
+        row = checked_ids(context, self.vocabulary_size).tolist()
+        recent = tuple(row[max(len(row) - self.order + 1, 0) :])
+        return np.array([self.of(token, recent) for token in range(self.vocabulary_size)])
+
+
 @dataclass
 class Followers:
     """The tokens after one context: the adjusted count of each, their sum, and the sum of their discounts."""
@@ -145,7 +165,7 @@ class Followers:
     reserved: float
 
 
-class PlainKneserNey(NgramModel):
+class PlainKneserNey(PlainNgrams):
     """Kneser-Ney in dictionaries: one entry for each seen context of 0 to N - 1 tokens.
 
     For reading, and as the reference of the fast model. At order 5, training needs up to about 2 kB and 15 microseconds
@@ -153,30 +173,21 @@ class PlainKneserNey(NgramModel):
     """
 
     def __init__(
-        self,
-        followers: dict[tuple[int, ...], Followers],
-        discounts: dict[int, Discounts],
-        vocabulary_size: int,
+        self, followers: dict[tuple[int, ...], Followers], discounts: dict[int, Discounts], vocabulary_size: int
     ) -> None:
-        self.followers = followers
-        self.discounts = discounts  # by the length of the gram
-        self.vocabulary_size = vocabulary_size
-        self.order = len(discounts)
+        self.followers, self.discounts = followers, discounts  # discounts by the length of the gram
+        self.vocabulary_size, self.order = vocabulary_size, len(discounts)
 
     @classmethod
     def fit(
-        cls,
-        documents: Iterable[Ids],
-        vocabulary_size: int,
-        order: int = 5,
-        estimate: DiscountRule = three_discounts,
+        cls, documents: Iterable[Ids], vocabulary_size: int, order: int = 5, estimate: DiscountRule = three_discounts
     ) -> PlainKneserNey:
         """Count `documents` (each a row of ids) and return the model; `UserError` for ids outside the vocabulary."""
         check_settings(vocabulary_size, order)
         rows = (checked_ids(document, vocabulary_size).tolist() for document in documents)
         counts = adjusted_counts(rows, order)
         discounts = {
-            length: estimate(counts_of_counts(count for gram, count in counts.items() if len(gram) == length))
+            length: estimate(counts_of_counts((c for gram, c in counts.items() if len(gram) == length), 4))
             for length in range(1, order + 1)
         }
         followers: dict[tuple[int, ...], Followers] = {}
@@ -187,9 +198,9 @@ class PlainKneserNey(NgramModel):
             after.reserved += discounts[len(gram)][min(count, 3) - 1]
         return cls(followers, discounts, vocabulary_size)
 
-    def _interpolated(self, token: int, context: tuple[int, ...]) -> float:
+    def of(self, token: int, context: tuple[int, ...]) -> float:
         """Apply the formula at the head of this file."""
-        shorter = self._interpolated(token, context[1:]) if context else 1 / self.vocabulary_size
+        shorter = self.of(token, context[1:]) if context else 1 / self.vocabulary_size
         after = self.followers.get(context)
         if after is None:
             return shorter
@@ -197,23 +208,11 @@ class PlainKneserNey(NgramModel):
         kept = count - self.discounts[len(context) + 1][min(count, 3) - 1] if count else 0.0
         return kept / after.total + after.reserved / after.total * shorter
 
-    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
-        """Return the natural log-probability of each token given those before it, shape (T,)."""
-        row = checked_ids(ids, self.vocabulary_size).tolist()
-        contexts = (tuple(row[max(end - self.order + 1, 0) : end]) for end in range(len(row)))
-        return np.array([math.log(self._interpolated(t, h)) for t, h in zip(row, contexts, strict=True)])
 
-    def distribution(self, context: Ids) -> NDArray[np.float64]:
-        """Return the probability of each id after `context`, shape (V,), one formula at a time."""
-        row = checked_ids(context, self.vocabulary_size).tolist()
-        recent = tuple(row[max(len(row) - self.order + 1, 0) :])
-        return np.array([self._interpolated(token, recent) for token in range(self.vocabulary_size)])
-
-
-def counts_of_counts(counts: Iterable[int]) -> list[int]:
-    """Return how many of `counts` are 1, 2, 3 and 4."""
+def counts_of_counts(counts: Iterable[int], most: int) -> list[int]:
+    """Return how many of `counts` are 1, 2, ... `most`."""
     tally = Counter(counts)
-    return [tally[count] for count in (1, 2, 3, 4)]
+    return [tally[count] for count in range(1, most + 1)]
 
 
 def adjusted_counts(documents: Iterable[Sequence[int]], order: int) -> dict[tuple[int, ...], int]:

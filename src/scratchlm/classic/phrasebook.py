@@ -157,24 +157,18 @@ def translate(sentence: str) -> str:
 def _parsed(words: list[str], asked: bool) -> Parts | None:
     """Parse a sentence; None where it is outside the fragment."""
     words = list(words)
-    helper = None
-    done = False  # whether "do" was the auxiliary, which German does not have
-    if asked and words and (words[0] in HELPERS or words[0] in ("do", "does", "did")):
-        first = words.pop(0)
-        done, helper = first not in HELPERS, HELPERS.get(first)
+    auxiliaries = (*HELPERS, "do", "does", "did")  # German has nothing like "do"
+    first = words.pop(0) if asked and words and words[0] in auxiliaries else None
     subject = _subject(words)
     if subject is None:
         return None
-    if helper is None and not done and words and (words[0] in HELPERS or words[0] in ("do", "does", "did")):
+    if first is None and words and words[0] in auxiliaries:
         first = words.pop(0)
-        done, helper = first not in HELPERS, HELPERS.get(first)
+    helper = HELPERS.get(first or "")
     negated = "not" in words[:1]
     words = words[1:] if negated else words
-    verb = None
-    if words and helper not in ("sein", "war"):
-        verb = _infinitive(words[0])
-        if verb is not None:
-            words = words[1:]
+    verb = _infinitive(words[0]) if words and helper not in ("sein", "war") else None
+    words = words if verb is None else words[1:]
     if verb is None and helper is None:
         return None
     return Parts(*subject, helper, verb, words, negated, asked)

@@ -17,18 +17,15 @@ Sources: Chen and Goodman 1998, "An empirical study of smoothing techniques for 
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchlm.base.errors import UserError
-from scratchlm.classic.counted import NO_KEY, Grams, counted, find, joined, row_of
-from scratchlm.classic.ngram import Ids, NgramModel, check_settings, checked_ids
+from scratchlm.classic.counted import NO_KEY, FastNgrams, Grams, Level, WeightedNgrams, concatenated, counted
+from scratchlm.classic.ngram import Ids, PlainNgrams, check_settings, checked_ids, counts_of_counts
 
 RELIABLE = 5
 """Counts above it are not discounted (Katz 1987)."""
@@ -50,12 +47,7 @@ def katz_discounts(counts: Sequence[int]) -> NDArray[np.float64]:
     return factors
 
 
-def _counts_to_six(counts: Iterable[int]) -> list[int]:
-    tally = Counter(counts)
-    return [tally[count] for count in range(1, RELIABLE + 2)]
-
-
-class _Dictionaries(NgramModel):
+class _Dictionaries(PlainNgrams):
     """Counts of grams of all orders, and of their contexts."""
 
     def __init__(self, documents: Iterable[Ids], vocabulary_size: int, order: int) -> None:
@@ -69,22 +61,6 @@ class _Dictionaries(NgramModel):
         self.totals: Counter[tuple[int, ...]] = Counter()
         for gram, count in self.counts.items():
             self.totals[gram[:-1]] += count
-
-    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
-        """Return the natural log-probability of each token given those before it, shape (T,)."""
-        row = checked_ids(ids, self.vocabulary_size).tolist()
-        contexts = (tuple(row[max(end - self.order + 1, 0) : end]) for end in range(len(row)))
-        return np.array([math.log(self.of(token, h)) for token, h in zip(row, contexts, strict=True)])
-
-    def distribution(self, context: Ids) -> NDArray[np.float64]:
-        """Return the probability of each id after `context`, shape (V,)."""
-        row = checked_ids(context, self.vocabulary_size).tolist()
-        recent = tuple(row[max(len(row) - self.order + 1, 0) :])
-        return np.array([self.of(token, recent) for token in range(self.vocabulary_size)])
-
-    @abstractmethod
-    def of(self, token: int, context: tuple[int, ...]) -> float:
-        """Return the probability of a token after at most `order - 1` tokens."""
 
 
 class PlainAddK(_Dictionaries):
@@ -108,7 +84,7 @@ class PlainKatz(_Dictionaries):
         for gram in self.counts:
             self.followers.setdefault(gram[:-1], []).append(gram[-1])
         alike = {n: [c for gram, c in self.counts.items() if len(gram) == n] for n in range(1, order + 1)}
-        self.factors = {n: katz_discounts(_counts_to_six(counts)) for n, counts in alike.items()}
+        self.factors = {n: katz_discounts(counts_of_counts(counts, RELIABLE + 1)) for n, counts in alike.items()}
         self.backoffs = {context: self._backoff(context) for context in self.followers}
 
     def of(self, token: int, context: tuple[int, ...]) -> float:
@@ -136,29 +112,7 @@ class PlainKatz(_Dictionaries):
         return left / (1 - below) if len(seen) < self.vocabulary_size else 0.0
 
 
-class _Level(NamedTuple):
-    """The step from contexts of n tokens to grams of n + 1; an extra entry at the end is for unseen ones."""
-
-    keys: NDArray[np.int64]  # (G + 1,)
-    kept: NDArray[np.float64]  # (G + 1,) probability of a seen gram (Katz), or its count (add-k)
-    backoff: NDArray[np.float64]  # (C + 1,) weight of the shorter context (Katz), or count of the context (add-k)
-
-
-class _Levels(NgramModel):
-    """The base of the fast forms: rows of grams, found order by order."""
-
-    def __init__(self, levels: list[_Level], vocabulary_size: int) -> None:
-        self.levels, self.vocabulary_size, self.order = levels, vocabulary_size, len(levels)
-
-    def _followers(self, context: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
-        """Return a context's row, the tokens that followed it, and their `kept` values; row -1 where it is unseen."""
-        level, size = self.levels[len(context)], self.vocabulary_size
-        row = row_of((each.keys for each in self.levels), context, size)
-        first, last = np.searchsorted(level.keys, [row * size, (row + 1) * size]) if row >= 0 else (0, 0)
-        return row, level.keys[first:last] - row * size, level.kept[first:last]
-
-
-class AddK(_Levels):
+class AddK(FastNgrams):
     """Add-k at corpus size; the same numbers as `PlainAddK`."""
 
     k: float
@@ -170,10 +124,10 @@ class AddK(_Levels):
         if not k > 0:
             raise UserError(f"k {k:g}: must be over 0, or unseen n-grams have probability zero")
         levels, contexts = [], 1
-        for grams in counted(*joined(documents, vocabulary_size), vocabulary_size, order):
+        for grams in counted(*concatenated(documents, vocabulary_size), vocabulary_size, order):
             totals = np.bincount(grams.keys // vocabulary_size, weights=grams.occurrences, minlength=contexts)
             kept = np.append(grams.occurrences.astype(np.float64), 0.0)
-            levels.append(_Level(np.append(grams.keys, NO_KEY), kept, np.append(totals, 0.0)))
+            levels.append(Level(np.append(grams.keys, NO_KEY), kept, np.append(totals, 0.0)))
             contexts = len(grams.keys)
         model = cls(levels, vocabulary_size)
         model.k = k
@@ -183,63 +137,40 @@ class AddK(_Levels):
         """Return the natural log-probability of each token given those before it, shape (T,)."""
         tokens = checked_ids(ids, self.vocabulary_size)
         probabilities = np.zeros(len(tokens))
-        contexts = np.zeros(len(tokens), np.int64)
-        for length, level in enumerate(self.levels):
-            grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
+        for length, level, contexts, grams in self.rows(tokens):
             total = level.backoff[contexts] + self.k * self.vocabulary_size
             probabilities[length:] = (level.kept[grams] + self.k) / total
-            contexts = grams[:-1]
         return np.log(probabilities)
 
     def distribution(self, context: Ids) -> NDArray[np.float64]:
         """Return the probability of each id after `context`, shape (V,)."""
-        recent = checked_ids(context[max(len(context) - self.order + 1, 0) :], self.vocabulary_size)
-        row, followers, kept = self._followers(recent)
+        recent = self.recent(context)
+        row, followers, kept = self.followers(recent)
         counts = np.full(self.vocabulary_size, self.k)
         counts[followers] += kept
         return counts / (self.levels[len(recent)].backoff[row] + self.k * self.vocabulary_size)
 
 
-class Katz(_Levels):
+class Katz(WeightedNgrams):
     """Katz's back-off at corpus size; the same numbers as `PlainKatz`."""
 
     @classmethod
     def fit(cls, documents: Iterable[Ids], vocabulary_size: int, order: int = 3) -> Katz:
         """Count documents, each a row of ids. Raises `UserError` for ids outside the vocabulary."""
         check_settings(vocabulary_size, order)
-        levels: list[_Level] = []
+        levels: list[Level] = []
         contexts, below = 1, np.full(1, 1 / vocabulary_size)
-        for grams in counted(*joined(documents, vocabulary_size), vocabulary_size, order):
+        for grams in counted(*concatenated(documents, vocabulary_size), vocabulary_size, order):
             levels.append(_backed_off(grams, contexts, below, vocabulary_size))
             contexts, below = len(grams.keys), levels[-1].kept
         return cls(levels, vocabulary_size)
 
-    def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
-        """Return the natural log-probability of each token given those before it, shape (T,)."""
-        tokens = checked_ids(ids, self.vocabulary_size)
-        probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
-        contexts = np.zeros(len(tokens), np.int64)
-        for length, level in enumerate(self.levels):
-            grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
-            backed_off = level.backoff[contexts] * probabilities[length:]
-            probabilities[length:] = np.where(grams >= 0, level.kept[grams], backed_off)
-            contexts = grams[:-1]
-        return np.log(probabilities)
-
-    def distribution(self, context: Ids) -> NDArray[np.float64]:
-        """Return the probability of each id after `context`, shape (V,)."""
-        recent = checked_ids(context[max(len(context) - self.order + 1, 0) :], self.vocabulary_size)
-        probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
-        for length in range(len(recent) + 1):
-            row, followers, kept = self._followers(recent[len(recent) - length :])
-            if row < 0:
-                break
-            probabilities *= self.levels[length].backoff[row]
-            probabilities[followers] = kept
-        return probabilities
+    def joined(self, kept: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take what a seen gram keeps, else what is below: seen grams are not interpolated."""
+        return np.where(kept > 0, kept, below)
 
 
-def _backed_off(grams: Grams, contexts: int, below: NDArray[np.float64], vocabulary_size: int) -> _Level:
+def _backed_off(grams: Grams, contexts: int, below: NDArray[np.float64], vocabulary_size: int) -> Level:
     """Return the probabilities of the seen grams of one order, and each context's back-off weight for unseen ones.
 
     `below` holds the probability of each gram one token shorter, by its row.
@@ -259,4 +190,4 @@ def _backed_off(grams: Grams, contexts: int, below: NDArray[np.float64], vocabul
     backoff = np.ones(contexts + 1)
     np.divide(left, room, out=backoff[:-1], where=~complete)
     backoff[:-1][complete] = 0.0
-    return _Level(np.append(grams.keys, NO_KEY), np.append(kept, 0.0), backoff)
+    return Level(np.append(grams.keys, NO_KEY), np.append(kept, 0.0), backoff)

@@ -50,13 +50,8 @@ class HeldOutLoss:
 
     def as_dict(self) -> dict[str, float]:
         """Return all figures by name."""
-        return {
-            "loss": self.loss,
-            "perplexity": self.perplexity,
-            "bits_per_byte": self.bits_per_byte,
-            "tokens": self.tokens,
-            "bytes": self.text_bytes,
-        }
+        told = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+        return {**told, "tokens": self.tokens, "bytes": self.text_bytes}
 
 
 def count_text_bytes(tokens: Tokens, tokenizer: Tokenizer) -> int:

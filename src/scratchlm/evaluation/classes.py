@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -47,12 +46,6 @@ class Scores:
     confusion: list[list[int]]
     """Texts by true class (rows) and predicted class (columns)."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        import dataclasses
-
-        return dataclasses.asdict(self)
-
 
 def softmax(logits: Float[np.ndarray, "N C"], temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
     """Return the softmax of logits divided by a temperature."""
@@ -84,7 +77,7 @@ def score(
     known = list(range(len(labels)))
     each = np.stack(precision_recall_fscore_support(truth, given, labels=known, zero_division=0.0))  # (4, C)
     right = int((truth == given).sum())
-    table: list[list[int]] = confusion_matrix(truth, given, labels=known).tolist()
+    rows = zip(labels, *each, strict=True)
     area = None if positive is None else float(average_precision_score(truth == positive, probabilities[:, positive]))
     return Scores(
         texts=len(truth),
@@ -93,11 +86,8 @@ def score(
         f1=f1_of(truth, given, len(labels), positive),
         f1_interval=f1_interval(truth, given, len(labels), positive),
         average_precision=area,
-        classes=[
-            ClassScore(label, int(n), float(p), float(r), float(f))
-            for label, p, r, f, n in zip(labels, *each, strict=True)
-        ],
-        confusion=table,
+        classes=[ClassScore(label, int(n), float(p), float(r), float(f)) for label, p, r, f, n in rows],
+        confusion=confusion_matrix(truth, given, labels=known).tolist(),
     )
 
 

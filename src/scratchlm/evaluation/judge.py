@@ -39,10 +39,6 @@ class Judged:
     """Ties in which at least one reply was none of A, B and T."""
     told: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
-
 
 def judge_pair(judge: Endpoint, question: str, first: str, second: str) -> tuple[Verdict, bool, bool]:
     """Ask in both orders; return verdict, whether the judge repeated a position, whether a reply was unreadable.
@@ -76,9 +72,8 @@ def judge_pairs(judge: Endpoint, pairs: Sequence[tuple[str, str, str]]) -> Judge
     outcome = "nothing was decided"
     if decided:
         low, high = wilson_interval(counts["second"], decided)
-        outcome = (
-            f"the second is preferred in {counts['second'] / decided:.0%} of {decided:,} ({low:.0%} to {high:.0%})"
-        )
+        fraction = counts["second"] / decided
+        outcome = f"the second is preferred in {fraction:.0%} of {decided:,} ({low:.0%} to {high:.0%})"
     swayed, unread = sum(kept for _, kept, _ in found), sum(silent for _, _, silent in found)
     told = f"judged: {outcome}; {counts['tie']:,} ties, in {swayed:,} of them the judge repeated a position"
     told += f", in {unread:,} it gave no letter" if unread else ""
@@ -95,4 +90,4 @@ def judge_results(first: TasksResult, second: TasksResult, judge: Endpoint) -> d
     ]
     if not pairs:
         raise UserError("--judge: the results have no written answers to the same questions; evaluate gsm8k or answers")
-    return judge_pairs(judge, pairs).as_dict()
+    return asdict(judge_pairs(judge, pairs))

@@ -68,25 +68,14 @@ def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = 
     records = _records(model, task, items, prompting)
     shuffled = None
     if control:
-        shuffled = scores_of(
-            _records(model, task, [shuffled_words(item, prompting.seed) for item in items], prompting, items)
-        )
-    chance = None
-    if task.of.kind == "choices":
-        chance = sum(1 / len(item.answers) for item in items) / len(items)
+        mixed = [shuffled_words(item, prompting.seed) for item in items]
+        shuffled = scores_of(_records(model, task, mixed, prompting, items))
+    guessed = sum(1 / len(item.answers) for item in items) / len(items) if task.of.kind == "choices" else None
     return TaskResult(
-        name=task.name,
-        items=len(items),
-        shots=prompting.shots,
-        scores=scores_of(records),
-        chance=chance,
-        human=task.of.human,
-        human_source=task.of.source,
-        convention=task.of.convention,
-        shuffled=shuffled,
-        digest=task.digest,
+        task.name, len(items), prompting.shots, scores_of(records), chance=guessed, human=task.of.human,
+        human_source=task.of.source, convention=task.of.convention, shuffled=shuffled, digest=task.digest,
         records=records,
-    )
+    )  # fmt: skip
 
 
 def _asks(item: Item) -> bool:

@@ -41,10 +41,10 @@ class TasksResult(Result):
         titles = ["task", "items", "score, percent", "value", "95% interval", "guessing", "shuffled"]
         table = Table(*titles if any(task.shuffled for task in self.tasks) else titles[:-1], box=None, pad_edge=False)
         for task in self.tasks:
-            for number, (name, score) in enumerate(task.scores.items()):
-                table.add_row(
-                    *([task.name, f"{task.items:,}"] if number == 0 else ["", ""]), *_cells(task, name, score)
-                )
+            first = [task.name, f"{task.items:,}"]
+            for name, score in task.scores.items():
+                table.add_row(*first, *_cells(task, name, score))
+                first = ["", ""]
         return Group(table, *self._notes())
 
     def _notes(self) -> list[str]:
@@ -99,9 +99,8 @@ def _restore(score: Any) -> None:
         score |= {key: math.inf for key in ("value", "error") if score.get(key, 0) is None}
         ends = score.get("interval")
         if isinstance(ends, list):
-            score["interval"] = [
-                end if end is not None else inf for end, inf in zip(ends, (-math.inf, math.inf), strict=False)
-            ]
+            widest = (-math.inf, math.inf)
+            score["interval"] = [far if end is None else end for end, far in zip(ends, widest, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -178,14 +177,10 @@ def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, 
         other = next((each for each in left if each.name == task.name), None)
         if other is not None:
             left.remove(other)
-            _same_items(task, other)
+            if task.digest != other.digest or [r.id for r in task.records] != [r.id for r in other.records]:
+                raise UserError(f"--compare: the items of {task.name} differ; evaluate both on the same file and limit")
             pairs.append((task, other))
     return pairs
-
-
-def _same_items(first: TaskResult, second: TaskResult) -> None:
-    if first.digest != second.digest or [r.id for r in first.records] != [r.id for r in second.records]:
-        raise UserError(f"--compare: the items of {first.name} differ; evaluate both on the same file and limit")
 
 
 def _compared(name: str, first: TaskResult, second: TaskResult) -> Compared:
@@ -210,9 +205,8 @@ def largest_gap(first: Sequence[TaskResult], second: Sequence[TaskResult]) -> fl
         if _values(task.shuffled) != _values(other.shuffled):
             problems.append(f"{task.name}: the scores with shuffled words differ")
         if changed:
-            problems.append(
-                f"{task.name}: the results of {len(changed):,} of {len(pairs):,} items differ: {changed[:3]}"
-            )
+            told = f"the results of {len(changed):,} of {len(pairs):,} items differ: {changed[:3]}"
+            problems.append(f"{task.name}: {told}")
         gaps = [abs(x - y) for a, b in pairs for x, y in zip(a.nats, b.nats, strict=True)]
         gap = max([gap, *gaps])
     if problems:

@@ -53,14 +53,8 @@ class EvaluateResult(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data."""
-        return {
-            "model": self.model,
-            "text": self.text,
-            "documents": self.documents,
-            **self.held_out.as_dict(),
-            "unknown": self.unknown,
-            "seconds": self.seconds,
-        }
+        told = {"model": self.model, "text": self.text, "documents": self.documents, **self.held_out.as_dict()}
+        return {**told, "unknown": self.unknown, "seconds": self.seconds}
 
     def __rich__(self) -> str:
         held = self.held_out
@@ -69,12 +63,11 @@ class EvaluateResult(Result):
             f"{held.perplexity:.2f}, over {held.tokens:,} tokens ({held.text_bytes:,} bytes, {self.documents:,} "
             f"documents), each predicted once; {self.seconds:.1f} s"
         )
-        if not self.unknown:
-            return told
-        return (
-            f"{told}\n{self.unknown:,} of the tokens are {UNKNOWN}, words outside the vocabulary: they count no bytes, "
+        unknown = (
+            f"\n{self.unknown:,} of the tokens are {UNKNOWN}, words outside the vocabulary: they count no bytes, "
             "and bits per byte cannot be compared with other tokenizers"
         )
+        return told + unknown if self.unknown else told
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,10 +78,6 @@ class ReplayResult(Result):
     items: int
     largest_gap: float
     """Largest difference of a log-likelihood, in nats."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return vars(self)
 
     def __rich__(self) -> str:
         return (
@@ -162,30 +151,23 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
     folder = find_model(config.model)
     model = load_model(folder)
     model.decoder.to(choose_device(config.device))
+    same = ("shots", "limit", "chat", "answer_tokens", "rows", "seed", "text_column", "label_column")
+    prompting = Prompting(
+        **{name: getattr(config, name) for name in same},
+        normalisations=config.normalisation or DEFAULT_NORMALISATIONS,
+        dtype=DTYPES[config.dtype],
+    )
     found = []
     for task in tasks:
-        prompting = Prompting(
-            shots=config.shots,
-            examples=examples[task.name].items if task.name in examples else None,
-            limit=config.limit,
-            chat=config.chat,
-            normalisations=config.normalisation or DEFAULT_NORMALISATIONS,
-            answer_tokens=config.answer_tokens,
-            rows=config.rows,
-            dtype=DTYPES[config.dtype],
-            seed=config.seed,
-            text_column=config.text_column,
-            label_column=config.label_column,
-        )
-        scored = ask(model, task, prompting, control=config.shuffled)
+        drawn_from = examples[task.name].items if task.name in examples else None
+        scored = ask(model, task, dataclasses.replace(prompting, examples=drawn_from), control=config.shuffled)
         if config.trained_on and task.items:
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))
         found.append(scored)
     settings = to_dict(dataclasses.replace(config, out=None, json=False))
-    result = TasksResult(
-        str(folder), digest_of(folder), settings, machine(), found, round(time.perf_counter() - started, 2)
-    )
+    seconds = round(time.perf_counter() - started, 2)
+    result = TasksResult(str(folder), digest_of(folder), settings, machine(), found, seconds)
     if config.out is not None:
         write_result(config.out, result)
     return result
@@ -204,24 +186,18 @@ def digest_of(folder: Path) -> str:
 def _replay(config: EvaluateConfig) -> ReplayResult:
     """Evaluate again with the settings of a result file; every result must be the same."""
     assert config.replay is not None
-    stored = read_result(config.replay)
+    stored, where = read_result(config.replay), f"--replay {config.replay}"
     again = from_dict(EvaluateConfig, stored.settings, str(config.replay), None)
     again = dataclasses.replace(again, model=config.model or Path(stored.model), trained_on=())
     assert again.model is not None
     if digest_of(find_model(again.model)) != stored.model_digest:
-        raise UserError(
-            f"--replay {config.replay}: {again.model} is not the model that was measured; name the right one"
-        )
+        raise UserError(f"{where}: {again.model} is not the model that was measured; name the right one")
     if len(again.task) != len(stored.tasks):
-        raise UserError(
-            f"--replay {config.replay}: has {len(stored.tasks)} results for {len(again.task)} tasks; evaluate again"
-        )
+        raise UserError(f"{where}: has {len(stored.tasks)} results for {len(again.task)} tasks; evaluate again")
     examples = {task.name: task for task in map(read_task, again.example)}
     for spec, task in zip(again.task, stored.tasks, strict=True):
         if _digest(read_task(spec), examples.get(task.name)) != task.digest:
-            raise UserError(
-                f"--replay {config.replay}: {spec} has other items than were measured; restore the old file"
-            )
+            raise UserError(f"{where}: {spec} has other items than were measured; restore the old file")
     found = evaluate_tasks(again)
-    gap = largest_gap(stored.tasks, found.tasks)
-    return ReplayResult(str(config.replay), sum(task.items for task in found.tasks), gap)
+    items = sum(task.items for task in found.tasks)
+    return ReplayResult(str(config.replay), items, largest_gap(stored.tasks, found.tasks))

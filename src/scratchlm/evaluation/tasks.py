@@ -155,15 +155,6 @@ def _gsm8k(row: Row) -> Item:
     return replace(_answer(row), answers=(number,))
 
 
-HUMANS = {
-    "openbookqa": (0.92, "Mihaylov et al. 2018, arXiv 1809.02789"),
-    "hellaswag": (0.95, "over 95%, Zellers et al. 2019, arXiv 1905.07830"),
-    "winogrande": (0.94, "Sakaguchi et al. 2019, arXiv 1907.10641"),
-    "blimp": (0.964, "agreement of all annotators together, Warstadt et al. 2020, arXiv 1912.00582"),
-}
-"""Published human scores."""
-
-
 PAIRS = (
     "each sentence is scored whole, after the token that begins a text and a leading space, as lm-evaluation-harness "
     "does; without these two, close pairs may come out differently"
@@ -171,27 +162,25 @@ PAIRS = (
 """How minimal pairs are scored."""
 
 
-def _kind(kind: Kind, read: Callable[[Row], Item] | None, name: str = "") -> TaskKind:
-    human, source = HUMANS.get(name, (None, ""))
-    return TaskKind(kind, read, human, source, convention=PAIRS if read is _pair else "")
-
-
 TASKS: dict[str, TaskKind] = {
-    "arc-easy": _kind("choices", _choices),
-    "openbookqa": _kind("choices", _choices, "openbookqa"),
-    "hellaswag": _kind("choices", _choices, "hellaswag"),
-    "copa": _kind("choices", _choices),
-    "winogrande": _kind("choices", _winogrande, "winogrande"),
-    "blimp": _kind("choices", _pair, "blimp"),
-    "lambada": _kind("last word", _last_word),
+    "arc-easy": TaskKind("choices", _choices),
+    "openbookqa": TaskKind("choices", _choices, 0.92, "Mihaylov et al. 2018, arXiv 1809.02789"),
+    "hellaswag": TaskKind("choices", _choices, 0.95, "over 95%, Zellers et al. 2019, arXiv 1905.07830"),
+    "copa": TaskKind("choices", _choices),
+    "winogrande": TaskKind("choices", _winogrande, 0.94, "Sakaguchi et al. 2019, arXiv 1907.10641"),
+    "blimp": TaskKind(
+        "choices", _pair, 0.964, "agreement of all annotators together, Warstadt et al. 2020, arXiv 1912.00582",
+        convention=PAIRS,
+    ),
+    "lambada": TaskKind("last word", _last_word),
     "gsm8k": TaskKind("answer", _gsm8k, right="number"),
     "storyworld": TaskKind("answer", built_in=True, conversational=True),
-    "choices": _kind("choices", _choices),
-    "pairs": _kind("choices", _pair),
-    "last-word": _kind("last word", _last_word),
-    "answers": _kind("answer", _answer),
-    "classes": _kind("classes", None),
-}
+    "choices": TaskKind("choices", _choices),
+    "pairs": TaskKind("choices", _pair, convention=PAIRS),
+    "last-word": TaskKind("last word", _last_word),
+    "answers": TaskKind("answer", _answer),
+    "classes": TaskKind("classes"),
+}  # fmt: skip
 """Known tasks; the last five take files of your own."""
 
 

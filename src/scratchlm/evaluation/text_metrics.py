@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from scratchlm.base.statistics import Interval, bootstrap_interval, wilson_interval
 from scratchlm.evaluation.scoring import plain_words
@@ -24,10 +23,6 @@ class TextScores:
     chrf_interval: Interval
     stopped: float
     """Fraction of answers that ended with a stop token before the limit."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         return (

@@ -18,7 +18,7 @@ from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
-from scratchlm.base.runfolder import MODEL
+from scratchlm.base.runfolder import MODEL, Evaluation, Timing
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
@@ -256,13 +256,13 @@ class KeepBest:
         self._last, self._sign = config.keep == "last", 1.0 if stage.higher else -1.0
         self._model, self._stage, self._folder = model, stage, config.out / MODEL
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Evaluation:
         """Return what was measured; a state better than all before is saved, or each that comes last so far.
 
         Before the first step none is.
         """
         started = time.perf_counter()
-        found = self._stage.measure(decoder)
+        found: dict[str, Any] = self._stage.measure(decoder)
         value = found[self._stage.key]
         better = self.best is None or self._sign * value > self._sign * self.best
         if step > 0 and (better or self._last):
@@ -270,8 +270,7 @@ class KeepBest:
             save_model(self._folder, self._model)
         elif step > 0:
             self.waited += 1
-        seconds = {"seconds": time.perf_counter() - started, "clock": time.time()}
-        return {**found, "kept": self.step == step > 0, "timing": seconds}
+        return Evaluation(step=step, **found, kept=self.step == step > 0, timing=Timing.since(started))
 
     def pace(self, step: int) -> int:
         """Return the steps of the run, which ends early when nothing better was found for long."""

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from scratchlm.base import runfolder
 from scratchlm.base.files import write_text
+from scratchlm.base.runfolder import Evaluation, Timing
 from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.generation.config import SamplingConfig
@@ -46,7 +48,7 @@ class HeldOut(Stateless):
     dtype: torch.dtype
     last_limit: int | None = None
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Evaluation:
         """Return loss and bits per byte."""
         started = time.perf_counter()
         whole = len(self.tokens)
@@ -54,8 +56,10 @@ class HeldOut(Stateless):
         count = whole if limit is None else min(limit, whole)
         tokens = self.tokens if count == whole else ArrayTokens(self.tokens.read(0, count))
         found = held_out_loss(decoder, self.tokenizer, tokens, length=self.length, dtype=self.dtype)
-        timing = {"seconds": time.perf_counter() - started, "clock": time.time()}
-        return {"loss": found.loss, "bits_per_byte": found.bits_per_byte, "tokens": found.tokens, "timing": timing}
+        return Evaluation(
+            step=step, loss=found.loss, bits_per_byte=found.bits_per_byte, tokens=found.tokens,
+            timing=Timing.since(started),
+        )  # fmt: skip
 
 
 @dataclass
@@ -75,7 +79,7 @@ class Sample(Stateless):
     seconds: float = math.inf
     clock: Callable[[], float] = time.monotonic
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> runfolder.Sample:
         """Return the text of the sample."""
         end, deadline = self.tokenizer.end_of_text, self.clock() + self.seconds
         start = [end if end is not None else 0]
@@ -87,4 +91,4 @@ class Sample(Stateless):
                 break
         text = "".join(assemble(ids, self.tokenizer))
         write_text(self.folder / f"{step:08d}.txt", text + "\n")
-        return {"text": text}
+        return runfolder.Sample(step=step, text=text)

@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
-from scratchlm.base.runfolder import EVALUATION, LOG_FILE, SAMPLES, TRAIN, read_log
+from scratchlm.base.runfolder import LOG_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
 from scratchlm.model.decoder import Decoder, build_decoder, outline
@@ -207,10 +207,10 @@ def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
     end_run(out)
     records = list(read_log(out / LOG_FILE))
-    last = [record for record in records if record["kind"] == EVALUATION][-1]
-    steps = [record for record in records if record["kind"] == TRAIN]
-    speed = sum(r["tokens"] for r in steps) / max(sum(r["timing"]["seconds"] for r in steps), 1e-9)
+    last = [record for record in records if isinstance(record, Evaluation)][-1]
+    steps = [record for record in records if isinstance(record, Train)]
+    speed = sum(r.tokens for r in steps) / max(sum(r.timing.seconds for r in steps), 1e-9)
     write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"))
-    return PretrainResult(
-        str(out), last["step"], decoder.parameter_count(), last["loss"], last["bits_per_byte"], speed, seconds
-    )
+    assert last.loss is not None
+    assert last.bits_per_byte is not None
+    return PretrainResult(str(out), last.step, decoder.parameter_count(), last.loss, last.bits_per_byte, speed, seconds)

@@ -7,13 +7,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.runfolder import EVALUATION, LOG_FILE, ROLLOUT, read_log
+from scratchlm.base.runfolder import LOG_FILE, Evaluation, Record, Rollout, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
 from scratchlm.data.batches import Batch
 from scratchlm.finetuning.config import ReinforceTrainingConfig
@@ -27,6 +27,7 @@ from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel
 
+R = TypeVar("R", bound=Record)
 SHOWN = 12
 """Held-out questions whose answers before and after the report shows."""
 
@@ -70,9 +71,9 @@ class RolloutLog:
     def __init__(self, rollouts: Rollouts, every: int) -> None:
         self._rollouts, self.every = rollouts, every
 
-    def __call__(self, step: int, decoder: Decoder) -> Mapping[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> Rollout:
         """Return reward, spread, fraction without spread, distance where it has a weight, length, and a sample."""
-        return dataclasses.asdict(self._rollouts.stats)
+        return Rollout(step=step, **dataclasses.asdict(self._rollouts.stats))
 
     def state(self) -> dict[str, Any]:
         """Return what the latest answers were like: a resumed run logs the step again that it goes on from."""
@@ -127,14 +128,15 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
     def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> ReinforceResult:
         """Answer again, and compare the course of reward and true score that the log tells."""
         after, held_out = self._answers(kept), self.task.held_out
-        rewards = [record["reward"] for record in self._log(ROLLOUT) if record["step"]]
+        rewards = [record.reward for record in self._log(Rollout) if record.step]
+        scores = [record.score for record in self._log(Evaluation) if record.score is not None]
         return ReinforceResult(
             task=self.config.task,
             held_out=len(held_out),
             score_before=_mean(self._scores(self.before)),
             score=_mean(self._scores(after)),
             score_interval=bootstrap_interval(self._scores(after)),
-            verdict=hacked(rewards, [record["score"] for record in self._log(EVALUATION)]),
+            verdict=hacked(rewards, scores),
             exchanges=[
                 (item.question, item.answer, one, other)
                 for item, one, other in zip(held_out[:SHOWN], self.before, after, strict=False)
@@ -144,11 +146,11 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
 
     def shown(self, result: ReinforceResult) -> dict[str, Any]:
         """Return the records of drawn answers."""
-        return {"drawn": [record for record in self._log(ROLLOUT) if record["step"]]}
+        return {"drawn": [record for record in self._log(Rollout) if record.step]}
 
-    def _log(self, kind: str) -> list[dict[str, Any]]:
+    def _log(self, kind: type[R]) -> list[R]:
         assert self.config.out is not None
-        return [record for record in read_log(self.config.out / LOG_FILE) if record["kind"] == kind]
+        return [record for record in read_log(self.config.out / LOG_FILE) if isinstance(record, kind)]
 
     def _prompt(self, item: Item) -> list[int]:
         """Return a question as the model hears it."""

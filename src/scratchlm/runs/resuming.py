@@ -15,7 +15,7 @@ from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
 from scratchlm.base.paths import found_path
-from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, check_steps
+from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, read_log
 from scratchlm.runs.runs import NOT_STORED
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
@@ -122,7 +122,7 @@ def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, thre
     that names all of them.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
-    check_steps(run / LOG_FILE)
+    list(read_log(run / LOG_FILE))  # which checks every line
     now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
     if manifest.recipe_hash is None:
         told = f"scratchlm: {run}: recorded no hashes of its recipe and inputs when it began; only its data are checked"

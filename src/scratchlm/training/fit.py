@@ -14,7 +14,7 @@ import torch
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.reading import whole
-from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, TRAIN, RunLog
+from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, Record, RunLog, Timing, Train
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
 from scratchlm.training.loop import Loop, StepRecord
@@ -30,12 +30,12 @@ class Hook(Protocol):
     """Something to do every few steps: evaluate, sample, watch. May read the model, never change it."""
 
     name: str
-    """Kind of the log record that its answer becomes."""
+    """Under which a checkpoint keeps its state."""
     every: int
     """Steps between two calls; 0: only after the last step."""
 
-    def __call__(self, step: int, decoder: Any) -> Mapping[str, Any]:
-        """Look at the loop's network after `step` steps and return what to log; `timing` in it is stored apart."""
+    def __call__(self, step: int, decoder: Any) -> Record | None:
+        """Look at the loop's network after `step` steps and return what to log, if anything."""
 
     def state(self) -> dict[str, Any]:
         """Return what the hook must remember across a resume, as JSON values."""
@@ -139,16 +139,16 @@ class _Run:
             self.watcher.step(record)
         due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped
         if self.log is not None and due:
-            self.log.write(
-                TRAIN,
+            told = Train(
                 step=record.step,
                 loss=record.loss if math.isfinite(record.loss) else repr(record.loss),
                 lr=record.lr,
                 gradient_norm=record.gradient_norm if math.isfinite(record.gradient_norm) else None,
                 tokens=record.tokens,
                 skipped=record.skipped,
-                timing={"seconds": record.seconds, "clock": time.time()},
+                timing=Timing(record.seconds, time.time()),
             )
+            self.log.write(told)
 
     def save(self) -> None:
         """Write a checkpoint; the log is forced to disk first, so that it is never behind."""
@@ -175,9 +175,8 @@ class _Run:
                 continue
             loop.decoder.eval()
             with torch.no_grad(), uncompiled() if loop.config.compile else contextlib.nullcontext():
-                answer = dict(hook(loop.step, loop.decoder))
-            timing = answer.pop("timing", None)
-            if self.log is not None:
-                self.log.write(hook.name, step=loop.step, timing=timing, **answer)
-            if self.watcher is not None:
-                self.watcher.note(hook.name, loop.step, answer)
+                record = hook(loop.step, loop.decoder)
+            if record is not None and self.log is not None:
+                self.log.write(record)
+            if record is not None and self.watcher is not None:
+                self.watcher.note(hook.name, loop.step, record.values())

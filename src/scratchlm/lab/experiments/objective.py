@@ -75,10 +75,9 @@ class _Look(Stateless):
         self.every, self._look = every, look
         self.seen: list[dict[str, Any]] = []
 
-    def __call__(self, step: int, decoder: Decoder) -> dict[str, Any]:
+    def __call__(self, step: int, decoder: Decoder) -> None:
         """Record one evaluation."""
         self.seen.append({"step": step, **self._look(step, decoder)})
-        return {}
 
 
 def _train(make: Callable[[str], Tokenizer], text: str, held_out: str, config: ObjectiveConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.files import write_text
-from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, read_log
+from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, Record, read_log
 from scratchlm.runs.reports.chart import Curve, chart
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 def write_report(out: Path, template: str, **values: Any) -> None:
     """Write `report.html` into `out`: a template filled with values, the folder's name and the records of its log."""
-    records = [with_speed(record) for record in read_log(out / LOG_FILE)] if (out / LOG_FILE).exists() else []
-    name = out.absolute().name
+    records, name = list(read_log(out / LOG_FILE)), out.absolute().name
     write_text(out / REPORT_FILE, render(template, name=name, here=shlex.quote(name), records=records, **values))
 
 
@@ -27,17 +26,10 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
-def with_speed(record: dict[str, Any]) -> dict[str, Any]:
-    """Add tokens per second to the record of a training step."""
-    if "tokens" not in record or "seconds" not in record.get("timing", {}):
-        return record
-    return {**record, "speed": record["tokens"] / max(record["timing"]["seconds"], 1e-9)}
-
-
-def series(records: list[dict[str, Any]], kind: str, value: str) -> Curve:
+def series(records: list[Record], kind: str, value: str) -> Curve:
     """Return the steps of all records of a kind, and one of their values."""
-    found = [record for record in records if record["kind"] == kind]
-    return [record["step"] for record in found], [record.get(value) for record in found]
+    found = [record for record in records if record.kind == kind]
+    return [record.step for record in found], [getattr(record, value) for record in found]
 
 
 @cache
