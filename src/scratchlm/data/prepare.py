@@ -72,10 +72,6 @@ class PrepareResult(Result):
     split: str = ""
     format: int = 1
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain data, ready for JSON."""
-        return asdict(self)
-
     def __rich__(self) -> RenderableType:
         table = Table("", "train", "validation", title=self.out, title_justify="left")
         for name, row in [("documents", self.documents), ("tokens", self.tokens)]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +39,6 @@ class Inspected(Result):
     specials: dict[str, int]
     template: str
     provenance: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
-        return dataclasses.asdict(self)
 
     def __rich__(self) -> RenderableType:
         parts = Table("part", "parameters", "percent", title=self.model, title_justify="left")

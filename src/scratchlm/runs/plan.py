@@ -122,10 +122,6 @@ class Published(Result):
     tokens: float
     training_flops: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the figures as plain data."""
-        return dataclasses.asdict(self)
-
     def __rich__(self) -> Table:
         table = Table(show_header=False, title=f"plan of {self.model}", title_justify="left")
         passed = "" if self.active == self.parameters else f", of which a token passes {self.active:,}"

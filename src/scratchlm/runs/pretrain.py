@@ -48,10 +48,6 @@ class PretrainResult(Result):
     tokens_per_second: float
     seconds: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
-        return dataclasses.asdict(self)
-
     def __rich__(self) -> str:
         return (
             f"{self.out}: {self.steps:,} steps, {self.parameters:,} parameters, held-out loss {self.loss:.4f}, "

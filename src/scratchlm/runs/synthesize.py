@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from scratchlm.base.endpoint import Endpoint
@@ -28,10 +28,6 @@ class SynthesizeResult(Result):
     unusable: int
     documents: int
     example: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
 
     def __rich__(self) -> str:
         kinds = ", ".join(f"{name} {count:,}" for name, count in self.by_template.items())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.table import Table
@@ -44,10 +42,6 @@ class Transfer(Result):
     vocabulary: int
     context: int
     template: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
-        return dataclasses.asdict(self)
 
     def __rich__(self) -> Table:
         table = Table(show_header=False, title=self.out, title_justify="left")

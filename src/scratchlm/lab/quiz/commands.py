@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
 import sys
 import time
@@ -43,10 +42,6 @@ class QuizCounts(Result):
     by_chapter: dict[str, int]
     by_sign: dict[str, int]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return dataclasses.asdict(self)
-
     def __rich__(self) -> str:
         signs = ", ".join(f"{sign} {LEGEND[sign]} {count}" for sign, count in self.by_sign.items())
         chapters = ", ".join(f"{chapter}: {count}" for chapter, count in self.by_chapter.items())
@@ -67,10 +62,6 @@ class ExamResult(Result):
     left: int
     """Questions not reached before the time was over or the exam was handed in."""
     missed: list[dict[str, Any]] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return dataclasses.asdict(self)
 
     def __rich__(self) -> str:
         score = f"{self.points:g} of {self.questions} ({self.points / self.questions:.0%})"
