@@ -112,7 +112,7 @@ def test_a_window_of_five_in_two_layers_reaches_back_eight_positions_and_no_furt
 def test_cached_equals_plain_however_the_text_is_cut(name: str, chunks: list[int]) -> None:
     decoder = random_decoder(varied(name))
     ids = random_ids(2, CONTEXT)
-    cache = KVCache(decoder.config, 2)
+    cache = KVCache(CONTEXT)
     pieces = [decoder(part, cache) for part in ids.split(chunks, dim=1)]
     assert cache.length == CONTEXT
     torch.testing.assert_close(torch.cat(pieces, dim=1), decoder(ids), **CLOSE)
@@ -120,9 +120,9 @@ def test_cached_equals_plain_however_the_text_is_cut(name: str, chunks: list[int
 
 def test_a_cleared_cache_remembers_nothing() -> None:
     decoder = random_decoder(varied("default"))
-    cache = KVCache(decoder.config, 1)
+    cache = KVCache(CONTEXT)
     decoder(random_ids(1, 20, seed=5), cache)
-    cache.clear()
+    cache.crop(0)
     ids = random_ids(1, 9)
     torch.testing.assert_close(decoder(ids, cache), decoder(ids), **CLOSE)
 
@@ -168,7 +168,7 @@ def test_a_text_beyond_the_context_or_the_cache_is_our_own_bug() -> None:
     with pytest.raises(AssertionError, match="25 positions in a context of 24"):
         decoder(random_ids(1, CONTEXT + 1))
     with pytest.raises(AssertionError, match="cache of 4 positions asked to hold 5"):
-        decoder(random_ids(1, 5), KVCache(decoder.config, 1, capacity=4))
+        decoder(random_ids(1, 5), KVCache(4))
 
 
 @pytest.mark.parametrize(

@@ -87,14 +87,14 @@ def _continue(
 ) -> None:
     """Continue one group, dropping rows that have ended."""
     decoder.eval()
-    weight = decoder.embedding.weight
+    device = decoder.embedding.weight.device
     longest = max(len(prompts[index]) for index in members)
     room = min(config.max_tokens, decoder.config.context - longest)
-    cache = KVCache(decoder.config, len(members), dtype=weight.dtype, device=weight.device)
-    starts = torch.tensor([longest - len(prompts[index]) for index in members], device=weight.device)
+    cache = KVCache(decoder.config.context)
+    starts = torch.tensor([longest - len(prompts[index]) for index in members], device=device)
     cache.starts = starts if bool(starts.any()) else None
     table = padded([list(reversed(prompts[index])) for index in members])[0].flip(1)  # filled up in front
-    logits = _prefill(decoder, table.to(weight.device), cache)
+    logits = _prefill(decoder, table.to(device), cache)
     generators = {index: torch.Generator().manual_seed(config.seed + index) for index in members}
     for count in range(room):
         chosen = _choose(logits, prompts, members, answers, config, generators)
@@ -104,9 +104,9 @@ def _continue(
         if not going or count + 1 == room:
             return
         if len(going) < len(members):
-            cache.keep(torch.tensor(going, device=weight.device))
+            cache.keep(torch.tensor(going, device=device))
             members = [members[row] for row in going]
-        new = torch.tensor([[chosen[row]] for row in going], device=weight.device)
+        new = torch.tensor([[chosen[row]] for row in going], device=device)
         logits = decoder.logits(decoder.hidden(new, cache)[:, -1])
 
 

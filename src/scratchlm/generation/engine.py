@@ -71,8 +71,7 @@ class Engine:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder.eval()
-        weight = decoder.embedding.weight
-        self.cache = KVCache(decoder.config, 1, dtype=weight.dtype, device=weight.device)
+        self.cache = KVCache(decoder.config.context)
         self.ids: list[int] = []
         self._cached_from = 0
         self._weights = Weights(decoder)
@@ -83,7 +82,7 @@ class Engine:
         self.ids.extend(new)
         start = window_start(len(self.ids), self.decoder.config.context)
         if start != self._cached_from:
-            self.cache.clear()
+            self.cache.crop(0)
             self._cached_from = start
         return prefill(self.decoder, self.ids[start + self.cache.length :], self.cache)
 
@@ -92,7 +91,8 @@ class Engine:
         start = window_start(length, self.decoder.config.context)
         kept = length - start if start == self._cached_from else 0
         self.ids = self.ids[:length]
-        self.cache.length, self._cached_from = min(self.cache.length, max(kept, 0)), start
+        self.cache.crop(max(kept, 0))
+        self._cached_from = start
 
     def restart(self, prompt: Sequence[int]) -> Tensor:
         """Set the text to `prompt`, keeping of the cache what it shares with the text before; return its logits."""

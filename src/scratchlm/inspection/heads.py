@@ -39,7 +39,7 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
             mask = context.mask
             if mask is None:
                 mask = causal_mask(q.size(2), k.size(2), None, None, q.device)
-            found.append(scores.masked_fill(~(mask[:, None] if mask.dim() == 3 else mask), -math.inf).softmax(-1))
+            found.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
             return plain(q, k, v, context)
 
         return attend

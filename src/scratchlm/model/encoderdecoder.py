@@ -17,12 +17,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.base.errors import raise_all
-from scratchlm.model.attention import Attention, AttentionContext, fused_attention
+from scratchlm.model.attention import Attention, AttentionContext, Projections, fused_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
-    ClassesConfig,
     DecoderConfig,
-    LearnedPositionsConfig,
     NoClassesConfig,
     NoMultiTokenPredictionConfig,
     NoNgramsConfig,
@@ -32,9 +30,9 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Block, initialise
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import SequenceModel
-from scratchlm.model.norms import build_norm, rms_norm
-from scratchlm.model.positions import Rotation, positions_within, rope_table
+from scratchlm.model.network import Transformer
+from scratchlm.model.norms import build_norm
+from scratchlm.model.positions import positions_within
 
 SOURCE, TARGET, FILLING = 0, 1, 2
 """What a position of a row is: of the source, of the target, or behind both."""
@@ -71,31 +69,15 @@ def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None) -> Parts
     return Parts(ids[:, read], of_source[:, read], ids.gather(1, places), along < targets[:, None], of_target)
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Projections):
     """Queries from one text, keys and values from another.
 
     Heads and widths are those of the configuration; norms, biases, caps and scales of its attention have no part here.
     """
 
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config.attention
-        heads, kv_heads, head_dim = self.config.heads, self.config.kv_heads, self.config.head_dim
-        self.query = nn.Linear(config.width, heads * head_dim, bias=False)
-        self.key = nn.Linear(config.width, kv_heads * head_dim, bias=False)
-        self.value = nn.Linear(config.width, kv_heads * head_dim, bias=False)
-        self.output = nn.Linear(heads * head_dim, config.width, bias=False)
-
-    @property
-    def last_matrix(self) -> Tensor:
-        """The weights whose products are added to the stream."""
-        return self.output.weight
-
     def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]]:
         """Return keys and values of the other text, which serve every step."""
-        heads, width = self.config.kv_heads, self.config.head_dim
-        keys, values = (part(memory).unflatten(-1, (heads, width)) for part in (self.key, self.value))
-        return keys.transpose(1, 2), values.transpose(1, 2)
+        return self.heads(self.key(memory)).transpose(1, 2), self.heads(self.value(memory)).transpose(1, 2)
 
     def forward(
         self,
@@ -104,11 +86,10 @@ class CrossAttention(nn.Module):
         real: Bool[Tensor, "B S"],
     ) -> Float[Tensor, "B T D"]:
         """Let each position of `x` look at the real positions of the other text."""
-        q = self.query(x).unflatten(-1, (self.config.heads, self.config.head_dim)).transpose(1, 2)
-        keys, values = memory
-        mask = real[:, None, :].expand(-1, x.size(1), -1)
-        mixed = fused_attention(q, keys.to(q.dtype), values.to(q.dtype), mask, causal=False)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        q = self.heads(self.query(x)).transpose(1, 2)
+        keys, values = (each.to(q.dtype) for each in memory)
+        mask = real[:, None, None, :].expand(-1, -1, x.size(1), -1)
+        return self.joined(fused_attention(q, keys, values, mask, causal=False))
 
 
 class CrossBlock(nn.Module):
@@ -145,55 +126,6 @@ class Memory:
     real: Bool[Tensor, "B S"]
 
 
-class _Transformer(SequenceModel):
-    """What both networks begin with: tokens and their positions as vectors."""
-
-    rope_cos: Tensor
-    rope_sin: Tensor
-
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        learned = isinstance(config.positions, LearnedPositionsConfig)
-        self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
-        self.dropout = Dropout(config.dropout)
-        self.mtp_head = None
-        rope = config.positions
-        if isinstance(rope, RopeConfig):
-            cos, sin = rope_table(
-                config.context, int(config.attention.head_dim * rope.partial_rotary_factor), rope.theta, rope.scaling
-            )
-            self.register_buffer("rope_cos", cos, persistent=False)
-            self.register_buffer("rope_sin", sin, persistent=False)
-
-    def _embed(self, ids: Int[Tensor, "B T"], places: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
-        """Return what the first layer reads of tokens that stand at `places` of their texts."""
-        x = self.embedding(ids)
-        if self.position_embedding is not None:
-            x = x + self.position_embedding(places)
-        if self.config.embedding_scale is not None:
-            x = x * self.config.embedding_scale
-        if self.config.embedding_norm:
-            x = rms_norm(x, self.config.norm.eps)
-        return self.dropout(x)
-
-    def _rotation(self, places: Int[Tensor, "*B T"]) -> Rotation | None:
-        if not isinstance(self.config.positions, RopeConfig):
-            return None
-        return self.rope_cos[places], self.rope_sin[places]
-
-    def flops_per_token(self, length: int) -> float:
-        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention that sees the whole row."""
-        tables = sum(each.weight.numel() for each in (self.embedding, self.position_embedding) if each is not None)
-        tables -= self.embedding.weight.numel() if self.config.tied else 0
-        attention = self.config.attention
-        return (
-            6.0 * (self.parameter_count() - tables)
-            + 12.0 * len(self.blocks) * attention.heads * attention.head_dim * length
-        )
-
-
 def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
     """Raise `UserError` with all settings that a network would pass over."""
     usual |= {
@@ -209,7 +141,7 @@ def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
     raise_all([f"{name}: has no part in {what}; leave it at its default" for name in other])
 
 
-class EncoderDecoder(_Transformer):
+class EncoderDecoder(Transformer):
     """Reads a source, writes a target. A row holds both, and `documents` tells which is which (`SOURCE`, `TARGET`).
 
     As deep on each side as `config.layers`; embedding and head are shared. Positions count anew in each text. Raises
@@ -220,18 +152,16 @@ class EncoderDecoder(_Transformer):
         _refuse("an encoder-decoder", config, classes=NoClassesConfig(), norm_places="before")
         super().__init__(config)
         self.blocks = nn.ModuleList(CrossBlock(config, layer) for layer in range(config.layers))
-        self.final_norm = build_norm(config.width, config.norm)
-        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
-        self.classifier = None
+        self.build_end()
         self.encoder_blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.encoder_norm = build_norm(config.width, config.norm)
 
     def encode(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> Memory:
         """Read sources, filled up behind where `real` is false."""
-        mask = real[:, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
+        mask = real[:, None, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
         places = torch.arange(ids.size(1), device=ids.device).expand(len(ids), -1)  # the mask has rows of its own too
-        context = AttentionContext(ids, self._rotation(places), mask, False)
-        x = self._embed(ids, places)
+        context = AttentionContext(ids, self.rotation(places), mask, False)
+        x = self.placed(self.embedding(ids), places)
         for block in self.encoder_blocks:
             x = block(x, context)
         x = self.encoder_norm(x)
@@ -239,15 +169,15 @@ class EncoderDecoder(_Transformer):
 
     def decode(self, ids: Int[Tensor, "B T"], memory: Memory, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
         """Return the states of targets after `memory`; with a cache the new ids continue what it holds."""
-        start = 0 if cache is None else cache.length
-        assert cache is None or start == 0 or ids.size(1) == 1, "after the first, tokens come one by one"
-        places = torch.arange(start, start + ids.size(1), device=ids.device)
-        context = AttentionContext(ids, self._rotation(places), None, ids.size(1) > 1, cache)
-        x = self._embed(ids, places)
+        new, start = ids.size(1), 0 if cache is None else cache.length
+        assert start == 0 or new == 1, "after the first, tokens come one by one"
+        places = torch.arange(start, start + new, device=ids.device)
+        context = AttentionContext(ids, self.rotation(places), None, new > 1, cache)
+        x = self.placed(self.embedding(ids), places)
         for block, remembered in zip(self._crossing(), memory.layers, strict=True):
             x = block(x, context, remembered, memory.real)
         if cache is not None:
-            cache.advance(ids.size(1))
+            cache.advance(new)
         return self.final_norm(x)
 
     def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
@@ -259,7 +189,7 @@ class EncoderDecoder(_Transformer):
         return [block for block in self.blocks if isinstance(block, CrossBlock)]
 
 
-class MaskedEncoder(_Transformer):
+class MaskedEncoder(Transformer):
     """Every position sees every other of its row; trained to restore hidden tokens (BERT's half of the family).
 
     `documents` keeps packed texts, and what fills rows up, apart. It cannot write: its prediction for a position has
@@ -270,10 +200,7 @@ class MaskedEncoder(_Transformer):
         _refuse("an encoder", config)
         super().__init__(config)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.final_norm = build_norm(config.width, config.norm)
-        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
-        classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
-        self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
+        self.build_end()
 
     def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the states of whole rows, each position of which has seen all of its text."""
@@ -282,9 +209,9 @@ class MaskedEncoder(_Transformer):
             mask = torch.ones(ids.size(1), ids.size(1), dtype=torch.bool, device=ids.device)
         else:
             places = positions_within(documents)
-            mask = documents[:, :, None] == documents[:, None, :]
-        context = AttentionContext(ids, self._rotation(places), mask, False)
-        x = self._embed(ids, places)
+            mask = documents[:, None, :, None] == documents[:, None, None, :]
+        context = AttentionContext(ids, self.rotation(places), mask, False)
+        x = self.placed(self.embedding(ids), places)
         for block in self.blocks:
             x = block(x, context)
         return self.final_norm(x)

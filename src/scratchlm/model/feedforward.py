@@ -49,6 +49,11 @@ class Experts(nn.Module):
         """The weights whose products are added to the stream, of all experts."""
         return self.down
 
+    @property
+    def idle(self) -> int:
+        """Weights that a token does not pass through."""
+        return 3 * self.down[0].numel() * (self.config.experts - self.config.chosen)
+
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position by the experts that its router gives the largest weights."""
         tokens = x.flatten(0, -2)  # (N, D)
