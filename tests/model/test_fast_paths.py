@@ -14,9 +14,9 @@ from scratchlm.base.device import autocast
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.model.attention import fused_attention, naive_attention
+from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import relu_squared
-from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.norms import plain_rms_norm, rms_norm
 from scratchlm.model.positions import plain_rotate, rope_table, rotate
 from scratchlm.training.config import TrainingConfig

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from scratchlm.model.blocked import blocked_attention
 from scratchlm.model.cache import Appended, KVCache
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
-from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.norms import RMSNorm
 from scratchlm.model.positions import Rotation, rotate
 

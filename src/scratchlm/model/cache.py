@@ -92,10 +92,10 @@ class Appended:
         if end > room:
             more = min(capacity, max(end, 2 * room, FIRST_ROOM)) - room
             tensors = [F.pad(each, (0, 0, 0, more)) for each in tensors]
-        for stored, each in zip(tensors, new, strict=True):
-            stored[..., start:end, :] = each
         self._tensors = tensors
-        return [stored[..., :end, :] for stored in tensors]
+        for stored, each in zip(tensors, new, strict=True):
+            stored.narrow(-2, start, end - start).copy_(each)
+        return [stored.narrow(-2, 0, end) for stored in tensors]
 
     def keep(self, rows: Int[Tensor, " R"]) -> None:
         """Drop all rows but these."""

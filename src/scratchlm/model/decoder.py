@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,13 +13,15 @@ from torch.overrides import TorchFunctionMode
 
 from scratchlm.model.attention import Attention, AttentionContext, ValueEmbedding, causal_mask
 from scratchlm.model.cache import Appended, KVCache
-from scratchlm.model.config import DecoderConfig, X0ResidualConfig
+from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.network import CausalLM, SequenceModel, Transformer
-from scratchlm.model.ngrams import NgramEmbedding, build_ngrams
+from scratchlm.model.ngrams import NgramEmbedding
 from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm
 from scratchlm.model.positions import positions_within
+
+N = TypeVar("N", bound=SequenceModel)
 
 
 @runtime_checkable
@@ -54,8 +56,9 @@ class Block(nn.Module):
 class X0Residual(nn.Module):
     """Before each layer, scale the stream and mix the normalised embedding in (see `X0ResidualConfig`)."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, initial: float) -> None:
         super().__init__()
+        self.initial = initial
         self.stream_scale = nn.Parameter(torch.empty(layers))
         self.embedding_scale = nn.Parameter(torch.empty(layers))
 
@@ -75,9 +78,10 @@ class Decoder(Transformer, CausalLM):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__(config)
-        self.ngrams = build_ngrams(config)
-        with_x0 = isinstance(config.x0_residual, X0ResidualConfig)
-        self.x0_residual = X0Residual(config.layers) if with_x0 else None
+        ngrams = config.ngrams
+        self.ngrams = NgramEmbedding(config, ngrams) if isinstance(ngrams, NgramEmbeddingConfig) else None
+        x0 = config.x0_residual
+        self.x0_residual = X0Residual(config.layers, x0.initial) if isinstance(x0, X0ResidualConfig) else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.build_end()
 
@@ -87,10 +91,7 @@ class Decoder(Transformer, CausalLM):
         return [block.attention for block in self.blocks if isinstance(block, Block)]
 
     def forward(
-        self,
-        ids: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
+        self, ids: Int[Tensor, "B T"], cache: KVCache | None = None, documents: Int[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T V"]:
         """Return logits for every position.
 
@@ -100,10 +101,7 @@ class Decoder(Transformer, CausalLM):
         return self.logits(self.hidden(ids, cache, documents))
 
     def hidden(
-        self,
-        ids: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
+        self, ids: Int[Tensor, "B T"], cache: KVCache | None = None, documents: Int[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T D"]:
         """Return the residual stream after the final norm: all of the model but the head."""
         assert cache is None or documents is None, "a cache continues one document in each row"
@@ -160,48 +158,37 @@ class Decoder(Transformer, CausalLM):
         return sum(attention.keys_seen(length) for attention in self.attentions)
 
 
-def initialise(decoder: SequenceModel, seed: int) -> None:
-    """Fill all weights from `seed`: normal, branch outputs scaled down by depth (GPT-2) or zero, norms one."""
-    config = decoder.config
-    generator = torch.Generator().manual_seed(seed)
-    ones, spreads = _that_begin_at_one(decoder), _spreads(decoder)
-    with torch.no_grad():
-        for parameter in decoder.parameters():
-            if parameter.dim() < 2:
-                parameter.fill_(1.0 if parameter in ones else 0.0)
-                continue
-            std = spreads.get(parameter, config.init_std)
-            parameter.normal_(0.0, std, generator=generator) if std else parameter.zero_()
-    residual = decoder.x0_residual if isinstance(decoder, Decoder) else None
-    if residual is not None and isinstance(config.x0_residual, X0ResidualConfig):
-        nn.init.constant_(residual.embedding_scale, config.x0_residual.initial)
+def initialise(network: N, seed: int) -> N:
+    """Fill all weights from `seed` and return the network: normal, branch outputs scaled down by depth (GPT-2) or zero.
 
-
-def _that_begin_at_one(decoder: SequenceModel) -> set[Tensor]:
-    """Return the vectors that multiply as they are; all others are added, or have 1 added to them, and begin at 0."""
-    ones: set[Tensor] = set()
-    for part in decoder.modules():
+    Vectors that multiply as they are begin at one; all others are added, or have one added to them, and begin at zero.
+    """
+    config, generator = network.config, torch.Generator().manual_seed(seed)
+    of_output = 0.0 if config.zero_init_outputs else config.init_std / math.sqrt(2 * config.layers)
+    constants: dict[Tensor, float] = {}
+    spreads: dict[Tensor, float] = {}
+    for part in network.modules():
         if isinstance(part, X0Residual):
-            ones.add(part.stream_scale)
+            constants |= {part.stream_scale: 1.0, part.embedding_scale: part.initial}
         elif isinstance(part, LayerNorm) or (isinstance(part, RMSNorm) and not part.unit_offset):
-            ones.update([] if part.weight is None else [part.weight])
-    return ones
-
-
-def _spreads(decoder: SequenceModel) -> dict[Tensor, float]:
-    """Return the standard deviations of the matrices that do not have the configuration's own."""
-    config, found = decoder.config, {}
-    for part in decoder.modules():
-        if isinstance(part, Branch):
-            found[part.last_matrix] = (
-                0.0 if config.zero_init_outputs else config.init_std / math.sqrt(2 * config.layers)
-            )
+            constants |= {} if part.weight is None else {part.weight: 1.0}
+        elif isinstance(part, Branch):
+            spreads[part.last_matrix] = of_output
         elif isinstance(part, ValueEmbedding):
-            found[part.table.weight] = config.init_std * math.sqrt(config.width)  # as large as what it is added to
-            found[part.gate.weight] = 0.0
+            spreads[part.table.weight] = config.init_std * math.sqrt(config.width)  # as large as what it is added to
+            spreads[part.gate.weight] = 0.0
         elif isinstance(part, NgramEmbedding):
-            found.update((weight, 0.0) for weight in part.parameters())
-    return found
+            spreads.update((weight, 0.0) for weight in part.parameters())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            std = spreads.get(parameter, config.init_std)
+            if parameter.dim() < 2:
+                parameter.fill_(constants.get(parameter, 0.0))
+            elif std:
+                parameter.normal_(0.0, std, generator=generator)
+            else:
+                parameter.zero_()
+    return network
 
 
 class _Unfilled(TorchFunctionMode):
@@ -223,6 +210,4 @@ def outline(config: DecoderConfig) -> Decoder:
 
 def build_decoder(config: DecoderConfig, seed: int = 0) -> Decoder:
     """Build a decoder on the CPU in fp32 with weights drawn from `seed`."""
-    decoder = Decoder(config)
-    initialise(decoder, seed)
-    return decoder
+    return initialise(Decoder(config), seed)

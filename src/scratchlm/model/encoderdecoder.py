@@ -219,13 +219,9 @@ class MaskedEncoder(Transformer):
 
 def build_encoder_decoder(config: DecoderConfig, seed: int = 0) -> EncoderDecoder:
     """Build an encoder-decoder with weights drawn from `seed`."""
-    model = EncoderDecoder(config)
-    initialise(model, seed)
-    return model
+    return initialise(EncoderDecoder(config), seed)
 
 
 def build_masked_encoder(config: DecoderConfig, seed: int = 0) -> MaskedEncoder:
     """Build an encoder with weights drawn from `seed`."""
-    model = MaskedEncoder(config)
-    initialise(model, seed)
-    return model
+    return initialise(MaskedEncoder(config), seed)

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
-from scratchlm.model.kernels import fast_relu_squared
+
+
+def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
+    """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
+    if torch.compiler.is_compiling():
+        return F.relu(x).square()
+    squared: Tensor = _ReluSquared.apply(x)  # type: ignore[no-untyped-call]
+    return squared
+
+
+class _ReluSquared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        rectified = F.relu(x)
+        ctx.save_for_backward(rectified)
+        return rectified * rectified
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> Tensor:
+        (rectified,) = ctx.saved_tensors
+        return torch.mul(outer, rectified).mul_(2.0)
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu_squared": relu_squared,
+}
 
 
 class SwiGLU(nn.Module):
@@ -16,7 +48,7 @@ class SwiGLU(nn.Module):
 
     def __init__(self, width: int, config: SwiGLUConfig) -> None:
         super().__init__()
-        self.activation = config.activation
+        self.activation = ACTIVATIONS[config.activation]
         self.gate = nn.Linear(width, config.hidden, bias=config.bias)
         self.up = nn.Linear(width, config.hidden, bias=config.bias)
         self.down = nn.Linear(config.hidden, width, bias=config.bias)
@@ -28,9 +60,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        gate = self.gate(x)
-        opened = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
-        return self.down(opened * self.up(x))
+        return self.down(self.activation(self.gate(x)) * self.up(x))
 
 
 class Experts(nn.Module):
@@ -70,19 +100,12 @@ class Experts(nn.Module):
         return mixed.view_as(x)
 
 
-def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
-    """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
-    if torch.compiler.is_compiling():
-        return F.relu(x).square()
-    return fast_relu_squared(x)
-
-
 class MLP(nn.Module):
     """`down(activation(up(x)))`."""
 
     def __init__(self, width: int, config: MLPConfig) -> None:
         super().__init__()
-        self.activation = config.activation
+        self.activation = ACTIVATIONS[config.activation]
         self.up = nn.Linear(width, config.hidden, bias=config.bias)
         self.down = nn.Linear(config.hidden, width, bias=config.bias)
 
@@ -93,16 +116,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        return self.down(self._activate(self.up(x)))
-
-    def _activate(self, x: Tensor) -> Tensor:
-        match self.activation:
-            case "gelu":
-                return F.gelu(x)
-            case "gelu_tanh":
-                return F.gelu(x, approximate="tanh")
-            case "relu_squared":
-                return relu_squared(x)
+        return self.down(self.activation(self.up(x)))
 
 
 def build_feed_forward(width: int, config: FeedForwardConfig) -> SwiGLU | MLP | Experts:

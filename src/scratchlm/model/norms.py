@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import LayerNormConfig, NormConfig, RMSNormConfig
-from scratchlm.model.kernels import fast_rms_norm
 
 
 def plain_rms_norm(x: Float[Tensor, "*batch D"], eps: float) -> Float[Tensor, "*batch D"]:
@@ -20,7 +21,27 @@ def rms_norm(x: Float[Tensor, "*batch D"], eps: float, dtype: torch.dtype | None
     """Return what `plain_rms_norm` returns, as `dtype` if given, in half the passes over memory, gradient included."""
     if torch.compiler.is_compiling():
         return plain_rms_norm(x.to(torch.promote_types(x.dtype, torch.float32)), eps).to(dtype or x.dtype)
-    return fast_rms_norm(x, eps, dtype or x.dtype)
+    normed: Tensor = _RMSNorm.apply(x, eps, dtype or x.dtype)  # type: ignore[no-untyped-call]
+    return normed
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        exact = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
+        inverse = torch.rsqrt(length.square() / x.size(-1) + eps)
+        normed = torch.mul(x, inverse).to(dtype)
+        ctx.save_for_backward(normed, inverse)
+        ctx.dtype = x.dtype
+        return normed
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        normed, inverse = ctx.saved_tensors
+        along = (outer * normed).mean(-1, keepdim=True)
+        inside = torch.addcmul(outer, normed, along, value=-1)
+        return torch.mul(inside, inverse).to(ctx.dtype), None, None
 
 
 class RMSNorm(nn.Module):

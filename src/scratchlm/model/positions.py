@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.model.config import LinearScalingConfig, Llama3ScalingConfig, ScalingConfig
-from scratchlm.model.kernels import fast_rotate
 
 Rotation = tuple[Float[Tensor, "*batch T half"], Float[Tensor, "*batch T half"]]
 
@@ -53,7 +53,31 @@ def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor,
     if torch.compiler.is_compiling():
         return plain_rotate(x, rotation)
     cos, sin = _spread(rotation, x.dtype)
-    return fast_rotate(x, cos, sin)
+    rotated: Tensor = _Rotation.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    return rotated
+
+
+class _Rotation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turn(outer, cos, sin, -1.0), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, direction: float) -> Tensor:
+    turned = torch.empty(x.shape, dtype=x.dtype, device=x.device)  # contiguous, whatever x is a view of
+    half = cos.size(-1)
+    first, second = x[..., :half], x[..., half : 2 * half]
+    torch.mul(first, cos, out=turned[..., :half]).addcmul_(second, sin, value=-direction)
+    torch.mul(second, cos, out=turned[..., half : 2 * half]).addcmul_(first, sin, value=direction)
+    if 2 * half < x.size(-1):
+        turned[..., 2 * half :] = x[..., 2 * half :]
+    return turned
 
 
 def _spread(rotation: Rotation, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
