@@ -15,10 +15,10 @@ import torch
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.reading import whole
 from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, TRAIN, RunLog
+from scratchlm.base.signals import StopRequest
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
 from scratchlm.training.loop import Loop, StepRecord
-from scratchlm.training.signals import StopRequest
 
 Pace = Callable[[int], int]
 """Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time. It
