@@ -20,6 +20,12 @@ from scratchlm.model.config import DecoderConfig, RMSNormConfig, ValueEmbeddingC
 from scratchlm.model.norms import RMSNorm
 from scratchlm.model.positions import Rotation, rotate
 
+Queries = Float[Tensor, "B H T E"]
+Keys = Float[Tensor, "B K S E"]
+"""Or values."""
+Mask = Bool[Tensor, "*rows T S"]
+"""Which keys each query may see."""
+
 
 @dataclass(frozen=True)
 class AttentionContext:
@@ -31,14 +37,14 @@ class AttentionContext:
 
     ids: Int[Tensor, "B T"] | None = None
     rotation: Rotation | None = None
-    mask: Bool[Tensor, "*rows T S"] | None = None
+    mask: Mask | None = None
     causal: bool = True
     cache: KVCache | None = None
 
 
 def causal_mask(
     queries: int, keys: int, window: int | None, documents: Int[Tensor, "B T"] | None, device: torch.device
-) -> Bool[Tensor, "*batch T S"]:
+) -> Mask:
     """Return which keys each query may see: not later ones, none beyond the window, none of another document.
 
     The last query stands at the last key's position. With documents the batch axes are (B, 1), the 1 for heads.
@@ -54,14 +60,8 @@ def causal_mask(
 
 
 def naive_attention(
-    q: Float[Tensor, "B H T E"],
-    k: Float[Tensor, "B K S E"],
-    v: Float[Tensor, "B K S E"],
-    mask: Bool[Tensor, "*batch T S"] | None,
-    *,
-    causal: bool,
-    softcap: float | None = None,
-) -> Float[Tensor, "B H T E"]:
+    q: Queries, k: Keys, v: Keys, mask: Mask | None, *, causal: bool, softcap: float | None = None
+) -> Queries:
     """Scaled dot-product attention, step by step (Vaswani et al. 2017, arXiv 1706.03762, equation 1).
 
     Costs B * H * T * S numbers of memory for the scores, which the fused form avoids.
@@ -78,14 +78,7 @@ def naive_attention(
     return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
 
 
-def fused_attention(
-    q: Float[Tensor, "B H T E"],
-    k: Float[Tensor, "B K S E"],
-    v: Float[Tensor, "B K S E"],
-    mask: Bool[Tensor, "*batch T S"] | None,
-    *,
-    causal: bool,
-) -> Float[Tensor, "B H T E"]:
+def fused_attention(q: Queries, k: Keys, v: Keys, mask: Mask | None, *, causal: bool) -> Queries:
     """Compute the same sum in one kernel that never stores the scores."""
     is_causal, grouped = causal and mask is None, q.size(1) != k.size(1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=grouped)
@@ -175,13 +168,7 @@ class Attention(Projections):
             k, v = context.cache.of(self, Appended).append(k, v)
         return self.joined(self.attend(q, k, v, context))
 
-    def attend(
-        self,
-        q: Float[Tensor, "B H T E"],
-        k: Float[Tensor, "B K S E"],
-        v: Float[Tensor, "B K S E"],
-        context: AttentionContext,
-    ) -> Float[Tensor, "B H T E"]:
+    def attend(self, q: Queries, k: Keys, v: Keys, context: AttentionContext) -> Queries:
         """Mix the values that each query may see, by the fastest form that fits."""
         if self.config.implementation == "naive" or self.config.softcap is not None:
             return naive_attention(q, k, v, context.mask, causal=context.causal, softcap=self.config.softcap)

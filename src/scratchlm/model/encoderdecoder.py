@@ -4,20 +4,20 @@ An encoder-decoder (Vaswani et al. 2017, arXiv 1706.03762) reads a source with a
 writes a target whose every token looks back at the target so far and across at the source. An encoder alone (Devlin et
 al. 2018, arXiv 1810.04805) is trained to restore tokens that were hidden: it sees both sides, and cannot write.
 
-Neither is a decoder: a prediction may have seen what comes later in its row. What trains them needs hidden states of
-shape (B, T, D) and a head.
+Neither is a decoder: a prediction may have seen what comes later in its row.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.base.errors import raise_all
-from scratchlm.model.attention import Attention, AttentionContext, Projections, fused_attention
+from scratchlm.model.attention import Attention, AttentionContext, Keys, Projections, fused_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     DecoderConfig,
@@ -75,15 +75,12 @@ class CrossAttention(Projections):
     Heads and widths are those of the configuration; norms, biases, caps and scales of its attention have no part here.
     """
 
-    def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]]:
+    def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Keys, Keys]:
         """Return keys and values of the other text, which serve every step."""
         return self.heads(self.key(memory)).transpose(1, 2), self.heads(self.value(memory)).transpose(1, 2)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        memory: tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]],
-        real: Bool[Tensor, "B S"],
+        self, x: Float[Tensor, "B T D"], memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]
     ) -> Float[Tensor, "B T D"]:
         """Let each position of `x` look at the real positions of the other text."""
         q = self.heads(self.query(x)).transpose(1, 2)
@@ -106,11 +103,7 @@ class CrossBlock(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        context: AttentionContext,
-        memory: tuple[Tensor, Tensor],
-        real: Bool[Tensor, "B S"],
+        self, x: Float[Tensor, "B T D"], context: AttentionContext, memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]
     ) -> Float[Tensor, "B T D"]:
         """Add what the block computes to the stream; the shape is kept."""
         x = x + self.dropout(self.attention(self.attention_norm(x), context))
@@ -122,23 +115,17 @@ class CrossBlock(nn.Module):
 class Memory:
     """A source as the writing side sees it: keys and values of each layer, and which positions are real."""
 
-    layers: list[tuple[Tensor, Tensor]]
+    layers: list[tuple[Keys, Keys]]
     real: Bool[Tensor, "B S"]
 
 
 def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
     """Raise `UserError` with all settings that a network would pass over."""
-    usual |= {
-        "ngrams": NoNgramsConfig(),
-        "x0_residual": NoX0ResidualConfig(),
-        "multi_token_prediction": NoMultiTokenPredictionConfig(),
-    }
-    other = [f"model.{name}" for name, value in usual.items() if getattr(config, name) != value]
-    if config.attention.window is not None:
-        other.append("model.attention.window")
-    if isinstance(config.positions, RopeConfig) and config.positions.local_theta is not None:
-        other.append("model.positions.local_theta")
-    raise_all([f"{name}: has no part in {what}; leave it at its default" for name in other])
+    usual |= {"ngrams": NoNgramsConfig(), "x0_residual": NoX0ResidualConfig()}
+    usual |= {"multi_token_prediction": NoMultiTokenPredictionConfig(), "attention.window": None}
+    usual |= {"positions.local_theta": None} if isinstance(config.positions, RopeConfig) else {}
+    other = [name for name, value in usual.items() if attrgetter(name)(config) != value]
+    raise_all([f"model.{name}: has no part in {what}; leave it at its default" for name in other])
 
 
 class EncoderDecoder(Transformer):
