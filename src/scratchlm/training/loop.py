@@ -122,10 +122,15 @@ class Loop:
             total += part_loss.detach()
         loss, norm = total.item() / max(count, 1), self._clip()
         finite = math.isfinite(loss) and math.isfinite(norm)
-        if finite:
-            self._apply()
-        else:
+        if not finite:
             self._skip(batch, loss, norm)
+        elif self.scaler.is_enabled():
+            for member in self.optimizers.members:
+                self.scaler.step(member)
+            self.scaler.update()
+            self.optimizers.zero_grad()
+        else:
+            self.optimizers.step()
         self.bad_steps = 0 if finite else self.bad_steps + 1
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
@@ -139,15 +144,6 @@ class Loop:
         limit = float("inf") if self.config.clip is None else self.config.clip
         norm: Tensor = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), limit)
         return norm.item()
-
-    def _apply(self) -> None:
-        if self.scaler.is_enabled():
-            for member in self.optimizers.members:
-                self.scaler.step(member)
-            self.scaler.update()
-            self.optimizers.zero_grad()
-        else:
-            self.optimizers.step()
 
     def _skip(self, batch: Batch, loss: float, norm: float) -> None:
         """Leave the weights as they are and keep the batch that broke them for a look."""

@@ -127,11 +127,9 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
 
 def require_training_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype) -> None:
     """Refuse a training that cannot fit into memory; takes a model without memory. Raises `UserError`."""
-    what = (
-        f"training of {decoder.parameter_count():,} parameters on {config.batch_size} rows of {config.sequence_length}"
-    )
+    of = f"{decoder.parameter_count():,} parameters on {config.batch_size} rows of {config.sequence_length}"
     remedy = "lower model.width, model.layers or the vocabulary, or training.micro_batch_size and sequence_length"
-    require_memory(estimate_memory(decoder, config, dtype).total, what, remedy)
+    require_memory(estimate_memory(decoder, config, dtype).total, f"training of {of}", remedy)
 
 
 def product_peak(device: torch.device, dtype: torch.dtype, size: int = 1024, budget: float = 0.5) -> float:
