@@ -151,8 +151,8 @@ class Loop:
         if self.scaler.is_enabled():
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
         if self.bad_batches is not None:
-            dump = self.bad_batches / f"{self.step + 1:08d}.json"
-            write_json(dump, {"loss": repr(loss), "gradient_norm": repr(norm), "ids": batch.ids.tolist()})
+            dump = {"loss": repr(loss), "gradient_norm": repr(norm), "ids": batch.ids.tolist()}
+            write_json(self.bad_batches / f"{self.step + 1:08d}.json", dump)
         if self.bad_steps + 1 >= self.config.max_bad_steps:
             kept = "" if self.bad_batches is None else f" (the batches are in {self.bad_batches.name}/)"
             raise UserError(

@@ -82,10 +82,8 @@ class Deadline:
         first, then = self._seen[0]
         if step > first:
             self._step = (now - then) / (step - first)
-        elif now < self._end:  # nothing is measured yet: a second step, whatever the probe says
-            self.steps = max(step + 2, step + int((self._end - now) / self._step))
-            return self.steps
-        self.steps = step + int(max(self._end - now, 0.0) / self._step)
+        measured = step > first or now >= self._end  # else a second step, whatever the probe says
+        self.steps = step + max(0 if measured else 2, int(max(self._end - now, 0.0) / self._step))
         return self.steps
 
 
