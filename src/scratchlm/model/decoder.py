@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -16,7 +16,7 @@ from scratchlm.model.cache import Appended, KVCache
 from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import CausalLM, SequenceModel, Transformer
+from scratchlm.model.network import CausalLM, Ids, SequenceModel, Stream, Transformer
 from scratchlm.model.ngrams import NgramEmbedding
 from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm
 from scratchlm.model.positions import positions_within
@@ -47,7 +47,7 @@ class Block(nn.Module):
         self.feed_forward_out_norm = build_norm(config.width, config.norm) if after else nn.Identity()
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Stream, context: AttentionContext) -> Stream:
         """Add what the block computes to the stream; the shape is kept."""
         x = x + self.dropout(self.attention_out_norm(self.attention(self.attention_norm(x), context)))
         return x + self.dropout(self.feed_forward_out_norm(self.feed_forward(self.feed_forward_norm(x))))
@@ -62,9 +62,7 @@ class X0Residual(nn.Module):
         self.stream_scale = nn.Parameter(torch.empty(layers))
         self.embedding_scale = nn.Parameter(torch.empty(layers))
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], embedded: Float[Tensor, "B T D"], layer: int
-    ) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Stream, embedded: Stream, layer: int) -> Stream:
         """Return what the layer reads; the shape is kept."""
         return self.stream_scale[layer] * x + self.embedding_scale[layer] * embedded
 
@@ -90,9 +88,7 @@ class Decoder(Transformer, CausalLM):
         """The attention of each layer."""
         return [block.attention for block in self.blocks if isinstance(block, Block)]
 
-    def forward(
-        self, ids: Int[Tensor, "B T"], cache: KVCache | None = None, documents: Int[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T V"]:
+    def forward(self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None) -> Float[Tensor, "B T V"]:
         """Return logits for every position.
 
         `documents` numbers the document of each token of a packed row: attention and positions then stay within a
@@ -100,9 +96,7 @@ class Decoder(Transformer, CausalLM):
         """
         return self.logits(self.hidden(ids, cache, documents))
 
-    def hidden(
-        self, ids: Int[Tensor, "B T"], cache: KVCache | None = None, documents: Int[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None) -> Stream:
         """Return the residual stream after the final norm: all of the model but the head."""
         assert cache is None or documents is None, "a cache continues one document in each row"
         new = ids.size(1)

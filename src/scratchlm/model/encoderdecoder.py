@@ -30,7 +30,7 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Block, initialise
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import Transformer
+from scratchlm.model.network import Ids, Stream, Transformer
 from scratchlm.model.norms import build_norm
 from scratchlm.model.positions import positions_within
 
@@ -79,9 +79,7 @@ class CrossAttention(Projections):
         """Return keys and values of the other text, which serve every step."""
         return self.heads(self.key(memory)).transpose(1, 2), self.heads(self.value(memory)).transpose(1, 2)
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]
-    ) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Stream, memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]) -> Stream:
         """Let each position of `x` look at the real positions of the other text."""
         q = self.heads(self.query(x)).transpose(1, 2)
         keys, values = (each.to(q.dtype) for each in memory)
@@ -103,8 +101,8 @@ class CrossBlock(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "B T D"], context: AttentionContext, memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]
-    ) -> Float[Tensor, "B T D"]:
+        self, x: Stream, context: AttentionContext, memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]
+    ) -> Stream:
         """Add what the block computes to the stream; the shape is kept."""
         x = x + self.dropout(self.attention(self.attention_norm(x), context))
         x = x + self.dropout(self.cross(self.cross_norm(x), memory, real))
@@ -154,7 +152,7 @@ class EncoderDecoder(Transformer):
         x = self.encoder_norm(x)
         return Memory([block.cross.remember(x) for block in self._crossing()], real)
 
-    def decode(self, ids: Int[Tensor, "B T"], memory: Memory, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
+    def decode(self, ids: Ids, memory: Memory, cache: KVCache | None = None) -> Stream:
         """Return the states of targets after `memory`; with a cache the new ids continue what it holds."""
         new, start = ids.size(1), 0 if cache is None else cache.length
         assert start == 0 or new == 1, "after the first, tokens come one by one"
@@ -167,7 +165,7 @@ class EncoderDecoder(Transformer):
             cache.advance(new)
         return self.final_norm(x)
 
-    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
         """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
         parts = part(ids, documents)
         return parts.put_back(self.decode(parts.target, self.encode(parts.source, parts.real)))
@@ -189,7 +187,7 @@ class MaskedEncoder(Transformer):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.build_end()
 
-    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
         """Return the states of whole rows, each position of which has seen all of its text."""
         if documents is None:
             places = torch.arange(ids.size(1), device=ids.device)

@@ -26,6 +26,10 @@ from scratchlm.model.feedforward import Experts
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, rope_table
 
+Ids = Int[Tensor, "B T"]
+Stream = Float[Tensor, "B T D"]
+"""The residual stream: what layers read and add to."""
+
 
 class SequenceModel(nn.Module):
     """`network(ids) -> logits`: an embedding, layers, and a head. What a position sees is each network's own matter."""
@@ -57,16 +61,14 @@ class SequenceModel(nn.Module):
             self.classifier = nn.Linear(config.width, config.classes.count, bias=False)
 
     @abstractmethod
-    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
         """Return what the head reads; `documents` numbers the text of each token of a row that holds several."""
 
     @abstractmethod
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token of a row of `length`."""
 
-    def forward(
-        self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T V"]:
+    def forward(self, ids: Ids, *, documents: Ids | None = None) -> Float[Tensor, "B T V"]:
         """Return scores of the whole vocabulary at every position."""
         return self.logits(self.hidden(ids, documents=documents))
 
@@ -132,7 +134,7 @@ class Transformer(SequenceModel):
             self.register_buffer(f"{name}_cos", cos.to(device), persistent=False)
             self.register_buffer(f"{name}_sin", sin.to(device), persistent=False)
 
-    def placed(self, x: Float[Tensor, "B T D"], places: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
+    def placed(self, x: Stream, places: Int[Tensor, "*B T"]) -> Stream:
         """Return what the first layer reads of tokens' vectors that stand at `places` of their texts."""
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
@@ -149,9 +151,10 @@ class Transformer(SequenceModel):
         rope = self.config.positions
         if not isinstance(rope, RopeConfig):
             return None
-        if local and rope.local_theta is not None:
-            return self.local_rope_cos[places], self.local_rope_sin[places]
-        return self.rope_cos[places], self.rope_sin[places]
+        of_window = local and rope.local_theta is not None
+        tables = (self.local_rope_cos, self.local_rope_sin) if of_window else (self.rope_cos, self.rope_sin)
+        cos, sin = (table[places] if places.dim() == 1 else table[places][:, None] for table in tables)
+        return cos, sin
 
     def keys_seen(self, length: int) -> float:
         """Return how many keys a token of a row of `length` sees in all layers together."""
