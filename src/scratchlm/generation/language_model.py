@@ -87,13 +87,10 @@ class LanguageModel:
 
     def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
-        return "".join(self._continued(prompt, cached, changes))
+        return "".join(self.stream(prompt, cached=cached, **changes))
 
-    def stream(self, prompt: str, **changes: Any) -> Iterator[str]:
+    def stream(self, prompt: str, *, cached: bool = True, **changes: Any) -> Iterator[str]:
         """Yield the text that follows `prompt` piece by piece."""
-        return self._continued(prompt, True, changes)
-
-    def _continued(self, prompt: str, cached: bool, changes: Mapping[str, Any]) -> Iterator[str]:
         config, (decoder, template) = self.settings(**changes), self._answering()
         ends = frozenset() if template is None else template.stop_ids  # of a turn
         if self.tokenizer.end_of_text is not None:
