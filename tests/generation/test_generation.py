@@ -55,7 +55,7 @@ def test_a_reused_engine_equals_a_new_one_whatever_the_prompts_share() -> None:
 def test_a_shared_beginning_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = random_decoder(toy_config("default"))
     engine, computed, real = Engine(decoder), [], engine_module.prefill
-    monkeypatch.setattr(engine_module, "prefill", lambda d, ids, c: (computed.append(len(ids)), real(d, ids, c))[1])
+    monkeypatch.setattr(engine_module, "prefill", lambda d, ids, c: (computed.append(ids.size(1)), real(d, ids, c))[1])
     prompt = prompt_of(15)
     list(stream_ids(engine, prompt, SamplingConfig(max_tokens=1)))
     list(stream_ids(engine, [*prompt, 7, 8], SamplingConfig(max_tokens=1)))

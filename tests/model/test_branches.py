@@ -90,10 +90,10 @@ def test_cached_writing_equals_plain_writing() -> None:
     memory = model.encode(batch.ids[:, :3], real)
     target = torch.tensor([[END, 8, 9, 4, 4, 7]])
     plain = model.decode(target, memory)
-    cache = KVCache(model.config, 1)
+    cache = KVCache(model.config.context)
     steps = [model.decode(target[:, t : t + 1], memory, cache) for t in range(6)]
     torch.testing.assert_close(torch.cat(steps, 1), plain, rtol=1e-4, atol=1e-5)
-    cache = KVCache(model.config, 1)
+    cache = KVCache(model.config.context)
     first = model.decode(target[:, :4], memory, cache)
     rest = [model.decode(target[:, t : t + 1], memory, cache) for t in (4, 5)]
     torch.testing.assert_close(torch.cat([first, *rest], 1), plain, rtol=1e-4, atol=1e-5)

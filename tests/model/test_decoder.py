@@ -9,6 +9,7 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.model import presets
+from scratchlm.model.attention import Attention, AttentionContext
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     AttentionConfig,
@@ -112,7 +113,7 @@ def test_a_window_of_five_in_two_layers_reaches_back_eight_positions_and_no_furt
 def test_cached_equals_plain_however_the_text_is_cut(name: str, chunks: list[int]) -> None:
     decoder = random_decoder(varied(name))
     ids = random_ids(2, CONTEXT)
-    cache = KVCache(decoder.config, 2)
+    cache = KVCache(CONTEXT)
     pieces = [decoder(part, cache) for part in ids.split(chunks, dim=1)]
     assert cache.length == CONTEXT
     torch.testing.assert_close(torch.cat(pieces, dim=1), decoder(ids), **CLOSE)
@@ -120,11 +121,43 @@ def test_cached_equals_plain_however_the_text_is_cut(name: str, chunks: list[int
 
 def test_a_cleared_cache_remembers_nothing() -> None:
     decoder = random_decoder(varied("default"))
-    cache = KVCache(decoder.config, 1)
+    cache = KVCache(CONTEXT)
     decoder(random_ids(1, 20, seed=5), cache)
-    cache.clear()
+    cache.crop(0)
     ids = random_ids(1, 9)
     torch.testing.assert_close(decoder(ids, cache), decoder(ids), **CLOSE)
+
+
+class RunningSum:
+    """One vector a row, whatever the length of the text."""
+
+    def __init__(self, cache: KVCache) -> None:
+        self.total: torch.Tensor | float = 0.0
+
+    def keep(self, rows: torch.Tensor) -> None:
+        if isinstance(self.total, torch.Tensor):
+            self.total = self.total[rows]
+
+
+class MeanOfEarlier(Attention):
+    """Another kind of attention: each position gets the mean of all up to it."""
+
+    def forward(self, x: torch.Tensor, context: AttentionContext) -> torch.Tensor:
+        start, total = 0, x.cumsum(1)
+        if context.cache is not None:
+            kept = context.cache.of(self, RunningSum)
+            start, total = context.cache.length, total + kept.total
+            kept.total = total[:, -1:]
+        return total / torch.arange(start + 1, start + 1 + x.size(1))[:, None]
+
+
+def test_another_kind_of_attention_keeps_a_state_of_its_own_in_the_cache() -> None:
+    decoder, ids, cache = random_decoder(varied("default")), random_ids(2, CONTEXT), KVCache(CONTEXT)
+    decoder.blocks[1].attention = MeanOfEarlier(decoder.config, 1)
+    first, last = decoder(ids[:, :7], cache), torch.tensor([1])
+    cache.keep(last)
+    pieces = [first[last], *(decoder(part, cache) for part in ids[last, 7:].split(5, dim=1))]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), decoder(ids[last]), **CLOSE)
 
 
 @pytest.mark.parametrize("name", [name for name in VARIED if "capped" not in name and "naive" not in name])
@@ -168,7 +201,7 @@ def test_a_text_beyond_the_context_or_the_cache_is_our_own_bug() -> None:
     with pytest.raises(AssertionError, match="25 positions in a context of 24"):
         decoder(random_ids(1, CONTEXT + 1))
     with pytest.raises(AssertionError, match="cache of 4 positions asked to hold 5"):
-        decoder(random_ids(1, 5), KVCache(decoder.config, 1, capacity=4))
+        decoder(random_ids(1, 5), KVCache(4))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_rms_norm_equals_the_plain_one(eps: float) -> None:
 @pytest.mark.parametrize("own_rows", [False, True])
 def test_rotate_equals_the_plain_one(own_rows: bool) -> None:
     x, (cos, sin) = values(2, 3, 7, 8), rope_table(20, 8, 100.0)
-    places = torch.stack([torch.arange(7), torch.arange(7) + 9]) if own_rows else torch.arange(3, 10)
+    places = torch.stack([torch.arange(7), torch.arange(7) + 9])[:, None] if own_rows else torch.arange(3, 10)
     rotation = (cos[places], sin[places])
     expected = graded(lambda x: plain_rotate(x, rotation), x)
     torch.testing.assert_close(graded(lambda x: rotate(x, rotation), x), expected)

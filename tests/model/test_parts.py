@@ -115,7 +115,7 @@ def test_the_mask_is_the_hand_drawn_one() -> None:
     assert causal_mask(2, 4, 2, None, device).tolist() == [[False, True, True, False], [False, False, True, True]]
     documents = torch.tensor([[1, 1, 2]])
     expected = [[[True, False, False], [True, True, False], [False, False, True]]]
-    assert causal_mask(3, 3, None, documents, device).tolist() == expected
+    assert causal_mask(3, 3, None, documents, device)[:, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 6])

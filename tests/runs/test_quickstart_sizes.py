@@ -136,8 +136,8 @@ def test_a_sample_is_cut_at_its_deadline(tmp_path: Path) -> None:
         Sample(tokenizer, tmp_path, every=1, seed=0, max_tokens=30, seconds=seconds, clock=Ticking(1.0))(1, decoder)
         for seconds in (1e9, 5.0)
     )
-    assert whole["text"].startswith(cut["text"])
-    assert len(cut["text"]) < len(whole["text"])
+    assert whole.text.startswith(cut.text)
+    assert len(cut.text) < len(whole.text)
 
 
 def test_the_run_says_at_its_start_what_it_will_do() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from scratchlm.base.errors import Interrupted
+from scratchlm.base.signals import StopRequest
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.decoder import build_decoder
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig, StepRecord
-from scratchlm.training.signals import StopRequest
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_ids, toy_config

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from scratchlm.base.runfolder import Record, Timing
+from scratchlm.base.signals import StopRequest
 from scratchlm.data.batches import ArrayTokens, Batch, State
 from scratchlm.model.config import NgramEmbeddingConfig, ValueEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.decoder import Decoder
@@ -25,7 +26,6 @@ from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import AdamWConfig, MuonConfig, SizeWarmupConfig, TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import BatchSource, Loop
-from scratchlm.training.signals import StopRequest
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config

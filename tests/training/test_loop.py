@@ -16,6 +16,7 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import Record, read_log
+from scratchlm.base.signals import stop_on_signals
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.model.decoder import Decoder
@@ -25,7 +26,6 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import step_seconds
 from scratchlm.training.profiling import Deadline, steps_within
-from scratchlm.training.signals import stop_on_signals
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
 
 POISON = VOCABULARY - 1

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from scratchlm.base.errors import Interrupted, UserError
-from scratchlm.training.signals import StopRequest
+from scratchlm.base.signals import StopRequest
 from scratchlm.weights.checkpoint import latest_checkpoint, list_checkpoints, load_training_state
 from training.forty_steps import EVERY, SETTINGS, STEPS, batches_of, run
 

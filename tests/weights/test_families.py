@@ -208,7 +208,7 @@ def test_adapter_slots_are_the_matrices_of_transformers_layers(pair: Pair) -> No
 def test_the_cache_gives_the_same_logits_in_chunks_and_one_by_one(pair: Pair) -> None:
     decoder = read_weights(pair.folder).decoder.eval()
     whole = decoder(pair.ids)
-    cache = KVCache(decoder.config, 2)
+    cache = KVCache(decoder.config.context)
     parts = [decoder(pair.ids[:, :40], cache), decoder(pair.ids[:, 40:70], cache)]
     parts += [decoder(pair.ids[:, at : at + 1], cache) for at in range(70, LENGTH)]
     assert (torch.cat(parts, dim=1) - whole).abs().max() < TOLERANCE

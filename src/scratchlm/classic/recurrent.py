@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scratchlm.model.config import ClassesConfig, DecoderConfig
-from scratchlm.model.dropout import Dropout
 from scratchlm.model.network import CausalLM
 from scratchlm.model.norms import build_norm
 
@@ -31,11 +30,8 @@ class RecurrentDecoder(CausalLM):
     """
 
     def __init__(self, config: DecoderConfig, cell: Cell = "lstm") -> None:
-        super().__init__()
-        self.config, self.cell = config, cell
-        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.mtp_head = None
-        self.dropout = Dropout(config.dropout)
+        super().__init__(config)
+        self.cell = cell
         self.blocks = nn.ModuleList()
         kind = nn.LSTM if cell == "lstm" else nn.GRU
         self.layers = nn.ModuleList(kind(config.width, config.width, batch_first=True) for _ in range(config.layers))

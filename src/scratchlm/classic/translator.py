@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from scratchlm.generation.writing import sources_of, until
 from scratchlm.model.config import DecoderConfig
-from scratchlm.model.dropout import Dropout
 from scratchlm.model.encoderdecoder import part
 from scratchlm.model.network import SequenceModel
 from scratchlm.model.norms import build_norm
@@ -34,12 +33,9 @@ class RecurrentTranslator(SequenceModel):
     """
 
     def __init__(self, config: DecoderConfig, *, attention: bool) -> None:
-        super().__init__()
-        self.config, self.attends = config, attention
+        super().__init__(config)
+        self.attends = attention
         width = config.width
-        self.embedding = nn.Embedding(config.vocabulary_size, width)
-        self.mtp_head = self.head = self.classifier = None
-        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList()
         self.reader = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
         self.begin = nn.Linear(width, width)

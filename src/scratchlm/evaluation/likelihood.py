@@ -160,7 +160,7 @@ def _shared(
     reach = longest + max(len(requests[index].continuation) for index in members)
     if reach > decoder.config.context:  # left padding would push a row beyond the context
         return _plain(decoder, requests, groups, dtype)
-    cache = KVCache(decoder.config, len(texts), capacity=reach, dtype=dtype, device=device)
+    cache = KVCache(reach)
     starts = torch.tensor([longest - len(text) + 1 for text in texts], device=device)
     cache.starts = starts if bool(starts.any()) else None
     table = padded([list(reversed(text[:-1])) for text in texts])[0].flip(1)

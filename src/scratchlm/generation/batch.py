@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import padded
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import PREFILL_CHUNK
+from scratchlm.generation.engine import prefill
 from scratchlm.generation.sampling import next_token
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
@@ -46,9 +45,9 @@ def continue_batch(
     answers: list[list[int]] = [[] for _ in prompts]
     stops = stop_ids.union(config.stop_ids)
     for members in _groups([len(prompt) for prompt in prompts], decoder.config.context, config.max_tokens, rows):
-        _continue(decoder, prompts, members, answers, config, stops)
-    if not keep_stop:
-        answers = [ids[:-1] if ids and ids[-1] in stops else ids for ids in answers]
+        together, seeds = [prompts[index] for index in members], [config.seed + index for index in members]
+        for index, ids in zip(members, _continue(decoder, together, seeds, config, stops), strict=True):
+            answers[index] = ids if keep_stop or not ids or ids[-1] not in stops else ids[:-1]
     return answers
 
 
@@ -80,56 +79,36 @@ def _groups(lengths: Sequence[int], context: int, new: int, rows: int) -> Iterat
 def _continue(
     decoder: Decoder,
     prompts: Sequence[Sequence[int]],
-    members: list[int],
-    answers: list[list[int]],
+    seeds: Sequence[int],
     config: SamplingConfig,
-    stop_ids: frozenset[int],
-) -> None:
-    """Continue one group, dropping rows that have ended."""
-    decoder.eval()
-    weight = decoder.embedding.weight
-    longest = max(len(prompts[index]) for index in members)
+    stops: frozenset[int],
+) -> list[list[int]]:
+    """Continue one group, dropping rows that have ended; stop ids are kept."""
+    device = decoder.eval().embedding.weight.device
+    longest = max(map(len, prompts))
     room = min(config.max_tokens, decoder.config.context - longest)
-    cache = KVCache(decoder.config, len(members), dtype=weight.dtype, device=weight.device)
-    starts = torch.tensor([longest - len(prompts[index]) for index in members], device=weight.device)
+    cache = KVCache(decoder.config.context)
+    starts = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)
     cache.starts = starts if bool(starts.any()) else None
-    table = padded([list(reversed(prompts[index])) for index in members])[0].flip(1)  # filled up in front
-    logits = _prefill(decoder, table.to(weight.device), cache)
-    generators = {index: torch.Generator().manual_seed(config.seed + index) for index in members}
+    table = padded([list(reversed(prompt)) for prompt in prompts])[0].flip(1)  # filled up in front
+    logits = decoder.logits(prefill(decoder, table.to(device), cache))
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    answers: list[list[int]] = [[] for _ in prompts]
+    members = list(range(len(prompts)))
     for count in range(room):
-        chosen = _choose(logits, prompts, members, answers, config, generators)
-        going = [row for row, token in enumerate(chosen) if token not in stop_ids]
-        for row, token in enumerate(chosen):
-            answers[members[row]].append(token)
+        if config.temperature == 0.0 and config.repetition_penalty == 1.0:
+            chosen = logits.argmax(-1).tolist()
+        else:
+            texts = [([*prompts[index], *answers[index]], generators[index]) for index in members]
+            chosen = [next_token(row, ids, config, draw) for row, (ids, draw) in zip(logits, texts, strict=True)]
+        for index, token in zip(members, chosen, strict=True):
+            answers[index].append(token)
+        going = [row for row, token in enumerate(chosen) if token not in stops]
         if not going or count + 1 == room:
-            return
+            break
         if len(going) < len(members):
-            cache.keep(torch.tensor(going, device=weight.device))
+            cache.keep(torch.tensor(going, device=device))
             members = [members[row] for row in going]
-        new = torch.tensor([[chosen[row]] for row in going], device=weight.device)
+        new = torch.tensor([[chosen[row]] for row in going], device=device)
         logits = decoder.logits(decoder.hidden(new, cache)[:, -1])
-
-
-def _prefill(decoder: Decoder, table: Tensor, cache: KVCache) -> Tensor:
-    """Run prompts into the cache in chunks and return the logits after their last tokens, `(B, V)`."""
-    hidden = torch.empty(0)
-    for start in range(0, table.size(1), PREFILL_CHUNK):
-        hidden = decoder.hidden(table[:, start : start + PREFILL_CHUNK], cache)
-    return decoder.logits(hidden[:, -1])
-
-
-def _choose(
-    logits: Tensor,
-    prompts: Sequence[Sequence[int]],
-    members: Sequence[int],
-    answers: Sequence[Sequence[int]],
-    config: SamplingConfig,
-    generators: dict[int, torch.Generator],
-) -> list[int]:
-    """Choose the next token of each row."""
-    if config.temperature == 0.0 and config.repetition_penalty == 1.0:
-        return [int(token) for token in logits.argmax(-1).tolist()]
-    return [
-        next_token(row, [*prompts[index], *answers[index]], config, generators[index])
-        for row, index in zip(logits, members, strict=True)
-    ]
+    return answers

@@ -82,23 +82,18 @@ class Classifier:
                 raise UserError(f"text {number}: is empty; give some text")
         if not texts:
             return []
-        decoder, labels = self.model.decoder, self.classes.labels
-        context, classes = decoder.config.context, self.classes
-        rows = encode_rows(self.model.tokenizer, texts, context, classes.prompt, classes.long)
+        decoder, classes, labels = self.model.decoder, self.classes, self.classes.labels
+        rows = encode_rows(self.model.tokenizer, texts, decoder.config.context, classes.prompt, classes.long)
         logits = torch.from_numpy(text_logits(decoder, rows)).double()
-        probabilities = (logits / classes.temperature).softmax(-1)
         positive = classes.positive if len(labels) == 2 else None
-        return [
-            Answer(text, self._label(row), dict(zip(labels, row.tolist(), strict=True)), positive, classes.threshold)
-            for text, row in zip(texts, probabilities, strict=True)
-        ]
-
-    def _label(self, probabilities: torch.Tensor) -> str:
-        labels, positive = self.classes.labels, self.classes.positive
-        if positive is None or len(labels) != 2:
-            return labels[int(probabilities.argmax())]
-        index = labels.index(positive)
-        return positive if probabilities[index] >= self.classes.threshold else labels[1 - index]
+        answers = []
+        for text, row in zip(texts, (logits / classes.temperature).softmax(-1).tolist(), strict=True):
+            label = labels[row.index(max(row))]
+            if positive is not None:
+                index = labels.index(positive)
+                label = positive if row[index] >= classes.threshold else labels[1 - index]
+            answers.append(Answer(text, label, dict(zip(labels, row, strict=True)), positive, classes.threshold))
+        return answers
 
 
 def classify(config: ClassifyConfig) -> Iterator[Answer]:
@@ -110,7 +105,7 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
     set_threads(config.threads)
     classifier = Classifier.load(config.model)
     classifier.model.decoder.to(choose_device(config.device))
-    given = _arguments(config.texts) if config.texts else _lines()
+    given = ((f"text {number}", text) for number, text in enumerate(config.texts, 1)) if config.texts else _lines()
     at_once = 1 if not config.texts and sys.stdin.isatty() else AT_ONCE
     total, refused = 0, []
     while chunk := list(islice(given, at_once)):
@@ -124,11 +119,14 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
     if not total:
         raise UserError("classify: no text; give some as arguments, or one a line on the standard input")
     if refused:
-        more = f" and {len(refused) - SHOWN:,} more" if len(refused) > SHOWN else ""
         raise UserError(
-            f"classify: {len(refused):,} of {total:,} texts have no answer ({', '.join(refused[:SHOWN])}{more}); "
-            "fix or remove them"
+            f"classify: {len(refused):,} of {total:,} texts have no answer ({_some(refused)}); fix or remove them"
         )
+
+
+def _some(places: Sequence[str]) -> str:
+    """Name the first places, and how many more there are."""
+    return ", ".join(places[:SHOWN]) + (f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else "")
 
 
 def _answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer | UserError]:
@@ -141,11 +139,6 @@ def _answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer | User
         if len(texts) == 1:
             return [UserError(str(error).removeprefix("text 1: "))]
         return [answer for text in texts for answer in _answers(classifier, [text])]
-
-
-def _arguments(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the texts with their places, for messages."""
-    return ((f"text {number}", text) for number, text in enumerate(texts, 1))
 
 
 def _lines() -> Iterator[tuple[str, str]]:
@@ -164,8 +157,7 @@ def _lines() -> Iterator[tuple[str, str]]:
         else:
             empty.append(str(number))
     if empty:
-        more = f" and {len(empty) - SHOWN:,} more" if len(empty) > SHOWN else ""
-        print(f"(empty lines are passed over: {', '.join(empty[:SHOWN])}{more})", file=sys.stderr)
+        print(f"(empty lines are passed over: {_some(empty)})", file=sys.stderr)
 
 
 def text_logits(

@@ -7,13 +7,12 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from threading import Event, current_thread, main_thread
-from types import FrameType
+from contextlib import nullcontext
 from typing import Any
 
 from scratchlm.base.device import set_threads
 from scratchlm.base.errors import UserError
+from scratchlm.base.signals import StopRequest, stop_on_signals
 from scratchlm.base.terminal import one_line, raw
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
 from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
@@ -44,9 +43,7 @@ def chat(config: ChatConfig) -> None:
 def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
     """Hold a conversation on the terminal; an empty line, Ctrl-C at the prompt or the end of input ends it.
 
-    Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation. What no longer fits
-    the context is forgotten, the oldest turns first, and said so. A model that has learned no conversations continues
-    each message as text, and that is said too.
+    Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation.
     """
     conversation: list[dict[str, str]] = []
     settings = dataclasses.asdict(config.sampling)
@@ -80,34 +77,14 @@ def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
 def _write(pieces: Iterator[str], interactive: bool, place: Any) -> str:
     """Write an answer as it comes and return it; on a terminal, Ctrl-C ends it after the token in hand."""
     answer = ""
-    with _stopping() if interactive else nullcontext(Event()) as stopped:
+    with stop_on_signals(signal.SIGINT) if interactive else nullcontext(StopRequest()) as stop:
         for piece in pieces:
             answer += piece
             print(piece, end="", flush=True, file=place)
-            if stopped.is_set():
+            if stop.requested:
                 break
     print()
     return answer
-
-
-@contextmanager
-def _stopping() -> Iterator[Event]:
-    """Turn the first Ctrl-C into an event, so that no token is cut in half; a second one interrupts at once."""
-    stopped = Event()
-    if current_thread() is not main_thread():  # a notebook's or a server's worker gets no signals
-        yield stopped
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _read(interactive: bool) -> str:
@@ -126,10 +103,8 @@ def _read(interactive: bool) -> str:
 
 def _forget(model: LanguageModel, conversation: list[dict[str, str]]) -> bool:
     """Drop the oldest turns until the conversation leaves a quarter of the context for the answer."""
-    template, context = model.saved.template, model.decoder.config.context
+    template, context, turns = model.saved.template, model.decoder.config.context, len(conversation)
     assert template is not None
-    forgotten = False
     while len(conversation) > 2 and len(template.render(conversation, reply=True).ids) > 3 * context // 4:
         del conversation[:2]
-        forgotten = True
-    return forgotten
+    return len(conversation) < turns

@@ -44,13 +44,11 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
-class GenerateConfig:
-    """Continue a text: print the completion alone."""
+class WritingConfig:
+    """What writing needs: a model, how tokens are chosen, and where to compute."""
 
     model: ModelFolder
     """Model folder or run folder."""
-    prompt: Positional[str] = ""
-    """Text to continue; without, the model begins a document."""
     sampling: SamplingConfig | None = None
     """How tokens are chosen; None: as the model was saved to. One that is given replaces that whole."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -59,12 +57,20 @@ class GenerateConfig:
     """CPU threads; all cores if not given."""
     raw: bool = False
     """Write control characters to a terminal as they are, instead of showing them as \\x1b and the like."""
-    json: bool = False
-    """Print prompt and completion as JSON."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
         raise_all(out_of_range(self))
+
+
+@dataclass(frozen=True)
+class GenerateConfig(WritingConfig):
+    """Continue a text: print the completion alone."""
+
+    prompt: Positional[str] = ""
+    """Text to continue; without, the model begins a document."""
+    json: bool = False
+    """Print prompt and completion as JSON."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +82,14 @@ class ResolvedGenerateConfig(GenerateConfig):
 
 
 @dataclass(frozen=True)
-class ChatConfig:
+class ChatConfig(WritingConfig):
     """Talk with a model that has learned conversations.
 
     On a terminal, Ctrl-C ends an answer; an empty line, Ctrl-D, or Ctrl-C where a message is asked for ends the chat.
     """
 
-    model: ModelFolder
-    """Model folder or run folder."""
     message: str | None = None
     """Answer this one message and end; without, messages are read line by line."""
-    sampling: SamplingConfig | None = None
-    """How tokens are chosen; None: as the model was saved to. One that is given replaces that whole."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-    threads: Threads = None
-    """CPU threads; all cores if not given."""
-    raw: bool = False
-    """Write control characters to a terminal as they are, instead of showing them as \\x1b and the like."""
-
-    def __post_init__(self) -> None:
-        """Check ranges; every problem is reported at once."""
-        raise_all(out_of_range(self))
 
 
 @dataclass(frozen=True)

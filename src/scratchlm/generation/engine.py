@@ -6,7 +6,8 @@ import weakref
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import window_start
@@ -21,13 +22,14 @@ SAMPLES = 16
 """Values of each tensor that are compared to notice training."""
 
 
-def prefill(decoder: Decoder, ids: Sequence[int], cache: KVCache) -> Tensor:
-    """Run `ids` through the model into the cache, in chunks, and return the last position's logits `(V,)`."""
-    device = decoder.embedding.weight.device
-    hidden = torch.empty(0)
-    for start in range(0, len(ids), PREFILL_CHUNK):
-        hidden = decoder.hidden(torch.tensor([ids[start : start + PREFILL_CHUNK]], device=device), cache)
-    return decoder.logits(hidden[0, -1])  # one row: the head of a whole prompt would cost more than its layers
+def prefill(decoder: Decoder, ids: Int[Tensor, "B T"], cache: KVCache) -> Float[Tensor, "B D"]:
+    """Run `ids` through the model into the cache, in chunks; return the last position's hidden states.
+
+    The head of a whole prompt would cost more than its layers.
+    """
+    for part in torch.split(ids, PREFILL_CHUNK, dim=1):
+        hidden = decoder.hidden(part, cache)
+    return hidden[:, -1]
 
 
 class Weights:
@@ -45,10 +47,7 @@ class Weights:
 
     def unchanged(self, decoder: Decoder) -> bool:
         """Tell whether a decoder has the tensors, values and adapters in use of the one that was noted."""
-        now = list(decoder.parameters())
-        same = len(now) == len(self._tensors) and all(
-            noted() is each for noted, each in zip(self._tensors, now, strict=True)
-        )
+        same = [id(noted()) for noted in self._tensors] == [id(each) for each in decoder.parameters()]
         return same and self._state == _state(decoder)
 
 
@@ -57,13 +56,8 @@ def _state(decoder: Decoder) -> tuple[list[tuple[int, int]], list[float], list[s
     """Return place and count of writes of each tensor, some values of each, and the adapters in use."""
     held = [parameter for parameter in decoder.parameters() if not parameter.is_meta]
     counts = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in held]
-    values = torch.cat([_some(each) for each in held]).tolist()
-    return counts, values, [layer.active for layer in adapted(decoder).values()]
-
-
-def _some(parameter: nn.Parameter) -> Tensor:
-    """Return values from all over a tensor, in fp32."""
-    return parameter.flatten()[:: max(1, parameter.numel() // SAMPLES)].float()
+    some = [each.flatten()[:: max(1, each.numel() // SAMPLES)].float() for each in held]
+    return counts, torch.cat(some).tolist(), [layer.active for layer in adapted(decoder).values()]
 
 
 class Engine:
@@ -71,8 +65,7 @@ class Engine:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder.eval()
-        weight = decoder.embedding.weight
-        self.cache = KVCache(decoder.config, 1, dtype=weight.dtype, device=weight.device)
+        self.cache = KVCache(decoder.config.context)
         self.ids: list[int] = []
         self._cached_from = 0
         self._weights = Weights(decoder)
@@ -83,16 +76,16 @@ class Engine:
         self.ids.extend(new)
         start = window_start(len(self.ids), self.decoder.config.context)
         if start != self._cached_from:
-            self.cache.clear()
+            self.cache.crop(0)
             self._cached_from = start
-        return prefill(self.decoder, self.ids[start + self.cache.length :], self.cache)
+        ids = torch.tensor([self.ids[start + self.cache.length :]], device=self.decoder.embedding.weight.device)
+        return self.decoder.logits(prefill(self.decoder, ids, self.cache)[0])
 
     def truncate(self, length: int) -> None:
         """Forget all ids after the first `length`, as when another prompt shares that beginning."""
         start = window_start(length, self.decoder.config.context)
-        kept = length - start if start == self._cached_from else 0
-        self.ids = self.ids[:length]
-        self.cache.length, self._cached_from = min(self.cache.length, max(kept, 0)), start
+        self.cache.crop(max(length - start, 0) if start == self._cached_from else 0)
+        self.ids, self._cached_from = self.ids[:length], start
 
     def restart(self, prompt: Sequence[int]) -> Tensor:
         """Set the text to `prompt`, keeping of the cache what it shares with the text before; return its logits."""

@@ -30,6 +30,8 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
 
+SETTINGS = [field.name for field in dataclasses.fields(SamplingConfig)]
+
 
 class LanguageModel:
     """A decoder with its tokenizer and chat template, ready to write.
@@ -67,10 +69,9 @@ class LanguageModel:
 
     def settings(self, **changes: Any) -> SamplingConfig:
         """Return the model's own sampling settings with changes, for example `temperature=0`."""
-        names = [field.name for field in dataclasses.fields(SamplingConfig)]
         for name in changes:
-            if name not in names:
-                raise UserError(f"unknown sampling setting {name!r}: {nearest(name, names)}")
+            if name not in SETTINGS:
+                raise UserError(f"unknown sampling setting {name!r}: {nearest(name, SETTINGS)}")
         return dataclasses.replace(sampling_from(self.saved.generation), **changes)
 
     def use(self, adapter: str | None) -> LanguageModel:
@@ -86,18 +87,16 @@ class LanguageModel:
 
     def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
-        return "".join(self._continued(prompt, cached, changes))
+        return "".join(self.stream(prompt, cached=cached, **changes))
 
-    def stream(self, prompt: str, **changes: Any) -> Iterator[str]:
+    def stream(self, prompt: str, *, cached: bool = True, **changes: Any) -> Iterator[str]:
         """Yield the text that follows `prompt` piece by piece."""
-        return self._continued(prompt, True, changes)
-
-    def _continued(self, prompt: str, cached: bool, changes: Mapping[str, Any]) -> Iterator[str]:
-        config = self.settings(**changes)
-        decoder, template = self._answering()
-        ids, ends = self._prompt_ids(prompt), self._document_end(template)
+        config, (decoder, template) = self.settings(**changes), self._answering()
+        ends = frozenset() if template is None else template.stop_ids  # of a turn
+        if self.tokenizer.end_of_text is not None:
+            ends |= {self.tokenizer.end_of_text}
         way = self._cached if cached else generate_ids
-        return assemble(way(decoder, ids, config, ends), self.tokenizer, config.stop)
+        return assemble(way(decoder, self._prompt_ids(prompt), config, ends), self.tokenizer, config.stop)
 
     def reply(self, conversation: Conversation, **changes: Any) -> Iterator[str]:
         """Yield the assistant's next message piece by piece.
@@ -150,12 +149,6 @@ class LanguageModel:
         finally:
             self._spare = engine
 
-    def _document_end(self, template: ChatTemplate | None) -> frozenset[int]:
-        """Return what ends a text: the end of a document, and of a turn where it has learned conversations."""
-        end = self.tokenizer.end_of_text
-        turn = frozenset() if template is None else template.stop_ids
-        return turn if end is None else turn | {end}
-
     def _prompt_ids(self, prompt: str) -> list[int]:
         """Encode a prompt after what begins a text; an empty one becomes the end of the document before."""
         begin = self.tokenizer.begin_of_text
@@ -183,9 +176,9 @@ def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ())
     held = ""
     for token in ids:
         held += decoder.decode(tokenizer.token_bytes(token))
-        end = min((at for at in (held.find(text) for text in stop) if at >= 0), default=-1)
-        if end >= 0:
-            if held[:end]:
+        end = min((held.index(text) for text in stop if text in held), default=None)
+        if end is not None:
+            if end:
                 yield held[:end]
             return
         safe = len(held) - _possible_stop(held, stop)
@@ -198,27 +191,13 @@ def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ())
 
 def _possible_stop(text: str, stop: Sequence[str]) -> int:
     """Return the length of the longest end of `text` that begins a stop text."""
-    longest = 0
-    for candidate in stop:
-        for size in range(min(len(candidate) - 1, len(text)), longest, -1):
-            if text.endswith(candidate[:size]):
-                longest = size
-                break
-    return longest
+    sizes = (size for each in stop for size in range(1, len(each)) if text.endswith(each[:size]))
+    return max(sizes, default=0)
 
 
 def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:
     """Return the settings of a model's generation.json; what is not ours in it is passed over."""
-    names = {field.name for field in dataclasses.fields(SamplingConfig)}
-    return from_dict(
-        SamplingConfig, {name: value for name, value in stored.items() if name in names}, "generation.json"
-    )
-
-
-def stored_sampling(place: Path) -> SamplingConfig:
-    """Return the sampling settings that the model of a folder was saved with."""
-    path = find_model(place) / GENERATION_FILE
-    return sampling_from(require_table(read_json(path), str(path)))
+    return from_dict(SamplingConfig, {name: stored[name] for name in stored if name in SETTINGS}, "generation.json")
 
 
 @overload
@@ -233,7 +212,9 @@ def resolve_sampling(config: GenerateConfig | ChatConfig) -> ResolvedGenerateCon
     """Fill what a config leaves open with the sampling settings that its model was saved with."""
     if isinstance(config, ResolvedGenerateConfig | ResolvedChatConfig):
         return config
-    values = {**vars(config), "sampling": config.sampling or stored_sampling(config.model)}
+    path = find_model(config.model) / GENERATION_FILE
+    stored = config.sampling or sampling_from(require_table(read_json(path), str(path)))
+    values = {**vars(config), "sampling": stored}
     return ResolvedGenerateConfig(**values) if isinstance(config, GenerateConfig) else ResolvedChatConfig(**values)
 
 

@@ -35,7 +35,7 @@ def write_targets(
     for start in range(0, len(sources), ROWS):
         ids, real = sources_of(sources[start : start + ROWS])
         memory = model.encode(ids, real)
-        cache = KVCache(model.config, len(ids), capacity=max_tokens + 1) if cached else None
+        cache = KVCache(max_tokens + 1) if cached else None
         target = torch.full((len(ids), 1), end)
         for _ in range(max_tokens):
             hidden = model.decode(target[:, -1:] if cached else target, memory, cache)

@@ -36,10 +36,8 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
         def attend(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             keys = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
             scores = (q @ keys.transpose(-2, -1)).float() / math.sqrt(q.size(-1))
-            mask = context.mask
-            if mask is None:
-                mask = causal_mask(q.size(2), k.size(2), None, None, q.device)
-            found.append(scores.masked_fill(~(mask[:, None] if mask.dim() == 3 else mask), -math.inf).softmax(-1))
+            mask = causal_mask(q.size(2), k.size(2), None, None, q.device) if context.mask is None else context.mask
+            found.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
             return plain(q, k, v, context)
 
         return attend

@@ -45,21 +45,19 @@ class Inspected(Result):
         for name, count in sorted(self.parts.items(), key=lambda item: -item[1]):
             parts.add_row(name, f"{count:,}", f"{100 * count / self.parameters:.1f}%")
         parts.add_row("all", f"{self.parameters:,}", "")
-        facts = Table(show_header=False)
-        facts.add_row("family", self.family)
-        facts.add_row("shape", f"{self.layers} layers of {self.width}, a context of {self.context:,}")
-        if self.active != self.parameters:
-            facts.add_row("active", f"{self.active:,} parameters a token")
         weights = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.weight_bytes.items())
-        facts.add_row("memory in MB", f"{weights} (stored as {self.stored_as})")
-        whole = self.cache_bytes_per_token * self.context / 1e6
-        facts.add_row(
-            "cache", f"{self.cache_bytes_per_token:,} bytes a token in bf16, {whole:,.1f} MB when the context is full"
-        )
-        facts.add_row("tokenizer", f"{self.tokenizer}, {self.vocabulary:,} ids; special: {', '.join(self.specials)}")
-        facts.add_row("conversations", self.template)
-        for name, value in self.provenance.items():
-            facts.add_row(name, _told(value))
+        each, whole = self.cache_bytes_per_token, self.cache_bytes_per_token * self.context / 1e6
+        rows = {"family": self.family}
+        rows["shape"] = f"{self.layers} layers of {self.width}, a context of {self.context:,}"
+        if self.active != self.parameters:
+            rows["active"] = f"{self.active:,} parameters a token"
+        rows["memory in MB"] = f"{weights} (stored as {self.stored_as})"
+        rows["cache"] = f"{each:,} bytes a token in bf16, {whole:,.1f} MB when the context is full"
+        rows["tokenizer"] = f"{self.tokenizer}, {self.vocabulary:,} ids; special: {', '.join(self.specials)}"
+        rows["conversations"] = self.template
+        facts = Table(show_header=False)
+        for name, text in [*rows.items(), *((name, _told(value)) for name, value in self.provenance.items())]:
+            facts.add_row(name, text)
         return Group(parts, facts)
 
 
@@ -70,9 +68,15 @@ def inspect(config: InspectConfig) -> Inspected:
     told = {**model.provenance, **history_of(folder)}
     shape, sizes = model.decoder.config, sizes_of(model.decoder.config)
     dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in model.decoder.parameters()})
+    try:
+        known = family_of(shape)
+        family = f"{known.model_type} ({known.architecture})"
+    except UserError:
+        family = "none that other programs know"
+    template = "none" if model.template is None else "its own template"
     return Inspected(
         model=str(folder),
-        family=_family(model.decoder.config),
+        family=family,
         parameters=sizes.parameters,
         active=sizes.active,
         parts=sizes.parts,
@@ -85,11 +89,7 @@ def inspect(config: InspectConfig) -> Inspected:
         tokenizer=type(model.tokenizer).__name__,
         vocabulary=model.tokenizer.vocabulary_size,
         specials=dict(model.tokenizer.specials),
-        template="none"
-        if model.template is None
-        else "ChatML"
-        if model.template.source == CHATML
-        else "its own template",
+        template="ChatML" if model.template is not None and model.template.source == CHATML else template,
         provenance={name: value for name, value in told.items() if value is not None and name != "family"},
     )
 
@@ -99,11 +99,3 @@ def _told(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value):
         return ", ".join(f"{each['name']} ({each.get('licence') or 'licence not stated'})" for each in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if isinstance(value, float) else str(value)
-
-
-def _family(config: Any) -> str:
-    try:
-        found = family_of(config)
-    except UserError:
-        return "none that other programs know"
-    return f"{found.model_type} ({found.architecture})"

@@ -1,7 +1,7 @@
 """Causal self-attention: each position takes a weighted sum of the values at positions it may see.
 
 `naive_attention` writes every step out; `fused_attention` is torch's one-call form of the same sum, and
-`blocked.blocked_attention` the form that trains fastest in bf16 on a CPU.
+`kernels.blocked_attention` the form that trains fastest in bf16 on a CPU.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.cache import KVCache
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
+from scratchlm.model.cache import Appended, KVCache
+from scratchlm.model.config import DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
 from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.norms import RMSNorm
 from scratchlm.model.positions import Rotation, rotate
+
+Queries = Float[Tensor, "B H T E"]
+Keys = Float[Tensor, "B K S E"]
+"""Or values."""
+Mask = Bool[Tensor, "*rows T S"]
+"""Which keys each query may see."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +37,17 @@ class AttentionContext:
 
     ids: Int[Tensor, "B T"] | None = None
     rotation: Rotation | None = None
-    mask: Bool[Tensor, "*batch T S"] | None = None
+    mask: Mask | None = None
     causal: bool = True
     cache: KVCache | None = None
 
 
 def causal_mask(
     queries: int, keys: int, window: int | None, documents: Int[Tensor, "B T"] | None, device: torch.device
-) -> Bool[Tensor, "*batch T S"]:
+) -> Mask:
     """Return which keys each query may see: not later ones, none beyond the window, none of another document.
 
-    The last query stands at the last key's position.
+    The last query stands at the last key's position. With documents the batch axes are (B, 1), the 1 for heads.
     """
     query_at = torch.arange(keys - queries, keys, device=device)[:, None]
     key_at = torch.arange(keys, device=device)[None, :]
@@ -49,19 +55,13 @@ def causal_mask(
     if window is not None:
         mask = mask & (key_at > query_at - window)
     if documents is not None:
-        mask = mask & (documents[:, :, None] == documents[:, None, :])
+        mask = mask & (documents[:, None, :, None] == documents[:, None, None, :])
     return mask
 
 
 def naive_attention(
-    q: Float[Tensor, "B H T E"],
-    k: Float[Tensor, "B K S E"],
-    v: Float[Tensor, "B K S E"],
-    mask: Bool[Tensor, "*batch T S"] | None,
-    *,
-    causal: bool,
-    softcap: float | None = None,
-) -> Float[Tensor, "B H T E"]:
+    q: Queries, k: Keys, v: Keys, mask: Mask | None, *, causal: bool, softcap: float | None = None
+) -> Queries:
     """Scaled dot-product attention, step by step (Vaswani et al. 2017, arXiv 1706.03762, equation 1).
 
     Costs B * H * T * S numbers of memory for the scores, which the fused form avoids.
@@ -74,32 +74,14 @@ def naive_attention(
     if mask is None and causal:
         mask = causal_mask(q.size(2), k.size(2), None, None, q.device)
     if mask is not None:
-        scores = scores.masked_fill(~_with_heads(mask), float("-inf"))
+        scores = scores.masked_fill(~mask, float("-inf"))
     return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
 
 
-def fused_attention(
-    q: Float[Tensor, "B H T E"],
-    k: Float[Tensor, "B K S E"],
-    v: Float[Tensor, "B K S E"],
-    mask: Bool[Tensor, "*batch T S"] | None,
-    *,
-    causal: bool,
-) -> Float[Tensor, "B H T E"]:
+def fused_attention(q: Queries, k: Keys, v: Keys, mask: Mask | None, *, causal: bool) -> Queries:
     """Compute the same sum in one kernel that never stores the scores."""
-    return F.scaled_dot_product_attention(
-        q,
-        k,
-        v,
-        attn_mask=None if mask is None else _with_heads(mask),
-        is_causal=causal and mask is None,
-        enable_gqa=q.size(1) != k.size(1),
-    )
-
-
-def _with_heads(mask: Tensor) -> Tensor:
-    """Give a mask with a batch axis one for heads, so that it broadcasts over (B, H, T, S)."""
-    return mask[:, None] if mask.dim() == 3 else mask
+    is_causal, grouped = causal and mask is None, q.size(1) != k.size(1)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=grouped)
 
 
 class ValueEmbedding(nn.Module):
@@ -118,11 +100,88 @@ class ValueEmbedding(nn.Module):
         return gate[..., None] * self.table(ids).unflatten(-1, (self.heads, -1))
 
 
-def _value_embedding(config: DecoderConfig, layer: int) -> ValueEmbedding | None:
-    """Build that of a layer: every second has one, counted from the last, which needs it most."""
-    if not isinstance(config.values, ValueEmbeddingConfig) or (config.layers - 1 - layer) % 2:
-        return None
-    return ValueEmbedding(config, config.values)
+class Projections(nn.Module):
+    """The four matrices of an attention: to queries, keys and values, and back to the stream."""
+
+    def __init__(self, config: DecoderConfig, *, bias: bool = False, output_bias: bool = False) -> None:
+        super().__init__()
+        self.config = attention = config.attention
+        inside, shared = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
+        self.query = nn.Linear(config.width, inside, bias=bias)
+        self.key = nn.Linear(config.width, shared, bias=bias)
+        self.value = nn.Linear(config.width, shared, bias=bias)
+        self.output = nn.Linear(inside, config.width, bias=output_bias)
+
+    @property
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream."""
+        return self.output.weight
+
+    def heads(self, x: Float[Tensor, "B T N"]) -> Float[Tensor, "B T heads E"]:
+        """Part the heads."""
+        return x.view(*x.shape[:-1], -1, self.config.head_dim)
+
+    def joined(self, mixed: Float[Tensor, "B H T E"]) -> Float[Tensor, "B T D"]:
+        """Join what the heads mixed and project it back."""
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class Attention(Projections):
+    """Project to queries, keys and values, attend, project back (multi-head or grouped-query)."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        attention = config.attention
+        super().__init__(config, bias=attention.bias, output_bias=attention.output_bias)
+        self.window = None if layer in attention.global_layers else attention.window
+        """How many positions back a query of this layer sees, itself included; None: all."""
+        every_second = (config.layers - 1 - layer) % 2 == 0  # counted from the last layer, which needs it most
+        values = config.values if isinstance(config.values, ValueEmbeddingConfig) and every_second else None
+        self.value_embedding = None if values is None else ValueEmbedding(config, values)
+        self.query_norm, self.key_norm = _qk_norm(config, attention.heads), _qk_norm(config, attention.kv_heads)
+
+    @property
+    def cache_numbers(self) -> int:
+        """Numbers that a cache keeps of one token."""
+        return 2 * self.config.kv_heads * self.config.head_dim
+
+    def keys_seen(self, length: int) -> float:
+        """Return how many keys a token of a text of `length` sees on average: half, or w - w^2 / (2 length)."""
+        span = min(length, self.window or length)
+        return span * (1 - span / (2 * length))
+
+    def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
+        """Mix information between positions; the shape is kept."""
+        config = self.config
+        q, k = self._normed_heads(self.query(x), self.query_norm), self._normed_heads(self.key(x), self.key_norm)
+        v = self.heads(self.value(x))
+        if self.value_embedding is not None and context.ids is not None:
+            v = v + self.value_embedding(x, context.ids).to(v.dtype)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, E), (B, K, T, E) twice
+        if context.rotation is not None:
+            q, k = rotate(q, context.rotation), rotate(k, context.rotation)
+        if config.qk_norm_rotated and self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if config.query_scale is not None:  # what follows divides by the root of the head's width
+            q = q * (config.query_scale * math.sqrt(config.head_dim))
+        q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
+        if context.cache is not None:
+            k, v = context.cache.of(self, Appended).append(k, v)
+        return self.joined(self.attend(q, k, v, context))
+
+    def attend(self, q: Queries, k: Keys, v: Keys, context: AttentionContext) -> Queries:
+        """Mix the values that each query may see, by the fastest form that fits."""
+        if self.config.implementation == "naive" or self.config.softcap is not None:
+            return naive_attention(q, k, v, context.mask, causal=context.causal, softcap=self.config.softcap)
+        whole = context.mask is None and context.causal and context.cache is None
+        if whole and q.device.type == "cpu" and q.dtype == torch.bfloat16:
+            return blocked_attention(q, k, v)
+        return fused_attention(q, k, v, context.mask, causal=context.causal)
+
+    def _normed_heads(self, x: Float[Tensor, "B T N"], norm: RMSNorm | None) -> Float[Tensor, "B T heads E"]:
+        """Part the heads, normalised by a norm of each or of all, unless that waits for the rotation."""
+        if norm is None or self.config.qk_norm_rotated:
+            return self.heads(x)
+        return self.heads(norm(x)) if self.config.qk_norm_span == "all" else norm(self.heads(x))
 
 
 def _qk_norm(config: DecoderConfig, heads: int) -> RMSNorm | None:
@@ -133,72 +192,3 @@ def _qk_norm(config: DecoderConfig, heads: int) -> RMSNorm | None:
     span = attention.head_dim * (heads if attention.qk_norm_span == "all" else 1)
     like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()
     return RMSNorm(span, replace(like, weight=attention.qk_norm_weight))
-
-
-class Attention(nn.Module):
-    """Project to queries, keys and values, attend, project back (multi-head or grouped-query)."""
-
-    def __init__(self, config: DecoderConfig, layer: int) -> None:
-        super().__init__()
-        self.config: AttentionConfig = config.attention
-        self.layer = layer
-        heads, kv_heads, head_dim = self.config.heads, self.config.kv_heads, self.config.head_dim
-        self.query = nn.Linear(config.width, heads * head_dim, bias=self.config.bias)
-        self.key = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
-        self.value = nn.Linear(config.width, kv_heads * head_dim, bias=self.config.bias)
-        self.output = nn.Linear(heads * head_dim, config.width, bias=self.config.output_bias)
-        self.value_embedding = _value_embedding(config, layer)
-        self.query_norm, self.key_norm = _qk_norm(config, heads), _qk_norm(config, kv_heads)
-
-    @property
-    def last_matrix(self) -> Tensor:
-        """The weights whose products are added to the stream."""
-        return self.output.weight
-
-    def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
-        """Mix information between positions; the shape is kept."""
-        config = self.config
-        q = self._heads(self.query(x), config.heads, self.query_norm)
-        k = self._heads(self.key(x), config.kv_heads, self.key_norm)
-        v = self._heads(self.value(x), config.kv_heads)
-        if self.value_embedding is not None and context.ids is not None:
-            v = v + self.value_embedding(x, context.ids).to(v.dtype)
-        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, E), (B, K, T, E)
-        v = v.transpose(1, 2)
-        if context.rotation is not None:
-            q, k = rotate(q, context.rotation), rotate(k, context.rotation)
-        if config.qk_norm_rotated and self.query_norm is not None and self.key_norm is not None:
-            q, k = self.query_norm(q), self.key_norm(k)
-        if config.query_scale is not None:  # what follows divides by the root of the head's width
-            q = q * (config.query_scale * math.sqrt(config.head_dim))
-        q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
-        if context.cache is not None:
-            k, v = context.cache.append(self.layer, k, v)
-        mixed = self.attend(q, k, v, context)
-        return self.output(mixed.transpose(1, 2).flatten(2))
-
-    def attend(
-        self,
-        q: Float[Tensor, "B H T E"],
-        k: Float[Tensor, "B K S E"],
-        v: Float[Tensor, "B K S E"],
-        context: AttentionContext,
-    ) -> Float[Tensor, "B H T E"]:
-        """Mix the values that each query may see, by the fastest form that fits."""
-        if self.config.implementation == "naive" or self.config.softcap is not None:
-            return naive_attention(q, k, v, context.mask, causal=context.causal, softcap=self.config.softcap)
-        whole = context.mask is None and context.causal and context.cache is None
-        if whole and q.device.type == "cpu" and q.dtype == torch.bfloat16:
-            return blocked_attention(q, k, v)
-        return fused_attention(q, k, v, context.mask, causal=context.causal)
-
-    def _heads(
-        self, x: Float[Tensor, "B T N"], heads: int, norm: RMSNorm | None = None
-    ) -> Float[Tensor, "B T heads E"]:
-        """Part the heads, normalised by a norm of each or of all, unless that waits for the rotation."""
-        config = self.config
-        if norm is None or config.qk_norm_rotated:
-            return x.view(*x.shape[:-1], heads, config.head_dim)
-        if config.qk_norm_span == "all":
-            return norm(x).view(*x.shape[:-1], heads, config.head_dim)
-        return norm(x.view(*x.shape[:-1], heads, config.head_dim))

@@ -1,85 +1,102 @@
-"""The key-value cache: what earlier positions computed, kept so that a new token costs one position, not all."""
+"""The cache: what earlier positions computed, kept so that a new token costs one position, not all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
-
-from scratchlm.model.config import DecoderConfig
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
 
 FIRST_ROOM = 512
-"""Positions that a new cache has memory for."""
+"""Positions that new tensors of a cache have memory for."""
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """What one part of a network keeps of earlier positions; a part that keeps something else brings its own."""
+
+    def keep(self, rows: Int[Tensor, " R"]) -> None:
+        """Drop all rows but these."""
+
+
+K = TypeVar("K", bound=Kept)
 
 
 class KVCache:
-    """Keys and values of every layer for `batch` rows and up to `capacity` positions.
+    """What the parts of a network keep of up to `capacity` positions; each has a state of its own kind.
 
     `length` is the only place where the position lives: the decoder reads it to number new tokens and calls
-    `advance` once all layers have stored theirs. Memory is taken as texts grow, doubled each time, up to
-    2 * L * B * K * capacity * E numbers: a published model's context would fill many a machine.
+    `advance` once all layers have stored theirs.
 
     Rows of different lengths are filled up in front: `starts` then holds the place of each row's first own token, and
     nothing before it is seen or counted.
     """
 
-    def __init__(
-        self,
-        config: DecoderConfig,
-        batch: int,
-        *,
-        capacity: int | None = None,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        attention = config.attention
-        self.capacity = capacity or config.context
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
         self.length = 0
         self.starts: Int[Tensor, " B"] | None = None
-        room = min(self.capacity, FIRST_ROOM)
-        shape = (config.layers, batch, attention.kv_heads, room, attention.head_dim)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
-        self.ids = torch.empty((batch, room), dtype=torch.int64, device=device)
+        self._kept: dict[nn.Module, Kept] = {}
 
-    def append(
-        self, layer: int, keys: Float[Tensor, "B K T E"], values: Float[Tensor, "B K T E"]
-    ) -> tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]]:
-        """Store one layer's new keys and values after `length` and return views of all so far, S = length + T."""
-        end = self.length + keys.size(2)
-        self._reserve(end)
-        self.keys[layer, :, :, self.length : end] = keys
-        self.values[layer, :, :, self.length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+    def of(self, part: nn.Module, kind: Callable[[KVCache], K]) -> K:
+        """Return what a part keeps, made as `kind(cache)` when it is first asked for."""
+        if part not in self._kept:
+            self._kept[part] = kind(self)
+        return self._kept[part]  # type: ignore[return-value]  # a part asks for one kind alone
 
-    def remember(self, ids: Int[Tensor, "B T"]) -> Int[Tensor, "B S"]:
-        """Store the new tokens after `length` and return all so far."""
-        end = self.length + ids.size(1)
-        self._reserve(end)
-        self.ids[:, self.length : end] = ids
-        return self.ids[:, :end]
+    def places(self, new: int, device: torch.device) -> Int[Tensor, "*B T"]:
+        """Return the positions of the next `new` tokens; of each row where rows are filled up in front."""
+        places = torch.arange(self.length, self.length + new, device=device)
+        return places if self.starts is None else (places - self.starts[:, None]).clamp(min=0)
 
-    def _reserve(self, end: int) -> None:
-        """Make room for `end` positions, keeping what is stored."""
-        assert end <= self.capacity, f"cache of {self.capacity} positions asked to hold {end}"
-        room = self.keys.size(3)
-        if end <= room:
-            return
-        more = min(self.capacity, max(end, 2 * room)) - room
-        self.keys, self.values = (F.pad(part, (0, 0, 0, more)) for part in (self.keys, self.values))
-        self.ids = F.pad(self.ids, (0, more))
+    def own(self, end: int, device: torch.device) -> Bool[Tensor, "B S"] | None:
+        """Tell which of the first `end` positions are a row's own tokens; None: all of them."""
+        return None if self.starts is None else torch.arange(end, device=device) >= self.starts[:, None]
 
     def advance(self, positions: int) -> None:
-        """Move on by `positions` once every layer has appended them."""
+        """Move on by `positions` once every layer has stored them."""
         self.length += positions
+
+    def crop(self, length: int) -> None:
+        """Forget all but the first `length` positions; the memory is kept for reuse."""
+        self.length = min(self.length, length)
 
     def keep(self, rows: Int[Tensor, " R"]) -> None:
         """Drop all rows but these."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.ids = self.ids[rows]
+        for kept in self._kept.values():
+            kept.keep(rows)
         self.starts = None if self.starts is None else self.starts[rows]
 
-    def clear(self) -> None:
-        """Forget everything; the memory is kept for reuse."""
-        self.length = 0
+
+class Appended:
+    """Tensors (B, ..., T, N) with a row for each position, to which new positions are appended.
+
+    Memory is taken as texts grow, doubled each time: a published model's context would fill many a machine. Keys and
+    values come to 2 * L * B * K * T * E numbers.
+    """
+
+    def __init__(self, cache: KVCache) -> None:
+        self._cache = cache
+        self._tensors: list[Tensor] = []
+
+    def append(self, *new: Tensor) -> list[Tensor]:
+        """Store tensors of the next positions after the cache's length; return views of all so far."""
+        start, capacity = self._cache.length, self._cache.capacity
+        end = start + new[0].size(-2)
+        assert end <= capacity, f"cache of {capacity} positions asked to hold {end}"
+        tensors = self._tensors or [each.new_empty(*each.shape[:-2], 0, each.size(-1)) for each in new]
+        room = tensors[0].size(-2)
+        if end > room:
+            more = min(capacity, max(end, 2 * room, FIRST_ROOM)) - room
+            tensors = [F.pad(each, (0, 0, 0, more)) for each in tensors]
+        self._tensors = tensors
+        for stored, each in zip(tensors, new, strict=True):
+            stored.narrow(-2, start, end - start).copy_(each)
+        return [stored.narrow(-2, 0, end) for stored in tensors]
+
+    def keep(self, rows: Int[Tensor, " R"]) -> None:
+        """Drop all rows but these."""
+        self._tensors = [each[rows] for each in self._tensors]

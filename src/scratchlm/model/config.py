@@ -337,18 +337,14 @@ class DecoderConfig:
     """Whether each branch's last projection starts at zero, so that every block starts as the identity."""
 
     def __post_init__(self) -> None:
-        """Check what no single field can tell; every problem is reported at once."""
-        raise_all(self._problems())
-
-    def _problems(self) -> list[str]:
-        attention = self.attention
+        """Check ranges and what no single field can tell; every problem is reported at once."""
+        attention, second = self.attention, self.multi_token_prediction
         problems = out_of_range(self, "model")
 
         def sound(*names: str) -> bool:  # a size that is none has no proportions
             return not any(problem.startswith(f"model.{name} is") for problem in problems for name in names)
 
-        second = self.multi_token_prediction
-        if sound("multi_token_prediction.weight") and isinstance(second, MultiTokenPredictionConfig):
+        if isinstance(second, MultiTokenPredictionConfig) and sound("multi_token_prediction.weight"):
             remedy = 'to learn the next token alone, give [model.multi_token_prediction] of a recipe the type "none"'
             if not second.weight > 0:
                 problems.append(f"model.multi_token_prediction.weight is {second.weight}: must be over 0; {remedy}")
@@ -357,22 +353,19 @@ class DecoderConfig:
                 f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
                 "heads must be a multiple of kv_heads"
             )
-        turned = 0
         if isinstance(self.positions, RopeConfig) and sound("attention.head_dim", "positions.partial_rotary_factor"):
             turned = int(attention.head_dim * self.positions.partial_rotary_factor)
-        if turned % 2:
+            if turned % 2:
+                problems.append(
+                    f"model.attention.head_dim is {attention.head_dim}, of which {turned} turn: rotary positions need "
+                    "an even number of channels"
+                )
+        mixture = self.feed_forward
+        if isinstance(mixture, ExpertsConfig) and not 1 <= mixture.chosen <= mixture.experts:
             problems.append(
-                f"model.attention.head_dim is {attention.head_dim}, of which {turned} turn: rotary positions need an "
-                "even number of channels"
-            )
-        if isinstance(self.feed_forward, ExpertsConfig) and not (
-            1 <= self.feed_forward.chosen <= self.feed_forward.experts
-        ):
-            problems.append(
-                f"model.feed_forward.chosen is {self.feed_forward.chosen}: must be from 1 to the "
-                f"{self.feed_forward.experts} experts"
+                f"model.feed_forward.chosen is {mixture.chosen}: must be from 1 to the {mixture.experts} experts"
             )
         stray = [layer for layer in attention.global_layers if not 0 <= layer < self.layers]
         if stray:
             problems.append(f"model.attention.global_layers names {stray[0]}: layers are 0 to {self.layers - 1}")
-        return problems
+        raise_all(problems)

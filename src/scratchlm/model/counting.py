@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scratchlm.model.config import DecoderConfig, ExpertsConfig
+from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import outline
 
 BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.5, "int4": 4.5}
@@ -47,15 +47,10 @@ def sizes_of(config: DecoderConfig) -> Sizes:
     parts: dict[str, int] = {}
     for name, parameter in decoder.named_parameters():
         parts[_part(name)] = parts.get(_part(name), 0) + parameter.numel()
-    idle = 0
-    if isinstance(config.feed_forward, ExpertsConfig):
-        mixture = config.feed_forward
-        idle = 3 * config.layers * config.width * mixture.hidden * (mixture.experts - mixture.chosen)
-    attention = config.attention
     return Sizes(
         parts=parts,
-        active=decoder.parameter_count() - idle,
-        cache_numbers=2 * config.layers * attention.kv_heads * attention.head_dim,
+        active=decoder.active_count(),
+        cache_numbers=sum(attention.cache_numbers for attention in decoder.attentions),
         flops_per_token=decoder.flops_per_token(min(config.context, FLOPS_LENGTH)),
         context=config.context,
     )

@@ -4,25 +4,23 @@ An encoder-decoder (Vaswani et al. 2017, arXiv 1706.03762) reads a source with a
 writes a target whose every token looks back at the target so far and across at the source. An encoder alone (Devlin et
 al. 2018, arXiv 1810.04805) is trained to restore tokens that were hidden: it sees both sides, and cannot write.
 
-Neither is a decoder: a prediction may have seen what comes later in its row. What trains them needs hidden states of
-shape (B, T, D) and a head.
+Neither is a decoder: a prediction may have seen what comes later in its row.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.base.errors import raise_all
-from scratchlm.model.attention import Attention, AttentionContext, fused_attention
+from scratchlm.model.attention import Attention, AttentionContext, Keys, Projections, fused_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
-    ClassesConfig,
     DecoderConfig,
-    LearnedPositionsConfig,
     NoClassesConfig,
     NoMultiTokenPredictionConfig,
     NoNgramsConfig,
@@ -32,9 +30,9 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Block, initialise
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import SequenceModel
-from scratchlm.model.norms import build_norm, rms_norm
-from scratchlm.model.positions import Rotation, positions_within, rope_table
+from scratchlm.model.network import Ids, Stream, Transformer
+from scratchlm.model.norms import build_norm
+from scratchlm.model.positions import positions_within
 
 SOURCE, TARGET, FILLING = 0, 1, 2
 """What a position of a row is: of the source, of the target, or behind both."""
@@ -71,44 +69,22 @@ def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None) -> Parts
     return Parts(ids[:, read], of_source[:, read], ids.gather(1, places), along < targets[:, None], of_target)
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Projections):
     """Queries from one text, keys and values from another.
 
     Heads and widths are those of the configuration; norms, biases, caps and scales of its attention have no part here.
     """
 
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config.attention
-        heads, kv_heads, head_dim = self.config.heads, self.config.kv_heads, self.config.head_dim
-        self.query = nn.Linear(config.width, heads * head_dim, bias=False)
-        self.key = nn.Linear(config.width, kv_heads * head_dim, bias=False)
-        self.value = nn.Linear(config.width, kv_heads * head_dim, bias=False)
-        self.output = nn.Linear(heads * head_dim, config.width, bias=False)
-
-    @property
-    def last_matrix(self) -> Tensor:
-        """The weights whose products are added to the stream."""
-        return self.output.weight
-
-    def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]]:
+    def remember(self, memory: Float[Tensor, "B S D"]) -> tuple[Keys, Keys]:
         """Return keys and values of the other text, which serve every step."""
-        heads, width = self.config.kv_heads, self.config.head_dim
-        keys, values = (part(memory).unflatten(-1, (heads, width)) for part in (self.key, self.value))
-        return keys.transpose(1, 2), values.transpose(1, 2)
+        return self.heads(self.key(memory)).transpose(1, 2), self.heads(self.value(memory)).transpose(1, 2)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        memory: tuple[Float[Tensor, "B K S E"], Float[Tensor, "B K S E"]],
-        real: Bool[Tensor, "B S"],
-    ) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Stream, memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]) -> Stream:
         """Let each position of `x` look at the real positions of the other text."""
-        q = self.query(x).unflatten(-1, (self.config.heads, self.config.head_dim)).transpose(1, 2)
-        keys, values = memory
-        mask = real[:, None, :].expand(-1, x.size(1), -1)
-        mixed = fused_attention(q, keys.to(q.dtype), values.to(q.dtype), mask, causal=False)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        q = self.heads(self.query(x)).transpose(1, 2)
+        keys, values = (each.to(q.dtype) for each in memory)
+        mask = real[:, None, None, :].expand(-1, -1, x.size(1), -1)
+        return self.joined(fused_attention(q, keys, values, mask, causal=False))
 
 
 class CrossBlock(nn.Module):
@@ -125,12 +101,8 @@ class CrossBlock(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        context: AttentionContext,
-        memory: tuple[Tensor, Tensor],
-        real: Bool[Tensor, "B S"],
-    ) -> Float[Tensor, "B T D"]:
+        self, x: Stream, context: AttentionContext, memory: tuple[Keys, Keys], real: Bool[Tensor, "B S"]
+    ) -> Stream:
         """Add what the block computes to the stream; the shape is kept."""
         x = x + self.dropout(self.attention(self.attention_norm(x), context))
         x = x + self.dropout(self.cross(self.cross_norm(x), memory, real))
@@ -141,75 +113,20 @@ class CrossBlock(nn.Module):
 class Memory:
     """A source as the writing side sees it: keys and values of each layer, and which positions are real."""
 
-    layers: list[tuple[Tensor, Tensor]]
+    layers: list[tuple[Keys, Keys]]
     real: Bool[Tensor, "B S"]
-
-
-class _Transformer(SequenceModel):
-    """What both networks begin with: tokens and their positions as vectors."""
-
-    rope_cos: Tensor
-    rope_sin: Tensor
-
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        learned = isinstance(config.positions, LearnedPositionsConfig)
-        self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
-        self.dropout = Dropout(config.dropout)
-        self.mtp_head = None
-        rope = config.positions
-        if isinstance(rope, RopeConfig):
-            cos, sin = rope_table(
-                config.context, int(config.attention.head_dim * rope.partial_rotary_factor), rope.theta, rope.scaling
-            )
-            self.register_buffer("rope_cos", cos, persistent=False)
-            self.register_buffer("rope_sin", sin, persistent=False)
-
-    def _embed(self, ids: Int[Tensor, "B T"], places: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
-        """Return what the first layer reads of tokens that stand at `places` of their texts."""
-        x = self.embedding(ids)
-        if self.position_embedding is not None:
-            x = x + self.position_embedding(places)
-        if self.config.embedding_scale is not None:
-            x = x * self.config.embedding_scale
-        if self.config.embedding_norm:
-            x = rms_norm(x, self.config.norm.eps)
-        return self.dropout(x)
-
-    def _rotation(self, places: Int[Tensor, "*B T"]) -> Rotation | None:
-        if not isinstance(self.config.positions, RopeConfig):
-            return None
-        return self.rope_cos[places], self.rope_sin[places]
-
-    def flops_per_token(self, length: int) -> float:
-        """Estimate training FLOPs a token: 6 for each weight in a product, plus attention that sees the whole row."""
-        tables = sum(each.weight.numel() for each in (self.embedding, self.position_embedding) if each is not None)
-        tables -= self.embedding.weight.numel() if self.config.tied else 0
-        attention = self.config.attention
-        return (
-            6.0 * (self.parameter_count() - tables)
-            + 12.0 * len(self.blocks) * attention.heads * attention.head_dim * length
-        )
 
 
 def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
     """Raise `UserError` with all settings that a network would pass over."""
-    usual |= {
-        "ngrams": NoNgramsConfig(),
-        "x0_residual": NoX0ResidualConfig(),
-        "multi_token_prediction": NoMultiTokenPredictionConfig(),
-    }
-    other = [f"model.{name}" for name, value in usual.items() if getattr(config, name) != value]
-    if config.attention.window is not None:
-        other.append("model.attention.window")
-    if isinstance(config.positions, RopeConfig) and config.positions.local_theta is not None:
-        other.append("model.positions.local_theta")
-    raise_all([f"{name}: has no part in {what}; leave it at its default" for name in other])
+    usual |= {"ngrams": NoNgramsConfig(), "x0_residual": NoX0ResidualConfig()}
+    usual |= {"multi_token_prediction": NoMultiTokenPredictionConfig(), "attention.window": None}
+    usual |= {"positions.local_theta": None} if isinstance(config.positions, RopeConfig) else {}
+    other = [name for name, value in usual.items() if attrgetter(name)(config) != value]
+    raise_all([f"model.{name}: has no part in {what}; leave it at its default" for name in other])
 
 
-class EncoderDecoder(_Transformer):
+class EncoderDecoder(Transformer):
     """Reads a source, writes a target. A row holds both, and `documents` tells which is which (`SOURCE`, `TARGET`).
 
     As deep on each side as `config.layers`; embedding and head are shared. Positions count anew in each text. Raises
@@ -220,37 +137,35 @@ class EncoderDecoder(_Transformer):
         _refuse("an encoder-decoder", config, classes=NoClassesConfig(), norm_places="before")
         super().__init__(config)
         self.blocks = nn.ModuleList(CrossBlock(config, layer) for layer in range(config.layers))
-        self.final_norm = build_norm(config.width, config.norm)
-        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
-        self.classifier = None
+        self.build_end()
         self.encoder_blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.encoder_norm = build_norm(config.width, config.norm)
 
     def encode(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> Memory:
         """Read sources, filled up behind where `real` is false."""
-        mask = real[:, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
+        mask = real[:, None, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
         places = torch.arange(ids.size(1), device=ids.device).expand(len(ids), -1)  # the mask has rows of its own too
-        context = AttentionContext(ids, self._rotation(places), mask, False)
-        x = self._embed(ids, places)
+        context = AttentionContext(ids, self.rotation(places), mask, False)
+        x = self.placed(self.embedding(ids), places)
         for block in self.encoder_blocks:
             x = block(x, context)
         x = self.encoder_norm(x)
         return Memory([block.cross.remember(x) for block in self._crossing()], real)
 
-    def decode(self, ids: Int[Tensor, "B T"], memory: Memory, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
+    def decode(self, ids: Ids, memory: Memory, cache: KVCache | None = None) -> Stream:
         """Return the states of targets after `memory`; with a cache the new ids continue what it holds."""
-        start = 0 if cache is None else cache.length
-        assert cache is None or start == 0 or ids.size(1) == 1, "after the first, tokens come one by one"
-        places = torch.arange(start, start + ids.size(1), device=ids.device)
-        context = AttentionContext(ids, self._rotation(places), None, ids.size(1) > 1, cache)
-        x = self._embed(ids, places)
+        new, start = ids.size(1), 0 if cache is None else cache.length
+        assert start == 0 or new == 1, "after the first, tokens come one by one"
+        places = torch.arange(start, start + new, device=ids.device)
+        context = AttentionContext(ids, self.rotation(places), None, new > 1, cache)
+        x = self.placed(self.embedding(ids), places)
         for block, remembered in zip(self._crossing(), memory.layers, strict=True):
             x = block(x, context, remembered, memory.real)
         if cache is not None:
-            cache.advance(ids.size(1))
+            cache.advance(new)
         return self.final_norm(x)
 
-    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
         """Return the states at the targets of rows that hold a source, then its target; zeros elsewhere."""
         parts = part(ids, documents)
         return parts.put_back(self.decode(parts.target, self.encode(parts.source, parts.real)))
@@ -259,7 +174,7 @@ class EncoderDecoder(_Transformer):
         return [block for block in self.blocks if isinstance(block, CrossBlock)]
 
 
-class MaskedEncoder(_Transformer):
+class MaskedEncoder(Transformer):
     """Every position sees every other of its row; trained to restore hidden tokens (BERT's half of the family).
 
     `documents` keeps packed texts, and what fills rows up, apart. It cannot write: its prediction for a position has
@@ -270,21 +185,18 @@ class MaskedEncoder(_Transformer):
         _refuse("an encoder", config)
         super().__init__(config)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.final_norm = build_norm(config.width, config.norm)
-        self.head = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
-        classes = config.classes.count if isinstance(config.classes, ClassesConfig) else None
-        self.classifier = None if classes is None else nn.Linear(config.width, classes, bias=False)
+        self.build_end()
 
-    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
         """Return the states of whole rows, each position of which has seen all of its text."""
         if documents is None:
             places = torch.arange(ids.size(1), device=ids.device)
             mask = torch.ones(ids.size(1), ids.size(1), dtype=torch.bool, device=ids.device)
         else:
             places = positions_within(documents)
-            mask = documents[:, :, None] == documents[:, None, :]
-        context = AttentionContext(ids, self._rotation(places), mask, False)
-        x = self._embed(ids, places)
+            mask = documents[:, None, :, None] == documents[:, None, None, :]
+        context = AttentionContext(ids, self.rotation(places), mask, False)
+        x = self.placed(self.embedding(ids), places)
         for block in self.blocks:
             x = block(x, context)
         return self.final_norm(x)
@@ -292,13 +204,9 @@ class MaskedEncoder(_Transformer):
 
 def build_encoder_decoder(config: DecoderConfig, seed: int = 0) -> EncoderDecoder:
     """Build an encoder-decoder with weights drawn from `seed`."""
-    model = EncoderDecoder(config)
-    initialise(model, seed)
-    return model
+    return initialise(EncoderDecoder(config), seed)
 
 
 def build_masked_encoder(config: DecoderConfig, seed: int = 0) -> MaskedEncoder:
     """Build an encoder with weights drawn from `seed`."""
-    model = MaskedEncoder(config)
-    initialise(model, seed)
-    return model
+    return initialise(MaskedEncoder(config), seed)

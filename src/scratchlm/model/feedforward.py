@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,12 +14,27 @@ from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, 
 from scratchlm.model.kernels import fast_relu_squared
 
 
+def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
+    """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
+    if torch.compiler.is_compiling():
+        return F.relu(x).square()
+    return fast_relu_squared(x)
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu_squared": relu_squared,
+}
+
+
 class SwiGLU(nn.Module):
     """`down(silu(gate(x)) * up(x))` (arXiv 2002.05202), or with another activation."""
 
     def __init__(self, width: int, config: SwiGLUConfig) -> None:
         super().__init__()
-        self.activation = config.activation
+        self.activation = ACTIVATIONS[config.activation]
         self.gate = nn.Linear(width, config.hidden, bias=config.bias)
         self.up = nn.Linear(width, config.hidden, bias=config.bias)
         self.down = nn.Linear(config.hidden, width, bias=config.bias)
@@ -28,9 +46,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        gate = self.gate(x)
-        opened = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
-        return self.down(opened * self.up(x))
+        return self.down(self.activation(self.gate(x)) * self.up(x))
 
 
 class Experts(nn.Module):
@@ -49,6 +65,11 @@ class Experts(nn.Module):
         """The weights whose products are added to the stream, of all experts."""
         return self.down
 
+    @property
+    def idle(self) -> int:
+        """Weights that a token does not pass through."""
+        return 3 * self.down[0].numel() * (self.config.experts - self.config.chosen)
+
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position by the experts that its router gives the largest weights."""
         tokens = x.flatten(0, -2)  # (N, D)
@@ -65,19 +86,12 @@ class Experts(nn.Module):
         return mixed.view_as(x)
 
 
-def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
-    """Return `relu(x) ** 2` (So et al. 2021, arXiv 2109.08668), with a gradient of two passes instead of five."""
-    if torch.compiler.is_compiling():
-        return F.relu(x).square()
-    return fast_relu_squared(x)
-
-
 class MLP(nn.Module):
     """`down(activation(up(x)))`."""
 
     def __init__(self, width: int, config: MLPConfig) -> None:
         super().__init__()
-        self.activation = config.activation
+        self.activation = ACTIVATIONS[config.activation]
         self.up = nn.Linear(width, config.hidden, bias=config.bias)
         self.down = nn.Linear(config.hidden, width, bias=config.bias)
 
@@ -88,16 +102,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        return self.down(self._activate(self.up(x)))
-
-    def _activate(self, x: Tensor) -> Tensor:
-        match self.activation:
-            case "gelu":
-                return F.gelu(x)
-            case "gelu_tanh":
-                return F.gelu(x, approximate="tanh")
-            case "relu_squared":
-                return relu_squared(x)
+        return self.down(self.activation(self.up(x)))
 
 
 def build_feed_forward(width: int, config: FeedForwardConfig) -> SwiGLU | MLP | Experts:

@@ -53,8 +53,9 @@ class FourBit:
 
     def unpacked(self, dtype: torch.dtype) -> Float[Tensor, "O I"]:
         """Return the matrix that the codes stand for."""
-        table = _pairs(dtype, self.codes.device)
-        values = F.embedding(self.codes.int(), table).flatten(1)  # (blocks, BLOCK)
+        known = torch.tensor(levels(), dtype=dtype, device=self.codes.device)
+        pairs = torch.stack([known.repeat_interleave(16), known.repeat(16)], dim=1)  # (256, 2): of each byte
+        values = F.embedding(self.codes.int(), pairs).flatten(1)  # (blocks, BLOCK)
         return (values * self.scales.to(dtype)).flatten()[: self.shape[0] * self.shape[1]].view(self.shape)
 
 
@@ -68,12 +69,6 @@ def pack(weight: Float[Tensor, "O I"]) -> FourBit:
     between = (known[1:] + known[:-1]) / 2
     numbers = torch.bucketize(scaled, between).to(torch.uint8)
     return FourBit((numbers[:, 0::2] << 4) | numbers[:, 1::2], scales, (weight.shape[0], weight.shape[1]))
-
-
-def _pairs(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "256 2"]:
-    """Return the two levels that each byte stands for."""
-    known = torch.tensor(levels(), dtype=dtype, device=device)
-    return torch.stack([known.repeat_interleave(16), known.repeat(16)], dim=1)
 
 
 class _Product(torch.autograd.Function):

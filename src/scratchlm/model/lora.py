@@ -13,14 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.attention import Attention, ValueEmbedding
+from scratchlm.model.attention import Projections, ValueEmbedding
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.encoderdecoder import CrossAttention
 from scratchlm.model.feedforward import MLP, SwiGLU
 from scratchlm.model.fourbit import FourBit, pack, product
 from scratchlm.model.loraconfig import LoRAConfig
 
-OWNERS = (Attention, CrossAttention, ValueEmbedding, SwiGLU, MLP)
+OWNERS = (Projections, ValueEmbedding, SwiGLU, MLP)
 """Parts of a block whose matrices can have adapters; a target is a matrix by the name of its attribute."""
 
 
@@ -98,26 +97,21 @@ def add_adapter(decoder: Decoder, name: str, config: LoRAConfig, seed: int = 0) 
     if name in adapters(decoder) or not name.isidentifier():
         raise UserError(f"adapter {name!r}: give it a name of letters and digits that no other adapter has")
     generator = torch.Generator().manual_seed(seed)
-    found = False
     for owner in [part for part in decoder.blocks.modules() if isinstance(part, OWNERS)]:
         for kind, part in list(owner.named_children()):
-            if kind in config.targets and isinstance(part, nn.Linear):
-                layer = part if isinstance(part, AdaptedLinear) else AdaptedLinear(part)
-                setattr(owner, kind, layer)
-                _extend(layer, name, config, generator)
-                found = True
-    if not found:
+            if kind not in config.targets or not isinstance(part, nn.Linear):
+                continue
+            layer = part if isinstance(part, AdaptedLinear) else AdaptedLinear(part)
+            setattr(owner, kind, layer)
+            bound = 1 / math.sqrt(layer.in_features)
+            drawn = torch.rand(config.rank, layer.in_features, generator=generator) * 2 * bound - bound
+            device = layer.weight.device if layer.packed is None else layer.packed.codes.device
+            layer.lora_a[name] = nn.Parameter(drawn.to(device))
+            layer.lora_b[name] = nn.Parameter(torch.zeros(layer.out_features, config.rank, device=device))
+            layer.scales[name] = config.scale
+    if name not in adapters(decoder):
         raise UserError(f"lora.targets {', '.join(config.targets)}: no layer of this model has one of them")
     use_adapter(decoder, name)
-
-
-def _extend(layer: AdaptedLinear, name: str, config: LoRAConfig, generator: torch.Generator) -> None:
-    bound = 1 / math.sqrt(layer.in_features)
-    drawn = torch.rand(config.rank, layer.in_features, generator=generator) * 2 * bound - bound
-    device = layer.weight.device if layer.packed is None else layer.packed.codes.device
-    layer.lora_a[name] = nn.Parameter(drawn.to(device))
-    layer.lora_b[name] = nn.Parameter(torch.zeros(layer.out_features, config.rank, device=device))
-    layer.scales[name] = config.scale
 
 
 def use_adapter(decoder: Decoder, name: str | None) -> None:
@@ -185,14 +179,9 @@ def remove_adapter(decoder: Decoder, name: str) -> None:
             del layer.lora_a[name], layer.lora_b[name], layer.scales[name]
             layer.active = None if layer.active == name else layer.active
         if not layer.scales:
-            place, _, kind = path.rpartition(".")
-            setattr(decoder.get_submodule(place), kind, _plain(layer))
-
-
-def _plain(layer: AdaptedLinear) -> nn.Linear:
-    plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
-    plain.weight, plain.bias = layer.weight, layer.bias
-    return plain
+            plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+            plain.weight, plain.bias = layer.weight, layer.bias
+            decoder.set_submodule(path, plain)
 
 
 def freeze(decoder: Decoder, trained: str | None = None, *, layers: int = 0) -> None:
@@ -201,13 +190,12 @@ def freeze(decoder: Decoder, trained: str | None = None, *, layers: int = 0) -> 
     A head of classes is always trained. With `layers` above 0 the embedding, with a head that is tied to it, and the
     first blocks stay as they are.
     """
-    for parameter in decoder.parameters():
-        parameter.requires_grad_(trained is None and layers == 0)
+    decoder.requires_grad_(trained is None and layers == 0)
     if trained is not None:
         for layer in adapted(decoder).values():
-            for each in (layer.lora_a, layer.lora_b):
-                if trained in each:
-                    each[trained].requires_grad_(True)
+            if trained in layer.scales:
+                layer.lora_a[trained].requires_grad_(True)
+                layer.lora_b[trained].requires_grad_(True)
     elif layers > 0:
         for part in (*decoder.blocks[layers:], decoder.final_norm, *([] if decoder.head is None else [decoder.head])):
             part.requires_grad_(True)

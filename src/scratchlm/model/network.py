@@ -2,6 +2,7 @@
 
 `SequenceModel` says no more than that; the training loop and the losses need no more. `CausalLM` adds the promise
 that what measures and samples stands on: changing a token never changes scores before it. `Decoder` adds a cache.
+`Transformer` is what decoders and encoders share beside: where tokens stand, and what their layers cost.
 """
 
 from __future__ import annotations
@@ -12,14 +13,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.config import ClassesConfig, DecoderConfig
+from scratchlm.model.config import (
+    ClassesConfig,
+    DecoderConfig,
+    LearnedPositionsConfig,
+    MultiTokenPredictionConfig,
+    RopeConfig,
+    X0ResidualConfig,
+)
+from scratchlm.model.dropout import Dropout
+from scratchlm.model.feedforward import Experts
+from scratchlm.model.norms import build_norm, rms_norm
+from scratchlm.model.positions import Rotation, rope_table
+
+Ids = Int[Tensor, "B T"]
+Stream = Float[Tensor, "B T D"]
+"""The residual stream: what layers read and add to."""
 
 
 class SequenceModel(nn.Module):
     """`network(ids) -> logits`: an embedding, layers, and a head. What a position sees is each network's own matter."""
 
-    config: DecoderConfig
-    embedding: nn.Embedding
     blocks: nn.ModuleList
     """Layers of one kind, which may be compiled; none where a network has other ones."""
     head: nn.Linear | None
@@ -28,17 +42,33 @@ class SequenceModel(nn.Module):
     """A second head that a loss may train (see `MultiTokenPredictionConfig`)."""
     classifier: nn.Linear | None
 
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        self.dropout = Dropout(config.dropout)
+        self.head = self.mtp_head = self.classifier = None
+
+    def build_end(self) -> None:
+        """Build what follows the layers: the final norm, and the heads that the configuration asks for."""
+        config = self.config
+        self.final_norm = build_norm(config.width, config.norm)
+        if not config.tied:
+            self.head = nn.Linear(config.width, config.vocabulary_size, bias=False)
+        if isinstance(config.multi_token_prediction, MultiTokenPredictionConfig):
+            self.mtp_head = nn.Linear(config.width, config.vocabulary_size, bias=False)
+        if isinstance(config.classes, ClassesConfig):
+            self.classifier = nn.Linear(config.width, config.classes.count, bias=False)
+
     @abstractmethod
-    def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
+    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
         """Return what the head reads; `documents` numbers the text of each token of a row that holds several."""
 
     @abstractmethod
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token of a row of `length`."""
 
-    def forward(
-        self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T V"]:
+    def forward(self, ids: Ids, *, documents: Ids | None = None) -> Float[Tensor, "B T V"]:
         """Return scores of the whole vocabulary at every position."""
         return self.logits(self.hidden(ids, documents=documents))
 
@@ -57,7 +87,7 @@ class SequenceModel(nn.Module):
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
     def class_logits(self, hidden: Float[Tensor, "B T D"], last: Int[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """Score the classes of each row, a text that ends at the position `last`; what stands behind it has no part."""
+        """Score the classes of each row, a text that ends at `last`; positions after it are ignored."""
         assert self.classifier is not None
         assert isinstance(self.config.classes, ClassesConfig)
         if self.config.classes.pooling == "last":
@@ -75,3 +105,71 @@ class CausalLM(SequenceModel):
 
     It may have no cache: `Decoder` has one.
     """
+
+
+class Transformer(SequenceModel):
+    """Tokens and their positions as vectors, layers of attention, a head."""
+
+    rope_cos: Tensor
+    rope_sin: Tensor
+    local_rope_cos: Tensor
+    local_rope_sin: Tensor
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config)
+        learned = isinstance(config.positions, LearnedPositionsConfig)
+        self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
+        self.restore_tables()
+
+    def restore_tables(self) -> None:
+        """Compute what is not stored: the rotary tables, on the weights' device (not where weights have no memory)."""
+        rope, device = self.config.positions, self.embedding.weight.device
+        if not isinstance(rope, RopeConfig) or device.type == "meta":
+            return
+        context, channels = self.config.context, int(self.config.attention.head_dim * rope.partial_rotary_factor)
+        tables = {"rope": rope_table(context, channels, rope.theta, rope.scaling)}
+        if rope.local_theta is not None:
+            tables["local_rope"] = rope_table(context, channels, rope.local_theta)
+        for name, (cos, sin) in tables.items():
+            self.register_buffer(f"{name}_cos", cos.to(device), persistent=False)
+            self.register_buffer(f"{name}_sin", sin.to(device), persistent=False)
+
+    def placed(self, x: Stream, places: Int[Tensor, "*B T"]) -> Stream:
+        """Return what the first layer reads of tokens' vectors that stand at `places` of their texts."""
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(places)
+        if self.config.embedding_scale is not None:
+            x = x * self.config.embedding_scale
+        if self.config.embedding_norm:
+            x = rms_norm(x, self.config.norm.eps)
+        elif isinstance(self.config.x0_residual, X0ResidualConfig):
+            x = rms_norm(x, torch.finfo(x.dtype).eps)
+        return self.dropout(x)
+
+    def rotation(self, places: Int[Tensor, "*B T"], *, local: bool = False) -> Rotation | None:
+        """Return the rotation at `places`, in a layer that sees a window alone where `local`; None without RoPE."""
+        rope = self.config.positions
+        if not isinstance(rope, RopeConfig):
+            return None
+        of_window = local and rope.local_theta is not None
+        tables = (self.local_rope_cos, self.local_rope_sin) if of_window else (self.rope_cos, self.rope_sin)
+        cos, sin = (table[places] if places.dim() == 1 else table[places][:, None] for table in tables)
+        return cos, sin
+
+    def keys_seen(self, length: int) -> float:
+        """Return how many keys a token of a row of `length` sees in all layers together."""
+        return len(self.blocks) * length
+
+    def active_count(self) -> int:
+        """Count the parameters that one token passes through: of a mixture's experts the chosen ones."""
+        return self.parameter_count() - sum(part.idle for part in self.modules() if isinstance(part, Experts))
+
+    def flops_per_token(self, length: int) -> float:
+        """Estimate training FLOPs a token: 6 for each active weight in a product, and attention.
+
+        Attention takes 12 for each channel of each key that a token sees (PaLM, arXiv 2204.02311, appendix B).
+        """
+        tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
+        tables -= self.embedding.weight.numel() if self.config.tied else 0  # as the head it is in a product
+        channels = self.config.attention.heads * self.config.attention.head_dim
+        return 6.0 * (self.active_count() - tables) + 12 * channels * self.keys_seen(length)

@@ -5,6 +5,9 @@ What a counting model knows (which pairs and triples there are) the network need
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -32,12 +35,8 @@ class NgramEmbedding(nn.Module):
 
     def forward(self, ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the sum of the n-grams' rows at each position; none reaches into another document."""
-        total: Tensor | None = None
-        for order, size, table in zip(self.orders, self.sizes, self.tables, strict=True):
-            row = table(self.rows(ids, order, size, documents))
-            total = row if total is None else total + row
-        assert total is not None
-        return total
+        found = zip(self.orders, self.sizes, self.tables, strict=True)
+        return reduce(add, (table(self.rows(ids, order, size, documents)) for order, size, table in found))
 
     def rows(
         self, ids: Int[Tensor, "B T"], order: int, size: int, documents: Int[Tensor, "B T"] | None = None
@@ -51,8 +50,3 @@ class NgramEmbedding(nn.Module):
                 before[:, back:][documents[:, back:] != documents[:, :-back]] = self.symbols - 1
             number = number * self.symbols + before
         return number if self.symbols**order <= size else (number * MULTIPLIER >> 24) % size
-
-
-def build_ngrams(config: DecoderConfig) -> NgramEmbedding | None:
-    """Build the part, or nothing where the configuration has none."""
-    return NgramEmbedding(config, config.ngrams) if isinstance(config.ngrams, NgramEmbeddingConfig) else None

@@ -12,6 +12,7 @@ from scratchlm.model.config import LinearScalingConfig, Llama3ScalingConfig, Sca
 from scratchlm.model.kernels import fast_rotate
 
 Rotation = tuple[Float[Tensor, "*batch T half"], Float[Tensor, "*batch T half"]]
+"""Cosines and sines; where each batch item has its own, the batch axes are (B, 1), the 1 for heads."""
 
 
 def rope_table(
@@ -42,7 +43,7 @@ def rope_frequencies(channels: int, theta: float, scaling: ScalingConfig | None 
 
 def plain_rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor, "B heads T E"]:
     """Turn each pair of channels (i, i + half) by its position's angle; lengths are kept, further channels too."""
-    cos, sin = _spread(rotation, x.dtype)
+    cos, sin = (table.to(x.dtype) for table in rotation)
     half = cos.size(-1)
     first, second, further = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     return torch.cat((first * cos - second * sin, second * cos + first * sin, further), dim=-1)
@@ -52,14 +53,7 @@ def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor,
     """Return what `plain_rotate` returns; its gradient is the gradient turned back, so nothing is kept for it."""
     if torch.compiler.is_compiling():
         return plain_rotate(x, rotation)
-    cos, sin = _spread(rotation, x.dtype)
-    return fast_rotate(x, cos, sin)
-
-
-def _spread(rotation: Rotation, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Give the tables the dtype of what they turn, and an axis for heads where each batch item has its own."""
-    cos, sin = (table.to(dtype) for table in rotation)
-    return (cos[:, None], sin[:, None]) if cos.dim() == 3 else (cos, sin)
+    return fast_rotate(x, *(table.to(x.dtype) for table in rotation))
 
 
 def positions_within(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.model.config import (
@@ -85,29 +86,14 @@ def gpt2(vocabulary_size: int = 50257, *, width: int = 768, layers: int = 12, he
     )
 
 
-def gpt2_medium(vocabulary_size: int = 50257) -> DecoderConfig:
-    """Shape GPT-2 medium: 355M parameters."""
-    return gpt2(vocabulary_size, width=1024, layers=24, heads=16)
-
-
-def gpt2_large(vocabulary_size: int = 50257) -> DecoderConfig:
-    """Shape GPT-2 large: 774M parameters."""
-    return gpt2(vocabulary_size, width=1280, layers=36, heads=20)
-
-
-def gpt2_xl(vocabulary_size: int = 50257) -> DecoderConfig:
-    """Shape GPT-2 XL: 1,558M parameters."""
-    return gpt2(vocabulary_size, width=1600, layers=48, heads=25)
-
-
 PRESETS: Mapping[str, Callable[[], DecoderConfig]] = {
     "tiny": tiny,
     "default": default,
     "speedrun": speedrun,
     "gpt2": gpt2,
-    "gpt2-medium": gpt2_medium,
-    "gpt2-large": gpt2_large,
-    "gpt2-xl": gpt2_xl,
+    "gpt2-medium": partial(gpt2, width=1024, layers=24, heads=16),  # 355M parameters
+    "gpt2-large": partial(gpt2, width=1280, layers=36, heads=20),  # 774M
+    "gpt2-xl": partial(gpt2, width=1600, layers=48, heads=25),  # 1,558M
 }
 """Every preset by the name that recipes and commands use."""
 

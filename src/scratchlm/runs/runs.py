@@ -34,6 +34,7 @@ from scratchlm.base.runfolder import (
     RESULT_FILE,
     SAMPLES,
 )
+from scratchlm.base.signals import stop_on_signals
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.training.checkpoints import Checkpoints
@@ -41,7 +42,6 @@ from scratchlm.training.fit import Hook, Pace, fit
 from scratchlm.training.loop import Loop
 from scratchlm.training.profiling import product_peak
 from scratchlm.training.progress import TrainingProgress
-from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel
 
 RUN_KIND = "run"

@@ -41,6 +41,5 @@ def uncompiled() -> contextlib.AbstractContextManager[None]:
 
 def has_compiler() -> bool:
     """Tell whether a compiler that torch would call is on the path."""
-    named = os.environ.get("CXX")
     usual = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
-    return any(shutil.which(name) for name in ([named] if named else usual))
+    return any(map(shutil.which, [os.environ["CXX"]] if os.environ.get("CXX") else usual))

@@ -15,10 +15,10 @@ import torch
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.reading import whole
 from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, Record, RunLog, Timing, Train
+from scratchlm.base.signals import StopRequest
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
 from scratchlm.training.loop import Loop, StepRecord
-from scratchlm.training.signals import StopRequest
 
 Pace = Callable[[int], int]
 """Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time. It
@@ -82,14 +82,14 @@ def fit(
         )
     log = None if folder is None else RunLog(folder / LOG_FILE)
     loop.bad_batches = None if folder is None else folder / BAD_BATCHES
-    run = _Run(loop, log, checkpoints, hooks, watcher)
-    if resume and not run.resume() and log is not None:
-        log.cut_to(0)  # killed before the first checkpoint: begin again
+    run, stop = _Run(loop, log, checkpoints, hooks, watcher), stop or StopRequest()
+    if resume:
+        run.resume()
     run.call_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
     run.follow(pace)
     for record in loop.steps():
         run.write(record)
-        stopping = stop is not None and stop.requested
+        stopping = stop.requested
         if loop.step == loop.config.steps or stopping or _due(loop.step, loop.config.checkpoint_every):
             run.save()
         if stopping and loop.step < loop.config.steps:
@@ -113,19 +113,18 @@ class _Run:
     hooks: Sequence[Hook]
     watcher: Watcher | None
 
-    def resume(self) -> bool:
-        """Restore the latest checkpoint and cut the log to it; False where there is none."""
-        restored = self.checkpoints.restore() if self.checkpoints else None
-        if restored is None or self.checkpoints is None:
-            return False
-        tensors, state = restored
-        with whole(self.checkpoints.folder, "checkpoint"):
-            self.loop.restore(tensors, state)
-            for hook in self.hooks:
-                hook.restore(state.hooks.get(hook.name, {}))
+    def resume(self) -> None:
+        """Restore the latest checkpoint and cut the log to it; without one, as after an early kill, begin again."""
+        lines = 0
+        if self.checkpoints is not None and (restored := self.checkpoints.restore()) is not None:
+            tensors, state = restored
+            with whole(self.checkpoints.folder, "checkpoint"):
+                self.loop.restore(tensors, state)
+                for hook in self.hooks:
+                    hook.restore(state.hooks.get(hook.name, {}))
+            lines = state.log_lines
         if self.log is not None:
-            self.log.cut_to(state.log_lines)
-        return True
+            self.log.cut_to(lines)
 
     def follow(self, pace: Pace | None) -> None:
         """Give the run the number of steps that the pace says, at least one more while any is left."""
@@ -170,9 +169,7 @@ class _Run:
     def call_hooks(self) -> None:
         """Call the hooks that are due and log what they answer."""
         loop = self.loop
-        for hook in self.hooks:
-            if not (_due(loop.step, hook.every) or loop.step == loop.config.steps):
-                continue
+        for hook in [each for each in self.hooks if _due(loop.step, each.every) or loop.step == loop.config.steps]:
             loop.decoder.eval()
             with torch.no_grad(), uncompiled() if loop.config.compile else contextlib.nullcontext():
                 record = hook(loop.step, loop.decoder)

@@ -122,10 +122,15 @@ class Loop:
             total += part_loss.detach()
         loss, norm = total.item() / max(count, 1), self._clip()
         finite = math.isfinite(loss) and math.isfinite(norm)
-        if finite:
-            self._apply()
-        else:
+        if not finite:
             self._skip(batch, loss, norm)
+        elif self.scaler.is_enabled():
+            for member in self.optimizers.members:
+                self.scaler.step(member)
+            self.scaler.update()
+            self.optimizers.zero_grad()
+        else:
+            self.optimizers.step()
         self.bad_steps = 0 if finite else self.bad_steps + 1
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
@@ -140,23 +145,14 @@ class Loop:
         norm: Tensor = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), limit)
         return norm.item()
 
-    def _apply(self) -> None:
-        if self.scaler.is_enabled():
-            for member in self.optimizers.members:
-                self.scaler.step(member)
-            self.scaler.update()
-            self.optimizers.zero_grad()
-        else:
-            self.optimizers.step()
-
     def _skip(self, batch: Batch, loss: float, norm: float) -> None:
         """Leave the weights as they are and keep the batch that broke them for a look."""
         self.optimizers.zero_grad()
         if self.scaler.is_enabled():
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
         if self.bad_batches is not None:
-            dump = self.bad_batches / f"{self.step + 1:08d}.json"
-            write_json(dump, {"loss": repr(loss), "gradient_norm": repr(norm), "ids": batch.ids.tolist()})
+            dump = {"loss": repr(loss), "gradient_norm": repr(norm), "ids": batch.ids.tolist()}
+            write_json(self.bad_batches / f"{self.step + 1:08d}.json", dump)
         if self.bad_steps + 1 >= self.config.max_bad_steps:
             kept = "" if self.bad_batches is None else f" (the batches are in {self.bad_batches.name}/)"
             raise UserError(

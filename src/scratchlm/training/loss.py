@@ -41,11 +41,11 @@ def plain_next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor,
     In training, a decoder with `MultiTokenPredictionConfig` gets the gradient of that loss too, never its value.
     """
     hidden = decoder.hidden(batch.ids, documents=batch.documents)
-    loss = cross_entropy_sum(decoder.logits(hidden), batch.targets)
-    if decoder.mtp_head is None or not decoder.training:
-        return loss
-    second = cross_entropy_sum(decoder.capped(decoder.mtp_head(hidden)), second_targets(batch))
-    return _with_second_gradient(loss, second, decoder)
+
+    def of_head(weight: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy_sum(decoder.capped(F.linear(hidden, weight)), targets)
+
+    return _with_second_gradient(decoder, batch, of_head)
 
 
 def kl_estimate(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
@@ -72,12 +72,16 @@ def next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
     The logits, by far the largest tensor of a small model, are never in memory as a whole, and positions without a
     target never reach the head.
     """
-    hidden, softcap = decoder.hidden(batch.ids, documents=batch.documents), decoder.config.logit_softcap
-    loss = linear_cross_entropy(*_with_target(hidden, batch.targets), decoder.head_weight, softcap)
-    if decoder.mtp_head is None or not decoder.training:
-        return loss
-    second = linear_cross_entropy(*_with_target(hidden, second_targets(batch)), decoder.mtp_head.weight, softcap)
-    return _with_second_gradient(loss, second, decoder)
+    hidden = decoder.hidden(batch.ids, documents=batch.documents)
+
+    def of_head(weight: Tensor, targets: Tensor) -> Tensor:
+        rows, of = hidden.flatten(0, 1), targets.flatten()
+        wanted = of != IGNORED
+        if not bool(wanted.all()):
+            rows, of = rows[wanted], of[wanted]
+        return linear_cross_entropy(rows, of, weight, decoder.config.logit_softcap)
+
+    return _with_second_gradient(decoder, batch, of_head)
 
 
 def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
@@ -90,17 +94,14 @@ def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
     return second
 
 
-def _with_second_gradient(loss: Tensor, second: Tensor, decoder: SequenceModel) -> Tensor:
-    """Return `loss`, whose gradient is that of `loss + weight * second`."""
-    assert isinstance(decoder.config.multi_token_prediction, MultiTokenPredictionConfig)
-    return loss + decoder.config.multi_token_prediction.weight * (second - second.detach())
-
-
-def _with_target(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the positions that have a target, in one row, and their targets."""
-    hidden, targets = hidden.flatten(0, 1), targets.flatten()
-    wanted = targets != IGNORED
-    return (hidden, targets) if bool(wanted.all()) else (hidden[wanted], targets[wanted])
+def _with_second_gradient(decoder: SequenceModel, batch: Batch, of_head: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the head's loss; in training its gradient is that of `loss + weight * second` where a second head is."""
+    loss, prediction = of_head(decoder.head_weight, batch.targets), decoder.config.multi_token_prediction
+    if decoder.mtp_head is None or not decoder.training:
+        return loss
+    assert isinstance(prediction, MultiTokenPredictionConfig)
+    second = of_head(decoder.mtp_head.weight, second_targets(batch))
+    return loss + prediction.weight * (second - second.detach())
 
 
 def class_loss(weights: Float[Tensor, " C"] | None = None) -> Loss:

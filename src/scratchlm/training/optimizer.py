@@ -7,6 +7,7 @@ networks"; the step's scale for non-square matrices follows it.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
@@ -21,12 +22,15 @@ from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 
 
-class PlainAdamW(torch.optim.Optimizer):
-    """AdamW, each step on its own line. Takes about four times as long as torch's fused form, which equals it."""
+class PlainOptimizer(torch.optim.Optimizer):
+    """An optimizer whose step is a function of each group and its gradients alone."""
 
-    def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig) -> None:
-        self.config = config
+    def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig | MuonConfig) -> None:
         super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
+
+    @abstractmethod
+    def step_group(self, parameters: list[Tensor], rate: float, decay: float) -> None:
+        """Step parameters that have gradients."""
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -37,27 +41,37 @@ class PlainAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Take one step from the gradients; `closure` is not used."""
         assert closure is None
-        beta1, beta2 = self.config.beta1, self.config.beta2
         for group in self.param_groups:
-            rate, decay = group["lr"], group["weight_decay"]
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["step"] = torch.zeros(())
-                    state["exp_avg"] = torch.zeros_like(parameter)
-                    state["exp_avg_sq"] = torch.zeros_like(parameter)
-                state["step"] += 1
-                count = state["step"].item()
-                mean, square, gradient = state["exp_avg"], state["exp_avg_sq"], parameter.grad
-                mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
-                square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-                unbiased_mean = mean / (1 - beta1**count)
-                unbiased_square = square / (1 - beta2**count)
-                parameter.mul_(1 - rate * decay)
-                parameter.sub_(rate * unbiased_mean / (unbiased_square.sqrt() + self.config.eps))
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            self.step_group(parameters, group["lr"], group["weight_decay"])
         return None
+
+
+class PlainAdamW(PlainOptimizer):
+    """AdamW, each step on its own line. Takes about four times as long as torch's fused form, which equals it."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig) -> None:
+        self.config = config
+        super().__init__(groups, config)
+
+    def step_group(self, parameters: list[Tensor], rate: float, decay: float) -> None:
+        """Step each parameter."""
+        beta1, beta2 = self.config.beta1, self.config.beta2
+        for parameter in parameters:
+            state, gradient = self.state[parameter], parameter.grad
+            assert gradient is not None
+            if not state:
+                state["step"] = torch.zeros(())
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state["step"] += 1
+            count, mean, square = state["step"].item(), state["exp_avg"], state["exp_avg_sq"]
+            mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
+            square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            unbiased_mean = mean / (1 - beta1**count)
+            unbiased_square = square / (1 - beta2**count)
+            parameter.mul_(1 - rate * decay)
+            parameter.sub_(rate * unbiased_mean / (unbiased_square.sqrt() + self.config.eps))
 
 
 def newton_schulz(matrices: Float[Tensor, "n rows columns"], steps: int) -> Float[Tensor, "n rows columns"]:
@@ -75,7 +89,7 @@ def newton_schulz(matrices: Float[Tensor, "n rows columns"], steps: int) -> Floa
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(PlainOptimizer):
     """Momentum whose step is orthogonalised: every direction of a matrix moves equally far.
 
     Matrices of one shape are stacked and handled in one batch, which is what makes it affordable on a CPU.
@@ -86,48 +100,34 @@ class Muon(torch.optim.Optimizer):
         self, groups: Iterable[dict[str, Any]], config: MuonConfig, dtype: torch.dtype = torch.float32
     ) -> None:
         self.config, self.dtype = config, dtype
-        super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
+        super().__init__(groups, config)
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step from the gradients; `closure` is not used."""
-        assert closure is None
-        for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike[parameter.shape].append(parameter)
-            for parameters in alike.values():
-                self._step_alike(parameters, group["lr"], group["weight_decay"])
-        return None
-
-    def _step_alike(self, parameters: Sequence[nn.Parameter], rate: float, decay: float) -> None:
+    def step_group(self, parameters: list[Tensor], rate: float, decay: float) -> None:
         """Step all matrices of one shape together."""
-        momentum = self.config.momentum
-        buffers = []
+        alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
         for parameter in parameters:
-            state = self.state[parameter]
-            if not state:
-                state["momentum"] = torch.zeros_like(parameter)
-            buffers.append(state["momentum"])
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov: look where the momentum leads
-        updates = newton_schulz(torch.stack(ahead).to(self.dtype), self.config.steps)
-        rows, columns = parameters[0].shape
-        scale = rate * math.sqrt(max(1.0, rows / columns))
-        if decay and self.config.cautious:
-            weights = torch.stack(list(parameters))
-            shrunk = weights.mul_(weights * updates > 0).mul_(rate * decay)
-            torch._foreach_sub_(list(parameters), list(shrunk.unbind()))
-        elif decay:
-            torch._foreach_mul_(list(parameters), 1 - rate * decay)
-        torch._foreach_add_(list(parameters), list(updates.unbind()), alpha=-scale)
+            alike[parameter.shape].append(parameter)
+        for (rows, columns), matrices in alike.items():
+            buffers = [self._momentum(matrix) for matrix in matrices]
+            gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+            torch._foreach_lerp_(buffers, gradients, 1 - self.config.momentum)
+            ahead = torch._foreach_lerp(gradients, buffers, self.config.momentum)  # Nesterov: where the momentum leads
+            updates = newton_schulz(torch.stack(ahead).to(self.dtype), self.config.steps)
+            if decay and self.config.cautious:
+                weights = torch.stack(matrices)
+                shrunk = weights.mul_(weights * updates > 0).mul_(rate * decay)
+                torch._foreach_sub_(matrices, list(shrunk.unbind()))
+            elif decay:
+                torch._foreach_mul_(matrices, 1 - rate * decay)
+            scale = rate * math.sqrt(max(1.0, rows / columns))
+            torch._foreach_add_(matrices, list(updates.unbind()), alpha=-scale)
+
+    def _momentum(self, matrix: Tensor) -> Tensor:
+        state = self.state[matrix]
+        if not state:
+            state["momentum"] = torch.zeros_like(matrix)
+        momentum: Tensor = state["momentum"]
+        return momentum
 
 
 def matrices_of(model: nn.Module) -> list[nn.Parameter]:
@@ -148,18 +148,16 @@ class Optimizers:
 
     def __init__(self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype = torch.float32) -> None:
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
-        parameters = [p for p in model.parameters() if p.requires_grad]
+        parameters: list[Tensor] = list(self.names)
+        self.members: list[torch.optim.Optimizer] = []
         if isinstance(config, MuonConfig):
-            matrices = matrices_of(model)
-            chosen = set(matrices)
-            others = [p for p in parameters if p not in chosen]
-            self.members: list[torch.optim.Optimizer] = []
-            if matrices:
+            if matrices := matrices_of(model):
                 self.members.append(Muon([{"params": matrices}], config, dtype))
-            if others:  # where all but some matrices is frozen, none is left
-                self.members.append(_adamw(others, config.adam))
-        else:
-            self.members = [_adamw(parameters, config)]
+            chosen = set(matrices)
+            parameters = [p for p in parameters if p not in chosen]
+            config = config.adam
+        if parameters:  # where all but some matrices is frozen, none is left
+            self.members.append(_adamw(parameters, config))
         groups = [group for member in self.members for group in member.param_groups]
         self._peaks = [(group, group["lr"], group["weight_decay"]) for group in groups]
 
@@ -177,7 +175,7 @@ class Optimizers:
         """Step all members, then drop the gradients."""
         for member in self.members:
             member.step()
-            member.zero_grad(set_to_none=True)
+        self.zero_grad()
 
     def zero_grad(self) -> None:
         """Drop the gradients without a step."""
@@ -195,28 +193,25 @@ class Optimizers:
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore what `tensors` returned, into fresh memory."""
-        by_name = {name: parameter for parameter, name in self.names.items()}
-        owner = {
-            parameter: member
+        owners = {
+            self.names[parameter]: (member, parameter)
             for member in self.members
             for group in member.param_groups
             for parameter in group["params"]
         }
         for name, value in tensors.items():
             parameter_name, key = name.rsplit(":", 1)
-            parameter = by_name.get(parameter_name)
-            if parameter is None or (value.dim() and value.shape != parameter.shape):
+            owner = owners.get(parameter_name)
+            if owner is None or (value.dim() and value.shape != owner[1].shape):
                 raise UserError(f"{name}: the checkpoint's optimizer does not fit the model; restore the checkpoint")
-            owner[parameter].state[parameter][key] = value.clone()
+            owner[0].state[owner[1]][key] = value.clone()
 
 
-def _adamw(parameters: Sequence[nn.Parameter], config: AdamWConfig) -> torch.optim.Optimizer:
+def _adamw(parameters: Sequence[Tensor], config: AdamWConfig) -> torch.optim.Optimizer:
     """Build AdamW with decay on matrices only: to shrink a norm's weight or a bias towards zero helps nobody."""
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
+    parts = ((matrices, config.weight_decay), (vectors, 0.0))
+    groups = [{"params": part, "weight_decay": decay} for part, decay in parts if part]
     if config.implementation == "plain":
         return PlainAdamW(groups, config)
     betas = (config.beta1, config.beta2)

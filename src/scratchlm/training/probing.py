@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from scratchlm.base.device import DTYPES, DtypeName, autocast, threads
 from scratchlm.base.statistics import spread
@@ -163,8 +164,7 @@ class _Probe:
 def pieces_of(batch: Batch, micro_rows: int | None) -> list[Batch]:
     """Return pieces of a batch that grow: some tokens of a row, a row, four rows and so on up to a micro-batch."""
     most = min(len(batch.split(1)), micro_rows or len(batch.ids))
-    rows = 1
-    found = []
+    rows, found = 1, []
     whole = type(batch) is Batch and bool((batch.targets != IGNORED).all())
     if whole and batch.ids.size(1) >= 2 * SHORT:  # rows whose loss falls on some places alone cannot be cut
         documents = None if batch.documents is None else batch.documents[:1, :SHORT]
@@ -200,14 +200,11 @@ def choose_dtype(
     `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss.
     """
     names = [name] if name != "auto" else candidates(runtime.device)
-    timed = {
-        each: step_seconds(
-            decoder, batches, config, replace(runtime, dtype=DTYPES[each]), budget=budget / len(names), loss=loss
-        )
-        for each in names
-    }
+    each, timed = budget / len(names), {}
+    for dtype in (DTYPES[one] for one in names):
+        timed[dtype] = step_seconds(decoder, batches, config, replace(runtime, dtype=dtype), budget=each, loss=loss)
     best = min(timed, key=timed.__getitem__)
-    return DTYPES[best], timed[best]
+    return best, timed[best]
 
 
 def candidates(device: torch.device) -> list[DtypeName]:
@@ -225,16 +222,16 @@ def bf16_products_are_faster(size: int = 192, clock: Clock = time.perf_counter) 
     A processor without bf16 emulates it, some thirty times slower. Names of processors and instruction sets are not
     asked: what counts is what torch uses here, and a few milliseconds on one thread show that on a busy machine too.
     """
-    best = {}
+
+    def seconds(matrix: Tensor) -> float:
+        began = clock()
+        matrix @ matrix
+        return clock() - began
+
     with threads(1):
-        for dtype in (torch.float32, torch.bfloat16):
-            matrix = torch.ones(size, size, dtype=dtype)
-            best[dtype] = float("inf")
-            for _ in range(6):  # the first makes the kernel and is never the best
-                began = clock()
-                matrix @ matrix
-                best[dtype] = min(best[dtype], clock() - began)
-    return best[torch.bfloat16] < best[torch.float32]
+        full, half = (torch.ones(size, size, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+        best = [min(seconds(matrix) for _ in range(6)) for matrix in (full, half)]  # the first makes the kernel
+    return best[1] < best[0]
 
 
 def faster_dtype() -> torch.dtype:

@@ -82,10 +82,8 @@ class Deadline:
         first, then = self._seen[0]
         if step > first:
             self._step = (now - then) / (step - first)
-        elif now < self._end:  # nothing is measured yet: a second step, whatever the probe says
-            self.steps = max(step + 2, step + int((self._end - now) / self._step))
-            return self.steps
-        self.steps = step + int(max(self._end - now, 0.0) / self._step)
+        measured = step > first or now >= self._end  # else a second step, whatever the probe says
+        self.steps = step + max(0 if measured else 2, int(max(self._end - now, 0.0) / self._step))
         return self.steps
 
 
@@ -127,11 +125,9 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
 
 def require_training_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype) -> None:
     """Refuse a training that cannot fit into memory; takes a model without memory. Raises `UserError`."""
-    what = (
-        f"training of {decoder.parameter_count():,} parameters on {config.batch_size} rows of {config.sequence_length}"
-    )
+    of = f"{decoder.parameter_count():,} parameters on {config.batch_size} rows of {config.sequence_length}"
     remedy = "lower model.width, model.layers or the vocabulary, or training.micro_batch_size and sequence_length"
-    require_memory(estimate_memory(decoder, config, dtype).total, what, remedy)
+    require_memory(estimate_memory(decoder, config, dtype).total, f"training of {of}", remedy)
 
 
 def product_peak(device: torch.device, dtype: torch.dtype, size: int = 1024, budget: float = 0.5) -> float:

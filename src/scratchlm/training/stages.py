@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import torch
 
@@ -81,17 +82,9 @@ class Staged:
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches without end, each with the state from which the next one follows."""
-        taken = 0 if state is None else state["taken"]
         inner = {key: value for key, value in (state or {}).items() if key != "taken"} or None
-        if taken < self.steps:
-            for batch, following in self.first(inner):
-                taken += 1
-                yield batch, {**following, "taken": taken}
-                if taken == self.steps:
-                    break
-            inner = None
-        elif taken == self.steps:
-            inner = None
-        for batch, following in self.main(inner):
-            taken += 1
-            yield batch, {**following, "taken": taken}
+        taken = 0 if state is None else state["taken"]
+        first = islice(self.first(inner), self.steps - taken) if taken < self.steps else ()
+        main = self.main(inner if taken > self.steps else None)
+        for count, (batch, following) in enumerate(chain(first, main), taken + 1):
+            yield batch, {**following, "taken": count}

@@ -28,6 +28,7 @@ from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
 from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, REPORT_FILE, SAMPLES
+from scratchlm.base.signals import stop_on_signals
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
@@ -60,7 +61,6 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import PROBE_SHARE
 from scratchlm.training.profiling import Deadline, steps_within
 from scratchlm.training.progress import TrainingProgress
-from scratchlm.training.signals import stop_on_signals
 from scratchlm.weights.checkpoint import SavedModel, save_model
 
 RESULT_FILE = "quickstart.json"

@@ -1,4 +1,4 @@
-"""Stopping on request: Ctrl-C and SIGTERM end a run after the step in hand, with everything saved."""
+"""Stopping on request: Ctrl-C and SIGTERM end what runs after the step or token in hand."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from types import FrameType
 
 
 class StopRequest:
-    """Set by a signal or by a caller, read by the loop between steps."""
+    """Set by a signal or by a caller, read between steps."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def __call__(self) -> None:
-        """Ask the loop to stop after the step in hand."""
+        """Ask to stop after the step in hand."""
         self.requested = True
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a `StopRequest`; a second one interrupts at once.
+def stop_on_signals(*numbers: int) -> Iterator[StopRequest]:
+    """Turn the first of these signals (Ctrl-C and SIGTERM if none) into a `StopRequest`; a second interrupts at once.
 
     Outside the main thread (a notebook's or a server's worker) signals cannot be caught and the request stays unset.
     """
@@ -36,7 +36,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
             raise KeyboardInterrupt
         request()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = numbers or (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield request
     finally:
