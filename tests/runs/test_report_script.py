@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from browser import after_script, needs_browser
-from scratchlm.base.runfolder import LOG_FILE, RunLog
+from scratchlm.base.runfolder import LOG_FILE, RunLog, Sample, Timing, Train
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.runs.quickstart.result import QuickstartResult, write_quickstart_report
 from scratchlm.runs.reports.page import REPORT_FILE
@@ -32,8 +32,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     out = tmp_path_factory.mktemp("run")
     records = RunLog(out / LOG_FILE)
     for step in (0, 10, 20):
-        records.write("train", step=step, loss=3.0 - step / 10, tokens=512, timing={"seconds": 0.5})
-        records.write("sample", step=step, text=f"text after {step}")
+        loss = 3.0 - step / 10
+        records.write(Train(step=step, loss=loss, gradient_norm=1.0, tokens=512, skipped=False, timing=Timing(0.5)))
+        records.write(Sample(step=step, text=f"text after {step}"))
     result = QuickstartResult("o", "novel.txt", 123456, HeldOutLoss(1000.0, 300, 1718), 0.5, [], 77.0, 88.0)
     write_quickstart_report(out, result)
     return (out / REPORT_FILE).read_text(encoding="utf-8")
