@@ -1,6 +1,6 @@
 """Many texts continued together: a step reads the weights once for all of them.
 
-Shorter prompts are filled up in front, unseen. A row draws from a generator of its own, so what it becomes does not
+Shorter prompts are padded on the left, unseen. A row draws from a generator of its own, so what it becomes does not
 depend on the rows beside it, up to rounding.
 """
 
@@ -90,7 +90,7 @@ def _continue(
     cache = KVCache(decoder.config.context)
     starts = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)
     cache.starts = starts if bool(starts.any()) else None
-    table = padded([list(reversed(prompt)) for prompt in prompts])[0].flip(1)  # filled up in front
+    table = padded([list(reversed(prompt)) for prompt in prompts])[0].flip(1)  # padded on the left
     logits = decoder.logits(prefill(decoder, table.to(device), cache))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     answers: list[list[int]] = [[] for _ in prompts]

@@ -118,7 +118,7 @@ class Projections(nn.Module):
         return self.output.weight
 
     def heads(self, x: Float[Tensor, "B T N"]) -> Float[Tensor, "B T heads E"]:
-        """Part the heads."""
+        """Split the channels into heads."""
         return x.view(*x.shape[:-1], -1, self.config.head_dim)
 
     def joined(self, mixed: Float[Tensor, "B H T E"]) -> Float[Tensor, "B T D"]:
@@ -178,7 +178,7 @@ class Attention(Projections):
         return fused_attention(q, k, v, context.mask, causal=context.causal)
 
     def _normed_heads(self, x: Float[Tensor, "B T N"], norm: RMSNorm | None) -> Float[Tensor, "B T heads E"]:
-        """Part the heads, normalised by a norm of each or of all, unless that waits for the rotation."""
+        """Split the channels into heads, normalised by a norm of each or of all, unless that waits for the rotation."""
         if norm is None or self.config.qk_norm_rotated:
             return self.heads(x)
         return self.heads(norm(x)) if self.config.qk_norm_span == "all" else norm(self.heads(x))

@@ -31,7 +31,7 @@ class KVCache:
     `length` is the only place where the position lives: the decoder reads it to number new tokens and calls
     `advance` once all layers have stored theirs.
 
-    Rows of different lengths are filled up in front: `starts` then holds the place of each row's first own token, and
+    Rows of different lengths are padded on the left: `starts` then holds the place of each row's first own token, and
     nothing before it is seen or counted.
     """
 
@@ -48,7 +48,7 @@ class KVCache:
         return self._kept[part]  # type: ignore[return-value]  # a part asks for one kind alone
 
     def places(self, new: int, device: torch.device) -> Int[Tensor, "*B T"]:
-        """Return the positions of the next `new` tokens; of each row where rows are filled up in front."""
+        """Return the positions of the next `new` tokens; of each row where rows are padded on the left."""
         places = torch.arange(self.length, self.length + new, device=device)
         return places if self.starts is None else (places - self.starts[:, None]).clamp(min=0)
 
