@@ -205,3 +205,8 @@ def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new
     ):
         from_dict(ResolvedPretrainConfig, {"training": {"batch_rows": 3, "batch_size": 4}})
     assert "note: training.micro_batch_rows is called training.micro_batch_size now\n" in capsys.readouterr().err
+
+
+def test_a_path_that_no_system_has_is_a_users_mistake() -> None:
+    with pytest.raises(UserError, match="name a file"):
+        read_toml(Path("a\0b.toml"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import json
 import math
 from pathlib import Path
@@ -30,12 +32,13 @@ from scratchlm.finetuning.preference_losses import (
 from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.runs.prefer import finetune_prefer
+from scratchlm.runs.prefer import PreferStage, finetune_prefer
 from scratchlm.text.records import Record, read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, TrainingConfig
+from scratchlm.training.loop import Loop
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
 from toys import random_decoder, toy_config
 
@@ -235,6 +238,34 @@ def test_the_divergence_told_is_that_of_the_kept_model_from_the_first(folder: Pa
         expected = float(divergence(*both).mean())
     assert result.kl == pytest.approx(expected, rel=1e-4)
     assert result.kl > 1e-4
+
+
+def test_a_model_with_an_adapter_is_its_own_reference(folder: Path, tmp_path: Path) -> None:
+    """The adapter of the model that a run begins from belongs to the reference model."""
+    fast = TrainingConfig(optimizer=AdamWConfig(learning_rate=0.01), sequence_length=128, sample_every=0)
+    still = dataclasses.replace(fast, optimizer=AdamWConfig(learning_rate=1e-12))
+    common = {"data": folder / "pairs.jsonl", "dtype": "fp32", "threads": 1, "epochs": 0.3}
+    finetune_prefer(PreferTrainingConfig(init=folder / "base", out=tmp_path / "a", lora=True, training=fast, **common))
+    result = finetune_prefer(PreferTrainingConfig(init=tmp_path / "a", out=tmp_path / "b", training=still, **common))
+    assert result.margin == pytest.approx(0, abs=1e-4)
+    assert result.kl == pytest.approx(0, abs=1e-5)
+
+
+def test_the_optimizers_state_is_gone_when_the_kept_model_is_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[int] = []
+    real = PreferStage._divergence
+
+    def counted(self: PreferStage, kept: SavedModel) -> float | None:
+        gc.collect()
+        alive.append(sum(type(each) is Loop for each in gc.get_objects()))
+        return real(self, kept)
+
+    monkeypatch.setattr(PreferStage, "_divergence", counted)
+    named = {"init": folder / "base", "data": folder / "pairs.jsonl", "out": tmp_path / "run", "dtype": "fp32"}
+    finetune_prefer(PreferTrainingConfig(**named, epochs=0.1, threads=1))
+    assert alive == [0]
 
 
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo", "reward"])

@@ -26,7 +26,7 @@ OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "tyro", "sklearn.metr
 OURS = ("cli", "runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.plan",
         "runs.reinforce", "runs.quickstart.run", "runs.synthesize", "evaluation.run",
         "weights.commands", "data.prepare", "lab.quiz.commands", "generation.commands", "generation.classifier",
-        "inspection.parameters", "lab.run", "lab.experiments.ladder_lm.measure")  # fmt: skip
+        "inspection.parameters", "lab.run", "lab.experiments.ladder_lm")  # fmt: skip
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

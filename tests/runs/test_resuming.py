@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from scratchlm.base.runfolder import read_log
+from scratchlm.base.runfolder import Timing, Train, read_log
 from scratchlm.data.prepare import prepare
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.depth_scaling import load_recipe
@@ -49,3 +50,13 @@ def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str
     assert state == other_state
     assert all(torch.equal(tensors[key], others[key]) for key in tensors)
     assert list(read_log(tmp_path / "whole" / "metrics.jsonl")) == list(read_log(killed / "metrics.jsonl"))
+
+
+def test_a_log_of_a_later_version_is_read_without_what_only_that_one_knows(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    line = {"kind": "train", "step": 1, "loss": 2.0, "gradient_norm": 1.0, "tokens": 8, "skipped": False, "new": 1}
+    rows = [{**line, "timing": {"seconds": 0.5, "io": 0.1}}, {"kind": "weather", "step": 1}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (record,) = read_log(file)
+    assert record == Train(step=1, loss=2.0, gradient_norm=1.0, tokens=8, skipped=False, timing=Timing(0.5))
+    assert record.timing == Timing(0.5)

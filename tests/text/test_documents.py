@@ -17,6 +17,7 @@ import pytest
 from memory import measured
 from scratchlm.base.errors import UserError
 from scratchlm.text.documents import Counts, Document, read_documents, unescape
+from scratchlm.text.records import read_records
 
 STORY = "Once there was a fox.\nIt was red – and shy.\n"
 
@@ -284,6 +285,22 @@ def test_a_truncated_compressed_file_is_named(tmp_path: Path, suffix: str) -> No
         read(text)
     with pytest.raises(UserError, match="cannot be decompressed"):
         read(write(tmp_path / f"c.txt.{suffix}", b"no such thing"))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    columns = [arrow.array(["a"]), arrow.array(["b"])]
+    parquet.write_table(arrow.Table.from_arrays(columns, names=["text", "text"]), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="two columns are called 'text'; rename one"):
+        read(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="two columns are called 'text'"):
+        list(read_records(tmp_path / "a.parquet"))
+
+
+def test_a_date_that_no_calendar_has_is_a_broken_file(tmp_path: Path) -> None:
+    when = arrow.array([10**15], arrow.timestamp("ms"))
+    parquet.write_table(arrow.table({"text": ["a"], "when": when}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="not a readable parquet file"):
+        list(read_records(tmp_path / "a.parquet"))
 
 
 def test_broken_json_csv_and_parquet_are_named(tmp_path: Path) -> None:

@@ -128,3 +128,15 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         (tmp_path / "tokenizer.json").write_text(json.dumps({**data, **change}), encoding="utf-8")
         with pytest.raises(UserError, match=said):
             load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("id", [-5, -(10**6), 10**7, 0])
+def test_an_added_token_with_another_id_than_its_piece_is_refused(id: int, tmp_path: Path) -> None:
+    made = vocabulary()
+    SentencePieceBPE(made).save(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    data["added_tokens"].append({**data["added_tokens"][0], "id": id, "content": made.merges[0][0], "special": False})
+    file.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(UserError, match=r"has another id than in the vocabulary|belongs to two tokens|out of bounds"):
+        load_tokenizer(tmp_path)

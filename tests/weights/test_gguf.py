@@ -154,6 +154,16 @@ def test_an_unsupported_precision_is_named(tmp_path: Path, capsys) -> None:
     assert "stored as IQ4_NL" in fails(capsys, "import", tmp_path / "x.gguf", "--out", tmp_path / "back")
 
 
+def test_an_embedding_without_rows_is_a_broken_file(tmp_path: Path, capsys) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "x.gguf", "qwen3")
+    writer.add_tensor("token_embd.weight", np.zeros((), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert "not a whole GGUF file" in fails(capsys, "import", tmp_path / "x.gguf", "--out", tmp_path / "back")
+
+
 def test_an_unknown_architecture_is_named_with_the_known_ones(tmp_path: Path, capsys) -> None:
     writer = gguf.GGUFWriter(tmp_path / "x.gguf", "mamba")
     writer.add_tensor("token_embd.weight", np.zeros((4, 32), np.float32))

@@ -215,6 +215,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         text = read_plain_text(path, "utf-8-sig")
     except OSError as error:
         raise explain_os_error(error, path) from error
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(f"{str(path)!r}: {error}; name a file") from error
     try:
         return tomllib.loads(text)
     except RecursionError as error:

@@ -58,7 +58,7 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A line of the log. A field that is None by default is left out where it is None; other None are written."""
+    """A line of the log. A field that is None by default is left out where it is None; another None becomes null."""
 
     kind: ClassVar[str]
     step: int
@@ -101,13 +101,19 @@ class Evaluation(Record):
 
     kind = "evaluation"
     loss: float | None = None
+    """In nats: a target token, a text's class, or a pair of answers."""
     bits_per_byte: float | None = None
     tokens: int | None = None
+    """How many were predicted."""
     accuracy: float | None = None
+    """Fraction of texts, or of pairs whose chosen answer is likelier."""
     f1: float | None = None
     led: float | None = None
+    """Fraction of pairs whose chosen answer gained more on the reference model than the rejected one."""
     margin: float | None = None
+    """Mean of that lead, in nats."""
     score: float | None = None
+    """Mean true score of a task's held-out questions."""
     kept: bool | None = None
     """Whether the state was the best so far."""
 
@@ -137,6 +143,7 @@ class Rollout(Record):
     sample: str
 
 
+_READINGS = tuple(field.name for field in dataclasses.fields(Timing))
 KINDS: dict[str, type[Record]] = {each.kind: each for each in (Train, Evaluation, Sample, Rollout)}
 
 
@@ -194,6 +201,9 @@ def read_log(path: Path) -> Iterator[Record]:
     """
     for where, _, values in _lines(path):
         if cls := KINDS.get(values["kind"]):
+            timing = values.get("timing")
+            if isinstance(timing, dict):
+                values = {**values, "timing": {name: timing[name] for name in _READINGS if name in timing}}
             try:
                 record = known_values(cls, values)
             except UserError as error:

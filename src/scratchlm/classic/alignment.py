@@ -111,8 +111,9 @@ def learn_translation(
         e, f = cells.pairs[number]
         words[e][f] = float(t[number])
     places: defaultdict[tuple[int, int, int], dict[int, float]] = defaultdict(dict)
-    for (i, j, length, other), probability in zip(cells.places if place_rounds else [], a, strict=False):
-        places[j, length, other][i] = float(probability)
+    if place_rounds:
+        for (i, j, length, other), probability in zip(cells.places, a, strict=True):
+            places[j, length, other][i] = float(probability)
     return WordTranslation(dict(words), dict(places), told)
 
 

@@ -53,9 +53,9 @@ class Level(NamedTuple):
     keys: NDArray[np.int64]
     """(G + 1,) row of the context * V + token, ascending."""
     kept: NDArray[np.float64]
-    """(G + 1,) what a seen gram has without its shorter context: a probability, or for add-k its count."""
+    """(G + 1,) Kneser-Ney: discounted count of a gram / count of its context; Katz: probability; add-k: count."""
     backoff: NDArray[np.float64]
-    """(C + 1,) weight of the shorter context, or for add-k the count of the context."""
+    """(C + 1,) fraction of a context's probability that the shorter context distributes; add-k: the context's count."""
 
 
 def table_bytes(levels: Iterable[Level]) -> int:
@@ -70,7 +70,7 @@ class FastNgrams(NgramModel):
         self.levels, self.vocabulary_size, self.order = levels, vocabulary_size, len(levels)
 
     def rows(self, tokens: NDArray[np.int64]) -> Iterator[tuple[int, Level, NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield for each length of a context its level, and the rows of contexts and grams of the tokens from there."""
+        """Yield each length of a context with its level, and each token's rows of context and gram; unseen is -1."""
         contexts = np.zeros(len(tokens), np.int64)
         for length, level in enumerate(self.levels):
             grams = find(level.keys, contexts * self.vocabulary_size + tokens[length:])
@@ -93,11 +93,11 @@ class FastNgrams(NgramModel):
 
 
 class WeightedNgrams(FastNgrams):
-    """Fast forms in which a weight of the shorter context's distribution joins what the seen grams keep."""
+    """Fast forms that interpolate with, or back off to, the weighted distribution of the shorter context."""
 
     @abstractmethod
     def joined(self, kept: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return probabilities from what grams keep, 0 for unseen ones, and the weighted ones of shorter contexts."""
+        """Combine probabilities of grams, 0 where unseen, with the weighted ones of the lower order."""
 
     def token_log_probabilities(self, ids: Ids) -> NDArray[np.float64]:
         """Return the natural log-probability of each token given those before it, shape (T,)."""

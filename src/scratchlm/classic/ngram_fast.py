@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from scratchlm.classic.ngram import DiscountRule, Discounts, Ids, check_settings
 class KneserNey(WeightedNgrams):
     """Kneser-Ney for corpora: 24 bytes for each distinct gram of each order; exact, on one core."""
 
-    discounts: list[Discounts]
-    """Of each order, the lowest first."""
+    discounts: Sequence[Discounts] = ()
+    """Of each order, the lowest first; none in a model that was not fitted."""
 
     @classmethod
     def fit(

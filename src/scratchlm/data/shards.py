@@ -238,11 +238,10 @@ class ShardSet:
         """Return the ids from `start` up to, not including, `stop`; raises IndexError outside the sequence."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"tokens {start:,} to {stop:,} of {len(self):,}")
-        parts = [
-            shard.tokens[max(start - begin, 0) : stop - begin]
-            for shard, begin in zip(self.shards, self._starts.tolist(), strict=False)
-            if begin < stop and start < begin + len(shard)
-        ]
+        parts, at = [], max(0, int(np.searchsorted(self._starts, start, side="right")) - 1)
+        while at < len(self.shards) and (begin := int(self._starts[at])) < stop:
+            parts.append(self.shards[at].tokens[max(start - begin, 0) : stop - begin])
+            at += 1
         if len(parts) == 1:
             return np.asarray(parts[0])
         return np.concatenate(parts) if parts else np.empty(0, token_dtype(self.vocabulary_size))

@@ -43,7 +43,9 @@ def chat(config: ChatConfig) -> None:
 def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
     """Hold a conversation on the terminal; an empty line, Ctrl-C at the prompt or the end of input ends it.
 
-    Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation.
+    Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation. What no longer fits
+    the context is forgotten, the oldest turns first, and said so. A model that has learned no conversations continues
+    each message as text, and that is said too.
     """
     conversation: list[dict[str, str]] = []
     settings = dataclasses.asdict(config.sampling)

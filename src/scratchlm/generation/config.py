@@ -49,13 +49,13 @@ class WritingConfig:
 
     model: ModelFolder
     """Model folder or run folder."""
-    sampling: SamplingConfig | None = None
+    sampling: SamplingConfig | None = field(default=None, kw_only=True)
     """How tokens are chosen; None: as the model was saved to. One that is given replaces that whole."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = field(default="auto", kw_only=True)
     """Where to compute."""
-    threads: Threads = None
+    threads: Threads = field(default=None, kw_only=True)
     """CPU threads; all cores if not given."""
-    raw: bool = False
+    raw: bool = field(default=False, kw_only=True)
     """Write control characters to a terminal as they are, instead of showing them as \\x1b and the like."""
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class GenerateConfig(WritingConfig):
 class ResolvedGenerateConfig(GenerateConfig):
     """A `GenerateConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
 
-    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig, kw_only=True)
     """How the next token is chosen from the model's probabilities."""
 
 
@@ -96,7 +96,7 @@ class ChatConfig(WritingConfig):
 class ResolvedChatConfig(ChatConfig):
     """A `ChatConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
 
-    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
+    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig, kw_only=True)
     """How the next token is chosen from the model's probabilities."""
 
 

@@ -22,7 +22,7 @@ from scratchlm.model.positions import Rotation, rotate
 
 Queries = Float[Tensor, "B H T E"]
 Keys = Float[Tensor, "B K S E"]
-"""Or values."""
+"""Keys, or values, of each key-value head."""
 Mask = Bool[Tensor, "*rows T S"]
 """Which keys each query may see."""
 

@@ -2,7 +2,7 @@
 
 `SequenceModel` says no more than that; the training loop and the losses need no more. `CausalLM` adds the promise
 that what measures and samples stands on: changing a token never changes scores before it. `Decoder` adds a cache.
-`Transformer` is what decoders and encoders share beside: where tokens stand, and what their layers cost.
+`Transformer` holds what decoders and encoders share: positions of tokens, and the cost of the layers.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Transformer(SequenceModel):
             self.register_buffer(f"{name}_sin", sin.to(device), persistent=False)
 
     def placed(self, x: Stream, places: Int[Tensor, "*B T"]) -> Stream:
-        """Return what the first layer reads of tokens' vectors that stand at `places` of their texts."""
+        """Return the first layer's input: token vectors with positions added, scaled and normalised as configured."""
         if self.position_embedding is not None:
             x = x + self.position_embedding(places)
         if self.config.embedding_scale is not None:

@@ -68,7 +68,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class Values:
-    """What a config that leaves nothing open has for certain."""
+    """Model and training settings of a config that leaves nothing open."""
 
     model: DecoderConfig = field(kw_only=True)
     """A decoder-only transformer: embedding, blocks, final norm, head."""

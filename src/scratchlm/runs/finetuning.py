@@ -44,7 +44,7 @@ from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_m
 
 
 class FinetuneResult(Result):
-    """What every fine-tuning tells; its dataclasses declare the fields, each in its place in the stored result."""
+    """The result of a fine-tuning; subclasses declare these fields too, in the order of the stored result."""
 
     format: ClassVar[int] = 1
     why: ClassVar[str] = "held-out loss was the lowest"
@@ -124,21 +124,16 @@ def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
     with held(config):
         config = resolved(config)
         model = open_model(config)
-        model.decoder.to(choose_device(config.device))
         stage = stage_of(config, model)
         equip(model, stage.config)
         if config.resume is None:
             stage.config = _begun(stage, model)
         config, out = stage.config, stage.config.out
         assert out is not None
-        stage.begin(model)
-        best = KeepBest(model, stage)
         runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
-        loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime)
-        pace = best.pace if config.patience else None
-        hooks = [best, *stage.hooks]
-        resume = config.resume is not None
-        run_fit(f"scratchlm finetune {stage.kind}", out, model, loop, hooks=hooks, pace=pace, resume=resume)
+        model.decoder.to(runtime.device)
+        stage.begin(model)
+        best = _trained(stage, model, out, runtime)
         kept = load_model(out / MODEL, base=None if model.base is None else model.base.path)
         kept.decoder.to(runtime.device)
         told = {"out": str(out), "step": best.step, "steps": config.training.steps, "chosen": config.keep == "best"}
@@ -148,6 +143,16 @@ def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
         write_report(out, f"{stage.kind}.jinja", result=result, kept=result.kept(), **stage.shown(result))
         end_run(out)
     return result
+
+
+def _trained(stage: Stage[C, R], model: SavedModel, out: Path, runtime: RuntimeConfig) -> KeepBest:
+    """Train, and return what kept the best state. The optimizer's state is freed here: what follows loads models."""
+    config, best = stage.config, KeepBest(model, stage)
+    loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime)
+    pace = best.pace if config.patience else None
+    hooks, resume = [best, *stage.hooks], config.resume is not None
+    run_fit(f"scratchlm finetune {stage.kind}", out, model, loop, hooks=hooks, pace=pace, resume=resume)
+    return best
 
 
 def resolved(config: C) -> C:

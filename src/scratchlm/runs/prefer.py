@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from scratchlm.base.device import DTYPES, autocast
+from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.data.batches import pad_of
 from scratchlm.finetuning.classify import add_classes
@@ -104,6 +105,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
 
     def __init__(self, config: ResolvedPreferTrainingConfig, model: SavedModel) -> None:
         self.config = config = within_context(config, model)
+        model.decoder.to(choose_device(config.device))  # the reference model answers here
         model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
         train_side, held_side, equal = _sides(config)
         length, self.pad = config.training.sequence_length, pad_of(model.tokenizer)
@@ -198,7 +200,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
         for part in (part for each in self.rows for part in each.to(device).split(2)):
             with autocast(device, DTYPES[self.config.dtype]):
                 now = next_log_probabilities(kept.decoder, part)
-                with without_adapter(before):
+                with without_adapter(before) if self.config.lora else contextlib.nullcontext():
                     each_token = divergence(now, next_log_probabilities(before, part))
             total, tokens = total + float(each_token.sum()), tokens + len(each_token)
         return total / tokens

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import LOG_FILE, Evaluation, Record, Rollout, read_log
 from scratchlm.base.statistics import Interval, bootstrap_interval
@@ -105,6 +106,7 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
         training = dataclasses.replace(config.training, batch_size=config.questions * config.group_size)
         config = dataclasses.replace(config, training=training, task=config.task if task is None else "own")
         self.config, self.model, self.task = config, model, task or built_in(config.task)
+        model.decoder.to(choose_device(config.device))  # a copy of it is the reference model
         self.template = model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
         longest = max(len(self._prompt(item)) for item in self.task.train)
         if longest + config.reply_tokens > model.decoder.config.context:

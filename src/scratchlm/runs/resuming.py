@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import typing
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -122,7 +123,7 @@ def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, thre
     that names all of them.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
-    list(read_log(run / LOG_FILE))  # which checks every line
+    deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line
     now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
     if manifest.recipe_hash is None:
         told = f"scratchlm: {run}: recorded no hashes of its recipe and inputs when it began; only its data are checked"

@@ -149,8 +149,11 @@ def opened_parquet(path: Path) -> Iterator[Any]:
 
     try:
         with seekable(path) as stream, parquet.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False) as file:
+            names = file.schema_arrow.names
+            if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+                raise BadFile("broken parquet", f"{path}: two columns are called {twice[0]!r}; rename one")
             yield file
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:  # a date may overflow
         summary = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadFile("broken parquet", f"{path}: not a readable parquet file ({summary}); fetch it again") from error
 

@@ -72,7 +72,7 @@ class Tokenizer(ABC):
         """Return the ids of a text; what spells a special token is ordinary text, a lone surrogate a `UserError`."""
 
     def _cut_added(self, text: str) -> list[str]:
-        """Split the vocabulary's `added` tokens off a text."""
+        """Split a text at the vocabulary's added tokens, which are kept as parts."""
         return self._added.split(text) if self._added else [text]
 
     def encode_after(self, text: str) -> list[int]:
@@ -80,7 +80,7 @@ class Tokenizer(ABC):
         return self.encode(text)
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[Ids]:
-        """Return the ids of many texts, in order; a fast tokenizer uses so many `threads`, all cores by default."""
+        """Return the ids of many texts, in order; `FastBPE` takes `threads` threads, all cores by default."""
         return [np.array(self.encode(text), dtype=np.uint32) for text in texts]
 
     def token_bytes(self, id: int) -> bytes:

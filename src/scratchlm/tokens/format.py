@@ -277,6 +277,10 @@ def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
 
 
 def _read_pattern(data: Mapping[str, Any]) -> str:
+    """Return the split pattern: of an isolating Split before a plain ByteLevel, or the one that ByteLevel implies.
+
+    That is GPT-2's; after isolated digits it is SmolLM's.
+    """
     step = data["pre_tokenizer"]
     *before, byte_level = step["pretokenizers"] if step["type"] == "Sequence" else [step]
     splits = byte_level.get("use_regex", True)
@@ -304,7 +308,15 @@ def _read_symbols(data: Mapping[str, Any], specials: Mapping[str, int]) -> Symbo
         raise UserError("its symbols do not have the ids from 0 on; restore the file")
     _require_ids([*symbols.values(), *specials.values()])
     pattern = str(data["pre_tokenizer"]["pattern"]["Regex"])
-    return SymbolVocabulary(ordered, pattern, specials, model["unk_token"] or None)
+    return SymbolVocabulary(ordered, pattern, specials, _unknown(model))
+
+
+def _unknown(model: Mapping[str, Any]) -> str | None:
+    """Return the token that stands for what is outside the vocabulary."""
+    token = model.get("unk_token") or None
+    if not isinstance(token, str | None):
+        raise UserError(f"its unk_token is {str(token)[:80]}; a text or null is expected")
+    return token
 
 
 def _read_sentencepiece(
@@ -317,7 +329,10 @@ def _read_sentencepiece(
     byte_ids = [names[name] for name in BYTE_NAMES]
     merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
     merged = {part for pair in merges for part in (*pair, "".join(pair))}  # some are also added tokens in Gemma
-    unknown = names.get(model.get("unk_token") or "")
+    stray_id = next((name for name, id in added.items() if names.get(name, id) != id), None)
+    if stray_id is not None:
+        raise UserError(f"its added token {stray_id!r} has another id than in the vocabulary; restore the file")
+    unknown = names.get(_unknown(model) or "")
     apart = {*specials, *BYTE_NAMES, *(added.keys() - merged)}
     pieces = {name: id for name, id in names.items() if name not in apart and id != unknown}
     alone = [id for name, id in added.items() if name not in pieces]

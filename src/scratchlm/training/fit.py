@@ -30,7 +30,7 @@ class Hook(Protocol):
     """Something to do every few steps: evaluate, sample, watch. May read the model, never change it."""
 
     name: str
-    """Under which a checkpoint keeps its state."""
+    """Name under which a checkpoint keeps the hook's state."""
     every: int
     """Steps between two calls; 0: only after the last step."""
 

@@ -95,7 +95,7 @@ def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
 
 
 def _with_second_gradient(decoder: SequenceModel, batch: Batch, of_head: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the head's loss; in training its gradient is that of `loss + weight * second` where a second head is."""
+    """Return the head's loss; in training, with a second head, its gradient is that of `loss + weight * second`."""
     loss, prediction = of_head(decoder.head_weight, batch.targets), decoder.config.multi_token_prediction
     if decoder.mtp_head is None or not decoder.training:
         return loss

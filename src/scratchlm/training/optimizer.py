@@ -22,7 +22,7 @@ from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 
 
-class PlainOptimizer(torch.optim.Optimizer):
+class GroupOptimizer(torch.optim.Optimizer):
     """An optimizer whose step is a function of each group and its gradients alone."""
 
     def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig | MuonConfig) -> None:
@@ -47,7 +47,7 @@ class PlainOptimizer(torch.optim.Optimizer):
         return None
 
 
-class PlainAdamW(PlainOptimizer):
+class PlainAdamW(GroupOptimizer):
     """AdamW, each step on its own line. Takes about four times as long as torch's fused form, which equals it."""
 
     def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig) -> None:
@@ -89,7 +89,7 @@ def newton_schulz(matrices: Float[Tensor, "n rows columns"], steps: int) -> Floa
     return x.mT if tall else x
 
 
-class Muon(PlainOptimizer):
+class Muon(GroupOptimizer):
     """Momentum whose step is orthogonalised: every direction of a matrix moves equally far.
 
     Matrices of one shape are stacked and handled in one batch, which is what makes it affordable on a CPU.
@@ -158,6 +158,7 @@ class Optimizers:
             config = config.adam
         if parameters:  # where all but some matrices is frozen, none is left
             self.members.append(_adamw(parameters, config))
+        assert self.members, "nothing to train"
         groups = [group for member in self.members for group in member.param_groups]
         self._peaks = [(group, group["lr"], group["weight_decay"]) for group in groups]
 

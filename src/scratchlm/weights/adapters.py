@@ -178,8 +178,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
 
 def _misfits(slot: Slot, names: tuple[str, str], tensors: Mapping[str, Tensor]) -> list[str]:
     """Return the problems of a slot's two tensors: missing, or of another shape than the base model needs."""
-    rank = len(tensors[names[0]])
-    problems = []
+    rank, problems = tensors[names[0]].size(0) if tensors[names[0]].dim() else 0, []
     for name, wanted in zip(names, [(rank, slot.inputs), (sum(slot.outputs), rank)], strict=True):
         if name not in tensors:
             problems.append(f"{name}: missing")

@@ -44,6 +44,9 @@ def open_tensors(path: Path) -> Any:
 class StoredTensors(Mapping[str, Tensor]):
     """Tensors that are read from disk on access; names and shapes are known before."""
 
+    shapes: Mapping[str, torch.Size]
+    """The shape of every tensor, outputs first, known without reading its data."""
+
     def __init__(self, places: Mapping[str, Any], shapes: Mapping[str, torch.Size]) -> None:
         self._places, self.shapes = places, shapes
 
@@ -58,10 +61,11 @@ class StoredTensors(Mapping[str, Tensor]):
 
 
 class SafetensorsFiles(StoredTensors):
-    """The tensors of a folder's file `name`, or of the shards in its index; `prefix` is added to names that lack it.
+    """The tensors of a folder's file `name`, or of the shards in its index.
 
-    Access copies one tensor into memory, and nothing else of the file. Raises `UserError` for a folder without such
-    files, for pickles, for shards outside the folder, and for files that are truncated or have other dtypes.
+    `prefix` is added to names that lack it, but not to `lm_head`. Access copies one tensor into memory, and nothing
+    else of the file. Raises `UserError` for a folder without such files, for pickles, for shards outside the folder,
+    and for files that are truncated or have other dtypes.
     """
 
     def __init__(self, folder: Path, name: str = SINGLE, prefix: str = "") -> None:

@@ -1,1 +1,1 @@
-"""One folder an experiment: its settings, what it measures, and its recipe."""
+"""One module an experiment; `config` has the settings of all, `recipes/` their usual values."""

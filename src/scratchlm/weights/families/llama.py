@@ -28,7 +28,7 @@ FUSED = (
 
 
 def read_common(fields: Fields, activation: str | None = "silu", **usual: Any) -> DecoderConfig:
-    """Read the fields of all Llama-like families; `usual` are a family's defaults, and None checks no `hidden_act`."""
+    """Read the fields of all Llama-like families; `usual` are a family's defaults; without `activation` any is read."""
 
     def whole(name: str, default: int | None = None) -> int:
         return fields.whole(name, usual.get(name, default))
@@ -90,6 +90,7 @@ def _write_llama(config: DecoderConfig) -> dict[str, Any]:
 
 
 def _read_mistral(fields: Fields) -> DecoderConfig:
+    """Read Mistral's fields; without one for the window it is 4,096."""
     return with_attention(read_common(fields), window=fields.window(default=4096))
 
 

@@ -53,14 +53,14 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     if EMBEDDING not in file:
         raise UserError(f"{path}: {EMBEDDING}: missing; restore the file")
     before = f"{file.architecture}."
-    described = Described(
-        file.architecture,
-        rows=file.shapes[EMBEDDING][0],
-        tied="output.weight" not in file,
-        values={key.removeprefix(before): value for key, value in file.metadata.items() if key.startswith(before)},
-        factors=file.get(FACTORS),
-    )
     with whole(path, "GGUF file"):
+        described = Described(
+            file.architecture,
+            rows=file.shapes[EMBEDDING][0],
+            tied="output.weight" not in file,
+            values={key.removeprefix(before): value for key, value in file.metadata.items() if key.startswith(before)},
+            factors=file.get(FACTORS),
+        )
         family, config = shape_of(described, str(path))
     expected = shapes(config)
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]

@@ -133,5 +133,7 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 def _around(template: ChatTemplate) -> dict[str, list[int]]:
     """Return the ids before and after a user's message, which begins where two messages differ."""
     said, other = (template.render([{"role": "user", "content": text}], reply=True).ids for text in "xy")
-    at = next(place for place, (id, another) in enumerate(zip(said, other, strict=False)) if id != another)
+    at = next((place for place, (id, another) in enumerate(zip(said, other, strict=False)) if id != another), None)
+    if at is None:
+        raise UserError("the chat template does not write what a user says; a page cannot use it")
     return {"before": said[:at], "after": said[at + len(template.tokenizer.encode("x")) :]}
