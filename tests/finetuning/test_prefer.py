@@ -30,9 +30,9 @@ from scratchlm.finetuning.preference_losses import (
     simpo,
 )
 from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
-from scratchlm.model.decoder import build_decoder
+from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.runs.prefer import PreferStage, finetune_prefer
+from scratchlm.runs.prefer import finetune_prefer
 from scratchlm.text.records import Record, read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate, Rendered
@@ -254,18 +254,19 @@ def test_a_model_with_an_adapter_is_its_own_reference(folder: Path, tmp_path: Pa
 def test_the_optimizers_state_is_gone_when_the_kept_model_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alive: list[int] = []
-    real = PreferStage._divergence
+    from scratchlm.runs import prefer
 
-    def counted(self: PreferStage, kept: SavedModel) -> float | None:
+    real, alive = prefer.next_log_probabilities, set()
+
+    def counted(decoder: Decoder, batch: PairBatch) -> torch.Tensor:
         gc.collect()
-        alive.append(sum(type(each) is Loop for each in gc.get_objects()))
-        return real(self, kept)
+        alive.add(sum(type(each) is Loop for each in gc.get_objects()))
+        return real(decoder, batch)
 
-    monkeypatch.setattr(PreferStage, "_divergence", counted)
+    monkeypatch.setattr(prefer, "next_log_probabilities", counted)
     named = {"init": folder / "base", "data": folder / "pairs.jsonl", "out": tmp_path / "run", "dtype": "fp32"}
     finetune_prefer(PreferTrainingConfig(**named, epochs=0.1, threads=1))
-    assert alive == [0]
+    assert alive == {0}
 
 
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo", "reward"])
