@@ -29,7 +29,14 @@ from scratchlm.finetuning.preference_losses import (
     rewards,
     simpo,
 )
-from scratchlm.finetuning.preferences import PairBatches, RenderedPair, pair_batch, read_preferences, render_pairs
+from scratchlm.finetuning.preferences import (
+    PairBatch,
+    PairBatches,
+    RenderedPair,
+    pair_batch,
+    read_preferences,
+    render_pairs,
+)
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.runs.prefer import finetune_prefer
