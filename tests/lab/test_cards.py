@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from outcomes import drawn_from
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.prose import figure_name, filled, read_results, stored_as
+from scratchlm.lab.harness.prose import build, figure_name, pages, read_results, stored_as
 from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.text.duplicates import NearDuplicates
 
@@ -169,8 +170,29 @@ def test_every_figure_in_the_notes_is_the_one_of_its_result_file() -> None:
             assert drawn_from(drawn) == curves, "run: python -m scratchlm.lab.harness.prose notes"
 
 
-def test_every_number_in_the_notes_is_the_one_of_its_result_file() -> None:
-    results = read_results(notes_folder() / "results")
-    for path in sorted(notes_folder().rglob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        assert filled(text, results, str(path)) == text, f"run: python -m scratchlm.lab.harness.prose notes ({path})"
+@pytest.mark.parametrize(("template", "page"), pages(notes_folder()).items(), ids=lambda path: path.name)
+def test_a_page_of_the_notes_is_what_its_template_and_the_results_make(template: Path, page: Path) -> None:
+    made = build(template, page, notes_folder(), read_results(notes_folder() / "results"))
+    assert page.read_text(encoding="utf-8") == made, "run: python -m scratchlm.lab.harness.prose notes"
+
+
+TAGS = re.compile(r"<summary>[^\n]*</summary>|<sub>[^\n]*</sub>|</?details>|<!-- (?:table of|its end)[^>]*-->")
+"""HTML that a page may have: folds, footers, and the marks of tables that a benchmark writes."""
+PAGES = [ROOT / "README.md", *sorted(notes_folder().glob("**/*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_code_host_shows_every_sentence_of_a_page_whole(page: Path) -> None:
+    """CommonMark with GitHub's tables: no broken fold, no bare tag, no paragraph that begins mid-sentence."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(page.read_text(encoding="utf-8"))
+    blocks = [token.content for token in tokens if token.type == "html_block"]
+    assert [left for block in blocks if (left := TAGS.sub("", block).strip())] == []
+    assert sum(block.count("<details>") - block.count("</details>") for block in blocks) == 0
+    for before, token in pairwise(tokens):
+        inside = token.children or []
+        assert {each.content for each in inside if each.type == "html_inline"} <= {"<sub>", "</sub>"}
+        assert [
+            each.content for each in inside if each.type == "text" and re.search(r"</?[a-z]+>|-->", each.content)
+        ] == []
+        if before.type == "paragraph_open" and token.level == 1 and not token.content.startswith("scratchlm"):
+            assert not re.match(r"[a-z,.;:)]", token.content), token.content

@@ -13,13 +13,8 @@ from outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.labels import LABELS, relabelled
 from scratchlm.lab.harness.outcome import Curves, Outcome, Sample, Table, Value, write_outcome
-from scratchlm.lab.harness.prose import draw, filled, read_results, stored_as
+from scratchlm.lab.harness.prose import build, built, draw, pages, read_results, stored_as
 from scratchlm.lab.quiz.cards import notes_folder
-
-
-def plain(text: str) -> str:
-    """A text without its comments."""
-    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:
@@ -33,35 +28,26 @@ def results(value: float = 0.5) -> dict[str, Outcome]:
     return {"toy": made}
 
 
-def test_what_is_typed_becomes_a_number_between_marks() -> None:
-    text = filled(
-        "F1 is {{toy a.f1 .2f}}, {{toy a.f1 .2f+}}; {{toy count ,.0f}} in {{toy a.seconds .1f}} s.", results()
-    )
-    assert plain(text) == "F1 is 0.50, 0.50 (0.40 to 0.60); 1,234 in 2.5 s."
-
-
-def test_filling_again_changes_nothing_but_what_a_new_result_changes() -> None:
-    once = filled("F1 is {{toy a.f1 .2f}}.", results())
-    assert filled(once, results()) == once
-    assert plain(filled(once, results(0.7))) == "F1 is 0.70."
+def test_a_call_in_a_template_becomes_a_number() -> None:
+    calls = 'r("toy", "a.f1", ".2f")', 'r("toy", "a.f1", ".2f+")', 'r("toy", "count", ",.0f")', 'r("toy", "a.seconds")'
+    one, two, three, four = (f"{{{{ {call} }}}}" for call in calls)
+    text = built(f"F1 is {one}, {two}; {three} in {four} s.\n", results())
+    assert text == "F1 is 0.50, 0.50 (0.40 to 0.60); 1,234 in 2.5 s.\n"
+    assert built("F1 is {{ r('toy', 'a.f1', '.2f') }}.", results(0.7)) == "F1 is 0.70."
 
 
 def test_a_table_stands_as_markdown() -> None:
-    text = plain(filled("{{toy table 0}}", results()))
-    assert text.strip() == "| x | y\\|z |\n| --- | --- |\n| 1 | 2 |"
-    assert filled(filled("{{toy table 0}}", results()), results()) == filled("{{toy table 0}}", results())
+    assert built('{{ table("toy") }}', results()) == "| x | y\\|z |\n| --- | --- |\n| 1 | 2 |"
 
 
 def test_a_sample_stands_as_a_quotation_whose_letters_are_no_marks() -> None:
-    once = filled("{{toy sample 0}}", results())
-    assert plain(once).strip() == "> **before**\n>\n> so \\*much\\* &lt;!-- for\n>\n> this"
-    assert filled(once, results()) == once
+    assert built('{{ sample("toy", 0) }}', results()) == "> **before**\n>\n> so \\*much\\* &lt;!-- for\n>\n> this"
 
 
 def test_a_second_result_of_an_experiment_goes_by_its_file(tmp_path: Path) -> None:
     for name in ("toy", "toy-published"):
         write_outcome(tmp_path / f"{name}.json", results()["toy"])
-    assert plain(filled("{{toy-published a.f1 .1f}}", read_results(tmp_path))) == "0.5"
+    assert built('{{ r("toy-published", "a.f1", ".1f") }}', read_results(tmp_path)) == "0.5"
     write_outcome(tmp_path / "toys.json", results()["toy"])
     with pytest.raises(UserError, match=r"toys.json: is a result of toy; name it toy.json or toy-WORD.json"):
         read_results(tmp_path)
@@ -70,24 +56,46 @@ def test_a_second_result_of_an_experiment_goes_by_its_file(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ("{{tog a.f1}}", "no result of 'tog'; did you mean 'toy'?"),
-        ("{{toy a.f2}}", "toy has no value 'a.f2'; did you mean 'a.f1'?"),
-        ("{{toy figure 1}}", "toy has 1 figures, numbered from 0"),
-        ("{{toy table 1}}", "toy has 1 tables, numbered from 0"),
+        ('r("tog", "a.f1")', "no result of 'tog'; did you mean 'toy'?"),
+        ('r("toy", "a.f2")', "toy has no value 'a.f2'; did you mean 'a.f1'?"),
+        ('figure("toy", 1)', "toy has 1 figures, numbered from 0"),
+        ('table("toy", 1)', "toy has 1 tables, numbered from 0"),
+        ('sample("toy", 7)', "toy has 1 samples, numbered from 0"),
+        ('value("toy")', "'value' is undefined"),
+        ('r("toy", "a.f1"', "card.md, line 2: unexpected '}'"),
+        ('r("toy", "a.f1", ".2q")', "card.md: toy a.f1: '.2q' is no format of a number"),
     ],
 )
 def test_what_is_not_there_is_told(typed: str, told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
-        filled(typed, results(), "card.md")
+        built(f"\n{{{{ {typed} }}}}", results(), "card.md")
+
+
+def test_all_that_is_missing_is_told_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        built('{{ r("tog", "a") }} {{ r("toy", "b") }} {{ r("toy", "b") }}', results(), "card.md")
+    told = re.split(r"\n|; (?=card)", str(caught.value))
+    assert sum("no result of 'tog'" in line for line in told) == sum("no value 'b'" in line for line in told) == 1
+
+
+def test_every_template_has_its_page_and_the_readme_stands_beside_the_notes(tmp_path: Path) -> None:
+    for name in ("README.md", "a.md", "cards/b.md"):
+        file = tmp_path / "notes" / "templates" / f"{name}.jinja"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('{{ figure("toy") }}', encoding="utf-8")
+    made = pages(tmp_path / "notes")
+    assert [page.relative_to(tmp_path).as_posix() for page in made.values()] == [
+        "README.md", "notes/a.md", "notes/cards/b.md",
+    ]  # fmt: skip
+    texts = [build(template, page, tmp_path / "notes", results()) for template, page in made.items()]
+    places = ["notes/results", "results", "../results"]
+    assert texts == [f"![Loss & more]({place}/figures/toy-0.svg)" for place in places]
 
 
 def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Path) -> None:
     made = results()
     draw(tmp_path, made)
-    assert (
-        plain(filled("{{toy figure 0}}", made, figures="../results")).strip()
-        == "![Loss & more](../results/figures/toy-0.svg)"
-    )
+    assert built('{{ figure("toy") }}', made, figures="../results") == "![Loss & more](../results/figures/toy-0.svg)"
     drawn = (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8")
     page = ElementTree.fromstring(drawn)
     name = "{http://www.w3.org/2000/svg}"
@@ -115,9 +123,9 @@ def test_a_result_stored_under_an_earlier_name_is_read_as_its_experiment_of_toda
     assert {name: outcome.name for name, outcome in found.items()} == dict.fromkeys(found, "ablations")
     assert stored_as("ablations-published", found) == "knobs-published"
     for name in ("knobs", "ablations", "ablations-published"):
-        assert plain(filled(f"{{{{{name} a .1f}}}}", found)) == "0.5"
+        assert built(f"{{{{ r('{name}', 'a', '.1f') }}}}", found) == "0.5"
     write_outcome(tmp_path / "ablations.json", Outcome("ablations", "What?", values={"a": Value(0.7)}))
-    assert plain(filled("{{ablations a .1f}}", read_results(tmp_path))) == "0.7"
+    assert built("{{ r('ablations', 'a', '.1f') }}", read_results(tmp_path)) == "0.7"
 
 
 def test_earlier_labels_of_tables_are_shown_with_todays_terms_and_all_other_cells_as_they_are() -> None:

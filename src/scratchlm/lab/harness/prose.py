@@ -1,11 +1,14 @@
-"""Numbers in the notes come from result files, never from a keyboard: this module fills them in.
+"""The pages of the notes are built from templates; their numbers come from result files, never from a keyboard.
 
     python -m scratchlm.lab.harness.prose notes
 
-A writer types `{{ladder-lm katz.bits_per_byte .3f}}`, or with `+` at the end of the format for the interval too, or
-`{{ladder-lm table 0}}`, `{{context figure 0}}` or `{{objective sample 0}}` on a line of its own. It becomes the number
-between two comments, which readers do not see and a later call fills again. Figures are drawn into `figures`, beside
-the result files.
+`notes/templates/NAME.md.jinja` becomes `notes/NAME.md`, and `notes/templates/README.md.jinja` the README beside the
+folder. In a template stand
+
+    {{ r("ladder-lm", "katz.bits_per_byte", ".3f") }}   a number; a format that ends in + gives its interval too
+    {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ sample("objective", 0) }}   on a line of their own
+
+Figures are drawn into `figures`, beside the result files.
 """
 
 from __future__ import annotations
@@ -13,20 +16,20 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.labels import relabel, relabelled
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table, read_outcome
+from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value, read_outcome
 from scratchlm.lab.harness.plots import as_svg
 from scratchlm.lab.harness.settings import EARLIER_NAMES
 
-END = "<!-- end -->"
-_TYPED = re.compile(r"\{\{(?P<what>[^{}]+)\}\}")
-_MARKED = re.compile(r"<!-- from (?P<what>[^>]+?) -->.*?" + re.escape(END), re.DOTALL)
+T = TypeVar("T")
+ENDING = ".md.jinja"
 
 
 def read_results(folder: Path) -> dict[str, Outcome]:
@@ -35,13 +38,20 @@ def read_results(folder: Path) -> dict[str, Outcome]:
     NAME is that of the experiment, today's or an earlier one. Raises `UserError` for a file with another name.
     """
     found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
-    problems = []
-    for stem, name in ((stem, outcome.name) for stem, outcome in found.items()):
-        names = [name, *(earlier for earlier, today in EARLIER_NAMES.items() if today == name)]
-        if not any(f"{stem}-".startswith(f"{each}-") for each in names):
-            problems.append(f"{folder / stem}.json: is a result of {name}; name it {name}.json or {name}-WORD.json")
-    raise_all(problems)
+    raise_all(
+        [
+            f"{folder / stem}.json: is a result of {outcome.name}; "
+            f"name it {outcome.name}.json or {outcome.name}-WORD.json"
+            for stem, outcome in found.items()
+            if not any(f"{stem}-".startswith(f"{name}-") for name in _names_of(outcome.name))
+        ]
+    )
     return found
+
+
+def _names_of(name: str) -> list[str]:
+    """Return the names of an experiment: today's, then earlier ones."""
+    return [name, *(earlier for earlier, today in EARLIER_NAMES.items() if today == name)]
 
 
 def stored_as(name: str, results: Mapping[str, Outcome]) -> str:
@@ -52,40 +62,97 @@ def stored_as(name: str, results: Mapping[str, Outcome]) -> str:
     return name
 
 
-def filled(text: str, results: Mapping[str, Outcome], place: str = "text", figures: str = "results") -> str:
-    """Return a text with every number filled in from the results; an up-to-date text comes back unchanged.
+class _Page:
+    """What a template calls. What a result does not hold is noted, and `?` stands for it."""
 
-    `figures` is the path from the text to the folder of the results. Raises `UserError` for an unknown experiment,
-    value, table or figure.
+    def __init__(self, results: Mapping[str, Outcome], figures: str) -> None:
+        self.results, self.figures = results, figures
+        self.problems: list[str] = []
+
+    def r(self, name: str, key: str, form: str = ".3g") -> str:
+        """Return a value of a result, or a reading of its clock, in a format."""
+        outcome = self._outcome(name, key)
+        if outcome is None:
+            return "?"
+        if key not in outcome.timings and key not in outcome.values:
+            return self._lacks(f"{name} has no value {key!r}; {nearest(key, outcome.values)}")
+        value = Value(outcome.timings[key]) if key in outcome.timings else outcome.values[key]
+        try:
+            return value.shown(form[:-1]) if form.endswith("+") else format(value.value, form)
+        except ValueError:
+            return self._lacks(f'{name} {key}: {form!r} is no format of a number; write it as ".3f"')
+
+    def table(self, name: str, number: int = 0) -> str:
+        """Return a table of a result as Markdown."""
+        found = self._part(name, number, "table", lambda outcome: outcome.tables)
+        return "?" if found is None else as_markdown(relabelled(found))
+
+    def figure(self, name: str, number: int = 0) -> str:
+        """Return a link to the drawing of a result's curves."""
+        found = self._part(name, number, "figure", lambda outcome: outcome.curves)
+        file = figure_name(stored_as(name, self.results), number)
+        return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
+
+    def sample(self, name: str, number: int = 0) -> str:
+        """Return a text that a model wrote, as a quotation."""
+        found = self._part(name, number, "sample", lambda outcome: outcome.samples)
+        return "?" if found is None else _quoted(found)
+
+    def _part(self, name: str, number: int, what: str, parts: Callable[[Outcome], Sequence[T]]) -> T | None:
+        outcome = self._outcome(name, f"{what} {number}")
+        if outcome is None:
+            return None
+        if number >= len(found := parts(outcome)):
+            self._lacks(f"{name} has {len(found)} {what}s, numbered from 0")
+            return None
+        return found[number]
+
+    def _outcome(self, name: str, what: str) -> Outcome | None:
+        stored = stored_as(name, self.results)
+        if stored not in self.results:
+            self._lacks(f"{what}: no result of {name!r}; {nearest(name, self.results)}")
+            return None
+        return self.results[stored]
+
+    def _lacks(self, problem: str) -> str:
+        self.problems.append(problem)
+        return "?"
+
+
+def built(template: str, results: Mapping[str, Outcome], place: str = "text", figures: str = "results") -> str:
+    """Return the page that a template and the results make.
+
+    `figures` is the path from the page to the folder of the results. Raises `UserError` that names all unknown
+    experiments, values, tables and figures, and for a template that is none.
     """
+    from jinja2 import Environment, StrictUndefined, TemplateError
 
-    def put(match: re.Match[str]) -> str:
-        what = " ".join(match["what"].split())
-        return f"<!-- from {what} -->{_shown(what, results, place, figures)}{END}"
+    page = _Page(results, figures)
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.globals = {"r": page.r, "table": page.table, "figure": page.figure, "sample": page.sample}
+    try:
+        text = environment.from_string(template).render()
+    except TemplateError as error:
+        line = f", line {number}" if (number := getattr(error, "lineno", None)) else ""
+        raise UserError(f"{place}{line}: {error}") from error
+    raise_all([f"{place}: {problem}" for problem in dict.fromkeys(page.problems)])
+    return text
 
-    return _MARKED.sub(put, _TYPED.sub(lambda match: f"<!-- from {match['what'].strip()} -->{END}", text))
+
+def pages(notes: Path) -> dict[Path, Path]:
+    """Return the page that each template of the notes makes, by the template."""
+    folder = notes / "templates"
+    found = {}
+    for template in sorted(folder.rglob(f"*{ENDING}")):
+        name = template.relative_to(folder).as_posix().removesuffix(".jinja")
+        found[template] = notes.parent / name if name == "README.md" else notes / name
+    return found
 
 
-def _shown(what: str, results: Mapping[str, Outcome], place: str, figures: str) -> str:
-    name, key, form = [*what.split(), "", ".3g"][:3]
-    name = stored_as(name, results)
-    if name not in results:
-        raise UserError(f"{place}: {what}: no result of {name!r}; {nearest(name, results)}")
-    outcome = results[name]
-    links = [f"![{each.title}]({figures}/{figure_name(name, n)})" for n, each in enumerate(outcome.curves)]
-    tables = [as_markdown(relabelled(table)) for table in outcome.tables]
-    blocks = {"table": tables, "figure": links, "sample": [_quoted(sample) for sample in outcome.samples]}
-    if key in blocks:
-        number = int(form) if form.isdigit() else 0
-        if number >= len(blocks[key]):
-            raise UserError(f"{place}: {what}: {name} has {len(blocks[key])} {key}s, numbered from 0")
-        return f"\n\n{blocks[key][number]}\n\n"
-    if key in outcome.timings:
-        return format(outcome.timings[key], form)
-    if key not in outcome.values:
-        raise UserError(f"{place}: {what}: {name} has no value {key!r}; {nearest(key, outcome.values)}")
-    value = outcome.values[key]
-    return value.shown(form[:-1]) if form.endswith("+") else format(value.value, form)
+def build(template: Path, page: Path, notes: Path, results: Mapping[str, Outcome]) -> str:
+    """Return the text of a page of the notes."""
+    text = template.read_text(encoding="utf-8")
+    return built(text, results, str(template), os.path.relpath(notes / "results", page.parent).replace(os.sep, "/"))
 
 
 def _quoted(sample: Sample) -> str:
@@ -118,18 +185,17 @@ def as_markdown(table: Table) -> str:
 
 
 def main() -> None:
-    """Fill every Markdown file below the folder named on the command line, from its folder `results`."""
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+    """Build every page of the notes whose folder the command line names, and draw the figures."""
+    if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "templates").is_dir():
         raise UserError("name the folder of the notes: python -m scratchlm.lab.harness.prose notes")
-    folder = Path(sys.argv[1])
-    results = read_results(folder / "results")
-    draw(folder / "results", results)
-    for path in sorted(folder.rglob("*.md")):
-        before = path.read_text(encoding="utf-8")
-        after = filled(before, results, str(path), os.path.relpath(folder / "results", path.parent))
-        if after != before:
-            write_text(path, after)
-            print(path)
+    notes = Path(sys.argv[1]).resolve()
+    results = read_results(notes / "results")
+    texts = {page: build(template, page, notes, results) for template, page in pages(notes).items()}
+    draw(notes / "results", results)
+    for page, text in texts.items():
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            write_text(page, text)
+            print(page)
 
 
 if __name__ == "__main__":
