@@ -2,7 +2,8 @@
 
 An encoder-decoder (Vaswani et al. 2017, arXiv 1706.03762) reads a source with attention that looks everywhere, then
 writes a target whose every token looks back at the target so far and across at the source. An encoder alone (Devlin et
-al. 2018, arXiv 1810.04805) is trained to restore tokens that were hidden: it sees both sides, and cannot write.
+al. 2018, arXiv 1810.04805) is trained to restore tokens that were hidden: it sees both sides, and has no order in which
+to write.
 
 Neither is a decoder: a prediction may have seen what comes later in its row. What trains them needs hidden states of
 shape (B, T, D) and a head.

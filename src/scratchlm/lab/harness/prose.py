@@ -6,6 +6,7 @@
 folder. In a template stand
 
     {{ r("ladder-lm", "katz.bits_per_byte", ".3f") }}   a number; a format that ends in + gives its interval too
+    {{ v("objective", "words.bits_per_byte") }}         the number itself, to reckon with
     {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ sample("objective", 0) }}   on a line of their own
 
 Figures are drawn into `figures`, beside the result files.
@@ -13,6 +14,7 @@ Figures are drawn into `figures`, beside the result files.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -82,6 +84,13 @@ class _Page:
         except ValueError:
             return self._lacks(f'{name} {key}: {form!r} is no format of a number; write it as ".3f"')
 
+    def v(self, name: str, key: str) -> float:
+        """Return a value of a result as a number, to reckon with."""
+        outcome = self._outcome(name, key)
+        if outcome is not None and key not in outcome.values:
+            self._lacks(f"{name} has no value {key!r}; {nearest(key, outcome.values)}")
+        return outcome.values[key].value if outcome is not None and key in outcome.values else math.nan
+
     def table(self, name: str, number: int = 0) -> str:
         """Return a table of a result as Markdown."""
         found = self._part(name, number, "table", lambda outcome: outcome.tables)
@@ -129,7 +138,7 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
 
     page = _Page(results, figures)
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.globals = {"r": page.r, "table": page.table, "figure": page.figure, "sample": page.sample}
+    environment.globals = {"r": page.r, "v": page.v, "table": page.table, "figure": page.figure, "sample": page.sample}
     try:
         text = environment.from_string(template).render()
     except TemplateError as error:
