@@ -18,6 +18,14 @@ from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Take Ctrl-C, which a job in the background of a shell begins by ignoring."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
