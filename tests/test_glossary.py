@@ -67,12 +67,16 @@ METHODS = frozenset(["glu", "ipo", "kto", "lo", "orpo", "po", "ra", "sim", "simp
 """Parts of the names of methods: LoRA, SwiGLU, IPO and their like."""
 
 
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notes").glob("**/*.md")]
+
+
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 def files() -> list[Path]:
-    return sorted(path for top in (PACKAGE, ROOT / "tests") for each in CLEANED for path in (top / each).rglob("*.py"))
+    found = (path for top in (PACKAGE, ROOT / "tests") for each in CLEANED for path in (top / each).rglob("*.py"))
+    return sorted([*found, *(ROOT / "bench").rglob("*.py")])
 
 
 @cache
@@ -150,6 +154,14 @@ def test_the_folders_that_follow_the_glossary_exist() -> None:
 def test_words_that_were_given_up_do_not_come_back(path: Path) -> None:
     lists = path.is_relative_to(PACKAGE) and path.relative_to(PACKAGE).as_posix() in WORD_LISTS
     assert given_up(path.read_text(encoding="utf-8"), strings=not lists) == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_words_that_were_given_up_are_on_no_page(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for each in STORED:
+        text = text.replace(each, "stored")
+    assert {found[0] for found in GIVEN_UP.finditer(" ".join(text.split()))} == set()
 
 
 def test_the_search_finds_names_docstrings_comments_and_messages() -> None:

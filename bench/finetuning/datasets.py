@@ -1,4 +1,4 @@
-"""Fine-tunings on published data: intents to tell apart, instructions to follow, preferences to learn by DPO.
+"""Fine-tunings on published data: classes of intents, instructions, preferences by DPO.
 
 A finished run is not repeated; its result file is read.
 """

@@ -36,6 +36,10 @@ def test_a_call_in_a_template_becomes_a_number() -> None:
     assert built("F1 is {{ r('toy', 'a.f1', '.2f') }}.", results(0.7)) == "F1 is 0.70."
 
 
+def test_a_template_calculates_with_values() -> None:
+    assert built('{{ "%.1f"|format(v("toy", "count") - 4 * v("toy", "a.f1")) }}', results()) == "1232.0"
+
+
 def test_a_table_stands_as_markdown() -> None:
     assert built('{{ table("toy") }}', results()) == "| x | y\\|z |\n| --- | --- |\n| 1 | 2 |"
 
@@ -58,6 +62,7 @@ def test_a_second_result_of_an_experiment_goes_by_its_file(tmp_path: Path) -> No
     [
         ('r("tog", "a.f1")', "no result of 'tog'; did you mean 'toy'?"),
         ('r("toy", "a.f2")', "toy has no value 'a.f2'; did you mean 'a.f1'?"),
+        ('v("toy", "a.f2")', "toy has no value 'a.f2'; did you mean 'a.f1'?"),
         ('figure("toy", 1)', "toy has 1 figures, numbered from 0"),
         ('table("toy", 1)', "toy has 1 tables, numbered from 0"),
         ('sample("toy", 7)', "toy has 1 samples, numbered from 0"),

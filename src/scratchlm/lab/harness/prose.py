@@ -6,7 +6,7 @@
 folder. In a template stand
 
     {{ r("ladder-lm", "katz.bits_per_byte", ".3f") }}   a number; a format that ends in + gives its interval too
-    {{ v("objective", "words.bits_per_byte") }}         the number itself, to reckon with
+    {{ v("objective", "words.bits_per_byte") }}         the number itself, for calculations
     {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ sample("objective", 0) }}   on a line of their own
 
 Figures are drawn into `figures`, beside the result files.
@@ -85,7 +85,7 @@ class _Page:
             return self._lacks(f'{name} {key}: {form!r} is no format of a number; write it as ".3f"')
 
     def v(self, name: str, key: str) -> float:
-        """Return a value of a result as a number, to reckon with."""
+        """Return a value of a result as a number, for calculations."""
         outcome = self._outcome(name, key)
         if outcome is not None and key not in outcome.values:
             self._lacks(f"{name} has no value {key!r}; {nearest(key, outcome.values)}")
