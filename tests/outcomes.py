@@ -8,16 +8,20 @@ from xml.etree import ElementTree
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.statistics import Comparison, comparison_of
+from scratchlm.lab.harness.findings import Findings, conclude
 from scratchlm.lab.harness.methods import MethodResult
 from scratchlm.lab.harness.outcome import Curves, Outcome, Value
 
 
-def outcome() -> Outcome:
-    return Outcome("toy", "?")
+def concluded(*found: Findings) -> Outcome:
+    """Return the outcome that the findings at one or several seeds give."""
+    made = Outcome("toy", "?")
+    conclude(made, found)
+    return made
 
 
-def holding(made: Outcome) -> set[str]:
-    return {key for key, claim in made.claims.items() if claim.holds}
+def holding(*found: Findings) -> set[str]:
+    return {key for key, claim in concluded(*found).claims.items() if claim.holds}
 
 
 def results_of(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import holding, outcome, results_of
+from outcomes import holding, results_of
 from scratchlm.lab.experiments import (
     ablations,
     context,
@@ -20,6 +20,7 @@ from scratchlm.lab.experiments import (
     objective,
 )
 from scratchlm.lab.experiments.ladder_spam import compared
+from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.folds import Folded, like_others
@@ -38,7 +39,7 @@ def test_context_claims_follow_the_losses() -> None:
         shape = Shape
 
     def held(losses: Mapping[str, float]) -> set[str]:
-        made = outcome()
+        made = Findings()
         nats = {name: np.array(spread_around(loss)) for name, loss in losses.items()}
         context.report_context(made, nats, SmallModel)  # type: ignore[arg-type]
         return holding(made)
@@ -62,7 +63,7 @@ def test_context_claims_follow_the_losses() -> None:
 
 def test_copying_claims_follow_the_losses() -> None:
     def held(first: float, second: float, best: float, others: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         found = {"first": first, "second": second, "without best": best, "without others": others}
         rows: dict[str, Any] = {key: spread_around(value, 12) for key, value in found.items()}
         rows |= {"scores": {"1.1": 0.8}, "chosen": ["1.1"]}
@@ -77,18 +78,18 @@ def test_copying_claims_follow_the_losses() -> None:
 
 
 def test_the_most_important_head_is_tested_on_windows_it_was_not_selected_on() -> None:
-    made = outcome()
+    made = Findings()
     lucky = [1.0] * 20 + [0.0] * 20  # important where it is selected, not where it is tested
     context.report_heads(made, {"1.1": lucky, "1.2": [0.01] * 40, "2.1": [0.02] * 40})
     assert not made.claims["heads-are-unequal"].holds
-    made = outcome()
+    made = Findings()
     context.report_heads(made, {"1.1": spread_around(1.0), "1.2": [0.01] * 40, "2.1": [0.02] * 40})
     assert made.claims["heads-are-unequal"].holds
 
 
 def test_ablation_claims_follow_the_numbers() -> None:
     def perturbed(little: float, much: float, cut: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         made.values = {
             "noise.0.0": Value(4.0), "noise.0.01": Value(little), "noise.1.0": Value(much),
             "cut.0.0": Value(4.0), "cut.0.1": Value(cut),
@@ -103,7 +104,7 @@ def test_ablation_claims_follow_the_numbers() -> None:
     }
     assert perturbed(4.2, 4.5, 4.2) == set()
     for measured, holds in ((0.101, True), (0.2, False)):
-        made = outcome()
+        made = Findings()
         found = {"name": "b", "place": 0, "value": 1.0, "slope": 0.1, "measured": measured, "before": 0.2}
         ablations.report_turn(made, {**found, "probabilities": [0.2] * len(ablations.TURNS)})
         assert made.claims["gradient-foretells"].holds == holds
@@ -111,7 +112,7 @@ def test_ablation_claims_follow_the_numbers() -> None:
 
 def test_claims_about_frozen_parts_follow_the_losses() -> None:
     def held(**losses: float) -> set[str]:
-        made, found = outcome(), {}
+        made, found = Findings(), {}
         for name, loss in {**usual, **{key.replace("_", " "): loss for key, loss in losses.items()}}.items():
             found[name] = {"blocks": spread_around(loss), "trained": 1}
         ablations.report_frozen(made, found)
@@ -127,7 +128,7 @@ def test_claims_about_frozen_parts_follow_the_losses() -> None:
 
 def test_claims_about_training_follow_the_losses() -> None:
     def held(first: float, last: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         looks = [
             {"step": at, "loss": loss, "blocks": spread_around(loss), "text": ""}
             for at, loss in ((0, first), (9, last))
@@ -141,7 +142,7 @@ def test_claims_about_training_follow_the_losses() -> None:
 
 def test_objective_claims_follow_bits_per_byte() -> None:
     def held(bits: Mapping[str, float], losses: Mapping[str, float]) -> set[str]:
-        made, found = outcome(), {}
+        made, found = Findings(), {}
         for name in bits:
             look = {"step": 1, "loss": losses[name], "bits_per_byte": bits[name], "blocks": [], "text": ""}
             rest = {"vocabulary": 5, "parameters": 1, "bytes_a_token": 1.0, "text_passes": 1.0, "unknown_share": 0.0}
@@ -160,7 +161,7 @@ def test_claims_about_a_published_model_follow_the_predictions() -> None:
     truth = np.array([1, 0] * 100)
 
     def held(**right: int) -> set[str]:
-        made = outcome()
+        made = Findings()
         halves = {key: np.where(np.arange(200) < count, truth, 1 - truth) for key, count in right.items()}
         ladder_spam.claim_published(made, halves, truth)
         return holding(made)
@@ -175,7 +176,7 @@ def test_label_claims_follow_the_draws() -> None:
     sizes = [8, 100, 1000]
 
     def held(svm_at_first: float, pretrained: float, later: float = 0.0) -> set[str]:
-        made = outcome()
+        made = Findings()
         of = {"rules": 0.9, "bayes": 0.6, "svm": svm_at_first, "random": 0.5, "pretrained": pretrained}
         found = {
             key: {size: [{"f1": v, "average_precision": v + 0.001 * d} for d in range(5)] for size in sizes}
@@ -196,7 +197,7 @@ def test_label_claims_follow_the_draws() -> None:
 
 def test_claims_about_language_models_follow_bits_per_byte() -> None:
     def held(**bits: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         by, compare = results_of({**usual, **bits}, "bits_per_byte")
         claim_gains(made, by, compare, ladder_lm.CLAIMS)
         results = {key: replace(result, scores={"blimp": blimp[key]}) for key, result in by.items()}
@@ -218,7 +219,7 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
 
 def test_claims_about_translations_follow_the_scores() -> None:
     def held(**scores: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         claim_gains(made, *results_of({**usual, **scores}, "chrf"), ladder_translate.CLAIMS)
         return holding(made)
 
@@ -248,7 +249,7 @@ def test_claims_about_spam_follow_the_predictions() -> None:
     keys = ("majority", "rules", "bayes", "svm", "random", "pretrained")
 
     def held(data: Folded, seconds: float = 1.0, **right: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         probabilities = {
             key: np.where(np.arange(240) < 240 * right.get(key, 0.9), truth, 1 - truth) * 0.9 for key in keys
         }
@@ -288,7 +289,7 @@ def test_a_comparison_reports_each_gain_over_the_method_above() -> None:
     truth = np.array([1, 1, 1, 1, 0, 0, 0, 0] * 20)
     answers = {"none": np.zeros(160, int), "half": np.where(np.arange(160) % 2, truth, 0), "all": truth}
     results = [MethodResult(key, key.upper(), {"f1": Value(0.1 * at)}, 1.0, 2.0, 3.0) for at, key in enumerate(answers)]
-    made = outcome()
+    made = Findings()
     columns = [Column("f1", "F1")]
     add_comparison(made, "title", results, columns, lambda a, b: compared(answers[a.key], answers[b.key], truth))
     assert "none.gain" not in made.values

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import holding, outcome, results_of
+from outcomes import holding, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
 from scratchlm.lab.experiments.config import ScalingConfig, TasksConfig
 from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
 from scratchlm.lab.experiments.scaling import JointLaw, fit_joint
+from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.fine_tuned import rows_of
@@ -47,7 +48,7 @@ def test_scaling_claims_follow_the_losses() -> None:
     config = ScalingConfig(depths=(1, 2), tokens=(10_000, 20_000), larger_depth=3, larger_tokens=30_000)
 
     def held(grid: Mapping[tuple[int, int], float]) -> set[str]:
-        made = outcome()
+        made = Findings()
         found = {(d, t): run_of(bits, 1000 * d, t) for (d, t), bits in grid.items()}
         scaling.report_runs(made, config, found, 1.0)
         return holding(made)
@@ -62,7 +63,7 @@ def test_claims_about_the_laws_follow_the_larger_run() -> None:
     joint, separate = JointLaw(1e7, 0.12, 1e9, 0.1), LossLaw(1.0, 10.0, 0.5, 100.0, 0.5)
 
     def held(measured: float) -> set[str]:
-        made = outcome()
+        made = Findings()
         runs = [Measured(10_000, 10_000, joint.bits(10_000, 10_000))]
         larger = {**run_of(measured, 100_000, 100_000), "compute_ratio": 3.0}
         scaling.report_laws(made, joint, separate, runs, larger, 1.0)
@@ -104,7 +105,7 @@ def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
                 "shuffled": [shuffled - 0.02, shuffled + 0.02, shuffled],
                 "layers": {"learned": [right(fraction) for fraction in layers[key]]},
             }
-        made = outcome()
+        made = Findings()
         features.report(made, found)
         return holding(made)
 
@@ -131,7 +132,7 @@ def test_claims_about_tasks_follow_the_answers() -> None:
         def given(fraction: float) -> list[str]:
             return [each if at < fraction * 40 else "no" for at, each in enumerate(expected)]
 
-        made = outcome()
+        made = Findings()
         ways = {"one": one, "alone": alone, "trivial": 0.0}
         answers = {way: {key: given(fraction) for key in ("x", "y")} for way, fraction in ways.items()}
         answers["narrow"] = {"x": given(narrow), "y": given(narrow_other)}
@@ -173,7 +174,7 @@ def test_claims_about_limits_follow_the_answers() -> None:
             "premise": [case() for _ in range(40)],
             **changed,
         }
-        made = outcome()
+        made = Findings()
         limits.report(made, found)
         return holding(made)
 
@@ -200,7 +201,7 @@ def test_sentences_are_looked_up_in_the_first_text_that_contains_them() -> None:
     assert traced["held_out"] == [[0, 1.0], [0, 0.0]]
 
     def held(held_out: list[list[float]]) -> set[str]:
-        made = outcome()
+        made = Findings()
         limits.report_traces(made, {"written": [[at, "a", 0] for at in range(60)], "held_out": held_out})
         return holding(made)
 
@@ -227,7 +228,7 @@ def test_values_of_a_cluster_count_as_fewer() -> None:
 
 
 def test_a_comparison_on_a_single_test_book_can_be_stored(tmp_path: Path) -> None:
-    made = outcome()
+    made = Findings()
     results = [MethodResult(key, key, {"f1": Value(0.5)}, 1.0, 1.0, 1.0) for key in ("one", "two")]
     add_comparison(made, "toy", results, [Column("f1", "F1")], lambda below, above: comparison_of(0.1, math.inf))
     write_outcome(tmp_path / "result.json", made)
@@ -262,7 +263,7 @@ def test_claims_about_understanding_follow_the_scores() -> None:
 
     def held(scores: list[float], exact: float = 0.1) -> set[str]:
         by, compare = results_of(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
-        made = outcome()
+        made = Findings()
         claim_gains(made, by, compare, ladder_understand.CLAIMS)
         ladder_understand.claim_exact(made, exact)
         return holding(made)
@@ -282,7 +283,7 @@ def test_reading_is_measured_against_answers_on_other_passages() -> None:
     assert [item.passage for item in ladder_understand.on_other_passages(items)] == ["p2", "p2", "p4", "p4", "p0"]
     own, passages = np.array([0.4, 0.5, 0.6, 0.5]), ["p", "p", "q", "r"]
     for elsewhere, reads in ((own - 0.2, True), (own, False), (own + 0.2, False)):
-        made = outcome()
+        made = Findings()
         ladder_understand.claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
         assert made.claims["taught-reads"].holds == reads
 
@@ -308,7 +309,7 @@ def test_each_story_is_in_one_split_and_columns_are_checked(tmp_path: Path) -> N
 def test_claims_about_replies_follow_the_proportions() -> None:
     def held(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
         """Give the model one proportion and all others another, except a baseline's score that is raised."""
-        made = outcome()
+        made = Findings()
         by = {}
         for key in ("eliza", "recall", "retrieval", "ngram", "chat"):
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}

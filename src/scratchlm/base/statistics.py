@@ -22,6 +22,9 @@ from scratchlm.base.errors import UserError
 Statistic = Callable[[NDArray[np.float64]], float]
 """A number computed from values of shape (n,)."""
 
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""Quantile 0.975 of Student's t for 2, 3, ... 10 values."""
+
 
 class Interval(NamedTuple):
     """The two ends of a confidence interval, in the unit of what was measured."""
@@ -146,6 +149,11 @@ def standard_error(values: Sequence[float] | NDArray[np.floating], clusters: Seq
         return math.inf
     # n / (n - 1) for n clusters, so that without clusters this is the usual estimate.
     return float(math.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(checked))
+
+
+def student_quantile(count: int) -> float:
+    """Return the quantile 0.975 of Student's t for the mean of `count` values; above 10 that of 10, a little wide."""
+    return STUDENT[min(count, len(STUDENT) + 1) - 2]
 
 
 def compare_statistics(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,7 @@ from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.base.runfolder import REPORT_FILE, RESULT_FILE
 from scratchlm.lab.catalogue import find, todays_name
+from scratchlm.lab.harness.findings import Findings, conclude
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.settings import INIT, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
@@ -66,7 +68,9 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
         steps.threads = outcome.machine["threads"]
         started = time.monotonic()
         try:
-            import_module(f"scratchlm.lab.experiments.{entry.module}").run(config, steps, outcome)
+            conclude(
+                outcome, _found(import_module(f"scratchlm.lab.experiments.{entry.module}").run, config, steps, outcome)
+            )
         except (KeyboardInterrupt, Interrupted):
             again = "the same command without --force" if config.force else "the same command"
             raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None
@@ -79,6 +83,17 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
         if stored is not None:
             outcome.notes.append(replayed(stored, outcome))
     return outcome
+
+
+def _found(
+    run: Callable[[Any, Steps, Findings], None], config: ExperimentConfig, steps: Steps, outcome: Outcome
+) -> list[Findings]:
+    """Run an experiment at each of its seeds."""
+    found = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        found.append(Findings(outcome.settings, outcome.data))
+        run(replace(config, seed=seed), steps if seed == config.seed else steps.at_seed(seed), found[-1])
+    return found
 
 
 def write_report(out: Path, outcome: Outcome) -> None:

@@ -19,8 +19,9 @@ from scratchlm import storyworld
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LimitsConfig
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, every
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table
+from scratchlm.lab.harness.outcome import Sample
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
@@ -48,7 +49,7 @@ KINDS = {
 }
 
 
-def run(config: LimitsConfig, steps: Steps, outcome: Outcome) -> None:
+def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
     """Fine-tune, ask, and look up written sentences."""
     small, corpus = storyteller(config, steps)
 
@@ -60,10 +61,9 @@ def run(config: LimitsConfig, steps: Steps, outcome: Outcome) -> None:
 
     found = steps.once("asked", work)
     traced = steps.once("traced", trace, found["written"], corpus)
-    report(outcome, found)
-    report_traces(outcome, traced)
-    outcome.notes += [
-        "one model, one seed",
+    report(out, found)
+    report_traces(out, traced)
+    out.notes += [
         "naming the true value is right, except in questions with a `not`",
         "errors are clustered by the person or place in question, or by story",
         "stories come from a grammar, so new ones repeat sentences by chance: sentences of held-out stories are the "
@@ -157,60 +157,73 @@ def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def report(outcome: Outcome, found: Mapping[str, list[dict[str, Any]]]) -> None:
+def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
     """Report how each kind of question was answered, and add the claims."""
-    values, rows = outcome.values, []
+    values = out.values
+    rows: list[Row] = []
     subjects = {kind: [each["subject"] for each in found[kind]] for kind in KINDS}
     for kind, name in KINDS.items():
-        measured = {key: [each[key] for each in found[kind]] for key in ("right", "fluent", "doubt")}
-        answered = {key: proportion(scores, subjects[kind]) for key, scores in measured.items()}
-        sure = mean_of([each["sure"] for each in found[kind]], subjects[kind])
-        values |= {f"{kind}.{measure}": value for measure, value in {**answered, "sure": sure}.items()}
-        cells = [value.shown(".1%") for value in answered.values()]
-        rows.append([name, str(len(found[kind])), *cells, sure.shown(".2f")])
+        for key in ("right", "fluent", "doubt"):
+            values[f"{kind}.{key}"] = proportion([each[key] for each in found[kind]], subjects[kind])
+        values[f"{kind}.sure"] = mean_of([each["sure"] for each in found[kind]], subjects[kind])
+        cells = [Cell(f"{kind}.{key}", ".1%") for key in ("right", "fluent", "doubt")]
+        rows.append([name, str(len(found[kind])), *cells, Cell(f"{kind}.sure", ".2f")])
     values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
     header = ["question type", "questions", "names the true value", "fluent", "in doubt", "lowest token probability"]
-    outcome.tables.append(Table("Answers by type of question", header, rows))
+    out.table("Answers by type of question", header, rows)
+    out.dots("Answers that name the true value", "fraction", {name: f"{kind}.right" for kind, name in KINDS.items()})
     pairs = list(zip(found["taught"], found["reworded"], found["negated"], strict=True))
     if flipped := [float(other["right"] == 0) for one, other, _ in pairs if one["right"]]:
         values["flipped"] = proportion(flipped)
     same = [float(one["given"] == negated["given"]) for one, _, negated in pairs]
-    ignored = values["negation_ignored"] = proportion(same, subjects["taught"])
+    values["negation_ignored"] = proportion(same, subjects["taught"])
     falls = [one["right"] - other["right"] for one, other, _ in pairs]
-    lost = outcome.gain("reworded.loss", paired(falls, subjects["taught"]))
-    says = "It answers correctly more often about facts in the stories than about facts in no story"
-    outcome.claim("knows-what-it-read", says, values["read.right"].above(values["untold.right"]))
-    says = "About facts in no story most answers are fluent, and none expresses doubt"
-    certain = values["untold.doubt"].value == 0
-    outcome.claim("fluent-when-wrong", says, values["untold.fluent"].above(0.5) and certain)
-    says = "About facts in no story the lowest token probability still exceeds one half on average"
-    outcome.claim("sure-when-wrong", says, values["untold.sure"].above(0.5))
-    outcome.claim("other-words-flip", "Rewording lowers its accuracy on the same facts", lost)
-    says = "With a `not` in the question most answers stay the same"
-    outcome.claim("negation-is-lost", says, ignored.above(0.5))
-    says = "No answer expresses doubt about a false premise"
-    outcome.claim("premises-pass", says, values["premise.doubt"].value == 0)
+    lost = out.gain("reworded.loss", paired(falls, subjects["taught"]))
+    claim(out, lost)
     for kind, name in KINDS.items():
         for each in found[kind][:2]:
             told = f"{each['given']} (true: {each['expected']})"
-            outcome.samples.append(Sample(f"{name}: {each['question']}", told))
+            out.samples.append(Sample(f"{name}: {each['question']}", told))
 
 
-def report_traces(outcome: Outcome, traced: Mapping[str, Any]) -> None:
+def claim(out: Findings, lost: Test) -> None:
+    """Add the claims about answers; `lost` tests that rewording lowers accuracy."""
+    says = "It answers correctly more often about facts in the stories than about facts in no story"
+    control = "A guess by the kind of value would be right as often about both; facts in no story measure that guess"
+    out.claim("knows-what-it-read", says, above("read.right", "untold.right"), control)
+    says = "About facts in no story most answers are fluent, and none expresses doubt"
+    control = "A grammar that accepts anything would call all fluent; the proportion that it rejects is in the table"
+    no_doubt = lambda values: values["untold.doubt"].value == 0  # noqa: E731
+    out.claim("fluent-when-wrong", says, every(above("untold.fluent", 0.5), no_doubt), control)
+    says = "About facts in no story the lowest token probability still exceeds one half on average"
+    control = "A few sure answers could raise a mean; the interval is over people and places"
+    out.claim("sure-when-wrong", says, above("untold.sure", 0.5), control)
+    control = "Harder facts would fall too; both wordings ask for the same facts, compared pair by pair"
+    out.claim("other-words-flip", "Rewording lowers its accuracy on the same facts", lost, control)
+    says = "With a `not` in the question most answers stay the same"
+    control = "Answers that hardly depend on the question would stay too; those to reworded questions change more often"
+    out.claim("negation-is-lost", says, above("negation_ignored", 0.5), control)
+    says = "No answer expresses doubt about a false premise"
+    control = "The model was never taught to doubt, so this shows what training leaves out, not what it cannot learn"
+    out.claim("premises-pass", says, lambda values: values["premise.doubt"].value == 0, control)
+
+
+def report_traces(out: Findings, traced: Mapping[str, Any]) -> None:
     """Report how often written and held-out sentences occur in the training text, and add the claim."""
     known = [float(number >= 0) for _, _, number in traced["written"]]
-    written = proportion(known, [story for story, _, _ in traced["written"]])
-    others = proportion([read for _, read in traced["held_out"]], [story for story, _ in traced["held_out"]])
-    outcome.values |= {"written.read": written, "held_out.read": others}
-    rows = [
-        ["written by the model", str(len(known)), written.shown(".1%")],
-        ["in held-out stories", str(len(traced["held_out"])), others.shown(".1%")],
+    out.values["written.read"] = proportion(known, [story for story, _, _ in traced["written"]])
+    held_out = traced["held_out"]
+    out.values["held_out.read"] = proportion([read for _, read in held_out], [story for story, _ in held_out])
+    rows: list[Row] = [
+        ["written by the model", str(len(known)), Cell("written.read", ".1%")],
+        ["in held-out stories", str(len(held_out)), Cell("held_out.read", ".1%")],
     ]
     title = "Sentences that occur word for word in the training text"
-    outcome.tables.append(Table(title, ["", "sentences", "proportion"], rows))
+    out.table(title, ["", "sentences", "proportion"], rows)
     shown = [[str(sentence), f"text {number:,}"] for _, sentence, number in traced["written"] if number >= 0]
     shown.sort(key=lambda row: -len(row[0]))
     title = "The longest of them, with the first text that contains it"
-    outcome.tables.append(Table(title, ["sentence", "where"], shown[:5]))
+    out.table(title, ["sentence", "where"], shown[:5])
     says = "More of its sentences occur word for word in the training text than of new stories"
-    outcome.claim("remembers-sentences", says, written.above(others))
+    control = "The generator repeats sentences by chance; held-out stories measure how often"
+    out.claim("remembers-sentences", says, above("written.read", "held_out.read"), control)

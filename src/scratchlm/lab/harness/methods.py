@@ -6,20 +6,23 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from scratchlm.base.statistics import Comparison, comparison_of, standard_error
-from scratchlm.lab.harness.outcome import Outcome, Table, Value
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Values
+from scratchlm.lab.harness.outcome import Value
+from scratchlm.lab.harness.steps import Steps
 
 M = TypeVar("M")
 G = TypeVar("G", bound=Sized)
 Compare = Callable[["MethodResult", "MethodResult"], Comparison]
 """Function of two methods' results: the second minus the first."""
-COSTS = ("train_seconds", "item_microseconds", "megabytes")
 LEAST_P = 1e-16
-"""Smallest p-value that is printed as such: rounding errors of the sums hide smaller ones."""
+"""Smallest p-value that is stored: rounding errors of the sums hide smaller ones."""
+COSTS = ("train_seconds", "item_microseconds", "megabytes")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Method(Generic[M]):
     """Builds it, anew at each call."""
     hash_prefix: str = ""
     """First digits of the hash of the published model it uses; empty for other methods."""
+    seeded: bool = False
+    """Whether a seed changes it; a method without randomness is measured once for all seeds."""
+
+    def steps(self, steps: Steps) -> Steps:
+        """Return where its steps belong: to one seed, or to all."""
+        return steps if self.seeded else steps.shared
 
     @property
     def step(self) -> str:
@@ -96,43 +105,47 @@ def paired_by(
 
 
 def claim_gains(
-    outcome: Outcome, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str, str]]
+    found: Findings, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str, str, str]]
 ) -> None:
-    """Add claims about gains: that a method scores higher than another. Each is a key, the two methods, and a text.
+    """Add claims that a method scores higher than another. Each is a key, the two methods, a text, and its control.
 
-    A claim about a method that was not run, for want of `--init`, is left out.
+    The difference becomes the value ABOVE.over.BELOW. A claim about a method that was not run, for want of `--init`, is
+    left out.
     """
-    for key, above, below, says in claims:
+    for key, above, below, says, control in claims:
         if above in by and below in by:
-            outcome.claim(key, says, compare(by[below], by[above]).interval.low > 0)
+            found.claim(key, says, found.gain(f"{above}.over.{below}", compare(by[below], by[above])), control)
 
 
 def add_comparison(
-    outcome: Outcome, title: str, results: Sequence[MethodResult], columns: Sequence[Column], compare: Compare,
+    found: Findings, title: str, results: Sequence[MethodResult], columns: Sequence[Column], compare: Compare,
     form: str = "+.3f",
 ) -> None:  # fmt: skip
-    """Add the values, timings and tables of methods that were measured alike.
+    """Add the values, timings, tables and the figure of methods that were measured alike.
 
     `compare` tests a method against the one before it by the first column's score. The table shows each difference
-    with its minimum detectable difference: the smallest one that such data would have shown four times of five.
+    with its minimum detectable difference: the smallest one that such data would have shown in 80% of such studies.
     """
-    scores, costs = [], []
+    scores: list[Row] = []
+    costs: list[Row] = []
     for number, result in enumerate(results):
-        outcome.values.update({f"{result.key}.{name}": value for name, value in result.scores.items()})
-        outcome.values[f"{result.key}.megabytes"] = Value(result.megabytes)
-        outcome.timings |= {f"{result.key}.{cost}": getattr(result, cost) for cost in COSTS[:2]}
-        scores.append([result.name, *(_cell(result.scores.get(column.key), column) for column in columns)])
+        found.values |= {f"{result.key}.{name}": value for name, value in result.scores.items()}
+        found.values[f"{result.key}.megabytes"] = Value(result.megabytes)
+        found.timings |= {f"{result.key}.{cost}": getattr(result, cost) for cost in COSTS[:2]}
+        scores.append([result.name, *(Cell(f"{result.key}.{c.key}", c.form, c.interval) for c in columns)])
         cost = [f"{result.train_seconds:.3g}", f"{result.item_microseconds:,.3g}", f"{result.megabytes:,.3g}"]
-        gain = _gain(outcome, result, compare(results[number - 1], result), form) if number else ["", "", ""]
+        gain = _gain(found, result, compare(results[number - 1], result), form) if number else ["", "", ""]
         costs.append([result.name, *cost, *gain])
-    outcome.tables.append(Table(title, ["", *(column.title for column in columns)], scores))
-    gained = f"{columns[0].title}, gain over the method above"
+    found.table(title, ["", *(column.title for column in columns)], scores)
+    first = columns[0]
+    gained = f"{first.title}, gain over the method above"
     header = ["", "training, s", "per item, µs", "MB", gained, "minimum detectable difference", "p"]
-    outcome.tables.append(Table("Cost of each method, and its gain over the method above", header, costs))
+    found.table("Cost of each method, and its gain over the method above", header, costs)
+    found.dots(title, first.title, {result.name: f"{result.key}.{first.key}" for result in results})
 
 
 def add_groups(
-    outcome: Outcome, title: str, score: str, results: Sequence[MethodResult],
+    found: Findings, title: str, score: str, results: Sequence[MethodResult],
     groups: Mapping[str, tuple[str, np.ndarray]], measure: Callable[[str, np.ndarray], Value], form: str = ".3f",
 ) -> None:  # fmt: skip
     """Add each method's score on groups of test items: the group's title, and which items are in it.
@@ -140,25 +153,25 @@ def add_groups(
     `measure` gives the score of a method, by its key, on a group. Empty groups are left out.
     """
     filled = {name: (shown, inside) for name, (shown, inside) in groups.items() if inside.any()}
-    rows = []
+    rows: list[Row] = []
     for result in results:
-        values = {name: measure(result.key, inside) for name, (_, inside) in filled.items()}
-        outcome.values |= {f"{result.key}.{score}.{name}": value for name, value in values.items()}
-        rows.append([result.name, *(value.shown(form) for value in values.values())])
+        keys = {name: f"{result.key}.{score}.{name}" for name in filled}
+        found.values |= {keys[name]: measure(result.key, inside) for name, (_, inside) in filled.items()}
+        rows.append([result.name, *(Cell(key, form) for key in keys.values())])
     header = ["", *(f"{shown}, {inside.sum():,}" for shown, inside in filled.values())]
-    outcome.tables.append(Table(title, header, rows))
+    found.table(title, header, rows)
 
 
-def _gain(outcome: Outcome, result: MethodResult, compared: Comparison, form: str) -> list[str]:
-    outcome.gain(f"{result.key}.gain", compared)
+def _gain(found: Findings, result: MethodResult, compared: Comparison, form: str) -> Row:
+    """Add a gain, with its p-value and smallest detectable difference by the error over seeds and items."""
+    gain, p, detectable = (f"{result.key}.{name}" for name in ("gain", "p", "detectable"))
+    found.gain(gain, compared)
+
+    def again(values: Values) -> Comparison:
+        low, high = values[gain].ends
+        return comparison_of(values[gain].value, (high - low) / 2 / NormalDist().inv_cdf(0.975))
+
+    found.derive(p, lambda values: Value(max(LEAST_P, again(values).p_value)))
     if math.isfinite(compared.detectable):  # infinite where a single book or passage was tested
-        outcome.values[f"{result.key}.detectable"] = Value(compared.detectable)
-    outcome.values[f"{result.key}.p"] = Value(compared.p_value)
-    p = f"{compared.p_value:.2g}" if compared.p_value >= LEAST_P else f"<{LEAST_P:g}"
-    return [outcome.values[f"{result.key}.gain"].shown(form), f"{compared.detectable:{form[1:]}}", p]
-
-
-def _cell(value: Value | None, column: Column) -> str:
-    if value is None:
-        return ""
-    return value.shown(column.form) if column.interval else format(value.value, column.form)
+        found.derive(detectable, lambda values: Value(again(values).detectable))
+    return [Cell(gain, form), Cell(detectable, form[1:]), Cell(p, ".2g")]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from scratchlm.base.config import from_dict
@@ -16,8 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.base.statistics import Comparison
-from scratchlm.lab.harness.settings import EARLIER_NAMES, INIT, RATINGS
+from scratchlm.lab.harness.settings import EARLIER_NAMES, RATINGS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -35,6 +35,10 @@ class Value:
     value: float
     low: float | None = None
     high: float | None = None
+    seeds: tuple[float, ...] = ()
+    """The value of each seed, where there are several."""
+    share: bool = False
+    """Whether it is a fraction from 0 to 1, and its interval too."""
 
     def shown(self, form: str = ".3f") -> str:
         """Return the number with its interval, each in a format such as `.3f` or `.1%`."""
@@ -47,15 +51,40 @@ class Value:
         limit = other.high if isinstance(other, Value) else other
         return self.low is not None and limit is not None and self.low > limit
 
+    def exceeds(self, other: Value | float = 0.0) -> bool | None:
+        """Return whether it is greater than a number or a value; None if their intervals overlap.
+
+        A value without an interval is taken as exact.
+        """
+        other = other if isinstance(other, Value) else Value(other)
+        (low, high), (least, most) = self.ends, other.ends
+        return True if low > most else False if high < least or low == high == least == most else None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of its interval; the value itself twice if it has none."""
+        return (self.value if self.low is None else self.low, self.value if self.high is None else self.high)
+
+    def at(self, confidence: float) -> Value:
+        """Return the value with its 95% interval widened or narrowed to another confidence, as of a normal law."""
+        if self.low is None or self.high is None:
+            return self
+        factor = NormalDist().inv_cdf((1 + confidence) / 2) / NormalDist().inv_cdf(0.975)
+        low, high = (self.value + factor * (end - self.value) for end in (self.low, self.high))
+        return replace(self, low=low, high=high)
+
 
 @dataclass(frozen=True)
 class Claim:
     """A statement that the numbers support or do not."""
 
     says: str
-    holds: bool
+    holds: bool | None
+    """None if the values could not show it, one way or the other."""
     timed: bool = False
     """Whether it compares clock readings, which another program can change: a replay may find otherwise."""
+    control: str = ""
+    """What else would give the same numbers, and what excludes it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +106,29 @@ class Curves:
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     logarithmic: bool = False
     """Whether the x axis is logarithmic."""
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    """Lower and upper ends of the intervals of a curve, by its name."""
+    levels: Mapping[str, float] = field(default_factory=dict)
+    """Horizontal lines, such as chance, by their names."""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A row of a figure: a value with its interval, and the value of each seed."""
+
+    label: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A figure with one row for each method or condition."""
+
+    title: str
+    x: str
+    rows: Sequence[Dot]
+    levels: Mapping[str, float] = field(default_factory=dict)
+    """Vertical lines, such as chance, by their names."""
 
 
 @dataclass(frozen=True)
@@ -106,23 +158,10 @@ class Outcome(Result):
     claims: dict[str, Claim] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     curves: list[Curves] = field(default_factory=list)
+    dots: list[Dots] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
-
-    def claim(self, key: str, says: str, holds: bool, timed: bool = False) -> None:
-        """Add a claim."""
-        self.claims[key] = Claim(says, holds, timed)
-
-    def gain(self, key: str, compared: Comparison) -> bool:
-        """Add a difference as a value; return whether its whole interval lies above zero."""
-        self.values[key] = Value(compared.difference, *compared.interval)
-        return compared.interval.low > 0
-
-    @property
-    def init_hash(self) -> str:
-        """The first digits of the hash of the published model given as `--init`; empty without one."""
-        return self.data.get(INIT, "")[:8]
 
     @property
     def small(self) -> bool:
@@ -137,7 +176,7 @@ class Outcome(Result):
         """
         if self.small:
             return "holds with --small" if claim.holds else "too small to judge (would not hold)"
-        return "holds" if claim.holds else "does not hold"
+        return "could not be shown" if claim.holds is None else "holds" if claim.holds else "does not hold"
 
     def as_dict(self) -> dict[str, Any]:
         """Return sealed plain data."""

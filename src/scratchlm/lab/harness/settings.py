@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.ranges import Count, Epochs, Seed, Threads, Vocabulary, out_of_range
+from scratchlm.base.ranges import Count, Epochs, Range, Seed, Threads, Vocabulary, out_of_range
 
 NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
 """Settings that say where and how to run, not what is measured."""
@@ -42,7 +42,9 @@ class ExperimentConfig:
     replay: Path | None = None
     """Result file to replay: the run takes its settings, and the new result is compared with it."""
     seed: Seed = 0
-    """Seed of the initial weights, the data order and all sampling."""
+    """Seed of the initial weights, the data order and all sampling; the first of several."""
+    seeds: Annotated[int, Range(1, 100)] = 1
+    """Number of seeds: every network is trained once for each, and intervals are over seeds and test items."""
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False

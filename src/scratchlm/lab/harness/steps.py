@@ -43,17 +43,27 @@ class Steps:
         """Open a folder. Raises `UserError` if it holds steps of other settings or data."""
         self.folder, self.began, self.taken, self.earlier = folder, time.monotonic(), 0, 0.0
         self.threads: int | None = None
-        self._key_file = {"kind": KIND, "key": key, "repeats": repeats}
+        self.seen: set[Path] = set()
+        """Files of steps that this call did or found."""
+        self.shared: Steps = self
+        """Steps that no seed changes; those of the first seed lie beside them."""
+        self._key, self._repeats = key, repeats
         file = folder / KEY_FILE
         if file.exists() and read_json(file)["key"] != key:
             other = "steps of other settings, data, code or machine"
             raise UserError(f"--out {folder}: holds {other}; name another folder, or start over with --force")
 
+    def at_seed(self, seed: int) -> Steps:
+        """Return the steps of another seed, in a folder of their own."""
+        other = Steps(self.folder / f"seed-{seed}", self._key, self._repeats)
+        other.threads, other.shared, other.began = self.threads, self, self.began
+        return other
+
     def file(self, name: str) -> Path:
         """Return the path of a file of the experiment, and mark the folder as one of an experiment."""
         write_marker(self.folder, FOLDER_KIND, FILES)
         # Not earlier: an experiment that cannot start leaves no folder.
-        write_json(self.folder / KEY_FILE, self._key_file)
+        write_json(self.folder / KEY_FILE, {"kind": KIND, "key": self._key, "repeats": self._repeats})
         return self.folder / name
 
     def once(self, name: str, work: Callable[..., Any], *given: Any) -> Any:
@@ -61,14 +71,21 @@ class Steps:
         file = self.folder / "steps" / f"{name}.json"
         if file.exists():
             done = read_json(file)
-            self.taken, self.earlier = self.taken + 1, self.earlier + done["seconds"]
+            self._count(file, done["seconds"])
             return done["found"]
         self.log(name)
         self.file(KEY_FILE)
         begun = time.monotonic()
         found = work(*given)
         write_json(file, {"seconds": time.monotonic() - begun, "found": found})
+        self.shared.seen.add(file)
         return read_json(file)["found"]
+
+    def _count(self, file: Path, seconds: float) -> None:
+        """Count a step that an earlier call did; one that seeds share is counted once."""
+        if file not in self.shared.seen:
+            self.shared.taken, self.shared.earlier = self.shared.taken + 1, self.shared.earlier + seconds
+        self.shared.seen.add(file)
 
     def log(self, what: str) -> None:
         """Print on stderr which step begins."""

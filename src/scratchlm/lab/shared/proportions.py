@@ -9,11 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from scratchlm import storyworld
-from scratchlm.base.statistics import standard_error, wilson_interval
+from scratchlm.base.statistics import standard_error, student_quantile, wilson_interval
 from scratchlm.lab.harness.outcome import Value
-
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Quantile 0.975 of Student's t for 2, 3, ... 10 values; more take the last, a little wide."""
 
 
 def proportion(values: Sequence[float], clusters: Sequence[object] | None = None) -> Value:
@@ -32,7 +29,8 @@ def proportion(values: Sequence[float], clusters: Sequence[object] | None = None
         design_effect = max(1.0, (together / alone) ** 2) if math.isfinite(together) else float(n)
     counted = max(1, round(n / design_effect))
     ones = round(mean * counted, 9)  # if not a whole number, the interval covers both neighbours
-    return Value(mean, wilson_interval(math.floor(ones), counted).low, wilson_interval(math.ceil(ones), counted).high)
+    low, high = (wilson_interval(end(ones), counted) for end in (math.floor, math.ceil))
+    return Value(mean, low.low, high.high, share=True)
 
 
 def mean_of(values: Sequence[float] | np.ndarray, clusters: Sequence[object] | None = None) -> Value:
@@ -46,7 +44,7 @@ def of_draws(scores: Sequence[float]) -> Value:
     mean = float(np.mean(scores))
     if len(scores) < 2:
         return Value(mean)
-    wide = STUDENT[min(len(scores), len(STUDENT) + 1) - 2] * standard_error(scores)
+    wide = student_quantile(len(scores)) * standard_error(scores)
     return Value(mean, mean - wide, mean + wide)
 
 

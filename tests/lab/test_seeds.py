@@ -1,0 +1,89 @@
+"""Several seeds: their mean and interval, and the tables, figures and claims that follow from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from outcomes import concluded, holding
+from scratchlm.lab.harness.findings import Cell, Findings, above, below, every, negated
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Value
+from scratchlm.lab.harness.seeds import over_seeds
+from scratchlm.lab.shared.proportions import mean_of, proportion
+
+
+@pytest.mark.parametrize(("seeds", "between"), [(3, 0.3), (5, 0.3), (5, 0.05)])
+def test_intervals_over_seeds_and_items_cover_the_true_mean(seeds: int, between: float) -> None:
+    draw, covered, rounds = np.random.default_rng(0), 0, 400
+    for _ in range(rounds):
+        items = draw.normal(0, 1, 100)  # the same items for each seed
+        scores = draw.normal(0, between, (seeds, 1)) + items + draw.normal(0, 0.2, (seeds, 100))
+        value = over_seeds([mean_of(row) for row in scores])
+        covered += value.ends[0] <= 0 <= value.ends[1]
+    assert covered >= 0.93 * rounds
+
+
+def test_one_seed_or_equal_seeds_keep_the_value_as_it_is() -> None:
+    value = Value(0.5, 0.4, 0.6)
+    assert over_seeds([value]) == value
+    assert over_seeds([value, value, value]) == value
+
+
+def test_the_interval_is_students_t_over_seeds_and_the_items_interval_together() -> None:
+    found = over_seeds([Value(1.0, 0.7, 1.3), Value(2.0, 1.7, 2.3), Value(3.0, 2.7, 3.3)])
+    half = np.hypot(4.303 / np.sqrt(3), 0.3)
+    assert (found.value, found.seeds) == (2.0, (1.0, 2.0, 3.0))
+    assert found.ends == pytest.approx((2 - half, 2 + half))
+    assert over_seeds([Value(1.0), Value(2.0), Value(3.0)]).high == pytest.approx(2 + 4.303 / np.sqrt(3))
+
+
+def test_the_interval_of_a_fraction_stays_within_0_and_1() -> None:
+    found = over_seeds([proportion([1.0] * 20), proportion([1.0] * 10 + [0.0] * 10)])
+    assert found.ends[1] == 1.0
+    assert found.ends[0] >= 0.0
+
+
+def seed(*bits: float) -> Findings:
+    found = Findings()
+    for at, value in enumerate(bits):
+        found.values[f"m{at}"] = Value(value, value - 0.01, value + 0.01)
+    gaps = bits[1] - bits[0] + 0.001 * np.sin(np.arange(50))
+    found.claim("grows", "The second is higher", found.gain("gap", paired(gaps)), "nothing else")
+    found.claim("lower", "The second is lower", below("m1", "m0"))
+    found.claim("both", "Both", every(above("gap"), above("m0", 0.5)))
+    found.claim("neither", "Not higher", negated(above("gap")))
+    found.derive("sum", lambda values: Value(values["m0"].value + values["m1"].value))
+    found.table("Bits", ["", "bits"], [["first", Cell("m0")], ["second", Cell("m1", ".1f", False)], ["", Cell("none")]])
+    found.curves(
+        "Curve", "x", "y", {"a": ([1, 2], ["m0", "m1"]), "b": ([1, 2], [bits[0], bits[1]])}, levels={"m": "m0"}
+    )
+    found.dots("Dots", "bits", {"first": "m0", "second": "m1"})
+    return found
+
+
+def test_tables_figures_and_claims_are_made_from_the_values_over_all_seeds() -> None:
+    found = [seed(1.0, 2.0), seed(1.1, 2.2), seed(1.2, 1.9)]
+    made = concluded(*found)
+    assert made.values["sum"].value == pytest.approx(1.1 + 6.1 / 3)
+    low, high = made.values["m0"].ends
+    assert made.tables[0].rows == [["first", f"1.100 ({low:.3f} to {high:.3f})"], ["second", "2.0"], ["", ""]]
+    assert made.curves[0].lines["a"][1] == pytest.approx([1.1, 6.1 / 3])
+    assert made.curves[0].lines["b"][1] == pytest.approx(made.curves[0].lines["a"][1])
+    assert made.curves[0].bands["a"][0][0] == pytest.approx(low)
+    assert made.curves[0].levels == {"m": pytest.approx(1.1)}
+    assert [row.value.seeds for row in made.dots[0].rows] == [(1.0, 1.1, 1.2), (2.0, 2.2, 1.9)]
+    assert made.notes[0].startswith("3 seeds")
+    assert made.claims["grows"].control == "nothing else"
+    assert {key: claim.holds for key, claim in made.claims.items()} == {
+        "grows": True, "lower": False, "both": True, "neither": False
+    }  # fmt: skip
+
+
+def test_what_varies_too_much_between_seeds_could_not_be_shown() -> None:
+    made = concluded(seed(1.0, 2.0), seed(2.0, 1.5), seed(1.0, 1.7))
+    assert {key: claim.holds for key, claim in made.claims.items()} == {
+        "grows": None, "lower": None, "both": None, "neither": None
+    }  # fmt: skip
+    assert made.verdict(made.claims["grows"]) == "could not be shown"
+    assert holding(seed(1.0, 2.0)) == {"grows", "both"}
