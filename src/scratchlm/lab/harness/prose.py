@@ -7,7 +7,8 @@ folder. In a template stand
 
     {{ r("ladder-lm", "katz.bits_per_byte", ".3f") }}   a number; a format that ends in + gives its interval too
     {{ v("objective", "words.bits_per_byte") }}         the number itself, for calculations
-    {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ sample("objective", 0) }}   on a line of their own
+    {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ dots("ladder-lm", 0) }}, {{ sample("objective", 0) }},
+    {{ claims("ladder-lm") }}                           on a line of their own
 
 Figures are drawn into `figures`, beside the result files.
 """
@@ -102,6 +103,20 @@ class _Page:
         file = figure_name(stored_as(name, self.results), number)
         return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
 
+    def dots(self, name: str, number: int = 0) -> str:
+        """Return a link to the drawing of a result's values, one row each, with a dot for each seed."""
+        found = self._part(name, number, "dots", lambda outcome: outcome.dots)
+        file = dots_name(stored_as(name, self.results), number)
+        return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
+
+    def claims(self, name: str) -> str:
+        """Return a table of a result's claims: each with its verdict, and what else would give its numbers."""
+        outcome = self._outcome(name, "claims")
+        if outcome is None:
+            return "?"
+        rows = [[claim.says, outcome.verdict(claim), claim.control] for claim in outcome.claims.values()]
+        return as_markdown(Table("", ["claim", "verdict", "what else would give this, and its control"], rows))
+
     def sample(self, name: str, number: int = 0) -> str:
         """Return a text that a model wrote, as a quotation."""
         found = self._part(name, number, "sample", lambda outcome: outcome.samples)
@@ -139,6 +154,7 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
     page = _Page(results, figures)
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals = {"r": page.r, "v": page.v, "table": page.table, "figure": page.figure, "sample": page.sample}
+    environment.globals |= {"dots": page.dots, "claims": page.claims}
     try:
         text = environment.from_string(template).render()
     except TemplateError as error:
@@ -179,12 +195,19 @@ def figure_name(name: str, number: int) -> str:
     return f"figures/{name}-{number}.svg"
 
 
+def dots_name(name: str, number: int) -> str:
+    """Return the name of the file of a figure with dots, from the folder of the results."""
+    return f"figures/{name}-dots-{number}.svg"
+
+
 def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
-    """Draw all curves of the results as files in `figures` beside them."""
+    """Draw all figures of the results as files in `figures` beside them."""
     (folder / "figures").mkdir(exist_ok=True)
     for name, outcome in results.items():
         for number, curves in enumerate(outcome.curves):
             write_text(folder / figure_name(name, number), as_svg(curves))
+        for number, dots in enumerate(outcome.dots):
+            write_text(folder / dots_name(name, number), as_svg(dots))
 
 
 def as_markdown(table: Table) -> str:
