@@ -165,10 +165,10 @@ class Outcome(Result):
     claims: dict[str, Claim] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     curves: list[Curves] = field(default_factory=list)
-    dots: list[Dots] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    dots: list[Dots] = field(default_factory=list)
 
     @property
     def small(self) -> bool:
