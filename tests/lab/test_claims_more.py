@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import holding, results_of
+from outcomes import concluded, holding, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
@@ -128,22 +128,23 @@ def test_claims_about_tasks_follow_the_answers() -> None:
             "t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: ""
         )
 
-    def held(one: float, alone: float, narrow: float, narrow_other: float) -> set[str]:
+    def held(one: float, alone: float, narrow: float, narrow_other: float, longer: float = 0.0) -> set[str]:
         def given(fraction: float) -> list[str]:
             return [each if at < fraction * 40 else "no" for at, each in enumerate(expected)]
 
         made = Findings()
-        ways = {"one": one, "alone": alone, "trivial": 0.0}
+        ways = {"one": one, "alone": alone, "longer": longer, "trivial": 0.0}
         answers = {way: {key: given(fraction) for key in ("x", "y")} for way, fraction in ways.items()}
         answers["narrow"] = {"x": given(narrow), "y": given(narrow_other)}
         tasks.report(made, {"x": task(), "y": task()}, answers)
         return holding(made)
 
     assert held(0.6, 0.6, 0.9, 0.2) == {
-        "one-does-all", "rival-wins-somewhere", "model-wins-somewhere", "sharing-costs-little"
+        "one-does-all", "rival-wins-somewhere", "model-wins-somewhere", "sharing-costs-little",
+        "sharing-costs-little-at-equal-steps",
     }  # fmt: skip
-    assert held(0.0, 0.9, 0.0, 0.0) == set()
-    assert held(0.6, 0.6, 0.2, 0.2) == {"one-does-all", "model-wins-somewhere", "sharing-costs-little"}
+    assert held(0.0, 0.9, 0.0, 0.0, 0.9) == set()
+    assert held(0.6, 0.6, 0.2, 0.2, 0.9) == {"one-does-all", "model-wins-somewhere", "sharing-costs-little"}
 
 
 COUNT = itertools.count()
@@ -309,13 +310,15 @@ def test_each_story_is_in_one_split_and_columns_are_checked(tmp_path: Path) -> N
 def test_claims_about_replies_follow_the_proportions() -> None:
     def held(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
         """Give the model one proportion and all others another, except a baseline's score that is raised."""
-        made = Findings()
-        by = {}
-        for key in ("eliza", "recall", "retrieval", "ngram", "chat"):
+        made, found = Findings(), {}
+        for key in ("echo", "eliza", "recall", "retrieval", "ngram", "chat"):
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
-            scores = {name: Value(part, part - 0.05, part + 0.05) for name, part in parts.items()}
-            by[key] = MethodResult(key, key, scores, 0.0, 0.0, 0.0)
-        ladder_respond.claim(made, by)
+            scores: dict[str, Any] = {
+                name: [1.0] * int(100 * p) + [0.0] * int(100 * (1 - p)) for name, p in parts.items()
+            }
+            subjects = [str(number) for number in range(100)]
+            found[key] = {**scores, "subjects": {"facts": subjects, "all": subjects}}
+        ladder_respond.claim(made, found)
         return holding(made)
 
     fails = {
@@ -325,11 +328,12 @@ def test_claims_about_replies_follow_the_proportions() -> None:
         ("eliza", "about"): "model-stays-with-the-question",
         ("ngram", "fluent"): "counting-is-less-fluent",
     }
-    assert held(0.9) == set(fails.values())
-    assert {raised: held(0.9, raised) for raised in fails} == {
+    assert held(0.75) == set(fails.values())
+    assert {raised: held(0.75, raised) for raised in fails} == {
         raised: set(fails.values()) - {name} for raised, name in fails.items()
     }
     assert held(0.2) == set()
+    assert held(0.0) == {"retrieval-is-right-most"}
 
 
 def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
@@ -345,19 +349,19 @@ def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="row 1: relevant and coherent must each be 0 or 1"):
         read_ratings(path, laid)
 
-    def held(relevant: str) -> Outcome:
+    def rated(relevant: str) -> Outcome:
         """Rate one method's replies as relevant, and none of the other's."""
         for row, key in zip(blind, laid, strict=True):
             row["relevant"], row["coherent"] = ("1", "1") if key["method"] == relevant else ("0", "1")
         path.write_text(ladder_respond.as_table(blind))
-        made = Outcome("toy", "?")
+        made = Findings()
         ladder_respond.report_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
-        return made
+        return concluded(made)
 
-    made = held("chat")
+    made = rated("chat")
     assert (made.values["chat.read_relevant"].value, made.values["eliza.read_relevant"].value) == (1, 0)
     assert made.claims["read-as-relevant"].holds
-    assert not held("eliza").claims["read-as-relevant"].holds
+    assert not rated("eliza").claims["read-as-relevant"].holds
     with pytest.raises(UserError, match="row 1: its reply is not from this run"):
         read_ratings(path, [{**row, "reply": "x"} for row in laid])
     path.write_text("number\n")

@@ -177,7 +177,7 @@ def test_small_refutes_no_claim_and_its_result_stores_the_verdicts(tmp_path: Pat
         other = Outcome(
             "ladder-spam", "?", settings={"small": small}, claims={**claims, "a": Claim("Models learn", True)}
         )
-        with pytest.raises(UserError, match="a: was .*, is now holds"):
+        with pytest.raises(UserError, match=r"a: was .*, is now holds"):
             replayed(stored, other)
 
 

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
@@ -69,8 +70,9 @@ def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
     read = [text for text in corpus.train if not held_out(text, HELD_OUT)]  # without what pretraining holds out
-    batch = {"batch_size": 8, "sequence_length": 192}
-    small = prepare_small_model(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, **batch)
+    batch: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
+    trained, size = config.pretraining_steps, config.vocabulary_size
+    small = prepare_small_model(source, size, trained, config.seed, steps, seeded_text=True, **batch)
     return small, replace(corpus, train=read)
 
 
