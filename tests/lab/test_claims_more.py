@@ -15,6 +15,7 @@ import pytest
 from outcomes import concluded, holding, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
+from scratchlm.classic.reading import by_rules
 from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
 from scratchlm.lab.experiments.config import ScalingConfig, TasksConfig
 from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
@@ -260,23 +261,37 @@ def test_each_kind_of_question_on_limits_has_its_values() -> None:
 
 
 def test_claims_about_understanding_follow_the_scores() -> None:
-    keys = ("first", "overlap", "rules", "tfidf", "recurrent", "random", "pretrained", "asked")
+    usual = {"first": 0.1, "overlap": 0.2, "cut": 0.2, "rules": 0.3, "tfidf": 0.25, "recurrent": 0.1, "random": 0.2,
+             "longer": 0.3, "pretrained": 0.4}  # fmt: skip
+    equal = dict.fromkeys(usual, 0.2)
 
-    def held(scores: list[float], exact: float = 0.1) -> set[str]:
-        by, compare = results_of(dict(zip(keys[: len(scores)], scores, strict=True)), "f1")
+    def held(scores: Mapping[str, float], exact: float = 0.1) -> set[str]:
+        by, compare = results_of(scores, "f1")
         made = Findings()
         claim_gains(made, by, compare, ladder_understand.CLAIMS)
-        ladder_understand.claim_exact(made, exact)
+        made.values |= {"rules.exact": Value(exact, exact - 0.05, exact + 0.05), "first.exact": Value(0.0)}
+        ladder_understand.claim_exact(made, ["first", "rules"])
         return holding(made)
 
-    assert held([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.4]) == {
-        "overlap-beats-first", "rules-help", "pretraining-helps", "taught-beats-rules", "taught-beats-retrieval",
-        "half-stay-unanswered",
+    whole = {
+        "overlap-beats-first", "rules-help", "rules-choose", "pretraining-helps", "pretraining-is-no-mere-training",
+        "taught-beats-rules", "taught-beats-retrieval", "half-stay-unanswered",
     }  # fmt: skip
-    assert "rules-beat-taught" in held([0.1, 0.2, 0.3, 0.25, 0.1, 0.2, 0.2])
-    assert held([0.2] * 7, exact=0.6) == set()
-    assert held([0.2] * 7 + [0.3], exact=0.6) == {"asked-beats-taught", "asked-beats-rules"}
-    assert held([0.2] * 2 + [0.3] * 6, exact=0.6) == {"rules-help"}
+    assert held(usual) == whole
+    assert whole - held({**usual, "cut": 0.3}) == {"rules-choose"}
+    assert whole - held({**usual, "longer": 0.4}) == {"pretraining-is-no-mere-training"}
+    assert "rules-beat-taught" in held({**usual, "pretrained": 0.2})
+    assert held(equal, exact=0.6) == set()
+    assert held({**equal, "asked": 0.3}, exact=0.6) == {"asked-beats-taught", "asked-beats-rules"}
+    assert whole - held(usual, exact=0.48) == {"half-stay-unanswered"}
+
+
+def test_a_random_part_has_as_many_words_as_the_rules_answer_with() -> None:
+    passage, question = "The old king lived in the white castle by the sea. He slept.", "Where did the king live?"
+    part = ladder_understand.random_part(passage, question)
+    assert len(part.split()) == len(by_rules(passage, question).split())
+    assert part in passage
+    assert part == ladder_understand.random_part(passage, question)
 
 
 def test_reading_is_measured_against_answers_on_other_passages() -> None:
@@ -286,7 +301,7 @@ def test_reading_is_measured_against_answers_on_other_passages() -> None:
     for elsewhere, reads in ((own - 0.2, True), (own, False), (own + 0.2, False)):
         made = Findings()
         ladder_understand.claim_reading(made, own, elsewhere + 0.001 * np.arange(4), passages)
-        assert made.claims["taught-reads"].holds == reads
+        assert (concluded(made).claims["taught-reads"].holds is True) == reads
 
 
 def test_each_story_is_in_one_split_and_columns_are_checked(tmp_path: Path) -> None:
