@@ -21,9 +21,9 @@ from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.config import InspectConfig
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.lab.experiments.config import (
-    AblationsConfig, ContextConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig,
-    LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig, ObjectiveConfig, ScalingConfig,
-    TasksConfig,
+    AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
+    LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
+    ObjectiveConfig, ScalingConfig, TasksConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
@@ -360,6 +360,16 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["tasks"], config: TasksConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["crossover"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
+    depths: Sequence[int] = ..., cases: int = 1000, tested: int = 200, pairs: int = 20, init: str | Path | None = None,
+    published_rows: int = 8, published_length: int = 256,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["crossover"], config: CrossoverConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["limits"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,

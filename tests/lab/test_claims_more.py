@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.classic.reading import by_rules
 from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
-from scratchlm.lab.experiments.config import ScalingConfig, TasksConfig
+from scratchlm.lab.experiments.config import ScalingConfig
 from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
 from scratchlm.lab.experiments.scaling import JointLaw, fit_joint
 from scratchlm.lab.harness.findings import Findings
@@ -26,6 +26,7 @@ from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed
 from scratchlm.lab.shared.fine_tuned import rows_of
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
+from scratchlm.lab.shared.task_set import Task, past_tense, regular
 from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
 from scratchlm.tokens.chat import Rendered
 
@@ -123,11 +124,9 @@ def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
 def test_claims_about_tasks_follow_the_answers() -> None:
     expected = [f"a{number}" for number in range(40)]
 
-    def task() -> tasks.Task:
+    def task() -> Task:
         same = lambda said, wanted: float(said == wanted)  # noqa: E731
-        return tasks.Task(
-            "t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: ""
-        )
+        return Task("t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: "")
 
     def held(one: float, alone: float, narrow: float, narrow_other: float, longer: float = 0.0) -> set[str]:
         def given(fraction: float) -> list[str]:
@@ -396,7 +395,7 @@ def test_impossible_settings_are_refused() -> None:
 
 
 def test_held_out_verbs_are_not_in_training_with_a_particle_either() -> None:
-    task = tasks.past_task(TasksConfig(tested=200))
+    task = past_tense(200, 0)
     trained = {conversation[0]["content"].split()[5] for conversation in task.train}
     assert task.clusters is not None
     new = [question for question, _ in task.tested if question.split()[5] not in trained]
@@ -408,9 +407,9 @@ def test_held_out_verbs_are_not_in_training_with_a_particle_either() -> None:
     assert any(
         right[question] != dict(task.tested)[question] for question in new
     )  # and irregular ones get a wrong form
-    assert tasks.regular("hops up") == "hopped up"
-    assert tasks.regular("cries") == "cried"
-    assert tasks.regular("watches") == "watched"
+    assert regular("hops up") == "hopped up"
+    assert regular("cries") == "cried"
+    assert regular("watches") == "watched"
 
 
 def test_rows_are_counted_as_they_are_filled() -> None:

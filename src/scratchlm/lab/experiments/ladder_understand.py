@@ -219,7 +219,7 @@ def _small_model(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[
     return prepare_small_model(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
 
 
-def _text(item: Item, retrieval: Retrieval) -> str:
+def text_of(item: Item, retrieval: Retrieval) -> str:
     """Return the input of a network: the most similar part of the passage, then the question."""
     return f"{retrieval.evidence(item.passage, item.question, EVIDENCE)}\n{item.question}"
 
@@ -235,13 +235,13 @@ def _fine_tuned(
     times: float,
 ) -> tuple[Answer, int]:  # fmt: skip
     """Fine-tune the small model on the answers, for `times` the epochs."""
-    shown = [conversation_of(_text(item, retrieval), item.answer) for item in train]
+    shown = [conversation_of(text_of(item, retrieval), item.answer) for item in train]
     model = fine_tune(make(), shown, epochs=times * config.epochs, seed=config.seed)
     return partial(_answered, model, retrieval), 4 * model.decoder.parameter_count()
 
 
 def _answered(model: LanguageModel, retrieval: Retrieval, items: Sequence[Item], asks: str = "") -> list[str]:
-    return answers(model, [f"{_text(item, retrieval)}{asks}" for item in items], LONGEST)
+    return answers(model, [f"{text_of(item, retrieval)}{asks}" for item in items], LONGEST)
 
 
 def _published(init: Path, retrieval: Retrieval) -> tuple[Answer, int]:
@@ -258,13 +258,13 @@ def _recurrent(
     tokenizer = small.tokenizer
     end = tokenizer.end_of_text
     assert end is not None
-    rows = [(tokenizer.encode(_text(item, retrieval)), tokenizer.encode(item.answer)) for item in train]
+    rows = [(tokenizer.encode(text_of(item, retrieval)), tokenizer.encode(item.answer)) for item in train]
     shape = qwen3_shaped(tokenizer.vocabulary_size, width=small.shape.width, layers=1, context=512)
     model = build_translator(replace(shape, init_std=0.05, dropout=0.1), attention=True, seed=config.seed)
     fit_pairs(model, rows, tokenizer, 32, config.epochs, config.seed)
 
     def answer(tested: Sequence[Item]) -> list[str]:
-        sources = [tokenizer.encode(_text(item, retrieval)) for item in tested]
+        sources = [tokenizer.encode(text_of(item, retrieval)) for item in tested]
         return [tokenizer.decode(ids).strip() for ids in write_recurrent(model, sources, end, LONGEST)]
 
     return answer, 4 * model.parameter_count()

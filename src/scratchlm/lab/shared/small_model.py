@@ -80,14 +80,16 @@ def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps) ->
 
 def prepare_small_model(
     source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps, seeded_text: bool = False,
-    **batch: Any,
+    depth: int = DEPTH, **batch: Any,
 ) -> SmallModel:  # fmt: skip
     """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
 
-    `batch` holds what differs from the recipe: `batch_size`, `sequence_length`. Finished steps are not run again. Seeds
-    share the prepared text, unless each has a text of its own (`seeded_text`).
+    One experiment may pretrain several depths. `batch` holds what differs from the recipe: `batch_size`,
+    `sequence_length`. Finished steps are not run again. Seeds share the prepared text, unless each has its own
+    (`seeded_text`).
     """
-    run, recipe = steps.folder / "pretrained", load_recipe("default", DEPTH)
+    name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
+    run, recipe = steps.folder / name, load_recipe("default", depth)
     training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
     size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
     data = prepare_text(source, size, vocabulary_size, steps if seeded_text else steps.shared)
@@ -97,13 +99,13 @@ def prepare_small_model(
             config = PretrainConfig(resume=run, threads=steps.threads)
         else:
             config = PretrainConfig(
-                "default", data, run, depth=DEPTH, model=recipe.model, training=training, seed=seed, dtype="fp32",
+                "default", data, run, depth=depth, model=recipe.model, training=training, seed=seed, dtype="fp32",
                 device="cpu", threads=steps.threads, force=True,
             )  # fmt: skip
         found = pretrain(config)
         return {**found.as_dict(), "out": Path(found.out).name}
 
-    found = steps.once("pretrained", train)
+    found = steps.once(name, train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
     return SmallModel(data, run, shape, seed, found["seconds"])
 
