@@ -117,7 +117,7 @@ def _questions(
     }
     draw = random.Random(config.seed)
     for key, question in tasks.items():
-        train = list(question.task.train)
+        train = [conversation[:2] for conversation in question.task.train]  # the first question and its answer
         chosen = draw.sample(train, min(config.cases, len(train)))
         tasks[key] = replace(question, task=replace(question.task, train=chosen))
     return tasks
