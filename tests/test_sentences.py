@@ -16,7 +16,11 @@ MOST = 25
 PAGES = sorted(
     [*(ROOT / "notes" / "templates").rglob("*.jinja"), *(ROOT / "docs").glob("*.md"), ROOT / "ARCHITECTURE.md"]
 )
-NO_PROSE = (re.compile(r"```.*?```", re.DOTALL), re.compile(r"<!--.*?-->", re.DOTALL), re.compile(r"\{%.*?%\}", re.DOTALL))
+NO_PROSE = (
+    re.compile(r"```.*?```", re.DOTALL),
+    re.compile(r"<!--.*?-->", re.DOTALL),
+    re.compile(r"\{%.*?%\}", re.DOTALL),
+)
 ONE_WORD = (
     (re.compile(r"\{\{.*?\}\}", re.DOTALL), "N"),
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),

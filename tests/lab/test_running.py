@@ -513,3 +513,34 @@ def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.Captur
     outcome = read_outcome(tmp_path / "run" / "result.json")
     assert {outcome.values[f"{key}.read_relevant"].value for key in ("eliza", "retrieval", "ngram", "chat")} == {1}
     assert outcome.values["chat.read_coherent"].value == 0
+
+
+def test_a_run_with_more_seeds_goes_on_from_one_with_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = (
+        "--pretraining-steps",
+        "2",
+        "--vocabulary-size",
+        "300",
+        "--epochs",
+        "0.01",
+        "--tested",
+        "10",
+        "--read",
+        "2",
+    )
+    place = ("experiment", "ladder-respond", "--out", tmp_path / "run", *flags)
+    code, _, err = run(capsys, *place)
+    assert code == 0, err
+    one = read_outcome(tmp_path / "run" / "result.json")
+    steps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()}
+    code, out, err = run(capsys, *place, "--seeds", "2")
+    assert code == 0, err
+    assert f"{len(steps)} steps were taken from an earlier call" in out
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()} == steps
+    two = read_outcome(tmp_path / "run" / "result.json")
+    assert two.values["retrieval.right"].seeds[0] == one.values["retrieval.right"].value
+    assert len(two.values["retrieval.right"].seeds) == 2
+    assert two.notes[0].startswith("2 seeds")
+    code, out, err = run(capsys, *place[:2], "--replay", tmp_path / "run" / "result.json", "--out", tmp_path / "again")
+    assert code == 0, err
+    assert f"{len(two.values)} values and {len(two.claims)} claims are reproduced" in " ".join(out.split())
