@@ -150,6 +150,17 @@ def test_claims_stand_in_a_table_with_verdict_and_control() -> None:
     assert shown[2:] == ["| A beats B | holds | C was tuned too |", "| B beats A | could not be shown |  |"]
 
 
+def test_replays_on_another_processor_stand_in_a_table() -> None:
+    made = {**results(), "toy-avx2": results(0.55)["toy"]}
+    for outcome, holds in zip(made.values(), (True, None), strict=True):
+        outcome.claims = {"a": Claim("A beats B", holds)}
+    assert built("{{ replays() }}", made).splitlines()[2:] == [
+        "| toy | 2 of 2 (100%) | a: was holds, is now could not be shown |"
+    ]
+    made["toy-avx2"].values["a.f1"] = Value(0.7)
+    assert "1 of 2 (50%)" in built("{{ replays() }}", made)
+
+
 def test_a_result_stored_under_an_earlier_name_is_read_as_its_experiment_of_today(tmp_path: Path) -> None:
     for name in ("knobs", "knobs-published"):
         write_outcome(tmp_path / f"{name}.json", Outcome("knobs", "What?", values={"a": Value(0.5)}))

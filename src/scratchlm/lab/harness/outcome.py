@@ -250,35 +250,49 @@ def replayed(stored: Outcome, again: Outcome) -> str:
     """
     here = all(stored.machine.get(key) == again.machine.get(key) for key in SAME_MACHINE)
     problems = other_data(stored, again)
-    turned = [
+    turned, outside, compared = (
+        turned_claims(stored, again),
+        outside_of(stored, again, here),
+        compared_keys(stored, here),
+    )
+    told = [f"{name}: {value:.6g} in the stored result, {now} now" for name, value, now in outside]
+    if here:
+        problems += turned + told
+    elif len(compared) - len(outside) < INSIDE * len(compared) - 1e-9:
+        problems += [f"{len(outside)} of {len(compared)} values lie outside their intervals", *told]
+    if problems:
+        raise UserError(f"replay of {stored.name}: " + "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else ""))
+    if here:
+        counts = f"{len(stored.values):,} values and {len(stored.claims)} claims"
+        return f"{stored.name}: {counts} are reproduced on an equal machine"
+    inside = f"{len(compared) - len(outside):,} of {len(compared):,}"
+    changed = f"; other verdicts: {'; '.join(turned)}" if turned else ""
+    return f"{stored.name}: {inside} values lie within the stored intervals on another machine{changed}"
+
+
+def turned_claims(stored: Outcome, again: Outcome) -> list[str]:
+    """Return the claims whose verdict differs, but those about clock readings, in words."""
+    return [
         f"{name}: was {verdict}, is now {'missing' if name not in again.claims else again.verdict(again.claims[name])}"
         for name, claim in stored.claims.items()
         if not (claim.timed or getattr(again.claims.get(name), "timed", False))
         and (verdict := stored.verdict(claim)) != _verdict(again, name)
     ]
-    moved, outside, compared = 0, [], 0
-    for name, value in stored.values.items():
-        other = again.values.get(name)
-        if not here and name.endswith(DERIVED):
-            continue
-        compared += 1
+
+
+def compared_keys(stored: Outcome, here: bool) -> list[str]:
+    """Return the values that a replay compares, on an equal machine (`here`) or on another one."""
+    return [name for name in stored.values if here or not name.endswith(DERIVED)]
+
+
+def outside_of(stored: Outcome, again: Outcome, here: bool) -> list[tuple[str, float, str]]:
+    """Return the values that a replay did not reproduce: name, stored value, and the new one or that it is missing."""
+    found = []
+    for name in compared_keys(stored, here):
+        value, other = stored.values[name], again.values.get(name)
         if other is None or not _alike(value, other, here):
-            now = "missing" if other is None else f"{other.value:.6g}"
-            outside.append(f"{name}: {value.value:.6g} in the stored result, {now} now")
-        else:
-            moved += other.value != value.value
-    if here:
-        problems += turned + outside
-    elif compared - len(outside) < INSIDE * compared - 1e-9:
-        problems += [f"{len(outside)} of {compared} values lie outside their intervals", *outside]
-    if problems:
-        raise UserError(f"replay of {stored.name}: " + "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else ""))
-    told = f"{stored.name}: {len(stored.values):,} values and {len(stored.claims)} claims are reproduced"
-    if here:
-        return f"{told} on an equal machine"
-    told = f"{stored.name}: {compared - len(outside):,} of {compared:,} values lie within the stored intervals"
-    changed = f"; other verdicts: {'; '.join(turned)}" if turned else ""
-    return f"{told} on another machine, {moved} of them not equal{changed}"
+            found.append((name, value.value, "missing" if other is None else f"{other.value:.6g}"))
+    return found
 
 
 def _verdict(outcome: Outcome, name: str) -> str | None:

@@ -9,6 +9,7 @@ folder. In a template stand
     {{ v("objective", "words.bits_per_byte") }}         the number itself, for calculations
     {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ dots("ladder-lm", 0) }}, {{ sample("objective", 0) }},
     {{ claims("ladder-lm") }}                           on a line of their own
+    {{ replays() }}                                     a table of the results NAME-avx2, beside those of NAME
 
 Figures are drawn into `figures`, beside the result files.
 """
@@ -27,12 +28,22 @@ from typing import TypeVar
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.labels import relabel, relabelled
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value, read_outcome
+from scratchlm.lab.harness.outcome import (
+    Outcome,
+    Sample,
+    Table,
+    Value,
+    compared_keys,
+    outside_of,
+    read_outcome,
+    turned_claims,
+)  # fmt: skip
 from scratchlm.lab.harness.plots import as_svg
 from scratchlm.lab.harness.settings import EARLIER_NAMES
 
 T = TypeVar("T")
-ENDING = ".md.jinja"
+ENDING, REPLAY = ".md.jinja", "-avx2"
+"""End of a template's name, and of the name of a result that was replayed with AVX2 alone."""
 
 
 def read_results(folder: Path) -> dict[str, Outcome]:
@@ -117,6 +128,18 @@ class _Page:
         rows = [[claim.says, outcome.verdict(claim), claim.control] for claim in outcome.claims.values()]
         return as_markdown(Table("", ["claim", "verdict", "what else would give this, and its control"], rows))
 
+    def replays(self) -> str:
+        """Return a table of the experiments that were replayed on another kind of processor, stored as NAME-avx2."""
+        rows = []
+        for name, again in self.results.items():
+            if not name.endswith(REPLAY) or (stored := self.results.get(name.removesuffix(REPLAY))) is None:
+                continue
+            all_of = len(compared_keys(stored, here=False))
+            inside, turned = all_of - len(outside_of(stored, again, here=False)), turned_claims(stored, again)
+            rows.append([stored.name, f"{inside:,} of {all_of:,} ({inside / all_of:.0%})", "; ".join(turned) or "none"])
+        header = ["experiment", "values within the published intervals", "other verdicts"]
+        return as_markdown(Table("", header, rows))
+
     def sample(self, name: str, number: int = 0) -> str:
         """Return a text that a model wrote, as a quotation."""
         found = self._part(name, number, "sample", lambda outcome: outcome.samples)
@@ -154,7 +177,7 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
     page = _Page(results, figures)
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals = {"r": page.r, "v": page.v, "table": page.table, "figure": page.figure, "sample": page.sample}
-    environment.globals |= {"dots": page.dots, "claims": page.claims}
+    environment.globals |= {"dots": page.dots, "claims": page.claims, "replays": page.replays}
     try:
         text = environment.from_string(template).render()
     except TemplateError as error:
