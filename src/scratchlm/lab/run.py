@@ -98,7 +98,7 @@ def _found(
 
 def write_report(out: Path, outcome: Outcome) -> None:
     """Write `report.html` into `out`: claims, tables, figures, samples, every value, and how it was measured."""
-    verdicts = [(claim.says, outcome.verdict(claim)) for claim in outcome.claims.values()]
+    verdicts = [(claim.says, claim.control, outcome.verdict(claim)) for claim in outcome.claims.values()]
     intervals = sum(value.low is not None for value in outcome.values.values())
     write_page(out, "experiment.jinja", outcome=outcome, verdicts=verdicts, intervals=intervals)
 

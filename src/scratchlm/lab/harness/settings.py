@@ -19,8 +19,11 @@ INIT = "init"
 """Name of a published model, among an experiment's settings and its files."""
 RATINGS = "ratings"
 """Name of the ratings of a human reader, which come in after all steps."""
-NOT_STEPS = (RATINGS, INIT)
-"""Settings that change no step: a published model's steps carry the hash of that model in their names."""
+NOT_STEPS = (RATINGS, INIT, "seeds")
+"""Settings that change no step: a published model's steps carry its hash in their names, and a seed has its own folder.
+
+So a run with more seeds goes on from one with fewer.
+"""
 EARLIER_NAMES = {"knobs": "ablations"}
 """Experiments that had another name; results stored under it are read as results of the new one."""
 
