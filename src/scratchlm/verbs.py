@@ -217,7 +217,8 @@ def experiment_verb(name: str) -> Verb[Any]:
     def function() -> Callable[..., Any]:
         return partial(scratchlm.lab.run.experiment, name)
 
-    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, early)
+    hidden = ("json", "guess")
+    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, early, hidden)
 
 
 FUNCTIONS: Mapping[str, Verb[Any]] = {
