@@ -38,7 +38,7 @@ from scratchlm.inspection.patterns import (
 )
 from scratchlm.lab.harness.settings import BOOKS
 
-SENTENCE = "I see what I eat is the same thing as I eat what I see"
+SENTENCE = "Soup of the evening, beautiful Soup! Soup of the evening, beautiful Soup!"
 SENTENCES, LENGTH, SEED = 100, 24, 0
 FIGURE = Path(__file__).parent.parent / "notes" / "figures" / "attention.svg"
 
@@ -51,7 +51,7 @@ def sentences(path: Path, seed: int) -> Iterator[str]:
     for row in rows:
         text = " ".join(row["text"].split())
         found = re.findall(r"(?<=[.!?] )[A-Z][^.!?]{80,200}[.]", text)
-        if found and "what I eat" not in text:
+        if found and "Soup of the evening" not in text:
             yield draw.choice(found)
 
 
@@ -82,17 +82,20 @@ def draw(model: LanguageModel, result: dict[str, Any], names: dict[Head, str], b
     maps = [layer[0] for layer in attention_maps(model.decoder, torch.tensor([ids]))]
     tokens = [model.tokenizer.decode([id]).strip() for id in ids]
     large = [
-        Enlarged(best[name], name, f"{result['best'][name][1]:.0%} of its attention")
+        Enlarged(best[name], name, f"{result['best'][name][1]:.1%} on average")
         for name in (FIRST, PREVIOUS, SAME, INDUCTION)
     ]
     count, heads = result["counts"][FIRST], result["heads"]
     title = f"{count} of {heads} attention heads look mostly at the first token"
     lines = [
-        f"SmolLM2-135M-Instruct reads “{SENTENCE}”. A row is the token that looks, a column what it looks at.",
-        f"Named and coloured where over {NAMED:.0%} of the attention follows a pattern, on average over "
-        f"{result['sentences']} other sentences; percentages are those means.",
+        f"SmolLM2-135M-Instruct reads “{SENTENCE}”",
+        "In each square, a row is the token that looks and a column the token it looks at; a stronger colour is more attention.",
+        f"A head has the colour of a pattern that takes over {NAMED:.0%} of its attention, on average over "
+        f"{result['sentences']} other sentences.",
+        "Same token and induction are scored where the sentence is given a second time. "
+        "Large: the best head of each pattern.",
     ]
-    write_text(FIGURE, attention_picture(maps, tokens, names, large, title, lines))
+    write_text(FIGURE, attention_picture(maps, tokens, names, result["counts"], large, title, lines))
 
 
 if __name__ == "__main__":

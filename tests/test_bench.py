@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +14,7 @@ from bench.moving import film
 
 from scratchlm.evaluation.pairs import read_pairs
 
+NOTES = Path(__file__).parent.parent / "notes"
 TOLD = [
     "Every day the dog and its friend walk to Anna.",
     "They walk, they hug, and they carry a library away.",
@@ -54,3 +57,24 @@ def test_the_film_shows_each_sample_and_escapes_its_text() -> None:
         words
     )
     assert drawn.count("@keyframes k") == 2
+
+
+def test_the_notes_tell_what_the_heads_of_a_published_model_look_at_as_it_was_measured() -> None:
+    result = json.loads((NOTES.parent / "bench" / "results" / "attention.json").read_text(encoding="utf-8"))
+    page = " ".join((NOTES / "01-what-was-found.md").read_text(encoding="utf-8").split())
+    counts, (head, share) = result["counts"], result["best"]["induction"]
+    for pattern, each in result["scores"].items():
+        assert pattern not in counts or counts[pattern] == sum(score > 0.5 for row in each for score in row)
+    assert f"*{counts['first token']} of {result['heads']} heads give more than half of their attention" in page
+    assert f"on average over {result['sentences']} other sentences. Equal" in page
+    assert f"so far would give it {result['uniform']:.0%}.*" in page
+    assert (counts["previous token"], counts["induction"]) == (4, 5)  # in words there
+    before, after = result["induction_head_on_first"]
+    assert f"the strongest one (head {head}) gives {before:.0%} of its attention to the first token." in page
+    assert f"it gives {after:.0%} to the first token. {share:.0%} then go to" in page
+    drawn = (NOTES / "figures" / "attention.svg").read_text(encoding="utf-8")
+    tiles = re.findall(r'data-head="([\d.]+)"', drawn)
+    assert len(tiles) == result["heads"] + len(counts)
+    assert len(set(tiles)) == result["heads"]
+    assert f">{counts['first token']} of {result['heads']} attention heads look mostly at the first token<" in drawn
+    assert len(drawn) < 300_000

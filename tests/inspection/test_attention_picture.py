@@ -75,9 +75,10 @@ def test_the_picture_shows_every_head_and_every_weight() -> None:
     for weights in maps:
         assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:2]), atol=1e-5)
     names = {(0, 1): PREVIOUS, (1, 0): INDUCTION}
+    counts = {PREVIOUS: 3, INDUCTION: 1}
     large = [Enlarged((1, 0), INDUCTION, "40% of its attention")]
     tokens = [f"<t{number}>" for number in range(7)]
-    tree = ElementTree.fromstring(attention_picture(maps, tokens, names, large, "A & b", ["one", "two"]))
+    tree = ElementTree.fromstring(attention_picture(maps, tokens, names, counts, large, "A & b", ["one", "two"]))
     drawn = [each for each in tree.iter(f"{SVG}g") if "data-head" in each.attrib]
     heads = [f"{layer + 1}.{head + 1}" for layer, head in all_heads(decoder)]
     assert [each.attrib["data-head"] for each in drawn] == ["2.1", *heads]
@@ -94,4 +95,5 @@ def test_the_picture_shows_every_head_and_every_weight() -> None:
         assert torch.equal(shown, expected)
         assert (each.attrib["stroke"] == "var(--none)") == ((layer, head) not in names)
     words = ["".join(each.itertext()) for each in tree.iter(f"{SVG}text")]
-    assert {"A & b", "one", "two", f"2.1: {INDUCTION}", "40% of its attention", *tokens} <= set(words)
+    assert f"{PREVIOUS}: looks at the token just before (3 heads, 2 of them in the colour of a rarer pattern)" in words
+    assert {"A & b", "one", "two", f"head 2.1: {INDUCTION}", "40% of its attention", *tokens} <= set(words)

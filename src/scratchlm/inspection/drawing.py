@@ -18,7 +18,7 @@ LEVELS, LEAST = 5, 0.05
 MARGIN, GAP = 16, 24
 CELL, LARGE = 2, 9
 """Side of a cell, which is one weight, in a tile and in an enlarged head."""
-SPACE, LABELS = 6, 48
+SPACE, LABELS = 6, 58
 """Space between tiles, and room for the tokens beside an enlarged head."""
 ROWS = 15
 """Layers in a block of tiles."""
@@ -49,12 +49,13 @@ class Enlarged:
 
 def attention_picture(
     maps: Sequence[Float[Tensor, "H T T"]], tokens: Sequence[str], names: Mapping[Head, str],
-    enlarged: Sequence[Enlarged], title: str, lines: Sequence[str],
+    counts: Mapping[str, int], enlarged: Sequence[Enlarged], title: str, lines: Sequence[str],
 ) -> str:  # fmt: skip
     """Return the SVG: `maps` are the attention weights of each layer, query by key, whose rows sum to 1.
 
-    `names` colours heads by their pattern. Under the title stand `lines`, the enlarged heads, the legend, and a tile
-    for every head, its layer at the left and its number above, both from 1.
+    `names` colours heads by their pattern; `counts` are the heads of each pattern, with those that are named after a
+    rarer one. Under the title stand `lines`, the enlarged heads, the legend, and a tile for every head, its layer at
+    the left and its number above, both from 1.
     """
     layers, heads, length = len(maps), maps[0].size(0), len(tokens)
     tile = CELL * length + SPACE
@@ -63,9 +64,9 @@ def attention_picture(
     wide = blocks * block + (blocks - 1) * GAP
     panel = LABELS + LARGE * length + 8
     width = 2 * MARGIN + max(wide, panel * len(enlarged), 680)
-    top = 34 + 16 * len(lines) + 6
-    middle = top + (34 + LARGE * length + LABELS + 8 if enlarged else 0)
-    legend = list(_legend(names, middle))
+    top = 34 + 16 * len(lines) + 14
+    middle = top + (34 + LARGE * length + LABELS + 14 if enlarged else 0)
+    legend = list(_legend(names, counts, middle))
     under = middle + 18 * len(legend) + 26
     height = under + min(layers, ROWS) * tile + MARGIN
     step = (width - 2 * MARGIN) / max(1, len(enlarged))
@@ -138,7 +139,9 @@ def _cells(weights: Float[Tensor, "T T"]) -> dict[int, str]:
 
 def _large(each: Enlarged, weights: Float[Tensor, "T T"], tokens: Sequence[str], left: int, top: int) -> Iterator[str]:
     """Draw a head large: queries at its left, keys below."""
-    yield _text(left, top + 12, "head", f"{each.head[0] + 1}.{each.head[1] + 1}: {each.pattern}", colour=each.pattern)
+    yield _text(
+        left, top + 12, "head", f"head {each.head[0] + 1}.{each.head[1] + 1}: {each.pattern}", colour=each.pattern
+    )
     yield _text(left, top + 27, "dim", each.told)
     x, y = left + LABELS, top + 34
     yield from _tile(weights, each.head, {each.head: each.pattern}, (x, y), LARGE)
@@ -150,14 +153,16 @@ def _large(each: Enlarged, weights: Float[Tensor, "T T"], tokens: Sequence[str],
         yield f'<text class="token" text-anchor="end" transform="translate({at}) rotate(-90)">{escape(token)}</text>'
 
 
-def _legend(names: Mapping[Head, str], top: int) -> Iterator[str]:
+def _legend(names: Mapping[Head, str], counts: Mapping[str, int], top: int) -> Iterator[str]:
     """Explain the colours, a line each."""
     told = [(COLOURS[pattern], f"{pattern}: looks at {PATTERNS[pattern]}", pattern) for pattern in reversed(SPECIFIC)]
     for index, (colour, text, pattern) in enumerate([*told, ("none", "none of these", "")]):
-        of = f" ({sum(name == pattern for name in names.values())} heads)" if pattern else ""
+        of, rarer = counts.get(pattern, 0), counts.get(pattern, 0) - sum(name == pattern for name in names.values())
+        other = f", {rarer} of them in the colour of a rarer pattern" if rarer else ""
+        text += f" ({of} head{'s' if of != 1 else ''}{other})" if pattern else ""
         y = top + 18 * index
         box = f'<rect x="{MARGIN}" y="{y + 2}" width="12" height="12" rx="2" fill="var(--{colour})"/>'
-        yield box + _text(MARGIN + 20, y + 12, "", text + of)
+        yield box + _text(MARGIN + 20, y + 12, "", text)
 
 
 def _levels() -> str:

@@ -11,13 +11,14 @@ from torch import Tensor
 from scratchlm.inspection.heads import Head, attention_maps
 from scratchlm.model.decoder import Decoder
 
-FIRST, PREVIOUS, SAME, INDUCTION, AGAIN = "first", "previous", "same", "induction", "first, repeated"
+FIRST, PREVIOUS, SAME, INDUCTION = "first token", "previous token", "same token", "induction"
+AGAIN = "first token, in a repeated text"
 PATTERNS = {
     FIRST: "the first token",
-    PREVIOUS: "the token before",
-    SAME: "the same token, earlier",
-    INDUCTION: "the token after the same token (induction)",
-    AGAIN: "the first token, in a text that repeats",
+    PREVIOUS: "the token just before",
+    SAME: "an earlier occurrence of the same token",
+    INDUCTION: "the token after an earlier occurrence of the same token",
+    AGAIN: "the first token, in a text that occurs twice",
 }
 """The patterns, and what a head of each looks at."""
 SPECIFIC = (INDUCTION, SAME, PREVIOUS, FIRST)
