@@ -89,7 +89,8 @@ def draw(model: LanguageModel, result: dict[str, Any], names: dict[Head, str], b
     title = f"{count} of {heads} attention heads look mostly at the first token"
     lines = [
         f"SmolLM2-135M-Instruct reads “{SENTENCE}”",
-        "In each square, a row is the token that looks and a column the token it looks at; a stronger colour is more attention.",
+        "In each square, a row is the token that looks and a column the token it looks at; a stronger colour is more "
+        "attention.",
         f"A head has the colour of a pattern that takes over {NAMED:.0%} of its attention, on average over "
         f"{result['sentences']} other sentences.",
         "Same token and induction are scored where the sentence is given a second time. "

@@ -68,7 +68,7 @@ def test_the_notes_tell_what_the_heads_of_a_published_model_look_at_as_it_was_me
     assert f"*{counts['first token']} of {result['heads']} heads give more than half of their attention" in page
     assert f"on average over {result['sentences']} other sentences. Equal" in page
     assert f"so far would give it {result['uniform']:.0%}.*" in page
-    assert (counts["previous token"], counts["induction"]) == (4, 5)  # in words there
+    assert (counts["previous token"], counts["same token"], counts["induction"]) == (4, 3, 5)  # in words there
     before, after = result["induction_head_on_first"]
     assert f"the strongest one (head {head}) gives {before:.0%} of its attention to the first token." in page
     assert f"it gives {after:.0%} to the first token. {share:.0%} then go to" in page
