@@ -78,3 +78,21 @@ def test_the_notes_tell_what_the_heads_of_a_published_model_look_at_as_it_was_me
     assert len(set(tiles)) == result["heads"]
     assert f">{counts['first token']} of {result['heads']} attention heads look mostly at the first token<" in drawn
     assert len(drawn) < 300_000
+
+
+def test_the_notes_tell_the_birth_of_a_model_as_its_page_does() -> None:
+    html = (NOTES / "figures" / "birth.html").read_text(encoding="utf-8")
+    stored = re.search(r"id=lapse>(.*?)</script>", html, re.DOTALL)
+    assert stored
+    lapse = json.loads(stored[1])
+    page = " ".join((NOTES / "01-what-was-found.md").read_text(encoding="utf-8").split())
+    first, last = lapse["frames"][0], lapse["frames"][-1]
+    assert f"In {lapse['steps']:,} steps, the loss on held-out text falls" in page
+    assert f"falls from {first['loss']:.2f} to {last['loss']:.2f} nats per byte" in page
+    assert f"replays {len(lapse['frames'])} moments" in page
+    drawn = (NOTES / "figures" / "birth.svg").read_text(encoding="utf-8")
+    for frame in (first, last):
+        assert f">step {frame['step']:,}<" in drawn
+        assert f">loss {frame['loss']:.2f} nats per byte<" in drawn
+    assert (len(html) < 2_000_000, len(drawn) < 300_000) == (True, True)
+    assert not re.search(r"\b(?:src|href)=|https?://|fetch\(|import\(|url\(", html)

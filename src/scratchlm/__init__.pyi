@@ -255,8 +255,8 @@ def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
 @overload
 def timelapse(
     source: str = "storyworld:8MB", *, out: str | Path = ..., text_field: str | None = None,
-    prompt: str = "Once upon a time", steps: int = 1000, depth: int = 4, frames: int = 60, passage: int = 200,
-    seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "fp32", force: bool = False,
+    prompt: str = "Once upon a time", steps: int = 500, depth: int = 3, frames: int = 60, passage: int = 200,
+    seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
 ) -> TimelapseResult:
     """Train a small model on the bytes of a text, and write a page that replays its training."""
 

@@ -14,7 +14,7 @@
   const area = document.querySelector(".area"), points = area ? JSON.parse(area.dataset.curves)[0].points : [];
   const most = Math.log(lapse.symbols.length), kept = frames[0].top.length / lapse.passage.length;
   const count = (value) => value.toLocaleString("en");
-  const percent = (part) => `${(100 * part).toFixed(part < 0.0995 ? 1 : 0)}%`;
+  const percent = (part) => part < 0.0005 ? "<0.1%" : `${(100 * part).toFixed(part < 0.0995 ? 1 : 0)}%`;
   const make = (kind, name) => Object.assign(document.createElement(kind), { className: name || "" });
 
   const letters = lapse.passage.map((id) => {
