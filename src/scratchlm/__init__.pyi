@@ -29,7 +29,9 @@ from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
-from scratchlm.runs.config import DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig
+from scratchlm.runs.config import (
+    DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig, TimelapseConfig,
+)
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
 from scratchlm.runs.plan import Plan, Published
@@ -38,6 +40,7 @@ from scratchlm.runs.pretrain import PretrainResult
 from scratchlm.runs.quickstart.result import QuickstartResult
 from scratchlm.runs.reinforce import ReinforceResult
 from scratchlm.runs.synthesize import SynthesizeResult
+from scratchlm.runs.timelapse.run import TimelapseResult
 from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
@@ -50,10 +53,10 @@ __all__ = [
     "DoctorConfig", "EvaluateConfig", "ExportConfig", "ImportConfig", "InspectConfig", "InspectTokenizerConfig",
     "InstructTrainingConfig", "Interrupted", "LanguageModel", "PlanConfig", "PreferTrainingConfig", "PrepareConfig",
     "PretrainConfig", "PublishedConfig", "QuickstartConfig", "ReinforceTrainingConfig", "SynthesizeConfig",
-    "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify", "compare_tokenizers", "doctor",
-    "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct", "finetune_prefer",
-    "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare", "pretrain",
-    "quickstart", "synthesize", "train_tokenizer",
+    "TimelapseConfig", "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify",
+    "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct",
+    "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare",
+    "pretrain", "quickstart", "synthesize", "timelapse", "train_tokenizer",
 ]
 __version__: str
 
@@ -249,6 +252,16 @@ def synthesize(
 
 @overload
 def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
+@overload
+def timelapse(
+    source: str = "storyworld:8MB", *, out: str | Path = ..., text_field: str | None = None,
+    prompt: str = "Once upon a time", steps: int = 500, depth: int = 3, frames: int = 60, passage: int = 200,
+    seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
+) -> TimelapseResult:
+    """Train a small model on the bytes of a text, and write a page that replays its training."""
+
+@overload
+def timelapse(config: TimelapseConfig, /) -> TimelapseResult: ...
 @overload
 def train_tokenizer(
     sources: str | Path | Sequence[str | Path], *, out: str | Path,
