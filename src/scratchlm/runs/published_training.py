@@ -64,8 +64,13 @@ def beside_yardstick(parameters: int, tokens: float, flops: float) -> str:
     other = yardstick()
     assert other.tokens is not None
     assert other.flops is not None
-    of = (ratio(parameters / other.parameters), ratio(tokens / other.tokens), ratio(flops / other.flops))
-    return "{} of the parameters, {} of the tokens, {} of the training FLOPs of {}".format(*of, other.name)
+    ratios = {
+        "parameters": parameters / other.parameters,
+        "tokens": tokens / other.tokens,
+        "training FLOPs": flops / other.flops,
+    }
+    told = [f"{ratio(of)}{' of' * (of < 1)} the {name}" for name, of in ratios.items()]
+    return f"{', '.join(told)} of {other.name}"
 
 
 def ratio(of: float) -> str:

@@ -314,9 +314,11 @@ def report_coefficients(out: Findings, measured: Measured) -> None:
             out.values[f"{form.key}.{name}"] = Value(value, low, high)
             rows.append([form.name, form.equation, name, Cell(f"{form.key}.{name}", ".3g")])
         out.values[f"{form.key}.agree"] = Value(made["agree"], share=True)
-        out.values[f"{form.key}.unused"] = Value(made["unused"])
-        if made["unused"]:
-            out.notes.append(f"{form.name}: a term of the law is nowhere more than a hundredth of the loss, so unused")
+        out.values[f"{form.key}.unused"] = Value(len(made["unused"]))
+        out.notes += [
+            f"{form.name}: the term of {name} came out as nothing, so these runs do not determine it"
+            for name in made["unused"]
+        ]
     title = "Coefficients, for bits per byte of this held-out text, N matrix weights and D tokens"
     out.table(title, ["law", "form", "coefficient", "value"], rows)
 

@@ -20,10 +20,12 @@ Array = NDArray[np.float64]
 DELTA = 1e-3
 """Log residual beyond which the Huber loss is linear, as in Hoffmann et al. 2022."""
 STARTS, ROUNDS, RESAMPLES = 64, 300, 400
+ENDED, SLIGHT = 1e6, 1e-9
+"""A fit ends where steps this damped do not help, or where a step gains less than this fraction."""
 CENTRE = {"parameters": 1e5, "tokens": 2e5, "flops": 1e11}
 """Where the logs are zero: near the runs, so that coefficients are about one in size and little correlated."""
 FAINT = 0.01
-"""A term that is nowhere more than this fraction of the loss is reported as unused."""
+"""A term that is nowhere more than this fraction of its sum is unused: the fit lies at the edge of the form."""
 
 
 class Run(NamedTuple):
@@ -49,8 +51,8 @@ def points(runs: Sequence[Run]) -> Points:
     return Points(*np.log(columns / np.array(list(CENTRE.values()))).T)
 
 
-Terms = Callable[[Array, Points], list[Array]]
-"""Logs of the terms of a form, each (M, n), from coefficients (M, p)."""
+Terms = Callable[[Array, Points], dict[str, Array]]
+"""Logs of the terms of a sum, each (M, n), by the coefficient that scales it, from coefficients (M, p)."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,14 @@ LEVEL, RATE = (-1.0, 1.0), (math.log(0.03), 0.0)
 
 
 def _kaplan(at: Array, runs: Points) -> Array:
+    found: Array = np.exp(_columns(at)[3]) * _sum(_kaplan_terms(at, runs))
+    return found
+
+
+def _kaplan_terms(at: Array, runs: Points) -> dict[str, Array]:
     size, alpha, text, beta = _columns(at)
     alpha, beta = np.exp(alpha), np.exp(beta)
-    return beta * np.logaddexp((size - alpha * runs.size) / beta, (text - beta * runs.text) / beta)
+    return {"Nc": (size - alpha * runs.size) / beta, "Dc": (text - beta * runs.text) / beta}
 
 
 def _kaplan_named(at: Array) -> dict[str, float]:
@@ -86,10 +93,20 @@ def _kaplan_named(at: Array) -> dict[str, float]:
     return {"Nc": _exp(n), "alphaN": alpha, "Dc": _exp(d), "alphaD": beta}
 
 
-def _hoffmann_terms(at: Array, runs: Points) -> list[Array]:
-    size, alpha, text, beta, floor = _columns(at)
-    zero = np.zeros_like(runs.size)
-    return [size - np.exp(alpha) * runs.size, text - np.exp(beta) * runs.text, floor + zero]
+def _hoffmann_terms(at: Array, runs: Points) -> dict[str, Array]:
+    size, alpha, text, beta = _columns(at)[:4]
+    floor = {"E": _columns(at)[4] + np.zeros_like(runs.size)} if at.shape[1] > 4 else {}
+    return {"A": size - np.exp(alpha) * runs.size, "B": text - np.exp(beta) * runs.text, **floor}
+
+
+def _hoffmann(at: Array, runs: Points) -> Array:
+    return _sum(_hoffmann_terms(at, runs))
+
+
+def _sum(terms: Mapping[str, Array]) -> Array:
+    """Return the log of the sum of terms that are given as logs."""
+    found: Array = np.logaddexp.reduce(list(terms.values()))
+    return found
 
 
 def _hoffmann_named(at: Array) -> dict[str, float]:
@@ -97,11 +114,6 @@ def _hoffmann_named(at: Array) -> dict[str, float]:
     a, b = at[0] + alpha * math.log(CENTRE["parameters"]), at[2] + beta * math.log(CENTRE["tokens"])
     floor = {"E": _exp(at[4])} if len(at) > 4 else {}
     return {**floor, "A": _exp(a), "alpha": alpha, "B": _exp(b), "beta": beta}
-
-
-def _without_floor(at: Array, runs: Points) -> Array:
-    size, alpha, text, beta = _columns(at)
-    return np.asarray(np.logaddexp(size - np.exp(alpha) * runs.size, text - np.exp(beta) * runs.text))
 
 
 def _surface(at: Array, runs: Points) -> Array:
@@ -124,16 +136,15 @@ def _exp(log: float) -> float:
 
 KAPLAN = Form(
     "kaplan", "Kaplan et al. 2020", "((Nc / N)^(alphaN / alphaD) + Dc / D)^alphaD",
-    _kaplan, (LEVEL, RATE, LEVEL, RATE), _kaplan_named,
+    _kaplan, (LEVEL, RATE, LEVEL, RATE), _kaplan_named, _kaplan_terms,
 )  # fmt: skip
 HOFFMANN = Form(
     "hoffmann", "Hoffmann et al. 2022", "E + A / N^alpha + B / D^beta",
-    lambda at, runs: np.asarray(np.logaddexp.reduce(_hoffmann_terms(at, runs))),
-    (LEVEL, RATE, LEVEL, RATE, LEVEL), _hoffmann_named, _hoffmann_terms,
+    _hoffmann, (LEVEL, RATE, LEVEL, RATE, LEVEL), _hoffmann_named, _hoffmann_terms,
 )  # fmt: skip
 WITHOUT_FLOOR = Form(
     "without-floor", "Hoffmann et al. without E", "A / N^alpha + B / D^beta",
-    _without_floor, (LEVEL, RATE, LEVEL, RATE), _hoffmann_named,
+    _hoffmann, (LEVEL, RATE, LEVEL, RATE), _hoffmann_named, _hoffmann_terms,
 )  # fmt: skip
 SURFACE = Form(
     "surface", "log-linear surface (no theory)", "exp(a + b log N + c log D + d log N log D)",
@@ -157,19 +168,20 @@ class Fitted:
     at: Array
     """The fitted coefficients, (p,)."""
     agree: float
-    """Fraction of the starts that ended at this optimum: the loss function within a millionth."""
+    """Fraction of the starts that ended at this optimum: the loss function within a ten-thousandth."""
 
     def bits(self, runs: Sequence[Run]) -> Array:
         """Return the bits per byte of runs, (n,)."""
         found: Array = np.exp(self.form.log_bits(self.at[None], points(runs))[0])
         return found
 
-    def unused(self, runs: Sequence[Run]) -> int:
-        """Return how many terms of a sum are nowhere more than a hundredth of the loss: coefficients without effect."""
+    def unused(self, runs: Sequence[Run]) -> list[str]:
+        """Return coefficients whose terms are nowhere more than a hundredth of the sum: the runs do not need them."""
         if self.form.terms is None:
-            return 0
-        terms = np.exp(np.concatenate(self.form.terms(self.at[None], points(runs))))
-        return int(((terms / terms.sum(0)).max(1) < FAINT).sum())
+            return []
+        terms = self.form.terms(self.at[None], points(runs))
+        whole = _sum(terms)
+        return [name for name, term in terms.items() if float(np.exp(term - whole).max()) < FAINT]
 
 
 def minimise(
@@ -190,23 +202,42 @@ def minimise(
         at, damping = starts.astype(np.float64), np.full(len(starts), 1e-2)
         off = residuals(at)
         value = _huber(off, counts, delta)
-        identity = np.eye(at.shape[1])
+        going = np.arange(len(at))
         for _ in range(ROUNDS):
-            slopes = _slopes(residuals, at)
-            weighted = slopes * (counts * np.minimum(1, delta / np.maximum(np.abs(off), 1e-300)))[..., None]
-            normal = np.einsum("mni,mnj->mij", weighted, slopes)
-            gradient = np.einsum("mni,mn->mi", weighted, off)
-            ridge = damping[:, None] * np.einsum("mii->mi", normal) + 1e-12
-            step = np.linalg.solve(normal + ridge[..., None] * identity, gradient[..., None])[..., 0]
-            there = at - np.clip(step, -1, 1)
+            here, off_here = at[going], off[going]
+            step = _step(residuals, here, off_here, _pull(off_here, counts[going], delta), damping[going])
+            there = here - step
             off_there = residuals(there)
-            value_there = _huber(off_there, counts, delta)
-            better = value_there < value
-            at[better], off[better], value[better] = there[better], off_there[better], value_there[better]
-            damping = np.clip(np.where(better, damping / 3, damping * 3), 1e-9, 1e9)
-            if (damping >= 1e8).all():
+            value_there = _huber(off_there, counts[going], delta)
+            better = value_there < value[going]
+            taken = going[better]
+            gained = value[taken] - value_there[better]
+            at[taken], off[taken], value[taken] = there[better], off_there[better], value_there[better]
+            damping[going] = np.clip(np.where(better, damping[going] / 3, damping[going] * 3), 1e-9, 1e9)
+            ended = damping[going] >= ENDED
+            ended[better] = gained <= SLIGHT * value[taken]
+            going = going[~ended]
+            if not len(going):
                 break
     return at, value
+
+
+def _pull(off: Array, counts: Array, delta: float) -> Array:
+    """Return the weight of each squared residual that gives it the Huber loss's slope, (M, n)."""
+    found: Array = counts * np.minimum(1, delta / np.maximum(np.abs(off), 1e-300))
+    return found
+
+
+def _step(residuals: Callable[[Array], Array], at: Array, off: Array, pull: Array, damping: Array) -> Array:
+    """Return the damped Gauss-Newton step of each problem, (M, p), from forward differences."""
+    little = 1e-6
+    slopes = np.stack([(residuals(at + move) - off) / little for move in little * np.eye(at.shape[1])], -1)
+    weighted = slopes * pull[..., None]
+    normal = np.einsum("mni,mnj->mij", weighted, slopes)
+    gradient = np.einsum("mni,mn->mi", weighted, off)
+    ridge = damping[:, None] * np.einsum("mii->mi", normal) + 1e-12
+    step: Array = np.linalg.solve(normal + ridge[..., None] * np.eye(at.shape[1]), gradient[..., None])[..., 0]
+    return np.clip(step, -1, 1)
 
 
 def _huber(off: Array, counts: Array, delta: float) -> Array:
@@ -214,12 +245,6 @@ def _huber(off: Array, counts: Array, delta: float) -> Array:
     each = np.where(size <= delta, off**2 / 2, delta * (size - delta / 2)) if math.isfinite(delta) else off**2 / 2
     found: Array = (counts * each).sum(1)
     return found
-
-
-def _slopes(residuals: Callable[[Array], Array], at: Array) -> Array:
-    """Return the derivatives of residuals by coefficients, (M, n, p), from central differences."""
-    steps = 1e-5 * np.eye(at.shape[1])
-    return np.stack([(residuals(at + step) - residuals(at - step)) / 2e-5 for step in steps], -1)
 
 
 def fit(
@@ -234,12 +259,12 @@ def fit(
     every = np.broadcast_to(np.ones(len(runs)) if counts is None else counts, (STARTS, len(runs)))
     at, value = minimise(form, runs, every, starts, delta)
     best = int(value.argmin())
-    return Fitted(form, at[best], float((value <= value[best] * (1 + 1e-6) + 1e-15).mean()))
+    return Fitted(form, at[best], float((value <= value[best] * (1 + 1e-4) + 1e-15).mean()))
 
 
 def refit(fitted: Fitted, runs: Sequence[Run], counts: Array, seed: int = 0) -> Array:
-    """Fit to M other weightings of the runs (M, n), each from the fitted coefficients and three places near them."""
-    nearby = np.random.default_rng(seed).normal(0, 0.3, (3, len(fitted.at)))
+    """Fit to M other weightings of the runs (M, n), each from the fitted coefficients and a place near them."""
+    nearby = np.random.default_rng(seed).normal(0, 0.3, (1, len(fitted.at)))
     starts = np.concatenate([fitted.at[None], fitted.at + nearby])
     tiled = np.repeat(counts, len(starts), 0)
     at, value = minimise(fitted.form, runs, tiled, np.tile(starts, (len(counts), 1)))
