@@ -217,6 +217,9 @@ def report_larger(out: Findings, measured: Measured) -> None:
     title = f"The larger run: {measured.larger['weights']:,} weights, {measured.larger['tokens']:,} tokens"
     header = ["", "coefficients", "predicted bits per byte", "error", "measured in the interval", "error left out"]
     out.table(title, header, rows)
+    predicted = {form.name: f"{form.key}.predicted" for form in FORMS}
+    predicted |= {"straight line in log compute": "line.predicted", "best fitted run": "best.predicted"}
+    out.dots("The larger run, predicted before it began", "bits per byte", predicted, {"measured": "larger.measured"})
     _again(out)
     _claim_larger(out, measured)
 
