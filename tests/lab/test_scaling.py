@@ -19,7 +19,7 @@ from outcomes import concluded, holding
 from scratchlm.base.errors import UserError
 from scratchlm.lab.experiments import scaling
 from scratchlm.lab.experiments.config import ScalingConfig
-from scratchlm.lab.experiments.scaling import planned, recipe, shape
+from scratchlm.lab.experiments.scaling import FACTORS, fit_rates, planned, recipe, shape
 from scratchlm.lab.experiments.scaling_report import Measured, report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
@@ -31,7 +31,6 @@ from scratchlm.training.optimizer import matrix_weights
 CONFIG = ScalingConfig(
     widths=(32, 64, 96, 128), tokens=(10_000, 20_000, 40_000, 80_000), larger_width=192, larger_tokens=160_000
 )
-FACTORS = (0.5, 1.0, 2.0)
 GRID = list(itertools.product(CONFIG.widths, CONFIG.tokens))
 NEW = (192, 160_000)
 BOOKS = 8
@@ -122,6 +121,23 @@ def test_too_few_runs_are_refused() -> None:
     assert laws.rehearse(HOFFMANN, runs_by(by_hoffmann)[:4] + runs_by(by_hoffmann)[-4:]) is None
 
 
+def test_the_rule_finds_a_best_rate_that_moves_with_size_and_text() -> None:
+    def best(width: int, tokens: int) -> float:
+        return 0.9 * (width / 64) ** -0.2 * (tokens / 20_000) ** -0.4
+
+    at = itertools.product(CONFIG.widths, CONFIG.tokens[:3], FACTORS)
+    losses = {(w, t, f): 5 - 0.1 * math.log(w) + 0.05 * math.log(f / best(w, t)) ** 2 for w, t, f in at}
+    rule = fit_rates(losses)
+    for width, tokens in (*GRID, NEW):
+        assert rule.factor(width, tokens) == pytest.approx(best(width, tokens), rel=1e-6)
+    assert rule.factor(32, 10**12) == pytest.approx(FACTORS[0] / 4)
+    hill = {at: -loss - 0.01 * (at[2] == FACTORS[2]) for at, loss in losses.items()}
+    assert fit_rates(hill).factor(64, 10_000) in [pytest.approx(factor) for factor in FACTORS]
+    assert fit_rates(hill).by_tokens == 0
+    one = {(w, 10_000, f): loss for (w, t, f), loss in losses.items() if t == 10_000}
+    assert fit_rates(one).factor(64, 10_000) == pytest.approx(best(64, 10_000), rel=1e-6)
+
+
 def test_what_is_counted_before_a_run_is_what_the_model_has() -> None:
     config = dataclasses.replace(CONFIG, batch_size=4)
 
@@ -159,7 +175,7 @@ def findings(law: Any, measured: float | None = None, changed: Mapping[tuple[int
             trials[width, tokens, factor] = result(width, tokens, worse * bits[width, tokens])
     larger = result(*NEW, law(*NEW) if measured is None else measured)
     out = Findings()
-    rates = dict.fromkeys(cells, 1.0)
+    rates = dict.fromkeys(cells, (1.0, 1.1))
     again = result(64, CONFIG.tokens[0], repeated)
     report(out, Measured(CONFIG, 1.0, cells, rates, trials, again, predicted(tuple(bits.values())), larger))
     return out
@@ -244,8 +260,8 @@ def test_published_models_are_in_the_table(interacting: Findings) -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="must exceed the runs of the fit, 128 and 800000"):
-        ScalingConfig(larger_width=128, larger_tokens=800_000)
+    with pytest.raises(UserError, match="must exceed the runs of the fit, 128 and 720000"):
+        ScalingConfig(larger_width=128, larger_tokens=720_000)
     with pytest.raises(UserError, match="--widths 32, 64: give at least three"):
         ScalingConfig(widths=(32, 64))
     with pytest.raises(UserError, match="--larger-width 200: must be a multiple of 32"):
@@ -282,7 +298,7 @@ def test_the_prediction_is_written_before_the_larger_run_begins(books: Path, tmp
     made = concluded(out)
     assert 0 < made.values["larger.measured"].value < 5
     assert set(made.claims) == RUNS | PREDICTION | {"kaplan-holds", "hoffmann-holds", "laws-beat-surface"}
-    assert "rate.lost.32" in made.values
+    assert {"rate.lost", "rate.lost.untuned", "rate.larger"} <= set(made.values)
     again = Findings()
     scaling.run(config, Steps(tmp_path / "run", "key"), again)
     assert concluded(again).values == made.values

@@ -196,14 +196,14 @@ class ScalingConfig(ExperimentConfig):
     """Widths of the models that the laws are fitted to, ascending multiples of 32; repeat the flag for several."""
     layers: Annotated[int, Range(1, MAX_DEPTH)] = 2
     """Layers of every model."""
-    tokens: Annotated[tuple[int, ...], Range(4096)] = (65_000, 150_000, 350_000, 800_000)
+    tokens: Annotated[tuple[int, ...], Range(4096)] = (60_000, 140_000, 320_000, 720_000)
     """Training tokens of each of them, ascending."""
-    tuned: Annotated[int, Range(1)] = 2
-    """On so many of the smaller numbers of tokens, each size is trained with three learning rates, and validation text
-    chooses one. Runs on more text take the rate of the last of these."""
+    tuned: Annotated[int, Range(1)] = 3
+    """On so many of the smaller numbers of tokens each size is trained with three learning rates. A rule that is fitted
+    to their validation losses sets the rate of every run."""
     larger_width: Annotated[int, Range(32, 4096)] = 192
     """Width of the larger run that is predicted."""
-    larger_tokens: Annotated[int, Range(4096)] = 1_600_000
+    larger_tokens: Annotated[int, Range(4096)] = 1_450_000
     """Training tokens of the larger run."""
     vocabulary_size: Vocabulary = 1024
     """Vocabulary size of the shared tokenizer."""

@@ -8,8 +8,11 @@ irreducible loss. The step "prediction" is written before the larger run begins,
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,7 @@ from scratchlm.training.optimizer import matrix_weights
 
 CONTEXT = 128
 """Tokens of a training window."""
-FACTORS = (0.7, 1.4, 2.8)
+FACTORS = (0.3, 0.7, 1.6)
 """Learning rates that are tried, as factors of the usual one for the width."""
 VALIDATION, EACH_BOOK = 24_576, 4096
 """Tokens at the end of the training text that choose learning rates, and tokens of each held-out book that are used."""
@@ -57,6 +60,51 @@ class Texts:
         return sum(count_text_bytes(ArrayTokens(book), self.tokenizer) for book in self.books)
 
 
+@dataclass(frozen=True)
+class RateRule:
+    """The best learning rate of a run, as a factor of the usual one: its log is linear in log width and log tokens.
+
+    It is fitted to the validation losses of all runs at several rates, as one parabola in the log rate with a minimum
+    that moves. So the noise of single runs hardly counts, and runs that are too long to be tuned have a rate too.
+    """
+
+    level: float
+    by_width: float
+    by_tokens: float
+    centre: tuple[float, float]
+    """Mean log width and mean log tokens of the runs."""
+
+    def factor(self, width: int, tokens: int) -> float:
+        """Return the best factor, at most four times beyond those that were tried."""
+        x, y = math.log(width) - self.centre[0], math.log(tokens) - self.centre[1]
+        log = self.level + self.by_width * x + self.by_tokens * y
+        return math.exp(min(max(log, math.log(FACTORS[0] / 4)), math.log(FACTORS[-1] * 4)))
+
+
+def fit_rates(losses: Mapping[tuple[int, int, float], float]) -> RateRule:
+    """Fit the rule to validation losses by width, tokens and factor.
+
+    The loss of a cell is c + k f^2 - 2 k f m, with f the log factor and m its best place, linear in log width and log
+    tokens: linear least squares. Where the losses do not curve upwards, the rule is the factor with the lowest mean.
+    """
+    cells = sorted({(width, tokens) for width, tokens, _ in losses})
+    logs = np.log(np.array(cells, np.float64))
+    centre = logs.mean(0)
+    own, moved = np.eye(len(cells)), np.column_stack([np.ones(len(cells)), logs - centre])
+    rows = [
+        [*own[(at := cells.index((width, tokens)))], math.log(factor) ** 2, *(math.log(factor) * moved[at])]
+        for width, tokens, factor in losses
+    ]
+    found = np.linalg.lstsq(np.array(rows), np.array(list(losses.values())), rcond=1e-9)[0][len(cells) :]
+    curvature, slopes = float(found[0]), found[1:]
+    if curvature > 0:
+        level, by_width, by_tokens = (float(slope) for slope in -slopes / (2 * curvature))
+    else:
+        means = {factor: np.mean([loss for at, loss in losses.items() if at[2] == factor]) for *_, factor in losses}
+        level, by_width, by_tokens = math.log(min(means, key=lambda factor: float(means[factor]))), 0.0, 0.0
+    return RateRule(level, by_width, by_tokens, (float(centre[0]), float(centre[1])))
+
+
 @dataclass
 class Trainer:
     """Trains runs of one seed, each as a step, and chooses learning rates."""
@@ -75,14 +123,18 @@ class Trainer:
             self.trials[at] = self.steps.once(name, lambda: self.train(*at, self.texts.train))
         return self.trials[at]
 
-    def chosen(self, width: int, tokens: int) -> float:
-        """Return the factor with the lowest validation loss; on more text than is tuned, that of the most tuned text.
+    @cached_property
+    def rule(self) -> RateRule:
+        """Train each width on the smaller numbers of tokens at every factor, and fit the rule to these runs."""
+        tuned = itertools.product(self.config.widths, self.config.tokens[: self.config.tuned], FACTORS)
+        return fit_rates({at: float(self.trial(*at)["validation"]) for at in tuned})
 
-        A width that is not fitted has the factor of the widest that is.
-        """
-        tuned = self.config.tokens[: self.config.tuned]
-        width, tokens = min(width, self.config.widths[-1]), min(tokens, tuned[-1])
-        return min(FACTORS, key=lambda factor: float(self.trial(width, tokens, factor)["validation"]))
+    def chosen(self, width: int, tokens: int) -> float:
+        """Return the factor by the rule: of the tuned runs the nearest that was tried, of others the rule's own."""
+        best = self.rule.factor(width, tokens)
+        if width in self.config.widths and tokens in self.config.tokens[: self.config.tuned]:
+            return min(FACTORS, key=lambda factor: abs(math.log(factor / best)))
+        return float(f"{best:.2g}")
 
     def cell(self, width: int, tokens: int) -> dict[str, Any]:
         """Return the run of a width on a number of tokens, at the chosen learning rate."""
@@ -150,9 +202,8 @@ def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
     texts = texts_of(config, steps.shared)
     trainer = Trainer(config, texts, steps)
     found = {(width, n): trainer.cell(width, n) for width in config.widths for n in config.tokens}
-    for width in (config.widths[0], config.widths[-1]):  # a check of the rule: does more text need another rate?
-        for factor in FACTORS if config.tuned < len(config.tokens) else ():
-            trainer.trial(width, config.tokens[config.tuned], factor)
+    for factor in FACTORS:
+        trainer.trial(config.widths[0], config.tokens[-1], factor)  # what the rule loses where it was not tuned
     few, many = config.tokens[0], config.tokens[-2]
     repeated = trainer.repeated(config.widths[1], few, many)
     scale = 1 / math.log(2) / texts.book_bytes
@@ -162,7 +213,8 @@ def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
     prediction = steps.once("prediction", _predict, runs, run_of(coming, scale), everything, config.seed)
     factor = trainer.chosen(config.larger_width, config.larger_tokens)
     larger = trainer.trial(config.larger_width, config.larger_tokens, factor)
-    rates = {cell: trainer.chosen(*cell) for cell in found}
+    rates = {cell: (trainer.chosen(*cell), trainer.rule.factor(*cell)) for cell in found}
+    out.values["rate.larger"] = Value(factor)
     report(out, Measured(config, scale, found, rates, trainer.trials, repeated, prediction, larger))
     out.values["held_out_bytes"] = Value(texts.book_bytes)
     out.notes += [

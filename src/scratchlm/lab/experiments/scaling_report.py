@@ -35,8 +35,8 @@ class Measured:
     """Bits per byte of held-out text for each nat of its summed loss."""
     cells: Mapping[At, Found]
     """The runs that the laws are fitted to, by width and tokens."""
-    rates: Mapping[At, float]
-    """Their learning rates, as factors of the usual one."""
+    rates: Mapping[At, tuple[float, float]]
+    """Their learning rates as factors of the usual one: that of the run, and the best by the rule."""
     trials: Mapping[tuple[int, int, float], Found]
     """Every run by width, tokens and factor of the learning rate."""
     repeated: Found
@@ -44,6 +44,12 @@ class Measured:
     prediction: Mapping[str, Any]
     """What was predicted before the larger run."""
     larger: Found
+
+    @property
+    def factors(self) -> list[float]:
+        """The learning rates at which every width was trained on the least text."""
+        few = self.config.tokens[0]
+        return sorted({factor for width, tokens, factor in self.trials if tokens == few})
 
     def bits(self, found: Found) -> float:
         """Return the held-out bits per byte of a run."""
@@ -72,7 +78,7 @@ def report_runs(out: Findings, measured: Measured) -> None:
     rows: list[Row] = []
     for (width, tokens), each in measured.cells.items():
         out.values[f"bits.{width}.{tokens}"] = Value(measured.bits(each))
-        out.values[f"rate.{width}.{tokens}"] = Value(measured.rates[width, tokens])
+        out.values[f"rate.{width}.{tokens}"] = Value(measured.rates[width, tokens][0])
         counts = [f"{each['weights']:,}", f"{each['parameters']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}"]
         rate = Cell(f"rate.{width}.{tokens}", ".2g", interval=False)
         rows.append([str(width), *counts, rate, Cell(f"bits.{width}.{tokens}")])
@@ -99,21 +105,27 @@ def _by_width(
 
 def report_rates(out: Findings, measured: Measured) -> None:
     """Report the validation loss at each learning rate that was tried, and what the rule gives away on more text."""
-    config = measured.config
-    factors = sorted({factor for _, _, factor in measured.trials})
+    tuned = measured.config.tokens[: measured.config.tuned]
+    factors = measured.factors
     rows: list[Row] = []
-    for width, tokens in sorted({(width, tokens) for width, tokens, _ in measured.trials}):
-        tried = {f: measured.trials[width, tokens, f] for f in factors if (width, tokens, f) in measured.trials}
-        if len(tried) < len(factors):
+    lost = []
+    for width, tokens in measured.cells:
+        if any((width, tokens, factor) not in measured.trials for factor in factors):
             continue
+        losses = [float(measured.trials[width, tokens, factor]["validation"]) for factor in factors]
         keys = [f"validation.{width}.{tokens}.{factor:g}" for factor in factors]
-        losses = [float(tried[factor]["validation"]) for factor in factors]
+        used, best = measured.rates[width, tokens]
         out.values |= {key: Value(loss) for key, loss in zip(keys, losses, strict=True)}
-        rows.append([str(width), f"{tokens:,}", *(Cell(key) for key in keys)])
-        if tokens not in config.tokens[: config.tuned]:
-            lost = losses[factors.index(measured.rates[width, tokens])] - min(losses)
-            out.values[f"rate.lost.{width}"] = Value(lost)
-    header = ["width", "tokens", *(f"{factor:g} times the usual rate" for factor in factors)]
+        out.values[f"rate.rule.{width}.{tokens}"] = Value(best)
+        rule = Cell(f"rate.rule.{width}.{tokens}", ".2f")
+        rows.append([str(width), f"{tokens:,}", *(Cell(key) for key in keys), rule])
+        gap = float(measured.trials[width, tokens, used]["validation"]) - min(losses)
+        if tokens in tuned:
+            lost.append(gap)
+        else:
+            out.values["rate.lost.untuned"] = Value(gap)
+    out.values["rate.lost"] = Value(float(np.mean(lost)))
+    header = ["width", "tokens", *(f"{factor:g} times the usual rate" for factor in factors), "best rate by the rule"]
     out.table("Validation loss in nats per token by learning rate", header, rows)
 
 
@@ -122,13 +134,13 @@ def claim_gains_of_size_and_text(out: Findings, measured: Measured) -> None:
     config, cells, trials = measured.config, measured.cells, measured.trials
     few, many, small, large = config.tokens[0], config.tokens[-1], config.widths[0], config.widths[-1]
     tuned = config.tokens[config.tuned - 1]
+    factors = measured.factors
 
     def gain(key: str, gaps: np.ndarray) -> Test:
         return out.gain(key, paired(gaps))
 
     with_little = measured.gain(cells[small, few], cells[large, few])
     with_much = measured.gain(cells[small, many], cells[large, many])
-    factors = sorted({factor for _, _, factor in trials})
     alike = [measured.gain(trials[small, tuned, f], trials[large, tuned, f]) for f in factors]
     out.claim(
         "parameters-help",
@@ -159,7 +171,7 @@ def claim_gains_of_size_and_text(out: Findings, measured: Measured) -> None:
         "size-pays-with-text",
         "The gain of a larger model grows with the training text",
         gain("gain_of_size_with_text", with_much - with_little),
-        "A poor learning rate of the large model on little text would do it too; there each size has the best of three",
+        "A poor learning rate of the large model on little text would do it too; there each size was tuned alike",
     )
 
 
