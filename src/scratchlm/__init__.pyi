@@ -350,8 +350,8 @@ def experiment(name: Literal["objective"], config: ObjectiveConfig, /) -> Outcom
 def experiment(
     name: Literal["scaling"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, depths: Sequence[int] = ..., tokens: Sequence[int] = ..., larger_depth: int = 5,
-    larger_tokens: int = 1800000, vocabulary_size: int = 2048, batch_size: int = 8,
+    force: bool = False, widths: Sequence[int] = ..., layers: int = 2, tokens: Sequence[int] = ..., tuned: int = 3,
+    larger_width: int = 192, larger_tokens: int = 1450000, vocabulary_size: int = 1024, batch_size: int = 8,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["scaling"], config: ScalingConfig, /) -> Outcome: ...

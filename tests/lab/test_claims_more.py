@@ -1,4 +1,4 @@
-"""Claims follow the numbers, in the experiments on scaling, layers, tasks, limits, understanding and replies."""
+"""Claims follow the numbers, in the experiments on layers, tasks, limits, understanding and replies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from outcomes import concluded, holding, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.classic.reading import by_rules
-from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
-from scratchlm.lab.experiments.config import ScalingConfig
+from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, tasks
 from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
-from scratchlm.lab.experiments.scaling import JointLaw, fit_joint
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
@@ -27,70 +25,7 @@ from scratchlm.lab.shared.fine_tuned import rows_of
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.task_set import Task, past_tense, regular
-from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
 from scratchlm.tokens.chat import Rendered
-
-BOOKS = [0, 0, 1, 1, 2, 2, 3, 3]
-
-
-def run_of(bits: float, weights: int, tokens: int) -> dict[str, Any]:
-    wiggle = 0.001 * np.sin(np.arange(8))
-    wiggle -= wiggle.mean()
-    nats = ((bits + wiggle) / 8).tolist()
-    return {
-        "block_nats": nats,
-        "block_book": BOOKS,
-        "weights": weights,
-        "tokens": tokens,
-        "flops": float(weights * tokens),
-    }
-
-
-def test_scaling_claims_follow_the_losses() -> None:
-    config = ScalingConfig(depths=(1, 2), tokens=(10_000, 20_000), larger_depth=3, larger_tokens=30_000)
-
-    def held(grid: Mapping[tuple[int, int], float]) -> set[str]:
-        made = Findings()
-        found = {(d, t): run_of(bits, 1000 * d, t) for (d, t), bits in grid.items()}
-        scaling.report_runs(made, config, found, 1.0)
-        return holding(made)
-
-    usual = {(1, 10_000): 2.5, (1, 20_000): 2.4, (2, 10_000): 2.45, (2, 20_000): 2.2}
-    assert held(usual) == {"parameters-help", "tokens-help", "size-pays-with-text"}
-    assert held({**usual, (2, 20_000): 2.5}) == set()
-    assert held({**usual, (2, 10_000): 2.25}) == {"parameters-help", "tokens-help"}
-
-
-def test_claims_about_the_laws_follow_the_larger_run() -> None:
-    joint, separate = JointLaw(1e7, 0.12, 1e9, 0.1), LossLaw(1.0, 10.0, 0.5, 100.0, 0.5)
-
-    def held(measured: float) -> set[str]:
-        made = Findings()
-        runs = [Measured(10_000, 10_000, joint.bits(10_000, 10_000))]
-        larger = {**run_of(measured, 100_000, 100_000), "compute_ratio": 3.0}
-        scaling.report_laws(made, joint, separate, runs, larger, 1.0)
-        return holding(made)
-
-    by_joint, by_separate = joint.bits(100_000, 100_000), separate.bits("default", 100_000, 100_000)
-    assert by_joint > 1.5 * by_separate
-    assert held(by_joint) == {"law-foretells", "joint-is-nearer", "law-beats-no-law"}
-    assert held(1.05 * by_joint) == {"joint-is-nearer", "law-beats-no-law"}
-    assert held(by_separate) == {"separate-law-foretells", "law-beats-no-law"}
-    assert held(10 * by_joint) == {"joint-is-nearer"}
-
-
-def test_fitting_recovers_a_joint_law_from_its_own_runs() -> None:
-    law = JointLaw(2e7, 0.11, 9e8, 0.1)
-    runs = [Measured(n, d, law.bits(n, d)) for n in (50_000, 100_000, 400_000) for d in (400_000, 1_600_000)]
-    found = fit_joint(runs)
-    assert (found.alpha, found.beta) == (0.11, 0.1)
-    assert found.n == pytest.approx(2e7, rel=1e-6)
-    assert found.d == pytest.approx(9e8, rel=1e-6)
-    # The gain of more parameters grows with the tokens, which a law with separate terms cannot express.
-    gains = [law.bits(50_000, d) - law.bits(400_000, d) for d in (400_000, 1_600_000)]
-    assert gains[1] > 1.2 * gains[0] > 0
-    with pytest.raises(ValueError, match="3 runs are too few for a law of four coefficients"):
-        fit_joint(runs[:3])
 
 
 def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
@@ -381,17 +316,6 @@ def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
     path.write_text("number\n")
     with pytest.raises(UserError, match="has 0 rows, the sheet 20"):
         read_ratings(path, laid)
-
-
-def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="must exceed the runs of the fit, 3 and 1600000"):
-        ScalingConfig(larger_depth=3, larger_tokens=1_600_000)
-    with pytest.raises(UserError, match="--seed -1: must not be negative"):
-        ScalingConfig(seed=-1)
-    with pytest.raises(UserError, match="at most 48"):
-        ScalingConfig(larger_depth=60)
-    with pytest.raises(UserError, match="--depths, --tokens: no exponents fit"):
-        scaling.fitted(fit_law, [Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
 
 
 def test_held_out_verbs_are_not_in_training_with_a_particle_either() -> None:

@@ -43,10 +43,10 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "ablations": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
     "objective": {"before": (8, 8.7), "after": (4, 8), "bytes.bits_per_byte": (2, 5)},
     "scaling": {
-        "bits.1.30000": (2.2, 3.6),
-        "larger.measured": (2.0, 3.2),
-        "joint.foretold": (1.5, 3.5),
-        "separate.foretold": (1.5, 3.5),
+        "bits.32.8000": (2.8, 4.2),
+        "larger.measured": (2.2, 3.2),
+        "kaplan.predicted": (2.0, 3.5),
+        "hoffmann.predicted": (2.0, 3.5),
     },
     "features": {
         "function.shuffled": (0.4, 0.6),
@@ -73,7 +73,7 @@ HOLD = {
     "ladder-lm": {"context-helps"},
     "ladder-translate": {"rules-beat-copying"},
     "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
-    "scaling": {"tokens-help"},
+    "scaling": {"tokens-help", "parameters-help", "laws-beat-baselines"},
     "tasks": {"rival-wins-somewhere"},
     "ladder-understand": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "learns"},

@@ -190,35 +190,44 @@ class ObjectiveConfig(ExperimentConfig):
 
 @dataclass(frozen=True)
 class ScalingConfig(ExperimentConfig):
-    """Loss against parameters, tokens and compute, and how well a law fitted to small runs predicts a larger one."""
+    """Loss against parameters, tokens and compute, and how well two published laws predict a larger run."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
     renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size"}
-    depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (1, 2, 3)
-    """Depths of the models that the law is fitted to, ascending; repeat the flag for several."""
-    tokens: Annotated[tuple[int, ...], Range(4096)] = (400_000, 800_000, 1_600_000)
+    widths: Annotated[tuple[int, ...], Range(32, 4096)] = (32, 64, 96, 128)
+    """Widths of the models that the laws are fitted to, ascending multiples of 32; repeat the flag for several."""
+    layers: Annotated[int, Range(1, MAX_DEPTH)] = 2
+    """Layers of every model."""
+    tokens: Annotated[tuple[int, ...], Range(4096)] = (60_000, 140_000, 320_000, 720_000)
     """Training tokens of each of them, ascending."""
-    larger_depth: Annotated[int, Range(1, MAX_DEPTH)] = 5
-    """Depth of the larger run that is predicted."""
-    larger_tokens: Annotated[int, Range(4096)] = 1_800_000
+    tuned: Annotated[int, Range(1)] = 3
+    """On so many of the smaller numbers of tokens each size is trained with three learning rates. A rule that is fitted
+    to their validation losses sets the rate of every run."""
+    larger_width: Annotated[int, Range(32, 4096)] = 192
+    """Width of the larger run that is predicted."""
+    larger_tokens: Annotated[int, Range(4096)] = 1_450_000
     """Training tokens of the larger run."""
-    vocabulary_size: Vocabulary = 2048
+    vocabulary_size: Vocabulary = 1024
     """Vocabulary size of the shared tokenizer."""
     batch_size: Annotated[int, Range(1, 65_536)] = 8
-    """Rows of a batch, of 256 tokens each."""
+    """Rows of a batch, of 128 tokens each."""
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
-        for name in ("depths", "tokens"):
+        for name in ("widths", "tokens"):
             given = getattr(self, name)
-            if len(given) < 2 or list(given) != sorted(set(given)):
+            if len(given) < 3 or list(given) != sorted(set(given)):
                 shown = f"--{name} {', '.join(map(str, given))}"
-                problems.append(f"{shown}: give at least two, each once, in ascending order")
-        larger = (self.larger_depth, self.larger_tokens)
-        least_of = (max(self.depths, default=1), max(self.tokens, default=1))
+                problems.append(f"{shown}: give at least three, each once, in ascending order")
+        wrong = [width for width in (*self.widths, self.larger_width) if width % 32]
+        problems += [f"--widths, --larger-width {width}: must be a multiple of 32" for width in wrong]
+        if self.tuned > len(self.tokens):
+            problems.append(f"--tuned {self.tuned}: there are {len(self.tokens)} numbers of tokens; give no more")
+        larger = (self.larger_width, self.larger_tokens)
+        least_of = (max(self.widths, default=1), max(self.tokens, default=1))
         if larger[0] < least_of[0] or larger[1] < least_of[1] or larger == least_of:
             problems.append(
-                f"--larger-depth {larger[0]}, --larger-tokens {larger[1]}: must exceed the runs of the fit, "
+                f"--larger-width {larger[0]}, --larger-tokens {larger[1]}: must exceed the runs of the fit, "
                 f"{least_of[0]} and {least_of[1]}"
             )
         return problems
