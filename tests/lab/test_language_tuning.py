@@ -16,6 +16,7 @@ from scratchlm.lab.shared import language_tuning
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.language_tuning import (
     KINDS,
+    Choice,
     Setting,
     best_order,
     build,
@@ -43,7 +44,7 @@ def toy_text(sentence: str = "the cat sat on the mat. ") -> BookText:
 
 def test_the_grid_has_each_optimizer_with_each_rate_and_shape_once() -> None:
     settings = grid((3, 4))
-    assert len(settings) == len({each.key for each in settings}) == 12
+    assert len(settings) == len({each.key for each in settings}) == 14
     assert {each.optimizer for each in settings} == {"AdamW", "Muon"}
     muon, adamw = (Setting(name, 0.02, 4).config() for name in ("Muon", "AdamW"))
     assert isinstance(muon, MuonConfig)
@@ -102,6 +103,13 @@ def test_every_setting_is_measured_once_and_kept(tmp_path: Path, monkeypatch: py
     assert found[0].bits < found[1].bits - 0.2  # the second rate learns nothing
     assert found[0].flops == build("lstm", 8, TOKENIZER.vocabulary_size, 0).flops_per_token(256)
     assert tune("lstm", (8,), toy_text(), 1.0, Steps(tmp_path, "key")) == found
+
+
+def test_the_lowest_and_the_highest_rate_are_the_edges_of_the_search() -> None:
+    rates = (0.01, 0.02, 0.04, 0.08)
+    assert rates == language_tuning.OPTIMIZERS["Muon"]
+    edges = [Choice(Setting("Muon", rate, 4), bits=2.0, seconds=1.0, flops=1.0).at_edge for rate in rates]
+    assert edges == [True, False, False, True]
 
 
 def test_the_order_of_n_grams_is_that_with_the_fewest_bits(tmp_path: Path) -> None:

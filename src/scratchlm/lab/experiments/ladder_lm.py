@@ -200,6 +200,11 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     out.notes += [
         f"tuned on the last of the training text: {', '.join(picked)}; Kneser-Ney of order {order}",
         "searched with one seed and a fraction of the tokens; longer training could prefer other settings",
+        *(
+            f"the best learning rate of the {kind} is at the edge of the search"
+            for kind in KINDS
+            if chosen[kind].at_edge
+        ),
     ]
 
 

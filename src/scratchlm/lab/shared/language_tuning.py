@@ -31,10 +31,8 @@ from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 
 KINDS = ("lstm", "transformer")
-OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.002, 0.005, 0.0125), "Muon": (0.01, 0.02, 0.04)}
-"""Learning rates of each optimizer: of Muon those of the matrices."""
-OTHERS = 0.5
-"""Learning rate of what Muon does not step, as a fraction of its own."""
+OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.003, 0.006, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08)}
+"""Learning rates of each optimizer; with Muon, AdamW steps what is no matrix of a layer at the same rate."""
 VALIDATION = 24_000
 """Most tokens of validation text."""
 STEP_TOKENS, LENGTHS = 2048, {"lstm": 64, "transformer": 256}
@@ -70,8 +68,7 @@ class Setting:
         """Return the optimizer."""
         if self.optimizer == "AdamW":
             return AdamWConfig(learning_rate=self.rate, weight_decay=0.05)
-        others = AdamWConfig(learning_rate=OTHERS * self.rate, weight_decay=0.0)
-        return MuonConfig(learning_rate=self.rate, adam=others)
+        return MuonConfig(learning_rate=self.rate, adam=AdamWConfig(learning_rate=self.rate, weight_decay=0.0))
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,12 @@ class Choice:
     flops: float
     """Estimated training FLOPs a token."""
 
+    @property
+    def at_edge(self) -> bool:
+        """Whether its learning rate is the lowest or highest that was tried, so that one beyond might be better."""
+        rates = OPTIMIZERS[self.setting.optimizer]
+        return self.setting.rate in (min(rates), max(rates))
+
 
 def grid(sizes: Sequence[int]) -> list[Setting]:
     """Return all settings."""
@@ -94,7 +97,7 @@ def grid(sizes: Sequence[int]) -> list[Setting]:
 def build(kind: str, size: int, vocabulary_size: int, seed: int) -> CausalLM:
     """Build a network of a size with random weights."""
     if kind == "lstm":
-        shape = DecoderConfig(vocabulary_size, width=size, layers=RECURRENT_LAYERS, context=256, init_std=0.1)
+        shape = DecoderConfig(vocabulary_size, width=size, layers=RECURRENT_LAYERS, context=256)
         return build_recurrent(shape, "lstm", seed)
     return build_decoder(replace(at_depth(size)[0], vocabulary_size=vocabulary_size), seed)
 
