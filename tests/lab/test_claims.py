@@ -196,7 +196,7 @@ def test_objective_claims_follow_bits_per_byte() -> None:
 def test_that_words_need_fewer_bits_is_shown_by_the_upper_bound_alone() -> None:
     def judged(gap: float, least: float) -> bool | None:
         values = {"gap": Value(gap, gap - 0.01, gap + 0.01), "least": Value(least, least - 0.01, least + 0.01)}
-        return objective.beaten("gap", "least", values)
+        return objective.words_need_more("gap", "least", values)
 
     assert judged(0.2, 0.1) is True
     assert judged(-0.1, -0.2) is False

@@ -145,6 +145,26 @@ def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: py
     assert sorted(seeds) == ["lstm.json", "lstm_in_time.json", "transformer.json"]
 
 
+def test_kinds_of_tokens_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("experiment", "objective", "--data", toy_data, "--out", tmp_path / "run", "--depth", "1")
+    small = ("--megabytes", "0.05", "--vocabulary-size", "280", "--epochs", "1", "--sample-tokens", "5")
+    code, out, err = run(capsys, *place, *small)
+    assert code == 0, err
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    values = {key: value.value for key, value in outcome.values.items()}
+    assert values["bytes.text.epochs"] == pytest.approx(values["sub-words.epochs"], rel=0.1)
+    assert values["bytes.steps"] == values["words.steps"] == values["sub-words.steps"]
+    assert values["bytes.compute.steps"] >= values["sub-words.steps"]
+    assert values["bytes.text.steps"] > 1.5 * values["sub-words.steps"]
+    assert 0 < values["words.unknown_share"] < 0.01  # twelve words, and one that was cut off where a book ends
+    assert values["words.least.bits_per_byte"] < values["words.bits_per_byte"] < values["words.charged"]
+    assert outcome.claims["begins-by-guessing"].holds
+    assert all(claim.control for claim in outcome.claims.values())
+    table = outcome.tables[1]
+    assert [row[0] for row in table.rows][:4] == ["bytes", "characters", "sub-words", "words"]
+    assert table.rows[3][3] == ""  # words at equal compute are those at equal steps
+
+
 def test_an_interrupted_run_resumes_and_ends_with_the_same_numbers(
     toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

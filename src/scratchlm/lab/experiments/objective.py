@@ -381,15 +381,15 @@ def claim_tokens(out: Findings) -> None:
         says = f"At {CONDITIONS[condition]} sub-words need fewer bits per byte than words with unknown words spelled"
         control = "A wasteful spelling would decide it; known words are excluded from the spelling, on a sample"
         key = "sub-words-beat-words" if condition == "steps" else f"sub-words-beat-words-at-equal-{condition}"
-        out.claim(key, says, partial(beaten, f"words{suffix}.over.sub-words", f"words.least{suffix}.over.sub-words"),
-                  control)  # fmt: skip
+        test = partial(words_need_more, f"words{suffix}.over.sub-words", f"words.least{suffix}.over.sub-words")
+        out.claim(key, says, test, control)
     says = "By loss per token characters seem better than sub-words, though they need more bits per byte"
     control = "A better model would have a lower loss per token too; but guessing, without a model, ranks them alike"
     lower = (below(f"characters.{key}", f"sub-words.{key}") for key in ("loss", "guessing"))
     out.claim("loss-a-token-misleads", says, every(*lower, above("characters.over.sub-words")), control)
 
 
-def beaten(gap: str, least: str, values: Values) -> bool | None:
+def words_need_more(gap: str, least: str, values: Values) -> bool | None:
     """Judge whether words need more bits than sub-words: the gap is an upper bound, `least` its estimate."""
     more, fewer = values[least].exceeds(0.0), values[gap].exceeds(0.0)
     return True if more else False if fewer is False else None
