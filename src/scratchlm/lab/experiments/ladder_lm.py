@@ -192,9 +192,9 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     order = best_order(orders["kneser"])
     made = methods(config, chosen, order)
     found = {each.key: each.steps(steps).once(each.key, _measure, each, text, sets, config) for each in made}
-    report_tuning(out, tuned, orders)
     out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {"kneser.order": Value(order)}
     report(out, made, found, text)
+    report_tuning(out, tuned, orders)
     out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
     picked = (f"{kind} of {chosen[kind].setting.told(kind)}" for kind in KINDS)
     out.notes += [
