@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import holding, results_of
+from outcomes import concluded, holding, results_of
 from scratchlm.lab.experiments import (
     ablations,
     context,
@@ -126,35 +127,81 @@ def test_claims_about_frozen_parts_follow_the_losses() -> None:
     assert "norms-are-not-enough" not in held(norms_alone=5.0)
 
 
+HELD_OUT = objective.HeldOutBooks(["a" * 4094, "b" * 4094, "c" * 4094])
+"""Three books of eight blocks each, with the empty line after them."""
+
+
 def test_claims_about_training_follow_the_losses() -> None:
-    def held(first: float, last: float) -> set[str]:
+    def held(first: float, entropy: float, frequencies: float, last: float) -> set[str]:
         made = Findings()
-        looks = [
-            {"step": at, "loss": loss, "blocks": spread_around(loss), "text": ""}
-            for at, loss in ((0, first), (9, last))
-        ]
-        objective.report_training(made, {"looks": looks, "vocabulary": 4096})
+        looks = [{"step": 0, "loss": first, "entropy": entropy, "text": ""}, {"step": 9, "loss": last, "text": ""}]
+        found = {"looks": looks, "vocabulary": 4096, "bytes_a_token": 4.0}
+        for key, loss in (("frequency_blocks", frequencies), ("blocks", last)):
+            found[key] = [128 * each for each in spread_around(loss, 24)]
+        objective.report_training(made, found, HELD_OUT)
+        assert made.values["frequencies"].value == pytest.approx(frequencies, abs=0.01)
         return holding(made)
 
-    assert held(8.3, 5.0) == {"begins-by-guessing", "learns"}
-    assert held(9.3, 9.3) == set()
+    whole = {"begins-by-guessing", "learns"}
+    assert held(8.3, 8.2, 6.0, 5.0) == whole
+    assert whole - held(9.3, 8.2, 6.0, 5.0) == {"begins-by-guessing"}
+    assert whole - held(8.3, 4.0, 6.0, 5.0) == {"begins-by-guessing"}
+    assert whole - held(8.3, 8.2, 5.0, 5.0) == {"learns"}
 
 
 def test_objective_claims_follow_bits_per_byte() -> None:
-    def held(bits: Mapping[str, float], losses: Mapping[str, float]) -> set[str]:
+    def held(change: Mapping[str, float], losses: Mapping[str, float], short: float = 2.0) -> set[str]:
         made, found = Findings(), {}
-        for name in bits:
-            look = {"step": 1, "loss": losses[name], "bits_per_byte": bits[name], "blocks": [], "text": ""}
-            rest = {"vocabulary": 5, "parameters": 1, "bytes_a_token": 1.0, "text_passes": 1.0, "unknown_share": 0.0}
-            found[name] = {"looks": [look, look], **rest}
-        objective.report_tokens(made, found)
-        return holding(made)
+        bits = {**usual, **change}
+        for name in usual:
+            rest = {"loss": losses.get(name, 1.0), "steps": 1, "epochs": 1.0, "bytes_a_token": 1.0, "parameters": 1}
+            found[name] = {
+                **rest,
+                "text": "",
+                "vocabulary": 4000 if "words" in name else 100,
+                "blocks": to_nats(bits[name]),
+            }
+        found["sub-words"]["short_blocks"] = to_nats(short)
+        for name in ("bytes", "bytes.text"):
+            spelled = {"words.spelled_blocks": to_nats(spelling), "words.unknown": 240, "saved": [0.9, 1.1]}
+            unknown = {"words.unknown_bytes": 1000, "characters.unknown_bytes": 0}
+            found[name] |= {**spelled, **unknown, "characters.spelled_blocks": to_nats(0.0)}
+        objective.report_tokens(made, found, HELD_OUT)
+        objective.claim_tokens(made)
+        outcome = concluded(made)
+        assert outcome.values["words.bits_per_byte"].value == pytest.approx(bits["words"] + spelling, abs=0.01)
+        assert outcome.values["words.saved"].value == pytest.approx(240 / math.log(2) / HELD_OUT.size)
+        return {key for key, claim in outcome.claims.items() if claim.holds}
 
+    def to_nats(bits: float) -> list[float]:
+        return [0.0] * 24 if bits == 0 else [512 * math.log(2) * each for each in spread_around(bits, 24)]
+
+    spelling = 0.5
+    usual = {"bytes": 2.5, "characters": 2.4, "sub-words": 2.0, "words": 1.7}
+    usual |= {"bytes.text": 2.3, "characters.text": 2.3, "words.text": 1.7}
+    usual |= {"bytes.compute": 2.4, "characters.compute": 2.4}
     losses = {"bytes": 1.5, "characters": 1.6, "sub-words": 4.0, "words": 5.0}
-    assert held({"bytes": 2.5, "characters": 2.4, "sub-words": 2.0, "words": 2.2}, losses) == {
-        "sub-words-win", "loss-a-token-misleads"
-    }  # fmt: skip
-    assert held({"bytes": 1.9, "characters": 2.4, "sub-words": 2.0, "words": 2.2}, {**losses, "words": 9.0}) == set()
+    whole = held({}, losses)
+    assert len(whole) == 6
+    assert whole - held({"bytes": 1.9}, losses) == {"sub-words-win"}
+    assert whole - held({"characters.text": 1.9}, losses) == {"sub-words-win-at-equal-text"}
+    assert whole - held({}, losses, short=2.4) == {"sub-words-win-at-equal-text"}
+    assert whole - held({"bytes.compute": 1.9}, losses) == {"sub-words-win-at-equal-compute"}
+    assert whole - held({"words": 1.4}, losses) == {"sub-words-beat-words"}
+    assert whole - held({"words.text": 1.52}, losses) == {"sub-words-beat-words-at-equal-text"}  # less what is saved
+    assert whole - held({}, {**losses, "characters": 4.5}) == {"loss-a-token-misleads"}
+    assert "loss-a-token-misleads" not in held({"characters": 1.9}, losses)
+
+
+def test_that_words_need_fewer_bits_is_shown_by_the_upper_bound_alone() -> None:
+    def judged(gap: float, least: float) -> bool | None:
+        values = {"gap": Value(gap, gap - 0.01, gap + 0.01), "least": Value(least, least - 0.01, least + 0.01)}
+        return objective.words_need_more("gap", "least", values)
+
+    assert judged(0.2, 0.1) is True
+    assert judged(-0.1, -0.2) is False
+    assert judged(0.1, -0.1) is None
+    assert judged(0.1, 0.0) is None
 
 
 def test_claims_about_a_published_model_follow_the_predictions() -> None:
@@ -196,24 +243,29 @@ def test_label_claims_follow_the_draws() -> None:
 
 
 def test_claims_about_language_models_follow_bits_per_byte() -> None:
-    def held(**bits: float) -> set[str]:
+    def held(seconds: float = 10.0, **bits: float) -> set[str]:
         made = Findings()
         by, compare = results_of({**usual, **bits}, "bits_per_byte")
         claim_gains(made, by, compare, ladder_lm.CLAIMS)
-        results = {key: replace(result, scores={"blimp": blimp[key]}) for key, result in by.items()}
-        ladder_lm.claim_grammar(made, results)
+        made.values |= {f"{key}.blimp": value for key, value in blimp.items()}
+        ladder_lm.claim_rest(made, seconds, 10.5)
         return holding(made)
 
-    usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser5": 1.7, "lstm": 1.6, "transformer": 1.5}
+    usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser": 1.7, "lstm": 1.6}
+    usual |= {"lstm_in_time": 1.6, "transformer": 1.5}
     blimp = {key: Value(0.5, 0.48, 0.52) for key in usual} | {"transformer": Value(0.6, 0.58, 0.62)}
     whole = held()
-    assert len(whole) == 6
+    assert len(whole) == 8
     assert whole - held(kneser3=1.9) == {"kneser-ney-beats-katz"}
     assert whole - held(unigram=1.7) == {"context-helps"}
     assert whole - held(lstm=1.7) == {"recurrent-beats-counting"}
     assert whole - held(lstm=1.5) == {"transformer-beats-recurrent"}
-    assert whole - held(kneser5=1.5, kneser3=1.5) == {"recurrent-beats-counting", "transformer-beats-counting"}
+    assert whole - held(lstm_in_time=1.5) == {"transformer-beats-recurrent-in-time"}
+    assert whole - held(kneser=1.5) == {"recurrent-beats-counting", "transformer-beats-counting"}
+    assert whole - held(seconds=14.0) == {"equal-time"}
     blimp["transformer"] = Value(0.53, 0.51, 0.55)
+    assert whole - held() == {"grammar"}
+    blimp |= {"transformer": Value(0.6, 0.58, 0.62), "unigram": Value(0.6, 0.58, 0.62)}
     assert whole - held() == {"grammar"}
 
 

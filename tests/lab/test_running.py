@@ -116,14 +116,53 @@ def test_a_published_model_can_be_added_and_can_move_before_a_replay(
 
 def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("experiment", "ladder-lm", "--data", toy_data, "--out", tmp_path / "run")
-    small = ("--megabytes", "0.1", "--vocabulary-size", "280", "--depth", "1", "--recurrent-width", "8")
+    small = (
+        "--megabytes",
+        "0.1",
+        "--vocabulary-size",
+        "280",
+        "--depths",
+        "1",
+        "--recurrent-widths",
+        "8",
+        "--seeds",
+        "2",
+    )
     code, out, err = run(capsys, *place, *small, "--pairs", "3", "--sample-tokens", "5", "--epochs", "0.5")
     assert code == 0, err
     assert "Kneser-Ney" in out
     outcome = read_outcome(tmp_path / "run" / "result.json")
-    assert outcome.values["kneser5.bits_per_byte"].value > 0
-    assert outcome.values["transformer.blimp"].value in (0, 1 / 3, 2 / 3, 1, 0.5)
-    assert len(outcome.samples) == 7
+    values = outcome.values
+    assert values["kneser.bits_per_byte"].value > 0
+    assert all(value in (0, 1 / 3, 2 / 3, 1, 0.5) for value in values["transformer.blimp"].seeds)
+    assert len(values["lstm.bits_per_byte"].seeds) == 2
+    assert values["kneser.bits_per_byte"].seeds == values["tuning.lstm.Muon"].seeds == ()  # what no seed changes
+    assert len(outcome.samples) == 8
+    tried = [key for key in values if key.startswith(("tuning.lstm.", "tuning.transformer.")) and key.count(".") > 2]
+    assert len(tried) == 14
+    assert values["kneser.order"].value in range(1, 7)
+    seeds = [path.name for path in (tmp_path / "run" / "seed-1" / "steps").iterdir()]
+    assert sorted(seeds) == ["lstm.json", "lstm_in_time.json", "transformer.json"]
+
+
+def test_kinds_of_tokens_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("experiment", "objective", "--data", toy_data, "--out", tmp_path / "run", "--depth", "1")
+    small = ("--megabytes", "0.05", "--vocabulary-size", "280", "--epochs", "1", "--sample-tokens", "5")
+    code, out, err = run(capsys, *place, *small)
+    assert code == 0, err
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    values = {key: value.value for key, value in outcome.values.items()}
+    assert values["bytes.text.epochs"] == pytest.approx(values["sub-words.epochs"], rel=0.1)
+    assert values["bytes.steps"] == values["words.steps"] == values["sub-words.steps"]
+    assert values["bytes.compute.steps"] >= values["sub-words.steps"]
+    assert values["bytes.text.steps"] > 1.5 * values["sub-words.steps"]
+    assert 0 < values["words.unknown_share"] < 0.01  # twelve words, and one that was cut off where a book ends
+    assert values["words.least.bits_per_byte"] < values["words.bits_per_byte"] < values["words.charged"]
+    assert outcome.claims["begins-by-guessing"].holds
+    assert all(claim.control for claim in outcome.claims.values())
+    table = outcome.tables[1]
+    assert [row[0] for row in table.rows][:4] == ["bytes", "characters", "sub-words", "words"]
+    assert table.rows[3][3] == ""  # words at equal compute are those at equal steps
 
 
 def test_an_interrupted_run_resumes_and_ends_with_the_same_numbers(

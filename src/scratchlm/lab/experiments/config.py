@@ -56,20 +56,38 @@ class LadderLmConfig(ExperimentConfig):
     """Language models from n-grams to a transformer on the same text: bits per byte, grammar, samples."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS, "blimp": "evaluate/blimp"}
-    megabytes: Annotated[float, Range(0.1, 10**6)] = 10.0
+    megabytes: Annotated[float, Range(0.1, 10**6)] = 2.8
     """Training text of every model, in millions of bytes of books."""
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of the shared tokenizer."""
     epochs: Epochs = 1.0
     """Epochs of the networks; the n-gram models count the text once."""
-    depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
-    """Layers of the transformer."""
-    recurrent_width: Annotated[int, Range(1, 65_536)] = 256
-    """Width of the recurrent network."""
+    depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (3, 4)
+    """Layers of the transformers that the search tries; repeat the flag for several."""
+    recurrent_widths: Annotated[tuple[int, ...], Range(1, 65_536)] = (192, 256)
+    """Widths of the recurrent networks that the search tries, as many as depths."""
+    tuning_fraction: Annotated[float, Range(over=0, most=1)] = 0.125
+    """Fraction of the training tokens that each setting of the search trains on."""
+    recurrent_flops: Annotated[float, Range(0.01, 100)] = 1.3
+    """FLOPs of the recurrent network in the time of one of the transformer, for the comparison at equal time."""
     pairs: Annotated[int, Range(2, 10**9)] = 50
     """Pairs of each BLiMP set that are scored."""
     sample_tokens: Count = 50
     """Tokens of each sample."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if not self.depths or len(self.depths) != len(self.recurrent_widths):
+            counts = f"{len(self.depths)} and {len(self.recurrent_widths)} values"
+            problems.append(
+                f"--depths, --recurrent-widths: {counts}; give as many of one as of the other, at least one"
+            )
+        problems += [
+            f"--{name.replace('_', '-')} {', '.join(map(str, given))}: give each once"
+            for name, given in (("depths", self.depths), ("recurrent_widths", self.recurrent_widths))
+            if len(set(given)) != len(given)
+        ]
+        return problems
 
 
 @dataclass(frozen=True)
@@ -176,16 +194,18 @@ class ObjectiveConfig(ExperimentConfig):
     """The training objective: loss and samples during training; bytes, characters, sub-words and words compared."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
-    megabytes: Annotated[float, Range(0.05, 10**6)] = 4.0
+    megabytes: Annotated[float, Range(0.05, 10**6)] = 2.4
     """Text in millions of bytes: the beginnings of books, some of them held out."""
-    steps: Count = 300
-    """Training steps for each kind of token."""
+    epochs: Epochs = 1.0
+    """Epochs of sub-words; the other kinds of tokens train for as many steps, as much text, or as much compute."""
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of sub-words and of words, at most."""
-    depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
+    depth: Annotated[int, Range(1, MAX_DEPTH)] = 3
     """Layers of the model."""
     sample_tokens: Count = 40
     """Tokens of each sample."""
+    sampled_words: Annotated[int, Range(2, 10**6)] = 32
+    """Unknown words at which the probability of known words is measured."""
 
 
 @dataclass(frozen=True)
