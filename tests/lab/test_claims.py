@@ -60,29 +60,32 @@ def test_context_claims_follow_the_losses() -> None:
 
 
 def test_claims_about_order_follow_the_losses() -> None:
-    def held(plain: float = 9.0, trained: Mapping[str, float] | None = None, one: float = 5.2) -> set[str]:
+    def held(
+        confused: float = 9.0, reader: Mapping[str, float] | None = None, one: float = 5.2, bag: float = 6.0
+    ) -> set[str]:
         made = Findings(values={"loss.1": Value(one)})
-        losses = {"1": 4.5, "2": 4.8, "4": 5.3, "8": 5.4, "16": 5.6, **(trained or {})}
+        losses = {"1": 4.5, "2": 4.8, "4": 5.3, "8": 5.4, "16": 5.6, **(reader or {})}
         orders = {
-            "plain": {**losses, "1": 4.4, "16": plain},
+            "decoder": {**losses, "1": 4.4, "16": confused},
             "half": {**losses, "16": 5.7},
-            "trained": losses,
+            "reader": losses,
         }
         nats = {
             name: {width: np.array(spread_around(each)) for width, each in of.items()} for name, of in orders.items()
         }
-        context.report_order(made, nats, np.array(spread_around(6.0)), {"1": np.array(spread_around(one))})
-        assert made.values["order.half.worth"].value == pytest.approx(1.2)
-        assert made.values["order.confusion"].value == pytest.approx(plain - losses["16"])
-        assert made.values["order.cost-of-mixing"].value == pytest.approx(losses["1"] - 4.4)
+        context.report_order(made, nats, np.array(spread_around(bag)), {"1": np.array(spread_around(one))})
+        assert made.values["order.half.worth"].value == pytest.approx(5.7 - losses["1"])
+        assert made.values["order.confusion"].value == pytest.approx(confused - losses["16"])
+        assert made.values["order.at-most"].value == pytest.approx(losses["16"] - 4.4)
         return holding(made)
 
     whole = {"order-matters", "confusion-is-most", "near-order-is-most", "one-token-beats-a-bag"}
     assert held() == whole
-    assert whole - held(plain=6.5) == {"confusion-is-most"}
-    assert whole - held(trained={"4": 5.0}) == {"near-order-is-most"}
+    assert whole - held(confused=6.5) == {"confusion-is-most"}
+    assert whole - held(reader={"4": 5.0}) == {"near-order-is-most"}
     assert whole - held(one=5.7) == {"one-token-beats-a-bag"}
-    assert "order-matters" not in held(trained=dict.fromkeys(("2", "4", "8", "16"), 4.5))
+    assert whole - held(bag=5.1) == {"one-token-beats-a-bag"}
+    assert "order-matters" not in held(reader=dict.fromkeys(("2", "4", "8", "16"), 4.5))
 
 
 def test_copying_claims_follow_the_losses() -> None:
@@ -279,8 +282,15 @@ def test_claims_about_translations_follow_the_scores() -> None:
         "longer": 4.8,
         "longer.beam": 5.0,
         "decoder": 4.0,
+        "adamw": 3.3,
     }
-    whole = {"rules-beat-copying", "attention-helps", "transformer-beats-words", "transformer-beats-recurrent"}
+    whole = {
+        "recurrent-beats-transformer-with-adamw",
+        "rules-beat-copying",
+        "attention-helps",
+        "transformer-beats-words",
+        "transformer-beats-recurrent",
+    }
     whole |= {"phrases-beat-words", "words-beat-no-attention", "no-attention-beats-words-in-bleu"}
     whole |= {"phrases-beat-transformer", "longer-beats-phrases"}
     assert held() == whole
@@ -291,6 +301,7 @@ def test_claims_about_translations_follow_the_scores() -> None:
     assert whole - held(memory=4.0) == {"transformer-beats-words"}
     assert whole - held(phrases_untuned=3.0) == {"phrases-beat-words"}
     assert whole - held(attention=4.0) == {"transformer-beats-recurrent"}
+    assert whole - held(adamw=3.5) == {"recurrent-beats-transformer-with-adamw"}
     assert held(prompted=3.0) - whole == {"taught-beats-prompted"}
     assert held(prompted=4.0) == whole
 
@@ -299,7 +310,9 @@ def test_phrases_beat_a_transformer_only_with_a_beam_and_without() -> None:
     def held(**scores: float) -> set[str]:
         made = Findings(values={"recurrent.over.ibm1.bleu": Value(0.0)})
         rivals = dict.fromkeys(("transformer", "transformer.beam", "longer", "longer.beam"), 4.0)
-        others = dict.fromkeys(("copy", "rules", "memory", "ibm1", "phrases.untuned", "recurrent", "attention"), 1.0)
+        others = dict.fromkeys(
+            ("copy", "rules", "memory", "ibm1", "phrases.untuned", "recurrent", "attention", "adamw"), 1.0
+        )
         by, compare = results_of({**others, **rivals, "decoder": 1.0, **scores}, "chrf")
         ladder_translate.claim(made, by, compare)
         return {key for key in holding(made) if key.startswith(("phrases-beat-tr", "phrases-beat-l")) or "s-phr" in key}

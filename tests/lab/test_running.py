@@ -485,7 +485,7 @@ def test_translators_are_compared(finished: Path, tmp_path: Path, capsys: pytest
     # What no seed changes is done once; the second seed has the steps of the networks alone.
     assert {path.name for path in (tmp_path / "two" / "steps").iterdir()} == before
     second = {path.stem for path in (tmp_path / "two" / "seed-1" / "steps").iterdir()}
-    assert second == {"recurrent", "attention", "transformer", "decoder", "longer"}
+    assert second == {"recurrent", "attention", "transformer", "decoder", "adamw", "longer"}
     both = read_outcome(tmp_path / "two" / "result.json").values
     assert len(both["attention.chrf"].seeds) == 2
     assert both["ibm1.chrf"] == outcome.values["ibm1.chrf"]

@@ -64,11 +64,12 @@ def test_networks_have_at_least_as_many_weights_as_the_transformer_and_hardly_mo
 
 
 def test_the_grid_prefers_the_optimizer_that_learns_most() -> None:
-    losses = {"transformer": {"AdamW 0.001": 3.0, "Muon 0.03": 2.0, "Muon 0.01": 2.5}, "attention": {"AdamW 0.01": 1.0}}
+    losses = {"transformer": {"AdamW 0.003": 3.0, "Muon 0.04": 2.0, "Muon 0.01": 2.5}, "attention": {"AdamW 0.01": 1.0}}
     best = best_of(losses, "transformer")
     assert isinstance(best, MuonConfig)
-    assert best.learning_rate == 0.03
+    assert best.learning_rate == 0.04
     assert best_of(losses, "decoder") == best
+    assert best_of(losses, "transformer", "AdamW").learning_rate == 0.003
     assert best_of(losses, "attention").learning_rate == 0.01
     assert not any(isinstance(each, MuonConfig) for each in optimizers("recurrent").values())
     found = tune(PAIRS, 280, 32, 30, 0)

@@ -6,28 +6,36 @@ import numpy as np
 import pytest
 import torch
 
-from scratchlm.data.batches import IGNORED, ArrayTokens
+from scratchlm.data.batches import ArrayTokens
 from scratchlm.inspection.heads import all_heads
 from scratchlm.lab.shared import copying
 from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.lab.shared.word_order import (
     CONTEXT,
     WIDTHS,
-    ShuffledBatches,
+    ContextReader,
+    WidthBatches,
     bag_nats,
     last_nats,
-    named,
-    nats_by_width,
+    reader_nats,
     shuffled,
-    train_on_shuffled,
+    shuffled_nats,
+    train_reader,
 )
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.training.config import TrainingConfig
+from toys import randomise
 
 
 def toy(vocabulary_size: int = 40) -> Decoder:
     return build_decoder(qwen3_shaped(vocabulary_size, width=32, layers=1, context=32), 0)
+
+
+def toy_reader() -> ContextReader:
+    reader = ContextReader(toy().config)
+    randomise(reader)
+    return reader.eval()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -40,36 +48,63 @@ def test_tokens_stay_within_their_window(width: int) -> None:
     assert places == set(range(CONTEXT - width, CONTEXT))  # the last token comes from anywhere in the last window
 
 
-def test_a_batch_predicts_only_the_token_after_a_context_that_names_its_width() -> None:
-    batches = ShuffledBatches(ArrayTokens(np.arange(2000)), 64, 3)
-    (batch, state), other = next(batches(None)), next(batches(None))
-    assert torch.equal(batch.ids, other[0].ids)
-    assert batch.target_count == 64
-    assert (batch.targets[:, :-1] == IGNORED).all()
-    seen = set()
-    for row, target in zip(batch.ids, batch.targets[:, -1], strict=True):
-        width = WIDTHS[int(row[0])]
-        first = int(target) - CONTEXT
-        assert sorted(row[1:].tolist()) == list(range(first, first + CONTEXT))
-        assert [(int(id) - first) // width for id in row[1:]] == [at // width for at in range(CONTEXT)]
-        seen.add(width)
-    assert seen == set(WIDTHS)
+@pytest.mark.parametrize(("kind", "width"), list(enumerate(WIDTHS)))
+def test_a_reader_knows_places_up_to_windows_of_its_width_and_nothing_farther_back(kind: int, width: int) -> None:
+    reader = toy_reader()
+    ids = torch.randint(0, 40, (4, 30), generator=torch.Generator().manual_seed(0))
+    documents = torch.full_like(ids, kind)
+    before = reader.hidden(ids, documents=documents)[:, -1]
+    same, other = ids.clone(), ids.clone()
+    same[:, -CONTEXT:] = shuffled(ids[:, -CONTEXT:], width, np.random.default_rng(0))
+    torch.testing.assert_close(reader.hidden(same, documents=documents)[:, -1], before, rtol=1e-4, atol=1e-5)
+    if width < CONTEXT:  # the last token changes places with one of the window before
+        other[:, [-1, -1 - width]] = ids[:, [-1 - width, -1]]
+        changed = (reader.hidden(other, documents=documents)[:, -1] - before).abs().amax(1)
+        assert (changed[ids[:, -1] != ids[:, -1 - width]] > 1e-4).all()
+    far = ids.clone()
+    far[:, :-CONTEXT] = 0
+    torch.testing.assert_close(reader.hidden(far, documents=documents)[:, -1], before)
+    short = reader.hidden(ids[:, -CONTEXT:], documents=documents[:, -CONTEXT:])
+    torch.testing.assert_close(short[:, -1], before)
+
+
+def test_a_reader_never_sees_the_token_that_it_predicts() -> None:
+    reader = toy_reader()
+    ids = torch.randint(0, 40, (2, 20), generator=torch.Generator().manual_seed(1))
+    later = ids.clone()
+    later[:, 12:] = 0
+    kinds = torch.tensor([[0], [4]]).expand(2, 20)
+    torch.testing.assert_close(
+        reader.hidden(later, documents=kinds)[:, :12], reader.hidden(ids, documents=kinds)[:, :12]
+    )
+
+
+def test_each_row_of_a_batch_has_a_width() -> None:
+    batches = WidthBatches(ArrayTokens(np.arange(9000)), 32, 24, 3)
+    (batch, state), (again, _) = next(batches(None)), next(batches(None))
+    assert batch.documents is not None
+    assert again.documents is not None
+    assert torch.equal(batch.documents, again.documents)
+    assert (batch.documents == batch.documents[:, :1]).all()
+    assert set(batch.documents[:, 0].tolist()) == set(range(len(WIDTHS)))
+    assert torch.equal(batch.ids + 1, batch.targets)
     assert not torch.equal(next(batches(state))[0].ids, batch.ids)
 
 
-def test_training_on_shuffled_context_removes_the_confusion() -> None:
-    """Each token of a text names the next in order; after training, a shuffled context is no worse than guessing."""
-    text = np.arange(4000) % 13 + 5
-    windows = torch.from_numpy(np.stack([text[at : at + CONTEXT + 1] for at in range(0, 200, 7)]))
-    decoder = toy()
-    train_on_shuffled(decoder, ArrayTokens(text), 150, 0)
-    found = nats_by_width(decoder, windows, True)
-    assert set(found) == {str(width) for width in WIDTHS}
-    assert found["1"].mean() < 0.6
-    assert found["16"].mean() < np.log(13)  # a model trained on order alone is confused: its loss is above guessing
+def test_a_reader_without_order_is_not_confused() -> None:
+    """Each pair of tokens names the next, so order tells all; without it a reader does no worse than guessing."""
+    text = np.arange(6000) % 13 + 5
+    text[::2] = text[::2][np.random.default_rng(0).permutation(3000)]
+    text[1::2] = text[::2] + 14
+    windows = torch.from_numpy(np.stack([text[at : at + CONTEXT + 1] for at in range(0, 600, 6)]))
     ordered = toy()
-    fit_windows(ordered, ArrayTokens(text), TrainingConfig(steps=150, batch_size=32, sequence_length=CONTEXT), 0)
-    assert nats_by_width(ordered, windows, False)["16"].mean() > np.log(13)
+    fit_windows(ordered, ArrayTokens(text), TrainingConfig(steps=100, batch_size=32, sequence_length=24), 0)
+    reader = train_reader(ordered, ArrayTokens(text), 60, 0)
+    assert reader.embedding.weight.shape == ordered.embedding.weight.shape
+    found, confused = reader_nats(reader, windows), shuffled_nats(ordered, windows)
+    assert set(found) == set(confused) == {str(width) for width in WIDTHS}
+    assert found["16"].mean() < confused["16"].mean() - 0.3
+    assert found["16"].mean() < np.log(26) + 0.1
 
 
 def test_the_loss_of_the_last_token_is_that_of_the_whole_logits() -> None:
@@ -78,7 +113,6 @@ def test_the_loss_of_the_last_token_is_that_of_the_whole_logits() -> None:
     logits = decoder(windows[:, :-1])[:, -1].detach().log_softmax(-1)
     expected = -logits.gather(1, windows[:, -1:]).squeeze(1)
     np.testing.assert_allclose(last_nats(decoder, windows), expected.numpy(), rtol=1e-5)
-    assert torch.equal(named(windows, 4)[:, 0], torch.full((70,), WIDTHS.index(4)))
 
 
 def test_a_bag_of_words_predicts_what_occurs_near_its_words() -> None:

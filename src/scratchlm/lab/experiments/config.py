@@ -75,7 +75,7 @@ class LadderTranslateConfig(ExperimentConfig):
     """Translation of English into German, from rules, words and phrases to networks with attention."""
 
     reads: ClassVar[Mapping[str, str]] = {"pairs": PAIRS}
-    pairs: Annotated[int, Range(100, 10**9)] = 16_000
+    pairs: Annotated[int, Range(100, 10**9)] = 15_000
     """Training pairs of sentences, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 1000
     """Test sentences, about."""
@@ -89,7 +89,7 @@ class LadderTranslateConfig(ExperimentConfig):
     """Epochs of the networks on the pairs."""
     longer: Annotated[int, Range(2, 1000)] = 3
     """Factor by which one more transformer has more epochs."""
-    trial_pairs: Count = 8000
+    trial_pairs: Count = 6000
     """Training pairs, at most, of each trial of an optimizer and a learning rate."""
     width: Annotated[int, Range(32, 65_536)] = 96
     """Width of the transformer; the other networks have the width that gives as many weights."""
@@ -273,8 +273,8 @@ class ContextConfig(BookSettings):
     """Pretraining steps on books."""
     targets: Annotated[int, Range(8, 10**9)] = 1024
     """Held-out tokens, predicted once per condition."""
-    order_steps: Count = 300
-    """Further training steps on shuffled context, of 256 predicted tokens each."""
+    order_steps: Annotated[int, Range(2, 10**9)] = 250
+    """Training steps of the network that is told the order of its context in part; half of them for a comparison."""
     copies: Annotated[int, Range(2, 10**6)] = 64
     """Rows of random tokens that are repeated."""
     copy_steps: Count = 400

@@ -1,9 +1,9 @@
 """`experiment context`: how a model uses the tokens before the one it predicts.
 
 The same held-out tokens are predicted with context of several lengths, without attention and without single heads. What
-the order of the context is worth is measured with a model that was trained on shuffled context too: a model that never
-saw any is confused by it, and its loss alone says nothing about order (`shared/word_order.py`). Repeated random tokens
-are predicted with and without the heads that copy them, by a model that cannot copy by position
+the order of the context is worth is measured with a network that is told the places of tokens only up to windows. The
+pretrained model never saw shuffled text and is confused by it, so its loss alone does not say (`shared/word_order.py`).
+Repeated random tokens are predicted with and without the heads that copy them, by a model that cannot copy by position
 (`shared/copying.py`).
 """
 
@@ -33,9 +33,10 @@ from scratchlm.lab.shared.word_order import (
     WIDTHS,
     bag_nats,
     last_nats,
-    nats_by_width,
+    reader_nats,
     shuffled,
-    train_on_shuffled,
+    shuffled_nats,
+    train_reader,
 )
 
 NEAR = 8
@@ -46,9 +47,9 @@ CONDITIONS = {
     "no attention": "no attention",
 }
 """Conditions other than the length of the context, as the table names them."""
-ORDERS = {"plain": "trained on ordered text", "half": "trained on shuffled context too, half as long",
-          "trained": "trained on shuffled context too"}  # fmt: skip
-"""Models whose context is shuffled within windows."""
+ORDERS = {"decoder": "pretrained model, tokens shuffled within them", "half": "network of windows, half as long",
+          "reader": "network of windows"}  # fmt: skip
+"""Models that predict without the order within windows."""
 COPIERS = {"many": (copying.SHORTEST, copying.PERIOD), "one": (copying.PERIOD, copying.PERIOD)}
 """The models that copy, with their shortest and longest period in training."""
 WAYS = ("second", "without-induction", "without-previous", "without-both", "without-neutral", "without-first-layer")
@@ -116,14 +117,12 @@ def _mixed(windows: Tensor, count: int) -> Tensor:
 
 
 def _orders(small: SmallModel, config: ContextConfig) -> dict[str, dict[str, list[float]]]:
-    """Predict after contexts that are shuffled within windows, by each of `ORDERS`."""
-    windows = _windows(small, config)
+    """Predict without the order within windows, by each of `ORDERS`."""
+    decoder, windows = small.pretrained().decoder, _windows(small, config)
     _, train, _ = open_data(small.data)
-    found = {"plain": _rounded(nats_by_width(small.pretrained().decoder, windows, False))}
-    for name, steps in (("half", config.order_steps // 2), ("trained", config.order_steps)):
-        decoder = small.pretrained().decoder
-        train_on_shuffled(decoder, train, max(1, steps), config.seed)
-        found[name] = _rounded(nats_by_width(decoder, windows, True))
+    found = {"decoder": _rounded(shuffled_nats(decoder, windows))}
+    for name, steps in (("half", config.order_steps // 2), ("reader", config.order_steps)):
+        found[name] = _rounded(reader_nats(train_reader(decoder, train, steps, config.seed), windows))
     return found
 
 
@@ -197,39 +196,45 @@ def report_order(
     out: Findings, orders: Mapping[str, Mapping[str, np.ndarray]], bag: np.ndarray, visible: Mapping[str, np.ndarray]
 ) -> None:
     """Report what the order of the last tokens is worth, apart from confusion."""
-    all_of = str(CONTEXT)
     for name, found in orders.items():
         out.values |= {f"order.{name}.{width}": mean_of(nats) for width, nats in found.items()}
     out.values["order.bag"] = mean_of(bag)
     rows: list[Row] = [
-        ["in order" if width == 1 else f"shuffled within windows of {width}",
+        ["known" if width == 1 else f"unknown within windows of {width}",
          *(Cell(f"order.{name}.{width}") for name in orders)] for width in WIDTHS
     ]  # fmt: skip
     rows.append(["bag of words, by counts", "", "", Cell("order.bag")])
     title = f"Loss after {CONTEXT} tokens of context, nats per token"
-    out.table(title, ["context", *(ORDERS[name] for name in orders)], rows)
-    lines = {ORDERS[name]: (WIDTHS, [f"order.{name}.{width}" for width in WIDTHS]) for name in ("plain", "trained")}
-    levels: dict[str, float | str] = {"bag of words, by counts": "order.bag", "one token in order": "loss.1"}
-    out.curves(title, "width of the shuffled windows, tokens", "nats per token", lines, True, levels)
-    plain, half, trained = (orders[name] for name in ("plain", "half", "trained"))
-    worth, whole = trained[all_of] - trained["1"], plain[all_of] - plain["1"]
-    out.gain("order.half.worth", paired(half[all_of] - half["1"]))
-    out.gain("order.confusion", paired(plain[all_of] - trained[all_of]))
-    out.gain("order.cost-of-mixing", paired(trained["1"] - plain["1"]))
-    confused = "Too little training on shuffled context would overstate order; it then understates this difference"
-    for key, says, gaps, control in (
-        ("order-matters", f"The order of {CONTEXT} tokens lowers the loss of a model trained on shuffled context too",
-         worth, "A model that never saw shuffled text is confused by it; this one was trained on both, named for it"),
-        ("confusion-is-most", "Most of what shuffling costs a model trained on ordered text is confusion",
-         whole - 2 * worth, confused),
-        ("near-order-is-most", f"Windows of 4 lose more than half of what order within {CONTEXT} tokens is worth",
-         2 * (trained["4"] - trained["1"]) - worth,
-         "Confusion would grow with the windows too; one model was trained on all widths"),
-        ("one-token-beats-a-bag", f"One token in its place predicts better than {CONTEXT} tokens in unknown order",
-         trained[all_of] - visible["1"],
-         "Too little training on shuffled context would do so; order.half shows how little longer training changes"),
-    ):  # fmt: skip
-        out.claim(key, says, out.gain(key, paired(gaps)), control)
+    out.table(title, ["order", *(ORDERS[name] for name in orders)], rows)
+    lines = {ORDERS[name]: (WIDTHS, [f"order.{name}.{width}" for width in WIDTHS]) for name in ("decoder", "reader")}
+    levels: dict[str, float | str] = {"bag of words, by counts": "order.bag", "one token in its place": "loss.1"}
+    out.curves(title, "width of the windows, tokens", "nats per token", lines, True, levels)
+    decoder, half, reader = (orders[name] for name in ("decoder", "half", "reader"))
+    bag_of = str(CONTEXT)
+    worth = reader[bag_of] - reader["1"]
+    out.gain("order.half.worth", paired(half[bag_of] - half["1"]))
+    out.gain("order.at-most", paired(reader[bag_of] - decoder["1"]))
+    out.gain("order.confusion", paired(decoder[bag_of] - reader[bag_of]))
+    out.gain("one-token-beats-counts", paired(bag - visible["1"]))
+    says = f"The order of {CONTEXT} tokens lowers the loss of a network that is told none, or some, or all of it"
+    control = (
+        "A model that never saw shuffled text is confused by it; this network meets no text that it was not trained on"
+    )
+    out.claim("order-matters", says, out.gain("order-matters", paired(worth)), control)
+    says = "Most of what shuffling costs the pretrained model is confusion, not the loss of order"
+    control = "Too little training of the network without order would overstate order, and so understate confusion"
+    confusion = 2 * (decoder[bag_of] - reader[bag_of]) - (decoder[bag_of] - decoder["1"])
+    out.claim("confusion-is-most", says, out.gain("confusion-is-most", paired(confusion)), control)
+    says = f"Windows of 4 lose more than half of what order within {CONTEXT} tokens is worth"
+    control = "Confusion would grow with the windows too; this network is trained on each width"
+    near = 2 * (reader["4"] - reader["1"]) - worth
+    out.claim("near-order-is-most", says, out.gain("near-order-is-most", paired(near)), control)
+    says = f"One token in its place predicts better than {CONTEXT} tokens in unknown order"
+    control = "A bag could be read badly; counts read it too, and order.half shows what half of the training gave"
+    both = every(
+        out.gain("one-token-beats-a-bag", paired(reader[bag_of] - visible["1"])), above("one-token-beats-counts")
+    )
+    out.claim("one-token-beats-a-bag", says, both, control)
 
 
 def report_heads(out: Findings, found: Mapping[str, np.ndarray]) -> None:

@@ -40,7 +40,7 @@ ROWS = 64
 TUNED_KINDS = {"recurrent": "recurrent", "attention": "attention", "transformer": "transformer",
                "decoder": "transformer"}  # fmt: skip
 """Each kind of network, and the kind whose optimizer it takes: the decoder has the blocks of the transformer."""
-RATES = {"AdamW": (0.001, 0.003, 0.01), "Muon": (0.01, 0.03)}
+RATES = {"AdamW": (0.003, 0.01, 0.03), "Muon": (0.01, 0.02, 0.04)}
 """Peak learning rates that the grid tries."""
 HELD_OUT = 500
 """Training pairs on which the grid measures, at most; a fifth if there are few."""
@@ -120,9 +120,9 @@ def tune(pairs: Sequence[Pair], vocabulary_size: int, width: int, most: int, see
     return found
 
 
-def best_of(losses: Mapping[str, Mapping[str, float]], kind: str) -> OptimizerConfig:
-    """Return the optimizer with the lowest loss for a kind of network."""
-    tried = losses[TUNED_KINDS[kind]]
+def best_of(losses: Mapping[str, Mapping[str, float]], kind: str, only: str = "") -> OptimizerConfig:
+    """Return the optimizer with the lowest loss for a kind of network, `only` of those whose name begins so."""
+    tried = {name: loss for name, loss in losses[TUNED_KINDS[kind]].items() if name.startswith(only)}
     return optimizers(kind)[min(tried, key=lambda name: tried[name])]
 
 
