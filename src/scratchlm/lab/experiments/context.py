@@ -216,7 +216,7 @@ def report_order(
     out.gain("order.at-most", paired(reader[bag_of] - decoder["1"]))
     out.gain("order.confusion", paired(decoder[bag_of] - reader[bag_of]))
     out.gain("one-token-beats-counts", paired(bag - visible["1"]))
-    says = f"The order of {CONTEXT} tokens lowers the loss of a network that is told none, or some, or all of it"
+    says = f"Knowing the order of {CONTEXT} tokens lowers the loss of a network that is trained with it and without"
     control = (
         "A model that never saw shuffled text is confused by it; this network meets no text that it was not trained on"
     )

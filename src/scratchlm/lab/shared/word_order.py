@@ -27,7 +27,7 @@ from scratchlm.model.decoder import Block, Decoder, initialise
 from scratchlm.model.network import CausalLM, Ids, Stream
 from scratchlm.model.norms import build_norm
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.training.config import MuonConfig, ScheduleConfig
+from scratchlm.training.config import ScheduleConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 
@@ -39,8 +39,6 @@ LAYERS, HEADS = 2, 8
 """Layers of the network that reads a context, and heads of each."""
 EVALUATED = 64
 """Rows that are evaluated together."""
-RATE = 0.5
-"""Learning rates of that network, as a fraction of those of pretraining: its embedding is pretrained."""
 WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Weights of the single tokens' frequencies that `bag_nats` tries."""
 
@@ -124,10 +122,7 @@ def train_reader(decoder: Decoder, tokens: Tokens, steps: int, seed: int) -> Con
     reader = initialise(ContextReader(replace(config, layers=LAYERS, attention=attention)), seed)
     reader.embedding.weight.data.copy_(decoder.embedding.weight.data)
     recipe = load_recipe("default", config.layers).training
-    assert isinstance(recipe.optimizer, MuonConfig)
-    adam = replace(recipe.optimizer.adam, learning_rate=RATE * recipe.optimizer.adam.learning_rate)
-    optimizer = replace(recipe.optimizer, learning_rate=RATE * recipe.optimizer.learning_rate, adam=adam)
-    training = replace(recipe, steps=steps, optimizer=optimizer, schedule=ScheduleConfig("linear", warmup_steps=10))
+    training = replace(recipe, steps=steps, schedule=ScheduleConfig("linear", warmup_steps=10))
     batches = WidthBatches(tokens, training.batch_size, training.sequence_length, seed)
     fit(Loop(reader, batches, training, runtime=RuntimeConfig(seed=seed)))
     return reader
