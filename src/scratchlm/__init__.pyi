@@ -21,15 +21,17 @@ from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.config import InspectConfig
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.lab.experiments.config import (
-    AblationsConfig, ContextConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig,
-    LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig, ObjectiveConfig, ScalingConfig,
-    TasksConfig,
+    AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
+    LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
+    ObjectiveConfig, ScalingConfig, TasksConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
-from scratchlm.runs.config import DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig
+from scratchlm.runs.config import (
+    DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig, TimelapseConfig,
+)
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
 from scratchlm.runs.plan import Plan, Published
@@ -38,6 +40,7 @@ from scratchlm.runs.pretrain import PretrainResult
 from scratchlm.runs.quickstart.result import QuickstartResult
 from scratchlm.runs.reinforce import ReinforceResult
 from scratchlm.runs.synthesize import SynthesizeResult
+from scratchlm.runs.timelapse.run import TimelapseResult
 from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
@@ -50,10 +53,10 @@ __all__ = [
     "DoctorConfig", "EvaluateConfig", "ExportConfig", "ImportConfig", "InspectConfig", "InspectTokenizerConfig",
     "InstructTrainingConfig", "Interrupted", "LanguageModel", "PlanConfig", "PreferTrainingConfig", "PrepareConfig",
     "PretrainConfig", "PublishedConfig", "QuickstartConfig", "ReinforceTrainingConfig", "SynthesizeConfig",
-    "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify", "compare_tokenizers", "doctor",
-    "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct", "finetune_prefer",
-    "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare", "pretrain",
-    "quickstart", "synthesize", "train_tokenizer",
+    "TimelapseConfig", "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify",
+    "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct",
+    "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare",
+    "pretrain", "quickstart", "synthesize", "timelapse", "train_tokenizer",
 ]
 __version__: str
 
@@ -250,6 +253,16 @@ def synthesize(
 @overload
 def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
 @overload
+def timelapse(
+    source: str = "storyworld:8MB", *, out: str | Path = ..., text_field: str | None = None,
+    prompt: str = "Once upon a time", steps: int = 500, depth: int = 3, frames: int = 60, passage: int = 200,
+    seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
+) -> TimelapseResult:
+    """Train a small model on the bytes of a text, and write a page that replays its training."""
+
+@overload
+def timelapse(config: TimelapseConfig, /) -> TimelapseResult: ...
+@overload
 def train_tokenizer(
     sources: str | Path | Sequence[str | Path], *, out: str | Path,
     kind: Literal["bpe", "characters", "words"] = "bpe", vocabulary_size: int = 4096,
@@ -361,6 +374,16 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["tasks"], config: TasksConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["crossover"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
+    depths: Sequence[int] = ..., cases: int = 1000, tested: int = 200, pairs: int = 20, init: str | Path | None = None,
+    published_rows: int = 8, published_length: int = 256,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["crossover"], config: CrossoverConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["limits"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,

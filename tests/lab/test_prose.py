@@ -12,7 +12,7 @@ import pytest
 from outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.labels import LABELS, relabelled
-from scratchlm.lab.harness.outcome import Curves, Outcome, Sample, Table, Value, write_outcome
+from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value, write_outcome
 from scratchlm.lab.harness.prose import build, built, draw, pages, read_results, stored_as
 from scratchlm.lab.quiz.cards import notes_folder
 
@@ -119,6 +119,46 @@ def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Pa
     assert drawn_from(drawn) == made["toy"].curves[0]
     draw(tmp_path, made)
     assert (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_rows_with_a_dot_for_each_seed_and_curves_with_intervals_are_drawn(tmp_path: Path) -> None:
+    made = results()
+    rows = [Dot("new", Value(0.5, 0.4, 0.6, (0.45, 0.5, 0.55))), Dot("old", Value(0.3, 0.2, 0.4))]
+    made["toy"].dots = [Dots("F1 by method", "F1", rows, {"chance": 0.25})]
+    lines = {"one": ([1.0, 2.0], [3.0, 2.0])}
+    bands = {"one": ([2.5, 1.5], [3.5, 2.5])}
+    made["toy"].curves = [Curves("Loss", "x", "y", lines, bands=bands, levels={"guessing": 4.0})]
+    draw(tmp_path, made)
+    assert built('{{ dots("toy") }}', made) == "![F1 by method](results/figures/toy-dots-0.svg)"
+    name = "{http://www.w3.org/2000/svg}"
+    page = ElementTree.parse(tmp_path / "figures" / "toy-dots-0.svg")
+    words = {each.text for each in page.iter(f"{name}text")}
+    assert {"new", "old", "chance", "F1", "F1 by method"} <= words
+    marks = [each for each in page.iter(f"{name}use") if "c8553d" in each.attrib.get("style", "")]
+    assert len(marks) == 3
+    curves = (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8")
+    assert "guessing" in curves
+    assert drawn_from(curves) == made["toy"].curves[0]
+    write_outcome(tmp_path / "toy.json", made["toy"])
+    assert read_results(tmp_path)["toy"].dots == made["toy"].dots
+
+
+def test_claims_stand_in_a_table_with_verdict_and_control() -> None:
+    made = results()
+    made["toy"].claims = {"a": Claim("A beats B", True, control="C was tuned too"), "b": Claim("B beats A", None)}
+    shown = built('{{ claims("toy") }}', made).splitlines()
+    assert shown[2:] == ["| A beats B | holds | C was tuned too |", "| B beats A | could not be shown |  |"]
+
+
+def test_replays_on_another_processor_stand_in_a_table() -> None:
+    made = {**results(), "toy-avx2": results(0.55)["toy"]}
+    for outcome, holds in zip(made.values(), (True, None), strict=True):
+        outcome.claims = {"a": Claim("A beats B", holds)}
+    assert built("{{ replays() }}", made).splitlines()[2:] == [
+        "| toy | 2 of 2 (100%) | a: was holds, is now could not be shown |"
+    ]
+    made["toy-avx2"].values["a.f1"] = Value(0.7)
+    assert "1 of 2 (50%)" in built("{{ replays() }}", made)
 
 
 def test_a_result_stored_under_an_earlier_name_is_read_as_its_experiment_of_today(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ EXPERIMENTS: Mapping[str, Entry] = {
         ("features", configs.FeaturesConfig, "Which properties of tokens can linear probes read from each layer?"),
         ("tasks", configs.TasksConfig,
          "How well does one multi-task model do, compared with a method for each task?"),
+        ("crossover", configs.CrossoverConfig,
+         "From which size on do language models overtake earlier methods, task by task?"),
         ("limits", configs.LimitsConfig, "Where is a model fluent but wrong?"),
         ("context", configs.ContextConfig, "How much do the tokens of the context help, and their order?"),
     )

@@ -16,6 +16,8 @@ from scratchlm.runs.depth_scaling import MAX_DEPTH
 
 MESSAGES, PAIRS = "classify/sms-spam.tsv", "translate/eng-deu.tsv"
 """Labelled messages, and sentence pairs, in the data folder."""
+QUESTIONS = "instruct/fairytaleqa.jsonl"
+"""Questions on passages of fairy tales, in the data folder."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class LadderTranslateConfig(ExperimentConfig):
 class LadderUnderstandConfig(ExperimentConfig):
     """Question answering on passages of fairy tales, by rules, by retrieval and by networks."""
 
-    reads: ClassVar[Mapping[str, str]] = {"questions": "instruct/fairytaleqa.jsonl", "books": BOOKS}
+    reads: ClassVar[Mapping[str, str]] = {"questions": QUESTIONS, "books": BOOKS}
     questions: Annotated[int, Range(32, 10**9)] = 5000
     """Training questions, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 500
@@ -253,6 +255,37 @@ class TasksConfig(StorySettings):
     """Training pairs of English and German sentences, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 250
     """Test cases of each task, at most."""
+
+
+@dataclass(frozen=True)
+class CrossoverConfig(StorySettings):
+    """Models of several sizes, and a published one, against the best earlier method of each task."""
+
+    reads: ClassVar[Mapping[str, str]] = {
+        "messages": MESSAGES, "pairs": PAIRS, "questions": QUESTIONS, "books": BOOKS, "blimp": "evaluate/blimp",
+    }  # fmt: skip
+    depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (2, 4)
+    """Depths of our models, ascending: 2 is 0.2 million parameters, 4 is 1, 7 is 5, 12 is 22."""
+    vocabulary_size: Annotated[int, Range(1024, 1 << 20)] = 2048
+    """Vocabulary size of their tokenizer."""
+    cases: Annotated[int, Range(20, 10**9)] = 1000
+    """Training cases of each task, at most."""
+    tested: Annotated[int, Range(10, 10**9)] = 200
+    """Test cases of each task, at most."""
+    pairs: Annotated[int, Range(2, 10**9)] = 20
+    """Pairs of each BLiMP set that are scored."""
+    init: Path | None = None
+    """Model folder of a published chat model, measured at the first seed."""
+    published_rows: Annotated[int, Range(1, 65_536)] = 8
+    """Rows of a batch when the published model is fine-tuned with LoRA."""
+    published_length: Annotated[int, Range(16, 65_536)] = 256
+    """Tokens of such a row."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if list(self.depths) != sorted(set(self.depths)) or not self.depths:
+            problems.append(f"--depths {', '.join(map(str, self.depths))}: give each once, in ascending order")
+        return problems
 
 
 @dataclass(frozen=True)

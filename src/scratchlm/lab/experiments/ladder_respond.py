@@ -26,8 +26,9 @@ from scratchlm.classic.eliza import Eliza
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.reading import Retrieval, sentences
 from scratchlm.lab.experiments.config import LadderRespondConfig
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, clocked, paired_by
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table
+from scratchlm.lab.harness.findings import Cell, Findings, Row, above
+from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, clocked, paired, paired_by
+from scratchlm.lab.harness.outcome import Sample
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
@@ -45,37 +46,73 @@ Make = Callable[[], tuple[Reply, int]]
 """Function that trains a method; returns a function from prompts to replies, and the size in bytes."""
 
 
-def run(config: LadderRespondConfig, steps: Steps, outcome: Outcome) -> None:
-    """Run and compare all methods, and write the sheet for blind rating."""
+CLAIMS = (
+    ("model-is-right-most", "chat", "retrieval", "right",
+     "The small model names the right value more often than the nearest sentence of stories",
+     "Easier questions for one side would give this too; both answer the same questions, compared one by one"),
+    ("retrieval-is-right-most", "retrieval", "chat", "right", "The nearest sentence names it more often than the model",
+     "A model of few parameters; the experiment `scale` measures larger ones"),
+    ("model-beats-recall", "chat", "recall", "right", "It does so more often than retrieved training answers",
+     "Training answers that hold the same facts would give this; the retrieved ones measure what they hold"),
+    ("model-beats-counting", "chat", "ngram", "right", "and than 5-grams",
+     "Other text or another decoding would give this; both read the same stories and decode greedily"),
+    ("model-stays-with-the-question", "chat", "eliza", "about",
+     "It mentions the subject more often than ELIZA's patterns",
+     "Repeating the prompt mentions it always (first row), so this is no measure of quality"),
+    ("counting-is-less-fluent", "chat", "ngram", "fluent",
+     "Its replies are grammatical more often than those of 5-grams",
+     "The grammar judges single sentences; the blind ratings judge whole replies"),
+)  # fmt: skip
+"""Claims that the first of two methods has a higher score than the second."""
+
+
+def run(config: LadderRespondConfig, steps: Steps, out: Findings) -> None:
+    """Run and compare all methods, and write the sheet for blind rating, of the first seed."""
     small, corpus = storyteller(config, steps)
     cases = prompts(config.tested, config.seed)
     chosen = methods(config, small, corpus)
     found = {method.key: steps.once(f"method-{method.key}", _measure, method, cases) for method in chosen}
     results = [_result(method, found[method.key]) for method in chosen]
     compare = paired_by({key: each["about"] for key, each in found.items()}, [case["about"] for case in cases])
-    add_comparison(outcome, f"{len(cases):,} prompts", results, COLUMNS, compare, "+.1%")
-    claim(outcome, {result.key: result for result in results})
-    small.report(outcome)
-    outcome.notes += [
+    add_comparison(out, f"{len(cases):,} prompts", results, COLUMNS, compare, "+.1%")
+    rows = {method.name: f"{method.key}.right" for method in chosen}
+    out.dots("Replies that name the right value", SCORES["right"], rows)
+    claim(out, found)
+    small.report(out)
+    out.notes += [
         "grammatical means accepted by the grammar of the stories, which lacks some of ELIZA's sentences",
         "replies of retrieval come from the stories, so they are grammatical whatever the prompt",
-        "one seed; the model and the 5-grams decode greedily, 40 tokens at most",
+        "the model and the 5-grams decode greedily, 40 tokens at most",
     ]
     for number in (0, 1, 2, len(cases) - 1):
         lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
-        outcome.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
-    laid = sheet(cases, {key: each["given"] for key, each in found.items()}, config.read, config.seed)
+        out.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
+    if steps is steps.shared:
+        read = [method for method in chosen if method.key != "echo"]
+        laid = sheet(cases, {method.key: found[method.key]["given"] for method in read}, config.read, config.seed)
+        rate(config, steps, out, laid, {method.key: method.name for method in read})
+
+
+def rate(
+    config: LadderRespondConfig,
+    steps: Steps,
+    out: Findings,
+    laid: Sequence[Mapping[str, str]],
+    names: Mapping[str, str],
+) -> None:
+    """Write the sheet for blind rating, and report the ratings if a reader gave them."""
     if not (steps.folder / SHEET).exists():  # a reader may have begun to fill it in
         write_text(steps.folder / SHEET, as_table([{k: v for k, v in row.items() if k != "method"} for row in laid]))
-    if config.ratings is not None:
-        try:
-            ratings = read_ratings(config.ratings, laid)
-        except UserError as error:
-            if config.replay is None:
-                raise
-            outcome.notes.append(f"the blind ratings are left out: {error}")
-        else:
-            report_ratings(outcome, laid, ratings, {method.key: method.name for method in chosen})
+    if config.ratings is None:
+        return
+    try:
+        ratings = read_ratings(config.ratings, laid)
+    except UserError as error:
+        if config.replay is None:
+            raise
+        out.notes.append(f"the blind ratings are left out: {error}")
+    else:
+        report_ratings(out, laid, ratings, names)
 
 
 def prompts(most: int, seed: int) -> list[dict[str, str]]:
@@ -110,6 +147,7 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
         return (lambda prompts: [replies[at] if at >= 0 else "" for at in finder.nearest(said, prompts)]), size
 
     return [
+        Method("echo", "the prompt repeated (baseline)", lambda: (list, 0)),
         Method("eliza", "ELIZA's patterns", patterns),
         Method("recall", "answer to the nearest training question", partial(nearest, *zip(*exchanges, strict=True))),
         Method("retrieval", "nearest sentence of the stories", partial(nearest, told, told)),
@@ -212,32 +250,25 @@ def read_ratings(path: Path, laid: Sequence[Mapping[str, str]]) -> list[dict[str
     return found
 
 
-def claim(outcome: Outcome, by: Mapping[str, MethodResult]) -> None:
-    """Add the claims."""
-    for key, above, below, score, says in (
-        ("model-is-right-most", "chat", "retrieval", "right",
-         "The small model names the right value more often than the nearest sentence of stories"),
-        ("model-beats-recall", "chat", "recall", "right", "It does so more often than retrieved training answers"),
-        ("model-beats-counting", "chat", "ngram", "right", "and than 5-grams"),
-        ("model-stays-with-the-question", "chat", "eliza", "about",
-         "It mentions the subject more often than ELIZA's patterns"),
-        ("counting-is-less-fluent", "chat", "ngram", "fluent",
-         "Its replies are grammatical more often than those of 5-grams"),
-    ):  # fmt: skip
-        outcome.claim(key, says, by[above].scores[score].above(by[below].scores[score]))
+def claim(out: Findings, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add the claims, from scores of the same prompts."""
+    for key, more, less, score, says, control in CLAIMS:
+        subjects = found[more]["subjects"]["facts" if score == "right" else "all"]
+        compared = paired(np.subtract(found[more][score], found[less][score]), subjects)
+        out.claim(key, says, out.gain(f"{more}.{score}.over.{less}", compared), control)
 
 
 def report_ratings(
-    outcome: Outcome, laid: Sequence[Mapping[str, str]], ratings: Sequence[Mapping[str, int]], names: Mapping[str, str]
+    out: Findings, laid: Sequence[Mapping[str, str]], ratings: Sequence[Mapping[str, int]], names: Mapping[str, str]
 ) -> None:
     """Report the ratings of each method's replies, and add the claim."""
-    rows = []
+    rows: list[Row] = []
     for key, name in names.items():
         mine = [rating for row, rating in zip(laid, ratings, strict=True) if row["method"] == key]
-        read = {side: proportion([float(each[side]) for each in mine]) for side in ("relevant", "coherent")}
-        outcome.values |= {f"{key}.read_{side}": value for side, value in read.items()}
-        rows.append([name, str(len(mine)), *(value.shown(".1%") for value in read.values())])
-    outcome.tables.append(Table("Blind ratings", ["", "replies", "relevant", "coherent"], rows))
-    more = outcome.values["chat.read_relevant"].above(outcome.values["eliza.read_relevant"])
+        for side in ("relevant", "coherent"):
+            out.values[f"{key}.read_{side}"] = proportion([float(each[side]) for each in mine])
+        rows.append([name, str(len(mine)), Cell(f"{key}.read_relevant", ".1%"), Cell(f"{key}.read_coherent", ".1%")])
+    out.table("Blind ratings, of the first seed's replies", ["", "replies", "relevant", "coherent"], rows)
     says = "In blind ratings the small model's replies are relevant more often than those of ELIZA's patterns"
-    outcome.claim("read-as-relevant", says, more)
+    control = "A reader who knows the method could favour it; the sheet lists replies in random order, without methods"
+    out.claim("read-as-relevant", says, above("chat.read_relevant", "eliza.read_relevant"), control)

@@ -175,8 +175,9 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
     pairs = list(zip(found["taught"], found["reworded"], found["negated"], strict=True))
     if flipped := [float(other["right"] == 0) for one, other, _ in pairs if one["right"]]:
         values["flipped"] = proportion(flipped)
-    same = [float(one["given"] == negated["given"]) for one, _, negated in pairs]
-    values["negation_ignored"] = proportion(same, subjects["taught"])
+    for key, place in (("reworded.same", 1), ("negation_ignored", 2)):
+        same = [float(each[0]["given"] == each[place]["given"]) for each in pairs]
+        values[key] = proportion(same, subjects["taught"])
     falls = [one["right"] - other["right"] for one, other, _ in pairs]
     lost = out.gain("reworded.loss", paired(falls, subjects["taught"]))
     claim(out, lost)
@@ -201,8 +202,9 @@ def claim(out: Findings, lost: Test) -> None:
     control = "Harder facts would fall too; both wordings ask for the same facts, compared pair by pair"
     out.claim("other-words-flip", "Rewording lowers its accuracy on the same facts", lost, control)
     says = "With a `not` in the question most answers stay the same"
-    control = "Answers that hardly depend on the question would stay too; those to reworded questions change more often"
-    out.claim("negation-is-lost", says, above("negation_ignored", 0.5), control)
+    control = "Answers that hardly depend on the question would stay too; reworded questions measure how many do"
+    lost = every(above("negation_ignored", 0.5), above("negation_ignored", "reworded.same"))
+    out.claim("negation-is-lost", f"{says}, and more than when it is reworded", lost, control)
     says = "No answer expresses doubt about a false premise"
     control = "The model was never taught to doubt, so this shows what training leaves out, not what it cannot learn"
     out.claim("premises-pass", says, lambda values: values["premise.doubt"].value == 0, control)

@@ -139,13 +139,18 @@ def negated(test: Test) -> Test:
 
 
 def every(*tests: Test) -> Test:
-    """Return the test that all of several hold: refuted by any, and not shown if one was not."""
+    """Return the test that all of several hold."""
+    return lambda values: all_hold([each(values) for each in tests])
 
-    def test(values: Values) -> bool | None:
-        found = [each(values) for each in tests]
-        return False if False in found else None if None in found else True
 
-    return test
+def all_hold(verdicts: Sequence[bool | None]) -> bool | None:
+    """Return whether all hold: False if one does not, None if one could not be shown."""
+    return False if False in verdicts else None if None in verdicts else True
+
+
+def any_holds(verdicts: Sequence[bool | None]) -> bool | None:
+    """Return whether at least one holds: False if none does, None if that could not be shown."""
+    return True if True in verdicts else None if None in verdicts else False
 
 
 def conclude(outcome: Outcome, found: Sequence[Findings]) -> None:

@@ -7,7 +7,9 @@ folder. In a template stand
 
     {{ r("ladder-lm", "katz.bits_per_byte", ".3f") }}   a number; a format that ends in + gives its interval too
     {{ v("objective", "words.bits_per_byte") }}         the number itself, for calculations
-    {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ sample("objective", 0) }}   on a line of their own
+    {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ dots("ladder-lm", 0) }}, {{ sample("objective", 0) }},
+    {{ claims("ladder-lm") }}                           on a line of their own
+    {{ replays() }}                                     a table of the results NAME-avx2, beside those of NAME
 
 Figures are drawn into `figures`, beside the result files.
 """
@@ -26,12 +28,22 @@ from typing import TypeVar
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.labels import relabel, relabelled
-from scratchlm.lab.harness.outcome import Outcome, Sample, Table, Value, read_outcome
+from scratchlm.lab.harness.outcome import (
+    Outcome,
+    Sample,
+    Table,
+    Value,
+    compared_keys,
+    outside_of,
+    read_outcome,
+    turned_claims,
+)  # fmt: skip
 from scratchlm.lab.harness.plots import as_svg
 from scratchlm.lab.harness.settings import EARLIER_NAMES
 
 T = TypeVar("T")
-ENDING = ".md.jinja"
+ENDING, REPLAY = ".md.jinja", "-avx2"
+"""End of a template's name, and of the name of a result that was replayed with AVX2 alone."""
 
 
 def read_results(folder: Path) -> dict[str, Outcome]:
@@ -102,6 +114,32 @@ class _Page:
         file = figure_name(stored_as(name, self.results), number)
         return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
 
+    def dots(self, name: str, number: int = 0) -> str:
+        """Return a link to the drawing of a result's values, one row each, with a dot for each seed."""
+        found = self._part(name, number, "dots", lambda outcome: outcome.dots)
+        file = dots_name(stored_as(name, self.results), number)
+        return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
+
+    def claims(self, name: str) -> str:
+        """Return a table of a result's claims: each with its verdict, and what else would give its numbers."""
+        outcome = self._outcome(name, "claims")
+        if outcome is None:
+            return "?"
+        rows = [[claim.says, outcome.verdict(claim), claim.control] for claim in outcome.claims.values()]
+        return as_markdown(Table("", ["claim", "verdict", "what else would give this, and its control"], rows))
+
+    def replays(self) -> str:
+        """Return a table of the experiments that were replayed on another kind of processor, stored as NAME-avx2."""
+        rows = []
+        for name, again in self.results.items():
+            if not name.endswith(REPLAY) or (stored := self.results.get(name.removesuffix(REPLAY))) is None:
+                continue
+            all_of = len(compared_keys(stored, here=False))
+            inside, turned = all_of - len(outside_of(stored, again, here=False)), turned_claims(stored, again)
+            rows.append([stored.name, f"{inside:,} of {all_of:,} ({inside / all_of:.0%})", "; ".join(turned) or "none"])
+        header = ["experiment", "values within the published intervals", "other verdicts"]
+        return as_markdown(Table("", header, rows))
+
     def sample(self, name: str, number: int = 0) -> str:
         """Return a text that a model wrote, as a quotation."""
         found = self._part(name, number, "sample", lambda outcome: outcome.samples)
@@ -139,6 +177,7 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
     page = _Page(results, figures)
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals = {"r": page.r, "v": page.v, "table": page.table, "figure": page.figure, "sample": page.sample}
+    environment.globals |= {"dots": page.dots, "claims": page.claims, "replays": page.replays}
     try:
         text = environment.from_string(template).render()
     except TemplateError as error:
@@ -179,12 +218,19 @@ def figure_name(name: str, number: int) -> str:
     return f"figures/{name}-{number}.svg"
 
 
+def dots_name(name: str, number: int) -> str:
+    """Return the name of the file of a figure with dots, from the folder of the results."""
+    return f"figures/{name}-dots-{number}.svg"
+
+
 def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
-    """Draw all curves of the results as files in `figures` beside them."""
+    """Draw all figures of the results as files in `figures` beside them."""
     (folder / "figures").mkdir(exist_ok=True)
     for name, outcome in results.items():
         for number, curves in enumerate(outcome.curves):
             write_text(folder / figure_name(name, number), as_svg(curves))
+        for number, dots in enumerate(outcome.dots):
+            write_text(folder / dots_name(name, number), as_svg(dots))
 
 
 def as_markdown(table: Table) -> str:

@@ -6,12 +6,13 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.harness.settings import StorySettings
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import HELD_OUT, SmallModel, prepare_small_model, write_texts
+from scratchlm.lab.shared.small_model import DEPTH, HELD_OUT, SmallModel, prepare_small_model, write_texts
 from scratchlm.runs.quickstart.run import TEACHING
 from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
@@ -61,7 +62,9 @@ def rows_of(samples: Sequence[Rendered], length: int) -> int:
     return found
 
 
-def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -> tuple[SmallModel, Corpus]:
+def storyteller(
+    config: StorySettings, steps: Steps, more: Sequence[str] = (), depth: int = DEPTH
+) -> tuple[SmallModel, Corpus]:
     """Pretrain the small model on the embedded stories, with the texts of `more` shuffled among them."""
     size = STORY_BYTES * config.pretraining_steps - sum(len(text.encode()) for text in more)
     corpus = storyworld_corpus(max(size, 200_000), config.seed)
@@ -69,8 +72,9 @@ def storyteller(config: StorySettings, steps: Steps, more: Sequence[str] = ()) -
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
     read = [text for text in corpus.train if not held_out(text, HELD_OUT)]  # without what pretraining holds out
-    batch = {"batch_size": 8, "sequence_length": 192}
-    small = prepare_small_model(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps, **batch)
+    batch: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
+    trained, size = config.pretraining_steps, config.vocabulary_size
+    small = prepare_small_model(source, size, trained, config.seed, steps, seeded_text=True, depth=depth, **batch)
     return small, replace(corpus, train=read)
 
 

@@ -12,7 +12,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
 from scratchlm.base.reading import require_plain
 from scratchlm.data.prepare import prepare
-from scratchlm.lab.harness.outcome import Outcome
+from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
@@ -58,10 +58,10 @@ class SmallModel:
         """Return a new copy of the pretrained model."""
         return load_model(find_model(self.run))
 
-    def report(self, outcome: Outcome) -> None:
+    def report(self, out: Findings) -> None:
         """Add the duration of pretraining, which the training times of methods leave out."""
-        outcome.timings["pretraining.seconds"] = self.seconds
-        outcome.notes.append(f"pretraining took {self.seconds:.0f} s, once; training times do not include it")
+        out.timings["pretraining.seconds"] = self.seconds
+        out.notes.append("training times leave out pretraining, which happens once for each seed (pretraining.seconds)")
 
 
 def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> Path:
@@ -79,29 +79,33 @@ def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps) ->
 
 
 def prepare_small_model(
-    source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps, **batch: Any
-) -> SmallModel:
+    source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps, seeded_text: bool = False,
+    depth: int = DEPTH, **batch: Any,
+) -> SmallModel:  # fmt: skip
     """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
 
-    `batch` holds what differs from the recipe: `batch_size`, `sequence_length`. Finished steps are not run again.
+    One experiment may pretrain several depths. `batch` holds what differs from the recipe: `batch_size`,
+    `sequence_length`. Finished steps are not run again. Seeds share the prepared text, unless each has its own
+    (`seeded_text`).
     """
-    run, recipe = steps.folder / "pretrained", load_recipe("default", DEPTH)
+    name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
+    run, recipe = steps.folder / name, load_recipe("default", depth)
     training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
     size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
-    data = prepare_text(source, size, vocabulary_size, steps)
+    data = prepare_text(source, size, vocabulary_size, steps if seeded_text else steps.shared)
 
     def train() -> dict[str, Any]:
         if (run / "checkpoints").exists():
             config = PretrainConfig(resume=run, threads=steps.threads)
         else:
             config = PretrainConfig(
-                "default", data, run, depth=DEPTH, model=recipe.model, training=training, seed=seed, dtype="fp32",
+                "default", data, run, depth=depth, model=recipe.model, training=training, seed=seed, dtype="fp32",
                 device="cpu", threads=steps.threads, force=True,
             )  # fmt: skip
         found = pretrain(config)
         return {**found.as_dict(), "out": Path(found.out).name}
 
-    found = steps.once("pretrained", train)
+    found = steps.once(name, train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
     return SmallModel(data, run, shape, seed, found["seconds"])
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Curve = tuple[Sequence[float | None], Sequence[float | None]]
 """Values along x and along y; None or NaN where nothing was measured."""
@@ -80,6 +81,38 @@ def chart(title: str, x: str, y: str, curves: Mapping[str, Curve], *, logarithmi
     x_ticks = _decades(left, right) if logarithmic else [t for t in ticks(left, right, 6) if left <= t <= right]
     across = list(zip(map(along, x_ticks), shown(x_ticks) if not logarithmic else map(_power, x_ticks), strict=True))
     return Chart(title, x, y, lines, across, list(zip(map(down, y_ticks), shown(y_ticks), strict=True)), height)
+
+
+class Row(NamedTuple):
+    """A row of a figure of values: places in percent of its width."""
+
+    label: str
+    at: float
+    low: float
+    high: float
+    seeds: list[float]
+
+
+def rows(
+    values: Sequence[tuple[str, float, float, float, Sequence[float]]],
+) -> tuple[list[Row], list[tuple[float, str]]]:
+    """Lay out values with their intervals and seeds, one row each; return the rows and the ticks below them.
+
+    Each is a label, the value, the ends of its interval, and the values of its seeds.
+    """
+    if not values:
+        return [], []
+    below = ticks(*_widened([end for _, _, low, high, seeds in values for end in (low, high, *seeds)]))
+    left, width = below[0], below[-1] - below[0]
+
+    def along(value: float) -> float:
+        return round(100 * (value - left) / width, 2)
+
+    found = [
+        Row(label, along(value), along(low), along(high), [along(seed) for seed in seeds])
+        for label, value, low, high, seeds in values
+    ]
+    return found, list(zip(map(along, below), shown(below), strict=True))
 
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, Record, read_log
-from scratchlm.runs.reports.chart import Curve, chart
+from scratchlm.runs.reports.chart import Curve, chart, rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,6 +40,6 @@ def _environment() -> Environment:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(chart=chart, series=series)
+    environment.globals.update(chart=chart, rows=rows, series=series)
     environment.filters["form"] = format
     return environment

@@ -1,0 +1,296 @@
+"""`experiment crossover`: the size from which on language models overtake earlier methods, task by task.
+
+Models of several sizes share one recipe and one text: stories, books, messages and sentence pairs. Each is asked
+zero-shot, after four examples, and fine-tuned on each task. The best earlier method of each task learns from the same
+cases. `--init` adds a published model. It differs in size, but also in its text and training, so a lead of it does not
+show what size alone does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scratchlm.base.errors import UserError
+from scratchlm.classic.ngram_fast import KneserNey
+from scratchlm.classic.reading import Retrieval, by_rules, first_sentence
+from scratchlm.data.prepare import open_data
+from scratchlm.evaluation.likelihood import encode_requests, likelihoods
+from scratchlm.evaluation.pairs import Pair, read_pairs
+from scratchlm.evaluation.text_metrics import token_f1
+from scratchlm.finetuning.instruct import instruct, rendered
+from scratchlm.generation.language_model import LanguageModel
+from scratchlm.lab.experiments import ladder_translate, ladder_understand
+from scratchlm.lab.experiments.config import CrossoverConfig
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, any_holds
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.fine_tuned import STORY_BYTES, answers, conversation_of, fine_tune, rows_of, storyteller
+from scratchlm.lab.shared.prompted import prompted_answers
+from scratchlm.lab.shared.proportions import mean_of, proportion
+from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books
+from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_tense, spam, translating
+from scratchlm.model.lora import add_adapter, freeze
+from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.runs.quickstart.text import Corpus
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.loop import RuntimeConfig
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+
+LONGEST, SHOTS = 40, 4
+"""Most tokens of an answer, and the examples of a few-shot prompt."""
+WAYS = {"zero": "zero-shot", "few": f"{SHOTS} examples in the prompt", "tuned": "fine-tuned"}
+EARLIER = {
+    "spam": "linear SVM on words and characters",
+    "understand": "question-word rules",
+    "respond": "nearest sentence of the stories",
+    "translate": "word for word, IBM model 1",
+    "rewrite": "training verbs looked up, else -ed",
+    "grammar": "5-grams, Kneser-Ney",
+}
+"""The best earlier method of each task."""
+PUBLISHED = "published"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A task of this experiment, with the answers that a classifier chooses from."""
+
+    task: Task
+    choices: Sequence[str] = ()
+
+
+def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
+    """Measure each size on each task, then the earlier methods and the published model."""
+    files = config.files()
+    messages = messages_of(files["messages"], config.cases, config.tested, config.seed)
+    pairs = ladder_translate.read_pairs(files["pairs"], config.cases, config.tested)
+    items = ladder_understand.read_items(files["questions"], config.cases, config.tested)
+    sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(files["blimp"].glob("*.jsonl"))}
+    books = pieces_of_books(config.books, STORY_BYTES * config.pretraining_steps // 2)
+    more = [text for text, _ in messages[0]] + [f"{source} = {target}" for source, target in pairs.train] + books
+    found: dict[str, dict[str, Any]] = {}
+    sizes: dict[str, int] = {}
+    questions: dict[str, Question] = {}
+    for depth in config.depths:
+        small, corpus = storyteller(config, steps, more, depth)
+        questions = questions or _questions(config, corpus, messages, pairs, items)
+        sizes[str(depth)] = small.random().decoder.parameter_count()
+        for key, question in questions.items():
+            found[f"{key}.{depth}"] = steps.once(f"{key}-{depth}", _ours, small, question, config)
+        found[f"grammar.{depth}"] = {"zero": steps.once(f"grammar-{depth}", _grammar, small.pretrained(), sets)}
+        if depth == config.depths[0]:
+            found["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, corpus, sets)
+    for key, question in questions.items():
+        found[f"{key}.earlier"] = steps.once(f"{key}-earlier", _earlier, question.task)
+    if config.init is not None and steps is steps.shared:
+        model = load_model(find_model(config.init))
+        if model.template is None:
+            raise UserError(f"--init {config.init}: has no chat template, so it cannot be asked; name a chat model")
+        sizes[PUBLISHED] = model.decoder.parameter_count()
+        for key, question in questions.items():
+            name = f"{key}-published-{out.init_hash}"
+            found[f"{key}.{PUBLISHED}"] = steps.once(name, _published, config.init, question, config)
+        name = f"grammar-published-{out.init_hash}"
+        found[f"grammar.{PUBLISHED}"] = {"zero": steps.once(name, _grammar, model, sets)}
+    report(out, questions, found, sizes, config)
+
+
+def _questions(
+    config: CrossoverConfig, corpus: Corpus, messages: Any, pairs: Any, items: ladder_understand.Questions
+) -> dict[str, Question]:
+    """Return the tasks that are answered; each learns from at most `config.cases` cases."""
+    tasks = {
+        "spam": Question(spam(*messages), ("ham", "spam")),
+        "understand": Question(_understanding(items)),
+        "respond": Question(answering(corpus.train, config.tested, config.seed)),
+        "translate": Question(translating(pairs.train, [(e, references[0]) for e, references in pairs.tested])),
+        "rewrite": Question(past_tense(config.tested, config.seed)),
+    }
+    draw = random.Random(config.seed)
+    for key, question in tasks.items():
+        train = [conversation[:2] for conversation in question.task.train]  # the first question and its answer
+        chosen = draw.sample(train, min(config.cases, len(train)))
+        tasks[key] = replace(question, task=replace(question.task, train=chosen))
+    return tasks
+
+
+def _understanding(items: ladder_understand.Questions) -> Task:
+    """Return the task of answering questions on a passage, from the part of it that retrieval selects."""
+    retrieval = Retrieval({item.passage for item in items.train})
+    asked = [ladder_understand.text_of(item, retrieval) for item in items.tested]
+    return Task(
+        "understand a passage",
+        "word F1",
+        [conversation_of(ladder_understand.text_of(item, retrieval), item.answer) for item in items.train],
+        [(text, item.answer) for text, item in zip(asked, items.tested, strict=True)],
+        token_f1,
+        EARLIER["understand"],
+        lambda: [by_rules(item.passage, item.question) for item in items.tested],
+        lambda question: first_sentence(question, ""),
+        [item.passage for item in items.tested],
+    )
+
+
+def _scored(question: Question, ask: Callable[[list[str]], list[str]]) -> dict[str, Any]:
+    task = question.task
+    given = ask([asked for asked, _ in task.tested])
+    scores = [task.score(said, right) for said, (_, right) in zip(given, task.tested, strict=True)]
+    return {"given": given[:2], "scores": [round(float(score), 9) for score in scores]}
+
+
+def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
+    """Ask a model zero-shot and after examples, the same for every question."""
+    shown = random.Random(f"shots {config.seed}").sample(list(question.task.train), SHOTS)
+    found = {}
+    for way, count in (("zero", 0), ("few", SHOTS)):
+        ask = partial(prompted_answers, model, examples=shown[:count], most=LONGEST, choices=question.choices)
+        found[way] = _scored(question, ask)
+    return found
+
+
+def _ours(small: SmallModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
+    """Ask a model of ours zero-shot, after examples, and fine-tuned on the task."""
+    found = _prompts(small.pretrained(), question, config)
+    model = fine_tune(small.pretrained(), question.task.train, epochs=config.epochs, seed=config.seed)
+    return {**found, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
+
+
+def _published(init: Path, question: Question, config: CrossoverConfig) -> dict[str, Any]:
+    """Ask a published model zero-shot, after examples, and fine-tuned on the task with LoRA."""
+    found = _prompts(load_model(find_model(init)), question, config)
+    model = LanguageModel(load_model(find_model(init)))
+    add_adapter(model.decoder, "task", LoRAConfig(rank=16, alpha=32.0), config.seed)
+    freeze(model.decoder, "task")
+    template = model.saved.template
+    assert template is not None
+    rows = rows_of(rendered(template, question.task.train), config.published_length)
+    schedule = ScheduleConfig(shape="linear", warmup_steps=10)
+    optimizer = AdamWConfig(learning_rate=5e-4, weight_decay=0.01)
+    steps = max(1, round(config.epochs * rows / config.published_rows))
+    training = TrainingConfig(
+        steps, config.published_rows, config.published_length, optimizer=optimizer, schedule=schedule
+    )
+    instruct(model, question.task.train, training, runtime=RuntimeConfig(dtype=torch.bfloat16, seed=config.seed))
+    return {**found, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
+
+
+def _earlier(task: Task) -> dict[str, Any]:
+    return _scored(Question(task), lambda asked: task.narrow())
+
+
+def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
+    """Return for each BLiMP pair whether the grammatical sentence is the likelier one."""
+    sentences = [text for pairs in sets.values() for pair in pairs for text in (pair.good, pair.bad)]
+    found = likelihoods(model.decoder, encode_requests(model.tokenizer, [("", f" {text}") for text in sentences]))
+    return _preferred([each.nats for each in found])
+
+
+def _counted(small: SmallModel, corpus: Corpus, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
+    """Return the same for 5-grams of the text that the models are pretrained on."""
+    tokenizer, train, _ = open_data(small.data)
+    end = tokenizer.end_of_text
+    assert end is not None
+    ids = train.read(0, len(train)).astype(np.int64)
+    places = np.flatnonzero(ids == end)
+    rows = [np.concatenate([[end], row]) for row in np.split(ids, places + 1) if len(row)]
+    model = KneserNey.fit(rows, tokenizer.vocabulary_size, 5)
+    sentences = [f" {text}" for pairs in sets.values() for pair in pairs for text in (pair.good, pair.bad)]
+    encoded = [np.array([end, *tokenizer.encode(text)], np.int64) for text in sentences]
+    return _preferred([float(model.token_log_probabilities(row)[1:].sum()) for row in encoded])
+
+
+def _preferred(nats: Sequence[float]) -> dict[str, Any]:
+    pairs = np.array(nats).reshape(-1, 2)
+    return {"scores": np.where(pairs[:, 0] == pairs[:, 1], 0.5, pairs[:, 0] > pairs[:, 1]).astype(float).tolist()}
+
+
+def report(
+    out: Findings, questions: Mapping[str, Question], found: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int],
+    config: CrossoverConfig,
+) -> None:  # fmt: skip
+    """Report the score of each size on each task beside the earlier method, and add the claims."""
+    out.values |= {f"parameters.{size}": Value(count) for size, count in sizes.items()}
+    for key, name in EARLIER.items():
+        task = questions[key].task if key in questions else None
+        clusters = None if task is None else task.clusters
+        title = "grammar" if task is None else task.name
+        measure = "pairs in which the grammatical sentence is likelier" if task is None else task.measure
+        earlier = found[f"{key}.earlier"]["scores"]
+        out.values[f"{key}.earlier"] = _score(earlier, clusters)
+        ways = {way: shown for way, shown in WAYS.items() if way in found[f"{key}.{next(iter(sizes))}"]}
+        for size in sizes:
+            for way in ways:
+                scores = np.array(found[f"{key}.{size}"][way]["scores"])
+                out.values[f"{key}.{size}.{way}"] = _score(scores.tolist(), clusters)
+                out.gain(f"{key}.{size}.{way}.over_earlier", paired(scores - earlier, clusters))
+        rows: list[Row] = [[_named(size, sizes), *(Cell(f"{key}.{size}.{way}") for way in ways)] for size in sizes]
+        rows.append([f"earlier method: {name}", *([""] * (len(ways) - 1)), Cell(f"{key}.earlier")])
+        out.table(f"{title}: {measure}", ["model", *ways.values()], rows)
+        places = list(sizes.values())
+        lines = {shown: (places, [f"{key}.{size}.{way}" for size in sizes]) for way, shown in ways.items()}
+        lines[name] = (places, [f"{key}.earlier"] * len(places))
+        out.curves(f"{title}, by the size of the model", "parameters", measure, lines, logarithmic=True)
+        _claim(out, key, title, [str(depth) for depth in config.depths], found, list(ways)[-1], clusters)
+    for key, question in questions.items():
+        asked, right = question.task.tested[0]
+        best = [f"{EARLIER[key]}: {found[f'{key}.earlier']['given'][0]}"]
+        best += [f"{_named(size, sizes)}: {found[f'{key}.{size}']['tuned']['given'][0]}" for size in sizes]
+        out.samples.append(Sample(f"{asked} (expected: {right})", "\n".join(best)))
+    out.notes += [
+        f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in "
+        f"{config.epochs:g} epochs from at most {config.cases:,} cases, the same as the earlier methods'",
+        "the published model differs in text and training too, not only in size",
+        "few-shot prompts that exceed the context of 256 tokens are cut at their beginning",
+    ]
+
+
+def _score(scores: Sequence[float], clusters: Sequence[str] | None) -> Value:
+    of = proportion if set(scores) <= {0.0, 1.0} else mean_of
+    return of(scores, clusters)
+
+
+def _named(size: str, sizes: Mapping[str, int]) -> str:
+    return f"published, {sizes[size] / 1e6:.0f}M" if size == PUBLISHED else f"{sizes[size] / 1e6:.2g}M"
+
+
+def _claim(
+    out: Findings, key: str, title: str, ours: Sequence[str], found: Mapping[str, Mapping[str, Any]], way: str,
+    clusters: Sequence[str] | None,
+) -> None:  # fmt: skip
+    """Add the claims about one task; `way` is how the models are at their best: fine-tuned, where that is possible."""
+
+    def leads(values: Values, sizes: Sequence[str], ways: Sequence[str]) -> bool | None:
+        """Return whether any of the models is ahead of the earlier method (Bonferroni for several)."""
+        confidence = 1 - 0.05 / (len(sizes) * len(ways))
+        gaps = [values[f"{key}.{size}.{each}.over_earlier"].at(confidence) for size in sizes for each in ways]
+        return any_holds([gap.exceeds() for gap in gaps])
+
+    control = "Other cases or other test items would give this; the earlier method learns from and answers the same"
+    says = f"{title}: a model of ours overtakes the best earlier method"
+    out.claim(f"{key}-ours", says, lambda values: leads(values, ours, [way]), control)
+    if len(ours) > 1:
+        small, large = (np.array(found[f"{key}.{size}"][way]["scores"]) for size in (ours[0], ours[-1]))
+        grows = out.gain(f"{key}.size", paired(large - small, clusters))
+        control = "A better recipe would too; all sizes share text, steps and recipe, but larger ones compute more"
+        out.claim(f"{key}-size", f"{title}: the largest of our models beats the smallest", grows, control)
+    if f"{key}.{PUBLISHED}" in found:
+        control = "Its text and training differ as well as its size, so this shows what it can do, not why"
+        says = f"{title}: the published model, at its best, overtakes the best earlier method"
+        out.claim(f"{key}-published", says, lambda values: leads(values, [PUBLISHED], [way]), control)
+        if way == "tuned":
+            says = f"{title}: prompted, without fine-tuning, it already does"
+            control = "One prompt was written before any answer was seen; a better prompt could do better"
+            out.claim(f"{key}-prompted", says, lambda values: leads(values, [PUBLISHED], ["zero", "few"]), control)
+            few, tuned = (np.array(found[f"{key}.{PUBLISHED}"][each]["scores"]) for each in ("few", "tuned"))
+            says = f"{title}: fine-tuning improves it over four examples in the prompt"
+            control = "Fine-tuning sees more cases, which is a part of what it is; a longer prompt was not tried"
+            out.claim(f"{key}-tuning", says, out.gain(f"{key}.tuning", paired(tuned - few, clusters)), control)

@@ -1,0 +1,190 @@
+"""Tasks as conversations, for models that learn several: answering, spam, the past tense, translation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scratchlm import storyworld
+from scratchlm.classic.linear import LinearTexts
+from scratchlm.classic.reading import Retrieval, sentences
+from scratchlm.classic.wordforword import WordForWord
+from scratchlm.lab.shared.fine_tuned import conversation_of
+from scratchlm.lab.shared.folds import read_folded
+from scratchlm.lab.shared.proportions import names
+from scratchlm.storyworld.lexicon import lexicon
+from scratchlm.storyworld.morphology import past, verb_forms
+from scratchlm.storyworld.words_verbs import VERBS
+from scratchlm.tokens.chat import Conversation
+
+BEFORE_PAST = "Put into the past: "
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: training conversations, test cases, a score and two baselines."""
+
+    name: str
+    measure: str
+    """Description of its score."""
+    train: Sequence[Conversation]
+    tested: Sequence[tuple[str, str]]
+    """Questions and their expected answers."""
+    score: Callable[[str, str], float]
+    """Function of an answer and the expected one; returns 0 to 1."""
+    baseline: str
+    """Name of the task-specific baseline."""
+    narrow: Callable[[], list[str]]
+    """Function that returns the answers of the task-specific baseline."""
+    trivial: Callable[[str], str]
+    """Function of a question; returns a constant answer or the question itself."""
+    clusters: Sequence[str] | None = None
+    """Cluster of each test case: a person or a verb."""
+
+
+def messages_of(path: Path, most: int, tested: int, seed: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return at most `most` training messages, and about `tested` test messages balanced between the classes."""
+    data = read_folded(path, "2", "1", None)
+    draw = np.random.default_rng(seed)
+    inside, outside = data.sides(0)
+    kinds = [outside[data.truth[outside] == kind] for kind in (0, 1)]
+    count = min(tested // 2, *map(len, kinds))
+    held = np.concatenate([draw.permutation(kind)[:count] for kind in kinds])
+    mixed = draw.permutation(inside)
+    some = np.concatenate([mixed[data.truth[mixed] == kind][:2] for kind in (0, 1)])  # at least two of each class
+    sides = (np.concatenate([some, mixed[~np.isin(mixed, some)]])[:most], held)
+    learned, others = ([(data.texts[at], data.labels[data.truth[at]]) for at in side] for side in sides)
+    return learned, others
+
+
+def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
+    """Return the task of answering questions about facts in the stories; fine-tuning covers other facts."""
+    questions = [each for each in storyworld.questions() if each.split == "held-in"]
+    chosen = random.Random(seed).sample(questions, min(tested, len(questions)))
+    right = {each.expected: each.value for each in chosen}
+
+    def narrow() -> list[str]:
+        found = sorted({sentence for text in texts for sentence in sentences(text)})
+        places = Retrieval(found).nearest(found, [each.question for each in chosen])
+        return [found[at] if at >= 0 else "" for at in places]
+
+    values = [each.value for each in chosen]
+    most_frequent = max(sorted(values), key=values.count)
+    return Task(
+        "answer questions",
+        "names the right value",
+        storyworld.conversations(seed),
+        [(each.question, each.expected) for each in chosen],
+        lambda said, expected: float(names(said, right[expected])),
+        "sentence retrieval",
+        narrow,
+        lambda question: most_frequent,
+        [each.subject for each in chosen],
+    )
+
+
+def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
+    """Return the task of detecting spam; the answer is the class of a message."""
+
+    def question(text: str) -> str:
+        return f"Is this message ham or spam? {text[:200]}"
+
+    def narrow() -> list[str]:
+        model = LinearTexts().fit([text for text, _ in learned], [int(label == "spam") for _, label in learned])
+        return [("ham", "spam")[int(at)] for at in model.predict_proba([text for text, _ in tested]).argmax(1)]
+
+    return Task(
+        "detect spam",
+        "accuracy, balanced classes",
+        [conversation_of(question(text), label) for text, label in learned],
+        [(question(text), label) for text, label in tested],
+        lambda said, expected: float(said.strip() == expected),
+        "linear SVM",
+        narrow,
+        lambda question: "ham",
+    )
+
+
+def past_tense(most: int, seed: int) -> Task:
+    """Return the task of putting sentences into the past tense; some verbs are held out of training."""
+    draw = random.Random(seed)
+    entries = sorted({entry for kind in ("person", "animal", "misc") for entry in VERBS[f"Vi/{kind}"].split()})
+    heads = sorted({_head(entry) for entry in entries})
+    draw.shuffle(heads)
+    new = set(heads[: len(heads) // 5])
+    names_ = sorted(person.name for person in storyworld.build_world().people)
+    adverbs = sorted(word for key, words in lexicon().items() if key == "Adv/manner" for word in words)
+
+    def made(count: int, among: Sequence[str]) -> dict[str, tuple[str, str]]:
+        found = {}
+        for _ in range(count):
+            entry, name, how = draw.choice(among), draw.choice(names_), draw.choice(adverbs)
+            verb = verb_forms(entry)
+            found[f"{BEFORE_PAST}{name} {verb['s']} {how}."] = (f"{name} {verb['past']} {how}.", _head(entry))
+        return found
+
+    trained = [entry for entry in entries if _head(entry) not in new]
+    learned = made(1500, trained)
+    tested = made(most // 2, trained) | made(most // 2, [e for e in entries if _head(e) in new])
+    tested = {question: case for question, case in tested.items() if question not in learned}
+    known = {verb_forms(entry)["s"]: verb_forms(entry)["past"] for entry in trained}
+
+    def rule(question: str) -> str:
+        name, *verb, how = question.removeprefix(BEFORE_PAST).split(" ")
+        said = " ".join(verb)
+        return f"{name} {known.get(said) or regular(said)} {how}"
+
+    return Task(
+        "past tense",
+        "exact match",
+        [conversation_of(question, answer) for question, (answer, _) in learned.items()],
+        [(question, answer) for question, (answer, _) in tested.items()],
+        lambda said, expected: float(said.strip() == expected),
+        "training verbs looked up, else -ed",
+        lambda: [rule(question) for question in tested],
+        lambda question: question.removeprefix(BEFORE_PAST),
+        [head for _, head in tested.values()],
+    )
+
+
+def _head(entry: str) -> str:
+    """Return the verb of an entry without its particle: `stand` of `stand_up/stood_up/stood_up`."""
+    return entry.split("/")[0].split("_")[0]
+
+
+def regular(verb: str) -> str:
+    """Return the regular past tense of a third-person verb; particles stay."""
+    word, *particles = verb.split(" ")
+    if word.endswith("ies"):
+        base = word[:-3] + "y"
+    elif word.endswith(("shes", "ches", "sses", "xes", "oes")):
+        base = word[:-2]
+    else:
+        base = word.removesuffix("s")
+    return " ".join([past(base), *particles])
+
+
+def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
+    """Return the task of translating English sentences into German."""
+    from sacrebleu import CHRF
+
+    before = "Translate into German: "
+
+    def narrow() -> list[str]:
+        model = WordForWord(learned)
+        return [model.translate(text) for text, _ in tested]
+
+    return Task(
+        "translate",
+        "chrF",
+        [conversation_of(before + english, german) for english, german in learned],
+        [(before + english, german) for english, german in tested],
+        lambda said, expected: CHRF().sentence_score(said, [expected]).score / 100,
+        "word for word, IBM model 1",
+        narrow,
+        lambda question: question.removeprefix(before),
+    )

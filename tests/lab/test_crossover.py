@@ -1,0 +1,87 @@
+"""Models of several sizes against earlier methods: the claims follow the scores, and prompts hold what they should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outcomes import concluded
+from scratchlm.base.errors import UserError
+from scratchlm.lab.experiments import crossover
+from scratchlm.lab.experiments.config import CrossoverConfig
+from scratchlm.lab.harness.findings import Findings
+from scratchlm.lab.shared.fine_tuned import conversation_of
+from scratchlm.lab.shared.prompted import prompt_ids, prompted_answers
+from scratchlm.lab.shared.task_set import Task
+from scratchlm.model.decoder import build_decoder
+from scratchlm.model.presets import qwen3_shaped
+from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.weights.checkpoint import SavedModel
+
+TESTED = 200
+
+
+def scores(mean: float) -> dict[str, Any]:
+    """Return the scores of a way, of which so many are right; others than those of a lower mean."""
+    right = round(mean * TESTED)
+    return {"scores": [1.0] * right + [0.0] * (TESTED - right), "given": ["yes"]}
+
+
+def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]:
+    task = Task("answer", "right", [], [("q", "a")] * TESTED, lambda said, right: 0.0, "", list, str)
+    asked = {key: crossover.Question(task) for key in crossover.EARLIER if key != "grammar"}
+    found: dict[str, dict[str, Any]] = {}
+    sizes = {"2": 230_000, "4": 1_050_000} | ({crossover.PUBLISHED: 135_000_000} if published else {})
+    usual = {"zero": 0.1, "few": 0.2, "tuned": 0.4, "earlier": 0.5}
+    for key in crossover.EARLIER:
+        found[f"{key}.earlier"] = scores(changed.get("earlier", usual["earlier"]))
+        for size in sizes:
+            ways = ("zero",) if key == "grammar" else ("zero", "few", "tuned")
+            found[f"{key}.{size}"] = {way: scores(changed.get(f"{way}_{size}", usual[way])) for way in ways}
+    made = Findings()
+    crossover.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)))
+    outcome = concluded(made)
+    assert len(outcome.curves) == len(outcome.tables) == 6
+    return {key.removeprefix("spam-"): claim.holds for key, claim in outcome.claims.items() if key.startswith("spam-")}
+
+
+def test_claims_follow_the_scores_of_each_size() -> None:
+    usual = verdicts()
+    assert usual == {"ours": False, "size": False, "published": False, "prompted": False, "tuning": True}
+    larger = verdicts(tuned_4=0.7, tuned_published=0.9, few_published=0.7)
+    assert larger == {"ours": True, "size": True, "published": True, "prompted": True, "tuning": True}
+    assert verdicts(tuned_4=0.51)["ours"] is None  # within the interval
+    assert verdicts(few_published=0.39)["tuning"] is None
+    assert set(verdicts(published=False)) == {"ours", "size"}
+
+
+def toy() -> SavedModel:
+    tokenizer = FastBPE.train(["where does Ada live? in Foxley. ham spam Answer:"] * 3, 280)
+    shape = qwen3_shaped(tokenizer.vocabulary_size, width=32, layers=1, context=64)
+    return SavedModel(build_decoder(shape, 0), tokenizer)
+
+
+def test_examples_stand_before_the_question_and_a_long_prompt_is_cut_at_its_beginning() -> None:
+    model = toy()
+    examples = [conversation_of("where?", "in Foxley.")]
+    text = model.tokenizer.decode(prompt_ids(model, examples, "live?", 4))
+    assert text == "where?\nAnswer: in Foxley.\n\nlive?\nAnswer:"
+    assert len(prompt_ids(model, examples * 30, "live?", 4)) == 60
+    assert model.tokenizer.decode(prompt_ids(model, examples * 30, "live?", 4)).endswith("live?\nAnswer:")
+    model.template = ChatTemplate.suited_to(model.tokenizer)
+    chat = model.tokenizer.decode(prompt_ids(model, examples, "live?", 4))
+    assert chat.index("where?") < chat.index("in Foxley.") < chat.index("live?")
+
+
+def test_a_choice_is_the_likelier_answer_and_any_other_answer_is_one_line() -> None:
+    model = toy()
+    given = prompted_answers(model, ["ham?", "spam?"], [], 5, ("ham", "spam"))
+    assert set(given) <= {"ham", "spam"}
+    assert all("\n" not in text for text in prompted_answers(model, ["where?", "live?"], [], 5))
+
+
+def test_sizes_must_ascend() -> None:
+    with pytest.raises(UserError, match="--depths 4, 2: give each once, in ascending order"):
+        CrossoverConfig(depths=(4, 2))
