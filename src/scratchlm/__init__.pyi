@@ -398,7 +398,7 @@ def experiment(
     name: Literal["context"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, targets: int = 1024,
-    order_steps: int = 300, copies: int = 64, copy_steps: int = 400, copy_seeds: int = 1,
+    order_steps: int = 250, copies: int = 64, copy_steps: int = 400, copy_seeds: int = 1,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: ...

@@ -306,7 +306,7 @@ class ContextConfig(BookSettings):
     """Pretraining steps on books."""
     targets: Annotated[int, Range(8, 10**9)] = 1024
     """Held-out tokens, predicted once per condition."""
-    order_steps: Annotated[int, Range(2, 10**9)] = 300
+    order_steps: Annotated[int, Range(2, 10**9)] = 250
     """Training steps of the network that is told the order of its context in part; half of them for a comparison."""
     copies: Annotated[int, Range(2, 10**6)] = 64
     """Rows of random tokens that are repeated."""
