@@ -140,7 +140,7 @@ def test_heads_get_their_roles_by_scores_and_layers() -> None:
 
 
 def test_a_model_that_copies_is_tested_whole_and_without_the_heads_of_each_role() -> None:
-    decoder = copying.copier(copying.SHORTEST, copying.PERIOD, 2, 0)
+    decoder = copying.copying_model(copying.SHORTEST, copying.PERIOD, 2, 0)
     assert len(all_heads(decoder)) == copying.LAYERS * copying.HEADS
     found = copying.measure(decoder, 5)
     assert {len(rows) for key, rows in found.items() if key not in ("scores", "roles")} == {5}

@@ -112,8 +112,8 @@ class PhraseBased:
     def search(self, e: Sequence[str], best: int = 1) -> list[Hypothesis]:
         """Return the `best` complete hypotheses that the beam search finds, the highest score first.
 
-        Hypotheses that cover equally many words compete. Of two that the future cannot tell apart, which cover the same
-        words, end at the same place and have the same last words, the worse one is dropped.
+        Hypotheses that cover equally many words compete. Of two with the same future, which cover the same words, end
+        at the same place and have the same last words, the worse one is dropped.
         """
         options = self.options(e)
         left = self._left(len(e), options)

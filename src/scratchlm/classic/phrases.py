@@ -22,7 +22,7 @@ _NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1,
 
 
 class Option(NamedTuple):
-    """A translation of a phrase of e, with four natural log-probabilities."""
+    """An option for a phrase of e: one of its translations, with four natural log-probabilities."""
 
     words: Words
     """The phrase of f."""
@@ -37,7 +37,7 @@ class Option(NamedTuple):
 
 
 def symmetrised(forward: Links, backward: Links) -> Links:
-    """Join two alignments: begin with what both have, grow to neighbours in their union, then add unaligned words.
+    """Return the symmetrised alignment: what both have, then neighbours in their union, then unaligned words.
 
     The heuristic grow-diag-final-and (Koehn et al. 2005): a link of the union is added if it is next to one that was
     taken and one of its words has no link yet; at the end, if both of its words have none.

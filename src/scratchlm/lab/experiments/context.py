@@ -145,7 +145,7 @@ def _heads(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
 def _copies(config: ContextConfig, seed: int) -> dict[str, dict[str, Any]]:
     """Train each model that copies, and test it."""
     return {
-        name: copying.measure(copying.copier(*periods, config.copy_steps, seed), config.copies)
+        name: copying.measure(copying.copying_model(*periods, config.copy_steps, seed), config.copies)
         for name, periods in COPIERS.items()
     }
 

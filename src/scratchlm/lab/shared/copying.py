@@ -52,7 +52,7 @@ class Roles:
     """As many others as there are induction heads, those whose higher score is lowest."""
 
 
-def copier(shortest: int, longest: int, steps: int, seed: int) -> Decoder:
+def copying_model(shortest: int, longest: int, steps: int, seed: int) -> Decoder:
     """Train a model on random texts of `shortest` to `longest` tokens, each repeated `REPEATS` times."""
     shape = qwen3_shaped(VOCABULARY, width=WIDTH, layers=LAYERS, context=ROW)
     shape = replace(shape, attention=replace(shape.attention, heads=HEADS, kv_heads=HEADS))
