@@ -297,8 +297,9 @@ def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome
 def experiment(
     name: Literal["ladder-translate"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
-    threads: int | None = None, force: bool = False, pairs: int = 20000, tested: int = 1000, rounds: int = 5,
-    epochs: float = 4.0, width: int = 128, vocabulary_size: int = 2048, init: str | Path | None = None,
+    threads: int | None = None, force: bool = False, pairs: int = 15000, tested: int = 1000, rounds: int = 5,
+    tuned: int = 400, beam: int = 5, epochs: float = 4.0, longer: int = 3, trial_pairs: int = 6000, width: int = 96,
+    vocabulary_size: int = 2048, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-translate"], config: LadderTranslateConfig, /) -> Outcome: ...
@@ -397,8 +398,8 @@ def experiment(name: Literal["limits"], config: LimitsConfig, /) -> Outcome: ...
 def experiment(
     name: Literal["context"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 900, targets: int = 1024,
-    copies: int = 16, copy_steps: int = 400,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, targets: int = 1024,
+    order_steps: int = 250, copies: int = 64, copy_steps: int = 400, copy_seeds: int = 1,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: ...

@@ -33,16 +33,11 @@ def spread_around(mean: float, count: int = 40) -> list[float]:
 
 
 def test_context_claims_follow_the_losses() -> None:
-    class Shape:
-        context = 16
-
-    class SmallModel:
-        shape = Shape
-
-    def held(losses: Mapping[str, float]) -> set[str]:
+    def held(losses: Mapping[str, float], blind: float = 6.5) -> set[str]:
         made = Findings()
         nats = {name: np.array(spread_around(loss)) for name, loss in losses.items()}
-        context.report_context(made, nats, SmallModel)  # type: ignore[arg-type]
+        nats["no attention, shuffled"] = np.array(spread_around(blind))
+        context.report_context(made, nats, 16)
         return holding(made)
 
     usual = {
@@ -55,37 +50,85 @@ def test_context_claims_follow_the_losses() -> None:
         "far shuffled": 4.6,
         "no attention": 6.5,
     }
-    assert held(usual) == {"context-helps", "order-matters", "near-order-is-most", "attention-carries-context"}
-    none = held(dict.fromkeys(usual, 5.0))
-    assert none == set()
-    assert "near-order-is-most" not in held({**usual, "far shuffled": 5.8})
-    assert "attention-carries-context" not in held({**usual, "no attention": 5.5})
+    assert held(usual) == {"context-helps", "attention-carries-context"}
+    assert held(dict.fromkeys(usual, 5.0), 5.0) == {"attention-carries-context"}
+    assert held(dict.fromkeys(usual, 5.0), 5.1) == set()
+    longer = {**usual, "32": 4.4}
+    made = Findings()
+    nats = {name: np.array(spread_around(loss)) for name, loss in longer.items()}
+    context.report_context(made, {**nats, "no attention, shuffled": nats["no attention"]}, 32)
+    assert "far-context-helps" in holding(made)
+
+
+def test_claims_about_order_follow_the_losses() -> None:
+    def held(
+        confused: float = 9.0, reader: Mapping[str, float] | None = None, one: float = 5.2, bag: float = 6.0
+    ) -> set[str]:
+        made = Findings(values={"loss.1": Value(one)})
+        losses = {"1": 4.5, "2": 4.8, "4": 5.3, "8": 5.4, "16": 5.6, **(reader or {})}
+        orders = {
+            "decoder": {**losses, "1": 4.4, "16": confused},
+            "half": {**losses, "16": 5.7},
+            "reader": losses,
+        }
+        nats = {
+            name: {width: np.array(spread_around(each)) for width, each in of.items()} for name, of in orders.items()
+        }
+        context.report_order(made, nats, np.array(spread_around(bag)), {"1": np.array(spread_around(one))})
+        assert made.values["order.half.worth"].value == pytest.approx(5.7 - losses["1"])
+        assert made.values["order.confusion"].value == pytest.approx(confused - losses["16"])
+        assert made.values["order.at-most"].value == pytest.approx(losses["16"] - 4.4)
+        return holding(made)
+
+    whole = {"order-matters", "confusion-is-most", "near-order-is-most", "one-token-beats-a-bag"}
+    assert held() == whole
+    assert whole - held(confused=6.5) == {"confusion-is-most"}
+    assert whole - held(reader={"4": 5.0}) == {"near-order-is-most"}
+    assert whole - held(one=5.7) == {"one-token-beats-a-bag"}
+    assert whole - held(bag=5.1) == {"one-token-beats-a-bag"}
+    assert "order-matters" not in held(reader=dict.fromkeys(("2", "4", "8", "16"), 4.5))
 
 
 def test_copying_claims_follow_the_losses() -> None:
-    def held(first: float, second: float, best: float, others: float) -> set[str]:
-        made = Findings()
-        found = {"first": first, "second": second, "without best": best, "without others": others}
+    def model(first: float, second: float, other: float, without: Mapping[str, float]) -> dict[str, Any]:
+        found = {"first": first, "second": second, "other.first": first, "other.second": other}
+        for way in context.WAYS[1:]:
+            found |= {f"{place}{way}": without.get(way, second) for place in ("", "other.")}
         rows: dict[str, Any] = {key: spread_around(value, 12) for key, value in found.items()}
-        rows |= {"scores": {"1.1": 0.8}, "chosen": ["1.1"]}
-        context.report_copies(made, rows, rows)
+        named = {"induction": ["2.1"], "previous": ["1.1"], "neutral": ["2.2"]}
+        return {
+            **rows,
+            "scores": [["1.1", 0.0, 0.0, 0.9], ["2.1", 0.9, 0.8, 0.1], ["2.2", 0.0, 0.0, 0.2]],
+            "roles": named,
+        }
+
+    def held(many: float = 0.3, one: float = 4.1, seeds: int = 2, **without: float) -> set[str]:
+        made = Findings()
+        ways = {"without-induction": 4.2, "without-previous": 4.1, "without-neutral": 0.4}
+        ways |= {f"without-{role}": loss for role, loss in without.items()}
+        found = {"many": model(4.2, many, many, ways), "one": model(4.2, 0.1, one, {})}
+        books = {"first": spread_around(12.0), "second": spread_around(12.1), "score": 0.1}
+        context.report_copies(made, [found] * seeds, books)
+        assert made.values["copy.many.heads.induction"] == Value(1)
+        assert made.values["copy.one.other.gain"].value == pytest.approx(4.2 - one)
         return holding(made)
 
-    assert held(8.0, 4.0, 7.5, 4.1) == {
-        "copies", "induction-heads-copy", "copying-hangs-on-them", "other-heads-matter-less"
-    }  # fmt: skip
-    assert held(8.0, 4.0, 5.0, 6.0) == {"copies", "induction-heads-copy"}
-    assert held(8.0, 8.0, 8.0, 8.0) == set()
+    whole = {"copies", "induction-heads-copy", "previous-heads-feed-them", "one-period-is-copied-by-position"}
+    assert held() == whole
+    assert whole - held(induction=1.0) == {"induction-heads-copy"}
+    assert whole - held(previous=1.0) == {"previous-heads-feed-them"}
+    assert whole - held(neutral=3.0) == {"induction-heads-copy", "previous-heads-feed-them"}
+    assert whole - held(one=0.5) == {"one-period-is-copied-by-position"}
+    assert held(many=4.2) == set()
 
 
 def test_the_most_important_head_is_tested_on_windows_it_was_not_selected_on() -> None:
-    made = Findings()
     lucky = [1.0] * 20 + [0.0] * 20  # important where it is selected, not where it is tested
-    context.report_heads(made, {"1.1": lucky, "1.2": [0.01] * 40, "2.1": [0.02] * 40})
-    assert not made.claims["heads-are-unequal"].holds
-    made = Findings()
-    context.report_heads(made, {"1.1": spread_around(1.0), "1.2": [0.01] * 40, "2.1": [0.02] * 40})
-    assert made.claims["heads-are-unequal"].holds
+    for most, holds in ((lucky, False), (spread_around(1.0), True)):
+        made = Findings()
+        found = {"1.1": most, "1.2": [0.01] * 40, "2.1": [0.02] * 40}
+        context.report_heads(made, {name: np.array(gaps) for name, gaps in found.items()})
+        assert ("heads-are-unequal" in holding(made)) == holds
 
 
 def test_ablation_claims_follow_the_numbers() -> None:
@@ -270,28 +313,66 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
 
 
 def test_claims_about_translations_follow_the_scores() -> None:
-    def held(**scores: float) -> set[str]:
-        made = Findings()
-        claim_gains(made, *results_of({**usual, **scores}, "chrf"), ladder_translate.CLAIMS)
+    def held(bleu: float = 1.0, **scores: float) -> set[str]:
+        made = Findings(values={"recurrent.over.ibm1.bleu": Value(bleu, bleu - 0.1, bleu + 0.1)})
+        changed = {key.replace("_", "."): score for key, score in scores.items()}
+        ladder_translate.claim(made, *results_of({**usual, **changed}, "chrf"))
         return holding(made)
 
     usual = {
         "copy": 1.0,
         "rules": 2.0,
+        "memory": 2.2,
         "ibm1": 3.0,
+        "phrases": 4.5,
+        "phrases.beam1": 4.4,
+        "phrases.untuned": 4.2,
         "recurrent": 2.5,
         "attention": 3.5,
         "transformer": 4.0,
+        "transformer.beam": 4.1,
+        "longer": 4.8,
+        "longer.beam": 5.0,
         "decoder": 4.0,
+        "adamw": 3.3,
     }
-    whole = {"rules-beat-copying", "attention-helps", "transformer-beats-words", "transformer-beats-recurrent"}
+    whole = {
+        "recurrent-beats-transformer-with-adamw",
+        "rules-beat-copying",
+        "attention-helps",
+        "transformer-beats-words",
+        "transformer-beats-recurrent",
+    }
+    whole |= {"phrases-beat-words", "words-beat-no-attention", "no-attention-beats-words-in-bleu"}
+    whole |= {"phrases-beat-transformer", "longer-beats-phrases"}
     assert held() == whole
+    assert whole - held(bleu=0.05) == {"no-attention-beats-words-in-bleu"}
     assert whole - held(copy=2.0) == {"rules-beat-copying"}
-    assert whole - held(recurrent=3.5) == {"attention-helps"}
+    assert whole - held(recurrent=3.5) == {"attention-helps", "words-beat-no-attention"}
     assert whole - held(ibm1=4.0) == {"transformer-beats-words"}
+    assert whole - held(memory=4.0) == {"transformer-beats-words"}
+    assert whole - held(phrases_untuned=3.0) == {"phrases-beat-words"}
     assert whole - held(attention=4.0) == {"transformer-beats-recurrent"}
+    assert whole - held(adamw=3.5) == {"recurrent-beats-transformer-with-adamw"}
     assert held(prompted=3.0) - whole == {"taught-beats-prompted"}
     assert held(prompted=4.0) == whole
+
+
+def test_phrases_beat_a_transformer_only_with_a_beam_and_without() -> None:
+    def held(**scores: float) -> set[str]:
+        made = Findings(values={"recurrent.over.ibm1.bleu": Value(0.0)})
+        rivals = dict.fromkeys(("transformer", "transformer.beam", "longer", "longer.beam"), 4.0)
+        others = dict.fromkeys(
+            ("copy", "rules", "memory", "ibm1", "phrases.untuned", "recurrent", "attention", "adamw"), 1.0
+        )
+        by, compare = results_of({**others, **rivals, "decoder": 1.0, **scores}, "chrf")
+        ladder_translate.claim(made, by, compare)
+        return {key for key in holding(made) if key.startswith(("phrases-beat-tr", "phrases-beat-l")) or "s-phr" in key}
+
+    assert held(**{"phrases": 5.0, "phrases.beam1": 5.0}) == {"phrases-beat-transformer", "phrases-beat-longer"}
+    assert held(**{"phrases": 3.0, "phrases.beam1": 3.0}) == {"transformer-beats-phrases", "longer-beats-phrases"}
+    assert held(**{"phrases": 5.0, "phrases.beam1": 4.0}) == set()
+    assert held(**{"phrases": 3.0, "phrases.beam1": 5.0}) == set()
 
 
 def test_claims_about_spam_follow_the_predictions() -> None:

@@ -148,7 +148,7 @@ def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: py
 def test_kinds_of_tokens_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("experiment", "objective", "--data", toy_data, "--out", tmp_path / "run", "--depth", "1")
     small = ("--megabytes", "0.05", "--vocabulary-size", "280", "--epochs", "1", "--sample-tokens", "5")
-    code, out, err = run(capsys, *place, *small)
+    code, _, err = run(capsys, *place, *small)
     assert code == 0, err
     outcome = read_outcome(tmp_path / "run" / "result.json")
     values = {key: value.value for key, value in outcome.values.items()}
@@ -484,6 +484,10 @@ def test_pairs_that_share_a_sentence_are_in_one_split(tmp_path: Path) -> None:
     both = dict(pairs.tested)
     assert ("other." in both) == ("word 3." in both)  # "wort 7!" and "Wort 7" are one sentence
     assert len(read_pairs(path, 5, 6).train) == 5
+    most = read_pairs(path, 1000, 20)
+    clusters = dict(zip([source for source, _ in most.tested], most.clusters, strict=True))
+    assert clusters.pop("other.") == clusters["word 3."]
+    assert len(set(clusters.values())) == len(clusters)
     with pytest.raises(UserError, match=r"--tested 100: .* has 42 pairs, and the test set would take all of them"):
         read_pairs(path, 1000, 100)
     path.write_text("\n".join(f"{line}\tby somebody" for line in lines), encoding="utf-8")
@@ -507,17 +511,32 @@ def test_translators_are_compared(finished: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "translate").mkdir()
     table = "\n".join(f"{a}\t{b}" for a, b in zip(sentences, german, strict=True))
     (tmp_path / "translate" / "eng-deu.tsv").write_text(table, encoding="utf-8")
-    code, out, err = run(
-        capsys, "experiment", "ladder-translate", "--data", tmp_path, "--out", tmp_path / "run", "--tested", "10",
-        "--width", "32", "--vocabulary-size", "270", "--epochs", "1", "--init", finished / "pretrained",
+    command = (
+        "experiment", "ladder-translate", "--data", tmp_path, "--tested", "10", "--width", "32", "--epochs", "1",
+        "--vocabulary-size", "270", "--init", finished / "pretrained",
     )  # fmt: skip
+    code, out, err = run(capsys, *command, "--out", tmp_path / "run")
     assert code == 0, err
     assert "word for word, IBM model 1" in out
     outcome = read_outcome(tmp_path / "run" / "result.json")
     assert outcome.values["ibm1.chrf"].value > outcome.values["copy.chrf"].value
     assert outcome.values["prompted.chrf"].value < outcome.values["ibm1.chrf"].value  # it was trained on English only
     assert "taught-beats-prompted" in outcome.claims
-    assert len(outcome.tables) == 3
+    assert {"phrases", "phrases.beam1", "transformer.beam", "longer.beam"} <= {
+        key.removesuffix(".chrf") for key in outcome.values
+    }
+    steps = tmp_path / "run" / "steps"
+    assert len(outcome.tables) == 5
+    before = {path.name for path in steps.iterdir()}
+    code, _, err = run(capsys, *command, "--out", tmp_path / "two", "--seeds", "2")
+    assert code == 0, err
+    # What no seed changes is done once; the second seed has the steps of the networks alone.
+    assert {path.name for path in (tmp_path / "two" / "steps").iterdir()} == before
+    second = {path.stem for path in (tmp_path / "two" / "seed-1" / "steps").iterdir()}
+    assert second == {"recurrent", "attention", "transformer", "decoder", "adamw", "longer"}
+    both = read_outcome(tmp_path / "two" / "result.json").values
+    assert any(len(value.seeds) == 2 for value in both.values())
+    assert both["ibm1.chrf"] == outcome.values["ibm1.chrf"]
 
 
 def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,13 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "kneser.blimp": (0.4, 0.75),
         "kneser.order": (2, 6),
     },
-    "ladder-translate": {"copy.chrf": (5, 20), "rules.chrf": (22, 45), "ibm1.chrf": (15, 50)},
+    "ladder-translate": {
+        "copy.chrf": (5, 20),
+        "rules.chrf": (22, 45),
+        "ibm1.chrf": (15, 50),
+        "phrases.chrf": (15, 55),
+        "memory.bleu": (0, 15),
+    },
     "label-efficiency": {"rules.f1.8": (0.8, 0.93), "bayes.f1.8": (0, 0.9)},
     "ablations": {"noise.0.0": (4, 8.4), "parameters": (1e5, 1e7)},
     "objective": {
@@ -74,7 +80,13 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "limits": {"held_out.read": (0.05, 0.6), "untold.right": (0, 0.4)},
     "ladder-respond": {"eliza.right": (0, 0.15), "retrieval.fluent": (0.7, 1), "ngram.right": (0, 0.4)},
-    "context": {"loss.1": (4, 8.5), "loss.256": (4, 8.5), "copy.first": (4.6, 5.4), "copy.books.first": (7, 12)},
+    "context": {
+        "loss.1": (4, 8.5),
+        "loss.256": (4, 8.5),
+        "order.bag": (5, 8.5),
+        "copy.many.first": (4, 4.8),
+        "copy.books.first": (7, 12),
+    },
 }
 HOLD = {
     "ladder-spam": {"rules-beat-majority", "learning-beats-rules", "svm-is-cheaper"},
@@ -85,6 +97,7 @@ HOLD = {
     "tasks": {"rival-wins-somewhere"},
     "ladder-understand": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "sub-words-win"},
+    "context": {"attention-carries-context"},
 }
 
 

@@ -92,19 +92,27 @@ class LadderLmConfig(ExperimentConfig):
 
 @dataclass(frozen=True)
 class LadderTranslateConfig(ExperimentConfig):
-    """Translation of English into German, from rules and word alignment to networks with attention."""
+    """Translation of English into German, from rules, words and phrases to networks with attention."""
 
     reads: ClassVar[Mapping[str, str]] = {"pairs": PAIRS}
-    pairs: Annotated[int, Range(100, 10**9)] = 20_000
+    pairs: Annotated[int, Range(100, 10**9)] = 15_000
     """Training pairs of sentences, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 1000
     """Test sentences, about."""
     rounds: Annotated[int, Range(1, 1000)] = 5
     """EM iterations of each IBM model."""
+    tuned: Annotated[int, Range(10, 10**6)] = 400
+    """Training pairs on which the weights of the phrase-based translator are tuned; it learns its phrases from all."""
+    beam: Annotated[int, Range(1, 1000)] = 5
+    """Hypotheses that a beam search keeps, of the phrase-based translator and of the transformers."""
     epochs: Epochs = 4.0
     """Epochs of the networks on the pairs."""
-    width: Annotated[int, Range(32, 65_536)] = 128
-    """Width of the networks."""
+    longer: Annotated[int, Range(2, 1000)] = 3
+    """Factor by which one more transformer has more epochs."""
+    trial_pairs: Count = 6000
+    """Training pairs, at most, of each trial of an optimizer and a learning rate."""
+    width: Annotated[int, Range(32, 65_536)] = 96
+    """Width of the transformer; the other networks have the width that gives as many weights."""
     vocabulary_size: Vocabulary = 2048
     """Vocabulary size of the networks' tokenizer."""
     init: Path | None = None
@@ -321,13 +329,17 @@ class LimitsConfig(StorySettings):
 
 @dataclass(frozen=True)
 class ContextConfig(BookSettings):
-    """The value of context: more or fewer tokens, shuffled tokens, and no attention."""
+    """The value of context: its length, its order, attention, and the heads that copy."""
 
-    pretraining_steps: Count = 900
+    pretraining_steps: Count = 600
     """Pretraining steps on books."""
     targets: Annotated[int, Range(8, 10**9)] = 1024
     """Held-out tokens, predicted once per condition."""
-    copies: Annotated[int, Range(2, 10**6)] = 16
+    order_steps: Annotated[int, Range(2, 10**9)] = 250
+    """Training steps of the network that is told the order of its context in part; half of them for a comparison."""
+    copies: Annotated[int, Range(2, 10**6)] = 64
     """Rows of random tokens that are repeated."""
     copy_steps: Count = 400
-    """Training steps of a two-layer model that learns to copy."""
+    """Training steps of each small model that learns to copy."""
+    copy_seeds: Annotated[int, Range(1, 100)] = 1
+    """Seeds of the small models that learn to copy, which are cheap, apart from the seeds of the whole experiment."""
