@@ -64,17 +64,20 @@ class SmallModel:
         outcome.notes.append(f"pretraining took {self.seconds:.0f} s, once; training times do not include it")
 
 
-def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> Path:
-    """Prepare `size` bytes of the beginnings of texts, or find an earlier preparation; return the data folder."""
-    data = steps.folder / "text"
+def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps, name: str = "text") -> Path:
+    """Prepare `size` bytes of the beginnings of texts, or find an earlier preparation; return the data folder.
+
+    `name` is that of the folder and of the step, where an experiment prepares several texts.
+    """
+    data = steps.folder / name
 
     def cut() -> dict[str, Any]:
-        text = str(write_texts(steps.file("books.jsonl"), pieces_of_books(source, size)))
+        text = str(write_texts(steps.file(f"{name}.jsonl"), pieces_of_books(source, size)))
         split = f"hash:{HELD_OUT}"
         made = prepare(PrepareConfig((text,), data, split=split, vocabulary_size=vocabulary_size, force=True))
         return {"tokens": made.tokens["train"], "bytes": made.bytes}
 
-    steps.once("text", cut)
+    steps.once(name, cut)
     return data
 
 
@@ -85,10 +88,22 @@ def prepare_small_model(
 
     `batch` holds what differs from the recipe: `batch_size`, `sequence_length`. Finished steps are not run again.
     """
-    run, recipe = steps.folder / "pretrained", load_recipe("default", DEPTH)
+    data = prepare_text(source, text_size(steps_trained, **batch), vocabulary_size, steps)
+    return pretrain_small_model(data, steps_trained, seed, steps, **batch)
+
+
+def text_size(steps_trained: int, **batch: Any) -> int:
+    """Return how many bytes of text so many training steps read about once, at least a million."""
+    training = replace(load_recipe("default", DEPTH).training, **batch)
+    return max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
+
+
+def pretrain_small_model(
+    data: Path, steps_trained: int, seed: int, steps: Steps, name: str = "pretrained", **batch: Any
+) -> SmallModel:
+    """Pretrain the default recipe on prepared text, or find the finished run; `name` is its folder and its step."""
+    run, recipe = steps.folder / name, load_recipe("default", DEPTH)
     training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
-    size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
-    data = prepare_text(source, size, vocabulary_size, steps)
 
     def train() -> dict[str, Any]:
         if (run / "checkpoints").exists():
@@ -101,7 +116,7 @@ def prepare_small_model(
         found = pretrain(config)
         return {**found.as_dict(), "out": Path(found.out).name}
 
-    found = steps.once("pretrained", train)
+    found = steps.once(name, train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
     return SmallModel(data, run, shape, seed, found["seconds"])
 
