@@ -263,7 +263,7 @@ def train_tokenizer(config: TrainTokenizerConfig, /) -> TrainResult: ...
 @overload
 def experiment(
     name: Literal["ladder-spam"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, texts: str | Path | None = None, text_column: str | None = None,
     label_column: str | None = None, folds: int = 5, fold_file: str | Path | None = None, vocabulary_size: int = 4096,
     pretraining_steps: int = 600, epochs: float = 2.0, recurrent_epochs: float = 6.0, init: str | Path | None = None,
@@ -273,7 +273,7 @@ def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Out
 @overload
 def experiment(
     name: Literal["ladder-lm"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, megabytes: float = 10.0, vocabulary_size: int = 4096, epochs: float = 1.0, depth: int = 4,
     recurrent_width: int = 256, pairs: int = 50, sample_tokens: int = 50,
 ) -> Outcome: ...
@@ -282,7 +282,7 @@ def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome
 @overload
 def experiment(
     name: Literal["ladder-translate"], *, out: str | Path | None = None, data: str | Path | None = None,
-    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, pairs: int = 20000, tested: int = 1000, rounds: int = 5,
     epochs: float = 4.0, width: int = 128, vocabulary_size: int = 2048, init: str | Path | None = None,
 ) -> Outcome: ...
@@ -291,7 +291,7 @@ def experiment(name: Literal["ladder-translate"], config: LadderTranslateConfig,
 @overload
 def experiment(
     name: Literal["ladder-understand"], *, out: str | Path | None = None, data: str | Path | None = None,
-    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, questions: int = 5000, tested: int = 500, epochs: float = 1.0,
     vocabulary_size: int = 4096, pretraining_steps: int = 400, init: str | Path | None = None,
 ) -> Outcome: ...
@@ -300,7 +300,7 @@ def experiment(name: Literal["ladder-understand"], config: LadderUnderstandConfi
 @overload
 def experiment(
     name: Literal["ladder-respond"], *, out: str | Path | None = None, data: str | Path | None = None,
-    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048,
     epochs: float = 2.0, tested: int = 200, read: int = 30, ratings: str | Path | None = None,
 ) -> Outcome: ...
@@ -309,7 +309,7 @@ def experiment(name: Literal["ladder-respond"], config: LadderRespondConfig, /) 
 @overload
 def experiment(
     name: Literal["label-efficiency"], *, out: str | Path | None = None, data: str | Path | None = None,
-    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, sizes: Sequence[int] = ..., draws: int = 5, epochs: float = 2.0,
     recurrent_epochs: float = 4.0, least_steps: int = 48, vocabulary_size: int = 4096, pretraining_steps: int = 400,
 ) -> Outcome: ...
@@ -318,16 +318,16 @@ def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig,
 @overload
 def experiment(
     name: Literal["ablations"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 100,
-    targets: int = 16384,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 800,
+    search_steps: int = 64, targets: int = 16384,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["objective"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, megabytes: float = 4.0, steps: int = 300, vocabulary_size: int = 4096, depth: int = 4,
     sample_tokens: int = 40,
 ) -> Outcome: ...
@@ -336,7 +336,7 @@ def experiment(name: Literal["objective"], config: ObjectiveConfig, /) -> Outcom
 @overload
 def experiment(
     name: Literal["scaling"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, depths: Sequence[int] = ..., tokens: Sequence[int] = ..., larger_depth: int = 5,
     larger_tokens: int = 1800000, vocabulary_size: int = 2048, batch_size: int = 8,
 ) -> Outcome: ...
@@ -345,16 +345,16 @@ def experiment(name: Literal["scaling"], config: ScalingConfig, /) -> Outcome: .
 @overload
 def experiment(
     name: Literal["features"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, windows: int = 320,
-    tokens: int = 6000,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, story_steps: int = 1200,
+    story_vocabulary: int = 2048, windows: int = 320, stories: int = 1200, tokens: int = 4000,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["features"], config: FeaturesConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["tasks"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
     messages: int = 2000, pairs: int = 3000, tested: int = 250,
 ) -> Outcome: ...
@@ -363,7 +363,7 @@ def experiment(name: Literal["tasks"], config: TasksConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["limits"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
     tested: int = 200, sampled: int = 200,
 ) -> Outcome: ...
@@ -372,7 +372,7 @@ def experiment(name: Literal["limits"], config: LimitsConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["context"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
-    small: bool = False, replay: str | Path | None = None, seed: int = 0, threads: int | None = None,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 900, targets: int = 1024,
     copies: int = 16, copy_steps: int = 400,
 ) -> Outcome: ...

@@ -192,7 +192,7 @@ def states_at(decoder: Decoder, ids: np.ndarray, places: Int[np.ndarray, " P"]) 
 
 
 def wider(score: Sequence[float] | np.ndarray, *clusters: Sequence[object]) -> Value:
-    """Return a balanced accuracy with the widest of its intervals, each clustered another way: by book, by word type."""
+    """Return a balanced accuracy with the widest of its intervals, each clustered another way: by book, by type."""
     found = _widest(mean_of, np.asarray(score, np.float64), clusters, lambda value: value.ends[1] - value.ends[0])
     low, high = found.ends
     return Value(found.value, max(0.0, low), min(1.0, high), share=True)

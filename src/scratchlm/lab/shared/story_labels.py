@@ -122,10 +122,13 @@ def word_ends(text: str, words: Sequence[str]) -> list[int]:
             if not sign.isspace():
                 while text[at].isspace():
                     at += 1
-                while text[at].lower() != sign.lower():  # the n of an, and the space after it
-                    assert text[at] in "n ", f"{word!r} is not at {text[at - 20 : at + 20]!r}"
+                at += text[at] == "n" != sign.lower()  # inside a phrase such as an instant later
+                while text[at].isspace():
                     at += 1
+                assert text[at].lower() == sign.lower(), f"{word!r} is not at {text[at - 20 : at + 20]!r}"
                 at += 1
+        if word in ("a", "A") and text[at] == "n":
+            at += 1
         found.append(at)
     return found
 
@@ -170,7 +173,8 @@ do please look let yes no oh thank come never suddenly sadly luckily finally lat
 everyone nothing around just under somewhere nobody every during
 """
 _OPENERS = frozenset(_OPENERS_TEXT.split())
-_NAME = re.compile(r"(?<!\bin )(?<!\bto )(?<!\bfrom )(?<!\bof )(?<!\b[Tt]he )\b[A-Z][a-z]+(?! [A-Z])")
+_PLACED = frozenset({"in", "to", "from", "of", "the"})
+_NAME = re.compile(r"(?:\b(\w+) )?\b([A-Z][a-z]+)\b(?! [A-Z])")
 _PRONOUN = re.compile(r"\b(?:(she|her|hers)|(?:he|him|his))\b", re.IGNORECASE)
 
 
@@ -197,18 +201,28 @@ def object_by_rule(before: str) -> int:
     return 1
 
 
-def _named(before: str) -> list[re.Match[str]]:
-    """Return what looks like the names of people: capitalised, no opener of sentences, not after in, to, from, of."""
-    return [match for match in _NAME.finditer(before) if match[0].lower() not in _OPENERS]
+def _named(before: str) -> list[tuple[str, int, int]]:
+    """Return what looks like the name of a person, with its ends: capitalised, no opener of sentences, no place.
+
+    A place follows in, to, from, of or the. A capitalised word that follows another belongs to the name of a thing.
+    """
+    found = []
+    for match in _NAME.finditer(before):
+        earlier, name = match.groups()
+        opened = earlier is None or earlier.lower() in _OPENERS
+        thing = earlier is not None and ((not opened and earlier[0].isupper()) or earlier.lower() in _PLACED)
+        if name.lower() not in _OPENERS and not thing:
+            found.append((name, match.start(2), match.end()))
+    return found
 
 
-def _gender(name: str, names: Sequence[re.Match[str]], before: str) -> int:
+def _gender(name: str, names: Sequence[tuple[str, int, int]], before: str) -> int:
     """Guess whether a name is a woman's: by the pronouns between it and the next name, else by its last letter."""
     votes = 0
-    for at, match in enumerate(names):
-        if match[0] == name:
-            stop = names[at + 1].start() if at + 1 < len(names) else len(before)
-            votes += sum(1 if found[1] else -1 for found in _PRONOUN.finditer(before, match.end(), stop))
+    for at, (other, _, end) in enumerate(names):
+        if other == name:
+            stop = names[at + 1][1] if at + 1 < len(names) else len(before)
+            votes += sum(1 if found[1] else -1 for found in _PRONOUN.finditer(before, end, stop))
     return int(votes > 0) if votes else int(name[-1] in "aeiy")
 
 
@@ -224,6 +238,6 @@ def hero_by_rule(before: str) -> int:
     last = _last_words(before, 1)
     woman = int(bool(last) and last[0] in ("she", "her", "hers"))
     earlier = before[: len(before) - 3]  # the pronoun itself is no vote
-    fitting = [match[0] for match in names if _gender(match[0], names, earlier) == woman]
-    meant = fitting or [match[0] for match in names]
+    fitting = [name for name, _, _ in names if _gender(name, names, earlier) == woman]
+    meant = fitting or [name for name, _, _ in names]
     return int(bool(meant) and meant[-1] == names[0][0])
