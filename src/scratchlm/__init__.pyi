@@ -334,8 +334,8 @@ def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig,
 def experiment(
     name: Literal["ablations"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 100,
-    targets: int = 16384,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 800,
+    search_steps: int = 64, targets: int = 16384,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcome: ...
@@ -361,8 +361,8 @@ def experiment(name: Literal["scaling"], config: ScalingConfig, /) -> Outcome: .
 def experiment(
     name: Literal["features"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, windows: int = 320,
-    tokens: int = 6000,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, story_steps: int = 1200,
+    story_vocabulary: int = 2048, windows: int = 320, stories: int = 1200, tokens: int = 4000,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["features"], config: FeaturesConfig, /) -> Outcome: ...

@@ -22,38 +22,59 @@ from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.fine_tuned import rows_of
-from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
+from scratchlm.lab.shared.probe_labels import NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
+from scratchlm.lab.shared.story_labels import STORY
 from scratchlm.lab.shared.task_set import Task, past_tense, regular
 from scratchlm.tokens.chat import Rendered
 
+SIMPLE_CLAIMS = {"simple-in-vectors", "simple-precedes-compound"}
+BOOK_CLAIMS = {"layers-add-compound", "learned-beats-untrained", "learned-beats-last", "handmade-leads"}
+STORY_CLAIMS = {"stories-beat-untrained", "stories-beat-last", *(f"{key}-beats-rule" for key in STORY)}
+CONTROL_CLAIMS = {"selective", "control-at-chance"}
+
 
 def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
-    def held(*, layers: Mapping[str, list[float]], other: float = 0.5, shuffled: float = 0.5) -> set[str]:
-        def right(fraction: float) -> list[int]:
-            return [int(at % 100 < round(100 * fraction)) for at in range(800)]
+    def right(fraction: float) -> list[float]:
+        return [float(at % 100 < round(100 * fraction)) for at in range(800)]
 
+    def held(**changed: Mapping[str, Any]) -> set[str]:
         found = {}
-        for key in NAMES:
-            of = {"token": 0.5, "last": other, "handmade": 0.99, "untrained": other, "learned": max(layers[key])}
+        for key in (*NAMES, *STORY):
+            layers = [0.94, 0.96] if key in SIMPLE else [0.55, 0.6, 0.85]
+            of: dict[str, Any] = {
+                "learned": layers, "untrained": [0.5] * len(layers), "last": 0.6, "seen": 0.97, "control": 0.7,
+                "handmade": 0.7 if key in STORY else 0.99, "chance": 0.5,
+            }  # fmt: skip
+            of |= changed.get("every", {}) | changed.get("story" if key in STORY else "book", {})
+            of |= changed.get("simple" if key in SIMPLE else "contextual", {})
+            depth = len(of["learned"])
             found[key] = {
-                "book": [at // 100 for at in range(800)],
-                "right": {name: right(fraction) for name, fraction in of.items()},
-                "shuffled": [shuffled - 0.02, shuffled + 0.02, shuffled],
-                "layers": {"learned": [right(fraction) for fraction in layers[key]]},
+                "group": [f"{at // 100}" for at in range(800)],
+                "type": [f"{at % 100}" for at in range(800)],
+                "rivals": {reader: right(of.get(reader, 0.5)) for reader in ("handmade", "token", "last")},
+                "layers": {reader: [right(each) for each in of[reader]] for reader in ("learned", "untrained")},
+                "best": {"learned": depth - 1, "untrained": 0},
+                "seen": [right(of["seen"])] * depth,
+                "control": [right(of["control"])] * depth,
+                "chance": right(of["chance"]),
             }
         made = Findings()
         features.report(made, found)
         return holding(made)
 
-    simple, late = {key: [0.95, 0.96] for key in SIMPLE}, {key: [0.55, 0.8] for key in CONTEXTUAL}
-    usual = {"simple-in-vectors", "layers-add-compound", "simple-precedes-compound", "learned-beats-untrained",
-             "learned-beats-last", "handmade-leads", "shuffled-at-chance"}  # fmt: skip
-    assert held(layers={**simple, **late}) == usual
-    early = {key: [0.8, 0.8] for key in CONTEXTUAL}
-    assert held(layers={**simple, **early}) == usual - {"layers-add-compound", "simple-precedes-compound"}
-    assert held(layers={**simple, **late}, other=0.9) == usual - {"learned-beats-untrained", "learned-beats-last"}
-    assert held(layers={**simple, **late}, shuffled=0.7) == usual - {"shuffled-at-chance"}
+    usual = SIMPLE_CLAIMS | BOOK_CLAIMS | STORY_CLAIMS | CONTROL_CLAIMS
+    assert held() == usual
+    early = {"learned": [0.8, 0.8, 0.8]}
+    assert held(contextual=early) == usual - {"layers-add-compound", "simple-precedes-compound"}
+    strong = {"untrained": [0.95, 0.95, 0.95], "last": 0.95}
+    lost = {"learned-beats-untrained", "learned-beats-last", "stories-beat-untrained", "stories-beat-last"}
+    assert held(contextual=strong) == usual - lost
+    assert held(simple={"untrained": [0.95, 0.95]}) == usual - {"simple-in-vectors"}
+    assert held(story={"handmade": 0.95}) == usual - {f"{key}-beats-rule" for key in STORY}
+    assert held(book={"handmade": 0.7}) == usual - {"handmade-leads"}
+    assert held(every={"control": 0.97}) == usual - {"selective"}
+    assert held(every={"chance": 0.8}) == usual - {"control-at-chance"}
 
 
 def test_claims_about_tasks_follow_the_answers() -> None:

@@ -191,8 +191,10 @@ class LabelEfficiencyConfig(ExperimentConfig):
 class AblationsConfig(BookSettings):
     """Ablations of a model: count parameters by part, change one, freeze parts, add noise, set weights to zero."""
 
-    frozen_steps: Count = 100
-    """Training steps of a model with frozen parts."""
+    frozen_steps: Count = 800
+    """Training steps of a very small model with frozen parts; it is also trained for half and a quarter of them."""
+    search_steps: Count = 64
+    """Training steps of each run that searches a learning rate."""
     targets: Annotated[int, Range(256, 10**9)] = 16_384
     """Held-out tokens, predicted once per condition."""
 
@@ -265,10 +267,16 @@ class ScalingConfig(ExperimentConfig):
 class FeaturesConfig(BookSettings):
     """Linear probes on each layer: which simple and contextual properties of tokens can be read."""
 
+    story_steps: Count = 1200
+    """Pretraining steps of the model of stories; a batch has 8 rows of 192 tokens."""
+    story_vocabulary: Vocabulary = 2048
+    """Vocabulary size of its tokenizer."""
     windows: Annotated[int, Range(8, 10**9)] = 320
-    """Windows of text that train the probes; the test uses half as many from other books."""
-    tokens: Annotated[int, Range(20, 10**9)] = 6000
-    """Tokens that train a probe, at most."""
+    """Windows of books that train the probes; the test uses half as many from other books."""
+    stories: Annotated[int, Range(8, 10**9)] = 1200
+    """Stories that train the probes; the test uses half as many other stories."""
+    tokens: Annotated[int, Range(80, 10**9)] = 4000
+    """Tokens that train a probe, at most; as many test it."""
 
 
 @dataclass(frozen=True)
