@@ -200,9 +200,7 @@ def test_the_generator_labels_words_by_their_categories() -> None:
 
     assert told("word-noun") == [("saw", 0, "saw"), ("red", 0, "red"), ("fox", 1, "fox"), ("mill", 1, "mill")]
     assert told("object") == [("fox", 1, "fox"), ("mill", 0, "mill")]
-    after_lena = [("saw", 1, "Lena"), ("a", 1, "Lena"), ("red", 1, "Lena"), ("fox", 1, "Lena")]
-    assert told("woman")[:4] == after_lena
-    assert told("woman")[-1] == ("and", 0, "Tom")  # nothing after a pronoun, which gives the gender away
+    assert told("woman") == [("Lena", 1, "Lena"), ("Tom", 0, "Tom")]
     assert told("hero") == [("She", 1, "Lena"), ("his", 0, "Tom")]
 
 
@@ -229,10 +227,10 @@ def test_the_hand_written_rules_guess() -> None:
     assert [noun_by_rule(text) for text in ("Lena saw the old mill", "Lena walked", "to the muddy")] == [1, 0, 0]
     texts = ("Lena saw a red fox", "Lena sat near the mill", "Lena came to town")
     assert [object_by_rule(text) for text in texts] == [1, 0, 0]
-    assert woman_by_rule("Lena ran") == 1
-    assert woman_by_rule("Tom ran") == 0
-    assert woman_by_rule("Nell lost her key. Then Tom came to Oakford. Nell laughed") == 1  # by the pronoun
-    assert woman_by_rule("The Lucky Bridge") == 0
+    assert woman_by_rule("To Lena") == 1
+    assert woman_by_rule("Then Tom") == 0
+    assert woman_by_rule("Nell lost her key. Then Tom came to Oakford. Nell") == 1  # by the pronoun
+    assert woman_by_rule("Nell met Rosa, who lost her key. Nell") == 0
     assert hero_by_rule("Lena met Tom. She") == 1
     assert hero_by_rule("Lena met Tom. He") == 0
     assert hero_by_rule("Lena met Rosa. She") == 0

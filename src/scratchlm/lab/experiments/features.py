@@ -260,10 +260,15 @@ def report(out: Findings, found: Mapping[str, Scores]) -> None:
     ]
     header = ["the token", "embedding", *(f"layer {at}" for at in range(1, depth)), "centre of gravity"]
     out.table("Accuracy by layer of the trained model, unseen types", header, rows)
+    out.dots(
+        "Best layer of the trained model, types that the probe never saw", "accuracy",
+        {says: f"{key}.learned" for key, says in both.items()}, levels={"guessing": 0.5},
+    )  # fmt: skip
+    curves = {"trained, unseen types": "layer", "trained, all types": "seen", "control task, all types": "control",
+              "random weights, unseen types": "random"}  # fmt: skip
     for key, says in both.items():
         lines = {
-            name: (list(range(depth)), [f"{key}.{kind}{at}" for at in range(depth)])
-            for name, kind in (("trained", "layer"), ("random weights", "random"), ("control task", "control"))
+            name: (list(range(depth)), [f"{key}.{kind}{at}" for at in range(depth)]) for name, kind in curves.items()
         }
         levels: dict[str, float | str] = {
             "guessing": 0.5,
@@ -279,40 +284,33 @@ def report(out: Findings, found: Mapping[str, Scores]) -> None:
 
 def _measure(out: Findings, key: str, each: Scores) -> None:
     """Add the values of one property."""
-    clusters, values = (each["group"], each["type"]), out.values
-    readers = readers_of(each)
-    values |= {f"{key}.{name}": wider(scores, *clusters) for name, scores in readers.items()}
+    clusters, values, readers = (each["group"], each["type"]), out.values, readers_of(each)
+    for name in (*READERS, "seen", "control", "control-unseen"):
+        values[f"{key}.{name}"] = wider(readers[name], *clusters)
     for kind, layers in (("layer", each["layers"]["learned"]), ("random", each["layers"]["untrained"]),
-                         ("control", each["control"])):  # fmt: skip
+                         ("seen", each["seen"]), ("control", each["control"])):  # fmt: skip
         values |= {f"{key}.{kind}{at}": wider(scores, *clusters) for at, scores in enumerate(layers)}
     for name, reader in (("centre", "learned"), ("centre-random", "untrained")):
         values[f"{key}.{name}"] = Value(centre([float(np.mean(layer)) for layer in each["layers"][reader]]))
-    best = each["best"]["learned"]
-    values[f"{key}.control-unseen"] = wider(each["chance"], *clusters)
-    for name, scores in (("seen", each["seen"][best]), ("control", each["control"][best])):
-        values[f"{key}.{name}"] = wider(scores, *clusters)
 
 
 def readers_of(each: Scores) -> dict[str, Sequence[float]]:
-    """Return the scores of the test tokens by reader; of a network those of its best layer."""
-    best = {reader: each["layers"][reader][each["best"][reader]] for reader in ("untrained", "learned")}
-    return {**each["rivals"], **best}
+    """Return the scores of the test tokens by reader; of a network those of its best layer, or of its embedding."""
+    layers, best = each["layers"], each["best"]
+    found = {reader: layers[reader][best[reader]] for reader in ("untrained", "learned")}
+    found |= {"embedding": layers["learned"][0], "random-embedding": layers["untrained"][0]}
+    found |= {name: each[name][best["learned"]] for name in ("seen", "control")}
+    return {**each["rivals"], **found, "control-unseen": each["chance"]}
 
 
 def _leads(out: Findings, found: Mapping[str, Scores], keys: Sequence[str], one: str, other: str) -> Test:
     """Add the difference of two readers for some properties; return the test that all are above zero."""
     tests = []
     for key in keys:
-        of = readers_of(found[key])
-        of |= {
-            "embedding": found[key]["layers"]["learned"][0],
-            "random-embedding": found[key]["layers"]["untrained"][0],
-        }
-        of |= {"seen": found[key]["seen"][found[key]["best"]["learned"]]}
-        of |= {"control": found[key]["control"][found[key]["best"]["learned"]]}
-        gaps = np.subtract(of[one], of[other])
+        readers = readers_of(found[key])
+        compared = wider_gap(np.subtract(readers[one], readers[other]), found[key]["group"], found[key]["type"])
         name = "selectivity" if (one, other) == ("seen", "control") else f"{one}.over.{other}"
-        tests.append(out.gain(f"{key}.{name}", wider_gap(gaps, found[key]["group"], found[key]["type"])))
+        tests.append(out.gain(f"{key}.{name}", compared))
     return every(*tests)
 
 

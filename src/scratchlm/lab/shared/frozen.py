@@ -1,8 +1,8 @@
 """A very small decoder of which only some parts are trained, with the best optimizer for each choice of parts.
 
-A frozen embedding is also a frozen output head. At its initial size (standard deviation 0.02) no logit can be larger
-than 0.02 times the width, so that no text can be predicted well with any other weights. So frozen embeddings are made
-ten times larger, but for one condition that measures this limit.
+A frozen embedding is also a frozen output head. At its initial size (standard deviation 0.02), and with norms that do
+not scale, logits cannot be much larger than 0.02 times the width, so that no other weights can predict text well. So
+frozen embeddings are made ten times larger, but for one condition that measures this limit.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from scratchlm.storyworld.world import build_world
 STORY: Mapping[str, str] = {
     "word-noun": "is a noun, not a verb, adjective or adverb",
     "object": "is the object of a verb, not a place or a time",
-    "woman": "follows the name of a woman, not of a man",
+    "woman": "is the name of a woman, not of a man",
     "hero": "is a pronoun for the hero of the story",
 }
 """Properties of words that the generator labels: key, description."""
@@ -90,7 +90,6 @@ def labelled(text: str, words: Sequence[Word], slots: Mapping[str, str]) -> Labe
     """Label the words of a story; `slots` are its people: `$A` the hero's name, `$A.kind` woman or man."""
     ends = word_ends(text, [word.text for word in words])
     marks: dict[str, list[Mark]] = {key: [] for key in STORY}
-    person, woman = "", 0  # who was named last, if no pronoun followed
     for at, (word, end) in enumerate(zip(words, ends, strict=True)):
         before, own = text[:end], word.path[-1]
 
@@ -104,13 +103,9 @@ def labelled(text: str, words: Sequence[Word], slots: Mapping[str, str]) -> Labe
         if (object := object_label(word, words[at - 1].text)) >= 0:
             mark("object", object, word.text, object_by_rule)
         if own in ("$A", "$B", "Name/woman", "Name/man"):
-            person, woman = word.text, int((own + slots.get(f"{own}.kind", "")).endswith("woman"))
-        elif own.startswith(("$a", "$b", "Pro.sg", "Pob", "Pos")):
-            person = ""
-            if own[:2] in ("$a", "$b"):
-                mark("hero", int(own[1] == "a"), slots[f"${own[1].upper()}"], hero_by_rule)
-        elif person and word.text[-1].isalpha():
-            mark("woman", woman, person, woman_by_rule)
+            mark("woman", int((own + slots.get(f"{own}.kind", "")).endswith("woman")), word.text, woman_by_rule)
+        if own in ("$a", "$a.o", "$a.p", "$b", "$b.o", "$b.p"):
+            mark("hero", int(own[1] == "a"), slots[f"${own[1].upper()}"], hero_by_rule)
     return LabelledStory(text, marks)
 
 
@@ -184,6 +179,11 @@ def _last_words(before: str, count: int) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Za-z']+", sentence)[::-1][:count]]
 
 
+def _last_word(before: str) -> str:
+    """Return the word that the text ends with."""
+    return re.split(r"[^A-Za-z]", before)[-1]
+
+
 def noun_by_rule(before: str) -> int:
     """Guess whether the last word is a noun: no suffix of other classes, and a determiner one or two words before."""
     word, *others = _last_words(before, 3)
@@ -227,16 +227,15 @@ def _gender(name: str, names: Sequence[tuple[str, int, int]], before: str) -> in
 
 
 def woman_by_rule(before: str) -> int:
-    """Guess whether the person named last is a woman."""
-    names = _named(before)
-    return _gender(names[-1][0], names, before) if names else 0
+    """Guess whether the last word, a name, is a woman's."""
+    name = _last_word(before)
+    return _gender(name, _named(before), before)
 
 
 def hero_by_rule(before: str) -> int:
     """Guess whether the last word, a pronoun, means the person named first: the last one named of its gender."""
     names = _named(before)
-    last = _last_words(before, 1)
-    woman = int(bool(last) and last[0] in ("she", "her", "hers"))
+    woman = int(_last_word(before).lower() in ("she", "her", "hers"))
     earlier = before[: len(before) - 3]  # the pronoun itself is no vote
     fitting = [name for name, _, _ in names if _gender(name, names, earlier) == woman]
     meant = fitting or [name for name, _, _ in names]
