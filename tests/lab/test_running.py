@@ -31,7 +31,10 @@ from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.folds import read_folded, read_folds, text_hash
 
 WORDS = ["the", "a", "fox", "river", "stone", "old", "sings", "walks", "to", "and", "under", "sees"]
-SMALL = ("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2")
+SMALL = (
+    *("--folds", "1", "--pretraining-steps", "2", "--epochs", "0.2", "--recurrent-epochs", "0.2"),
+    *("--learning-rates", "0.01", "--recurrent-learning-rates", "0.004", "--recurrent-learning-rates", "0.008"),
+)
 
 
 @pytest.fixture(scope="module")

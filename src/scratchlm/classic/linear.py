@@ -1,8 +1,10 @@
-"""Linear classifiers on hand-crafted features: the usual text classification before neural networks.
+"""Linear classifiers on counted features: the usual text classification before neural networks.
 
 Counting and optimisation are scikit-learn's. A feature is a word, a word bigram, or a character n-gram, weighted by
-TF-IDF (Sparck Jones 1972); the classifier learns a weight for each, and a text's score is the weighted sum of its
-features. Joachims 1998 brought support vector machines to text ("Text categorization with support vector machines").
+TF-IDF (Sparck Jones 1972). Nobody chooses them one by one, unlike the designed features of `designed.py`: each that
+occurs in the training texts is taken. The classifier learns a weight for each, and a text's score is the weighted sum
+of its features. Joachims 1998 brought support vector machines to text ("Text categorization with support vector
+machines").
 """
 
 from __future__ import annotations
@@ -12,6 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+
+
+def tfidf_of_words() -> Any:
+    """Return scikit-learn's counter of words and word pairs, split at whitespace, weighted by TF-IDF."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
 
 
 class LinearTexts:
@@ -40,7 +49,7 @@ class LinearTexts:
         from sklearn.pipeline import make_union
         from sklearn.svm import LinearSVC
 
-        parts = [TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")]
+        parts = [tfidf_of_words()]
         if self.features == "words + characters":
             parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
         self._columns = make_union(*parts)

@@ -46,9 +46,14 @@ class SpamRules:
         """Learn nothing."""
         return self
 
+    def found(self, text: str) -> set[str]:
+        """Return the distinct keywords of spam in a text; `12345` stands for any long number."""
+        number = {"12345"} if self.NUMBER.search(text) else set()
+        return {match[0] for match in self.KEYWORDS.finditer(text.lower())} | number
+
     def keywords(self, text: str) -> int:
         """Count the distinct keywords of spam in a text, a long number being one."""
-        return len({match[0] for match in self.KEYWORDS.finditer(text.lower())}) + bool(self.NUMBER.search(text))
+        return len(self.found(text))
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N 2"]:
         """Return probabilities from the count n of keywords: p(spam) = 1 - 0.5 ** (n / 1.5)."""

@@ -20,8 +20,37 @@ QUESTIONS = "instruct/fairytaleqa.jsonl"
 """Questions on passages of fairy tales, in the data folder."""
 
 
+Tried = Annotated[tuple[float, ...], Range(over=0, most=10_000)]
+"""Values of a setting that are tried; the best is used."""
+
+
 @dataclass(frozen=True)
-class LadderSpamConfig(ExperimentConfig):
+class DetectorSettings(ExperimentConfig):
+    """Settings of the networks that detect spam. Every combination of a learning rate and epochs is tried."""
+
+    vocabulary_size: Vocabulary = 4096
+    """Vocabulary size of the networks' tokenizer, trained on the pretraining text."""
+    pretraining_steps: Count = 400
+    """Pretraining steps of the small model on books."""
+    learning_rates: Tried = (0.006, 0.012, 0.024)
+    """Peak learning rates that the small model tries; repeat the flag for several."""
+    epochs: Tried = (1.0, 2.0)
+    """Epochs on the messages that the small model tries."""
+    recurrent_learning_rates: Tried = (0.002, 0.004, 0.008)
+    """Peak learning rates that the recurrent network tries."""
+    recurrent_epochs: Tried = (3.0, 6.0)
+    """Epochs on the messages that the recurrent network tries."""
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        for name in ("learning_rates", "epochs", "recurrent_learning_rates", "recurrent_epochs"):
+            if not getattr(self, name):
+                problems.append(f"--{name.replace('_', '-')}: give at least one value")
+        return problems
+
+
+@dataclass(frozen=True)
+class LadderSpamConfig(DetectorSettings):
     """Spam detection on five fixed folds, by every method from the majority baseline to a language model."""
 
     texts: Path | None = None
@@ -34,14 +63,6 @@ class LadderSpamConfig(ExperimentConfig):
     """Number of the five folds to test; the other four folds train the method for each."""
     fold_file: Path | None = None
     """File with the fold of each text. The SMS spam collection has one built in; other texts go by their hash."""
-    vocabulary_size: Vocabulary = 4096
-    """Vocabulary size of the networks' tokenizer, trained on the pretraining text."""
-    pretraining_steps: Count = 600
-    """Pretraining steps of the small model on books."""
-    epochs: Epochs = 2.0
-    """Epochs of the small model on the messages."""
-    recurrent_epochs: Epochs = 6.0
-    """Epochs of the recurrent network on the messages."""
     init: Path | None = None
     """Model folder of a published model of about 135 million parameters: adds two methods, zero-shot and LoRA."""
 

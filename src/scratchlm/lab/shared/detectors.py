@@ -1,0 +1,186 @@
+"""Methods that classify messages, from rules to networks, the settings tried for each, and how one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from scratchlm.classic.bayes import NaiveBayes
+from scratchlm.classic.designed import DesignedTexts
+from scratchlm.classic.linear import LinearTexts
+from scratchlm.classic.protocol import TextClassifier
+from scratchlm.classic.recurrent import build_recurrent
+from scratchlm.classic.rules import Majority, SpamRules
+from scratchlm.evaluation.classes import f1_of
+from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from scratchlm.lab.harness.methods import Method
+from scratchlm.lab.shared.fine_tuned import conversation_of
+from scratchlm.lab.shared.networks import NetworkTexts, Reader
+from scratchlm.lab.shared.ranking import Ranking
+from scratchlm.lab.shared.small_model import SmallModel
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+
+Setting = Mapping[str, float]
+"""What is tuned: arguments of a method's `make`, by name."""
+Make = Callable[..., TextClassifier]
+QUESTION = "Is this text message spam? Answer yes or no.\n\nMessage: {text}"
+adam = partial(AdamWConfig, weight_decay=0.01)
+
+
+def grid(**values: Sequence[float]) -> tuple[Setting, ...]:
+    """Return every combination of the values of each argument."""
+    return tuple(dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
+
+
+PENALTIES = grid(C=(0.1, 0.5, 2.0, 10.0, 50.0, 250.0))
+"""Settings that each linear classifier tries: inverse regularisation strengths."""
+COUNTING = grid(longest=(1, 2), alpha=(0.03, 0.1, 0.3))
+"""Settings that naive Bayes tries: words alone or word pairs too, and what is added to each count."""
+
+
+@dataclass(frozen=True)
+class Detector(Method[Make]):
+    """A method with the settings that are tried; one without any is not tuned."""
+
+    grid: Sequence[Setting] = field(default=({},))
+
+
+def muon(learning_rate: float) -> MuonConfig:
+    """Return Muon with a peak learning rate; that of AdamW, for what is no matrix of a block, is a third of it."""
+    return MuonConfig(learning_rate=learning_rate, adam=AdamWConfig(learning_rate=learning_rate / 3, weight_decay=0.0))
+
+
+def detectors(
+    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, least_steps: int = 1
+) -> list[Detector]:
+    """Return the methods, the oldest first.
+
+    Networks try learning rates and epochs, and are trained for at least `least_steps` steps.
+    """
+
+    def recurrent() -> Reader:
+        shape = DecoderConfig(small.tokenizer.vocabulary_size, width=96, layers=1, dropout=0.2, init_std=0.1)
+        return Reader(build_recurrent(shape, "lstm", seed), small.tokenizer)
+
+    def network(make: Callable[[], SavedModel | Reader], optimizer: Callable[[float], OptimizerConfig]) -> Make:
+        return lambda learning_rate, epochs: NetworkTexts(
+            make, epochs=epochs, optimizer=optimizer(learning_rate), least_steps=least_steps, seed=seed
+        )
+
+    names = ("lstm", "recurrent network (LSTM)"), ("random", "small model, from random weights")
+    return [
+        Detector("majority", "majority baseline", Majority),
+        Detector("rules", "hand-written rules", SpamRules),
+        Detector("designed", "designed features, logistic regression", DesignedTexts, grid=PENALTIES),
+        Detector("bayes", "counted words and pairs, naive Bayes", NaiveBayes, grid=COUNTING),
+        Detector("logistic", "counted words and pairs, logistic regression",
+                 partial(LinearTexts, "words", "logistic"), grid=PENALTIES),
+        Detector("both", "designed features and counted words, logistic regression",
+                 partial(DesignedTexts, words=True), grid=PENALTIES),
+        Detector("svm", "counted words and characters, linear SVM",
+                 partial(LinearTexts, "words + characters", "svm"), grid=PENALTIES),
+        Detector(*names[0], network(recurrent, adam), seeded=True, grid=tried_recurrent),
+        Detector(*names[1], network(small.random, muon), seeded=True, grid=tried),
+        Detector("pretrained", "small model, pretrained on books", network(small.pretrained, muon), seeded=True,
+                 grid=tried),
+    ]  # fmt: skip
+
+
+def published(init: Path, hash_prefix: str, seed: int) -> list[Detector]:
+    """Return the methods that use a published model; their settings are fixed."""
+    load = partial(load_model, find_model(init))
+    adapter, optimizer = LoRAConfig(rank=16, alpha=32.0), adam(5e-4)
+    fine_tuned = partial(
+        NetworkTexts, load, adapter=adapter, epochs=3, optimizer=optimizer, batch_size=16, dtype="bf16", seed=seed
+    )
+
+    def zero_shot() -> TextClassifier:
+        return ZeroShotClassifier(load(), QUESTION, ("no", "yes"))
+
+    return [
+        Detector("asked", "published model, zero-shot", zero_shot, hash_prefix),
+        Detector("lora", "published model, fine-tuned with LoRA", fine_tuned, hash_prefix, seeded=True),
+    ]
+
+
+@dataclass
+class ZeroShotClassifier:
+    """A zero-shot classifier: it puts each text into a question and compares the likelihoods of one answer per class.
+
+    A model with a chat template is asked in a conversation, any other in plain text.
+    """
+
+    model: SavedModel
+    question: str
+    """Question with `{text}` in it."""
+    answers: Sequence[str]
+    longest: int = 600
+    """Characters that texts are cut to."""
+
+    def fit(self, texts: Sequence[str], labels: Sequence[int]) -> ZeroShotClassifier:
+        """Return the model unchanged."""
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return the probability of each answer, normalised over the answers."""
+        questions = [self.question.format(text=text[: self.longest]) for text in texts]
+        tokenizer, template = self.model.tokenizer, self.model.template
+        if template is None:
+            pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
+            requests = encode_requests(tokenizer, pairs)
+        else:
+            answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
+            turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
+            requests = [Request(turn, answer) for turn in turns for answer in answers]
+        found = likelihoods(self.model.decoder, requests)
+        nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
+        powers = np.exp(nats - nats.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+    def size(self) -> int:
+        """Return the bytes of the weights, in fp32."""
+        return 4 * self.model.decoder.parameter_count()
+
+
+Texts = tuple[Sequence[str], Sequence[int]]
+"""Texts with their classes, 1 for the positive one."""
+
+
+def tune(detector: Detector, learned: Texts, validated: Texts) -> dict[str, Any]:
+    """Try each setting: learn from some texts, score on others; return the trials and the best setting.
+
+    The best has the highest F1 at a threshold of 0.5; among equal ones the highest average precision, then the first.
+    A single setting is not tried.
+    """
+    if len(detector.grid) == 1:
+        return {"setting": dict(detector.grid[0]), "tried": []}
+    tried = []
+    for setting in detector.grid:
+        given = detector.make(**setting).fit(*learned).predict_proba(validated[0])[:, 1]
+        tried.append({"setting": dict(setting), **validation_scores(given, np.array(validated[1]))})
+    best = max(tried, key=lambda trial: (trial["f1"], trial["average_precision"]))
+    return {"setting": best["setting"], "tried": tried}
+
+
+def validation_scores(probabilities: Float[np.ndarray, " N"], truth: np.ndarray) -> dict[str, float]:
+    """Return F1 at a threshold of 0.5, and average precision."""
+    given = (probabilities >= 0.5).astype(np.int64)
+    return {
+        "f1": f1_of(truth, given, 2, 1),
+        "average_precision": Ranking(probabilities, truth).average_precision(),
+    }
+
+
+def described(setting: Setting) -> str:
+    """Return a setting as a reader sees it: `C 10`, `learning rate 0.012, epochs 2`."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in setting.items())
