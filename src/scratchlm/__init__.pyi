@@ -277,9 +277,11 @@ def train_tokenizer(config: TrainTokenizerConfig, /) -> TrainResult: ...
 def experiment(
     name: Literal["ladder-spam"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, texts: str | Path | None = None, text_column: str | None = None,
-    label_column: str | None = None, folds: int = 5, fold_file: str | Path | None = None, vocabulary_size: int = 4096,
-    pretraining_steps: int = 600, epochs: float = 2.0, recurrent_epochs: float = 6.0, init: str | Path | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 400,
+    learning_rates: Sequence[float] = ..., epochs: Sequence[float] = ...,
+    recurrent_learning_rates: Sequence[float] = ..., recurrent_epochs: Sequence[float] = ...,
+    texts: str | Path | None = None, text_column: str | None = None, label_column: str | None = None, folds: int = 5,
+    fold_file: str | Path | None = None, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Outcome: ...
