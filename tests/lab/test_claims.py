@@ -442,7 +442,7 @@ def test_a_comparison_reports_each_gain_over_the_method_above() -> None:
     low = made.values["all.gain"].low
     assert low is not None
     assert low > 0
-    assert [table.title for table in made.tables] == [
+    assert [table.title for table in concluded(made).tables] == [
         "title",
         "Cost of each method, and its gain over the method above",
     ]

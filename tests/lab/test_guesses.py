@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from commands import fails, run
+from outcomes import of_today
 from scratchlm.base.errors import UserError
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.experiments import limits
@@ -44,11 +45,14 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_questions_about_values_that_it_has_published(name: str) -> None:
     results = read_results(notes_folder() / "results")
-    values = results[stored_as(name, results)].values
+    stored = results.get(stored_as(name, results))
+    values = {} if stored is None else stored.values
     questions = questions_of(name)
     assert 2 <= len(questions) <= 4
     assert len({each.key for each in questions}) == len(questions)
     for each in questions:
+        if each.key not in values and (stored is None or not of_today(stored)):
+            continue  # its published run is older than the question
         value = values[each.key].value
         assert each.low * each.scale <= value <= each.high * each.scale, each.key
         assert (each.unit == "%") == each.form.endswith("%"), each.key

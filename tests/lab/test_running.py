@@ -466,7 +466,7 @@ def test_the_loss_of_an_ngram_model_is_that_of_its_documents() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(UserError, match="--folds 6: must be at most 5; --epochs 0: must be over 0"):
+    with pytest.raises(UserError, match="--epochs 0: must be over 0; --folds 6: must be at most 5"):
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)

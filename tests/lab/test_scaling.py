@@ -118,7 +118,7 @@ def test_baselines_are_a_surface_and_a_line_through_the_best_runs() -> None:
 def test_too_few_runs_are_refused() -> None:
     with pytest.raises(ValueError, match="4 runs are too few for 5 coefficients of Hoffmann"):
         laws.fit(HOFFMANN, runs_by(by_hoffmann)[:4])
-    assert laws.rehearse(HOFFMANN, runs_by(by_hoffmann)[:4] + runs_by(by_hoffmann)[-4:]) is None
+    assert laws.predict_largest(HOFFMANN, runs_by(by_hoffmann)[:4] + runs_by(by_hoffmann)[-4:]) is None
 
 
 def test_the_rule_finds_a_best_rate_that_moves_with_size_and_text() -> None:

@@ -14,7 +14,7 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, ab
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.scaling_laws import FORMS, LAWS, Form
-from scratchlm.runs.published_training import PublishedTraining, published_training, ratio, yardstick
+from scratchlm.runs.published_training import PublishedTraining, gpt3, published_training, ratio
 
 Found = Mapping[str, Any]
 """What a run gave."""
@@ -351,7 +351,7 @@ def report_published(out: Findings, measured: Measured) -> None:
     header = ["", "parameters", "training tokens", "6ND FLOPs", "FLOPs as published", "weights in bf16",
               "GPU hours, cost", "of GPT-3's compute", "source"]  # fmt: skip
     out.table("These runs beside published models", header, rows)
-    out.values["larger.of_gpt3"] = Value(measured.larger["flops"] / float(yardstick().flops or math.nan))
+    out.values["larger.of_gpt3"] = Value(measured.larger["flops"] / float(gpt3().flops or math.nan))
 
 
 def _published(model: PublishedTraining) -> Row:
@@ -367,7 +367,7 @@ def _published(model: PublishedTraining) -> Row:
 
 
 def _fraction(flops: float) -> str:
-    return ratio(flops / float(yardstick().flops or math.nan))
+    return ratio(flops / float(gpt3().flops or math.nan))
 
 
 def _size(size: int) -> str:

@@ -356,13 +356,13 @@ def predict(runs: Sequence[Run], new: Run, everything: Sequence[int], seed: int 
             at |= {"interval": drawn.interval(), "logs": drawn.logs.tolist(), "named": coefficients(fitted, drawn)}
             found["squares"][form.key] = float(fit(form, runs, math.inf, seed).bits([new])[0])
             found["all-parameters"][form.key] = float(fit(form, recounted[:-1], seed=seed).bits(recounted[-1:])[0])
-            found["rehearsal"][form.key] = rehearse(form, runs, seed)
+            found["rehearsal"][form.key] = predict_largest(form, runs, seed)
     front = best_runs(runs)
     found["line"] = float(fit(LINE, front, seed=seed).bits([new])[0]) if len(front) > 1 else float(bits.min())
     return {**found, "best": float(bits.min())}
 
 
-def rehearse(form: Form, runs: Sequence[Run], seed: int = 0) -> dict[str, Any] | None:
+def predict_largest(form: Form, runs: Sequence[Run], seed: int = 0) -> dict[str, Any] | None:
     """Predict the largest run from those with both fewer parameters and fewer tokens; None if they are too few.
 
     It is the real prediction one step down, and shows what the interval is worth.
