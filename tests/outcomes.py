@@ -24,6 +24,11 @@ def holding(*found: Findings) -> set[str]:
     return {key for key, claim in concluded(*found).claims.items() if claim.holds}
 
 
+def of_today(stored: Outcome) -> bool:
+    """Return whether a published result has controls, as those of today's experiments do."""
+    return any(claim.control for claim in stored.claims.values())
+
+
 def results_of(
     scores: Mapping[str, float], score: str
 ) -> tuple[dict[str, MethodResult], Callable[[MethodResult, MethodResult], Comparison]]:

@@ -137,7 +137,7 @@ def experiments(spelling: Spelling) -> list[str]:
     for name, entry in EXPERIMENTS.items():
         spelling.use(Outcome, entry.config)
         first = f"name: Literal[{quoted(name)}]"
-        known = parameters(entry.config, ("json",))
+        known = parameters(entry.config, verbs.experiment_verb(name).hidden)
         found.append(f"@overload\n{function(spelling, 'experiment', [first], known, Outcome)}")
         found.append(f"@overload\ndef experiment({first}, config: {entry.config.__name__}, /) -> Outcome: ...")
     return found

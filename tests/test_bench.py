@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +14,7 @@ from bench.moving import film
 
 from scratchlm.evaluation.pairs import read_pairs
 
+NOTES = Path(__file__).parent.parent / "notes"
 TOLD = [
     "Every day the dog and its friend walk to Anna.",
     "They walk, they hug, and they carry a library away.",
@@ -54,3 +57,42 @@ def test_the_film_shows_each_sample_and_escapes_its_text() -> None:
         words
     )
     assert drawn.count("@keyframes k") == 2
+
+
+def test_the_notes_tell_what_the_heads_of_a_published_model_look_at_as_it_was_measured() -> None:
+    result = json.loads((NOTES.parent / "bench" / "results" / "attention.json").read_text(encoding="utf-8"))
+    page = " ".join((NOTES / "01-what-was-found.md").read_text(encoding="utf-8").split())
+    counts, (head, share) = result["counts"], result["best"]["induction"]
+    for pattern, each in result["scores"].items():
+        assert pattern not in counts or counts[pattern] == sum(score > 0.5 for row in each for score in row)
+    assert f"*{counts['first token']} of {result['heads']} heads give more than half of their attention" in page
+    assert f"on average over {result['sentences']} other sentences. Equal" in page
+    assert f"so far would give it {result['uniform']:.0%}.*" in page
+    assert (counts["previous token"], counts["same token"], counts["induction"]) == (4, 3, 5)  # in words there
+    before, after = result["induction_head_on_first"]
+    assert f"the strongest one (head {head}) gives {before:.0%} of its attention to the first token." in page
+    assert f"it gives {after:.0%} to the first token. {share:.0%} then go to" in page
+    drawn = (NOTES / "figures" / "attention.svg").read_text(encoding="utf-8")
+    tiles = re.findall(r'data-head="([\d.]+)"', drawn)
+    assert len(tiles) == result["heads"] + len(counts)
+    assert len(set(tiles)) == result["heads"]
+    assert f">{counts['first token']} of {result['heads']} attention heads look mostly at the first token<" in drawn
+    assert len(drawn) < 300_000
+
+
+def test_the_notes_tell_the_birth_of_a_model_as_its_page_does() -> None:
+    html = (NOTES / "figures" / "birth.html").read_text(encoding="utf-8")
+    stored = re.search(r"id=lapse>(.*?)</script>", html, re.DOTALL)
+    assert stored
+    lapse = json.loads(stored[1])
+    page = " ".join((NOTES / "01-what-was-found.md").read_text(encoding="utf-8").split())
+    first, last = lapse["frames"][0], lapse["frames"][-1]
+    assert f"In {lapse['steps']:,} steps, the loss on held-out text falls" in page
+    assert f"falls from {first['loss']:.2f} to {last['loss']:.2f} nats per byte" in page
+    assert f"replays {len(lapse['frames'])} moments" in page
+    drawn = (NOTES / "figures" / "birth.svg").read_text(encoding="utf-8")
+    for frame in (first, last):
+        assert f">step {frame['step']:,}<" in drawn
+        assert f">loss {frame['loss']:.2f} nats per byte<" in drawn
+    assert (len(html) < 2_000_000, len(drawn) < 300_000) == (True, True)
+    assert not re.search(r"\b(?:src|href)=|https?://|fetch\(|import\(|url\(", html)

@@ -298,7 +298,7 @@ SMALL = {
     "evaluate": {"--limit": "3", "--answer-tokens": "4"},
 }
 """What is put in the place of longer work."""
-ONLY_PARSED = ("doctor", "quickstart", "finetune reinforce", "import")
+ONLY_PARSED = ("doctor", "quickstart", "timelapse", "finetune reinforce", "import")
 
 
 @pytest.fixture(scope="module")

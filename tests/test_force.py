@@ -28,6 +28,7 @@ COMMANDS = {
     "prefer": ("finetune", "prefer", "--init", "model", "--data", "text.txt"),
     "reinforce": ("finetune", "reinforce", "--init", "model"),
     "quickstart": ("quickstart", "--minutes", "0.05"),
+    "timelapse": ("timelapse", "text.txt", "--steps", "2"),
     "experiment": ("experiment", "limits", "--small"),
 }
 
@@ -45,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_force_leaves_a_strangers_folder_alone(folder: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     names = ["thesis.txt", "README.md", "Modelfile", "recipe.toml", "config.json", "files.json", "prepare.json"]
-    names += ["model.html", "adapter_config.json", "tokenizer.json", "quickstart.json", "result.json"]
+    names += ["model.html", "adapter_config.json", "tokenizer.json", "quickstart.json", "result.json", "timelapse.html"]
     (folder / "theirs").mkdir()
     for name in names:
         (folder / "theirs" / name).write_text("mine")

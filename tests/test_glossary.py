@@ -53,12 +53,13 @@ MORE_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-    adapted aloud assemble available blocked briefly bucketed chunker deadline described dialect dict discard
-    doctor engine equip explain finetune finish flatten followers gerund guarded hacked initialise inspect
-    instruct joint keeper locked lr ngram ngrams occupied openings origins os outline penalise perturbed
-    predictor prefer preview recover reinforce relabel relabelled require resolve rollout rollouts rotate
-    runtime seekable series staged stateless stats storyteller strangers strip sync synthesize todays tokenize
-    trace traces transfer unescape unpack unproved unspell users warmup watcher
+    adapted aloud assemble available blocked briefly bucketed chunker conclude crossover deadline
+    described detector detectors dialect dict discard doctor engine equip explain finetune finish flatten
+    followers gerund guarded hacked initialise inspect instruct joint keeper locked lr minimise negated
+    ngram ngrams noisy occupied openings origins os outline penalise perturbed predictor prefer preview
+    rankings recover reinforce relabel relabelled require resolve rollout rollouts rotate runtime seekable
+    series staged stateless stats storyteller strangers strip sync synthesize tfidf todays tokenize trace
+    traces tracing transfer unescape unpack unproved unspell users warmup watcher
     """,
     )
 )

@@ -57,6 +57,7 @@ SAME: list[tuple[verbs.Verb[Any], list[str], tuple[Any, ...], dict[str, Any]]] =
         ("speedrun",),
         {"depth": 3, "data": "d", "out": "o", "overrides": {"training.optimizer.steps": 3}},
     ),
+    (verbs.TIMELAPSE, ["a.txt", "--steps", "30", "--prompt", "One"], ("a.txt",), {"steps": 30, "prompt": "One"}),
     (verbs.SYNTHESIZE, ["a", "b", "--out", "o.jsonl"], (["a", "b"],), {"out": "o.jsonl"}),
     (
         verbs.FINETUNE_CLASSIFY,

@@ -29,7 +29,9 @@ from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
-from scratchlm.runs.config import DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig
+from scratchlm.runs.config import (
+    DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig, TimelapseConfig,
+)
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
 from scratchlm.runs.plan import Plan, Published
@@ -38,6 +40,7 @@ from scratchlm.runs.pretrain import PretrainResult
 from scratchlm.runs.quickstart.result import QuickstartResult
 from scratchlm.runs.reinforce import ReinforceResult
 from scratchlm.runs.synthesize import SynthesizeResult
+from scratchlm.runs.timelapse.run import TimelapseResult
 from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
@@ -50,10 +53,10 @@ __all__ = [
     "DoctorConfig", "EvaluateConfig", "ExportConfig", "ImportConfig", "InspectConfig", "InspectTokenizerConfig",
     "InstructTrainingConfig", "Interrupted", "LanguageModel", "PlanConfig", "PreferTrainingConfig", "PrepareConfig",
     "PretrainConfig", "PublishedConfig", "QuickstartConfig", "ReinforceTrainingConfig", "SynthesizeConfig",
-    "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify", "compare_tokenizers", "doctor",
-    "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct", "finetune_prefer",
-    "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare", "pretrain",
-    "quickstart", "synthesize", "train_tokenizer",
+    "TimelapseConfig", "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify",
+    "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct",
+    "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare",
+    "pretrain", "quickstart", "synthesize", "timelapse", "train_tokenizer",
 ]
 __version__: str
 
@@ -250,6 +253,16 @@ def synthesize(
 @overload
 def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
 @overload
+def timelapse(
+    source: str = "storyworld:8MB", *, out: str | Path = ..., text_field: str | None = None,
+    prompt: str = "Once upon a time", steps: int = 500, depth: int = 3, frames: int = 60, passage: int = 200,
+    seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
+) -> TimelapseResult:
+    """Train a small model on the bytes of a text, and write a page that replays its training."""
+
+@overload
+def timelapse(config: TimelapseConfig, /) -> TimelapseResult: ...
+@overload
 def train_tokenizer(
     sources: str | Path | Sequence[str | Path], *, out: str | Path,
     kind: Literal["bpe", "characters", "words"] = "bpe", vocabulary_size: int = 4096,
@@ -264,9 +277,11 @@ def train_tokenizer(config: TrainTokenizerConfig, /) -> TrainResult: ...
 def experiment(
     name: Literal["ladder-spam"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, texts: str | Path | None = None, text_column: str | None = None,
-    label_column: str | None = None, folds: int = 5, fold_file: str | Path | None = None, vocabulary_size: int = 4096,
-    pretraining_steps: int = 600, epochs: float = 2.0, recurrent_epochs: float = 6.0, init: str | Path | None = None,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 400,
+    learning_rates: Sequence[float] = ..., epochs: Sequence[float] = ...,
+    recurrent_learning_rates: Sequence[float] = ..., recurrent_epochs: Sequence[float] = ...,
+    texts: str | Path | None = None, text_column: str | None = None, label_column: str | None = None, folds: int = 5,
+    fold_file: str | Path | None = None, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Outcome: ...
@@ -274,8 +289,9 @@ def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Out
 def experiment(
     name: Literal["ladder-lm"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, megabytes: float = 10.0, vocabulary_size: int = 4096, epochs: float = 1.0, depth: int = 4,
-    recurrent_width: int = 256, pairs: int = 50, sample_tokens: int = 50,
+    force: bool = False, megabytes: float = 2.8, vocabulary_size: int = 4096, epochs: float = 1.0,
+    depths: Sequence[int] = ..., recurrent_widths: Sequence[int] = ..., tuning_fraction: float = 0.125,
+    recurrent_flops: float = 1.3, pairs: int = 50, sample_tokens: int = 50,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome: ...
@@ -283,8 +299,9 @@ def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome
 def experiment(
     name: Literal["ladder-translate"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
-    threads: int | None = None, force: bool = False, pairs: int = 20000, tested: int = 1000, rounds: int = 5,
-    epochs: float = 4.0, width: int = 128, vocabulary_size: int = 2048, init: str | Path | None = None,
+    threads: int | None = None, force: bool = False, pairs: int = 15000, tested: int = 1000, rounds: int = 5,
+    tuned: int = 400, beam: int = 5, epochs: float = 4.0, longer: int = 3, trial_pairs: int = 6000, width: int = 96,
+    vocabulary_size: int = 2048, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-translate"], config: LadderTranslateConfig, /) -> Outcome: ...
@@ -319,8 +336,8 @@ def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig,
 def experiment(
     name: Literal["ablations"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 100,
-    targets: int = 16384,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, frozen_steps: int = 800,
+    search_steps: int = 64, targets: int = 16384,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcome: ...
@@ -328,8 +345,8 @@ def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcom
 def experiment(
     name: Literal["objective"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, megabytes: float = 4.0, steps: int = 300, vocabulary_size: int = 4096, depth: int = 4,
-    sample_tokens: int = 40,
+    force: bool = False, megabytes: float = 2.4, epochs: float = 1.0, vocabulary_size: int = 4096, depth: int = 3,
+    sample_tokens: int = 40, sampled_words: int = 32,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["objective"], config: ObjectiveConfig, /) -> Outcome: ...
@@ -337,8 +354,8 @@ def experiment(name: Literal["objective"], config: ObjectiveConfig, /) -> Outcom
 def experiment(
     name: Literal["scaling"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, depths: Sequence[int] = ..., tokens: Sequence[int] = ..., larger_depth: int = 5,
-    larger_tokens: int = 1800000, vocabulary_size: int = 2048, batch_size: int = 8,
+    force: bool = False, widths: Sequence[int] = ..., layers: int = 2, tokens: Sequence[int] = ..., tuned: int = 3,
+    larger_width: int = 192, larger_tokens: int = 1450000, vocabulary_size: int = 1024, batch_size: int = 8,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["scaling"], config: ScalingConfig, /) -> Outcome: ...
@@ -346,8 +363,8 @@ def experiment(name: Literal["scaling"], config: ScalingConfig, /) -> Outcome: .
 def experiment(
     name: Literal["features"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, windows: int = 320,
-    tokens: int = 6000,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, story_steps: int = 1200,
+    story_vocabulary: int = 2048, windows: int = 320, stories: int = 1200, tokens: int = 4000,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["features"], config: FeaturesConfig, /) -> Outcome: ...
@@ -383,8 +400,8 @@ def experiment(name: Literal["limits"], config: LimitsConfig, /) -> Outcome: ...
 def experiment(
     name: Literal["context"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 900, targets: int = 1024,
-    copies: int = 16, copy_steps: int = 400,
+    force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 600, targets: int = 1024,
+    order_steps: int = 250, copies: int = 64, copy_steps: int = 400, copy_seeds: int = 1,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: ...

@@ -110,6 +110,7 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "prepare": _command(verbs.PREPARE),
     "plan": _command(verbs.PLAN),
     "pretrain": _command(verbs.PRETRAIN),
+    "timelapse": _command(verbs.TIMELAPSE),
     "synthesize": _command(verbs.SYNTHESIZE),
     "finetune": _group(
         "finetune",
@@ -133,7 +134,7 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
 }
 
 
-TRAINING = ("quickstart", "plan", "pretrain", "finetune", "experiment")  # or time the steps of a training
+TRAINING = ("quickstart", "plan", "pretrain", "timelapse", "finetune", "experiment")  # or time the steps of a training
 
 
 def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Arguments, program: str) -> None:

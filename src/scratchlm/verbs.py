@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a modu
     import scratchlm.runs.quickstart.run
     import scratchlm.runs.reinforce
     import scratchlm.runs.synthesize
+    import scratchlm.runs.timelapse.run
     import scratchlm.tokens.commands
     import scratchlm.tokens.config
     import scratchlm.weights.commands
@@ -136,6 +137,10 @@ PRETRAIN = Verb(
     lambda: scratchlm.runs.config.PretrainConfig, lambda: scratchlm.runs.pretrain.pretrain, _pretraining,
     _recipe_and_depth, resumed=lambda: scratchlm.runs.config.ResolvedPretrainConfig
 )  # fmt: skip
+TIMELAPSE = Verb(
+    "timelapse", "Train a small model on the bytes of a text, and write a page that replays its training.",
+    lambda: scratchlm.runs.config.TimelapseConfig, lambda: scratchlm.runs.timelapse.run.timelapse
+)  # fmt: skip
 SYNTHESIZE = Verb(
     "synthesize", "Make conversations of your own documents, to fine-tune on.",
     lambda: scratchlm.finetuning.config.SynthesizeConfig, lambda: scratchlm.runs.synthesize.synthesize
@@ -217,13 +222,15 @@ def experiment_verb(name: str) -> Verb[Any]:
     def function() -> Callable[..., Any]:
         return partial(scratchlm.lab.run.experiment, name)
 
-    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, early)
+    hidden = ("json", "guess")
+    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, early, hidden)
 
 
 FUNCTIONS: Mapping[str, Verb[Any]] = {
     "quickstart": QUICKSTART, "doctor": DOCTOR, "train_tokenizer": TRAIN_TOKENIZER, "prepare": PREPARE, "plan": PLAN,
     "inspect_tokenizer": INSPECT_TOKENIZER, "compare_tokenizers": COMPARE_TOKENIZERS, "pretrain": PRETRAIN,
-    "synthesize": SYNTHESIZE, "finetune_classify": FINETUNE_CLASSIFY, "finetune_instruct": FINETUNE_INSTRUCT,
+    "timelapse": TIMELAPSE, "synthesize": SYNTHESIZE, "finetune_classify": FINETUNE_CLASSIFY,
+    "finetune_instruct": FINETUNE_INSTRUCT,
     "finetune_prefer": FINETUNE_PREFER, "finetune_reinforce": FINETUNE_REINFORCE, "classify": CLASSIFY,
     "evaluate": EVALUATE, "inspect": INSPECT, "import_model": IMPORT, "export_model": EXPORT,
 }  # fmt: skip

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from scratchlm.classic.recurrent import Cell, build_recurrent, gru_step, lstm_step
-from scratchlm.data.batches import ArrayTokens, WindowBatches
+from scratchlm.classic.recurrent import CarriedLoss, Cell, build_recurrent, carried_nats, gru_step, lstm_step
+from scratchlm.data.batches import ArrayTokens, StreamBatches, WindowBatches
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.config import ClassesConfig, DecoderConfig
-from scratchlm.training.config import AdamWConfig, TrainingConfig
+from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig, TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop
+from scratchlm.training.loss import next_token_loss
 from toys import byte_tokenizer
 
 SHAPE = DecoderConfig(vocabulary_size=300, width=12, layers=2, context=32)
@@ -72,6 +75,64 @@ def test_it_trains_in_the_same_loop_and_generates() -> None:
     assert after < 0.5
     written = list(generate_ids(network, tokenizer.encode("the cat"), SamplingConfig(max_tokens=6, temperature=0.0)))
     assert tokenizer.decode(written) == " sat. "
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_carrying_the_state_equals_one_long_forward_pass(cell: Cell) -> None:
+    network = build_recurrent(SHAPE, cell, seed=3)
+    ids = torch.randint(0, 300, (3, 41), generator=torch.Generator().manual_seed(1))
+    whole, state, parts = network.hidden(ids), None, []
+    for start in (0, 1, 8, 40):
+        stop = min([after for after in (1, 8, 40, 41) if after > start])
+        made, state = network.advance(ids[:, start:stop], state)
+        parts.append(made)
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+    anew = torch.cat([network.hidden(ids[:, :8]), network.hidden(ids[:, 8:])], 1)
+    assert not torch.allclose(anew, whole, atol=1e-3)  # without the state it is another number
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("length", [1, 5, 64])
+def test_texts_are_scored_as_by_one_long_forward_pass_each(cell: Cell, length: int) -> None:
+    network = build_recurrent(SHAPE, cell, seed=3)
+    draw = np.random.default_rng(0)
+    texts = [draw.integers(0, 300, size) for size in (30, 2, 17)]
+    found = carried_nats(network, texts, length)
+    assert [len(nats) for nats in found] == [29, 1, 16]
+    for text, nats in zip(texts, found, strict=True):
+        ids = torch.from_numpy(text)[None]
+        with torch.no_grad():
+            expected = -network(ids[:, :-1])[0].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        np.testing.assert_allclose(nats, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_carried_loss_goes_on_from_batch_to_batch_and_keeps_the_gradient_inside_one() -> None:
+    network = build_recurrent(SHAPE, "lstm", seed=3)
+    first, second = (batch for batch, _ in itertools.islice(StreamBatches(ArrayTokens(np.arange(200)), 2, 6, 0)(), 2))
+    loss = CarriedLoss()
+    for batch in (first, second):
+        network.zero_grad()
+        total = loss(network, batch)
+        total.backward()  # fails at the second batch if its graph reaches into the first, which is freed
+    both = network.hidden(torch.cat([first.ids, second.ids], 1))[:, 6:]
+    logits = network.logits(both).flatten(0, 1)
+    expected = nn.functional.cross_entropy(logits, second.targets.flatten(), reduction="sum")
+    assert total.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert total.item() != pytest.approx(next_token_loss(network, second).item(), rel=1e-5)
+    assert loss.state is not None
+    assert not any(each.requires_grad for each in loss.state)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [AdamWConfig(learning_rate=0.02), MuonConfig(adam=AdamWConfig(learning_rate=0.02))]
+)
+def test_it_learns_from_streams_what_a_window_alone_does_not_tell(optimizer: OptimizerConfig) -> None:
+    ids = np.concatenate([[token, 4, token + 2] for token in np.random.default_rng(0).integers(0, 2, 500)])
+    network = build_recurrent(DecoderConfig(5, width=16, layers=1, context=2, init_std=0.1), "lstm")
+    training = TrainingConfig(steps=300, batch_size=8, sequence_length=2, optimizer=optimizer)
+    fit(Loop(network, StreamBatches(ArrayTokens(ids), 8, 2, 0), training, loss=CarriedLoss()))
+    told = (ids[1:] == 2) | (ids[1:] == 3)  # by the token two places before: half of the windows of two begin after it
+    assert carried_nats(network, [ids])[0][told].mean() < math.log(2) / 8
 
 
 def test_the_class_of_a_text_does_not_depend_on_padding() -> None:

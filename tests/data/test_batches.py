@@ -10,7 +10,16 @@ import pytest
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.data.batches import IGNORED, ArrayTokens, Batch, PackedBatches, WindowBatches, whole_windows
+from scratchlm.data.batches import (
+    IGNORED,
+    ArrayTokens,
+    Batch,
+    PackedBatches,
+    StreamBatches,
+    WindowBatches,
+    overlapping_windows,
+    whole_windows,
+)
 from scratchlm.tokens.chat import Rendered
 
 PAD = 999
@@ -108,6 +117,57 @@ def test_whole_windows_predict_every_token_exactly_once_each_from_the_one_before
         before += batch.ids[here].tolist()
     assert targets == ids.tolist()
     assert before == [77, *ids.tolist()[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("total", "length", "stride", "rows"),
+    [(1, 8, 4, 4), (8, 8, 4, 4), (9, 8, 4, 1), (100, 8, 3, 2), (101, 7, 7, 3), (100, 8, 1, 5), (5, 100, 50, 2)],
+)
+def test_overlapping_windows_predict_every_token_once_with_enough_context(total, length, stride, rows) -> None:
+    targets = []
+    for batch in overlapping_windows(places(total), length, stride, rows, first=777):
+        assert batch.ids.shape[1] == length
+        assert len(batch.ids) <= rows
+        for ids, wanted in zip(batch.ids.tolist(), batch.targets.tolist(), strict=True):
+            for at, target in enumerate(wanted):
+                if target != IGNORED:
+                    targets.append(target)
+                    seen = range(target - at - 1, target)  # the tokens of the window up to the one before
+                    assert ids[: at + 1] == [777 if place < 0 else place for place in seen]
+                    assert at >= min(target, length - stride)
+    assert targets == list(range(total))
+
+
+def test_overlapping_windows_without_overlap_are_the_whole_windows() -> None:
+    tokens = ArrayTokens(np.random.default_rng(0).integers(0, 50, 100))
+    pairs = zip(overlapping_windows(tokens, 7, 7, 3, 77), whole_windows(tokens, 7, 3, 77), strict=True)
+    for one, other in pairs:
+        assert torch.equal(one.targets, other.targets)
+        wanted = one.targets != IGNORED
+        assert torch.equal(one.ids[wanted], other.ids[wanted])
+
+
+@pytest.mark.parametrize(("total", "rows", "length"), [(400, 4, 8), (37, 3, 5), (9, 2, 8)])
+def test_each_row_of_a_stream_goes_on_where_it_ended(total: int, rows: int, length: int) -> None:
+    batches = [batch for batch, _ in itertools.islice(StreamBatches(places(total), rows, length, 5)(), 60)]
+    for before, after in itertools.pairwise(batches):
+        assert after.ids[:, 0].tolist() == before.targets[:, -1].tolist()
+    for batch in batches:
+        assert batch.ids.shape == batch.targets.shape == (rows, length)
+        assert torch.equal(batch.targets, (batch.ids + 1) % total)  # the beginning follows the end
+    once = batches[: total // (rows * length)]  # a pass over the text, but for less than a batch
+    assert len({token for batch in once for token in batch.ids.flatten().tolist()}) >= total - 2 * rows * length
+
+
+def test_a_stream_resumes_at_its_next_batch_and_begins_where_its_seed_says() -> None:
+    source = StreamBatches(places(400), 4, 8, 5)
+    run = list(itertools.islice(source(), 6))
+    resumed = next(source(dict(run[3][1])))
+    assert same(resumed[0], run[4][0])
+    assert resumed[1] == run[4][1]
+    assert not same(next(StreamBatches(places(400), 4, 8, 6)())[0], run[0][0])
+    with pytest.raises(UserError, match="8 tokens are fewer than one window of 8"):
+        StreamBatches(places(8), 2, 8, 0)
 
 
 def test_packed_rows_never_mix_documents_and_lose_no_target() -> None:

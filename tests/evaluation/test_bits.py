@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.evaluation.bits import HeldOutLoss, count_text_bytes, held_out_loss, token_sizes
+from scratchlm.evaluation.bits import HeldOutLoss, count_text_bytes, held_out_loss, token_nats, token_sizes
 from scratchlm.tokens.fast import FastBPE
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -51,6 +51,19 @@ def test_the_loss_is_that_of_windows_scored_one_by_one(decoder, rows: int) -> No
     result = held_out_loss(decoder, TOKENIZER, ids, length=7, rows=rows)
     assert result.nats == pytest.approx(nats, rel=1e-5)
     assert result.tokens == len(ids)
+
+
+@pytest.mark.parametrize("stride", [1, 3, 7])
+def test_with_a_stride_each_token_is_scored_with_the_context_that_its_window_holds(decoder, stride: int) -> None:
+    ids = [*TOKENIZER.encode(TEXT), END]
+    found = token_nats(decoder, TOKENIZER, ArrayTokens(np.array(ids)), length=7, stride=stride, rows=3)
+    assert len(found) == len(ids)
+    for place, id in enumerate(ids):
+        start = 0 if place < 7 else -(-(place - 6) // stride) * stride  # of the first window that holds the token
+        window = [END, *ids][start : place + 1]
+        with torch.no_grad():
+            logits = decoder(torch.tensor([window]))[0, -1].log_softmax(-1)
+        assert found[place] == pytest.approx(-logits[id].item(), rel=1e-4, abs=1e-5)
 
 
 def test_bytes_are_those_of_the_text_whatever_the_tokenizer() -> None:

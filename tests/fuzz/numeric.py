@@ -34,6 +34,7 @@ VALUES = {
 }
 FURTHER = (
     ("quickstart", ("quickstart", "--out", "out"), ("--minutes", "--seed", "--threads")),
+    ("timelapse", ("timelapse", "storyworld:1MB", "--out", "out"), ("--steps", "--depth", "--frames", "--passage")),
     ("finetune reinforce", ("finetune", "reinforce", "--init", "model", "--out", "out"),
      ("--questions", "--group-size", "--temperature", "--reply-tokens", "--kl-weight")),
     ("experiment", ("experiment", "ladder-lm", "--out", "out"),

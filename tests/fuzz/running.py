@@ -24,7 +24,7 @@ STOPPED, HELD = -1, -2
 OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "tyro", "sklearn.metrics", "jinja2.sandbox", "gguf",
           "torch._dynamo", "tomllib")  # fmt: skip
 OURS = ("cli", "runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.plan",
-        "runs.reinforce", "runs.quickstart.run", "runs.synthesize", "evaluation.run",
+        "runs.reinforce", "runs.quickstart.run", "runs.timelapse.run", "runs.synthesize", "evaluation.run",
         "weights.commands", "data.prepare", "lab.quiz.commands", "generation.commands", "generation.classifier",
         "inspection.parameters", "lab.run", "lab.experiments.ladder_lm")  # fmt: skip
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

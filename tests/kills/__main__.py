@@ -30,7 +30,14 @@ from tests.kills.kill import Killed, Undisturbed, kill, leave_alone  # noqa: E40
 
 IMPORTED = (
     *("runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.reinforce"),
-    *("runs.quickstart.run", "runs.quickstart.result", "runs.synthesize", "lab.experiments.limits", "lab.run"),
+    *(
+        "runs.quickstart.run",
+        "runs.quickstart.result",
+        "runs.timelapse.run",
+        "runs.synthesize",
+        "lab.experiments.limits",
+        "lab.run",
+    ),
     *("tokens.commands", "data.prepare", "weights.commands", "evaluation.run", "lab.quiz.commands"),
 )
 """Modules that every command of the table finds imported."""

@@ -74,6 +74,7 @@ ASK += "--reply-tokens 3 --kl-weight 1"
 TRAIN_TOKENIZER = "tokenizer train SHOP/text.txt --out out --vocabulary-size"
 PREPARE = "prepare SHOP/text.txt --split-on \\n\\n --out out --vocabulary-size"
 QUICK = "quickstart --minutes 0.05 --no-chat --source SHOP/days.jsonl --out out --dtype fp32 --threads 1"
+TIMELAPSE = "timelapse SHOP/days.jsonl --out out --steps 3 --depth 1 --frames 3 --passage 40 --threads 1"
 SYNTHESIZE = "synthesize SHOP/text.txt --out out.jsonl --per-document"
 EVALUATE = "evaluate SHOP/base --threads 1 --out out.json --task choices=SHOP/choices.jsonl"
 EVERY_PART = """
@@ -135,6 +136,8 @@ CASES = (
     replace(_training("finetune classify, by two renames", LABELS), renames=True),
     Case("quickstart", QUICK, atomic=False, paced=True),
     Case("quickstart, over another", f"{QUICK} --force", older=f"{QUICK} --seed 1", atomic=False, paced=True),
+    Case("timelapse", TIMELAPSE),
+    Case("timelapse, over another", f"{TIMELAPSE} --force", older=f"{TIMELAPSE} --seed 1"),
     Case("evaluate", EVALUATE, out="out.json"),
     Case("evaluate, over another", EVALUATE, older=f"{EVALUATE} --limit 3", out="out.json"),
     Case("experiment", f"{LIMITS} --threads 1 --out out", atomic=False),

@@ -144,6 +144,8 @@ def test_every_card_is_short_and_names_its_chapter_and_evidence() -> None:
 @pytest.mark.parametrize("card", built_in(), ids=lambda card: card.question[:40])
 def test_the_evidence_of_a_card_exists_and_a_claim_holds(card: Card) -> None:
     assert card.shows is not None
+    if card.shows == "the code above":  # run in test_card_kinds
+        return
     kind, _, what = card.shows.partition(" ")
     if kind == "test":
         file, _, name = what.partition("::")

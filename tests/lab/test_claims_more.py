@@ -1,4 +1,4 @@
-"""Claims follow the numbers, in the experiments on scaling, layers, tasks, limits, understanding and replies."""
+"""Claims follow the numbers, in the experiments on layers, tasks, limits, understanding and replies."""
 
 from __future__ import annotations
 
@@ -16,109 +16,65 @@ from outcomes import concluded, holding, results_of
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.classic.reading import by_rules
-from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, scaling, tasks
-from scratchlm.lab.experiments.config import ScalingConfig
+from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, tasks
 from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
-from scratchlm.lab.experiments.scaling import JointLaw, fit_joint
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.fine_tuned import rows_of
-from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
+from scratchlm.lab.shared.probe_labels import NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
+from scratchlm.lab.shared.story_labels import STORY
 from scratchlm.lab.shared.task_set import Task, past_tense, regular
-from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
 from scratchlm.tokens.chat import Rendered
 
-BOOKS = [0, 0, 1, 1, 2, 2, 3, 3]
-
-
-def run_of(bits: float, weights: int, tokens: int) -> dict[str, Any]:
-    wiggle = 0.001 * np.sin(np.arange(8))
-    wiggle -= wiggle.mean()
-    nats = ((bits + wiggle) / 8).tolist()
-    return {
-        "block_nats": nats,
-        "block_book": BOOKS,
-        "weights": weights,
-        "tokens": tokens,
-        "flops": float(weights * tokens),
-    }
-
-
-def test_scaling_claims_follow_the_losses() -> None:
-    config = ScalingConfig(depths=(1, 2), tokens=(10_000, 20_000), larger_depth=3, larger_tokens=30_000)
-
-    def held(grid: Mapping[tuple[int, int], float]) -> set[str]:
-        made = Findings()
-        found = {(d, t): run_of(bits, 1000 * d, t) for (d, t), bits in grid.items()}
-        scaling.report_runs(made, config, found, 1.0)
-        return holding(made)
-
-    usual = {(1, 10_000): 2.5, (1, 20_000): 2.4, (2, 10_000): 2.45, (2, 20_000): 2.2}
-    assert held(usual) == {"parameters-help", "tokens-help", "size-pays-with-text"}
-    assert held({**usual, (2, 20_000): 2.5}) == set()
-    assert held({**usual, (2, 10_000): 2.25}) == {"parameters-help", "tokens-help"}
-
-
-def test_claims_about_the_laws_follow_the_larger_run() -> None:
-    joint, separate = JointLaw(1e7, 0.12, 1e9, 0.1), LossLaw(1.0, 10.0, 0.5, 100.0, 0.5)
-
-    def held(measured: float) -> set[str]:
-        made = Findings()
-        runs = [Measured(10_000, 10_000, joint.bits(10_000, 10_000))]
-        larger = {**run_of(measured, 100_000, 100_000), "compute_ratio": 3.0}
-        scaling.report_laws(made, joint, separate, runs, larger, 1.0)
-        return holding(made)
-
-    by_joint, by_separate = joint.bits(100_000, 100_000), separate.bits("default", 100_000, 100_000)
-    assert by_joint > 1.5 * by_separate
-    assert held(by_joint) == {"law-foretells", "joint-is-nearer", "law-beats-no-law"}
-    assert held(1.05 * by_joint) == {"joint-is-nearer", "law-beats-no-law"}
-    assert held(by_separate) == {"separate-law-foretells", "law-beats-no-law"}
-    assert held(10 * by_joint) == {"joint-is-nearer"}
-
-
-def test_fitting_recovers_a_joint_law_from_its_own_runs() -> None:
-    law = JointLaw(2e7, 0.11, 9e8, 0.1)
-    runs = [Measured(n, d, law.bits(n, d)) for n in (50_000, 100_000, 400_000) for d in (400_000, 1_600_000)]
-    found = fit_joint(runs)
-    assert (found.alpha, found.beta) == (0.11, 0.1)
-    assert found.n == pytest.approx(2e7, rel=1e-6)
-    assert found.d == pytest.approx(9e8, rel=1e-6)
-    # The gain of more parameters grows with the tokens, which a law with separate terms cannot express.
-    gains = [law.bits(50_000, d) - law.bits(400_000, d) for d in (400_000, 1_600_000)]
-    assert gains[1] > 1.2 * gains[0] > 0
-    with pytest.raises(ValueError, match="3 runs are too few for a law of four coefficients"):
-        fit_joint(runs[:3])
+SIMPLE_CLAIMS = {"simple-in-vectors", "simple-precedes-compound"}
+BOOK_CLAIMS = {"layers-add-compound", "learned-beats-untrained", "learned-beats-last", "handmade-leads"}
+STORY_CLAIMS = {"stories-beat-untrained", "stories-beat-last", *(f"{key}-beats-rule" for key in STORY)}
+CONTROL_CLAIMS = {"selective", "control-at-chance"}
 
 
 def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
-    def held(*, layers: Mapping[str, list[float]], other: float = 0.5, shuffled: float = 0.5) -> set[str]:
-        def right(fraction: float) -> list[int]:
-            return [int(at % 100 < round(100 * fraction)) for at in range(800)]
+    def right(fraction: float) -> list[float]:
+        return [float(at % 100 < round(100 * fraction)) for at in range(800)]
 
+    def held(**changed: Mapping[str, Any]) -> set[str]:
         found = {}
-        for key in NAMES:
-            of = {"token": 0.5, "last": other, "handmade": 0.99, "untrained": other, "learned": max(layers[key])}
+        for key in (*NAMES, *STORY):
+            layers = [0.94, 0.96] if key in SIMPLE else [0.55, 0.6, 0.85]
+            of: dict[str, Any] = {
+                "learned": layers, "untrained": [0.5] * len(layers), "last": 0.6, "seen": 0.97, "control": 0.7,
+                "handmade": 0.7 if key in STORY else 0.99, "chance": 0.5,
+            }  # fmt: skip
+            of |= changed.get("every", {}) | changed.get("story" if key in STORY else "book", {})
+            of |= changed.get("simple" if key in SIMPLE else "contextual", {})
+            depth = len(of["learned"])
             found[key] = {
-                "book": [at // 100 for at in range(800)],
-                "right": {name: right(fraction) for name, fraction in of.items()},
-                "shuffled": [shuffled - 0.02, shuffled + 0.02, shuffled],
-                "layers": {"learned": [right(fraction) for fraction in layers[key]]},
+                "group": [f"{at // 100}" for at in range(800)],
+                "type": [f"{at % 100}" for at in range(800)],
+                "rivals": {reader: right(of.get(reader, 0.5)) for reader in ("handmade", "token", "last")},
+                "layers": {reader: [right(each) for each in of[reader]] for reader in ("learned", "untrained")},
+                "best": {"learned": depth - 1, "untrained": 0},
+                "seen": [right(of["seen"])] * depth,
+                "control": [right(of["control"])] * depth,
+                "chance": right(of["chance"]),
             }
         made = Findings()
         features.report(made, found)
         return holding(made)
 
-    simple, late = {key: [0.95, 0.96] for key in SIMPLE}, {key: [0.55, 0.8] for key in CONTEXTUAL}
-    usual = {"simple-in-vectors", "layers-add-compound", "simple-precedes-compound", "learned-beats-untrained",
-             "learned-beats-last", "handmade-leads", "shuffled-at-chance"}  # fmt: skip
-    assert held(layers={**simple, **late}) == usual
-    early = {key: [0.8, 0.8] for key in CONTEXTUAL}
-    assert held(layers={**simple, **early}) == usual - {"layers-add-compound", "simple-precedes-compound"}
-    assert held(layers={**simple, **late}, other=0.9) == usual - {"learned-beats-untrained", "learned-beats-last"}
-    assert held(layers={**simple, **late}, shuffled=0.7) == usual - {"shuffled-at-chance"}
+    usual = SIMPLE_CLAIMS | BOOK_CLAIMS | STORY_CLAIMS | CONTROL_CLAIMS
+    assert held() == usual
+    early = {"learned": [0.8, 0.8, 0.8]}
+    assert held(contextual=early) == usual - {"layers-add-compound", "simple-precedes-compound"}
+    strong = {"untrained": [0.95, 0.95, 0.95], "last": 0.95}
+    lost = {"learned-beats-untrained", "learned-beats-last", "stories-beat-untrained", "stories-beat-last"}
+    assert held(contextual=strong) == usual - lost
+    assert held(simple={"untrained": [0.95, 0.95]}) == usual - {"simple-in-vectors"}
+    assert held(story={"handmade": 0.95}) == usual - {f"{key}-beats-rule" for key in STORY}
+    assert held(book={"handmade": 0.7}) == usual - {"handmade-leads"}
+    assert held(every={"control": 0.97}) == usual - {"selective"}
+    assert held(every={"chance": 0.8}) == usual - {"control-at-chance"}
 
 
 def test_claims_about_tasks_follow_the_answers() -> None:
@@ -168,7 +124,7 @@ def test_claims_about_limits_follow_the_answers() -> None:
     def held(**changed: list[dict[str, Any]]) -> set[str]:
         found = {
             "taught": [case(right=1.0) for _ in range(40)],
-            "reworded": [case(right=float(at % 2)) for at in range(40)],
+            "reworded": [case(right=float(at % 2), given="other") for at in range(40)],
             "negated": [case(right=1.0) for _ in range(40)],
             "read": [case(right=float(at % 4 > 0)) for at in range(40)],
             "untold": [case() for _ in range(40)],
@@ -186,7 +142,8 @@ def test_claims_about_limits_follow_the_answers() -> None:
         "fluent-when-wrong",
         "sure-when-wrong",
     }
-    assert held(reworded=[case(right=1.0) for _ in range(40)]) == usual - {"other-words-flip"}
+    assert held(reworded=[case(right=1.0, given="other") for _ in range(40)]) == usual - {"other-words-flip"}
+    assert held(reworded=[case(right=float(at % 2)) for at in range(40)]) == usual - {"negation-is-lost"}
     assert held(negated=[case(given="other") for _ in range(40)]) == usual - {"negation-is-lost"}
     assert held(premise=[case(doubt=1.0)] + [case() for _ in range(39)]) == usual - {"premises-pass"}
     assert held(read=[case() for _ in range(40)]) == usual - {"knows-what-it-read"}
@@ -232,10 +189,11 @@ def test_a_comparison_on_a_single_test_book_can_be_stored(tmp_path: Path) -> Non
     made = Findings()
     results = [MethodResult(key, key, {"f1": Value(0.5)}, 1.0, 1.0, 1.0) for key in ("one", "two")]
     add_comparison(made, "toy", results, [Column("f1", "F1")], lambda below, above: comparison_of(0.1, math.inf))
-    write_outcome(tmp_path / "result.json", made)
+    outcome = concluded(made)
+    write_outcome(tmp_path / "result.json", outcome)
     stored = read_outcome(tmp_path / "result.json")
     assert "two.detectable" not in stored.values
-    assert "are reproduced" in replayed(stored, made)
+    assert "are reproduced" in replayed(stored, outcome)
 
 
 def test_a_value_is_named_by_whole_words_and_a_cut_sentence_is_not_scored() -> None:
@@ -381,17 +339,6 @@ def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
     path.write_text("number\n")
     with pytest.raises(UserError, match="has 0 rows, the sheet 20"):
         read_ratings(path, laid)
-
-
-def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="must exceed the runs of the fit, 3 and 1600000"):
-        ScalingConfig(larger_depth=3, larger_tokens=1_600_000)
-    with pytest.raises(UserError, match="--seed -1: must not be negative"):
-        ScalingConfig(seed=-1)
-    with pytest.raises(UserError, match="at most 48"):
-        ScalingConfig(larger_depth=60)
-    with pytest.raises(UserError, match="--depths, --tokens: no exponents fit"):
-        scaling.fitted(fit_law, [Measured(n, d, float(n)) for n in (1, 2, 3) for d in (1, 2, 3)])
 
 
 def test_held_out_verbs_are_not_in_training_with_a_particle_either() -> None:

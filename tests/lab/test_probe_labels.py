@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from scratchlm.lab.experiments.features import balanced, centre
-from scratchlm.lab.shared.probe_labels import NAMES, early, label_tokens, quotation, speaks_of_her
+from scratchlm.lab.experiments.features import centre
+from scratchlm.lab.shared.probe_labels import NAMES, early, label_tokens, quotation, speaks_of_her, token_types
 
 
 def test_speech_opens_and_closes_and_ends_with_its_paragraph() -> None:
@@ -48,8 +46,5 @@ def test_the_centre_of_gravity_is_the_layer_that_adds_the_accuracy() -> None:
     assert centre([0.4, 0.4]) == 0
 
 
-def test_balanced_draws_as_many_of_both_classes_and_none_unlabelled() -> None:
-    labels = np.array([1] * 30 + [0] * 12 + [-1] * 50)
-    places = balanced(labels, 100, np.random.default_rng(0))
-    assert len(places) == 24
-    assert labels[places].mean() == 0.5
+def test_the_type_of_a_token_is_its_text_without_case_and_spaces() -> None:
+    assert token_types({0: b" The", 1: b"the", 2: b".", 3: b"\n\n"}).tolist() == ["the", "the", ".", "\n\n"]

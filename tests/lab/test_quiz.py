@@ -41,6 +41,30 @@ The third.
 """
 
 
+KINDS = """
+<details><summary>🎯Q. How many bits are 2 bytes, plus one?</summary>
+
+**17**
+
+<sub>kind: compute · value: 17</sub></details>
+
+```python
+print(1 + 1)
+```
+
+<details><summary>🎯Q. What is printed?</summary>
+
+2
+
+<sub>kind: predict</sub></details>
+<details><summary>🎯Q. Why is it so? (a) By chance. (b) By rule.</summary>
+
+**(b)**
+
+<sub>kind: choose · value: b</sub></details>
+"""
+
+
 class Terminal:
     """The real command on a pseudo-terminal: what it prints is waited for, lines are typed."""
 
@@ -123,6 +147,58 @@ def test_an_answer_is_saved_before_the_next_question_so_a_kill_loses_nothing(tmp
     assert stored["reviews"] == 1
     assert list(stored["cards"]) == [read_cards([notes])[0].id]
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.fixture
+def kinds(tmp_path: Path) -> Path:
+    path = tmp_path / "kinds.md"
+    path.write_text(KINDS, encoding="utf-8")
+    return path
+
+
+def test_numbers_and_letters_are_checked_before_the_answer_is_shown(tmp_path: Path, kinds: Path) -> None:
+    terminal = Terminal("quiz", "--notes", kinds, "--progress", tmp_path / "p.json")
+    terminal.wait_for("your number, or Enter shows the answer >")
+    terminal.type("about 17")
+    terminal.wait_for("'about 17' is no number; write it as 0.25, 1024 or 3e9")
+    terminal.wait_for("your number, or Enter shows the answer >")
+    terminal.type("17.1")
+    terminal.wait_for("right: 17.1 is within 1% of 17")
+    terminal.wait_for("q end >")
+    terminal.type("1")
+    assert "print(1 + 1)" in terminal.wait_for("What is printed?")
+    assert "your" not in terminal.wait_for("Enter shows the answer >")
+    terminal.type("3")
+    assert "right" not in terminal.wait_for("q end >")
+    terminal.type("4")
+    terminal.wait_for("Why is it so?\r\n(a) By chance.\r\n(b) By rule.")
+    terminal.wait_for("your letter, or Enter shows the answer >")
+    terminal.type("c")
+    terminal.wait_for("'c': give one of the letters a, b")
+    terminal.type("(A)")
+    terminal.wait_for("not right: the answer is (b)")
+    terminal.wait_for("q end >")
+    terminal.type("4")
+    terminal.wait_for("your number, or")  # it was forgotten, so it is asked again
+    terminal.type("16")
+    terminal.wait_for("not right: 16 is not within 1% of 17, off by 5.9%")
+    terminal.wait_for("q end >")
+    terminal.type("q")
+    assert terminal.end() == 0
+
+
+def test_an_exam_on_one_kind_checks_numbers_too(kinds: Path) -> None:
+    terminal = Terminal("quiz", "--notes", kinds, "--exam", "1", "--kind", "compute", "--minutes", "2")
+    terminal.wait_for("1 questions, 2 minutes.")
+    terminal.wait_for("\n> ")
+    terminal.type("seventeen")
+    terminal.wait_for("is no number")
+    terminal.type("17")
+    terminal.wait_for("you wrote: 17")
+    terminal.wait_for("right: 17 is within 1% of 17")
+    terminal.type("y")
+    terminal.wait_for("1 of 1 (100%)")
+    assert terminal.end() == 0
 
 
 def test_an_exam_scores_and_lists_what_to_review(notes: Path) -> None:
@@ -208,6 +284,9 @@ def test_counts_and_wrong_input(tmp_path: Path, notes: Path, capsys: pytest.Capt
     counted = json.loads(out)
     assert (counted["cards"], counted["due"], counted["new"]) == (3, 0, 3)
     assert counted["by_sign"] == {"⭐": 1, "🔥": 1, "🎯": 1}
+    assert counted["by_kind"] == {"recall": 3}
+    assert "--kind computed: did you mean 'compute'?" in fails(capsys, "quiz", *place, "--kind", "computed", "--count")
+    assert "no card matches" in fails(capsys, "quiz", *place, "--kind", "bug", "--count")
     assert "only 2 of the 3 selected cards are marked 🎯 or 🔥" in fails(capsys, "quiz", *place, "--exam", "3")
     assert "needs a terminal" in fails(capsys, "quiz", *place)
     assert "--exam 0: must be at least 1; --minutes 0: must be over 0" in fails(
@@ -248,3 +327,24 @@ def test_an_anki_deck_contains_every_card(tmp_path: Path, notes: Path, capsys: p
     connection.close()
     assert [question for question, _ in fields] == ["What is one?", "What is two?", "What is three?"]
     assert re.search("<code>second</code>", fields[1][1])
+
+
+def test_a_deck_shows_code_with_its_question_and_each_choice_on_a_line(
+    tmp_path: Path, kinds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sqlite3
+
+    code, _, err = run(capsys, "quiz", "--notes", kinds, "--anki", tmp_path / "cards.apkg")
+    assert code == 0, err
+    with zipfile.ZipFile(tmp_path / "cards.apkg") as inside:
+        inside.extract("collection.anki2", tmp_path)
+    connection = sqlite3.connect(tmp_path / "collection.anki2")
+    rows = [(row[0].split("\x1f")[0], row[1].split()) for row in connection.execute("select flds, tags from notes")]
+    connection.close()
+    assert rows[1][0] == "<pre>print(1 + 1)\n</pre>What is printed?"
+    assert rows[2][0] == "Why is it so?<br>(a) By chance.<br>(b) By rule."
+    assert [[tag for tag in tags if tag.startswith("kind-")] for _, tags in rows] == [
+        ["kind-compute"],
+        ["kind-predict"],
+        ["kind-choose"],
+    ]

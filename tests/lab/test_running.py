@@ -119,14 +119,53 @@ def test_a_published_model_can_be_added_and_can_move_before_a_replay(
 
 def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("experiment", "ladder-lm", "--data", toy_data, "--out", tmp_path / "run")
-    small = ("--megabytes", "0.1", "--vocabulary-size", "280", "--depth", "1", "--recurrent-width", "8")
+    small = (
+        "--megabytes",
+        "0.1",
+        "--vocabulary-size",
+        "280",
+        "--depths",
+        "1",
+        "--recurrent-widths",
+        "8",
+        "--seeds",
+        "2",
+    )
     code, out, err = run(capsys, *place, *small, "--pairs", "3", "--sample-tokens", "5", "--epochs", "0.5")
     assert code == 0, err
     assert "Kneser-Ney" in out
     outcome = read_outcome(tmp_path / "run" / "result.json")
-    assert outcome.values["kneser5.bits_per_byte"].value > 0
-    assert outcome.values["transformer.blimp"].value in (0, 1 / 3, 2 / 3, 1, 0.5)
-    assert len(outcome.samples) == 7
+    values = outcome.values
+    assert values["kneser.bits_per_byte"].value > 0
+    assert all(value in (0, 1 / 3, 2 / 3, 1, 0.5) for value in values["transformer.blimp"].seeds)
+    assert len(values["lstm.bits_per_byte"].seeds) == 2
+    assert values["kneser.bits_per_byte"].seeds == values["tuning.lstm.Muon"].seeds == ()  # what no seed changes
+    assert len(outcome.samples) == 8
+    tried = [key for key in values if key.startswith(("tuning.lstm.", "tuning.transformer.")) and key.count(".") > 2]
+    assert len(tried) == 14
+    assert values["kneser.order"].value in range(1, 7)
+    seeds = [path.name for path in (tmp_path / "run" / "seed-1" / "steps").iterdir()]
+    assert sorted(seeds) == ["lstm.json", "lstm_in_time.json", "transformer.json"]
+
+
+def test_kinds_of_tokens_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("experiment", "objective", "--data", toy_data, "--out", tmp_path / "run", "--depth", "1")
+    small = ("--megabytes", "0.05", "--vocabulary-size", "280", "--epochs", "1", "--sample-tokens", "5")
+    code, _, err = run(capsys, *place, *small)
+    assert code == 0, err
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    values = {key: value.value for key, value in outcome.values.items()}
+    assert values["bytes.text.epochs"] == pytest.approx(values["sub-words.epochs"], rel=0.1)
+    assert values["bytes.steps"] == values["words.steps"] == values["sub-words.steps"]
+    assert values["bytes.compute.steps"] >= values["sub-words.steps"]
+    assert values["bytes.text.steps"] > 1.5 * values["sub-words.steps"]
+    assert 0 < values["words.unknown_share"] < 0.01  # twelve words, and one that was cut off where a book ends
+    assert values["words.least.bits_per_byte"] < values["words.bits_per_byte"] < values["words.charged"]
+    assert outcome.claims["begins-by-guessing"].holds
+    assert all(claim.control for claim in outcome.claims.values())
+    table = outcome.tables[1]
+    assert [row[0] for row in table.rows][:4] == ["bytes", "characters", "sub-words", "words"]
+    assert table.rows[3][3] == ""  # words at equal compute are those at equal steps
 
 
 def test_an_interrupted_run_resumes_and_ends_with_the_same_numbers(
@@ -427,7 +466,7 @@ def test_the_loss_of_an_ngram_model_is_that_of_its_documents() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(UserError, match="--folds 6: must be at most 5; --epochs 0: must be over 0"):
+    with pytest.raises(UserError, match="--epochs 0: must be over 0; --folds 6: must be at most 5"):
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)
@@ -448,6 +487,10 @@ def test_pairs_that_share_a_sentence_are_in_one_split(tmp_path: Path) -> None:
     both = dict(pairs.tested)
     assert ("other." in both) == ("word 3." in both)  # "wort 7!" and "Wort 7" are one sentence
     assert len(read_pairs(path, 5, 6).train) == 5
+    most = read_pairs(path, 1000, 20)
+    clusters = dict(zip([source for source, _ in most.tested], most.clusters, strict=True))
+    assert clusters.pop("other.") == clusters["word 3."]
+    assert len(set(clusters.values())) == len(clusters)
     with pytest.raises(UserError, match=r"--tested 100: .* has 42 pairs, and the test set would take all of them"):
         read_pairs(path, 1000, 100)
     path.write_text("\n".join(f"{line}\tby somebody" for line in lines), encoding="utf-8")
@@ -471,17 +514,32 @@ def test_translators_are_compared(finished: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "translate").mkdir()
     table = "\n".join(f"{a}\t{b}" for a, b in zip(sentences, german, strict=True))
     (tmp_path / "translate" / "eng-deu.tsv").write_text(table, encoding="utf-8")
-    code, out, err = run(
-        capsys, "experiment", "ladder-translate", "--data", tmp_path, "--out", tmp_path / "run", "--tested", "10",
-        "--width", "32", "--vocabulary-size", "270", "--epochs", "1", "--init", finished / "pretrained",
+    command = (
+        "experiment", "ladder-translate", "--data", tmp_path, "--tested", "10", "--width", "32", "--epochs", "1",
+        "--vocabulary-size", "270", "--init", finished / "pretrained",
     )  # fmt: skip
+    code, out, err = run(capsys, *command, "--out", tmp_path / "run")
     assert code == 0, err
     assert "word for word, IBM model 1" in out
     outcome = read_outcome(tmp_path / "run" / "result.json")
     assert outcome.values["ibm1.chrf"].value > outcome.values["copy.chrf"].value
     assert outcome.values["prompted.chrf"].value < outcome.values["ibm1.chrf"].value  # it was trained on English only
     assert "taught-beats-prompted" in outcome.claims
-    assert len(outcome.tables) == 3
+    assert {"phrases", "phrases.beam1", "transformer.beam", "longer.beam"} <= {
+        key.removesuffix(".chrf") for key in outcome.values
+    }
+    steps = tmp_path / "run" / "steps"
+    assert len(outcome.tables) == 5
+    before = {path.name for path in steps.iterdir()}
+    code, _, err = run(capsys, *command, "--out", tmp_path / "two", "--seeds", "2")
+    assert code == 0, err
+    # What no seed changes is done once; the second seed has the steps of the networks alone.
+    assert {path.name for path in (tmp_path / "two" / "steps").iterdir()} == before
+    second = {path.stem for path in (tmp_path / "two" / "seed-1" / "steps").iterdir()}
+    assert second == {"recurrent", "attention", "transformer", "decoder", "adamw", "longer"}
+    both = read_outcome(tmp_path / "two" / "result.json").values
+    assert any(len(value.seeds) == 2 for value in both.values())
+    assert both["ibm1.chrf"] == outcome.values["ibm1.chrf"]
 
 
 def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from scratchlm.data.batches import IGNORED
 from scratchlm.data.pairs import MaskedBatches, SourceTargetBatches, source_target_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
-from scratchlm.generation.writing import until, write_targets
+from scratchlm.generation.writing import search_targets, until, write_targets
 from scratchlm.model.attention import Attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
@@ -126,6 +126,27 @@ def test_targets_are_written_alike_with_a_cache_and_without_and_in_any_company(c
     assert together == [write_targets(model, [source], END, 7, cached=not cached)[0] for source in sources]
     assert any(together)
     assert until([4, END, 5, END], END) == [4]
+
+
+def test_a_beam_of_one_is_greedy_and_a_wide_one_finds_the_most_probable_target() -> None:
+    model = both_ways()
+    sources = [source for source, _ in PAIRS]
+    greedy = write_targets(model, sources, END, 7)
+    assert search_targets(model, sources, END, 7, beam=1) == greedy
+    assert search_targets(model, sources, END, 7, beam=3)[1:2] == search_targets(model, sources[1:2], END, 7, beam=3)
+    scores: dict[tuple[int, ...], float] = {}
+    with torch.no_grad():
+        memory = model.encode(torch.tensor(sources[:1]), torch.ones(1, len(sources[0]), dtype=torch.bool))
+        for first in range(VOCABULARY):
+            each = model.logits(model.decode(torch.tensor([[END, first]]), memory))[0].log_softmax(-1)
+            if first == END:
+                scores[()] = float(each[0, END])
+                continue
+            for second in range(VOCABULARY):  # both the second token and the end that follows the first
+                target = (first,) if second == END else (first, second)
+                scores[target] = float(each[0, first] + each[1, second]) / 2
+    found = search_targets(model, sources[:1], END, 2, beam=VOCABULARY)[0]
+    assert tuple(found) == max(scores, key=lambda target: scores[target])
 
 
 def test_an_encoder_sees_both_sides_and_keeps_texts_apart() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.model.config import (
     ClassesConfig,
     DecoderConfig,
@@ -69,6 +70,11 @@ def test_a_name_decides_nothing() -> None:
     block = Block(toy_config("tiny"), 0)
     assert matrices_of(nn.ModuleDict({"blocks": nn.Linear(4, 4)})) == []
     assert len(matrices_of(nn.ModuleDict({"layers": nn.ModuleList([block])}))) == 7
+
+
+def test_muon_steps_the_matrices_of_recurrent_layers_and_no_table() -> None:
+    network = build_recurrent(DecoderConfig(vocabulary_size=50, width=8, layers=2, context=16))
+    assert muon_by_type(network) == [f"layers.{layer}.weight_{part}_l0" for layer in (0, 1) for part in ("ih", "hh")]
 
 
 def weights_by_name(decoder: Decoder, seed: int) -> dict[str, torch.Tensor]:

@@ -214,7 +214,7 @@ def test_a_command_to_try_next_takes_a_folder_of_any_name(tmp_path: Path) -> Non
 
 
 def test_every_template_that_a_run_fills_is_tested_here() -> None:
-    parts = {"base", "parts", "glossary"}
+    parts = {"base", "parts", "glossary", "timelapse"}  # test_timelapse.py has the last
     found = {path.stem for path in Path(page.__file__).parent.glob("*.jinja")} - parts
     assert found == {write.__name__ for write in NUMBERS if write is not classify_many}
 

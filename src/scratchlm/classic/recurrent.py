@@ -4,22 +4,31 @@ A recurrent network reads a text token by token and updates one state of fixed s
 must pass through every step since; a transformer attends to each earlier token directly.
 
 `lstm_step` and `gru_step` write out one step; the network uses torch's own layers, which give the same numbers.
+
+The state can be carried on: `CarriedLoss` trains on texts that continue from batch to batch, `carried_nats` scores a
+text of any length, window by window, as one long forward pass would.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from scratchlm.data.batches import Batch, padded
 from scratchlm.model.config import ClassesConfig, DecoderConfig
 from scratchlm.model.network import CausalLM
 from scratchlm.model.norms import build_norm
+from scratchlm.training.loss import linear_cross_entropy
 
 Cell = Literal["lstm", "gru"]
+State = tuple[Tensor, ...]
+"""The state of each layer after a token: of an LSTM hidden and cell state, (2, 1, B, D), of a GRU (1, 1, B, D)."""
 
 
 class RecurrentDecoder(CausalLM):
@@ -43,11 +52,18 @@ class RecurrentDecoder(CausalLM):
     def hidden(self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the last layer's state after each token; layers have residual connections."""
         assert documents is None, "a recurrent network reads rows of one text each"
+        return self.advance(ids, None)[0]
+
+    def advance(self, ids: Int[Tensor, "B T"], state: State | None) -> tuple[Float[Tensor, "B T D"], State]:
+        """Return what `hidden` does, of texts that go on after `state` (None: texts that begin), and the new state."""
         x: Tensor = self.dropout(self.embedding(ids))
-        for layer in self.layers:
-            made, _ = layer(x)
+        after = []
+        for number, layer in enumerate(self.layers):
+            before = None if state is None else state[number].unbind()
+            made, ended = layer(x, before if before is None or self.cell == "lstm" else before[0])
             x = x + self.dropout(made)
-        return self.final_norm(x)
+            after.append(torch.stack(ended if self.cell == "lstm" else (ended,)))
+        return self.final_norm(x), tuple(after)
 
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token: 6 for each weight of a matrix product."""
@@ -78,6 +94,48 @@ def build_recurrent(config: DecoderConfig, cell: Cell = "lstm", seed: int = 0) -
             else:
                 parameter.fill_(0.0 if name.endswith("bias") else 1.0)  # the norm's
     return network
+
+
+class CarriedLoss:
+    """The next-token loss of rows that go on from batch to batch (`StreamBatches`): truncated back-propagation.
+
+    Each batch begins with the state that the last one ended with, and no gradient flows back into the last one. The
+    state lives here, not in a checkpoint: a run that is resumed begins with a zero state. Source: Williams and Peng
+    1990, "An efficient gradient-based algorithm for on-line training of recurrent network trajectories".
+    """
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+
+    def __call__(self, network: RecurrentDecoder, batch: Batch) -> Float[Tensor, ""]:
+        """Return the summed cross-entropy of a batch; every position has a target."""
+        hidden, state = network.advance(batch.ids, self.state)
+        self.state = tuple(each.detach() for each in state)
+        softcap = network.config.logit_softcap
+        return linear_cross_entropy(hidden.flatten(0, 1), batch.targets.flatten(), network.head_weight, softcap)
+
+
+@torch.no_grad()
+def carried_nats(
+    network: RecurrentDecoder, texts: Sequence[Int[np.ndarray, " _"]], length: int = 256
+) -> list[Float[np.ndarray, " _"]]:
+    """Return the loss in nats of each token of each text but its first one, given all tokens before it.
+
+    Texts of at least one token are read side by side, `length` tokens at a time; the state is carried on, so `length`
+    changes memory and speed alone.
+    """
+    network.eval()
+    table, last = padded([text.tolist() for text in texts])
+    ids, targets = table[:, :-1], table[:, 1:]
+    state: State | None = None
+    found = []
+    for start in range(0, ids.size(1), length):
+        hidden, state = network.advance(ids[:, start : start + length], state)
+        logits = network.logits(hidden).float()
+        chosen = targets[:, start : start + length, None]
+        found.append((logits.logsumexp(-1) - logits.gather(-1, chosen).squeeze(-1)).double())
+    nats = torch.cat(found, 1).numpy() if found else np.zeros((len(texts), 0))
+    return [row[:count] for row, count in zip(nats, last.tolist(), strict=True)]
 
 
 def _weights(layer: nn.LSTM | nn.GRU) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -29,16 +29,21 @@ class WordForWord:
         written = [self.cases.get(word, word) for word in self.learned.word_for_word(words)]
         if self.learned.places:
             written = [written[at] for at in places(self.learned, len(words))]
-        joined = " ".join(written)
-        for mark in ".,!?":
-            joined = joined.replace(f" {mark}", mark)
-        return joined[:1].upper() + joined[1:]
+        return joined(written)
 
     def size(self) -> int:
         """Return the bytes of what was learned: 8 for each probability, the words, their cases, the positions."""
         size = sum(len(e.encode()) + len(f.encode()) + 8 for e, of in self.learned.words.items() for f in of)
         size += sum(2 * len(written.encode()) for written in self.cases.values())
         return size + 20 * sum(map(len, self.learned.places.values()))
+
+
+def joined(words: Iterable[str]) -> str:
+    """Return words and punctuation as a sentence that begins with a capital."""
+    text = " ".join(words)
+    for mark in ".,!?":
+        text = text.replace(f" {mark}", mark)
+    return text[:1].upper() + text[1:]
 
 
 def most_frequent_cases(sentences: Iterable[str]) -> dict[str, str]:

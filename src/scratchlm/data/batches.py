@@ -161,6 +161,47 @@ class WindowBatches(Batches):
 
 
 @dataclass(frozen=True)
+class StreamBatches:
+    """Rows that go on where they ended in the last batch, for networks that carry a state from batch to batch.
+
+    The rows begin at equal distances in the text, the first at a place that depends on the seed, and follow it in
+    windows of `length`; its end is followed by its beginning. Calling with a state continues after it.
+    """
+
+    tokens: Tokens
+    rows: int
+    length: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse a text shorter than one window."""
+        if len(self.tokens) < self.length + 1:
+            raise UserError(
+                f"training data: {len(self.tokens)} tokens are fewer than one window of {self.length} + 1; "
+                "add text or lower training.sequence_length"
+            )
+
+    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
+        """Yield batches forever, each with the state that resumes at the next one."""
+        total = len(self.tokens)
+        first = int(np.random.default_rng(self.seed).integers(0, total))
+        taken = 0 if state is None else state["taken"]
+        while True:
+            starts = [(first + row * total // self.rows + taken * self.length) % total for row in range(self.rows)]
+            table = torch.from_numpy(np.stack([self._read(start) for start in starts]).astype(np.int64))
+            taken += 1
+            yield Batch(table[:, :-1].contiguous(), table[:, 1:].contiguous()), {"taken": taken}
+
+    def _read(self, start: int) -> np.ndarray:
+        """Return `length` + 1 ids from a place on, going on at the beginning after the end."""
+        stop = start + self.length + 1
+        over = stop - len(self.tokens)
+        if over <= 0:
+            return self.tokens.read(start, stop)
+        return np.concatenate([self.tokens.read(start, len(self.tokens)), self.tokens.read(0, over)])
+
+
+@dataclass(frozen=True)
 class PackedBatches(Batches):
     """Conversations packed into rows of `length`, in a new random order each epoch.
 
@@ -287,3 +328,25 @@ def whole_windows(tokens: Tokens, length: int, rows: int, first: int) -> Iterato
         targets = np.full(count * length, IGNORED, dtype=np.int64)
         ids[: end - block], targets[: end - block] = stretch[:-1], stretch[1:]
         yield Batch(torch.from_numpy(ids.reshape(count, length)), torch.from_numpy(targets.reshape(count, length)))
+
+
+def overlapping_windows(tokens: Tokens, length: int, stride: int, rows: int, first: int) -> Iterator[Batch]:
+    """Yield batches as `whole_windows` does, of windows that begin `stride` tokens apart and so overlap.
+
+    Each id is the target of the first window that holds it: all of the first window's, and the last `stride` of each
+    other. So every target has at least `length - stride` tokens before it, except at the beginning.
+    """
+    total = len(tokens)
+    starts = range(0, max(total - length + stride, 1), stride)
+    for at in range(0, len(starts), rows):
+        chosen = starts[at : at + rows]
+        ids = np.full((len(chosen), length), first, dtype=np.int64)
+        targets = np.full((len(chosen), length), IGNORED, dtype=np.int64)
+        for row, start in enumerate(chosen):
+            stretch = tokens.read(start, min(start + length, total)).astype(np.int64)
+            if start:
+                ids[row, 0] = tokens.read(start - 1, start)[0]
+            ids[row, 1 : len(stretch)] = stretch[:-1]
+            fresh = length - stride if start else 0
+            targets[row, fresh : len(stretch)] = stretch[fresh:]
+        yield Batch(torch.from_numpy(ids), torch.from_numpy(targets))

@@ -1,9 +1,9 @@
 """Loss and bits per byte on held-out text.
 
-Every token is predicted once, in windows that do not overlap, the first from an end-of-text token before it. Bits per
-byte divides by the UTF-8 bytes of the text, not by tokens, so models with different tokenizers can be compared. The
-tokens that end documents add to the loss but have no bytes; `<|unk|>`, which replaces words of any length, has none
-either.
+Every token is predicted once, in windows that do not overlap unless a stride is given, the first from an end-of-text
+token before it. Bits per byte divides by the UTF-8 bytes of the text, not by tokens, so models with different
+tokenizers can be compared. The tokens that end documents add to the loss but have no bytes; `<|unk|>`, which replaces
+words of any length, has none either.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from scratchlm.base.device import autocast
-from scratchlm.data.batches import IGNORED, ArrayTokens, Tokens, whole_windows
+from scratchlm.data.batches import IGNORED, ArrayTokens, Tokens, overlapping_windows, whole_windows
 from scratchlm.model.network import CausalLM
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.simple import unknown_id
@@ -113,17 +114,35 @@ def held_out_loss(
 
 
 @torch.no_grad()
-def token_nats(
-    decoder: CausalLM, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16
-) -> Float[np.ndarray, " T"]:
-    """Return the loss of each token of a text, in nats: the terms that `held_out_loss` sums."""
+def target_logits(
+    decoder: CausalLM, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16,
+    stride: int | None = None,
+) -> Iterator[tuple[Float[Tensor, "N V"], Int[Tensor, " N"]]]:  # fmt: skip
+    """Yield logits with their targets, a batch of windows at a time: every token of a text once, in its order.
+
+    With a `stride` below `length`, windows overlap, and each token has at least `length - stride` tokens before it
+    except at the beginning: slower, and fairer to a model whose context is short.
+    """
     decoder.eval()
     device = decoder.embedding.weight.device
-    found = []
-    for batch in whole_windows(tokens, length or decoder.config.context, rows, first_token(tokenizer) or 0):
+    size, first = length or decoder.config.context, first_token(tokenizer) or 0
+    whole = whole_windows(tokens, size, rows, first)
+    for batch in whole if stride is None else overlapping_windows(tokens, size, stride, rows, first):
         given = batch.to(device)
-        logits = decoder(given.ids).float()
-        chosen = given.targets.clamp(min=0)[..., None]
-        nats = logits.logsumexp(-1) - logits.gather(-1, chosen).squeeze(-1)
-        found.append(nats[given.targets != IGNORED].double().cpu().numpy())
+        wanted = given.targets != IGNORED
+        hidden = decoder.hidden(given.ids)
+        # Whole windows reach the head as they are: fewer rows would be rounded otherwise than in stored results.
+        scores = decoder.logits(hidden)[wanted] if stride is None else decoder.logits(hidden[wanted])
+        yield scores.float(), given.targets[wanted]
+
+
+def token_nats(
+    decoder: CausalLM, tokenizer: Tokenizer, tokens: Tokens, *, length: int | None = None, rows: int = 16,
+    stride: int | None = None,
+) -> Float[np.ndarray, " T"]:  # fmt: skip
+    """Return the loss of each token of a text, in nats: the terms that `held_out_loss` sums; see `target_logits`."""
+    found = []
+    for logits, targets in target_logits(decoder, tokenizer, tokens, length=length, rows=rows, stride=stride):
+        nats = logits.logsumexp(-1) - logits.gather(-1, targets[:, None]).squeeze(-1)
+        found.append(nats.double().cpu().numpy())
     return np.concatenate(found)

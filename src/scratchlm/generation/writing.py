@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,6 +45,55 @@ def write_targets(
                 break
         found += [until(row, end) for row in target[:, 1:].tolist()]
     return found
+
+
+@torch.no_grad()
+def search_targets(
+    model: EncoderDecoder, sources: Sequence[Sequence[int]], end: int, max_tokens: int, beam: int
+) -> list[list[int]]:
+    """Return the target of each source with the highest mean log-probability per token that a beam search finds.
+
+    Of the continuations of all hypotheses of a source, the `beam` most probable are kept at each step. One that has
+    ended, or has `max_tokens`, is kept unchanged.
+    """
+    model.eval()
+    found: list[list[int]] = []
+    rows = max(1, ROWS // beam)
+    for start in range(0, len(sources), rows):
+        ids, real = sources_of(sources[start : start + rows])
+        found += [until(row, end) for row in _search(model, ids, real, end, max_tokens, beam).tolist()]
+    return found
+
+
+def _search(
+    model: EncoderDecoder, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"], end: int, max_tokens: int, beam: int
+) -> Int[Tensor, "B Y"]:
+    sources = len(ids)
+    memory = model.encode(*(each.repeat_interleave(beam, 0) for each in (ids, real)))
+    cache = KVCache(max_tokens + 1)
+    target = torch.full((sources * beam, 1), end)
+    score = torch.full((sources, beam), -math.inf)
+    score[:, 0] = 0.0  # all hypotheses of a source begin alike, so only one of them is extended at first
+    lengths, ended = torch.zeros(sources, beam), torch.zeros(sources, beam, dtype=torch.bool)
+    first = torch.arange(sources)[:, None] * beam
+    for _ in range(max_tokens):
+        each = model.logits(model.decode(target[:, -1:], memory, cache)[:, -1]).float().log_softmax(-1)
+        each = each.view(sources, beam, -1)
+        each[ended] = -math.inf
+        each[..., end][ended] = 0.0
+        size = each.size(-1)
+        score, chosen = (score[..., None] + each).flatten(1).topk(beam)
+        before = chosen // size
+        lengths, ended = lengths.gather(1, before), ended.gather(1, before)
+        lengths = lengths + ~ended
+        ended = ended | (chosen % size == end)
+        rows = (first + before).flatten()
+        cache.keep(rows)
+        target = torch.cat([target[rows], (chosen % size).view(-1, 1)], 1)
+        if ended.all():
+            break
+    best = (score / lengths).argmax(1)
+    return target.view(sources, beam, -1)[torch.arange(sources), best, 1:]
 
 
 def until(ids: Sequence[int], end: int) -> list[int]:

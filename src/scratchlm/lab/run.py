@@ -29,6 +29,7 @@ from scratchlm.lab.harness.findings import Findings, conclude
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.settings import INIT, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
+from scratchlm.lab.quiz.guesses import ask
 from scratchlm.runs.reports.page import write_report as write_page
 from scratchlm.weights.checkpoint import find_model
 
@@ -63,6 +64,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
             raise UserError(f"--out {out}: is started over, and {held}; move that file")
     wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
     outcome.machine["threads"] = set_threads(wanted)
+    guesses = ask(name) if config.guess else None
     with locked(out):
         steps = _open(out, config.force or ended, outcome, stored is not None)
         steps.threads = outcome.machine["threads"]
@@ -82,6 +84,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
         outcome.notes.append(f"result in {out / RESULT_FILE}, report in {out / REPORT_FILE}")
         if stored is not None:
             outcome.notes.append(replayed(stored, outcome))
+        outcome.notes += guesses.reveal(outcome) if guesses is not None else []
     return outcome
 
 

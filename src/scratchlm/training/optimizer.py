@@ -131,9 +131,12 @@ class Muon(GroupOptimizer):
 
 
 def matrices_of(model: nn.Module) -> list[nn.Parameter]:
-    """Return the trained matrices inside blocks, which Muon steps; an embedding's table is a list of vectors."""
+    """Return the trained matrices inside blocks and recurrent layers, which Muon steps; an embedding is a table.
+
+    A recurrent layer's matrices hold those of its gates, one below the other, and are stepped as one.
+    """
     tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
-    blocks = [part for part in model.modules() if isinstance(part, Block | CrossBlock)]
+    blocks = [part for part in model.modules() if isinstance(part, Block | CrossBlock | nn.RNNBase)]
     matrices = [p for block in blocks for p in block.parameters() if p.requires_grad and p.dim() == 2]
     return [p for p in matrices if p not in tables]
 

@@ -77,37 +77,63 @@ class LadderLmConfig(ExperimentConfig):
     """Language models from n-grams to a transformer on the same text: bits per byte, grammar, samples."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS, "blimp": "evaluate/blimp"}
-    megabytes: Annotated[float, Range(0.1, 10**6)] = 10.0
+    megabytes: Annotated[float, Range(0.1, 10**6)] = 2.8
     """Training text of every model, in millions of bytes of books."""
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of the shared tokenizer."""
     epochs: Epochs = 1.0
     """Epochs of the networks; the n-gram models count the text once."""
-    depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
-    """Layers of the transformer."""
-    recurrent_width: Annotated[int, Range(1, 65_536)] = 256
-    """Width of the recurrent network."""
+    depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (3, 4)
+    """Layers of the transformers that the search tries; repeat the flag for several."""
+    recurrent_widths: Annotated[tuple[int, ...], Range(1, 65_536)] = (192, 256)
+    """Widths of the recurrent networks that the search tries, as many as depths."""
+    tuning_fraction: Annotated[float, Range(over=0, most=1)] = 0.125
+    """Fraction of the training tokens that each setting of the search trains on."""
+    recurrent_flops: Annotated[float, Range(0.01, 100)] = 1.3
+    """FLOPs of the recurrent network in the time of one of the transformer, for the comparison at equal time."""
     pairs: Annotated[int, Range(2, 10**9)] = 50
     """Pairs of each BLiMP set that are scored."""
     sample_tokens: Count = 50
     """Tokens of each sample."""
 
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if not self.depths or len(self.depths) != len(self.recurrent_widths):
+            counts = f"{len(self.depths)} and {len(self.recurrent_widths)} values"
+            problems.append(
+                f"--depths, --recurrent-widths: {counts}; give as many of one as of the other, at least one"
+            )
+        problems += [
+            f"--{name.replace('_', '-')} {', '.join(map(str, given))}: give each once"
+            for name, given in (("depths", self.depths), ("recurrent_widths", self.recurrent_widths))
+            if len(set(given)) != len(given)
+        ]
+        return problems
+
 
 @dataclass(frozen=True)
 class LadderTranslateConfig(ExperimentConfig):
-    """Translation of English into German, from rules and word alignment to networks with attention."""
+    """Translation of English into German, from rules, words and phrases to networks with attention."""
 
     reads: ClassVar[Mapping[str, str]] = {"pairs": PAIRS}
-    pairs: Annotated[int, Range(100, 10**9)] = 20_000
+    pairs: Annotated[int, Range(100, 10**9)] = 15_000
     """Training pairs of sentences, at most."""
     tested: Annotated[int, Range(10, 10**9)] = 1000
     """Test sentences, about."""
     rounds: Annotated[int, Range(1, 1000)] = 5
     """EM iterations of each IBM model."""
+    tuned: Annotated[int, Range(10, 10**6)] = 400
+    """Training pairs on which the weights of the phrase-based translator are tuned; it learns its phrases from all."""
+    beam: Annotated[int, Range(1, 1000)] = 5
+    """Hypotheses that a beam search keeps, of the phrase-based translator and of the transformers."""
     epochs: Epochs = 4.0
     """Epochs of the networks on the pairs."""
-    width: Annotated[int, Range(32, 65_536)] = 128
-    """Width of the networks."""
+    longer: Annotated[int, Range(2, 1000)] = 3
+    """Factor by which one more transformer has more epochs."""
+    trial_pairs: Count = 6000
+    """Training pairs, at most, of each trial of an optimizer and a learning rate."""
+    width: Annotated[int, Range(32, 65_536)] = 96
+    """Width of the transformer; the other networks have the width that gives as many weights."""
     vocabulary_size: Vocabulary = 2048
     """Vocabulary size of the networks' tokenizer."""
     init: Path | None = None
@@ -186,8 +212,10 @@ class LabelEfficiencyConfig(ExperimentConfig):
 class AblationsConfig(BookSettings):
     """Ablations of a model: count parameters by part, change one, freeze parts, add noise, set weights to zero."""
 
-    frozen_steps: Count = 100
-    """Training steps of a model with frozen parts."""
+    frozen_steps: Count = 800
+    """Training steps of a very small model with frozen parts; it is also trained for half and a quarter of them."""
+    search_steps: Count = 64
+    """Training steps of each run that searches a learning rate."""
     targets: Annotated[int, Range(256, 10**9)] = 16_384
     """Held-out tokens, predicted once per condition."""
 
@@ -197,49 +225,60 @@ class ObjectiveConfig(ExperimentConfig):
     """The training objective: loss and samples during training; bytes, characters, sub-words and words compared."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
-    megabytes: Annotated[float, Range(0.05, 10**6)] = 4.0
+    megabytes: Annotated[float, Range(0.05, 10**6)] = 2.4
     """Text in millions of bytes: the beginnings of books, some of them held out."""
-    steps: Count = 300
-    """Training steps for each kind of token."""
+    epochs: Epochs = 1.0
+    """Epochs of sub-words; the other kinds of tokens train for as many steps, as much text, or as much compute."""
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of sub-words and of words, at most."""
-    depth: Annotated[int, Range(1, MAX_DEPTH)] = 4
+    depth: Annotated[int, Range(1, MAX_DEPTH)] = 3
     """Layers of the model."""
     sample_tokens: Count = 40
     """Tokens of each sample."""
+    sampled_words: Annotated[int, Range(2, 10**6)] = 32
+    """Unknown words at which the probability of known words is measured."""
 
 
 @dataclass(frozen=True)
 class ScalingConfig(ExperimentConfig):
-    """Loss against parameters, tokens and compute, and how well a law fitted to small runs predicts a larger one."""
+    """Loss against parameters, tokens and compute, and how well two published laws predict a larger run."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
     renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size"}
-    depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (1, 2, 3)
-    """Depths of the models that the law is fitted to, ascending; repeat the flag for several."""
-    tokens: Annotated[tuple[int, ...], Range(4096)] = (400_000, 800_000, 1_600_000)
+    widths: Annotated[tuple[int, ...], Range(32, 4096)] = (32, 64, 96, 128)
+    """Widths of the models that the laws are fitted to, ascending multiples of 32; repeat the flag for several."""
+    layers: Annotated[int, Range(1, MAX_DEPTH)] = 2
+    """Layers of every model."""
+    tokens: Annotated[tuple[int, ...], Range(4096)] = (60_000, 140_000, 320_000, 720_000)
     """Training tokens of each of them, ascending."""
-    larger_depth: Annotated[int, Range(1, MAX_DEPTH)] = 5
-    """Depth of the larger run that is predicted."""
-    larger_tokens: Annotated[int, Range(4096)] = 1_800_000
+    tuned: Annotated[int, Range(1)] = 3
+    """On so many of the smaller numbers of tokens each size is trained with three learning rates. A rule that is fitted
+    to their validation losses sets the rate of every run."""
+    larger_width: Annotated[int, Range(32, 4096)] = 192
+    """Width of the larger run that is predicted."""
+    larger_tokens: Annotated[int, Range(4096)] = 1_450_000
     """Training tokens of the larger run."""
-    vocabulary_size: Vocabulary = 2048
+    vocabulary_size: Vocabulary = 1024
     """Vocabulary size of the shared tokenizer."""
     batch_size: Annotated[int, Range(1, 65_536)] = 8
-    """Rows of a batch, of 256 tokens each."""
+    """Rows of a batch, of 128 tokens each."""
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
-        for name in ("depths", "tokens"):
+        for name in ("widths", "tokens"):
             given = getattr(self, name)
-            if len(given) < 2 or list(given) != sorted(set(given)):
+            if len(given) < 3 or list(given) != sorted(set(given)):
                 shown = f"--{name} {', '.join(map(str, given))}"
-                problems.append(f"{shown}: give at least two, each once, in ascending order")
-        larger = (self.larger_depth, self.larger_tokens)
-        least_of = (max(self.depths, default=1), max(self.tokens, default=1))
+                problems.append(f"{shown}: give at least three, each once, in ascending order")
+        wrong = [width for width in (*self.widths, self.larger_width) if width % 32]
+        problems += [f"--widths, --larger-width {width}: must be a multiple of 32" for width in wrong]
+        if self.tuned > len(self.tokens):
+            problems.append(f"--tuned {self.tuned}: there are {len(self.tokens)} numbers of tokens; give no more")
+        larger = (self.larger_width, self.larger_tokens)
+        least_of = (max(self.widths, default=1), max(self.tokens, default=1))
         if larger[0] < least_of[0] or larger[1] < least_of[1] or larger == least_of:
             problems.append(
-                f"--larger-depth {larger[0]}, --larger-tokens {larger[1]}: must exceed the runs of the fit, "
+                f"--larger-width {larger[0]}, --larger-tokens {larger[1]}: must exceed the runs of the fit, "
                 f"{least_of[0]} and {least_of[1]}"
             )
         return problems
@@ -249,10 +288,16 @@ class ScalingConfig(ExperimentConfig):
 class FeaturesConfig(BookSettings):
     """Linear probes on each layer: which simple and contextual properties of tokens can be read."""
 
+    story_steps: Count = 1200
+    """Pretraining steps of the model of stories; a batch has 8 rows of 192 tokens."""
+    story_vocabulary: Vocabulary = 2048
+    """Vocabulary size of its tokenizer."""
     windows: Annotated[int, Range(8, 10**9)] = 320
-    """Windows of text that train the probes; the test uses half as many from other books."""
-    tokens: Annotated[int, Range(20, 10**9)] = 6000
-    """Tokens that train a probe, at most."""
+    """Windows of books that train the probes; the test uses half as many from other books."""
+    stories: Annotated[int, Range(8, 10**9)] = 1200
+    """Stories that train the probes; the test uses half as many other stories."""
+    tokens: Annotated[int, Range(80, 10**9)] = 4000
+    """Tokens that train a probe, at most; as many test it."""
 
 
 @dataclass(frozen=True)
@@ -313,13 +358,17 @@ class LimitsConfig(StorySettings):
 
 @dataclass(frozen=True)
 class ContextConfig(BookSettings):
-    """The value of context: more or fewer tokens, shuffled tokens, and no attention."""
+    """The value of context: its length, its order, attention, and the heads that copy."""
 
-    pretraining_steps: Count = 900
+    pretraining_steps: Count = 600
     """Pretraining steps on books."""
     targets: Annotated[int, Range(8, 10**9)] = 1024
     """Held-out tokens, predicted once per condition."""
-    copies: Annotated[int, Range(2, 10**6)] = 16
+    order_steps: Annotated[int, Range(2, 10**9)] = 250
+    """Training steps of the network that is told the order of its context in part; half of them for a comparison."""
+    copies: Annotated[int, Range(2, 10**6)] = 64
     """Rows of random tokens that are repeated."""
     copy_steps: Count = 400
-    """Training steps of a two-layer model that learns to copy."""
+    """Training steps of each small model that learns to copy."""
+    copy_seeds: Annotated[int, Range(1, 100)] = 1
+    """Seeds of the small models that learn to copy, which are cheap, apart from the seeds of the whole experiment."""

@@ -1,38 +1,43 @@
 """`experiment context`: how a model uses the tokens before the one it predicts.
 
-The same held-out tokens are predicted with context of several lengths, with shuffled context, without attention and
-without single heads. A repeated text is predicted with and without the induction heads.
+The same held-out tokens are predicted with context of several lengths, without attention and without single heads. What
+the order of the context is worth is measured with a network that is told the places of tokens only up to windows. The
+pretrained model never saw shuffled text and is confused by it, so its loss alone does not say (`shared/word_order.py`).
+Repeated random tokens are predicted with and without the heads that copy them, by a model that cannot copy by position
+(`shared/copying.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scratchlm.data.batches import ArrayTokens
 from scratchlm.data.prepare import open_data
-from scratchlm.inspection.heads import Head, all_heads, induction_scores, without_heads
+from scratchlm.inspection.heads import all_heads, induction_scores, without_heads
 from scratchlm.lab.experiments.config import ContextConfig
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, below, every
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Curves, Outcome, Table, Value
+from scratchlm.lab.harness.outcome import Value
+from scratchlm.lab.harness.seeds import over_seeds
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.networks import fit_windows
+from scratchlm.lab.shared import copying
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import SmallModel, prepare_small_model
-from scratchlm.model.decoder import Decoder, build_decoder
-from scratchlm.model.presets import qwen3_shaped
-from scratchlm.runs.depth_scaling import load_recipe
-
-ROWS = 32
-COPY_VOCABULARY, COPY_PERIOD = 128, 24
-"""Vocabulary size of the model that learns to copy, and the length of the repeated text."""
-
+from scratchlm.lab.shared.word_order import (
+    CONTEXT,
+    WIDTHS,
+    bag_nats,
+    last_nats,
+    reader_nats,
+    shuffled,
+    shuffled_nats,
+    train_reader,
+)
 
 NEAR = 8
 """Tokens that keep their order when those before them are shuffled."""
@@ -42,22 +47,35 @@ CONDITIONS = {
     "no attention": "no attention",
 }
 """Conditions other than the length of the context, as the table names them."""
+ORDERS = {"decoder": "pretrained model, tokens shuffled within them", "half": "network of windows, half as long",
+          "reader": "network of windows"}  # fmt: skip
+"""Models that predict without the order within windows."""
+COPIERS = {"many": (copying.SHORTEST, copying.PERIOD), "one": (copying.PERIOD, copying.PERIOD)}
+"""The models that copy, with their shortest and longest period in training."""
+WAYS = ("second", "without-induction", "without-previous", "without-both", "without-neutral", "without-first-layer")
 
 
-def run(config: ContextConfig, steps: Steps, outcome: Outcome) -> None:
+def run(config: ContextConfig, steps: Steps, out: Findings) -> None:
     """Predict the same tokens under each condition."""
     small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
-    found = steps.once("visible", _visible, small, config)
+    visible = steps.once("visible", _visible, small, config)
+    orders = steps.once("orders", _orders, small, config)
     heads = steps.once("heads", _heads, small, config)
-    copies = steps.once("copies", _copies, partial(_copier, config), COPY_PERIOD, config)
-    books = steps.once("copies of books", _copies, lambda: small.pretrained().decoder, small.shape.context // 2, config)
-    report_context(outcome, {name: np.array(nats) for name, nats in found.items()}, small)
-    report_heads(outcome, heads)
-    report_copies(outcome, copies, books)
-    outcome.notes += [
-        "one model, one seed: intervals are over the predicted tokens, or over rows of random tokens",
+    books = steps.once("copies of books", _book_copies, small, config)
+    first = int(out.settings.get("seed", config.seed))
+    copies = [
+        steps.shared.once(f"copies-{seed}", _copies, config, seed) for seed in range(first, first + config.copy_seeds)
+    ]
+    bag = steps.shared.once("bag", _bag, small, config)
+    report_context(out, _arrays(visible), small.shape.context)
+    report_order(out, {name: _arrays(found) for name, found in orders.items()}, np.array(bag), _arrays(visible))
+    report_heads(out, _arrays(heads))
+    report_copies(out, copies, books)
+    out.values["guessing"] = Value(math.log(small.shape.vocabulary_size))
+    out.notes += [
+        f"models that copy: {config.copy_seeds} seeds of their own, {copying.PERIOD} and {copying.OTHER} tokens a text",
         "an ablated head outputs zero; the model was not trained without it",
-        "the most important head and the induction heads were selected on other rows than those tested",
+        "the most important head and the roles of heads were chosen on other rows than those tested",
     ]
 
 
@@ -67,163 +85,246 @@ def lengths(context: int) -> list[int]:
 
 
 def _windows(small: SmallModel, config: ContextConfig) -> Tensor:
-    """Draw windows of held-out text, each one token longer than the context, shape (N, context + 1)."""
+    """Draw windows of held-out text, each one token longer than the context, shape (N, context + 1).
+
+    They are the same for all seeds, so that intervals over seeds and over windows can be joined.
+    """
     _, _, held_out = open_data(small.data)
     length = small.shape.context + 1
-    draw = np.random.default_rng(config.seed)
-    starts = draw.choice(len(held_out) - length, size=min(config.targets, len(held_out) - length), replace=False)
+    starts = np.random.default_rng(0).choice(
+        len(held_out) - length, size=min(config.targets, len(held_out) - length), replace=False
+    )
     return torch.from_numpy(np.stack([held_out.read(int(at), int(at) + length) for at in starts]).astype(np.int64))
-
-
-@torch.no_grad()
-def last_nats(decoder: Decoder, windows: Tensor) -> np.ndarray:
-    """Return the loss in nats of each window's last token given the others, shape (N,)."""
-    decoder.eval()
-    found = []
-    for start in range(0, len(windows), ROWS):
-        rows = windows[start : start + ROWS]
-        logits = decoder(rows[:, :-1])[:, -1].float()
-        found.append(logits.logsumexp(-1) - logits.gather(1, rows[:, -1:]).squeeze(1))
-    return torch.cat(found).double().numpy()
 
 
 def _visible(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
     """Predict with context of each length, with shuffled context, and without attention."""
     decoder, windows = small.pretrained().decoder, _windows(small, config)
     found = {str(count): last_nats(decoder, windows[:, -count - 1 :]) for count in lengths(small.shape.context)}
-    draw = torch.Generator().manual_seed(config.seed)
     context = windows.size(1) - 1
     for name, kept in (("shuffled", 0), ("far shuffled", NEAR)):
-        mixed = windows.clone()
-        for row in mixed:
-            order = torch.randperm(context - kept, generator=draw)
-            row[: context - kept] = row[: context - kept][order].clone()
-        found[name] = last_nats(decoder, mixed)
-    found["no attention"] = last_nats(without_heads(decoder, all_heads(decoder)), windows)
-    return {name: [round(float(each), 9) for each in nats] for name, nats in found.items()}
+        found[name] = last_nats(decoder, _mixed(windows, context - kept))
+    blind = without_heads(decoder, all_heads(decoder))
+    found["no attention"] = last_nats(blind, windows)
+    found["no attention, shuffled"] = last_nats(blind, _mixed(windows, context - 1))
+    return _rounded(found)
+
+
+def _mixed(windows: Tensor, count: int) -> Tensor:
+    """Shuffle the first `count` tokens of each window."""
+    mixed = shuffled(windows[:, :count], count, np.random.default_rng(0))
+    return torch.cat([mixed, windows[:, count:]], 1)
+
+
+def _orders(small: SmallModel, config: ContextConfig) -> dict[str, dict[str, list[float]]]:
+    """Predict without the order within windows, by each of `ORDERS`."""
+    decoder, windows = small.pretrained().decoder, _windows(small, config)
+    _, train, _ = open_data(small.data)
+    found = {"decoder": _rounded(shuffled_nats(decoder, windows))}
+    for name, steps in (("half", config.order_steps // 2), ("reader", config.order_steps)):
+        found[name] = _rounded(reader_nats(train_reader(decoder, train, steps, config.seed), windows))
+    return found
+
+
+def _bag(small: SmallModel, config: ContextConfig) -> list[float]:
+    """Predict from the bag of the context by counts."""
+    _, train, _ = open_data(small.data)
+    nats = bag_nats(train.read(0, len(train)), _windows(small, config), small.shape.vocabulary_size)
+    return [round(float(each), 9) for each in nats]
 
 
 def _heads(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
     """Return the increase in loss on each window when one head is ablated."""
     decoder, windows = small.pretrained().decoder, _windows(small, config)[: config.targets // 2]
     whole = last_nats(decoder, windows)
-    found = {}
-    for head in all_heads(decoder):
-        ablated = last_nats(without_heads(decoder, [head]), windows)
-        found[_name(head)] = [round(float(each), 9) for each in ablated - whole]
-    return found
-
-
-def _name(head: Head) -> str:
-    return f"{head[0] + 1}.{head[1] + 1}"
-
-
-def _copier(config: ContextConfig) -> Decoder:
-    """Train a two-layer model on random sequences, each of which occurs twice."""
-    shape = qwen3_shaped(COPY_VOCABULARY, width=64, layers=2, context=4 * COPY_PERIOD)
-    decoder = build_decoder(shape, config.seed)
-    once = np.random.default_rng(config.seed).integers(0, COPY_VOCABULARY, (6000, COPY_PERIOD))
-    tokens = ArrayTokens(np.concatenate([once, once], 1).ravel())
-    training = replace(load_recipe("default").training, steps=config.copy_steps, batch_size=32)
-    fit_windows(decoder, tokens, replace(training, sequence_length=shape.context), config.seed)
-    return decoder
-
-
-def _copies(make: Callable[[], Decoder], period: int, config: ContextConfig) -> dict[str, Any]:
-    """Predict repeated random tokens with all heads, without the induction heads, and without as many others."""
-    decoder = make()
-    draw = torch.Generator().manual_seed(config.seed)
-    size = decoder.config.vocabulary_size - 4  # the last ids are special tokens
-    once, other = (torch.randint(0, size, (config.copies, period), generator=draw) for _ in range(2))
-    ids = torch.cat([once, once], 1)
-    scores = induction_scores(decoder, torch.cat([other, other], 1), period)
-    ranked = sorted(scores, key=lambda head: -scores[head])
-    chosen = [head for head in ranked if scores[head] > 0.5] or ranked[:1]
-    found: dict[str, Any] = {"scores": {_name(head): round(score, 9) for head, score in scores.items()}}
-    found["first"], found["second"] = _rounds(decoder, ids, period)
-    for key, heads in (("without best", chosen), ("without others", ranked[len(chosen) :][-len(chosen) :])):
-        found[key] = _rounds(without_heads(decoder, heads), ids, period)[1]
-    return {**found, "chosen": [_name(head) for head in chosen]}
-
-
-@torch.no_grad()
-def _rounds(decoder: Decoder, ids: Tensor, period: int) -> tuple[list[float], list[float]]:
-    """Return the mean loss of each row at the first and at the second occurrence."""
-    decoder.eval()
-    logits = decoder(ids[:, :-1]).float()
-    nats = logits.logsumexp(-1) - logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
-    sides = (nats[:, : period - 1], nats[:, period:])
-    first, second = ([round(float(each), 9) for each in side.mean(1)] for side in sides)
-    return first, second
-
-
-def report_context(outcome: Outcome, nats: dict[str, np.ndarray], small: SmallModel) -> None:
-    """Report how the loss depends on the length and the order of the context."""
-    seen = lengths(small.shape.context)
-    losses = {name: mean_of(each) for name, each in nats.items()}
-    outcome.values |= {f"loss.{name.replace(' ', '-')}": loss for name, loss in losses.items()}
-    lines = {"all tokens": (seen, [losses[str(count)].value for count in seen])}
-    title = "Loss by context length"
-    outcome.curves.append(Curves(title, "tokens of context", "nats per token", lines, logarithmic=True))
-    rows = [[CONDITIONS.get(name, f"{name} tokens of context"), loss.shown()] for name, loss in losses.items()]
-    title = f"The same {len(next(iter(nats.values()))):,} held-out tokens, nats per token"
-    outcome.tables.append(Table(title, ["condition", "loss"], rows))
-    whole, few = nats[str(seen[-1])], nats["16"] if "16" in nats else nats[str(seen[0])]
-    shuffled, near = nats["shuffled"], f"Most of that is due to the order of the last {NEAR} tokens"
-    for key, says, gaps in (
-        ("context-helps", "The loss is lower with 16 tokens of context than with one", nats["1"] - few),
-        ("far-context-helps", "and lower still with the full context", few - whole),
-        ("order-matters", "The loss is higher if the context is shuffled", shuffled - whole),
-        ("near-order-is-most", near, shuffled - 2 * nats["far shuffled"] + whole),
-        ("attention-carries-context", "Without attention the loss is higher than with one token of context",
-         nats["no attention"] - nats["1"]),
-    ):  # fmt: skip
-        outcome.claim(key, says, outcome.gain(key, paired(gaps)))
-
-
-def report_heads(outcome: Outcome, found: dict[str, list[float]]) -> None:
-    """Report the increase in loss when each head is ablated."""
-    means = {name: mean_of(gaps) for name, gaps in found.items()}
-    outcome.values |= {f"head.{name}": mean for name, mean in means.items()}
-    ranked = sorted(means, key=lambda name: -means[name].value)
-    rows = [[name, means[name].shown("+.3f")] for name in ranked]
-    outcome.tables.append(Table("Increase in loss without one head (layer.head)", ["head", "nats per token"], rows))
-    half = len(next(iter(found.values()))) // 2
-    # Selected on the first half of the windows, tested on the second.
-    top = max(found, key=lambda name: float(np.mean(found[name][:half])))
-    most, middle = (
-        mean_of(found[top][half:]),
-        float(np.median([float(np.mean(gaps[half:])) for gaps in found.values()])),
+    return _rounded(
+        {copying.name(head): last_nats(without_heads(decoder, [head]), windows) - whole for head in all_heads(decoder)}
     )
-    outcome.values |= {"head.most": most, "head.median": Value(middle)}
-    says = "Ablating the most important head costs over three times as much as the median head"
-    outcome.claim("heads-are-unequal", says, most.above(3 * max(middle, 0.001)))
 
 
-def report_copies(outcome: Outcome, found: dict[str, Any], books: dict[str, Any]) -> None:
-    """Report how repeated random tokens are predicted, with and without the induction heads."""
-    ways = ("first", "second", "without best", "without others")
-    first, second, best, others = (np.array(found[way]) for way in ways)
-    measured = {way.replace(" ", "-"): float(np.mean(found[way])) for way in ways}
-    measured |= {f"books.{way}": float(np.mean(books[way])) for way in ways[:2]}
-    measured |= {"books.best-score": max(books["scores"].values()), "best-score": max(found["scores"].values())}
-    outcome.values |= {
-        f"copy.{key}": Value(value) for key, value in {**measured, "heads": len(found["chosen"])}.items()
+def _copies(config: ContextConfig, seed: int) -> dict[str, dict[str, Any]]:
+    """Train each model that copies, and test it."""
+    return {
+        name: copying.measure(copying.copying_model(*periods, config.copy_steps, seed), config.copies)
+        for name, periods in COPIERS.items()
     }
-    rows = [
-        ["first occurrence", f"{first.mean():.3f}", f"{np.mean(books['first']):.3f}"],
-        ["second occurrence", f"{second.mean():.3f}", f"{np.mean(books['second']):.3f}"],
-        [f"second occurrence, without the induction heads ({', '.join(found['chosen'])})", f"{best.mean():.3f}", ""],
-        ["second occurrence, without as many other heads", f"{others.mean():.3f}", ""],
-    ]
-    header = ["", "trained on repeated text", "trained on books"]
-    outcome.tables.append(Table("Repeated random tokens, nats per token", header, rows))
-    for key, says, gaps in (
-        ("copies", "A model trained on repetitions predicts the second occurrence of random tokens better",
-         first - second),
-        ("induction-heads-copy", "Without the induction heads their loss is higher", best - second),
-        ("copying-hangs-on-them", "and more than half of the gain from repetition is lost",
-         (best - second) - 0.5 * (first - second)),
-        ("other-heads-matter-less", "which is more than without as many other heads", best - others),
+
+
+def _book_copies(small: SmallModel, config: ContextConfig) -> dict[str, Any]:
+    """Predict repeated random tokens by the model that was pretrained on books."""
+    decoder, period = small.pretrained().decoder, small.shape.context // 2
+    scored, tested = (copying.repeated(config.copies, period, small.shape.vocabulary_size, draw) for draw in (1, 2))
+    found = dict(zip(("first", "second"), copying.losses(decoder, tested, period), strict=True))
+    return {**found, "score": round(max(induction_scores(decoder, scored, period).values()), 9)}
+
+
+def _rounded(found: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    return {name: [round(float(each), 9) for each in nats] for name, nats in found.items()}
+
+
+def _arrays(found: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    return {name: np.array(nats) for name, nats in found.items()}
+
+
+def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int) -> None:
+    """Report how the loss depends on the length of the context and on attention."""
+    seen = lengths(context)
+    keys = {name: f"loss.{name.replace(' ', '-')}" for name in (*map(str, seen), *CONDITIONS)}
+    out.values |= {key: mean_of(nats[name]) for name, key in keys.items()}
+    lines = {"all tokens": (seen, [keys[str(count)] for count in seen])}
+    levels = {name: keys[name] for name in ("shuffled", "no attention")}
+    out.curves("Loss by context length", "tokens of context", "nats per token", lines, True, levels)
+    rows: list[Row] = [[CONDITIONS.get(name, f"{name} tokens of context"), Cell(key)] for name, key in keys.items()]
+    out.table(f"The same {len(nats['1']):,} held-out tokens, nats per token", ["condition", "loss"], rows)
+    few = nats["16"] if "16" in nats else nats[str(seen[0])]
+    for key, says, gaps, control in (
+        ("context-helps", "The loss is lower with 16 tokens of context than with one", nats["1"] - few,
+         "Other tokens could be easier; the same tokens are predicted with both contexts, token by token"),
+        ("far-context-helps", "and lower still with the full context", few - nats[str(seen[-1])],
+         "Other tokens could be easier; the same tokens are predicted with both contexts, token by token"),
     ):  # fmt: skip
-        outcome.claim(key, says, outcome.gain(key, paired(gaps)))
+        out.claim(key, says, out.gain(key, paired(gaps)), control)
+    changed = np.abs(nats["no attention, shuffled"] - nats["no attention"])
+    out.values["no-attention.change"] = Value(float(changed.max()))
+    says = "Without attention, the tokens before the last one change nothing"
+    control = "A damaged model could just predict badly; shuffling those tokens changes no prediction at all"
+    unchanged = lambda values: values["no-attention.change"].value == 0  # noqa: E731
+    out.claim("attention-carries-context", says, unchanged, control)
+
+
+def report_order(
+    out: Findings, orders: Mapping[str, Mapping[str, np.ndarray]], bag: np.ndarray, visible: Mapping[str, np.ndarray]
+) -> None:
+    """Report what the order of the last tokens is worth, apart from confusion."""
+    for name, found in orders.items():
+        out.values |= {f"order.{name}.{width}": mean_of(nats) for width, nats in found.items()}
+    out.values["order.bag"] = mean_of(bag)
+    rows: list[Row] = [
+        ["known" if width == 1 else f"unknown within windows of {width}",
+         *(Cell(f"order.{name}.{width}") for name in orders)] for width in WIDTHS
+    ]  # fmt: skip
+    rows.append(["bag of words, by counts", "", "", Cell("order.bag")])
+    title = f"Loss after {CONTEXT} tokens of context, nats per token"
+    out.table(title, ["order", *(ORDERS[name] for name in orders)], rows)
+    lines = {ORDERS[name]: (WIDTHS, [f"order.{name}.{width}" for width in WIDTHS]) for name in ("decoder", "reader")}
+    levels: dict[str, float | str] = {"bag of words, by counts": "order.bag", "one token in its place": "loss.1"}
+    out.curves(title, "width of the windows, tokens", "nats per token", lines, True, levels)
+    decoder, half, reader = (orders[name] for name in ("decoder", "half", "reader"))
+    bag_of = str(CONTEXT)
+    worth = reader[bag_of] - reader["1"]
+    out.gain("order.half.worth", paired(half[bag_of] - half["1"]))
+    out.gain("order.at-most", paired(reader[bag_of] - decoder["1"]))
+    out.gain("order.confusion", paired(decoder[bag_of] - reader[bag_of]))
+    out.gain("one-token-beats-counts", paired(bag - visible["1"]))
+    says = f"Knowing the order of {CONTEXT} tokens lowers the loss of a network that is trained with it and without"
+    control = (
+        "A model that never saw shuffled text is confused by it; this network meets no text that it was not trained on"
+    )
+    out.claim("order-matters", says, out.gain("order-matters", paired(worth)), control)
+    says = "Most of what shuffling costs the pretrained model is confusion, not the loss of order"
+    control = "Too little training of the network without order would overstate order, and so understate confusion"
+    confusion = 2 * (decoder[bag_of] - reader[bag_of]) - (decoder[bag_of] - decoder["1"])
+    out.claim("confusion-is-most", says, out.gain("confusion-is-most", paired(confusion)), control)
+    says = f"Windows of 4 lose more than half of what order within {CONTEXT} tokens is worth"
+    control = "Confusion would grow with the windows too; this network is trained on each width"
+    near = 2 * (reader["4"] - reader["1"]) - worth
+    out.claim("near-order-is-most", says, out.gain("near-order-is-most", paired(near)), control)
+    says = f"One token in its place predicts better than {CONTEXT} tokens in unknown order"
+    control = "A bag could be read badly; counts read it too, and order.half shows what half of the training gave"
+    both = every(
+        out.gain("one-token-beats-a-bag", paired(reader[bag_of] - visible["1"])), above("one-token-beats-counts")
+    )
+    out.claim("one-token-beats-a-bag", says, both, control)
+
+
+def report_heads(out: Findings, found: Mapping[str, np.ndarray]) -> None:
+    """Report the increase in loss when each head is ablated."""
+    out.values |= {f"head.{name}": mean_of(gaps) for name, gaps in found.items()}
+    rows: list[Row] = [[name, Cell(f"head.{name}", "+.3f")] for name in found]
+    out.table("Increase in loss without one head (layer.head)", ["head", "nats per token"], rows)
+    half = len(next(iter(found.values()))) // 2
+    top = max(found, key=lambda name: float(np.mean(found[name][:half])))
+    median = float(np.median([float(np.mean(gaps[half:])) for gaps in found.values()]))
+    out.values |= {"head.most": mean_of(found[top][half:]), "head.median": Value(median)}
+
+    def unequal(values: Values) -> bool | None:
+        return values["head.most"].exceeds(3 * max(values["head.median"].value, 0.001))
+
+    says = "Ablating the most important head costs over three times as much as the median head"
+    control = "The largest of several measurements is large by chance; it is chosen on other windows than those tested"
+    out.claim("heads-are-unequal", says, unequal, control)
+
+
+def report_copies(out: Findings, copies: Sequence[Mapping[str, Mapping[str, Any]]], books: Mapping[str, Any]) -> None:
+    """Report how repeated random tokens are predicted, with and without the heads of each role."""
+    for model in COPIERS:
+        found = [_copy_values(each[model]) for each in copies]
+        out.values |= {f"copy.{model}.{key}": over_seeds([each[key] for each in found]) for key in found[0]}
+    out.values |= {f"copy.books.{way}": mean_of(books[way]) for way in ("first", "second")}
+    out.values["copy.books.score"] = Value(books["score"])
+    names = {
+        "first": "first occurrence",
+        "second": "second occurrence",
+        "without-induction": "second, without induction heads",
+        "without-previous": "second, without previous-token heads",
+        "without-both": "second, without both",
+        "without-neutral": "second, without as many neutral heads",
+        "without-first-layer": "second, without the first layer's heads",
+    }
+    columns = [(model, other) for model in COPIERS for other in ("", "other.")]
+    rows: list[Row] = [
+        [shown, *(Cell(f"copy.{model}.{other}{way}", ".2f") for model, other in columns),
+         *([Cell(f"copy.books.{way}", ".2f")] if f"copy.books.{way}" in out.values else [""])]
+        for way, shown in names.items()
+    ]  # fmt: skip
+    trained = {"many": f"trained at {copying.SHORTEST} to {copying.PERIOD}", "one": f"at {copying.PERIOD} alone"}
+    tested = {"": copying.PERIOD, "other.": copying.OTHER}
+    header = ["", *(f"{trained[model]}, tested at {tested[other]}" for model, other in columns), "trained on books"]
+    out.table("Random tokens that occur twice, by the number of tokens between, nats per token", header, rows)
+    scores = copies[0]["many"]["scores"]
+    given = {head: role for role, heads in copies[0]["many"]["roles"].items() for head in heads}
+    shown = [[head, f"{here:.2f}", f"{before:.2f}", given.get(head, "")] for head, here, _, before in scores]
+    title = "Heads of the model trained at several periods, first seed: mean attention to two places"
+    header = ["head", "after the previous occurrence", "previous token", "role"]
+    out.table(title, header, shown)
+    claim_copies(out)
+
+
+def _copy_values(found: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the losses of a model, their differences, and its scores."""
+    rows = {way: np.array(found[way]) for way in found if way not in ("scores", "roles")}
+    values = {way: mean_of(nats) for way, nats in rows.items()}
+    for other in ("", "other."):
+        first, second = rows[f"{other}first"], rows[f"{other}second"]
+        values[f"{other}gain"] = _difference(first - second)
+        for way in WAYS[1:]:  # above zero where more than half of the gain is lost
+            values[f"{other}{way}.lost"] = _difference(rows[f"{other}{way}"] - second - 0.5 * (first - second))
+    own = float((rows["first"] - rows["second"]).mean())
+    values["moved.lost"] = _difference(0.5 * own - (rows["other.first"] - rows["other.second"]))
+    values |= {f"heads.{role}": Value(len(heads)) for role, heads in found["roles"].items()}
+    here, there = (max(each[at] for each in found["scores"]) for at in (1, 2))
+    return {**values, "score": Value(here), "other.score": Value(there)}
+
+
+def _difference(gaps: np.ndarray) -> Value:
+    compared = paired(gaps)
+    return Value(compared.difference, *compared.interval)
+
+
+def claim_copies(out: Findings) -> None:
+    """Add the claims about copying, on values that `report_copies` adds."""
+    both = every(above("copy.many.gain"), above("copy.many.other.gain"))
+    says = "A model trained on repetitions predicts the second occurrence of random tokens better than the first"
+    control = "A single period could be copied by position; this model met many, and two of them are tested"
+    out.claim("copies", says, both, control)
+    neutral = "Ablating any heads could do it; without as many heads of low scores less than half of the gain is lost"
+    kept = below("copy.many.without-neutral.lost")
+    says = "Without the induction heads more than half of what repetition gains is lost"
+    out.claim("induction-heads-copy", says, every(above("copy.many.without-induction.lost"), kept), neutral)
+    says = "Without the previous-token heads below them more than half of it is lost too"
+    out.claim("previous-heads-feed-them", says, every(above("copy.many.without-previous.lost"), kept), neutral)
+    says = "A model trained at a single period copies by position: at another period more than half of its gain is lost"
+    control = "A weak model would lose it too; the model of many periods keeps more than half of its own gain there"
+    stays = every(above("copy.many.other.gain"), below("copy.many.moved.lost"))
+    moves = every(above("copy.one.gain"), above("copy.one.moved.lost"))
+    out.claim("one-period-is-copied-by-position", says, every(moves, stays), control)

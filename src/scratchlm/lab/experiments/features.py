@@ -1,198 +1,235 @@
 """`experiment features`: which properties of a token linear probes can read from a model, and at which layer.
 
-A probe is a logistic regression on the state of a token at one layer (Alain and Bengio 2016, arXiv 1610.01644). It
-is trained on the model's training text and tested on other books. The baselines are the current token, the last eight
-tokens, the labelling rule within the window, a randomly initialised network, and shuffled labels.
+A probe is a logistic regression on the state of a token at one layer (Alain and Bengio 2016, arXiv 1610.01644). Two
+models are probed: one of books, with labels made by rules, and one of the embedded stories, with labels by their
+generator. A probe is tested on word types that it never saw, and against a control task. Its rivals are the current
+token, the last eight tokens, a hand-written rule, and a randomly initialised network.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
+from scratchlm import storyworld
 from scratchlm.base.errors import UserError
-from scratchlm.base.statistics import standard_error
 from scratchlm.data.prepare import open_data
-from scratchlm.inspection.states import layer_states
 from scratchlm.lab.experiments.config import FeaturesConfig
-from scratchlm.lab.harness.outcome import Curves, Outcome, Table, Value
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, above, below, every
+from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE, label_tokens
-from scratchlm.lab.shared.proportions import mean_of, of_draws
-from scratchlm.lab.shared.small_model import SmallModel, prepare_small_model
-from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.lab.shared.fine_tuned import STORY_BYTES
+from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE, label_tokens, token_types
+from scratchlm.lab.shared.probes import (
+    CONTROLS,
+    SIDES,
+    Drawn,
+    Features,
+    ProbeText,
+    draw_tokens,
+    random_labels,
+    score_all,
+    score_unseen,
+    scored,
+    states_at,
+    wider,
+    wider_gap,
+)
+from scratchlm.lab.shared.small_model import SmallModel, prepare_text, pretrain_small_model, text_size, write_texts
+from scratchlm.lab.shared.story_labels import STORY, labelled_stories
+from scratchlm.model.decoder import build_decoder
 
-SHUFFLES = 10
-"""Random permutations of the labels."""
-SIDES = ("learn", "choose", "test")
-"""Training, validation and test."""
 LAST = 8
 """Tokens that the n-gram baseline probe sees."""
+DRAWN = 0
+"""Seed of the windows, the tokens and the control tasks: the same ones for each seed of the networks."""
+PROBED = 1000
+"""Seed of the stories that are probed; the model is pretrained on those of another seed."""
+STORY_BATCH = {"batch_size": 8, "sequence_length": 192}
 READERS = {
     "token": "current token",
     "last": f"last {LAST} tokens",
-    "handmade": "hand-written rule, within the window",
+    "handmade": "hand-written rule",
     "untrained": "random weights, best layer",
     "learned": "trained, best layer",
-    "shuffled": "trained, shuffled labels",
 }
+Scores = dict[str, Any]
+"""Of one property: scores of the test tokens by reader and by layer, and the book or story and the type of each."""
 
 
-class Windows:
-    """Windows of text with the labels of their tokens; probes read only the second half of a window."""
+@dataclass
+class Probed:
+    """A small model, the text that its probes read, and the states of its tokens, each computed at first use."""
 
-    def __init__(self, ids: np.ndarray, pieces: Mapping[int, bytes], books: np.ndarray) -> None:
-        length = ids.shape[1]
-        self.ids, self.books = ids, np.repeat(books, length // 2)
-        of_all = [label_tokens([pieces[int(id)] for id in row]) for row in ids]
-        self.by_rule = {key: np.concatenate([labels[key][length // 2 :] for labels in of_all]) for key in NAMES}
-        """Labels that the rule gives from the window alone: the hand-written baseline."""
-        self.labels: dict[str, np.ndarray] = dict(self.by_rule)
+    small: SmallModel
+    names: Mapping[str, str]
+    read: Callable[[], dict[str, ProbeText]]
+    tokens: int
+    """Tokens that train a probe, at most."""
 
-    def last_tokens(self, count: int) -> np.ndarray:
-        """Return for each probed token the last `count` ids up to it, shape (tokens, count)."""
-        length = self.ids.shape[1]
-        return np.stack([row[at - count + 1 : at + 1] for row in self.ids for at in range(length // 2, length)])
+    @cached_property
+    def sides(self) -> dict[str, ProbeText]:
+        """The text of each side."""
+        return self.read()
+
+    @cached_property
+    def drawn(self) -> dict[str, Drawn]:
+        """The tokens drawn for each property."""
+        return {key: draw_tokens(self.sides, key, self.tokens, DRAWN) for key in self.names}
+
+    @cached_property
+    def places(self) -> dict[str, np.ndarray]:
+        """The places of all drawn tokens of each side, in ascending order."""
+        return {side: np.unique(np.concatenate([each.places[side] for each in self.drawn.values()])) for side in SIDES}
+
+    @cached_property
+    def states(self) -> dict[str, list[dict[str, np.ndarray]]]:
+        """States of the random and the trained network at these places, by layer and side."""
+        # With zero-initialised branches every layer would equal the one before it.
+        untrained = build_decoder(replace(self.small.shape, zero_init_outputs=False), self.small.seed)
+        found = {}
+        for reader, decoder in (("untrained", untrained), ("learned", self.small.pretrained().decoder)):
+            of = [states_at(decoder, self.sides[side].ids, self.places[side]) for side in SIDES]
+            found[reader] = [dict(zip(SIDES, layer, strict=True)) for layer in zip(*of, strict=True)]
+        return found
+
+    def layers(self, reader: str, key: str) -> list[Features]:
+        """Return the states of the tokens drawn for one property, by layer."""
+        at = {side: np.searchsorted(self.places[side], self.drawn[key].places[side]) for side in SIDES}
+        return [{side: layer[side][at[side]] for side in SIDES} for layer in self.states[reader]]
 
 
-def run(config: FeaturesConfig, steps: Steps, outcome: Outcome) -> None:
-    """Probe each layer for each label."""
-    small = prepare_small_model(config.books, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
-    inputs = Inputs(small, config)
-    report(outcome, {key: steps.once(key, _probe, key, inputs, config) for key in NAMES})
-    outcome.notes += [
-        "one trained and one randomly initialised network; errors are clustered by held-out book",
-        "the classes are balanced, so guessing has an accuracy of one half",
-        "labels come from rules; the rule within the window misses only what happened before the window",
+def run(config: FeaturesConfig, steps: Steps, out: Findings) -> None:
+    """Probe each layer of both models for each property."""
+    found: dict[str, Scores] = {}
+    for pretrained in (probed_books, probed_stories):
+        probed = pretrained(config, steps)
+        for key in probed.names:
+            rivals = steps.shared.once(f"{key}, without a network", score_rivals, probed, key)
+            found[key] = {**rivals, **steps.once(key, score_networks, probed, key)}
+    report(out, found)
+    out.notes += [
+        "scores are balanced accuracies: guessing is right for one half; if not said otherwise, on word types, or "
+        "people, that the probe never saw",
+        "intervals are clustered by book or story, or by word type, whichever is wider",
         "the best layer is selected on validation text, apart from training and test text",
         "the model need not use what a probe can read from a layer",
     ]
 
 
-class Inputs:
-    """Windows and the networks' states on them, each computed at first use."""
-
-    def __init__(self, small: SmallModel, config: FeaturesConfig) -> None:
-        self.small, self.config = small, config
-
-    @cached_property
-    def windows(self) -> dict[str, Windows]:
-        """Windows of each side: training and validation from the model's training text, test from other books."""
-        tokenizer, train, held_out = open_data(self.small.data)
-        draw, length, count = np.random.default_rng(self.config.seed), self.small.shape.context, self.config.windows
-        specials = set(tokenizer.specials.values())
-        ids = range(tokenizer.vocabulary_size)
-        pieces = {id: b"\n\n" if id in specials else tokenizer.token_bytes(id) or b" " for id in ids}
-        found = {}
-        for tokens, sides in ((train, {"learn": count, "choose": count // 4}), (held_out, {"test": count // 2})):
-            text = tokens.read(0, len(tokens)).astype(np.int64)
-            whole = label_tokens([pieces[int(id)] for id in text])
-            most, needed = len(text) // length, sum(sides.values())
-            if most < needed:
-                raise UserError(f"--windows {count}: the text has only {most} windows, and {needed} are needed")
-            places = draw.permutation(most)  # one permutation, so that no window is in two sides
-            for side, wanted in sides.items():
-                starts, places = length * np.sort(places[:wanted]), places[wanted:]
-                books = np.searchsorted(np.flatnonzero(text == tokenizer.end_of_text), starts + length // 2)
-                windows = found[side] = Windows(np.stack([text[at : at + length] for at in starts]), pieces, books)
-                for key, labels in whole.items():  # with all of the text before a window
-                    windows.labels[key] = np.concatenate([labels[at + length // 2 : at + length] for at in starts])
-        return found
-
-    @cached_property
-    def states(self) -> dict[str, list[dict[str, np.ndarray]]]:
-        """States of the random and the trained network by layer and side, each of shape (tokens, width)."""
-        found = {}
-        # With zero-initialised branches every layer would equal the one before it.
-        untrained = build_decoder(replace(self.small.shape, zero_init_outputs=False), self.small.seed)
-        for reader, decoder in (("untrained", untrained), ("learned", self.small.pretrained().decoder)):
-            sides = {side: _states(decoder, windows) for side, windows in self.windows.items()}
-            found[reader] = [dict(zip(sides, layer, strict=True)) for layer in zip(*sides.values(), strict=True)]
-        return found
+def probed_books(config: FeaturesConfig, steps: Steps) -> Probed:
+    """Pretrain the model of books; its probes learn from the model's training text and are tested on other books."""
+    size = text_size(config.pretraining_steps)
+    data = prepare_text(config.books, size, config.vocabulary_size, steps.shared)
+    small = pretrain_small_model(data, config.pretraining_steps, config.seed, steps)
+    return Probed(small, NAMES, lambda: book_windows(small, config.windows), config.tokens)
 
 
-def _states(decoder: Decoder, windows: Windows) -> list[np.ndarray]:
-    """Return for each layer the states of the probed tokens, shape (tokens, width)."""
-    half = windows.ids.shape[1] // 2
-    parts = []
-    for start in range(0, len(windows.ids), 16):
-        rows = torch.from_numpy(windows.ids[start : start + 16])
-        parts.append([state[:, half:].reshape(-1, state.size(-1)).numpy() for state in layer_states(decoder, rows)])
-    return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+def probed_stories(config: FeaturesConfig, steps: Steps) -> Probed:
+    """Pretrain the model of stories; its probes learn from new stories and are tested on others."""
+    source = steps.shared.folder / "stories.jsonl"
+    if not source.exists():
+        told = storyworld.stories(max(200_000, STORY_BYTES * config.story_steps), DRAWN)
+        write_texts(steps.shared.file(source.name), told)
+    data = prepare_text(source, source.stat().st_size, config.story_vocabulary, steps.shared, "story-text")
+    name = "pretrained-on-stories"
+    small = pretrain_small_model(data, config.story_steps, config.seed, steps, name, **STORY_BATCH)
+    return Probed(small, STORY, lambda: story_rows(small, config.stories), config.tokens)
 
 
-def _probe(key: str, inputs: Inputs, config: FeaturesConfig) -> dict[str, Any]:
-    """Train every probe for one label; return which test tokens each gets right."""
-    windows = inputs.windows
-    draw = np.random.default_rng([config.seed, list(NAMES).index(key)])
-    places = {side: balanced(windows[side].labels[key], config.tokens, draw) for side in SIDES}
-    truth = {side: windows[side].labels[key][places[side]] for side in SIDES}
-
-    def sides(make: Any) -> dict[str, Any]:
-        return {side: make(windows[side], places[side]) for side in SIDES}
-
-    found: dict[str, Any] = {"book": windows["test"].books[places["test"]].tolist(), "right": {}, "layers": {}}
-    given = {
-        "token": sides(lambda each, at: each.last_tokens(1)[at]),
-        "last": sides(lambda each, at: each.last_tokens(LAST)[at]),
-        "handmade": sides(lambda each, at: each.by_rule[key][at][:, None].astype(np.int64)),
-    }
-    for reader, features in given.items():
-        found["right"][reader] = _right(features, truth)["test"]
-    for reader, states in inputs.states.items():
-        layers = [{side: layer[side][places[side]] for side in SIDES} for layer in states]
-        rights = [_right(each, truth) for each in layers]
-        best = int(np.argmax([np.mean(each["choose"]) for each in rights]))
-        found["layers"][reader] = [each["test"] for each in rights]
-        found["right"][reader] = rights[best]["test"]
-        if reader == "learned":
-            # One permutation may correlate with the states by chance, for all test tokens at once: draw several.
-            mixed = [
-                {**truth, **{side: draw.permutation(truth[side]) for side in ("learn", "choose")}}
-                for _ in range(SHUFFLES)
-            ]
-            found["shuffled"] = [float(np.mean(_right(layers[best], each)["test"])) for each in mixed]
-            found["best"] = best
+def book_windows(small: SmallModel, count: int) -> dict[str, ProbeText]:
+    """Return windows of books for each side, with labels in the second half of each window."""
+    tokenizer, train, held_out = open_data(small.data)
+    draw, length = np.random.default_rng(DRAWN), small.shape.context
+    specials = set(tokenizer.specials.values())
+    ids = range(tokenizer.vocabulary_size)
+    pieces = {id: b"\n\n" if id in specials else tokenizer.token_bytes(id) or b" " for id in ids}
+    types = token_types(pieces)
+    found = {}
+    for tokens, sides in ((train, {"learn": count, "choose": count // 4}), (held_out, {"test": count // 2})):
+        text = tokens.read(0, len(tokens)).astype(np.int64)
+        whole = label_tokens([pieces[int(id)] for id in text])
+        most, needed = len(text) // length, sum(sides.values())
+        if most < needed:
+            raise UserError(f"--windows {count}: the text has only {most} windows, and {needed} are needed")
+        places = draw.permutation(most)  # one permutation, so that no window is in two sides
+        for side, wanted in sides.items():
+            starts, places = length * np.sort(places[:wanted]), places[wanted:]
+            rows = np.stack([text[at : at + length] for at in starts])
+            of_all = [label_tokens([pieces[int(id)] for id in row]) for row in rows]
+            probed = np.tile(np.arange(length) >= length // 2, len(rows))  # with context before it in the window
+            inside = (starts[:, None] + np.arange(length)).ravel()
+            labels = {key: np.where(probed, whole[key][inside], -1) for key in NAMES}
+            rules = {key: np.concatenate([each[key] for each in of_all]) for key in NAMES}
+            books = np.searchsorted(np.flatnonzero(text == tokenizer.end_of_text), inside)
+            found[side] = ProbeText(rows, books, labels, dict.fromkeys(NAMES, types[rows.ravel()]), rules)
     return found
 
 
-def balanced(labels: np.ndarray, most: int, draw: np.random.Generator) -> np.ndarray:
-    """Draw indices of equally many tokens labelled 0 and 1. Raises `UserError` for fewer than ten of a class."""
-    kinds = [np.flatnonzero(labels == kind) for kind in (0, 1)]
-    count = min(most // 2, *map(len, kinds))
-    if count < 10:
-        raise UserError("--windows: too few; a label occurs fewer than ten times in them")
-    return np.sort(np.concatenate([draw.choice(kind, count, replace=False) for kind in kinds]))
+def story_rows(small: SmallModel, count: int) -> dict[str, ProbeText]:
+    """Return new stories for each side, one a row after an end-of-text token, with labels where words end."""
+    tokenizer, length = small.tokenizer, STORY_BATCH["sequence_length"]
+    assert tokenizer.end_of_text is not None
+    wanted = {"learn": count, "choose": count // 4, "test": count // 2}
+    told = labelled_stories(sum(wanted.values()), PROBED)
+    found = {}
+    for side, stories in wanted.items():
+        rows = np.full((stories, length), tokenizer.end_of_text, np.int64)
+        labels = {key: np.full(rows.shape, -1, np.int64) for key in STORY}
+        rules = {key: np.zeros(rows.shape, np.int64) for key in STORY}
+        types = {key: np.full(rows.shape, "", object) for key in STORY}
+        for row, story in zip(range(stories), told, strict=False):
+            ids = tokenizer.encode(story.text)[: length - 1]
+            rows[row, 1 : 1 + len(ids)] = ids
+            ends = np.cumsum([len(tokenizer.token_bytes(id) or b"") for id in ids]).tolist()
+            at = {end: 1 + place for place, end in enumerate(ends)}
+            for key, marks in story.marks.items():
+                for mark in marks:
+                    if (place := at.get(mark.end)) is not None:
+                        labels[key][row, place], rules[key][row, place] = mark.label, mark.rule
+                        types[key][row, place] = mark.type
+        flat = [{key: each[key].ravel() for key in STORY} for each in (labels, types, rules)]
+        found[side] = ProbeText(rows, np.repeat(np.arange(stories), length), *flat)
+    return found
 
 
-def _right(features: Mapping[str, Any], truth: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
-    """Fit a probe (ids are one-hot encoded); return which validation and test tokens it gets right."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+def score_rivals(probed: Probed, key: str) -> Scores:
+    """Score what needs no network: probes on the current token and the last ones, and the hand-written rule."""
+    drawn, sides = probed.drawn[key], probed.sides
+    rivals = {"handmade": scored(drawn.rules == drawn.labels["test"], drawn.labels["test"])}
+    for reader, count in (("token", 1), ("last", LAST)):
+        features = {side: sides[side].last_tokens(drawn.places[side], count) for side in SIDES}
+        rivals[reader] = score_unseen(features, drawn.labels, drawn.parts)[0]
+    of = [[str(each) for each in named.tolist()] for named in (drawn.groups, drawn.types["test"])]
+    return {"group": of[0], "type": of[1], "rivals": {name: each.tolist() for name, each in rivals.items()}}
 
-    ids = np.issubdtype(features["learn"].dtype, np.integer)
-    scaler = (OneHotEncoder(handle_unknown="ignore") if ids else StandardScaler()).fit(features["learn"])
-    given = {side: scaler.transform(features[side]) for side in SIDES}
-    found = []
-    for inverse_penalty in (0.01, 1.0):  # states and one-hot vectors need different regularisation
-        probe = LogisticRegression(C=inverse_penalty, max_iter=300)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough
-            probe.fit(given["learn"], truth["learn"])
-        sides = ("choose", "test")
-        found.append({side: (probe.predict(given[side]) == truth[side]).astype(int).tolist() for side in sides})
-    return max(found, key=lambda each: float(np.mean(each["choose"])))
+
+def score_networks(probed: Probed, key: str) -> Scores:
+    """Score probes on each layer of the random and the trained network: unseen types, all types, control tasks."""
+    drawn = probed.drawn[key]
+    found: Scores = {"layers": {}, "best": {}}
+    for reader in ("untrained", "learned"):
+        scores = [score_unseen(layer, drawn.labels, drawn.parts) for layer in probed.layers(reader, key)]
+        found["layers"][reader] = [each.tolist() for each, _ in scores]
+        found["best"][reader] = int(np.argmax([valid for _, valid in scores]))
+    layers = probed.layers("learned", key)
+    controls = [random_labels(drawn, number) for number in range(CONTROLS)]
+    found["seen"] = [score_all(layer, drawn.labels)[0].tolist() for layer in layers]
+    found["control"] = [
+        np.mean([score_all(layer, labels)[0] for labels in controls], axis=0).tolist() for layer in layers
+    ]
+    best = layers[found["best"]["learned"]]
+    unseen = [score_unseen(best, labels, drawn.parts)[0] for labels in controls]
+    found["chance"] = np.mean(unseen, axis=0).tolist()
+    return found
 
 
 def centre(accuracies: Sequence[float]) -> float:
-    """Return the centre of gravity of a label: the mean layer, weighted by the accuracy that each layer adds.
+    """Return the centre of gravity of a property: the mean layer, weighted by the accuracy that each layer adds.
 
     A layer adds its accuracy above the best earlier layer, the first one above one half (after Tenney, Das and
     Pavlick 2019, arXiv 1905.05950). The result is zero if no layer exceeds one half.
@@ -202,56 +239,144 @@ def centre(accuracies: Sequence[float]) -> float:
     return float((added * np.arange(len(added))).sum() / added.sum()) if added.sum() > 0 else 0.0
 
 
-def report(outcome: Outcome, found: Mapping[str, dict[str, Any]]) -> None:
+def report(out: Findings, found: Mapping[str, Scores]) -> None:
     """Report the accuracy of every probe at every layer, and add the claims."""
-    values = outcome.values
-    rows, by_layer, curves = [], [], {}
     for key, each in found.items():
-        values |= {f"{key}.{reader}": mean_of(each["right"][reader], each["book"]) for reader in list(READERS)[:-1]}
-        values[f"{key}.shuffled"] = of_draws(each["shuffled"])
-        layers = [mean_of(right, each["book"]) for right in each["layers"]["learned"]]
-        values |= {f"{key}.layer{at}": value for at, value in enumerate(layers)}
-        place = centre([value.value for value in layers])
-        values[f"{key}.centre"] = Value(place)
-        rows.append([NAMES[key], *(f"{values[f'{key}.{reader}'].value:.1%}" for reader in READERS)])
-        by_layer.append([NAMES[key], *(f"{value.value:.1%}" for value in layers), f"{place:.2f}"])
-        curves[NAMES[key]] = (list(range(len(layers))), [value.value for value in layers])
-    title = f"Probe accuracy, about {len(next(iter(found.values()))['book']):,} tokens each"
-    outcome.tables.append(Table(title, ["the token", *READERS.values()], rows))
-    depth = len(by_layer[0]) - 3
-    header = ["the token", "embedding", *(f"layer {at + 1}" for at in range(depth)), "centre of gravity"]
-    outcome.tables.append(Table("Probe accuracy by layer of the trained model", header, by_layer))
-    outcome.curves.append(Curves("Probe accuracy by layer", "layer", "accuracy", curves))
-    _claim(outcome, found)
+        _measure(out, key, each)
+    depth = len(next(iter(found.values()))["seen"])
+    for title, names in (("Books, labels made by rules", NAMES), ("Stories, labels by their generator", STORY)):
+        rows: list[Row] = [
+            [says, *(Cell(f"{key}.{reader}", ".1%") for reader in READERS)] for key, says in names.items()
+        ]
+        out.table(f"{title}: accuracy on types that the probe never saw", ["the token", *READERS.values()], rows)
+    both = {**NAMES, **STORY}
+    keys = ("control", "selectivity", "seen", "learned", "control-unseen")
+    rows = [[says, *(Cell(f"{key}.{name}", ".1%") for name in keys)] for key, says in both.items()]
+    header = ["the token", "control task", "selectivity", "all types", "unseen types", "control task, unseen types"]
+    out.table("Control tasks and unseen types, best layer of the trained model", header, rows)
+    rows = [
+        [says, *(Cell(f"{key}.layer{at}", ".1%", False) for at in range(depth)), Cell(f"{key}.centre", ".2f")]
+        for key, says in both.items()
+    ]
+    header = ["the token", "embedding", *(f"layer {at}" for at in range(1, depth)), "centre of gravity"]
+    out.table("Accuracy by layer of the trained model, unseen types", header, rows)
+    out.dots(
+        "Best layer of the trained model, types that the probe never saw", "accuracy",
+        {says: f"{key}.learned" for key, says in both.items()}, levels={"guessing": 0.5},
+    )  # fmt: skip
+    curves = {"trained, unseen types": "layer", "trained, all types": "seen", "control task, all types": "control",
+              "random weights, unseen types": "random"}  # fmt: skip
+    for key, says in both.items():
+        lines = {
+            name: (list(range(depth)), [f"{key}.{kind}{at}" for at in range(depth)]) for name, kind in curves.items()
+        }
+        levels: dict[str, float | str] = {
+            "guessing": 0.5,
+            "hand-written rule": f"{key}.handmade",
+            f"last {LAST} tokens": f"{key}.last",
+        }
+        where = "Books" if key in NAMES else "Stories"
+        out.curves(f"{where}: the token {says}", "layer", "accuracy", lines, levels=levels)
+    _claim_books(out, found)
+    _claim_stories(out, found)
+    _claim_controls(out, found)
 
 
-def _claim(outcome: Outcome, found: Mapping[str, dict[str, Any]]) -> None:
-    values = outcome.values
+def _measure(out: Findings, key: str, each: Scores) -> None:
+    """Add the values of one property."""
+    clusters, values, readers = (each["group"], each["type"]), out.values, readers_of(each)
+    for name in (*READERS, "seen", "control", "control-unseen"):
+        values[f"{key}.{name}"] = wider(readers[name], *clusters)
+    for kind, layers in (("layer", each["layers"]["learned"]), ("random", each["layers"]["untrained"]),
+                         ("seen", each["seen"]), ("control", each["control"])):  # fmt: skip
+        values |= {f"{key}.{kind}{at}": wider(scores, *clusters) for at, scores in enumerate(layers)}
+    for name, reader in (("centre", "learned"), ("centre-random", "untrained")):
+        values[f"{key}.{name}"] = Value(centre([float(np.mean(layer)) for layer in each["layers"][reader]]))
 
-    def ahead(one: str, other: str | int) -> bool:
-        """Return whether one probe beats another, or the learned one at a layer, for every contextual property."""
-        for each in (found[key] for key in CONTEXTUAL):
-            baseline = each["layers"]["learned"][other] if isinstance(other, int) else each["right"][other]
-            gaps = np.subtract(each["right"][one], baseline).astype(np.float64)
-            if not gaps.mean() - 1.96 * standard_error(gaps, each["book"]) > 0:
-                return False
-        return True
 
-    says = "Probes on the embedding read every simple property with at least 90% accuracy"
-    outcome.claim("simple-in-vectors", says, all((values[f"{key}.layer0"].low or 0) >= 0.9 for key in SIMPLE))
-    says = "For every contextual property the best layer beats the embedding"
-    outcome.claim("layers-add-compound", says, ahead("learned", 0))
-    says = "Every simple property becomes readable at an earlier layer than every contextual one"
-    simple, contextual = ([values[f"{key}.centre"].value for key in keys] for keys in (SIMPLE, CONTEXTUAL))
-    readable = all(values[f"{key}.learned"].above(0.5) for key in CONTEXTUAL)
-    outcome.claim("simple-precedes-compound", says, max(simple) < min(contextual) and readable)
-    says = "For every contextual property the trained model beats random weights"
-    outcome.claim("learned-beats-untrained", says, ahead("learned", "untrained"))
+def readers_of(each: Scores) -> dict[str, Sequence[float]]:
+    """Return the scores of the test tokens by reader; of a network those of its best layer, or of its embedding."""
+    layers, best = each["layers"], each["best"]
+    found = {reader: layers[reader][best[reader]] for reader in ("untrained", "learned")}
+    found |= {"embedding": layers["learned"][0], "random-embedding": layers["untrained"][0]}
+    found |= {name: each[name][best["learned"]] for name in ("seen", "control")}
+    return {**each["rivals"], **found, "control-unseen": each["chance"]}
+
+
+def _leads(out: Findings, found: Mapping[str, Scores], keys: Sequence[str], one: str, other: str) -> Test:
+    """Add the difference of two readers for some properties; return the test that all are above zero."""
+    tests = []
+    for key in keys:
+        readers = readers_of(found[key])
+        compared = wider_gap(np.subtract(readers[one], readers[other]), found[key]["group"], found[key]["type"])
+        name = "selectivity" if (one, other) == ("seen", "control") else f"{one}.over.{other}"
+        tests.append(out.gain(f"{key}.{name}", compared))
+    return every(*tests)
+
+
+def _claim_books(out: Findings, found: Mapping[str, Scores]) -> None:
+    simple, contextual = list(SIMPLE), list(CONTEXTUAL)
+    says = "For every simple property a probe on the trained embedding beats one on a random embedding"
+    control = (
+        "Learning word types by heart would read an embedding too; the probe never saw the types that it is tested on"
+    )
+    out.claim("simple-in-vectors", says, _leads(out, found, simple, "embedding", "random-embedding"), control)
+    says = "For every contextual property of books the best layer beats the embedding"
+    control = (
+        "The best of several layers may be best by luck; it is selected on validation text and measured on other books"
+    )
+    out.claim("layers-add-compound", says, _leads(out, found, contextual, "learned", "embedding"), control)
+    says = "Every simple property has its centre of gravity below layer 1, every contextual one of books above it"
+    control = (
+        "Before layer 1 a state depends on its own token alone, which forces part of the order. "
+        "Attention could give a contextual property at layer 1 already; centres above 1 are later than that"
+    )
+    order = [*(below(f"{key}.centre", 1.0) for key in simple), *(above(f"{key}.centre", 1.0) for key in contextual)]
+    out.claim("simple-precedes-compound", says, every(*order), control)
+    says = "For every contextual property of books the trained model beats random weights"
+    control = "A probe may find in random features what training did not put there; random weights measure that"
+    out.claim("learned-beats-untrained", says, _leads(out, found, contextual, "learned", "untrained"), control)
     says = f"and beats a probe on the last {LAST} tokens without a network"
-    outcome.claim("learned-beats-last", says, ahead("learned", "last"))
-    says = "For every contextual property the hand-written rule within the window beats the model"
-    outcome.claim("handmade-leads", says, ahead("handmade", "learned"))
-    every = values["shuffled"] = of_draws([right for each in found.values() for right in each["shuffled"]])
-    says = "With shuffled labels probes are at chance: the interval of their mean accuracy contains one half"
-    within = every.low is not None and every.high is not None and every.low <= 0.5 <= every.high
-    outcome.claim("shuffled-at-chance", says, within)
+    control = "The nearest tokens may give the property away; the probe on them measures how far they do"
+    out.claim("learned-beats-last", says, _leads(out, found, contextual, "learned", "last"), control)
+    says = "For every contextual property of books the rule that makes the labels beats the model"
+    control = (
+        "The rule made the labels, so it can lack only the text before the window. "
+        "That it is the ceiling says nothing about other rules; the stories have labels that no rule made"
+    )
+    out.claim("handmade-leads", says, _leads(out, found, contextual, "handmade", "learned"), control)
+
+
+def _claim_stories(out: Findings, found: Mapping[str, Scores]) -> None:
+    says = "For every property of stories the trained model beats random weights"
+    control = "A probe may find in random features what training did not put there; random weights measure that"
+    out.claim("stories-beat-untrained", says, _leads(out, found, list(STORY), "learned", "untrained"), control)
+    says = f"and beats a probe on the last {LAST} tokens without a network"
+    control = "The nearest tokens may give the property away; the probe on them measures how far they do"
+    out.claim("stories-beat-last", says, _leads(out, found, list(STORY), "learned", "last"), control)
+    for key, name in STORY.items():
+        says = f"Stories: the model reads better than our hand-written rule whether a word {name}"
+        control = (
+            "The generator made the labels, not the rule. A weak rule would lose as well; "
+            "its accuracy, and that of a probe on the last tokens, is in the table"
+        )
+        out.claim(f"{key}-beats-rule", says, _leads(out, found, [key], "learned", "handmade"), control)
+
+
+def _claim_controls(out: Findings, found: Mapping[str, Scores]) -> None:
+    says = "For every property of words a probe is right more often than on its control task"
+    control = "A probe that learns types by heart does both equally well; states, tokens and balance are the same"
+    words = [*SIMPLE, "word-noun"]
+    _leads(out, found, [key for key in found if key not in words], "seen", "control")
+    out.claim("selective", says, _leads(out, found, words, "seen", "control"), control)
+    scores = [score for each in found.values() for score in each["chance"]]
+    types = [f"{key} {name}" for key, each in found.items() for name in each["type"]]
+    out.values["control-unseen.mean"] = wider(scores, types)
+    says = "On unseen types control tasks are at chance: the interval of their mean accuracy contains one half"
+    control = "A type in two parts would raise it; so the division of the types leaks nothing"
+
+    def within(values: Values) -> bool:
+        low, high = values["control-unseen.mean"].ends
+        return low <= 0.5 <= high
+
+    out.claim("control-at-chance", says, within, control)

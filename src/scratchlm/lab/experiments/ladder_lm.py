@@ -1,15 +1,17 @@
 """`experiment ladder-lm`: n-gram models and networks predict the same text; with grammar scores and samples.
 
 All models share one tokenizer and the same training tokens, the beginnings of many books. Other books are held out, and
-models are compared book by book. Networks read windows of 256 tokens, each from an empty context. The n-gram models
-read across windows. Bits per byte include the end-of-text tokens.
+models are compared book by book. Both networks are tuned alike, on the last of the training text
+(`shared/language_tuning.py`). Every model reads a book from its beginning: n-gram models their few tokens, the LSTM
+with its state carried on, the transformer in windows of 256 tokens that overlap by half. Bits per byte include the
+end-of-text tokens.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +22,6 @@ from scratchlm.base.errors import UserError
 from scratchlm.classic.counted import table_bytes
 from scratchlm.classic.ngram import NgramModel
 from scratchlm.classic.ngram_fast import KneserNey
-from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.smoothing import AddK, Katz
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import token_nats
@@ -29,29 +30,59 @@ from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.lab.experiments.config import LadderLmConfig
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains, clocked, paired_by
-from scratchlm.lab.harness.outcome import Outcome, Sample, Value
+from scratchlm.lab.harness.findings import Cell, Findings, Row, above, every
+from scratchlm.lab.harness.methods import (
+    Column,
+    Method,
+    MethodResult,
+    add_comparison,
+    claim_gains,
+    clocked,
+    paired,
+    paired_by,
+)
+from scratchlm.lab.harness.outcome import Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
-from scratchlm.lab.shared.networks import fit_windows
+from scratchlm.lab.shared.language_tuning import (
+    KINDS,
+    OPTIMIZERS,
+    Choice,
+    best_order,
+    read_on,
+    train,
+    tune,
+    tune_orders,
+)
 from scratchlm.lab.shared.proportions import mean_of
-from scratchlm.model.config import DecoderConfig
-from scratchlm.model.decoder import build_decoder
 from scratchlm.model.network import CausalLM
-from scratchlm.runs.depth_scaling import at_depth
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 
 OPENING = "It was a "
-COLUMNS = (Column("bits_per_byte", "bits per byte", interval=True), Column("blimp", "BLiMP", ".1%", interval=True))
+COLUMNS = (
+    Column("bits_per_byte", "bits per byte", interval=True),
+    Column("windows", "from empty windows"),
+    Column("blimp", "BLiMP", ".1%", interval=True),
+)
 CLAIMS = (
-    ("kneser-ney-beats-katz", "katz", "kneser3", "Kneser-Ney beats Katz's back-off on the same counts"),
-    ("context-helps", "unigram", "kneser5",
-     "A model with four tokens of context predicts better than one without"),
-    ("recurrent-beats-counting", "kneser5", "lstm", "An LSTM predicts better than 5-grams"),
-    ("transformer-beats-recurrent", "lstm", "transformer", "A transformer predicts better than an LSTM"),
-    ("transformer-beats-counting", "kneser5", "transformer", "A transformer predicts better than 5-grams"),
+    ("kneser-ney-beats-katz", "katz", "kneser3", "Kneser-Ney beats Katz's back-off on the same trigram counts",
+     "Katz might need another order; both are measured at orders 2 to 6 on the validation text"),
+    ("context-helps", "unigram", "kneser", "A model with some tokens of context predicts better than one without",
+     "Better smoothing alone could gain as much; Kneser-Ney of order 1 is measured on the validation text"),
+    ("recurrent-beats-counting", "kneser", "lstm", "A tuned LSTM predicts better than tuned n-grams",
+     "N-grams of a poor order would lose to much; their order was tuned on the same validation text"),
+    ("transformer-beats-recurrent", "lstm", "transformer",
+     "A tuned transformer predicts better than a tuned LSTM after as many tokens",
+     "A badly trained LSTM, or one that forgets between windows, would lose too. Both had the same search, and it "
+     "keeps its state"),
+    ("transformer-beats-recurrent-in-time", "lstm_in_time", "transformer",
+     "A tuned transformer predicts better than a tuned LSTM after as much time",
+     "At equal tokens the slower network computes for longer; here both train for the same time, as the table shows"),
+    ("transformer-beats-counting", "kneser", "transformer", "A tuned transformer predicts better than tuned n-grams",
+     "N-grams of a poor order would lose to much; their order was tuned on the same validation text"),
 )  # fmt: skip
-"""Claims that the first of two methods needs more bits per byte than the second."""
+"""Claims that the first of two methods needs more bits per byte than the second, each with its control."""
+SAME_TIME = 0.15
+"""Difference in seconds, as a fraction, within which two trainings count as equally long."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +96,9 @@ class Counted:
         """Return the loss of each held-out token, in nats."""
         rows = self.text.documents(self.text.held_out)
         return -np.concatenate([self.model.token_log_probabilities(row)[1:] for row in rows])
+
+    def window_nats(self) -> None:
+        """Return nothing: it has no windows."""
 
     def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
         """Return the natural log of the probability of each sentence, as the beginning of a text."""
@@ -82,13 +116,17 @@ class Counted:
 
 @dataclass(frozen=True)
 class Network:
-    """A network; it reads windows of its context length, each starting from an empty context."""
+    """A transformer or an LSTM."""
 
     model: CausalLM
     text: BookText
 
     def nats(self) -> Float[np.ndarray, " N"]:
-        """Return the loss of each held-out token, in nats."""
+        """Return the loss of each held-out token, in nats, with as much of the book before it as the network reads."""
+        return read_on(self.model, self.text, self.text.held_out)
+
+    def window_nats(self) -> Float[np.ndarray, " N"]:
+        """Return the same where each window of the context's length begins from an empty context."""
         return token_nats(self.model, self.text.tokenizer, ArrayTokens(self.text.held_out))
 
     def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
@@ -110,8 +148,8 @@ Predictor = Counted | Network
 Make = Callable[[BookText], Predictor]
 
 
-def methods(config: LadderLmConfig) -> list[Method[Make]]:
-    """Return the methods, the oldest first."""
+def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) -> list[Method[Make]]:
+    """Return the methods, the oldest first: networks with the chosen settings, n-grams of the chosen order."""
 
     def counting(kind: Any, order: int, **named: float) -> Make:
         def make(text: BookText) -> Predictor:
@@ -119,74 +157,118 @@ def methods(config: LadderLmConfig) -> list[Method[Make]]:
 
         return make
 
+    def network(kind: str, ratio: float = 1.0) -> Make:
+        def make(text: BookText) -> Predictor:
+            tokens = round(ratio * config.epochs * len(text.train))
+            return Network(train(kind, chosen[kind].setting, text, text.train, tokens, config.seed), text)
+
+        return make
+
+    lstm, transformer = (chosen[kind] for kind in KINDS)
+    in_time = config.recurrent_flops * transformer.flops / lstm.flops
     return [
         Method("unigram", "unigrams, add-k", counting(AddK, 1, k=0.1)),
         Method("bigram", "bigrams, add-k", counting(AddK, 2, k=0.01)),
         Method("katz", "trigrams, Katz's back-off", counting(Katz, 3)),
         Method("kneser3", "trigrams, Kneser-Ney", counting(KneserNey, 3)),
-        Method("kneser5", "5-grams, Kneser-Ney", counting(KneserNey, 5)),
-        Method("lstm", "recurrent network (LSTM)", partial(_recurrent, config)),
-        Method("transformer", "transformer", partial(_transformer, config)),
+        Method("kneser", "n-grams, Kneser-Ney, tuned order", counting(KneserNey, order)),
+        Method("lstm", "recurrent network (LSTM), tuned", network("lstm"), seeded=True),
+        Method("lstm_in_time", "the same, trained as long as the transformer", network("lstm", in_time), seeded=True),
+        Method("transformer", "transformer, tuned", network("transformer"), seeded=True),
     ]
 
 
-def run(config: LadderLmConfig, steps: Steps, outcome: Outcome) -> None:
-    """Train and compare all methods."""
+def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
+    """Tune, train and compare all methods."""
     files = config.files()
-    text = book_text(config.books, int(config.megabytes * 1e6), config.vocabulary_size, steps)
+    text = book_text(config.books, int(config.megabytes * 1e6), config.vocabulary_size, steps.shared)
     sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(files["blimp"].glob("*.jsonl"))}
     if not sets or not all(sets.values()):
         raise UserError(f"{files['blimp']}: holds no sets of pairs, or an empty one; see notes/data.md")
-    chosen = methods(config)
-    found = {method.key: steps.once(method.key, _measure, method, text, sets, config) for method in chosen}
+    sizes = {"lstm": config.recurrent_widths, "transformer": config.depths}
+    tuned = {kind: tune(kind, sizes[kind], text, config.tuning_fraction, steps.shared) for kind in KINDS}
+    orders = tune_orders(text, steps.shared)
+    chosen = {kind: min(tuned[kind], key=lambda each: each.bits) for kind in KINDS}
+    order = best_order(orders["kneser"])
+    made = methods(config, chosen, order)
+    found = {each.key: each.steps(steps).once(each.key, _measure, each, text, sets, config) for each in made}
+    out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {"kneser.order": Value(order)}
+    report(out, made, found, text)
+    report_tuning(out, tuned, orders)
+    out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
+    picked = (f"{kind} of {chosen[kind].setting.told(kind)}" for kind in KINDS)
+    out.notes += [
+        f"tuned on the last of the training text: {', '.join(picked)}; Kneser-Ney of order {order}",
+        "searched with one seed and a fraction of the tokens; longer training could prefer other settings",
+        *(
+            f"the best learning rate of the {kind} is at the edge of the search"
+            for kind in KINDS
+            if chosen[kind].at_edge
+        ),
+    ]
+
+
+def report(out: Findings, made: Sequence[Method[Make]], found: Mapping[str, dict[str, Any]], text: BookText) -> None:
+    """Report the scores and costs of all methods, and add the claims."""
     books = found["unigram"]["block_book"]
     scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
-    results = [_result(method, found[method.key], scale) for method in chosen]
+    results = [result_of(method, found[method.key], scale) for method in made]
     compare = paired_by({key: each["block_nats"] for key, each in found.items()}, books, scale)
     sizes = {
         "training_tokens": len(text.train), "held_out_bytes": text.held_out_bytes, "held_out_books": len(set(books))
     }  # fmt: skip
-    outcome.values |= {key: Value(size) for key, size in sizes.items()}
+    out.values |= {key: Value(size) for key, size in sizes.items()}
     title = f"{len(text.train):,} training tokens, {text.held_out_bytes:,} bytes of other books held out"
-    outcome.notes += [
-        f"{len(set(books))} books are held out, and errors are clustered by book",
-        "one seed of each network; AdamW trains the LSTM, Muon the transformer, as in its recipe",
-        "the networks start each window of 256 tokens from an empty context; n-gram models read across windows",
-    ]
-    add_comparison(outcome, title, results, COLUMNS, compare)
-    outcome.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in chosen]
+    add_comparison(out, title, results, COLUMNS, compare)
     by = {result.key: result for result in results}
-    claim_gains(outcome, by, compare, CLAIMS)
-    claim_grammar(outcome, by)
+    claim_gains(out, by, compare, CLAIMS)
+    for kind in KINDS:
+        lost = np.subtract(found[kind]["block_window_nats"], found[kind]["block_nats"])
+        out.gain(f"{kind}.before_window", paired(scale * lost, books))
+    claim_rest(out, *(found[key]["train_seconds"] for key in ("lstm_in_time", "transformer")))
+    out.notes += [
+        f"{len(set(books))} books are held out, and errors are clustered by book",
+        "the LSTM carries its state through a book; the transformer's windows overlap by half; 'from empty windows' "
+        "has neither",
+    ]
 
 
-def claim_grammar(outcome: Outcome, by: Mapping[str, MethodResult]) -> None:
-    """Add the claim about BLiMP."""
-    more = by["transformer"].scores["blimp"].above(by["kneser5"].scores["blimp"])
-    outcome.claim("grammar", "and knows more grammar: its BLiMP interval is above that of the 5-grams", more)
+def claim_rest(out: Findings, recurrent_seconds: float, transformer_seconds: float) -> None:
+    """Add the claims about BLiMP and about equal time."""
+    says = "The transformer knows more grammar than n-grams: its BLiMP accuracy is higher"
+    control = "The frequency of words could decide pairs; unigrams, which know nothing else, are exceeded too"
+    more = (above("transformer.blimp", f"{other}.blimp") for other in ("kneser", "unigram"))
+    out.claim("grammar", says, every(*more), control)
+    says = f"The longer training of the LSTM takes as long as the transformer's, within {SAME_TIME:.0%}"
+    control = "Its tokens are calculated from FLOPs; the seconds are measured"
+    same = abs(recurrent_seconds / transformer_seconds - 1) <= SAME_TIME
+    out.claim("equal-time", says, same, control, timed=True)
 
 
-def _recurrent(config: LadderLmConfig, text: BookText) -> Network:
-    width = config.recurrent_width
-    shape = DecoderConfig(text.tokenizer.vocabulary_size, width=width, layers=2, context=256, init_std=0.1, dropout=0.0)
-    optimizer = AdamWConfig(learning_rate=4e-3, weight_decay=0.05)
-    return _trained(config, text, build_recurrent(shape, "lstm", config.seed), TrainingConfig(optimizer=optimizer))
-
-
-def _transformer(config: LadderLmConfig, text: BookText) -> Network:
-    shape, training = at_depth(config.depth)
-    shape = replace(shape, vocabulary_size=text.tokenizer.vocabulary_size)
-    return _trained(config, text, build_decoder(shape, config.seed), training)
-
-
-def _trained(config: LadderLmConfig, text: BookText, decoder: CausalLM, training: TrainingConfig) -> Network:
-    """Train a network on the text for `epochs` epochs."""
-    tokens = len(text.train)
-    length = min(training.sequence_length, tokens // 4)
-    steps = max(1, math.ceil(config.epochs * tokens / (training.batch_size * length)))
-    training = replace(training, steps=steps, sequence_length=length, schedule=ScheduleConfig(warmup_steps=20))
-    fit_windows(decoder, ArrayTokens(text.train), training, config.seed)
-    return Network(decoder, text)
+def report_tuning(
+    out: Findings, tuned: Mapping[str, Sequence[Choice]], orders: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Report bits per byte of the validation text for each setting and each order of n-grams."""
+    cells: dict[tuple[str, float], list[Cell]] = {}
+    header = ["optimizer, learning rate"]
+    for kind, choices in tuned.items():
+        for choice in choices:
+            setting, key = choice.setting, f"tuning.{kind}.{choice.setting.key}"
+            out.values[key] = Value(choice.bits)
+            cells.setdefault((setting.optimizer, setting.rate), []).append(Cell(key))
+            if (title := f"{kind}, {setting.shape(kind)}") not in header:
+                header.append(title)
+        for optimizer in OPTIMIZERS:
+            least = min(each.bits for each in choices if each.setting.optimizer == optimizer)
+            out.values[f"tuning.{kind}.{optimizer}"] = Value(least)
+        out.timings[f"tuning.{kind}.seconds"] = sum(each.seconds for each in choices)
+    rows: list[Row] = [[f"{optimizer}, {rate:g}", *row] for (optimizer, rate), row in cells.items()]
+    out.table("Search of settings: bits per byte of the validation text", header, rows)
+    counts = sorted({int(order) for found in orders.values() for order in found})
+    for kind, found in orders.items():
+        out.values |= {f"tuning.{kind}.{order}": Value(bits) for order, bits in found.items()}
+    rows = [[str(order), *(Cell(f"tuning.{kind}.{order}") for kind in orders)] for order in counts]
+    out.table("N-grams by order: bits per byte of the validation text", ["order", "Kneser-Ney", "Katz"], rows)
 
 
 def _measure(
@@ -201,13 +283,20 @@ def _measure(
         judged[name] = [0.5 if good == bad else float(good > bad) for good, bad in scores]
     written = model.write(OPENING.rstrip(), config.sample_tokens, config.seed)
     sample = " ".join(text.tokenizer.decode([id for id in written if id != text.end]).split())
-    return {**text.blocks(nats), **costs, "blimp": judged, "sample": sample}
+    windows = model.window_nats()
+    more = {} if windows is None else {"block_window_nats": text.blocks(windows)["block_nats"]}
+    return {**text.blocks(nats), **more, **costs, "blimp": judged, "sample": sample}
 
 
-def _result(method: Method[Make], found: dict[str, Any], scale: float) -> MethodResult:
+def result_of(method: Method[Make], found: Mapping[str, Any], scale: float) -> MethodResult:
+    """Return the scores and costs of a method."""
     sets = [np.array(values) for values in found["blimp"].values()]
     accuracy = float(np.mean([values.mean() for values in sets]))
     error = math.sqrt(sum(values.var(ddof=1) / len(values) for values in sets if len(values) > 1)) / len(sets)
-    bits = mean_of(np.array(found["block_nats"]) * scale, found["block_book"])
-    blimp = Value(accuracy, accuracy - 1.96 * error, accuracy + 1.96 * error)
-    return method.result({"bits_per_byte": bits, "blimp": blimp}, found)
+    scores = {
+        "bits_per_byte": mean_of(np.array(found["block_nats"]) * scale, found["block_book"]),
+        "blimp": Value(accuracy, accuracy - 1.96 * error, accuracy + 1.96 * error),
+    }
+    if "block_window_nats" in found:
+        scores["windows"] = mean_of(np.array(found["block_window_nats"]) * scale, found["block_book"])
+    return method.result(scores, found)

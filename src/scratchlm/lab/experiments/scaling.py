@@ -1,231 +1,236 @@
-"""`experiment scaling`: loss against parameters, tokens and compute; laws fitted to small runs predict a larger one.
+"""`experiment scaling`: loss against parameters, tokens and compute; two published laws predict a larger run.
 
-Each model size is trained on each number of tokens in its own run, with a full learning rate schedule. Two laws are
-fitted: one in which parameters and tokens interact (`JointLaw`), and one with separate terms, which
-`scratchlm plan` uses (Hoffmann et al. 2022, arXiv 2203.15556). The larger run is trained after both fits and has no
-part in them.
+Each model size is trained on each number of tokens in its own run, with a full learning rate schedule. Validation text
+chooses the learning rate. Two laws are fitted alike to these runs: that of Kaplan et al. 2020 (arXiv 2001.08361), in
+which parameters and tokens interact, and that of Hoffmann et al. 2022 (arXiv 2203.15556), with separate terms and an
+irreducible loss. The step "prediction" is written before the larger run begins, once.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.statistics import standard_error
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.evaluation.bits import token_nats
+from scratchlm.evaluation.bits import count_text_bytes, token_nats
 from scratchlm.lab.experiments.config import ScalingConfig
-from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Curves, Outcome, Table, Value
+from scratchlm.lab.experiments.scaling_report import Measured, report
+from scratchlm.lab.harness.findings import Findings
+from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.booktext import BookText, book_text
+from scratchlm.lab.shared.booktext import book_text
 from scratchlm.lab.shared.networks import fit_windows
-from scratchlm.model.decoder import build_decoder
-from scratchlm.runs.depth_scaling import at_depth
-from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
+from scratchlm.lab.shared.scaling_laws import Run, predict
+from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import build_decoder, outline
+from scratchlm.model.presets import qwen3_shaped
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.optimizer import matrix_weights
 
-BYTES_A_TOKEN = 5
+CONTEXT = 128
+"""Tokens of a training window."""
+FACTORS = (0.3, 0.7, 1.6)
+"""Learning rates that are tried, as factors of the usual one for the width."""
+VALIDATION, EACH_BOOK = 24_576, 4096
+"""Tokens at the end of the training text that choose learning rates, and tokens of each held-out book that are used."""
+BYTES_A_TOKEN = 4
 """Bytes of books prepared for each token of the longest run, so that no run repeats its text."""
-WITHIN = 0.02
-"""Relative error up to which a law counts as predicting the larger run."""
-SEPARATE = ("floor", "a", "alpha", "b", "beta")
-"""Coefficients of the law with separate terms."""
-Found = Mapping[tuple[int, int], dict[str, Any]]
-ALPHAS = np.arange(0.01, 0.6, 0.005)
-BETAS = np.arange(0.02, 0.4, 0.0025)
-"""Exponents of the grid search."""
 
 
 @dataclass(frozen=True)
-class JointLaw:
-    """A scaling law in which parameters and tokens interact: the gain from more of one depends on the other.
+class Texts:
+    """Training text, the text that chooses learning rates, and the beginning of each held-out book."""
 
-        bits per byte = ((n / N)^(alpha / beta) + d / D) ^ beta
+    tokenizer: Tokenizer
+    train: np.ndarray
+    validation: np.ndarray
+    books: list[np.ndarray]
 
-    with N matrix weights and D tokens (Kaplan et al. 2020, arXiv 2001.08361, equation 1.5). It has four coefficients
-    and no irreducible loss. The law of `scratchlm plan`, floor + a / N^alpha + b / D^beta (Hoffmann et al. 2022), has
-    five; in it the gain from more parameters does not depend on the tokens.
+    @property
+    def book_bytes(self) -> int:
+        """UTF-8 bytes of the held-out text."""
+        return sum(count_text_bytes(ArrayTokens(book), self.tokenizer) for book in self.books)
+
+
+@dataclass(frozen=True)
+class RateRule:
+    """The best learning rate of a run, as a factor of the usual one: its log is linear in log width and log tokens.
+
+    It is fitted to the validation losses of all runs at several rates, as one parabola in the log rate with a minimum
+    that moves. So the noise of single runs hardly counts, and runs that are too long to be tuned have a rate too.
     """
 
-    n: float
-    """Weights that reach a loss of one bit per byte with unlimited text."""
-    alpha: float
-    d: float
-    """Tokens that reach it with unlimited weights."""
-    beta: float
+    level: float
+    by_width: float
+    by_tokens: float
+    centre: tuple[float, float]
+    """Mean log width and mean log tokens of the runs."""
 
-    def bits(self, weights: float, tokens: float) -> float:
-        """Return the predicted held-out bits per byte of a run with `weights` matrix weights on `tokens` tokens."""
-        by_size = self.alpha / self.beta * math.log(self.n / weights)
-        return math.exp(self.beta * float(np.logaddexp(by_size, math.log(self.d / tokens))))
+    def factor(self, width: int, tokens: int) -> float:
+        """Return the best factor, at most four times beyond those that were tried."""
+        x, y = math.log(width) - self.centre[0], math.log(tokens) - self.centre[1]
+        log = self.level + self.by_width * x + self.by_tokens * y
+        return math.exp(min(max(log, math.log(FACTORS[0] / 4)), math.log(FACTORS[-1] * 4)))
 
 
-def fit_joint(runs: Sequence[Measured]) -> JointLaw:
-    """Fit the law to runs of one recipe by least squares of relative errors.
+def fit_rates(losses: Mapping[tuple[int, int, float], float]) -> RateRule:
+    """Fit the rule to validation losses by width, tokens and factor.
 
-    For each pair of exponents, bits^(1 / beta) = n^(alpha / beta) N^(-alpha / beta) + d / D is linear in the other two
-    coefficients. Raises `ValueError` for fewer than four runs, and if no exponents give positive coefficients.
+    The loss of a cell is c + k f^2 - 2 k f m, with f the log factor and m its best place, linear in log width and log
+    tokens: linear least squares. Where the losses do not curve upwards, the rule is the factor with the lowest mean.
     """
-    if len(runs) < 4:
-        raise ValueError(f"{len(runs)} runs are too few for a law of four coefficients")
-    bits = np.array([run.bits_per_byte for run in runs])
-    weights, tokens = (np.array([run[at] for run in runs], np.float64) for at in (0, 1))
-    best: tuple[float, JointLaw] | None = None
-    for beta in BETAS:
-        for alpha in ALPHAS:
-            power = alpha / beta
-            columns = np.stack([(weights / weights.max()) ** -power, tokens.max() / tokens], 1)  # near one: no overflow
-            of_size, of_text = np.linalg.lstsq(columns / bits[:, None] ** (1 / beta), np.ones(len(bits)), rcond=None)[0]
-            if min(of_size, of_text) <= 0:
-                continue
-            missed = float(np.square(beta * np.log(columns @ (of_size, of_text)) - np.log(bits)).sum())
-            if best is None or missed < best[0]:
-                n, d = float(weights.max() * of_size ** (1 / power)), float(tokens.max() * of_text)
-                best = missed, JointLaw(n, round(float(alpha), 4), d, round(float(beta), 4))
-    if best is None:
-        raise ValueError("no exponents fit with positive coefficients")
-    return best[1]
+    cells = sorted({(width, tokens) for width, tokens, _ in losses})
+    logs = np.log(np.array(cells, np.float64))
+    centre = logs.mean(0)
+    own, moved = np.eye(len(cells)), np.column_stack([np.ones(len(cells)), logs - centre])
+    rows = [
+        [*own[(at := cells.index((width, tokens)))], math.log(factor) ** 2, *(math.log(factor) * moved[at])]
+        for width, tokens, factor in losses
+    ]
+    found = np.linalg.lstsq(np.array(rows), np.array(list(losses.values())), rcond=1e-9)[0][len(cells) :]
+    curvature, slopes = float(found[0]), found[1:]
+    if curvature > 0:
+        level, by_width, by_tokens = (float(slope) for slope in -slopes / (2 * curvature))
+    else:
+        means = {factor: np.mean([loss for at, loss in losses.items() if at[2] == factor]) for *_, factor in losses}
+        level, by_width, by_tokens = math.log(min(means, key=lambda factor: float(means[factor]))), 0.0, 0.0
+    return RateRule(level, by_width, by_tokens, (float(centre[0]), float(centre[1])))
 
 
-def run(config: ScalingConfig, steps: Steps, outcome: Outcome) -> None:
-    """Train each size on each number of tokens, fit both laws, and only then train the larger run."""
+@dataclass
+class Trainer:
+    """Trains runs of one seed, each as a step, and chooses learning rates."""
+
+    config: ScalingConfig
+    texts: Texts
+    steps: Steps
+    trials: dict[tuple[int, int, float], dict[str, Any]] = field(default_factory=dict)
+    """What each run gave, by width, tokens and factor of the learning rate."""
+
+    def trial(self, width: int, tokens: int, factor: float) -> dict[str, Any]:
+        """Train a run, or find it among the steps."""
+        at = (width, tokens, factor)
+        if at not in self.trials:
+            name = f"width-{width}-tokens-{tokens}-rate-{factor:g}"
+            self.trials[at] = self.steps.once(name, lambda: self.train(*at, self.texts.train))
+        return self.trials[at]
+
+    @cached_property
+    def rule(self) -> RateRule:
+        """Train each width on the smaller numbers of tokens at every factor, and fit the rule to these runs."""
+        tuned = itertools.product(self.config.widths, self.config.tokens[: self.config.tuned], FACTORS)
+        return fit_rates({at: float(self.trial(*at)["validation"]) for at in tuned})
+
+    def chosen(self, width: int, tokens: int) -> float:
+        """Return the factor by the rule: of the tuned runs the nearest that was tried, of others the rule's own."""
+        best = self.rule.factor(width, tokens)
+        if width in self.config.widths and tokens in self.config.tokens[: self.config.tuned]:
+            return min(FACTORS, key=lambda factor: abs(math.log(factor / best)))
+        return float(f"{best:.2g}")
+
+    def cell(self, width: int, tokens: int) -> dict[str, Any]:
+        """Return the run of a width on a number of tokens, at the chosen learning rate."""
+        return self.trial(width, tokens, self.chosen(width, tokens))
+
+    def train(self, width: int, tokens: int, factor: float, ids: np.ndarray) -> dict[str, Any]:
+        """Train one model on windows of `ids`; return its losses, size and compute."""
+        config, tokenizer = self.config, self.texts.tokenizer
+        training = recipe(width, tokens, factor, config)
+        decoder = build_decoder(shape(width, config.layers, tokenizer.vocabulary_size), config.seed)
+        fit_windows(decoder, ArrayTokens(ids), training, config.seed)
+        validation = token_nats(decoder, tokenizer, ArrayTokens(self.texts.validation))
+        books = [float(token_nats(decoder, tokenizer, ArrayTokens(book)).sum()) for book in self.texts.books]
+        return {**planned(width, tokens, config, tokenizer), "validation": float(validation.mean()), "books": books}
+
+    def repeated(self, width: int, few: int, many: int) -> dict[str, Any]:
+        """Train as many steps as `many` tokens take on `few` tokens again and again: more steps, no more text."""
+        order = np.random.default_rng(self.config.seed).permutation(len(self.texts.train) // CONTEXT)[: few // CONTEXT]
+        ids = np.concatenate([self.texts.train[at * CONTEXT : (at + 1) * CONTEXT] for at in order])
+        factor = self.chosen(width, many)
+        return self.steps.once(f"width-{width}-tokens-{few}-repeated", lambda: self.train(width, many, factor, ids))
+
+
+def shape(width: int, layers: int, vocabulary_size: int) -> DecoderConfig:
+    """Return a model with 12 width^2 matrix weights in each layer, whatever the width."""
+    heads = 2 * max(1, width // 64)
+    return qwen3_shaped(vocabulary_size, width=width, layers=layers, context=CONTEXT, head_dim=width // heads)
+
+
+def recipe(width: int, tokens: int, factor: float, config: ScalingConfig) -> TrainingConfig:
+    """Return the training of a run: the rates of the depth scaling rule times a factor, warm-up over a tenth of it."""
+    steps = max(1, round(tokens / (config.batch_size * CONTEXT)))
+    adam = AdamWConfig(learning_rate=factor * 0.02 * (128 / width) ** 0.5, weight_decay=0.0)
+    return TrainingConfig(
+        steps=steps,
+        batch_size=config.batch_size,
+        sequence_length=CONTEXT,
+        optimizer=MuonConfig(learning_rate=factor * 0.02, adam=adam),
+        schedule=ScheduleConfig(warmup_steps=max(1, steps // 10)),
+    )
+
+
+def planned(width: int, tokens: int, config: ScalingConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what can be counted before a run: parameters, tokens and FLOPs."""
+    decoder = outline(shape(width, config.layers, tokenizer.vocabulary_size))
+    read = recipe(width, tokens, 1.0, config).steps * config.batch_size * CONTEXT
+    counts = {"weights": matrix_weights(decoder), "parameters": decoder.parameter_count()}
+    return {**counts, "tokens": read, "flops": read * decoder.flops_per_token(CONTEXT)}
+
+
+def texts_of(config: ScalingConfig, steps: Steps) -> Texts:
+    """Prepare the text. Raises `UserError` if a run would repeat its text."""
     longest = max(config.larger_tokens, *config.tokens)
-    text = book_text(config.books, BYTES_A_TOKEN * longest, config.vocabulary_size, steps)
-    if len(text.train) < longest:
-        short = f"the books have {len(text.train)} tokens, and no run may repeat its text"
+    text = book_text(config.books, BYTES_A_TOKEN * (longest + VALIDATION), config.vocabulary_size, steps)
+    train, validation = text.train[:-VALIDATION], text.train[-VALIDATION:]
+    if len(train) < longest + CONTEXT:
+        short = f"the books have {max(0, len(train) - CONTEXT)} tokens, and no run may repeat its text"
         raise UserError(f"--tokens, --larger-tokens {longest}: {short}; give fewer")
-    cells = itertools.product(config.depths, config.tokens)
-    found = {(d, n): steps.once(f"depth-{d}-tokens-{n}", _train, d, n, text, config) for d, n in cells}
-    scale = 1 / math.log(2) / text.held_out_bytes
-    runs = [_measured(each, scale) for each in found.values()]
-    joint = steps.once("joint law", lambda: vars(fitted(fit_joint, runs)))
-    separate = steps.once("separate law", lambda: vars(fitted(fit_law, runs)))
-    larger = steps.once("larger", _train, config.larger_depth, config.larger_tokens, text, config)
-    larger["compute_ratio"] = larger["flops"] / max(each["flops"] for each in found.values())
-    report_runs(outcome, config, found, scale)
-    report_laws(outcome, JointLaw(**joint), LossLaw(**separate), runs, larger, scale)
-    outcome.values["held_out_bytes"] = Value(text.held_out_bytes)
-    outcome.notes += [
-        f"one seed a run; {len(set(larger['block_book']))} books are held out, and errors are clustered by book",
-        "N counts the matrix weights inside blocks, without the embedding; the law is in bits per byte",
-        "the best learning rate may differ between sizes: all take that of the depth scaling rule",
+    books = [book[1 : EACH_BOOK + 1] for book in text.documents(text.held_out)]
+    return Texts(text.tokenizer, train, validation, books)
+
+
+def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
+    """Train each size on each number of tokens, predict the larger run, and only then train it."""
+    texts = texts_of(config, steps.shared)
+    trainer = Trainer(config, texts, steps)
+    found = {(width, n): trainer.cell(width, n) for width in config.widths for n in config.tokens}
+    for factor in FACTORS:
+        trainer.trial(config.widths[0], config.tokens[-1], factor)  # what the rule loses where it was not tuned
+    few, many = config.tokens[0], config.tokens[-2]
+    repeated = trainer.repeated(config.widths[1], few, many)
+    scale = 1 / math.log(2) / texts.book_bytes
+    coming = planned(config.larger_width, config.larger_tokens, config, texts.tokenizer)
+    runs = [run_of(each, scale) for each in found.values()]
+    everything = [each["parameters"] for each in (*found.values(), coming)]
+    prediction = steps.once("prediction", _predict, runs, run_of(coming, scale), everything, config.seed)
+    factor = trainer.chosen(config.larger_width, config.larger_tokens)
+    larger = trainer.trial(config.larger_width, config.larger_tokens, factor)
+    rates = {cell: (trainer.chosen(*cell), trainer.rule.factor(*cell)) for cell in found}
+    out.values["rate.larger"] = Value(factor)
+    report(out, Measured(config, scale, found, rates, trainer.trials, repeated, prediction, larger))
+    out.values["held_out_bytes"] = Value(texts.book_bytes)
+    out.notes += [
+        f"{len(texts.books)} books are held out, the first {EACH_BOOK:,} tokens of each; gains are clustered by book",
+        "the laws are fitted to the loss on this text, so its choice adds nothing to their errors",
     ]
 
 
-def _train(depth: int, tokens: int, text: BookText, config: ScalingConfig) -> dict[str, Any]:
-    """Train one size on one number of tokens; return its held-out loss, size and compute."""
-    shape, training = at_depth(depth)
-    decoder = build_decoder(replace(shape, vocabulary_size=text.tokenizer.vocabulary_size), config.seed)
-    step = config.batch_size * training.sequence_length
-    training = replace(training, batch_size=config.batch_size, steps=max(1, round(tokens / step)))
-    fit_windows(decoder, ArrayTokens(text.train), training, config.seed)
-    return {
-        **text.blocks(token_nats(decoder, text.tokenizer, ArrayTokens(text.held_out))),
-        "weights": matrix_weights(decoder),
-        "parameters": decoder.parameter_count(),
-        "tokens": training.steps * step,
-        "flops": training.steps * step * decoder.flops_per_token(training.sequence_length),
-    }
+def run_of(found: dict[str, Any], scale: float) -> Run:
+    """Return a run for the laws; N counts matrix weights inside blocks, as Kaplan et al. do without embeddings."""
+    bits = scale * sum(found["books"]) if "books" in found else math.nan
+    return Run(found["weights"], found["tokens"], found["flops"], bits)
 
 
-def _measured(found: Mapping[str, Any], scale: float) -> Measured:
-    return Measured(found["weights"], found["tokens"], scale * float(np.sum(found["block_nats"])))
-
-
-L = TypeVar("L")
-
-
-def fitted(fit: Callable[[Sequence[Measured]], L], runs: Sequence[Measured]) -> L:
-    """Fit a law. Raises `UserError` if the runs are too few or too similar."""
+def _predict(runs: list[Run], coming: Run, everything: list[int], seed: int) -> dict[str, Any]:
     try:
-        return fit(runs)
+        return predict(runs, coming, everything, seed)
     except ValueError as error:
-        raise UserError(f"--depths, --tokens: {error}; give more of them, further apart") from None
-
-
-def report_runs(outcome: Outcome, config: ScalingConfig, found: Found, scale: float) -> None:
-    """Report the runs that the laws are fitted to, and add the claims about them."""
-    rows = []
-    for (depth, tokens), each in found.items():
-        bits = _measured(each, scale).bits_per_byte
-        outcome.values[f"bits.{depth}.{tokens}"] = Value(bits)
-        rows.append([str(depth), f"{each['weights']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}", f"{bits:.3f}"])
-    header = ["layers", "matrix weights", "tokens", "FLOPs", "bits per byte"]
-    outcome.tables.append(Table("Runs that the laws are fitted to", header, rows))
-    for title, x, place in (("Loss by training tokens", "tokens", "tokens"), ("Loss by compute", "FLOPs", "flops")):
-        lines = {}
-        for depth in config.depths:
-            places = [found[depth, tokens][place] for tokens in config.tokens]
-            heights = [outcome.values[f"bits.{depth}.{tokens}"].value for tokens in config.tokens]
-            lines[f"{depth} layers"] = (places, heights)
-        outcome.curves.append(Curves(title, x, "bits per byte", lines, logarithmic=True))
-    few, many = config.tokens[0], config.tokens[-1]
-    small, large = config.depths[0], config.depths[-1]
-    nats = {cell: np.array(each["block_nats"]) for cell, each in found.items()}
-
-    def grows(key: str, gaps: np.ndarray) -> bool:
-        """Add a gain in bits per byte from the losses of blocks; return whether it is above zero."""
-        return outcome.gain(key, paired(scale * len(gaps) * gaps, found[small, few]["block_book"]))
-
-    with_little, with_much = (nats[small, tokens] - nats[large, tokens] for tokens in (few, many))
-    more = grows("parameters-help.gain", with_much)
-    outcome.claim("parameters-help", "More parameters lower the loss on the same text", more)
-    more = grows("tokens-help.gain", nats[large, few] - nats[large, many])
-    outcome.claim("tokens-help", "More text lowers the loss of the same model", more)
-    grows("parameters-on-little.gain", with_little)
-    more = grows("gain_of_size_with_text", with_much - with_little)
-    outcome.claim("size-pays-with-text", "The gain of a larger model grows with the training text", more)
-
-
-def report_laws(
-    outcome: Outcome, joint: JointLaw, separate: LossLaw, runs: Sequence[Measured], larger: Mapping[str, Any],
-    scale: float,
-) -> None:  # fmt: skip
-    """Compare the predictions of both laws with the larger run, and with the best fitted run as a baseline."""
-    laws: dict[str, Callable[[float, float], float]] = {
-        "joint": joint.bits,
-        "separate": lambda weights, tokens: separate.bits("default", int(weights), tokens),
-    }
-    seen, last = _measured(larger, scale), min(run.bits_per_byte for run in runs)
-    bits = seen.bits_per_byte
-    nats = np.array(larger["block_nats"])
-    half = 1.96 * standard_error(scale * len(nats) * nats, larger["block_book"])
-    outcome.values |= {
-        "larger.measured": Value(bits, bits - half, bits + half) if math.isfinite(half) else Value(bits),
-        "larger.best_before": Value(last),
-        "larger.compute_ratio": Value(larger["compute_ratio"]),
-    }
-    figures = {"joint": vars(joint), "separate": {key: getattr(separate, key) for key in SEPARATE}}
-    rows = []
-    for name, law in laws.items():
-        predicted, worst = law(seen.weights, seen.tokens), max(abs(law(n, d) / b - 1) for n, d, b in runs)
-        error = predicted / bits - 1
-        outcome.values |= {f"{name}.{key}": Value(figure) for key, figure in figures[name].items()}
-        measured = {f"{name}.foretold": predicted, f"{name}.error": error, f"{name}.worst": worst}
-        outcome.values |= {key: Value(value) for key, value in measured.items()}
-        rows.append([f"{name} law", f"{predicted:.3f}", f"{error:+.1%}", f"{worst:.1%}"])
-    rows.append(["best fitted run (baseline)", f"{last:.3f}", f"{last / bits - 1:+.1%}", ""])
-    rows.append(["measured", outcome.values["larger.measured"].shown(), "", ""])
-    title = f"The larger run: {seen.weights:,} weights, {seen.tokens:,} tokens"
-    header = ["", "bits per byte", "error", "largest error on the fitted runs"]
-    outcome.tables.append(Table(title, header, rows))
-    forms = {"joint": "((n / N)^(alpha / beta) + d / D)^beta", "separate": "floor + a / N^alpha + b / D^beta"}
-    rows = []
-    for name, form in forms.items():
-        rows.append([name, form, ", ".join(f"{key} {figure:.4g}" for key, figure in figures[name].items())])
-    title = "The laws: bits per byte from N matrix weights and D tokens"
-    outcome.tables.append(Table(title, ["law", "form", "coefficients"], rows))
-    joint_off, separate_off = (abs(outcome.values[f"{name}.error"].value) for name in laws)
-    says = f"The joint law predicts the larger run within {WITHIN:.0%}"
-    outcome.claim("law-foretells", says, joint_off <= WITHIN)
-    outcome.claim("separate-law-foretells", "so does the law with separate terms", separate_off <= WITHIN)
-    says = "The joint law has a smaller error than the separate one"
-    outcome.claim("joint-is-nearer", says, joint_off < separate_off)
-    outcome.claim("law-beats-no-law", "and a smaller one than the best fitted run", joint_off < abs(last / bits - 1))
+        raise UserError(f"--widths, --tokens: {error}; give more of them") from None

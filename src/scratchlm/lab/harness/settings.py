@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.ranges import Count, Epochs, Range, Seed, Threads, Vocabulary, out_of_range
 
-NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "json")
+NOT_SETTINGS = ("out", "data", "replay", "threads", "force", "guess", "json")
 """Settings that say where and how to run, not what is measured."""
 BOOKS = "pretrain/books.jsonl"
 """The pretraining text of the small model, in the data folder."""
@@ -52,6 +52,8 @@ class ExperimentConfig:
     """CPU threads; all cores if not given."""
     force: bool = False
     """Start over in a folder that holds another run of an experiment."""
+    guess: bool = False
+    """Ask for your guesses of some values first; after the run show each beside the measured value."""
     json: bool = False
     """Print the result as JSON."""
 

@@ -31,8 +31,10 @@ def write_deck(path: Path, cards: Sequence[Card]) -> Path:
     deck = genanki.Deck(DECK, "scratchlm")
     for card in cards:
         tags = [*card.tags, *(LEGEND[sign] for sign in card.signs)]
+        tags += [f"kind-{card.kind}"]
         tags += [] if card.chapter is None else [f"chapter-{card.chapter}"]
-        fields = [html.escape(card.question), as_html(card.answer)]
+        asked = html.escape(card.asked).replace("\n", "<br>")
+        fields = [as_html(card.code) + asked, as_html(card.answer)]
         deck.add_note(genanki.Note(form, fields, guid=card.id, tags=[tag.replace(" ", "-") for tag in tags]))
     with atomic_file(path) as temporary:
         genanki.Package(deck).write_to_file(str(temporary))

@@ -9,7 +9,14 @@
 
     </details>
 
-The footer and the signs are optional. A <details> block without `Q.` in its summary is no card.
+The footer and the signs are optional. A <details> block without `Q.` in its summary is no card. A code block directly
+above a card belongs to its question. The footer may name a kind (`kind: compute`); without one it is recall:
+
+    recall    the answer is known or not
+    compute   the answer is a number, `value: 1.75` in the footer; `within: 5%` allows more than 1% of it
+    predict   the reader says what the code above prints, or `value: KEY` of the experiment that `shows:` names
+    bug       the reader finds the error in the code above
+    choose    the question lists explanations as (a), (b), (c); `value: b` is the right one
 """
 
 from __future__ import annotations
@@ -23,12 +30,18 @@ from pathlib import Path
 from scratchlm.base.errors import UserError, nearest, raise_first
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import read_plain_text
+from scratchlm.lab.quiz.numbers import parse_number
 
 LEGEND = {"⭐": "important", "🔥": "hot", "💡": "key", "⚠": "warning", "🎯": "target", "🚀": "advanced", "🚫": "not"}
 """The signs and their names: important point, hot or important exam topic, key concept or tip, warning or common
 mistake, exam target, advanced topic, cannot be used or a concern."""
 VARIATION = "\ufe0f"
 """Variation selector for a coloured sign; it is ignored."""
+
+KINDS = ("recall", "compute", "predict", "bug", "choose")
+"""Kinds of cards: what the reader does before the answer is shown."""
+WITHIN = 0.01
+"""Relative error that a computed number may have, where the card names no other."""
 
 SHOWN = "\ue000"
 """Private-use character that replaces < in code blocks during parsing."""
@@ -38,6 +51,8 @@ _QUESTION = re.compile(r"^(?P<signs>[^\w]*)Q\.\s*(?P<question>\S.*)$", re.DOTALL
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # the source of a number
 _FOOTER = re.compile(r"\n<sub>(?P<footer>[^<]*)</sub>\s*$")  # on its own line: elsewhere <sub> is a subscript
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
+_OPTION = re.compile(r"(?:^|\s)\(([a-z])\)\s+")
+_FIELDS = ("kind", "value", "within", "tags", "shows")
 
 
 @dataclass(frozen=True)
@@ -55,11 +70,29 @@ class Card:
     """Evidence for the answer: a test, or a claim of an experiment."""
     place: str = ""
     """File and line number."""
+    kind: str = "recall"
+    """One of `KINDS`."""
+    code: str = ""
+    """The code block above the card, as Markdown."""
+    value: str | None = None
+    """The number of a card of kind compute, the letter of one of kind choose."""
+    within: float = WITHIN
+    """Relative error that the reader's number may have."""
 
     @property
     def id(self) -> str:
         """Hash of the question; it changes only when the question's words change."""
         return hashlib.sha256(" ".join(self.question.lower().split()).encode("utf-8")).hexdigest()[:16]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The letters of the explanations that a card of kind choose offers."""
+        return tuple(_OPTION.findall(self.question)) if self.kind == "choose" else ()
+
+    @property
+    def asked(self) -> str:
+        """The question as text, with each explanation to choose from on a line of its own."""
+        return _OPTION.sub(r"\n(\1) ", self.question) if self.options else self.question
 
 
 def notes_folder() -> Path:
@@ -128,7 +161,7 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
             continue
         place = _place(file, text, match.start())
         try:
-            found.append(_card(asked["signs"], asked["question"], match["body"], place))
+            found.append(_card(asked, match["body"], place, _code_above(text, match.start())))
         except UserError as error:
             problems.append(str(error))
     return found
@@ -138,7 +171,14 @@ def _place(file: Path, text: str, start: int) -> str:
     return f"{file}:{text.count(chr(10), 0, start) + 1}"
 
 
-def _card(signs: str, question: str, body: str, place: str) -> Card:
+def _code_above(text: str, start: int) -> str:
+    """Return the code block that ends directly above a place, as Markdown; empty if there is none."""
+    blocks = [block for block in _FENCE.finditer(text, 0, start) if not text[block.end() : start].strip()]
+    return blocks[-1][0].replace(SHOWN, "<") if blocks else ""
+
+
+def _card(asked: re.Match[str], body: str, place: str, code: str) -> Card:
+    signs, question = asked["signs"], " ".join(asked["question"].split())
     for sign in "".join(signs.replace(VARIATION, "").split()):
         if sign not in LEGEND:
             raise UserError(f"{place}: the sign {sign} is not in the legend; use one of {' '.join(LEGEND)}")
@@ -150,7 +190,27 @@ def _card(signs: str, question: str, body: str, place: str) -> Card:
     inside = tuple(dict.fromkeys(character for character in signs + answer if character in LEGEND))
     tags = tuple(tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip())
     chapter = int(fields["chapter"]) if "chapter" in fields else None
-    return Card(" ".join(question.split()), answer, inside, tags, chapter, fields.get("shows"), place)
+    kind = fields.get("kind", KINDS[0])
+    within = WITHIN
+    if "within" in fields:
+        within = parse_number(fields["within"], f"{place}: within") / 100
+    shows, value = fields.get("shows"), fields.get("value")
+    card = Card(question, answer, inside, tags, chapter, shows, place, kind, code, value, within)
+    _check_kind(card)
+    return card
+
+
+def _check_kind(card: Card) -> None:
+    """Raise `UserError` for an unknown kind, and for a card that lacks what its kind needs."""
+    if card.kind not in KINDS:
+        raise UserError(f"{card.place}: kind {card.kind!r}: {nearest(card.kind, KINDS)}")
+    if card.kind == "compute":
+        if card.value is None:
+            raise UserError(f"{card.place}: is of kind compute and names no number; add `value: NUMBER` to its footer")
+        parse_number(card.value, f"{card.place}: value")
+    if card.kind == "choose" and card.value not in card.options:
+        offered = ", ".join(card.options) or "none; list them as (a), (b), (c) in the question"
+        raise UserError(f"{card.place}: value {card.value!r}: is none of its explanations: {offered}")
 
 
 def _footer_fields(footer: str, place: str) -> dict[str, str]:
@@ -161,25 +221,30 @@ def _footer_fields(footer: str, place: str) -> dict[str, str]:
         key, colon, value = part.partition(":")
         if chapter:
             fields["chapter"] = chapter[1]
-        elif colon and key in ("tags", "shows"):
+        elif colon and key in _FIELDS:
             fields[key] = value.strip()
         else:
-            raise UserError(f"{place}: {part!r}: {nearest(key, ['chapter N', 'tags: A, B', 'shows: WHAT'])}")
+            raise UserError(f"{place}: {part!r}: {nearest(key, ['chapter N', *(f'{each}: ...' for each in _FIELDS)])}")
     return fields
 
 
-def chosen(cards: Sequence[Card], chapter: int | None, tag: str | None, sign: str | None) -> list[Card]:
-    """Return the cards with this chapter, tag and sign. Raises `UserError` if there are none."""
+def chosen(
+    cards: Sequence[Card], chapter: int | None, tag: str | None, sign: str | None, kind: str | None = None
+) -> list[Card]:
+    """Return the cards with this chapter, tag, sign and kind. Raises `UserError` if there are none."""
     plain, by_name = (sign or "").replace(VARIATION, ""), {name: sign for sign, name in LEGEND.items()}
     wanted = by_name.get(plain, plain)
     if sign is not None and wanted not in LEGEND:
         raise UserError(f"--sign {sign}: {nearest(sign, by_name)}; or one of {' '.join(LEGEND)}")
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"--kind {kind}: {nearest(kind, KINDS)}")
     found = [
         card
         for card in cards
         if (chapter is None or card.chapter == chapter)
         and (tag is None or tag in card.tags)
         and (sign is None or wanted in card.signs)
+        and (kind is None or card.kind == kind)
     ]
     if not found:
         tags = sorted({each for card in cards for each in card.tags})
@@ -187,5 +252,5 @@ def chosen(cards: Sequence[Card], chapter: int | None, tag: str | None, sign: st
         chapters = sorted({card.chapter for card in cards if card.chapter is not None})
         if chapter is not None and chapter not in chapters:
             offer += f"; chapters: {', '.join(map(str, chapters))}"
-        raise UserError(f"quiz: no card matches{offer}; leave out --chapter, --tag or --sign")
+        raise UserError(f"quiz: no card matches{offer}; leave out --chapter, --tag, --sign or --kind")
     return found

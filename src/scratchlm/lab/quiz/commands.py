@@ -18,8 +18,9 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.base.terminal import console
 from scratchlm.lab.quiz.anki import write_deck
-from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, read_cards
+from scratchlm.lab.quiz.cards import KINDS, LEGEND, Card, built_in, chosen, read_cards
 from scratchlm.lab.quiz.config import QuizConfig
+from scratchlm.lab.quiz.numbers import is_close, parse_number
 from scratchlm.lab.quiz.progress import GRADES, Progress, load_fsrs, usual_place
 
 EXAMINED = ("🎯", "🔥")
@@ -28,6 +29,8 @@ POINTS = {"y": 1.0, "h": 0.5, "n": 0.0}
 """Points for an answer: right, half right, wrong."""
 RATINGS = {said: rating for rating, grade in enumerate(GRADES, 1) for said in (str(rating), grade)}
 """FSRS ratings by their number or name."""
+PROMPTS = {"compute": "your number, or ", "choose": "your letter, or "}
+"""Beginning of the prompt of a card whose answer is checked."""
 T = TypeVar("T")
 
 
@@ -41,13 +44,15 @@ class QuizCounts(Result):
     reviews: int
     by_chapter: dict[str, int]
     by_sign: dict[str, int]
+    by_kind: dict[str, int]
 
     def __rich__(self) -> str:
         signs = ", ".join(f"{sign} {LEGEND[sign]} {count}" for sign, count in self.by_sign.items())
         chapters = ", ".join(f"{chapter}: {count}" for chapter, count in self.by_chapter.items())
         return (
             f"{self.cards} cards; {self.due} due, {self.new} new; {self.reviews} answers so far\n"
-            f"by chapter: {chapters}\nby sign: {signs}"
+            f"by chapter: {chapters}\nby sign: {signs}\n"
+            f"by kind: {', '.join(f'{kind} {count}' for kind, count in self.by_kind.items())}"
         )
 
 
@@ -80,7 +85,7 @@ def quiz(config: QuizConfig) -> QuizCounts | ExamResult | Path | None:
     cards, and asking without a terminal.
     """
     cards = read_cards(config.notes) if config.notes else built_in()
-    cards = chosen(cards, config.chapter, config.tag, config.sign)
+    cards = chosen(cards, config.chapter, config.tag, config.sign, config.kind)
     if config.anki is not None:
         return write_deck(config.anki, cards)
     if config.exam is not None:
@@ -101,8 +106,10 @@ def _count(cards: Sequence[Card], progress: Progress) -> QuizCounts:
     ordered = sorted(chapters, key=lambda chapter: (chapter is None, chapter))
     by_chapter = {"none" if chapter is None else str(chapter): chapters[chapter] for chapter in ordered}
     by_sign = {sign: signs[sign] for sign in LEGEND if signs[sign]}
+    kinds = Counter(card.kind for card in cards)
+    by_kind = {kind: kinds[kind] for kind in KINDS if kinds[kind]}
     due, new = progress.due(cards), progress.new(cards)
-    return QuizCounts(len(cards), len(due), len(new), progress.reviews, by_chapter, by_sign)
+    return QuizCounts(len(cards), len(due), len(new), progress.reviews, by_chapter, by_sign, by_kind)
 
 
 def _require_terminal() -> None:
@@ -122,8 +129,10 @@ def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
     offered = "  ".join(f"{number} {name}" for number, name in enumerate(GRADES, 1))
     for number, card in enumerate(queue, 1):  # it grows by what was forgotten
         _show_question(card, f"{number}")
-        if _read("Enter shows the answer > ") in ("q", None):
+        given = _answer_to(card, f"{PROMPTS.get(card.kind, '')}Enter shows the answer > ")
+        if given in ("q", None):
             break
+        _show_verdict(card, given or "")
         _show_answer(card)
         grade = _choose(f"{offered}  q end > ", {**RATINGS, "q": None}, "1, 2, 3, 4 or q")
         if grade is None:
@@ -173,7 +182,7 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         if left <= 0:
             break
         _show_question(card, f"{number} of {count}, {left / 60:.1f} minutes left")
-        given = _read("> ")
+        given = _answer_to(card, "> ")
         if given is None or given == "q":
             break
         if time.monotonic() - started > 60 * minutes:
@@ -187,6 +196,7 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         if given:
             _show_question(card, f"{number} of {count}")
             print(f"you wrote: {given}\n")
+            _show_verdict(card, given)
             _show_answer(card)
             points = _choose("was it right? y yes, h half, n no > ", POINTS, "y, h or n") or 0.0
         result.points += points
@@ -205,14 +215,57 @@ def _read(prompt: str) -> str | None:
         return None
 
 
+def _answer_to(card: Card, prompt: str) -> str | None:
+    """Read until the answer is one that the card can check, Enter alone or q; return None at the end of input."""
+    while given := _read(prompt):
+        if given == "q" or (problem := _unfit(card, given)) is None:
+            break
+        print(problem)
+    return given
+
+
+def _unfit(card: Card, given: str) -> str | None:
+    """Return why an answer cannot be checked, or None if it can."""
+    if card.kind == "compute":
+        try:
+            parse_number(given)
+        except UserError as error:
+            return str(error)
+    if card.kind == "choose" and _letter(given) not in card.options:
+        return f"{given!r}: give one of the letters {', '.join(card.options)}"
+    return None
+
+
+def _letter(given: str) -> str:
+    return given.strip("() ").lower()
+
+
+def _show_verdict(card: Card, given: str) -> None:
+    """Print whether a number or a letter is right; other kinds of cards are judged by the reader."""
+    if not given or card.value is None:
+        return
+    if card.kind == "compute":
+        number, value = parse_number(given), parse_number(card.value)
+        if is_close(number, value, card.within):
+            print(f"right: {given} is within {100 * card.within:g}% of {card.value}\n")
+        else:
+            off = f", off by {abs(number - value) / abs(value):.1%}" if value else ""
+            print(f"not right: {given} is not within {100 * card.within:g}% of {card.value}{off}\n")
+    elif card.kind == "choose":
+        print(f"{'right' if _letter(given) == card.value else 'not right'}: the answer is ({card.value})\n")
+
+
 def _show_question(card: Card, where: str) -> None:
+    from rich.markdown import Markdown
     from rich.rule import Rule
     from rich.text import Text
 
     drawn = console(highlight=False)
     chapter = "" if card.chapter is None else f"chapter {card.chapter}  "
     drawn.print(Rule(f"{where}  {chapter}{' '.join(card.signs)}", align="left", style="dim"))
-    drawn.print(Text(card.question, style="bold"))
+    if card.code:
+        drawn.print(Markdown(card.code))
+    drawn.print(Text(card.asked, style="bold"))
 
 
 def _show_answer(card: Card) -> None:

@@ -20,6 +20,8 @@ class QuizConfig:
     """Only cards with this tag."""
     sign: str | None = None
     """Only cards with this sign or its name: important, hot, key, warning, target, advanced, not."""
+    kind: str | None = None
+    """Only cards of this kind: recall, compute (a number), predict (an output or a result), bug (in code), choose."""
     notes: tuple[Path, ...] = ()
     """Your own notes instead: Markdown with folded questions (<details>, a summary that begins with a sign and Q.);
     repeat the flag for several files."""

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 
 from scratchlm.base.device import DTYPES
-from scratchlm.data.batches import LabelledBatches, Tokens, WindowBatches, pad_of
+from scratchlm.classic.recurrent import CarriedLoss, RecurrentDecoder
+from scratchlm.data.batches import LabelledBatches, StreamBatches, Tokens, WindowBatches, pad_of
 from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import class_logits
@@ -106,6 +107,12 @@ def fit_windows(
     """Train a model on windows of a text."""
     batches = WindowBatches(tokens, training.batch_size, training.sequence_length, seed)
     fit(Loop(model, batches, training, runtime=RuntimeConfig(seed=seed)), hooks=hooks)
+
+
+def fit_streams(model: RecurrentDecoder, tokens: Tokens, training: TrainingConfig, seed: int) -> None:
+    """Train a recurrent model on rows that go on through a text, with the state carried from batch to batch."""
+    batches = StreamBatches(tokens, training.batch_size, training.sequence_length, seed)
+    fit(Loop(model, batches, training, loss=CarriedLoss(), runtime=RuntimeConfig(seed=seed)))
 
 
 def fit_pairs(

@@ -105,6 +105,12 @@ def label_tokens(pieces: Sequence[bytes]) -> dict[str, Int[np.ndarray, " T"]]:
     return found
 
 
+def token_types(pieces: Mapping[int, bytes]) -> np.ndarray:
+    """Return the type of each token by its id, shape (V,): its text in lower case, without spaces around it."""
+    texts = [pieces[id].decode("latin-1") for id in range(len(pieces))]
+    return np.array([text.strip().lower() or text for text in texts], object)
+
+
 def _whole_word(text: str, start: int, stop: int) -> str | None:
     """Return text[start:stop] if it is a whole word, with at most a space before it; otherwise None."""
     word = text[start:stop].removeprefix(" ")

@@ -64,17 +64,20 @@ class SmallModel:
         out.notes.append("training times leave out pretraining, which happens once for each seed (pretraining.seconds)")
 
 
-def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> Path:
-    """Prepare `size` bytes of the beginnings of texts, or find an earlier preparation; return the data folder."""
-    data = steps.folder / "text"
+def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps, name: str = "text") -> Path:
+    """Prepare `size` bytes of the beginnings of texts, or find an earlier preparation; return the data folder.
+
+    `name` is that of the folder and of the step, where an experiment prepares several texts.
+    """
+    data = steps.folder / name
 
     def cut() -> dict[str, Any]:
-        text = str(write_texts(steps.file("books.jsonl"), pieces_of_books(source, size)))
+        text = str(write_texts(steps.file(f"{name}.jsonl"), pieces_of_books(source, size)))
         split = f"hash:{HELD_OUT}"
         made = prepare(PrepareConfig((text,), data, split=split, vocabulary_size=vocabulary_size, force=True))
         return {"tokens": made.tokens["train"], "bytes": made.bytes}
 
-    steps.once("text", cut)
+    steps.once(name, cut)
     return data
 
 
@@ -88,11 +91,24 @@ def prepare_small_model(
     `sequence_length`. Finished steps are not run again. Seeds share the prepared text, unless each has its own
     (`seeded_text`).
     """
+    size = text_size(steps_trained, depth, **batch)
+    data = prepare_text(source, size, vocabulary_size, steps if seeded_text else steps.shared)
     name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
+    return pretrain_small_model(data, steps_trained, seed, steps, name, depth, **batch)
+
+
+def text_size(steps_trained: int, depth: int = DEPTH, **batch: Any) -> int:
+    """Return how many bytes of text so many training steps read about once, at least a million."""
+    training = replace(load_recipe("default", depth).training, **batch)
+    return max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
+
+
+def pretrain_small_model(
+    data: Path, steps_trained: int, seed: int, steps: Steps, name: str = "pretrained", depth: int = DEPTH, **batch: Any
+) -> SmallModel:
+    """Pretrain the default recipe on prepared text, or find the finished run; `name` is its folder and its step."""
     run, recipe = steps.folder / name, load_recipe("default", depth)
     training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
-    size = max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
-    data = prepare_text(source, size, vocabulary_size, steps if seeded_text else steps.shared)
 
     def train() -> dict[str, Any]:
         if (run / "checkpoints").exists():

@@ -1,0 +1,1 @@
+"""The training of a byte model as a page that replays it."""
