@@ -280,6 +280,35 @@ def test_a_result_is_not_replayed_into_its_own_folder(
     assert "is a file; choose another name" in fails(capsys, *spam(toy_data, tmp_path / "run" / "result.json"))
 
 
+def test_a_result_with_settings_of_another_version_is_read_and_not_replayed(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "old.json"
+    write_outcome(path, Outcome("ladder-spam", "?", settings={"epochs": 2.0, "folds": 5}))
+    assert read_outcome(path).settings["epochs"] == 2.0
+    told = fails(capsys, "experiment", "ladder-spam", "--data", toy_data, "--replay", path, "--out", tmp_path / "again")
+    assert "was written by another version, with other settings (settings.epochs is 2.0" in told
+    assert "\n" not in told
+    assert not (tmp_path / "again").exists()
+
+
+def test_every_seed_draws_labels_anew_from_one_pretrained_model(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("experiment", "label-efficiency", "--small", "--data", toy_data, "--out", tmp_path / "run")
+    code, out, err = run(capsys, *place, "--vocabulary-size", "280", "--pretraining-steps", "2")
+    assert code == 0, err
+    assert err.count("] pretrained\n") == 1
+    outcome = read_outcome(tmp_path / "run" / "result.json")
+    assert len(outcome.values["random.average_precision.16"].seeds) == 2
+    assert outcome.values["rules.f1.8"].seeds == ()  # equal at both
+    assert outcome.values["rules.f1.8"] == outcome.values["rules.f1.16"]
+    assert {"designed.f1_at_threshold.16", "batches.sorted.train_f1", "more-labels-help"} <= set(outcome.values)
+    assert [len(each.lines) for each in outcome.curves] == [10, 10, 10]
+    assert "learning rate 0.008, epochs 6, fewest steps 10" in " ".join(out.split())
+    assert "--sizes 900: there are 72 labels in all" in fails(capsys, *place, "--force", "--sizes", "900")
+
+
 def test_missing_data_and_wrong_names_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,7 +496,7 @@ def test_the_loss_of_an_ngram_model_is_that_of_its_documents() -> None:
 
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="--epochs 0: must be over 0; --folds 6: must be at most 5"):
-        LadderSpamConfig(folds=6, epochs=0)
+        LadderSpamConfig(folds=6, epochs=(0,))
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)
     with pytest.raises(UserError, match="--depth 60: must be at most 48; --sample-tokens 0: must be at least 1"):

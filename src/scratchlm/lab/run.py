@@ -155,7 +155,11 @@ def _as_stored(name: str, config: ExperimentConfig, stored: Outcome) -> Experime
     here: dict[str, Any] = {key: getattr(config, key) for key in NOT_SETTINGS}
     here |= {key: value for key, value in vars(config).items() if isinstance(value, Path)}
     assert config.replay is not None
-    again = from_dict(type(config), stored.settings, str(config.replay))
+    try:
+        again = from_dict(type(config), stored.settings, "settings")
+    except UserError as error:
+        old = f"--replay {config.replay}: was written by another version, with other settings"
+        raise UserError(f"{old} ({error}); it can be read here, but only that version repeats it") from error
     paths = [key for key, value in vars(again).items() if isinstance(value, Path)]
     there = {key: found_path(stored.settings[key], config.replay.parent) for key in paths}
     return replace(again, **{**there, **here})

@@ -26,7 +26,7 @@ Tried = Annotated[tuple[float, ...], Range(over=0, most=10_000)]
 
 @dataclass(frozen=True)
 class DetectorSettings(ExperimentConfig):
-    """Settings of the networks that detect spam. Every combination of a learning rate and epochs is tried."""
+    """Settings of the networks that detect spam. Every combination of the values that are tried is trained once."""
 
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of the networks' tokenizer, trained on the pretraining text."""
@@ -42,11 +42,9 @@ class DetectorSettings(ExperimentConfig):
     """Epochs on the messages that the recurrent network tries."""
 
     def _problems(self) -> list[str]:
-        problems = super()._problems()
-        for name in ("learning_rates", "epochs", "recurrent_learning_rates", "recurrent_epochs"):
-            if not getattr(self, name):
-                problems.append(f"--{name.replace('_', '-')}: give at least one value")
-        return problems
+        tried = {name: value for name, value in vars(self).items() if isinstance(value, tuple)}
+        empty = [f"--{name.replace('_', '-')}: give at least one value" for name, value in tried.items() if not value]
+        return super()._problems() + empty
 
 
 @dataclass(frozen=True)
@@ -187,15 +185,17 @@ class LabelEfficiencyConfig(DetectorSettings):
 
     reads: ClassVar[Mapping[str, str]] = {"texts": MESSAGES, "books": BOOKS}
     sizes: Annotated[tuple[int, ...], Range(4, 10**9)] = (8, 32, 128, 512)
-    """Numbers of labels, besides all of them; repeat the flag for several."""
-    tuned_labels: Annotated[int, Range(8, 10**9)] = 128
+    """Numbers of labels; repeat the flag for several."""
+    tuned_labels: Annotated[int, Range(4, 10**9)] = 128
     """Number of labels with which the settings of every method are tried."""
-    least_steps: Count = 48
-    """Fewest training steps of a network, however few the labels."""
+    fewest_steps: Annotated[tuple[int, ...], Range(1, 10**6)] = (24, 48)
+    """Fewest training steps of the small model, however few the labels: values that it tries."""
+    recurrent_fewest_steps: Annotated[tuple[int, ...], Range(1, 10**6)] = (48, 96)
+    """Fewest training steps of the recurrent network that it tries."""
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
-        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes:
+        if list(self.sizes) != sorted(set(self.sizes)):
             problems.append(f"--sizes {', '.join(map(str, self.sizes))}: give each once, in ascending order")
         return problems
 

@@ -68,12 +68,11 @@ def muon(learning_rate: float) -> MuonConfig:
 
 
 def detectors(
-    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, least_steps: int = 1,
-    by_length: bool = True,
-) -> list[Detector]:  # fmt: skip
+    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, by_length: bool = True
+) -> list[Detector]:
     """Return the methods, the oldest first.
 
-    Networks try learning rates and epochs, and are trained for at least `least_steps` steps; `by_length` is that of
+    A setting of a network has a learning rate, epochs, and perhaps the fewest steps; `by_length` is that of
     `NetworkTexts`.
     """
 
@@ -82,8 +81,10 @@ def detectors(
         return Reader(build_recurrent(shape, "lstm", seed), small.tokenizer)
 
     def network(make: Callable[[], SavedModel | Reader], optimizer: Callable[[float], OptimizerConfig]) -> Make:
-        trained = partial(NetworkTexts, make, least_steps=least_steps, by_length=by_length, seed=seed)
-        return lambda learning_rate, epochs: trained(epochs=epochs, optimizer=optimizer(learning_rate))
+        trained = partial(NetworkTexts, make, by_length=by_length, seed=seed)
+        return lambda learning_rate, epochs, fewest_steps=1: trained(
+            epochs=epochs, optimizer=optimizer(learning_rate), least_steps=fewest_steps
+        )
 
     names = ("lstm", "recurrent network (LSTM)"), ("random", "small model, from random weights")
     return [
