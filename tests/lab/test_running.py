@@ -173,10 +173,10 @@ def test_an_interrupted_run_resumes_and_ends_with_the_same_numbers(
 ) -> None:
     whole = ladder_spam.on_fold
 
-    def stop_at_the_svm(method, data, fold):  # type: ignore[no-untyped-def]
+    def stop_at_the_svm(method, *given):  # type: ignore[no-untyped-def]
         if method.key == "svm":
             raise KeyboardInterrupt
-        return whole(method, data, fold)
+        return whole(method, *given)
 
     monkeypatch.setattr(ladder_spam, "on_fold", stop_at_the_svm)
     code, out, err = run(capsys, *spam(toy_data, tmp_path / "run"))

@@ -102,8 +102,7 @@ def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
     probabilities: dict[str, np.ndarray] = {}
     costs, tunings = {}, {}
     for method in chosen:
-        learned, validated = (_texts(data, np.isin(data.folds, folds)) for folds in (FITTED, (VALIDATED,)))
-        tunings[method.key] = steps.shared.once(f"{method.step}-tuned", tune, method, learned, validated)
+        tunings[method.key] = _tuned(method, data, steps.shared)
         each, found = np.zeros(len(data.texts)), []
         for fold in range(config.folds):
             name, setting = f"{method.step}-{fold}", tunings[method.key]["setting"]
@@ -117,6 +116,15 @@ def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
     report(out, [method.result(scores(place, method.key), costs[method.key]) for method in chosen], place)
     report_tuning(out, chosen, tunings)
     report_variants(out, place, variants["features"])
+
+
+def _tuned(method: Detector, data: Folded, steps: Steps) -> dict[str, Any]:
+    """Return the best setting of a method and its trials, which have a step if there are several."""
+    if len(method.grid) == 1:
+        return {"setting": method.grid[0], "tried": []}
+    learned, validated = (_texts(data, np.isin(data.folds, folds)) for folds in (FITTED, (VALIDATED,)))
+    found: dict[str, Any] = steps.once(f"{method.step}-tuned", tune, method, learned, validated)
+    return found
 
 
 def _texts(data: Folded, kept: np.ndarray) -> tuple[list[str], list[int]]:
@@ -218,7 +226,7 @@ def _report_unlike(out: Findings, results: Sequence[MethodResult], place: Tested
 
 def report_differences(out: Findings, results: Sequence[MethodResult], place: Tested) -> None:
     """Report the differences in F1 between pairs of methods, under each condition."""
-    names = {result.key: result.name for result in results} | VARIANTS
+    names = {result.key: result.name for result in results} | dict(VARIANTS)
     rows: list[Row] = []
     for better, other in COMPARED:
         row: list[str | Cell] = [f"{names[better]}, minus {names[other]}"]

@@ -94,12 +94,11 @@ def _borrowing(table: Table, data: Folded, C: float) -> Ask:
 def _best_penalty(table: Table, data: Folded, fitted: np.ndarray, validated: np.ndarray) -> float:
     """Return the best of the penalties, chosen as `tune` does."""
 
-    def tried(C: float) -> tuple[float, float]:
+    def tried(C: float) -> float:
         given = _on_table(table, data, C)(np.flatnonzero(fitted), np.flatnonzero(validated))
-        found = validation_scores(given, data.truth[validated])
-        return found["f1"], found["average_precision"]
+        return validation_scores(given, data.truth[validated])["cross_entropy"]
 
-    return max((setting["C"] for setting in PENALTIES), key=tried)
+    return min((setting["C"] for setting in PENALTIES), key=tried)
 
 
 def _crossed(data: Folded, folds: int, ask: Ask) -> list[float]:

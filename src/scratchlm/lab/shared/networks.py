@@ -40,6 +40,13 @@ class Reader:
     tokenizer: Tokenizer
 
 
+class ShuffledBatches(LabelledBatches):
+    """Whole texts with a class each, in an order that does not depend on their length."""
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows_of_ids))
+
+
 @dataclass
 class NetworkTexts:
     """A text classifier: a class head on the mean of a network's states, trained in full or with adapters."""
@@ -50,6 +57,11 @@ class NetworkTexts:
     optimizer: OptimizerConfig
     batch_size: int = 32
     least_steps: int = 1
+    by_length: bool = True
+    """Whether texts of similar length share a batch, which reduces padding.
+
+    Where length predicts the class, such batches hold mostly one class each; with few labels that slows learning.
+    """
     adapter: LoRAConfig | None = None
     dtype: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
@@ -64,7 +76,8 @@ class NetworkTexts:
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
-        batches = LabelledBatches(rows, numbers, self.batch_size, self.seed, pad_of(model.tokenizer))
+        kind = LabelledBatches if self.by_length else ShuffledBatches
+        batches = kind(rows, numbers, self.batch_size, self.seed, pad_of(model.tokenizer))
         steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.batch_size))
         schedule = ScheduleConfig(shape="linear", warmup_steps=10)
         config = TrainingConfig(steps=steps, batch_size=self.batch_size, optimizer=self.optimizer, schedule=schedule)
