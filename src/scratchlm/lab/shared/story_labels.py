@@ -51,7 +51,7 @@ class LabelledStory(NamedTuple):
     marks: Mapping[str, list[Mark]]
 
 
-class TracingTeller(Teller):
+class LabelledTeller(Teller):
     """A teller that keeps the words of its last story, with the categories they were drawn from, and its people."""
 
     def __init__(self, seed: int) -> None:
@@ -81,7 +81,7 @@ class TracingTeller(Teller):
 
 def labelled_stories(count: int, seed: int) -> Iterator[LabelledStory]:
     """Yield stories with labels; another seed gives other stories of the same people."""
-    teller = TracingTeller(seed)
+    teller = LabelledTeller(seed)
     for _ in range(count):
         yield labelled(teller.story(), teller.words, teller.slots)
 
