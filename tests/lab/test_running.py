@@ -148,7 +148,7 @@ def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: py
 def test_kinds_of_tokens_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("experiment", "objective", "--data", toy_data, "--out", tmp_path / "run", "--depth", "1")
     small = ("--megabytes", "0.05", "--vocabulary-size", "280", "--epochs", "1", "--sample-tokens", "5")
-    code, out, err = run(capsys, *place, *small)
+    code, _, err = run(capsys, *place, *small)
     assert code == 0, err
     outcome = read_outcome(tmp_path / "run" / "result.json")
     values = {key: value.value for key, value in outcome.values.items()}
