@@ -470,8 +470,8 @@ def test_settings_are_checked() -> None:
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)
-    with pytest.raises(UserError, match="--depth 60: must be at most 48; --sample-tokens 0: must be at least 1"):
-        LadderLmConfig(depth=60, sample_tokens=0)
+    with pytest.raises(UserError, match="--megabytes 0: must be at least 0.1; --sample-tokens 0: must be at least 1"):
+        LadderLmConfig(megabytes=0, sample_tokens=0)
 
 
 def test_pairs_that_share_a_sentence_are_in_one_split(tmp_path: Path) -> None:
