@@ -187,7 +187,7 @@ class Fitted:
 def minimise(
     form: Form, runs: Sequence[Run], counts: Array, starts: Array, delta: float = DELTA
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Minimise the loss function of several problems at once; return the coefficients (M, p) and the loss function's values (M,).
+    """Minimise the Huber loss of several problems at once; return their coefficients (M, p) and losses (M,).
 
     `counts` (M, n) says how often each run counts in each problem, `starts` (M, p) where each begins. Damped
     Gauss-Newton steps (Levenberg-Marquardt); residuals beyond `delta` are weighted down, which makes squares a bound of
