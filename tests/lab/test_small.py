@@ -73,7 +73,7 @@ HOLD = {
     "ladder-lm": {"context-helps"},
     "ladder-translate": {"rules-beat-copying"},
     "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
-    "scaling": {"tokens-help", "parameters-help", "laws-beat-baselines"},
+    "scaling": {"parameters-help", "laws-beat-baselines"},
     "tasks": {"rival-wins-somewhere"},
     "ladder-understand": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "learns"},
