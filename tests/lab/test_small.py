@@ -103,7 +103,7 @@ HOLD = {
     "ladder-lm": {"context-helps"},
     "ladder-translate": {"rules-beat-copying"},
     "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
-    "scaling": {"parameters-help"},
+    "scaling": {"parameters-help", "laws-beat-baselines"},
     "tasks": {"rival-wins-somewhere"},
     "ladder-understand": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "sub-words-win"},
