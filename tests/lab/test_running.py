@@ -470,7 +470,7 @@ def test_settings_are_checked() -> None:
         LadderSpamConfig(folds=6, epochs=0)
     with pytest.raises(UserError, match="--pairs 0: must be at least 2"):
         LadderLmConfig(pairs=0)
-    with pytest.raises(UserError, match="--megabytes 0: must be at least 0.1; --sample-tokens 0: must be at least 1"):
+    with pytest.raises(UserError, match=r"--megabytes 0: must be at least 0.1; --sample-tokens 0: must be at least 1"):
         LadderLmConfig(megabytes=0, sample_tokens=0)
 
 
