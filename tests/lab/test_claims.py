@@ -20,10 +20,11 @@ from scratchlm.lab.experiments import (
     ladder_translate,
     objective,
 )
-from scratchlm.lab.experiments.ladder_spam import compared
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value
+from scratchlm.lab.shared.detectors import compare_f1
+from scratchlm.lab.shared.feature_groups import VARIANTS
 from scratchlm.lab.shared.folds import Folded, like_others
 from scratchlm.lab.shared.proportions import of_draws
 
@@ -274,27 +275,69 @@ def test_claims_about_a_published_model_follow_the_predictions() -> None:
     assert held(asked=195, rules=195, svm=195, pretrained=195, lora=100) == set()
 
 
-def test_label_claims_follow_the_draws() -> None:
-    sizes = [8, 100, 1000]
+def label_findings(seeds: int = 1, **averages: float) -> list[Findings]:
+    """Findings in which each method ranks `1 - averages[method]` of the spam at 100 labels last; KEY_8 is for 8."""
+    truth = np.tile([1, 0, 0, 0], 100)
+    names = {key: key for key in ("rules", "designed", "logistic", "svm", "random", "pretrained")}
+    found = []
+    for seed in range(seeds):
 
-    def held(svm_at_first: float, pretrained: float, later: float = 0.0) -> set[str]:
+        def given(quality: float, size: int, seed: int = seed) -> label_efficiency.Given:
+            draw = np.random.default_rng(seed + size)
+            noise = draw.random(400)
+            return label_efficiency.Given(np.where(draw.random(400) < quality, 0.6 * truth + 0.35 * noise, noise), 0.6)
+
         made = Findings()
-        of = {"rules": 0.9, "bayes": 0.6, "svm": svm_at_first, "random": 0.5, "pretrained": pretrained}
-        found = {
-            key: {size: [{"f1": v, "average_precision": v + 0.001 * d} for d in range(5)] for size in sizes}
-            for key, v in of.items()
+        each = {
+            size: {key: given(averages.get(f"{key}_{size}", averages.get(key, 0.5)), size) for key in names}
+            for size in (8, 40, 100, 400)
         }
-        if later:
-            found["pretrained"][100] = [{"f1": later, "average_precision": later + 0.001 * d} for d in range(5)]
-        methods = {key: Method(key, key, None) for key in of}
-        label_efficiency.report(made, found, methods, sizes)  # type: ignore[arg-type]
+        label_efficiency.report(made, each, names, (8, 40, 100, 400), truth)
+        found.append(made)
+    return found
+
+
+def test_label_claims_follow_the_rankings() -> None:
+    usual = {
+        "rules": 0.9, "designed": 0.8, "logistic": 0.5, "svm_8": 0.3, "svm_40": 0.5, "svm_100": 0.97, "random_8": 0.1,
+        "random_100": 0.3, "pretrained_8": 0.6, "pretrained_40": 0.6, "pretrained_100": 0.85,
+    }  # fmt: skip
+    whole = {
+        "rules-win-at-first", "designed-features-save-labels", "pretraining-saves-labels", "pretraining-helps-still",
+        "svm-leads-still", "more-labels-help",
+    }  # fmt: skip
+    assert holding(*label_findings(**usual)) == whole
+    assert holding(*label_findings(3, **usual)) == whole
+    assert holding(*label_findings(**{**usual, "svm_8": 0.97})) == whole - {"rules-win-at-first"}
+    assert holding(*label_findings(**{**usual, "designed": 0.1})) == whole - {"designed-features-save-labels"}
+    assert holding(*label_findings(**{**usual, "random_8": 0.9})) == whole - {"pretraining-saves-labels"}
+    assert holding(*label_findings(**{**usual, "random_100": 0.95})) == whole - {"pretraining-helps-still"}
+    assert holding(*label_findings(**{**usual, "svm_100": 0.5})) == whole - {"svm-leads-still"}
+    assert holding(*label_findings(**{**usual, "pretrained_40": 0.95})) == whole - {"more-labels-help"}
+
+
+def test_the_claim_about_batches_follows_the_rankings() -> None:
+    truth = np.tile([1, 0, 0, 0], 100)
+    noise = np.random.default_rng(0).random(400)
+
+    def held(ordered: float, shuffled: float) -> set[str]:
+        made = Findings()
+        qualities = {"sorted": ordered, "random": shuffled, "longer": 0.9}
+        found = {
+            name: {"test": quality * truth + (1 - quality) * noise, "train_f1": 1.0}
+            for name, quality in qualities.items()
+        }
+        label_efficiency.report_batches(made, found, truth, 512)
         return holding(made)
 
-    whole = {"rules-win-at-first", "pretraining-saves-labels", "pretraining-helps-still", "svm-leads-still"}
-    assert held(0.7, 0.6) == whole
-    assert held(0.95, 0.5) == {"svm-leads-still"}
-    assert held(0.7, 0.6, later=0.4) == whole - {"pretraining-helps-still"}
-    assert held(0.7, 0.6, later=0.8) == whole - {"svm-leads-still"}
+    assert held(0.3, 0.6) == {"random-batches-train-better"}
+    assert held(0.6, 0.3) == held(0.5, 0.5) == set()
+
+
+def test_a_threshold_of_labels_is_tuned_on_halves_that_hold_both_classes() -> None:
+    truth = np.array([0, 1, 0, 0, 1, 0])
+    found = label_efficiency.halves(truth)
+    assert [sorted(truth[found == side]) for side in (0, 1)] == [[0, 0, 1], [0, 0, 1]]
 
 
 def test_claims_about_language_models_follow_bits_per_byte() -> None:
@@ -387,28 +430,64 @@ def test_phrases_beat_a_transformer_only_with_a_beam_and_without() -> None:
     assert held(**{"phrases": 3.0, "phrases.beam1": 5.0}) == set()
 
 
+SPAM_KEYS = ("majority", "rules", "designed", "bayes", "logistic", "both", "svm", "random", "pretrained")
+
+
+def spam_findings(alike: bool = False, seconds: float = 1.0, **right: float) -> Findings:
+    """Findings in which each method classifies so many of 600 messages correctly, in another order for each."""
+    truth = np.tile([1, 0, 0, 0], 150)
+    keys = (*SPAM_KEYS, *VARIANTS)
+    probabilities = {}
+    for at, key in enumerate(keys):
+        order = np.random.default_rng(at).permutation(600)
+        probabilities[key] = np.where(order < 600 * right.get(key, 0.8), truth, 1 - truth) * 0.9
+    probabilities["majority"] = np.zeros(600)
+    place = ladder_spam.Tested(truth, np.arange(600) % 5, np.full(600, alike), ("ham", "spam"), probabilities)
+    results = [MethodResult(key, key, {"f1": Value(0.5)}, 1.0, seconds if key == "svm" else 2.0, 1.0)
+               for key in SPAM_KEYS]  # fmt: skip
+    made = Findings()
+    ladder_spam.report(made, results, place)
+    ladder_spam.report_variants(made, place, dict.fromkeys(VARIANTS, 3))
+    assert len(concluded(made).tables) == (4 if alike else 5)
+    return made
+
+
 def test_claims_about_spam_follow_the_predictions() -> None:
-    truth = np.tile([1, 0, 0, 0], 60)
-    alike = Folded(("ham", "spam"), ["one text for all"] * 240, truth, np.arange(240) % 5)
-    unlike = replace(alike, texts=[" ".join(chr(12_353 + number) * n for n in range(1, 8)) for number in range(240)])
-    keys = ("majority", "rules", "bayes", "svm", "random", "pretrained")
+    groups = dict.fromkeys([key for key in VARIANTS if key.startswith("without")], 0.92)
+    usual = {
+        "rules": 0.8, "designed": 0.95, "bayes": 0.95, "logistic": 0.88, "both": 0.995, "svm": 0.99, "random": 0.8,
+        "pretrained": 0.93, **groups, "keywords": 0.85, "spambase": 0.6, "borrowed": 0.8,
+    }  # fmt: skip
+    whole = {
+        "rules-beat-majority", "designed-beat-rules", "designed-beat-keywords", "features-need-knowledge",
+        "designed-beat-counted", "both-beat-each", "learning-beats-rules", "pretraining-helps", "svm-holds-its-own",
+        "svm-holds-its-own-tuned", "svm-is-cheaper", "no-group-decides",
+    }  # fmt: skip
+    assert holding(spam_findings(**usual)) == whole
+    assert holding(spam_findings(True, **usual)) == whole
+    for changed, lost in (
+        ({"rules": 0.5}, {"rules-beat-majority"}),
+        ({"keywords": 0.96}, {"designed-beat-keywords"}),
+        ({"spambase": 0.96}, {"features-need-knowledge"}),
+        ({"logistic": 0.97}, {"designed-beat-counted"}),
+        ({"borrowed": 0.999}, {"both-beat-each"}),
+        ({"bayes": 0.7}, {"learning-beats-rules"}),
+        ({"random": 0.95}, {"pretraining-helps"}),
+        ({"svm": 0.9}, {"svm-holds-its-own", "svm-holds-its-own-tuned"}),
+        ({"seconds": 3.0}, {"svm-is-cheaper"}),
+        ({"without_digits": 0.7}, {"no-group-decides"}),
+        ({"designed": 0.82, "logistic": 0.7, "keywords": 0.7}, {"designed-beat-rules"}),
+    ):
+        assert whole - holding(spam_findings(**{**usual, **changed})) == lost, changed
 
-    def held(data: Folded, seconds: float = 1.0, **right: float) -> set[str]:
-        made = Findings()
-        probabilities = {
-            key: np.where(np.arange(240) < 240 * right.get(key, 0.9), truth, 1 - truth) * 0.9 for key in keys
-        }
-        probabilities["majority"] = np.zeros(240)
-        results = [
-            MethodResult(key, key, {"f1": Value(0.5)}, 1.0, seconds if key == "svm" else 2.0, 1.0) for key in keys
-        ]
-        ladder_spam.report(made, results, probabilities, np.arange(240), data)
-        assert len(made.tables) == (2 if data is alike else 3)
-        return holding(made)
 
-    whole = {"learning-beats-rules", "pretraining-helps", "svm-holds-its-own", "svm-is-cheaper", "rules-beat-majority"}
-    assert held(unlike, rules=0.85, bayes=0.99, random=0.8, pretrained=0.95, svm=0.99) == whole
-    assert held(alike, rules=0.6, bayes=0.6, svm=0.8, pretrained=0.9, random=0.9, seconds=3.0) == set()
+def test_a_claim_at_both_thresholds_needs_both() -> None:
+    made = spam_findings(designed=0.95, rules=0.7)
+    assert concluded(made).claims["designed-beat-rules"].holds
+    made.values["designed.over_rules_at_threshold"] = Value(0.01, -0.02, 0.04)
+    assert concluded(made).claims["designed-beat-rules"].holds is None
+    made.values["svm.over_pretrained_at_threshold"] = Value(-0.2, -0.3, -0.1)
+    assert concluded(made).claims["svm-holds-its-own-tuned"].holds is False
 
 
 def test_the_interval_over_draws_is_students_t() -> None:
@@ -436,7 +515,7 @@ def test_a_comparison_reports_each_gain_over_the_method_above() -> None:
     results = [MethodResult(key, key.upper(), {"f1": Value(0.1 * at)}, 1.0, 2.0, 3.0) for at, key in enumerate(answers)]
     made = Findings()
     columns = [Column("f1", "F1")]
-    add_comparison(made, "title", results, columns, lambda a, b: compared(answers[a.key], answers[b.key], truth))
+    add_comparison(made, "title", results, columns, lambda a, b: compare_f1(answers[a.key], answers[b.key], truth))
     assert "none.gain" not in made.values
     assert made.values["all.gain"].value == pytest.approx(1 - 2 / 3)
     low = made.values["all.gain"].low

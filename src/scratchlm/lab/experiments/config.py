@@ -182,24 +182,16 @@ class LadderRespondConfig(StorySettings):
 
 
 @dataclass(frozen=True)
-class LabelEfficiencyConfig(ExperimentConfig):
-    """Spam detection against the number of labelled messages, for each kind of method."""
+class LabelEfficiencyConfig(DetectorSettings):
+    """Spam detection against the number of labelled messages, for each kind of method; each seed draws the labels."""
 
     reads: ClassVar[Mapping[str, str]] = {"texts": MESSAGES, "books": BOOKS}
     sizes: Annotated[tuple[int, ...], Range(4, 10**9)] = (8, 32, 128, 512)
     """Numbers of labels, besides all of them; repeat the flag for several."""
-    draws: Annotated[int, Range(2, 10**6)] = 5
-    """Random draws for each number of labels."""
-    epochs: Epochs = 2.0
-    """Epochs of the small model on the labels, if that is more than the fewest steps."""
-    recurrent_epochs: Epochs = 4.0
-    """Epochs of the recurrent network on the labels."""
+    tuned_labels: Annotated[int, Range(8, 10**9)] = 128
+    """Number of labels with which the settings of every method are tried."""
     least_steps: Count = 48
     """Fewest training steps of a network, however few the labels."""
-    vocabulary_size: Vocabulary = 4096
-    """Vocabulary size of the networks' tokenizer."""
-    pretraining_steps: Count = 400
-    """Pretraining steps of the small model on books."""
 
     def _problems(self) -> list[str]:
         problems = super()._problems()

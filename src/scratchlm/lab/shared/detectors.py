@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from scratchlm.base.statistics import Comparison, compare_statistics
 from scratchlm.classic.bayes import NaiveBayes
 from scratchlm.classic.designed import DesignedTexts
 from scratchlm.classic.linear import LinearTexts
@@ -20,8 +21,10 @@ from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import f1_of
 from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from scratchlm.lab.harness.findings import Findings, Row
 from scratchlm.lab.harness.methods import Method
 from scratchlm.lab.shared.fine_tuned import conversation_of
+from scratchlm.lab.shared.folds import Folded
 from scratchlm.lab.shared.networks import NetworkTexts, Reader
 from scratchlm.lab.shared.ranking import Ranking
 from scratchlm.lab.shared.small_model import SmallModel
@@ -50,6 +53,10 @@ COUNTING = grid(longest=(1, 2), alpha=(0.03, 0.1, 0.3))
 """Settings that naive Bayes tries: words alone or word pairs too, and what is added to each count."""
 
 
+VALIDATED, FITTED = 1, (2, 3)
+"""The fold on which settings are compared, and the folds that the trials learn from."""
+
+
 @dataclass(frozen=True)
 class Detector(Method[Make]):
     """A method with the settings that are tried; one without any is not tuned."""
@@ -63,11 +70,13 @@ def muon(learning_rate: float) -> MuonConfig:
 
 
 def detectors(
-    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, least_steps: int = 1
-) -> list[Detector]:
+    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, least_steps: int = 1,
+    by_length: bool = True,
+) -> list[Detector]:  # fmt: skip
     """Return the methods, the oldest first.
 
-    Networks try learning rates and epochs, and are trained for at least `least_steps` steps.
+    Networks try learning rates and epochs, and are trained for at least `least_steps` steps; `by_length` is that of
+    `NetworkTexts`.
     """
 
     def recurrent() -> Reader:
@@ -75,9 +84,8 @@ def detectors(
         return Reader(build_recurrent(shape, "lstm", seed), small.tokenizer)
 
     def network(make: Callable[[], SavedModel | Reader], optimizer: Callable[[float], OptimizerConfig]) -> Make:
-        return lambda learning_rate, epochs: NetworkTexts(
-            make, epochs=epochs, optimizer=optimizer(learning_rate), least_steps=least_steps, seed=seed
-        )
+        trained = partial(NetworkTexts, make, least_steps=least_steps, by_length=by_length, seed=seed)
+        return lambda learning_rate, epochs: trained(epochs=epochs, optimizer=optimizer(learning_rate))
 
     names = ("lstm", "recurrent network (LSTM)"), ("random", "small model, from random weights")
     return [
@@ -154,8 +162,13 @@ class ZeroShotClassifier:
         return 4 * self.model.decoder.parameter_count()
 
 
-Texts = tuple[Sequence[str], Sequence[int]]
+Texts = tuple[list[str], list[int]]
 """Texts with their classes, 1 for the positive one."""
+
+
+def texts_of(data: Folded, places: np.ndarray) -> Texts:
+    """Return the texts at some indices, with their classes."""
+    return [data.texts[place] for place in places], data.truth[places].tolist()
 
 
 def tune(detector: Detector, learned: Texts, validated: Texts) -> dict[str, Any]:
@@ -188,3 +201,33 @@ def validation_scores(probabilities: Float[np.ndarray, " N"], truth: np.ndarray)
 def described(setting: Setting) -> str:
     """Return a setting as a reader sees it: `C 10`, `learning rate 0.012, epochs 2`."""
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in setting.items())
+
+
+def report_tuning(out: Findings, methods: Sequence[Detector], tunings: Mapping[str, Any], learned: str) -> None:
+    """Report the settings that each method tried, which was best, and on what; nothing if none tried any."""
+    rows: list[Row] = []
+    for method in methods:
+        if not (tried := tunings[method.key]["tried"]):
+            continue
+        values = {name: dict.fromkeys(trial["setting"][name] for trial in tried) for name in tried[0]["setting"]}
+        ranges = [f"{name.replace('_', ' ')} {', '.join(f'{value:g}' for value in of)}" for name, of in values.items()]
+        losses = [trial["cross_entropy"] for trial in tried]
+        best = described(tunings[method.key]["setting"])
+        cells = [str(len(tried)), "; ".join(ranges), best, f"{min(losses):.3f}", f"{max(losses):.3f}"]
+        rows.append([method.name, *cells])
+    if rows:
+        header = ["", "trials", "settings", "chosen", "lowest cross-entropy, nats", "highest"]
+        out.table("Settings that were tried, once for all seeds", header, rows)
+        out.notes.append(
+            f"settings: each method trained on {learned} and took the setting with the lowest cross-entropy on fold "
+            f"{VALIDATED}"
+        )
+
+
+def compare_f1(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> Comparison:
+    """Compare the F1 of two methods' predicted classes of the same texts: the second minus the first."""
+
+    def gap(rows: np.ndarray) -> float:
+        return f1_of(truth[rows], other[rows], 2, 1) - f1_of(truth[rows], one[rows], 2, 1)
+
+    return compare_statistics(len(truth), gap)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from scratchlm.classic.designed import FEATURES, SPAMBASE, DesignedTexts, Feature, groups_of, logistic_on, measured
 from scratchlm.classic.rules import SpamRules
-from scratchlm.lab.shared.detectors import PENALTIES, validation_scores
+from scratchlm.lab.shared.detectors import FITTED, PENALTIES, VALIDATED, validation_scores
 from scratchlm.lab.shared.folds import Folded
 
 Table = Float[np.ndarray, "N F"]
@@ -31,9 +31,7 @@ VARIANTS: Mapping[str, str] = {
 """Controls by their names among the values."""
 
 
-def measure_variants(
-    data: Folded, folds: int, tunings: Mapping[str, Any], fitted: Sequence[int], validated: int
-) -> dict[str, Any]:
+def measure_variants(data: Folded, folds: int, tunings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the probability of spam of every text of the tested folds, and the number of features, by control.
 
     Groups are left out at the penalty that was tuned for all of them. The two other lists tune their own in the same
@@ -48,7 +46,7 @@ def measure_variants(
     penalty = dict.fromkeys(tables, tunings["designed"]["setting"]["C"])
     for key, table in (("keywords", keyword_table(data.texts)), ("spambase", measured(data.texts, SPAMBASE))):
         tables[key] = table
-        penalty[key] = _best_penalty(table, data, np.isin(data.folds, fitted), data.folds == validated)
+        penalty[key] = _best_penalty(table, data)
     found = {key: _crossed(data, folds, _on_table(table, data, penalty[key])) for key, table in tables.items()}
     found["borrowed"] = _crossed(data, folds, _borrowing(designed, data, tunings["both"]["setting"]["C"]))
     sizes = {key: table.shape[1] for key, table in tables.items()} | {"borrowed": len(FEATURES)}
@@ -91,14 +89,15 @@ def _borrowing(table: Table, data: Folded, C: float) -> Ask:
     return ask
 
 
-def _best_penalty(table: Table, data: Folded, fitted: np.ndarray, validated: np.ndarray) -> float:
+def _best_penalty(table: Table, data: Folded) -> float:
     """Return the best of the penalties, chosen as `tune` does."""
+    fitted, validated = (np.flatnonzero(np.isin(data.folds, folds)) for folds in (FITTED, (VALIDATED,)))
 
-    def tried(C: float) -> float:
-        given = _on_table(table, data, C)(np.flatnonzero(fitted), np.flatnonzero(validated))
+    def loss(C: float) -> float:
+        given = _on_table(table, data, C)(fitted, validated)
         return validation_scores(given, data.truth[validated])["cross_entropy"]
 
-    return min((setting["C"] for setting in PENALTIES), key=tried)
+    return min((setting["C"] for setting in PENALTIES), key=loss)
 
 
 def _crossed(data: Folded, folds: int, ask: Ask) -> list[float]:
