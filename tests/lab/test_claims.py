@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from scratchlm.lab.experiments import (
     objective,
 )
 from scratchlm.lab.harness.findings import Findings
-from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, claim_gains
+from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.detectors import compare_f1
 from scratchlm.lab.shared.feature_groups import VARIANTS

@@ -77,7 +77,7 @@ class LadderLmConfig(ExperimentConfig):
     """Language models from n-grams to a transformer on the same text: bits per byte, grammar, samples."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS, "blimp": "evaluate/blimp"}
-    megabytes: Annotated[float, Range(0.1, 10**6)] = 2.8
+    megabytes: Annotated[float, Range(0.1, 10**6)] = 2.4
     """Training text of every model, in millions of bytes of books."""
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of the shared tokenizer."""

@@ -259,7 +259,7 @@ def claim_methods(out: Findings) -> None:
         ("designed-beat-counted",
          "They beat counted words and pairs with the same classifier, at both thresholds",
          higher("designed", "logistic"),
-         "Knowing this collection favours the designed features; a list that others wrote for e-mail measures how much"),
+         "Knowing this collection favours the designed features; a list that others wrote for e-mail shows how much"),
         ("both-beat-each", "Designed features and counted words together beat each alone, at both thresholds",
          higher("both", "designed", "logistic", "borrowed"),
          "More columns alone could help; the designed features of another message, beside counted words, measure that"),
