@@ -22,7 +22,7 @@ from scratchlm.lab.experiments import (
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value
-from scratchlm.lab.shared.detectors import compare_f1
+from scratchlm.lab.shared.binary_scores import compare_f1
 from scratchlm.lab.shared.feature_groups import VARIANTS
 from scratchlm.lab.shared.folds import Folded, like_others
 from scratchlm.lab.shared.proportions import of_draws
@@ -514,7 +514,7 @@ def test_a_comparison_reports_each_gain_over_the_method_above() -> None:
     results = [MethodResult(key, key.upper(), {"f1": Value(0.1 * at)}, 1.0, 2.0, 3.0) for at, key in enumerate(answers)]
     made = Findings()
     columns = [Column("f1", "F1")]
-    add_comparison(made, "title", results, columns, lambda a, b: compare_f1(answers[a.key], answers[b.key], truth))
+    add_comparison(made, "title", results, columns, lambda a, b: compare_f1(truth, answers[a.key], answers[b.key]))
     assert "none.gain" not in made.values
     assert made.values["all.gain"].value == pytest.approx(1 - 2 / 3)
     low = made.values["all.gain"].low

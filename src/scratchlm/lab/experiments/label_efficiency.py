@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from scratchlm.base.errors import UserError
-from scratchlm.evaluation.classes import best_threshold, f1_interval, f1_of
+from scratchlm.evaluation.classes import best_threshold
 from scratchlm.lab.experiments.config import LabelEfficiencyConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, every
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.binary_scores import average_precision, compare_f1, compare_rankings, f1_score
 from scratchlm.lab.shared.detectors import (
     FITTED,
     VALIDATED,
     Detector,
     Setting,
-    compare_f1,
     detectors,
     grid,
     report_tuning,
@@ -33,7 +33,6 @@ from scratchlm.lab.shared.detectors import (
 )
 from scratchlm.lab.shared.folds import Folded, read_folded
 from scratchlm.lab.shared.networks import NetworkTexts
-from scratchlm.lab.shared.ranking import average_precision, compare_rankings
 from scratchlm.lab.shared.small_model import SmallModel, prepare_small_model
 
 TESTED = 0
@@ -164,7 +163,8 @@ def _batches(
             model = replace(model, epochs=3 * model.epochs, least_steps=3 * model.least_steps)
         given = model.fit(texts, truth).predict_proba(outside)[:, 1]
         learned = model.predict_proba(texts)[:, 1]
-        found[name] = {"test": given.tolist(), "train_f1": f1_of(np.array(truth), (learned >= 0.5).astype(int), 2, 1)}
+        train_f1 = f1_score(np.array(truth), (learned >= 0.5).astype(np.int64)).value
+        found[name] = {"test": given.tolist(), "train_f1": train_f1}
     return found
 
 
@@ -172,12 +172,10 @@ def report(out: Findings, found: Found, names: Mapping[str, str], sizes: Sequenc
     """Report the scores of each method at each number of labels, and add the claims."""
     for size, methods in found.items():
         for key, given in methods.items():
-            out.values[f"{key}.average_precision.{size}"] = average_precision(given.probabilities, truth)
+            out.values[f"{key}.average_precision.{size}"] = average_precision(truth, given.probabilities)
             for name, tuned in (("f1", False), ("f1_at_threshold", True)):
                 if given.threshold is not None or not tuned:
-                    classes = given.classes(tuned)
-                    value = Value(f1_of(truth, classes, 2, 1), *f1_interval(truth, classes, 2, 1))
-                    out.values[f"{key}.{name}.{size}"] = value
+                    out.values[f"{key}.{name}.{size}"] = f1_score(truth, given.classes(tuned))
     for score, title in SCORES.items():
         shown = sizes[:-1] if score == "f1_at_threshold" else sizes
         rows: list[Row] = [[f"{size:,}", *(Cell(f"{key}.{score}.{size}") for key in names)] for size in shown]
@@ -210,7 +208,7 @@ def claim_rankings(out: Findings, found: Found, few: int, many: int, truth: np.n
          "pretrained", many, "A badly trained network would lose too; the table of batches shows what training does"),
     ):  # fmt: skip
         one, two = (found[size][method].probabilities for method in (other, better))
-        out.claim(key, says, out.gain(key, compare_rankings(one, two, truth)), control)
+        out.claim(key, says, out.gain(key, compare_rankings(truth, one, two)), control)
 
 
 def claim_more_labels(out: Findings, found: Found, fewer: int, more: int, truth: np.ndarray) -> None:
@@ -218,7 +216,7 @@ def claim_more_labels(out: Findings, found: Found, fewer: int, more: int, truth:
     tests = []
     for end, tuned in (("", False), ("_at_threshold", True)):
         one, two = (found[size]["pretrained"].classes(tuned) for size in (fewer, more))
-        tests.append(out.gain(f"more-labels-help{end}", compare_f1(one, two, truth)))
+        tests.append(out.gain(f"more-labels-help{end}", compare_f1(truth, one, two)))
     says = f"With {more} labels the small pretrained model has a higher F1 than with {fewer}, at both thresholds"
     control = "A threshold that suits neither could hide the gain; the second one is tuned on the labels"
     out.claim("more-labels-help", says, every(*tests), control)
@@ -231,15 +229,15 @@ def report_batches(out: Findings, found: Mapping[str, Any], truth: np.ndarray, s
     for name, title in BATCHES.items():
         classes = (given[name] >= 0.5).astype(np.int64)
         out.values |= {
-            f"batches.{name}.average_precision": average_precision(given[name], truth),
-            f"batches.{name}.f1": Value(f1_of(truth, classes, 2, 1), *f1_interval(truth, classes, 2, 1)),
+            f"batches.{name}.average_precision": average_precision(truth, given[name]),
+            f"batches.{name}.f1": f1_score(truth, classes),
             f"batches.{name}.train_f1": Value(found[name]["train_f1"]),
         }
         cells = [Cell(f"batches.{name}.{score}") for score in ("average_precision", "f1", "train_f1")]
         rows.append([title, *cells])
     header = ["", "average precision", "F1", "F1 on the labels"]
     out.table(f"The small pretrained model on {size:,} labels, by batches", header, rows)
-    gained = out.gain("batches.gain", compare_rankings(given["sorted"], given["random"], truth))
+    gained = out.gain("batches.gain", compare_rankings(truth, given["sorted"], given["random"]))
     says = f"With {size} labels random batches train the small model better than batches of similar length"
     control = "More steps could do as much; both have as many, and the table shows three times as many"
     out.claim("random-batches-train-better", says, gained, control)

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.base.statistics import Comparison, spread
-from scratchlm.evaluation.classes import best_threshold, calibration_error, f1_interval, f1_of, score
+from scratchlm.base.statistics import Comparison, spread, wilson_interval
+from scratchlm.evaluation.classes import best_threshold, calibration_error
 from scratchlm.lab.experiments.config import LadderSpamConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, every
 from scratchlm.lab.harness.methods import COSTS, Column, MethodResult, add_comparison, clocked, paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.shared.binary_scores import average_precision, compare_f1, f1_score
 from scratchlm.lab.shared.detectors import (
     FITTED,
     VALIDATED,
     Detector,
     Setting,
-    compare_f1,
     detectors,
     grid,
     published,
@@ -36,7 +36,6 @@ from scratchlm.lab.shared.detectors import (
 )
 from scratchlm.lab.shared.feature_groups import VARIANTS, measure_variants
 from scratchlm.lab.shared.folds import FOLDS, Folded, like_others, read_folded
-from scratchlm.lab.shared.ranking import average_precision
 from scratchlm.lab.shared.small_model import prepare_small_model
 
 MARGIN = 0.01
@@ -92,7 +91,7 @@ class Tested:
             kept = ~self.alike
         elif condition == "_untuned":
             kept = self.folds != VALIDATED
-        return compare_f1(given[other][kept], given[better][kept], self.truth[kept]) if kept.any() else None
+        return compare_f1(self.truth[kept], given[other][kept], given[better][kept]) if kept.any() else None
 
 
 def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
@@ -166,12 +165,12 @@ def scores(place: Tested, key: str) -> Mapping[str, Value]:
     """Score one method on the test texts of all folds together."""
     truth, given = place.truth, place.probabilities[key]
     both = np.stack([1 - given, given], 1)
-    found, tuned = score(both, truth, place.labels, positive=1), place.tuned[key]
+    right = int((place.halves[key] == truth).sum())
     return {
-        "f1": Value(found.f1, *found.f1_interval),
-        "f1_at_threshold": Value(f1_of(truth, tuned, 2, 1), *f1_interval(truth, tuned, 2, 1)),
-        "average_precision": average_precision(given, truth),
-        "accuracy": Value(found.accuracy, *found.accuracy_interval),
+        "f1": f1_score(truth, place.halves[key]),
+        "f1_at_threshold": f1_score(truth, place.tuned[key]),
+        "average_precision": average_precision(truth, given),
+        "accuracy": Value(right / len(truth), *wilson_interval(right, len(truth))),
         "calibration_error": Value(calibration_error(both, truth)),
     }
 
@@ -181,7 +180,7 @@ def report(out: Findings, results: Sequence[MethodResult], place: Tested) -> Non
     truth, halves = place.truth, place.halves
     out.values["texts"], out.values["positives"] = Value(len(truth)), Value(int(truth.sum()))
     title = f"{len(truth):,} texts, {int(truth.sum()):,} of them {place.labels[1]}, each tested once"
-    add_comparison(out, title, results, COLUMNS, lambda a, b: compare_f1(halves[a.key], halves[b.key], truth))
+    add_comparison(out, title, results, COLUMNS, lambda a, b: compare_f1(truth, halves[a.key], halves[b.key]))
     _report_unlike(out, results, place)
     report_differences(out, results, place)
     claim_methods(out)
@@ -218,7 +217,7 @@ def _report_unlike(out: Findings, results: Sequence[MethodResult], place: Tested
     rows: list[Row] = []
     for result in results:
         given, true = place.halves[result.key][kept], place.truth[kept]
-        out.values[f"{result.key}.f1_unlike"] = Value(f1_of(true, given, 2, 1), *f1_interval(true, given, 2, 1))
+        out.values[f"{result.key}.f1_unlike"] = f1_score(true, given)
         rows.append([result.name, Cell(f"{result.key}.f1_unlike")])
     out.table(f"F1 on the {int(kept.sum()):,} texts without a near duplicate in another fold", ["", "F1"], rows)
 
@@ -259,7 +258,7 @@ def claim_methods(out: Findings) -> None:
         ("designed-beat-counted",
          "They beat counted words and pairs with the same classifier, at both thresholds",
          higher("designed", "logistic"),
-         "Knowing this collection favours the designed features; a list that others wrote for e-mail shows how much"),
+         "Knowing this collection favours the designed features; another's list for e-mail measures how much"),
         ("both-beat-each", "Designed features and counted words together beat each alone, at both thresholds",
          higher("both", "designed", "logistic", "borrowed"),
          "More columns alone could help; the designed features of another message, beside counted words, measure that"),
@@ -319,5 +318,5 @@ def claim_published(out: Findings, given: Mapping[str, np.ndarray], truth: np.nd
         ("published-beats-svm", "svm", "lora", "and a linear SVM on counted words and characters",
          "Better tuning would do as much; its settings were fixed, those of the SVM were tuned"),
     ):  # fmt: skip
-        gained = compare_f1(given[other], given[better], truth)
+        gained = compare_f1(truth, given[other], given[better])
         out.claim(key, says, out.gain(f"{better}.over_{other}", gained), control)

@@ -12,21 +12,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from scratchlm.base.statistics import Comparison, compare_statistics
 from scratchlm.classic.bayes import NaiveBayes
 from scratchlm.classic.designed import DesignedTexts
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.rules import Majority, SpamRules
-from scratchlm.evaluation.classes import f1_of
 from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
 from scratchlm.lab.harness.findings import Findings, Row
 from scratchlm.lab.harness.methods import Method
+from scratchlm.lab.shared.binary_scores import Ranking, f1_score
 from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.folds import Folded
 from scratchlm.lab.shared.networks import NetworkTexts, Reader
-from scratchlm.lab.shared.ranking import Ranking
 from scratchlm.lab.shared.small_model import SmallModel
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
@@ -193,8 +191,8 @@ def validation_scores(probabilities: Float[np.ndarray, " N"], truth: np.ndarray)
     right = np.clip(np.where(truth == 1, probabilities, 1 - probabilities), LEAST, 1)
     return {
         "cross_entropy": float(-np.log(right).mean()),
-        "average_precision": Ranking(probabilities, truth).average_precision(),
-        "f1": f1_of(truth, given, 2, 1),
+        "average_precision": Ranking(truth, probabilities).average_precision(),
+        "f1": f1_score(truth, given).value,
     }
 
 
@@ -222,12 +220,3 @@ def report_tuning(out: Findings, methods: Sequence[Detector], tunings: Mapping[s
             f"settings: each method trained on {learned} and took the setting with the lowest cross-entropy on fold "
             f"{VALIDATED}"
         )
-
-
-def compare_f1(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> Comparison:
-    """Compare the F1 of two methods' predicted classes of the same texts: the second minus the first."""
-
-    def gap(rows: np.ndarray) -> float:
-        return f1_of(truth[rows], other[rows], 2, 1) - f1_of(truth[rows], one[rows], 2, 1)
-
-    return compare_statistics(len(truth), gap)
