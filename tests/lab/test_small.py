@@ -99,7 +99,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     },
 }
 HOLD = {
-    "ladder-spam": {"rules-beat-majority", "learning-beats-rules", "svm-is-cheaper"},
+    "ladder-spam": {"rules-beat-majority", "svm-is-cheaper"},
     "ladder-lm": {"context-helps"},
     "ladder-translate": {"rules-beat-copying"},
     "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
