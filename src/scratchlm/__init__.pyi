@@ -289,9 +289,9 @@ def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Out
 def experiment(
     name: Literal["ladder-lm"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, megabytes: float = 2.4, vocabulary_size: int = 4096, epochs: float = 1.0,
+    force: bool = False, megabytes: float = 2.2, vocabulary_size: int = 4096, epochs: float = 1.0,
     depths: Sequence[int] = ..., recurrent_widths: Sequence[int] = ..., tuning_fraction: float = 0.125,
-    recurrent_flops: float = 1.3, pairs: int = 50, sample_tokens: int = 50,
+    recurrent_flops: float = 1.2, pairs: int = 50, sample_tokens: int = 50,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome: ...
@@ -347,7 +347,7 @@ def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcom
 def experiment(
     name: Literal["objective"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, megabytes: float = 2.4, epochs: float = 1.0, vocabulary_size: int = 4096, depth: int = 3,
+    force: bool = False, megabytes: float = 2.2, epochs: float = 1.0, vocabulary_size: int = 4096, depth: int = 3,
     sample_tokens: int = 40, sampled_words: int = 32,
 ) -> Outcome: ...
 @overload
