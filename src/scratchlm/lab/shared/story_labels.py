@@ -160,7 +160,7 @@ behind close outside next above below against at among between into through acro
 over onto off up beyond
 """
 _PREPOSITIONS = frozenset(_PREPOSITIONS_TEXT.split())
-_SUFFIXES = re.compile(r"(?:ed|ing|ly|y|ous|ful|ish|less|al|ible|able|ic|ive|er|est|ent|ant)$")
+_SUFFIXES = re.compile(r"(?:ed|ing|ly|y|ous|ful|ish|less|al|ible|able|ic|ive|est|ent|ant)$")
 _OPENERS_TEXT = """
 the a an this that in on at by but then they she he it there one late early soon first last so and all when
 while although after before for from to of near not two three your you my his her i we what who why where how can
