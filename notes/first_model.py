@@ -1,4 +1,4 @@
-"""A first model, from text to sentences, in about half a minute. Open it with: marimo edit notes/first_model.py"""
+"""A first model, from text to sentences, in about a minute. Open it with: marimo edit notes/first_model.py"""
 
 import marimo
 
@@ -10,8 +10,8 @@ def _():
     import math
 
     import marimo as mo
+    import matplotlib.pyplot as plt
     import numpy as np
-    import plotly.graph_objects as go
     import torch
 
     from scratchlm import storyworld
@@ -20,7 +20,7 @@ def _():
     from scratchlm.evaluation.bits import held_out_loss
     from scratchlm.generation.language_model import LanguageModel
     from scratchlm.model.decoder import build_decoder
-    from scratchlm.model.presets import tiny
+    from scratchlm.model.presets import qwen3_shaped
     from scratchlm.tokens.base import END_OF_TEXT
     from scratchlm.tokens.fast import FastBPE
     from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
@@ -40,13 +40,13 @@ def _():
         TrainingConfig,
         WindowBatches,
         build_decoder,
-        go,
         held_out_loss,
         math,
         mo,
         np,
+        plt,
+        qwen3_shaped,
         storyworld,
-        tiny,
         torch,
     )
 
@@ -72,14 +72,18 @@ def _(mo):
 def _(storyworld):
     stories = list(storyworld.stories(700_000, seed=1))
     train_stories, held_out_stories = stories[:-40], stories[-40:]
-    print(f"{len(train_stories):,} training stories, {len(held_out_stories)} held out. One of them:\n")
+    print(
+        f"{len(train_stories):,} training stories, {len(held_out_stories)} held out. One of them:\n"
+    )
     print(held_out_stories[0])
     return held_out_stories, train_stories
 
 
 @app.cell
 def _(mo):
-    vocabulary = mo.ui.slider(300, 2000, step=100, value=1000, label="vocabulary size", show_value=True)
+    vocabulary = mo.ui.slider(
+        300, 2000, step=100, value=2000, label="vocabulary size", show_value=True
+    )
     mo.vstack(
         [
             mo.md("""
@@ -100,24 +104,32 @@ def _(END_OF_TEXT, FastBPE, held_out_stories, np, train_stories, vocabulary):
     end = tokenizer.specials[END_OF_TEXT]
 
     def encode(texts):
-        return np.concatenate([np.append(ids, end) for ids in tokenizer.encode_batch(texts)]).astype(np.int64)
+        return np.concatenate(
+            [np.append(ids, end) for ids in tokenizer.encode_batch(texts)]
+        ).astype(np.int64)
 
     train_ids, held_out_ids = encode(train_stories), encode(held_out_stories)
     sentence = held_out_stories[0].split(".")[0] + "."
-    pieces = [tokenizer.token_bytes(i).decode("utf-8", "replace") for i in tokenizer.encode(sentence)]
+    pieces = [
+        tokenizer.token_bytes(i).decode("utf-8", "replace") for i in tokenizer.encode(sentence)
+    ]
     print("|".join(pieces))
     print(f"{len(sentence)} characters, {len(pieces)} tokens; {len(train_ids):,} training tokens")
     return held_out_ids, tokenizer, train_ids
 
 
 @app.cell
-def _(build_decoder, math, mo, tiny, tokenizer, torch):
-    start = build_decoder(tiny(tokenizer.vocabulary_size), seed=1)
+def _(build_decoder, math, mo, qwen3_shaped, tokenizer, torch):
+    start = build_decoder(
+        qwen3_shaped(tokenizer.vocabulary_size, width=96, layers=2, context=96), seed=1
+    )
 
     def next_tokens(decoder, text, count=5):
         """Return the likeliest next tokens of a text with their probabilities."""
         with torch.no_grad():
-            probabilities = decoder.eval()(torch.tensor([tokenizer.encode(text)]))[0, -1].softmax(-1)
+            probabilities = decoder.eval()(torch.tensor([tokenizer.encode(text)]))[0, -1].softmax(
+                -1
+            )
         best = probabilities.topk(count)
         return [
             (tokenizer.token_bytes(i).decode("utf-8", "replace"), p)
@@ -139,17 +151,25 @@ def _(build_decoder, math, mo, tiny, tokenizer, torch):
 @app.cell
 def _(ArrayTokens, held_out_ids, held_out_loss, next_tokens, start, tokenizer, uniform):
     before = held_out_loss(start, tokenizer, ArrayTokens(held_out_ids))
-    print(f"loss of the untrained network on held-out stories: {before.loss:.3f} (no preference: {uniform:.3f})")
     print(
-        "after 'The little':", ", ".join(f"{piece!r} {100 * p:.2f}%" for piece, p in next_tokens(start, "The little"))
+        f"loss of the untrained network on held-out stories: {before.loss:.3f} (no preference: {uniform:.3f})"
+    )
+    print(
+        "after 'The little':",
+        ", ".join(f"{piece!r} {100 * p:.2f}%" for piece, p in next_tokens(start, "The little")),
     )
     return (before,)
 
 
 @app.cell
 def _(mo):
-    steps = mo.ui.slider(100, 3000, step=100, value=1000, label="training steps", show_value=True)
-    rate = mo.ui.slider(steps=[0.001, 0.003, 0.01, 0.03, 0.1, 0.3], value=0.03, label="learning rate", show_value=True)
+    steps = mo.ui.slider(100, 3000, step=100, value=600, label="training steps", show_value=True)
+    rate = mo.ui.slider(
+        steps=[0.001, 0.003, 0.01, 0.03, 0.1, 0.3],
+        value=0.03,
+        label="learning rate",
+        show_value=True,
+    )
     mo.vstack(
         [
             mo.md("""
@@ -157,7 +177,7 @@ def _(mo):
 
     One step: take a batch of text, let the network predict every token from those before it, and move every parameter a
     little in the direction that makes the actual next tokens more likely. ⚠️ Too small a learning rate learns slowly, too
-    large a one not at all: try both. 🎯 After how many steps does the network beat the trigram model?
+    large a one not at all: try both. 🎯 After how many steps does the network beat counting?
     """),
             steps,
             rate,
@@ -195,28 +215,52 @@ def _(
 
 @app.cell
 def _(KneserNey, held_out_ids, tokenizer, train_ids):
-    counted = KneserNey.fit([train_ids], tokenizer.vocabulary_size, order=3)
-    rival = -float(counted.token_log_probabilities(held_out_ids).mean())
-    return (rival,)
+    def ngram_loss(n):
+        """Return the loss of an n-gram model on the held-out stories, in nats per token."""
+        model = KneserNey.fit([train_ids], tokenizer.vocabulary_size, order=n)
+        return -float(model.token_log_probabilities(held_out_ids).mean())
+
+    by_n = {n: ngram_loss(n) for n in range(1, 8)}
+    best_n = min(by_n, key=by_n.get)  # chosen on the held-out text itself, which favours counting
+    rival = by_n[best_n]
+    return best_n, by_n, rival
 
 
 @app.cell
-def _(go, losses, rival, uniform):
-    figure = go.Figure(go.Scatter(y=losses, mode="lines", name="loss of each step"))
-    figure.add_hline(y=uniform, line_dash="dot", annotation_text="no preference")
-    figure.add_hline(y=rival, line_dash="dash", annotation_text="trigram model (held-out)")
-    figure.update_layout(xaxis_title="step", yaxis_title="loss, nats per token", height=380)
-    figure
+def _(best_n, losses, np, plt, rival, uniform):
+    _smooth = np.convolve(losses, np.ones(20) / 20, mode="valid")
+    _, _axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    _axes.plot(
+        losses, color="C1", alpha=0.3, linewidth=0.8, label="network: loss of each step's batch"
+    )
+    _axes.plot(np.arange(len(_smooth)) + 19, _smooth, color="C1", label="network: mean of 20 steps")
+    _axes.axhline(uniform, color="black", linestyle=":", label="every token equally likely")
+    _axes.axhline(
+        rival, color="C0", linestyle="--", label=f"counting ({best_n}-grams), held-out stories"
+    )
+    _axes.set(xlabel="step", ylabel="loss (nats per token)", ylim=(0, None))
+    _axes.legend(frameon=False)
+    plt.show()
     return
 
 
 @app.cell
-def _(ArrayTokens, before, decoder, held_out_ids, held_out_loss, mo, rival, tokenizer):
+def _(
+    ArrayTokens, before, best_n, by_n, decoder, held_out_ids, held_out_loss, mo, rival, tokenizer
+):
     after = held_out_loss(decoder, tokenizer, ArrayTokens(held_out_ids))
     mo.md(f"""
-    On held-out stories the loss falls from **{before.loss:.3f}** to **{after.loss:.3f}** nats per token, or
-    {after.bits_per_byte:.3f} bits per byte. A trigram model has a loss of
-    {rival:.3f}. The perplexity, e to the power of the loss, is the number of equally likely tokens with the same loss:
+    On held-out stories the loss falls from **{before.loss:.3f}** to **{
+        after.loss:.3f}** nats per token, or
+    {after.bits_per_byte:.3f} bits per byte. The best n-gram model, with n = {best_n}, has {
+        rival:.3f}; a trigram model,
+    with n = 3, has {by_n[3]:.3f}. {
+        "The network beats both."
+        if after.loss < rival
+        else "The network does not beat the best n-gram model: try more steps."
+    }
+
+    The perplexity, e to the power of the loss, is the number of equally likely tokens with the same loss:
     {before.perplexity:,.0f} before, **{after.perplexity:.0f}** now.
     """)
     return (after,)
@@ -245,7 +289,9 @@ def _(mo):
 def _(LanguageModel, SavedModel, decoder, next_tokens, prompt, start, temperature, tokenizer):
     def write(network):
         model = LanguageModel(SavedModel(network, tokenizer))
-        return prompt.value + model.generate(prompt.value, max_tokens=60, temperature=temperature.value, seed=3)
+        return prompt.value + model.generate(
+            prompt.value, max_tokens=60, temperature=temperature.value, seed=3
+        )
 
     untrained, trained = write(start), write(decoder)
     print("random weights:", untrained, "\n\nafter training:", trained)

@@ -112,8 +112,10 @@ def check_program(words: list[str]) -> None:
         code = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
         assert code, f"{target}: no such file or module"
         assert [flag for flag in arguments if flag.startswith("--") and flag not in code] == []
-    elif program == "marimo":
-        assert (ROOT / arguments[1]).is_file()
+    elif program in ("marimo", "jupyter"):
+        notebooks = [word for word in arguments if word.endswith((".py", ".ipynb"))]
+        assert notebooks
+        assert [word for word in notebooks if not (ROOT / word).is_file()] == []
     elif program == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
             "optional-dependencies"

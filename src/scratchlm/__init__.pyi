@@ -289,9 +289,9 @@ def experiment(name: Literal["ladder-spam"], config: LadderSpamConfig, /) -> Out
 def experiment(
     name: Literal["ladder-lm"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, megabytes: float = 2.8, vocabulary_size: int = 4096, epochs: float = 1.0,
+    force: bool = False, megabytes: float = 2.2, vocabulary_size: int = 4096, epochs: float = 1.0,
     depths: Sequence[int] = ..., recurrent_widths: Sequence[int] = ..., tuning_fraction: float = 0.125,
-    recurrent_flops: float = 1.3, pairs: int = 50, sample_tokens: int = 50,
+    recurrent_flops: float = 1.2, pairs: int = 50, sample_tokens: int = 50,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome: ...
@@ -327,8 +327,10 @@ def experiment(name: Literal["ladder-respond"], config: LadderRespondConfig, /) 
 def experiment(
     name: Literal["label-efficiency"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
-    threads: int | None = None, force: bool = False, sizes: Sequence[int] = ..., draws: int = 5, epochs: float = 2.0,
-    recurrent_epochs: float = 4.0, least_steps: int = 48, vocabulary_size: int = 4096, pretraining_steps: int = 400,
+    threads: int | None = None, force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 400,
+    learning_rates: Sequence[float] = ..., epochs: Sequence[float] = ...,
+    recurrent_learning_rates: Sequence[float] = ..., recurrent_epochs: Sequence[float] = ...,
+    sizes: Sequence[int] = ..., tuned_labels: int = 128, least_steps: int = 48,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig, /) -> Outcome: ...
@@ -345,7 +347,7 @@ def experiment(name: Literal["ablations"], config: AblationsConfig, /) -> Outcom
 def experiment(
     name: Literal["objective"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, megabytes: float = 2.4, epochs: float = 1.0, vocabulary_size: int = 4096, depth: int = 3,
+    force: bool = False, megabytes: float = 2.2, epochs: float = 1.0, vocabulary_size: int = 4096, depth: int = 3,
     sample_tokens: int = 40, sampled_words: int = 32,
 ) -> Outcome: ...
 @overload

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from scratchlm.lab.experiments.ablations import UNTRAINED, counts_of, cut, cut_random, noisy
+from scratchlm.lab.experiments.ablations import UNTRAINED, add_noise, counts_of, cut, cut_random
 from scratchlm.lab.experiments.config import AblationsConfig
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.frozen import LARGER, PARTS, Frozen, optimizer_of, search_rates, shape_of
@@ -91,6 +91,6 @@ def test_changes_of_weights() -> None:
     gone = cut_random(weight, 0.3, draw) == 0
     assert int(gone.sum()) == 3
     assert not gone[0, :3].all()
-    assert all(torch.equal(change(weight, 0.0, draw), weight) for change in (cut, cut_random, noisy))
+    assert all(torch.equal(change(weight, 0.0, draw), weight) for change in (cut, cut_random, add_noise))
     large = torch.randn(200, 200, generator=draw)
-    assert float((noisy(large, 0.1, draw) - large).std()) == pytest.approx(0.1, rel=0.05)
+    assert float((add_noise(large, 0.1, draw) - large).std()) == pytest.approx(0.1, rel=0.05)

@@ -20,6 +20,7 @@ from scratchlm.lab.shared.language_tuning import (
     Setting,
     best_order,
     build,
+    candidates,
     cut,
     grid,
     read_on,
@@ -44,9 +45,9 @@ def toy_text(sentence: str = "the cat sat on the mat. ") -> BookText:
 
 def test_the_grid_has_each_optimizer_with_each_rate_and_shape_once() -> None:
     settings = grid((3, 4))
-    assert len(settings) == len({each.key for each in settings}) == 14
+    assert len(settings) == len({each.key for each in settings}) == 12
     assert {each.optimizer for each in settings} == {"AdamW", "Muon"}
-    muon, adamw = (Setting(name, 0.02, 4).config() for name in ("Muon", "AdamW"))
+    muon, adamw = (Setting(name, 0.02, 4).config for name in ("Muon", "AdamW"))
     assert isinstance(muon, MuonConfig)
     assert muon.learning_rate == 0.02
     assert isinstance(adamw, AdamWConfig)
@@ -55,8 +56,9 @@ def test_the_grid_has_each_optimizer_with_each_rate_and_shape_once() -> None:
 
 def test_the_validation_text_is_the_end_of_the_training_text() -> None:
     text = toy_text()
-    learned, validation = cut(text)
-    assert np.concatenate([learned, validation]).tolist() == text.train.tolist()
+    shorter, validation = cut(text)
+    assert np.concatenate([shorter.train, validation]).tolist() == text.train.tolist()
+    assert shorter.held_out is text.held_out
     assert len(validation) == len(text.train) // 8
 
 
@@ -72,7 +74,7 @@ def test_a_network_trains_on_as_many_tokens_as_it_is_given(kind: str, monkeypatc
     monkeypatch.setattr(Loop, "train_step", counted)
     text = toy_text()
     size = {"lstm": 8, "transformer": 1}[kind]
-    model = train(kind, Setting("Muon", 0.02, size), text, text.train, 8192, seed=0)
+    model = train(kind, Setting("Muon", 0.02, size), text, 8192, seed=0)
     assert sum(read) == 8192
     assert set(read) == {2048}
     assert isinstance(model, RecurrentDecoder) == (kind == "lstm")
@@ -97,23 +99,30 @@ def test_an_lstm_reads_a_book_on_and_a_transformer_in_overlapping_windows() -> N
 
 def test_every_setting_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language_tuning, "OPTIMIZERS", {"AdamW": (0.01, 1e-9)})
-    steps = Steps(tmp_path, "key")
-    found = tune("lstm", (8,), toy_text(), 1.0, steps)
+    text, validation = cut(toy_text())
+    found = tune("lstm", (8,), text, validation, 1.0, Steps(tmp_path, "key"))
     assert [each.setting.rate for each in found] == [0.01, 1e-9]
     assert found[0].bits < found[1].bits - 0.2  # the second rate learns nothing
     assert found[0].flops == build("lstm", 8, TOKENIZER.vocabulary_size, 0).flops_per_token(256)
-    assert tune("lstm", (8,), toy_text(), 1.0, Steps(tmp_path, "key")) == found
+    assert tune("lstm", (8,), text, validation, 1.0, Steps(tmp_path, "key")) == found
 
 
 def test_the_lowest_and_the_highest_rate_are_the_edges_of_the_search() -> None:
     rates = (0.01, 0.02, 0.04, 0.08)
     assert rates == language_tuning.OPTIMIZERS["Muon"]
-    edges = [Choice(Setting("Muon", rate, 4), bits=2.0, seconds=1.0, flops=1.0).at_edge for rate in rates]
-    assert edges == [True, False, False, True]
+    assert [Setting("Muon", rate, 4).at_edge for rate in rates] == [True, False, False, True]
+
+
+def test_the_best_setting_competes_in_full_with_the_next_lower_rate_of_its_kind() -> None:
+    bits = {("Muon", 0.01, 3): 2.1, ("Muon", 0.02, 3): 2.2, ("Muon", 0.04, 3): 2.0, ("Muon", 0.02, 4): 2.05}
+    choices = [Choice(Setting(*key), value, seconds=1.0, flops=1.0) for key, value in bits.items()]
+    assert [each.setting for each in candidates(choices)] == [Setting("Muon", 0.04, 3), Setting("Muon", 0.02, 3)]
+    lowest = [each for each in choices if each.setting.rate == 0.01]
+    assert candidates(lowest) == lowest
 
 
 def test_the_order_of_n_grams_is_that_with_the_fewest_bits(tmp_path: Path) -> None:
-    found = tune_orders(toy_text(), Steps(tmp_path, "key"))
+    found = tune_orders(*cut(toy_text()), Steps(tmp_path, "key"))
     assert list(found["kneser"]) == ["1", "2", "3", "4", "5", "6"]
     assert list(found["katz"]) == ["2", "3", "4", "5", "6"]
     assert found["kneser"]["1"] > found["kneser"]["2"] > found["kneser"]["3"]  # a text of one sentence

@@ -25,7 +25,7 @@ from scratchlm.lab.shared.probes import (
 )
 from scratchlm.lab.shared.story_labels import (
     STORY,
-    TracingTeller,
+    LabelledTeller,
     Word,
     hero_by_rule,
     labelled,
@@ -152,7 +152,7 @@ def test_last_tokens_end_at_the_token_and_stay_in_its_row() -> None:
     assert text.last_tokens(np.array([2, 3, 4]), 2).tolist() == [[2, 3], [4, 4], [4, 5]]
 
 
-def test_a_tracing_teller_tells_what_a_plain_one_tells() -> None:
+def test_a_labelled_teller_tells_what_a_plain_one_tells() -> None:
     plain = Teller(build_world(), 5)
     for story in labelled_stories(10, 5):
         assert story.text == plain.story()
@@ -237,7 +237,7 @@ def test_the_hand_written_rules_guess() -> None:
 
 
 def test_a_teller_keeps_the_words_of_its_last_story_alone() -> None:
-    teller = TracingTeller(3)
+    teller = LabelledTeller(3)
     for _ in range(3):
         text = teller.story()
         assert word_ends(text, [word.text for word in teller.words])[-1] == len(text)

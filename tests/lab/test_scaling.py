@@ -129,8 +129,8 @@ def test_the_rule_finds_a_best_rate_that_moves_with_size_and_text() -> None:
     losses = {(w, t, f): 5 - 0.1 * math.log(w) + 0.05 * math.log(f / best(w, t)) ** 2 for w, t, f in at}
     rule = fit_rates(losses)
     for width, tokens in (*GRID, NEW):
-        assert rule.factor(width, tokens) == pytest.approx(best(width, tokens), rel=1e-6)
-    assert rule.factor(32, 10**12) == pytest.approx(FACTORS[0] / 4)
+        assert rule.factor(width, tokens) == pytest.approx(best(width, min(tokens, 40_000)), rel=1e-6)
+    assert rule.factor(10**9, 10_000) == pytest.approx(FACTORS[0] / 4)
     hill = {at: -loss - 0.01 * (at[2] == FACTORS[2]) for at, loss in losses.items()}
     assert fit_rates(hill).factor(64, 10_000) in [pytest.approx(factor) for factor in FACTORS]
     assert fit_rates(hill).by_tokens == 0
@@ -205,7 +205,7 @@ def test_claims_about_laws_hold_where_runs_interact(interacting: Findings) -> No
     made = concluded(interacting)
     assert abs(made.values["kaplan.error"].value) < 1e-6
     assert made.values["hoffmann.error"].value > 1e-3
-    assert made.values["kaplan.rehearsal.off"].value < 1e-6
+    assert made.values["kaplan.largest.off"].value < 1e-6
     assert all(claim.control for claim in made.claims.values())
 
 

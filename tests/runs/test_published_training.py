@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commands import run
-from scratchlm.runs.published_training import compared_with_gpt3, gpt3, published_training, ratio
+from scratchlm.runs.published_training import beside_reference, published_training, ratio, reference_training
 
 
 def test_flops_as_published_are_six_for_each_active_parameter_and_token() -> None:
@@ -40,10 +40,10 @@ def test_ratios_are_fractions_below_one_and_multiples_above() -> None:
         "12.3 times",
         "none",
     ]
-    other = gpt3()
+    other = reference_training()
     assert other.tokens is not None
     assert other.flops is not None
-    told = compared_with_gpt3(other.parameters // 1000, other.tokens * 2, other.flops / 1e6)
+    told = beside_reference(other.parameters // 1000, other.tokens * 2, other.flops / 1e6)
     assert told == "1/1,000 of the parameters, 2 times the tokens, 1/1,000,000 of the training FLOPs of GPT-3 175B"
 
 

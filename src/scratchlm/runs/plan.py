@@ -17,7 +17,7 @@ from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
-from scratchlm.runs.published_training import compared_with_gpt3
+from scratchlm.runs.published_training import beside_reference
 from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import fitted, loss_law
 from scratchlm.training.loop import RuntimeConfig
@@ -80,7 +80,7 @@ class Plan(Result):
         table.add_row("parameters", f"{self.parameters:,} ({inside:,} without embeddings)")
         table.add_row("tokens", f"{self.tokens:,} in {self.steps:,} steps of {self.tokens / self.steps:,.0f}")
         table.add_row("training FLOPs", f"{self.training_flops:.3g}")
-        table.add_row("scale", compared_with_gpt3(self.parameters, self.tokens, self.training_flops))
+        table.add_row("scale", beside_reference(self.parameters, self.tokens, self.training_flops))
         memory = self.memory
         table.add_row(
             "memory",
@@ -137,7 +137,7 @@ class Published(Result):
             "cache", f"{self.cache_bytes_per_token:,} bytes a token in bf16; {whole:,.2f} GB at {self.context:,} tokens"
         )
         table.add_row("training FLOPs", f"{self.training_flops:.3g} for {self.tokens:.3g} tokens")
-        table.add_row("scale", compared_with_gpt3(self.parameters, self.tokens, self.training_flops))
+        table.add_row("scale", beside_reference(self.parameters, self.tokens, self.training_flops))
         return table
 
 

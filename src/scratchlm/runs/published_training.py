@@ -11,7 +11,7 @@ from pathlib import Path
 from scratchlm.base.config import from_dict, read_toml
 
 FILE = "published_training.toml"
-COMPARED = "GPT-3 175B"
+REFERENCE = "GPT-3 175B"
 """The model that plans are compared with: parameters, tokens and FLOPs of its training are all published."""
 
 
@@ -54,14 +54,14 @@ def published_training() -> tuple[PublishedTraining, ...]:
     return tuple(from_dict(PublishedTraining, row, FILE, None) for row in rows)
 
 
-def gpt3() -> PublishedTraining:
+def reference_training() -> PublishedTraining:
     """Return the model that plans are compared with."""
-    return next(model for model in published_training() if model.name == COMPARED)
+    return next(model for model in published_training() if model.name == REFERENCE)
 
 
-def compared_with_gpt3(parameters: int, tokens: float, flops: float) -> str:
+def beside_reference(parameters: int, tokens: float, flops: float) -> str:
     """Return a run's parameters, tokens and training FLOPs as fractions or multiples of those of GPT-3."""
-    other = gpt3()
+    other = reference_training()
     assert other.tokens is not None
     assert other.flops is not None
     ratios = {

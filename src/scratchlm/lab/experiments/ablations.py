@@ -55,7 +55,7 @@ def run(config: AblationsConfig, steps: Steps, out: Findings) -> None:
     report_turn(out, steps.shared.once("turn", turn, small), steps.once("turn", turn, small))
     changed = {
         key: steps.once(key, perturbed, small, config, change, sizes)
-        for key, change, sizes in (("noise", noisy, NOISE), ("cut", cut, CUT), ("random", cut_random, CUT))
+        for key, change, sizes in (("noise", add_noise, NOISE), ("cut", cut, CUT), ("random", cut_random, CUT))
     }
     report_perturbed(out, changed)
     report_frozen(out, train_parts(config, steps))
@@ -106,7 +106,7 @@ def _blocks(decoder: Decoder, small: SmallModel, config: AblationsConfig) -> lis
     return [round(float(each.mean()), 9) for each in np.array_split(nats, max(2, len(nats) // 128))]
 
 
-def noisy(weight: Tensor, relative: float, draw: torch.Generator) -> Tensor:
+def add_noise(weight: Tensor, relative: float, draw: torch.Generator) -> Tensor:
     """Add normal noise; its standard deviation is `relative` times that of the weights."""
     return weight + relative * weight.std() * torch.randn(weight.shape, generator=draw)
 

@@ -75,7 +75,7 @@ class LadderLmConfig(ExperimentConfig):
     """Language models from n-grams to a transformer on the same text: bits per byte, grammar, samples."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS, "blimp": "evaluate/blimp"}
-    megabytes: Annotated[float, Range(0.1, 10**6)] = 2.8
+    megabytes: Annotated[float, Range(0.1, 10**6)] = 2.2
     """Training text of every model, in millions of bytes of books."""
     vocabulary_size: Vocabulary = 4096
     """Vocabulary size of the shared tokenizer."""
@@ -87,7 +87,7 @@ class LadderLmConfig(ExperimentConfig):
     """Widths of the recurrent networks that the search tries, as many as depths."""
     tuning_fraction: Annotated[float, Range(over=0, most=1)] = 0.125
     """Fraction of the training tokens that each setting of the search trains on."""
-    recurrent_flops: Annotated[float, Range(0.01, 100)] = 1.3
+    recurrent_flops: Annotated[float, Range(0.01, 100)] = 1.2
     """FLOPs of the recurrent network in the time of one of the transformer, for the comparison at equal time."""
     pairs: Annotated[int, Range(2, 10**9)] = 50
     """Pairs of each BLiMP set that are scored."""
@@ -217,7 +217,7 @@ class ObjectiveConfig(ExperimentConfig):
     """The training objective: loss and samples during training; bytes, characters, sub-words and words compared."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
-    megabytes: Annotated[float, Range(0.05, 10**6)] = 2.4
+    megabytes: Annotated[float, Range(0.05, 10**6)] = 2.2
     """Text in millions of bytes: the beginnings of books, some of them held out."""
     epochs: Epochs = 1.0
     """Epochs of sub-words; the other kinds of tokens train for as many steps, as much text, or as much compute."""

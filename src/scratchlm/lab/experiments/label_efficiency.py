@@ -176,7 +176,7 @@ def report(out: Findings, found: Found, names: Mapping[str, str], truth: np.ndar
         out.curves(f"{title} by number of labels", "labels", title, lines, logarithmic=True)
     claim_rankings(out, found, sizes[0], sizes[-1], truth)
     if len(sizes) > 1:
-        claim_growth(out, found, sizes[-2], sizes[-1], truth)
+        claim_more_labels(out, found, sizes[-2], sizes[-1], truth)
     out.notes += [
         "each seed draws labels anew; all seeds share one pretrained model, whose own luck no interval covers",
         "much of the spam has a near duplicate in the training folds, because it is sent from templates",
@@ -203,7 +203,7 @@ def claim_rankings(out: Findings, found: Found, few: int, many: int, truth: np.n
         out.claim(key, says, out.gain(key, compare_rankings(truth, one, two)), control)
 
 
-def claim_growth(out: Findings, found: Found, fewer: int, more: int, truth: np.ndarray) -> None:
+def claim_more_labels(out: Findings, found: Found, fewer: int, more: int, truth: np.ndarray) -> None:
     """Add the claim that the pretrained model gains from more labels, at both thresholds."""
     tests = []
     for end, tuned in (("", False), ("_at_threshold", True)):

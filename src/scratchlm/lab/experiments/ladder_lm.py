@@ -1,7 +1,7 @@
 """`experiment ladder-lm`: n-gram models and networks predict the same text; with grammar scores and samples.
 
 All models share one tokenizer and the same training tokens, the beginnings of many books. Other books are held out, and
-models are compared book by book. Both networks are tuned alike, on the last of the training text
+models are compared book by book. Both networks are tuned alike on validation text that no model trains on
 (`shared/language_tuning.py`). Every model reads a book from its beginning: n-gram models their few tokens, the LSTM
 with its state carried on, the transformer in windows of 256 tokens that overlap by half. Bits per byte include the
 end-of-text tokens.
@@ -49,6 +49,9 @@ from scratchlm.lab.shared.language_tuning import (
     OPTIMIZERS,
     Choice,
     best_order,
+    bits_of,
+    candidates,
+    cut,
     read_on,
     train,
     tune,
@@ -96,9 +99,6 @@ class Counted:
         """Return the loss of each held-out token, in nats."""
         rows = self.text.documents(self.text.held_out)
         return -np.concatenate([self.model.token_log_probabilities(row)[1:] for row in rows])
-
-    def window_nats(self) -> None:
-        """Return nothing: it has no windows."""
 
     def log_likelihoods(self, sentences: Sequence[str]) -> list[float]:
         """Return the natural log of the probability of each sentence, as the beginning of a text."""
@@ -157,13 +157,6 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
 
         return make
 
-    def network(kind: str, ratio: float = 1.0) -> Make:
-        def make(text: BookText) -> Predictor:
-            tokens = round(ratio * config.epochs * len(text.train))
-            return Network(train(kind, chosen[kind].setting, text, text.train, tokens, config.seed), text)
-
-        return make
-
     lstm, transformer = (chosen[kind] for kind in KINDS)
     in_time = config.recurrent_flops * transformer.flops / lstm.flops
     return [
@@ -172,39 +165,59 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         Method("katz", "trigrams, Katz's back-off", counting(Katz, 3)),
         Method("kneser3", "trigrams, Kneser-Ney", counting(KneserNey, 3)),
         Method("kneser", "n-grams, Kneser-Ney, tuned order", counting(KneserNey, order)),
-        Method("lstm", "recurrent network (LSTM), tuned", network("lstm"), seeded=True),
-        Method("lstm_in_time", "the same, trained as long as the transformer", network("lstm", in_time), seeded=True),
-        Method("transformer", "transformer, tuned", network("transformer"), seeded=True),
+        network("lstm", lstm, config, "lstm", "recurrent network (LSTM), tuned"),
+        network("lstm", lstm, config, "lstm_in_time", "the same, trained as long as the transformer", in_time),
+        network("transformer", transformer, config, "transformer", "transformer, tuned"),
     ]
+
+
+def network(
+    kind: str, choice: Choice, config: LadderLmConfig, key: str, name: str = "", ratio: float = 1.0
+) -> Method[Make]:
+    """Return the method that trains a network with a setting, on `ratio` times the usual tokens."""
+
+    def make(text: BookText) -> Predictor:
+        tokens = round(ratio * config.epochs * len(text.train))
+        return Network(train(kind, choice.setting, text, tokens, config.seed), text)
+
+    return Method(key, name, make, seeded=True)
 
 
 def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     """Tune, train and compare all methods."""
     files = config.files()
-    text = book_text(config.books, int(config.megabytes * 1e6), config.vocabulary_size, steps.shared)
+    whole = book_text(config.books, int(config.megabytes * 1e6), config.vocabulary_size, steps.shared)
     sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(files["blimp"].glob("*.jsonl"))}
     if not sets or not all(sets.values()):
         raise UserError(f"{files['blimp']}: holds no sets of pairs, or an empty one; see notes/data.md")
+    text, validation = cut(whole)
     sizes = {"lstm": config.recurrent_widths, "transformer": config.depths}
-    tuned = {kind: tune(kind, sizes[kind], text, config.tuning_fraction, steps.shared) for kind in KINDS}
-    orders = tune_orders(text, steps.shared)
-    chosen = {kind: min(tuned[kind], key=lambda each: each.bits) for kind in KINDS}
+    tuned = {kind: tune(kind, sizes[kind], text, validation, config.tuning_fraction, steps.shared) for kind in KINDS}
+    orders = tune_orders(text, validation, steps.shared)
+    measured = partial(_measure, text=text, validation=validation, sets=sets, config=config)
+
+    def in_full(kind: str) -> dict[Choice, dict[str, Any]]:
+        """Train the candidates at the first seed; for the other seeds this is stored."""
+        made = {each: network(kind, each, config, f"{kind}-{each.setting.key}") for each in candidates(tuned[kind])}
+        return {each: steps.shared.once(method.key, measured, method) for each, method in made.items()}
+
+    full = {kind: in_full(kind) for kind in KINDS}
+    chosen = {kind: min(full[kind], key=lambda each: full[kind][each]["validation"]) for kind in KINDS}
     order = best_order(orders["kneser"])
     made = methods(config, chosen, order)
-    found = {each.key: each.steps(steps).once(each.key, _measure, each, text, sets, config) for each in made}
+    first = {kind: full[kind][chosen[kind]] for kind in KINDS} if steps is steps.shared else {}
+    found = {each.key: first.get(each.key) or each.steps(steps).once(each.key, measured, each) for each in made}
     out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {"kneser.order": Value(order)}
     report(out, made, found, text)
     report_tuning(out, tuned, orders)
+    report_candidates(out, full)
     out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
     picked = (f"{kind} of {chosen[kind].setting.told(kind)}" for kind in KINDS)
+    edges = [kind for kind in KINDS if chosen[kind].setting.at_edge]
     out.notes += [
         f"tuned on the last of the training text: {', '.join(picked)}; Kneser-Ney of order {order}",
-        "searched with one seed and a fraction of the tokens; longer training could prefer other settings",
-        *(
-            f"the best learning rate of the {kind} is at the edge of the search"
-            for kind in KINDS
-            if chosen[kind].at_edge
-        ),
+        "the settings were chosen with one seed",
+        *(f"the best learning rate of the {kind} is at the edge of the search" for kind in edges),
     ]
 
 
@@ -271,8 +284,21 @@ def report_tuning(
     out.table("N-grams by order: bits per byte of the validation text", ["order", "Kneser-Ney", "Katz"], rows)
 
 
+def report_candidates(out: Findings, full: Mapping[str, Mapping[Choice, Mapping[str, Any]]]) -> None:
+    """Report the learning rates that were trained in full, and their bits per byte of the validation text."""
+    rows: list[Row] = []
+    for kind, found in full.items():
+        for choice, each in found.items():
+            key = f"full.{kind}.{choice.setting.key}"
+            out.values[key] = Value(each["validation"])
+            rows.append([f"{kind}, {choice.setting.told(kind)}", Cell(key)])
+    out.table(
+        "Learning rates trained in full: bits per byte of the validation text", ["setting", "bits per byte"], rows
+    )
+
+
 def _measure(
-    method: Method[Make], text: BookText, sets: dict[str, list[Pair]], config: LadderLmConfig
+    method: Method[Make], text: BookText, validation: np.ndarray, sets: dict[str, list[Pair]], config: LadderLmConfig
 ) -> dict[str, Any]:
     """Train a model, score the held-out text and the BLiMP pairs, and write a sample."""
     model, nats, costs = clocked(partial(method.make, text), lambda model: model.nats(), lambda model: model.size())
@@ -283,8 +309,10 @@ def _measure(
         judged[name] = [0.5 if good == bad else float(good > bad) for good, bad in scores]
     written = model.write(OPENING.rstrip(), config.sample_tokens, config.seed)
     sample = " ".join(text.tokenizer.decode([id for id in written if id != text.end]).split())
-    windows = model.window_nats()
-    more = {} if windows is None else {"block_window_nats": text.blocks(windows)["block_nats"]}
+    more: dict[str, Any] = {}
+    if isinstance(model, Network):
+        more["block_window_nats"] = text.blocks(model.window_nats())["block_nats"]
+        more["validation"] = bits_of(read_on(model.model, text, validation), validation, text)
     return {**text.blocks(nats), **more, **costs, "blimp": judged, "sample": sample}
 
 

@@ -65,7 +65,7 @@ class RateRule:
     """The best learning rate of a run, as a factor of the usual one: its log is linear in log width and log tokens.
 
     It is fitted to the validation losses of all runs at several rates, as one parabola in the log rate with a minimum
-    that moves. So the noise of single runs hardly counts, and runs that are too long to be tuned have a rate too.
+    that moves, so that the noise of single runs hardly counts.
     """
 
     level: float
@@ -73,10 +73,13 @@ class RateRule:
     by_tokens: float
     centre: tuple[float, float]
     """Mean log width and mean log tokens of the runs."""
+    longest: int
+    """Tokens of the longest of them."""
 
     def factor(self, width: int, tokens: int) -> float:
-        """Return the best factor, at most four times beyond those that were tried."""
-        x, y = math.log(width) - self.centre[0], math.log(tokens) - self.centre[1]
+        """Return the best factor, at most four times beyond those that were tried; longer runs have the longest's."""
+        # The best rate fell up to 320,000 tokens but not to 720,000: a trend must not be extended.
+        x, y = math.log(width) - self.centre[0], math.log(min(tokens, self.longest)) - self.centre[1]
         log = self.level + self.by_width * x + self.by_tokens * y
         return math.exp(min(max(log, math.log(FACTORS[0] / 4)), math.log(FACTORS[-1] * 4)))
 
@@ -102,7 +105,7 @@ def fit_rates(losses: Mapping[tuple[int, int, float], float]) -> RateRule:
     else:
         means = {factor: np.mean([loss for at, loss in losses.items() if at[2] == factor]) for *_, factor in losses}
         level, by_width, by_tokens = math.log(min(means, key=lambda factor: float(means[factor]))), 0.0, 0.0
-    return RateRule(level, by_width, by_tokens, (float(centre[0]), float(centre[1])))
+    return RateRule(level, by_width, by_tokens, (float(centre[0]), float(centre[1])), max(at[1] for at in cells))
 
 
 @dataclass

@@ -14,7 +14,7 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, ab
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.scaling_laws import FORMS, LAWS, Form
-from scratchlm.runs.published_training import PublishedTraining, gpt3, published_training, ratio
+from scratchlm.runs.published_training import PublishedTraining, published_training, ratio, reference_training
 
 Found = Mapping[str, Any]
 """What a run gave."""
@@ -221,7 +221,7 @@ def report_larger(out: Findings, measured: Measured) -> None:
         count = str(len(form.ranges))
         rows.append(_row(form.name, count, form.key))
         if form in LAWS:
-            _rehearsal(out, form, prediction["rehearsal"][form.key])
+            _largest(out, form, prediction["largest"][form.key])
             for other in RECOUNTS:
                 _error(out, f"{form.key}.{other}", prediction[other][form.key], bits)
     rows += [_row("straight line in log compute", "2", "line"), _row("best fitted run", "0", "best")]
@@ -255,10 +255,10 @@ def _error(
         out.values[f"{key}.interval"] = Value((high - low) / bits)
 
 
-def _rehearsal(out: Findings, form: Form, made: Mapping[str, Any] | None) -> None:
+def _largest(out: Findings, form: Form, made: Mapping[str, Any] | None) -> None:
     if made is not None:
-        _error(out, f"{form.key}.rehearsal", made["predicted"], made["measured"], made["interval"])
-        out.values["rehearsal.compute_ratio"] = Value(made["ratio"])
+        _error(out, f"{form.key}.largest", made["predicted"], made["measured"], made["interval"])
+        out.values["largest.compute_ratio"] = Value(made["ratio"])
 
 
 def _again(out: Findings) -> None:
@@ -268,7 +268,7 @@ def _again(out: Findings) -> None:
         "": "as above: Huber loss, N without embeddings",
         ".squares": "least squares of log residuals",
         ".all-parameters": "N with embeddings",
-        ".rehearsal": "one step down: the largest fitted run, from smaller ones",
+        ".largest": "one step down: the largest fitted run, from smaller ones",
     }
     for key, name in names.items():
         if f"{LAWS[0].key}{key}.error" in out.values:
@@ -351,7 +351,7 @@ def report_published(out: Findings, measured: Measured) -> None:
     header = ["", "parameters", "training tokens", "6ND FLOPs", "FLOPs as published", "weights in bf16",
               "GPU hours, cost", "of GPT-3's compute", "source"]  # fmt: skip
     out.table("These runs beside published models", header, rows)
-    out.values["larger.of_gpt3"] = Value(measured.larger["flops"] / float(gpt3().flops or math.nan))
+    out.values["larger.of_gpt3"] = Value(measured.larger["flops"] / float(reference_training().flops or math.nan))
 
 
 def _published(model: PublishedTraining) -> Row:
@@ -367,7 +367,7 @@ def _published(model: PublishedTraining) -> Row:
 
 
 def _fraction(flops: float) -> str:
-    return ratio(flops / float(gpt3().flops or math.nan))
+    return ratio(flops / float(reference_training().flops or math.nan))
 
 
 def _size(size: int) -> str:

@@ -1,9 +1,10 @@
 """An LSTM and a transformer tuned alike: the same search on the last of the training text, the same way to read on.
 
-Each setting of a grid trains on a fraction of the tokens and predicts the validation text, the end of the training
-text. The grid has the same optimizers, learning rates and number of shapes for both networks, and the shapes take about
-as long to train. A step has as many tokens for both. The transformer reads them as windows of 256. The LSTM reads more
-rows, each 64 tokens further with its state carried on.
+Each setting of a grid trains on a fraction of the tokens and predicts the validation text, which was cut off the end of
+the training text. Long training prefers lower learning rates than short training. So the best setting then competes in
+full with the next lower rate (`candidates`), again on the validation text. The grid has the same optimizers, learning
+rates and number of shapes for both networks. A step has as many tokens for both: the transformer reads them as windows
+of 256; the LSTM reads more rows, each 64 tokens further with its state carried on.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 
 KINDS = ("lstm", "transformer")
-OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.003, 0.006, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08)}
+OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.004, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08)}
 """Learning rates of each optimizer; with Muon, AdamW steps what is no matrix of a layer at the same rate."""
 VALIDATION = 24_000
 """Most tokens of validation text."""
@@ -64,8 +65,14 @@ class Setting:
         """Return the setting in words."""
         return f"{self.shape(kind)} with {self.optimizer} at {self.rate:g}"
 
+    @property
+    def at_edge(self) -> bool:
+        """Whether its learning rate is the lowest or highest that was tried, so that one beyond might be better."""
+        return self.rate in (min(OPTIMIZERS[self.optimizer]), max(OPTIMIZERS[self.optimizer]))
+
+    @property
     def config(self) -> OptimizerConfig:
-        """Return the optimizer."""
+        """The optimizer."""
         if self.optimizer == "AdamW":
             return AdamWConfig(learning_rate=self.rate, weight_decay=0.05)
         return MuonConfig(learning_rate=self.rate, adam=AdamWConfig(learning_rate=self.rate, weight_decay=0.0))
@@ -82,12 +89,6 @@ class Choice:
     flops: float
     """Estimated training FLOPs a token."""
 
-    @property
-    def at_edge(self) -> bool:
-        """Whether its learning rate is the lowest or highest that was tried, so that one beyond might be better."""
-        rates = OPTIMIZERS[self.setting.optimizer]
-        return self.setting.rate in (min(rates), max(rates))
-
 
 def grid(sizes: Sequence[int]) -> list[Setting]:
     """Return all settings."""
@@ -102,20 +103,20 @@ def build(kind: str, size: int, vocabulary_size: int, seed: int) -> CausalLM:
     return build_decoder(replace(at_depth(size)[0], vocabulary_size=vocabulary_size), seed)
 
 
-def train(kind: str, setting: Setting, text: BookText, learned: np.ndarray, tokens: int, seed: int) -> CausalLM:
-    """Train a network with a setting on `tokens` tokens of a text, from its beginning again if it is shorter."""
+def train(kind: str, setting: Setting, text: BookText, tokens: int, seed: int) -> CausalLM:
+    """Train a network with a setting on `tokens` tokens of the training text, more than once if it is shorter."""
     model = build(kind, setting.size, text.tokenizer.vocabulary_size, seed)
-    length = min(LENGTHS[kind], len(learned) // 4)
+    length = min(LENGTHS[kind], len(text.train) // 4)
     rows = max(1, STEP_TOKENS // length)
     steps = max(1, round(tokens / (rows * length)))
     schedule = ScheduleConfig(warmup_steps=min(20, steps // 5))
     training = TrainingConfig(
-        steps=steps, batch_size=rows, sequence_length=length, optimizer=setting.config(), schedule=schedule
+        steps=steps, batch_size=rows, sequence_length=length, optimizer=setting.config, schedule=schedule
     )
     if isinstance(model, RecurrentDecoder):
-        fit_streams(model, ArrayTokens(learned), training, seed)
+        fit_streams(model, ArrayTokens(text.train), training, seed)
     else:
-        fit_windows(model, ArrayTokens(learned), training, seed)
+        fit_windows(model, ArrayTokens(text.train), training, seed)
     return model
 
 
@@ -126,39 +127,51 @@ def read_on(model: CausalLM, text: BookText, ids: np.ndarray) -> Float[np.ndarra
     return token_nats(model, text.tokenizer, ArrayTokens(ids), stride=model.config.context // 2)
 
 
-def cut(text: BookText) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the validation text off the end of the training text; return what is left, and the validation text."""
+def cut(text: BookText) -> tuple[BookText, np.ndarray]:
+    """Cut the validation text off the end of the training text; return the text without it, and its ids."""
     count = min(VALIDATION, len(text.train) // 8)
-    return text.train[:-count], text.train[-count:]
+    return replace(text, train=text.train[:-count]), text.train[-count:]
 
 
-def tune(kind: str, sizes: Sequence[int], text: BookText, fraction: float, steps: Steps) -> list[Choice]:
+def bits_of(nats: np.ndarray, ids: np.ndarray, text: BookText) -> float:
+    """Return bits per byte of the losses of ids."""
+    return float(nats.sum()) / math.log(2) / count_text_bytes(ArrayTokens(ids), text.tokenizer)
+
+
+def tune(
+    kind: str, sizes: Sequence[int], text: BookText, validation: np.ndarray, fraction: float, steps: Steps
+) -> list[Choice]:
     """Measure every setting of the grid on the validation text, each after a fraction of the training tokens."""
-    learned, validation = cut(text)
-    size = count_text_bytes(ArrayTokens(validation), text.tokenizer)
 
-    def measure(setting: Setting) -> dict[str, object]:
+    def measure(setting: Setting) -> dict[str, float]:
         started = time.perf_counter()
-        model = train(kind, setting, text, learned, round(fraction * len(learned)), 0)
-        bits = float(read_on(model, text, validation).sum()) / math.log(2) / size
+        model = train(kind, setting, text, round(fraction * len(text.train)), 0)
+        bits = bits_of(read_on(model, text, validation), validation, text)
         return {"bits": bits, "seconds": time.perf_counter() - started, "flops": model.flops_per_token(256)}
 
     return [Choice(setting, **steps.once(f"tuning-{kind}-{setting.key}", measure, setting)) for setting in grid(sizes)]
 
 
-def tune_orders(text: BookText, steps: Steps) -> dict[str, dict[str, float]]:
-    """Return bits per byte of the validation text for n-grams of each order, counted on the text before it."""
-    learned, validation = cut(text)
-    size = count_text_bytes(ArrayTokens(validation), text.tokenizer)
-    before, after = text.documents(learned), text.documents(validation)
+def candidates(choices: Sequence[Choice]) -> list[Choice]:
+    """Return the best setting of a search, and the same at the next lower learning rate that was tried."""
+    best = min(choices, key=lambda each: each.bits)
+    alike = (best.setting.optimizer, best.setting.size)
+    lower = [each for each in choices if (each.setting.optimizer, each.setting.size) == alike
+             and each.setting.rate < best.setting.rate]  # fmt: skip
+    return [best, *sorted(lower, key=lambda each: -each.setting.rate)[:1]]
+
+
+def tune_orders(text: BookText, validation: np.ndarray, steps: Steps) -> dict[str, dict[str, float]]:
+    """Return bits per byte of the validation text for n-grams of each order, counted on the training text."""
+    before, after = text.documents(text.train), text.documents(validation)
 
     def measure() -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {"kneser": {}, "katz": {}}
         for name, kind, orders in (("kneser", KneserNey, ORDERS), ("katz", Katz, ORDERS[1:])):
             for order in orders:
                 model = kind.fit(before, text.tokenizer.vocabulary_size, order)
-                nats = -sum(float(model.token_log_probabilities(row)[1:].sum()) for row in after)
-                found[name][str(order)] = nats / math.log(2) / size
+                nats = -np.concatenate([model.token_log_probabilities(row)[1:] for row in after])
+                found[name][str(order)] = bits_of(nats, validation, text)
         return found
 
     return steps.once("tuning-orders", measure)

@@ -187,7 +187,7 @@ class Fitted:
 def minimise(
     form: Form, runs: Sequence[Run], counts: Array, starts: Array, delta: float = DELTA
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Fit a form to several problems at once; return the coefficients (M, p) and the loss function's values (M,).
+    """Minimise the Huber loss of several problems at once; return their coefficients (M, p) and losses (M,).
 
     `counts` (M, n) says how often each run counts in each problem, `starts` (M, p) where each begins. Damped
     Gauss-Newton steps (Levenberg-Marquardt); residuals beyond `delta` are weighted down, which makes squares a bound of
@@ -340,7 +340,7 @@ def predict(runs: Sequence[Run], new: Run, everything: Sequence[int], seed: int 
     Raises `ValueError` for too few runs.
     """
     bits = np.array([run.bits for run in runs])
-    found: dict[str, Any] = {"forms": {}, "squares": {}, "all-parameters": {}, "rehearsal": {}}
+    found: dict[str, Any] = {"forms": {}, "squares": {}, "all-parameters": {}, "largest": {}}
     recounted = [run._replace(parameters=count) for run, count in zip([*runs, new], everything, strict=True)]
     for form in FORMS:
         fitted = fit(form, runs, seed=seed)
@@ -356,7 +356,7 @@ def predict(runs: Sequence[Run], new: Run, everything: Sequence[int], seed: int 
             at |= {"interval": drawn.interval(), "logs": drawn.logs.tolist(), "named": coefficients(fitted, drawn)}
             found["squares"][form.key] = float(fit(form, runs, math.inf, seed).bits([new])[0])
             found["all-parameters"][form.key] = float(fit(form, recounted[:-1], seed=seed).bits(recounted[-1:])[0])
-            found["rehearsal"][form.key] = predict_largest(form, runs, seed)
+            found["largest"][form.key] = predict_largest(form, runs, seed)
     front = best_runs(runs)
     found["line"] = float(fit(LINE, front, seed=seed).bits([new])[0]) if len(front) > 1 else float(bits.min())
     return {**found, "best": float(bits.min())}

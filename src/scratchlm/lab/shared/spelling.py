@@ -116,10 +116,11 @@ def ending_ids(tokenizer: Tokenizer) -> Tensor:
 def known_word_mass(model: Decoder, tokenizer: Tokenizer, before: Sequence[int], words: SymbolTokenizer) -> float:
     """Return the probability that a model of bytes gives, after the ids `before`, to all known words with their ends.
 
-    Minus the log of what is left of 1 is what the spelling of an unknown word there wastes.
+    Minus the log of what is left of 1 is what the spelling of an unknown word there wastes. A space alone, which is a
+    token before other whitespace only, is left out: it begins most words, whose probability would count twice.
     """
     known = [id for id in range(words.vocabulary_size - len(words.specials)) if id != words.unknown]
-    texts = [words.token_bytes(id) for id in known]
+    texts = [text for text in map(words.token_bytes, known) if text != b" "]
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     context = [first_token(tokenizer) or 0, *before][-CONTEXT:]
     enders = ending_ids(tokenizer)

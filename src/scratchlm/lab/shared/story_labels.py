@@ -51,7 +51,7 @@ class LabelledStory(NamedTuple):
     marks: Mapping[str, list[Mark]]
 
 
-class TracingTeller(Teller):
+class LabelledTeller(Teller):
     """A teller that keeps the words of its last story, with the categories they were drawn from, and its people."""
 
     def __init__(self, seed: int) -> None:
@@ -81,7 +81,7 @@ class TracingTeller(Teller):
 
 def labelled_stories(count: int, seed: int) -> Iterator[LabelledStory]:
     """Yield stories with labels; another seed gives other stories of the same people."""
-    teller = TracingTeller(seed)
+    teller = LabelledTeller(seed)
     for _ in range(count):
         yield labelled(teller.story(), teller.words, teller.slots)
 
@@ -160,7 +160,7 @@ behind close outside next above below against at among between into through acro
 over onto off up beyond
 """
 _PREPOSITIONS = frozenset(_PREPOSITIONS_TEXT.split())
-_SUFFIXES = re.compile(r"(?:ed|ing|ly|y|ous|ful|ish|less|al|ible|able|ic|ive|er|est|ent|ant)$")
+_SUFFIXES = re.compile(r"(?:ed|ing|ly|y|ous|ful|ish|less|al|ible|able|ic|ive|est|ent|ant)$")
 _OPENERS_TEXT = """
 the a an this that in on at by but then they she he it there one late early soon first last so and all when
 while although after before for from to of near not two three your you my his her i we what who why where how can
