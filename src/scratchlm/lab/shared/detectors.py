@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -73,15 +73,18 @@ def detectors(
     """Return the methods, the oldest first.
 
     A setting of a network has a learning rate, epochs, and perhaps the fewest steps; `by_length` is that of
-    `NetworkTexts`.
+    `NetworkTexts`. The small model is trained in bf16, which takes two thirds of the time here and gives the same
+    scores to three digits.
     """
 
     def recurrent() -> Reader:
         shape = DecoderConfig(small.tokenizer.vocabulary_size, width=96, layers=1, dropout=0.2, init_std=0.1)
         return Reader(build_recurrent(shape, "lstm", seed), small.tokenizer)
 
-    def network(make: Callable[[], SavedModel | Reader], optimizer: Callable[[float], OptimizerConfig]) -> Make:
-        trained = partial(NetworkTexts, make, by_length=by_length, seed=seed)
+    def network(
+        make: Callable[[], SavedModel | Reader], optimizer: Callable[[float], OptimizerConfig], dtype: Literal["fp32", "bf16"]
+    ) -> Make:
+        trained = partial(NetworkTexts, make, by_length=by_length, dtype=dtype, seed=seed)
         return lambda learning_rate, epochs, fewest_steps=1: trained(
             epochs=epochs, optimizer=optimizer(learning_rate), least_steps=fewest_steps
         )
@@ -98,9 +101,9 @@ def detectors(
                  partial(DesignedTexts, words=True), grid=PENALTIES),
         Detector("svm", "counted words and characters, linear SVM",
                  partial(LinearTexts, "words + characters", "svm"), grid=PENALTIES),
-        Detector(*names[0], network(recurrent, adam), seeded=True, grid=tried_recurrent),
-        Detector(*names[1], network(small.random, muon), seeded=True, grid=tried),
-        Detector("pretrained", "small model, pretrained on books", network(small.pretrained, muon), seeded=True,
+        Detector(*names[0], network(recurrent, adam, "fp32"), seeded=True, grid=tried_recurrent),
+        Detector(*names[1], network(small.random, muon, "bf16"), seeded=True, grid=tried),
+        Detector("pretrained", "small model, pretrained on books", network(small.pretrained, muon, "bf16"), seeded=True,
                  grid=tried),
     ]  # fmt: skip
 

@@ -77,10 +77,11 @@ class NetworkTexts:
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
         kind = LabelledBatches if self.by_length else ShuffledBatches
-        batches = kind(rows, numbers, self.batch_size, self.seed, pad_of(model.tokenizer))
-        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / self.batch_size))
+        size = min(self.batch_size, len(rows))  # a batch never holds a text twice
+        batches = kind(rows, numbers, size, self.seed, pad_of(model.tokenizer))
+        steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / size))
         schedule = ScheduleConfig(shape="linear", warmup_steps=10)
-        config = TrainingConfig(steps=steps, batch_size=self.batch_size, optimizer=self.optimizer, schedule=schedule)
+        config = TrainingConfig(steps=steps, batch_size=size, optimizer=self.optimizer, schedule=schedule)
         runtime = RuntimeConfig(dtype=DTYPES[self.dtype], seed=self.seed)
         fit(Loop(model.decoder, batches, config, loss=class_loss(), runtime=runtime))
         return self
