@@ -1,4 +1,4 @@
-"""Rules, the majority baseline, and linear classifiers on hand-crafted features."""
+"""Rules, the majority baseline, and linear classifiers on counted features."""
 
 from __future__ import annotations
 

@@ -123,8 +123,8 @@ def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
     probabilities |= {key: np.array(given)[tested] for key, given in variants["probabilities"].items()}
     place = Tested(data.truth[tested], data.folds[tested], like_others(data)[tested], data.labels, probabilities)
     report(out, [method.result(scores(place, method.key), costs[method.key]) for method in chosen], place)
-    report_tuning(out, chosen, tunings, f"folds {' and '.join(map(str, FITTED))}")
     report_variants(out, place, variants["features"])
+    report_tuning(out, chosen, tunings, f"folds {' and '.join(map(str, FITTED))}")
 
 
 def _tuned(method: Detector, data: Folded, steps: Steps) -> dict[str, Any]:
