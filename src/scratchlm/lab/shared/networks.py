@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from scratchlm.base.device import DTYPES
 from scratchlm.classic.recurrent import CarriedLoss, RecurrentDecoder
 from scratchlm.data.batches import LabelledBatches, StreamBatches, Tokens, WindowBatches, pad_of
 from scratchlm.data.pairs import SourceTargetBatches
@@ -63,7 +61,7 @@ class NetworkTexts:
     Where length predicts the class, such batches hold mostly one class each; with few labels that slows learning.
     """
     adapter: LoRAConfig | None = None
-    dtype: Literal["fp32", "bf16"] = "fp32"
+    dtype: torch.dtype = torch.float32
     seed: int = 0
     model: SavedModel | Reader | None = None
 
@@ -82,14 +80,14 @@ class NetworkTexts:
         steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / size))
         schedule = ScheduleConfig(shape="linear", warmup_steps=10)
         config = TrainingConfig(steps=steps, batch_size=size, optimizer=self.optimizer, schedule=schedule)
-        runtime = RuntimeConfig(dtype=DTYPES[self.dtype], seed=self.seed)
+        runtime = RuntimeConfig(dtype=self.dtype, seed=self.seed)
         fit(Loop(model.decoder, batches, config, loss=class_loss(), runtime=runtime))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class of each text."""
         assert self.model is not None, "call fit first"
-        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), DTYPES[self.dtype]))
+        scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))
         found: np.ndarray = scores.double().softmax(-1).numpy()
         return found
 
