@@ -137,6 +137,29 @@ def test_tuning_finds_weights_that_score_higher(translator: PhraseBased) -> None
     assert sum(score(poor.translate(e), f) for e, f in held) > before
 
 
+def test_weights_are_tuned_on_pairs_whose_phrases_are_then_learned_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[list[tuple[str, str]]] = []
+    tuned_on: list[tuple[str, str]] = []
+    learn = PhraseBased.__init__
+    found = tuple(2 * weight for weight in BEGIN_WEIGHTS)
+
+    def init(model: PhraseBased, pairs: list[tuple[str, str]], *more: object, **named: object) -> None:
+        learned.append(list(pairs))
+        learn(model, pairs, *more, **named)
+
+    def held(model: PhraseBased, pairs: list[tuple[str, str]], score: object) -> None:
+        tuned_on.extend(pairs)
+        model.weights = found
+
+    monkeypatch.setattr(PhraseBased, "__init__", init)
+    monkeypatch.setattr(PhraseBased, "tune", held)
+    model = PhraseBased.tuned(PAIRS, 2, lambda said, right: float(said == right), beam=3)
+    assert tuned_on == PAIRS[-min(2, len(PAIRS) // 5) :]
+    assert learned == [PAIRS[: -len(tuned_on)], PAIRS]
+    assert model.weights == found
+    assert model.beam == 3
+
+
 def test_the_best_weights_are_found_one_at_a_time() -> None:
     features = [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[2.0, 1.0], [0.0, 1.0]])]
     scores = [np.array([0.0, 1.0]), np.array([0.0, 1.0])]

@@ -206,6 +206,21 @@ class PhraseBased:
             scores = [np.array([each for _, each in values]) for values in kept]
             self.weights = tuple(best_weights(features, scores, np.array(self.weights), draw).tolist())
 
+    @classmethod
+    def tuned(
+        cls, pairs: Sequence[tuple[str, str]], held_out: int, score: Score, rounds: int = 5, beam: int = 20
+    ) -> PhraseBased:
+        """Return a translator learned from all pairs, with weights that are tuned on the last `held_out` of them.
+
+        The weights are tuned with phrases of the other pairs alone, and at most a fifth of the pairs is held out.
+        """
+        count = max(1, min(held_out, len(pairs) // 5))
+        other = cls(pairs[:-count], rounds, beam=beam)
+        other.tune(pairs[-count:], score)
+        model = cls(pairs, rounds, beam=beam)
+        model.weights = other.weights
+        return model
+
 
 def best_weights(
     features: Sequence[Float[ndarray, "_ F"]], scores: Sequence[Float[ndarray, " _"]], start: Float[ndarray, " F"],

@@ -52,7 +52,7 @@ EARLIER = {
     "spam": "linear SVM on words and characters",
     "understand": "question-word rules",
     "respond": "nearest sentence of the stories",
-    "translate": "word for word, IBM model 1",
+    "translate": "phrases, tuned",
     "rewrite": "training verbs looked up, else -ed",
     "grammar": "5-grams, Kneser-Ney",
 }

@@ -333,20 +333,23 @@ def _word_for_word(config: LadderTranslateConfig, place_rounds: int, pairs: Pair
 
 
 def _phrase_based(config: LadderTranslateConfig, pairs: Pairs) -> Made:
-    """Tune the weights of a phrase-based translator on the last pairs, then learn its phrases from all."""
+    """Learn a phrase-based translator, tuned for chrF."""
     from sacrebleu import CHRF
 
-    scorer, count = CHRF(), min(config.tuned, len(pairs.train) // 5)
-    held = PhraseBased(pairs.train[:-count], config.rounds, beam=config.beam)
-    held.tune(pairs.train[-count:], lambda text, right: scorer.sentence_score(text, [right]).score)
-    model = PhraseBased(pairs.train, config.rounds)
+    scorer = CHRF()
+
+    def score(text: str, right: str) -> float:
+        return scorer.sentence_score(text, [right]).score
+
+    model = PhraseBased.tuned(pairs.train, config.tuned, score, config.rounds, config.beam)
+    tuned = model.weights
 
     def answer(weights: tuple[float, ...], beam: int, texts: Sequence[str]) -> list[str]:
         model.weights, model.beam = weights, beam
         return [model.translate(text) for text in texts]
 
-    variants = {"beam1": partial(answer, held.weights, 1), "untuned": partial(answer, BEGIN_WEIGHTS, config.beam)}
-    return Made(partial(answer, held.weights, config.beam), model.size(), variants)
+    variants = {"beam1": partial(answer, tuned, 1), "untuned": partial(answer, BEGIN_WEIGHTS, config.beam)}
+    return Made(partial(answer, tuned, config.beam), model.size(), variants)
 
 
 def _tried(config: LadderTranslateConfig, steps: Steps, pairs: Pairs) -> dict[str, dict[str, float]]:

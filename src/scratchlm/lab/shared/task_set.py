@@ -11,8 +11,8 @@ import numpy as np
 
 from scratchlm import storyworld
 from scratchlm.classic.linear import LinearTexts
+from scratchlm.classic.phrase_based import PhraseBased
 from scratchlm.classic.reading import Retrieval, sentences
-from scratchlm.classic.wordforword import WordForWord
 from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.folds import read_folded
 from scratchlm.lab.shared.proportions import names
@@ -22,6 +22,8 @@ from scratchlm.storyworld.words_verbs import VERBS
 from scratchlm.tokens.chat import Conversation
 
 BEFORE_PAST = "Put into the past: "
+TUNED_PAIRS = 300
+"""Pairs, at most, that the weights of the phrase-based translator are tuned on."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,13 @@ def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, 
     """Return the task of translating English sentences into German."""
     from sacrebleu import CHRF
 
-    before = "Translate into German: "
+    before, scorer = "Translate into German: ", CHRF()
+
+    def score(said: str, expected: str) -> float:
+        return scorer.sentence_score(said, [expected]).score / 100
 
     def narrow() -> list[str]:
-        model = WordForWord(learned)
+        model = PhraseBased.tuned(learned, TUNED_PAIRS, score, beam=5)
         return [model.translate(text) for text, _ in tested]
 
     return Task(
@@ -183,8 +188,8 @@ def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, 
         "chrF",
         [conversation_of(before + english, german) for english, german in learned],
         [(before + english, german) for english, german in tested],
-        lambda said, expected: CHRF().sentence_score(said, [expected]).score / 100,
-        "word for word, IBM model 1",
+        score,
+        "phrases, tuned",
         narrow,
         lambda question: question.removeprefix(before),
     )
