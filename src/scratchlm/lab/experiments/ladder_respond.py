@@ -51,7 +51,7 @@ CLAIMS = (
      "The small model names the right value more often than the nearest sentence of stories",
      "Easier questions for one side would give this too; both answer the same questions, compared one by one"),
     ("retrieval-is-right-most", "retrieval", "chat", "right", "The nearest sentence names it more often than the model",
-     "A model of few parameters; the experiment `scale` measures larger ones"),
+     "Easier questions for one side; both answer the same. A larger model may differ: see `crossover`"),
     ("model-beats-recall", "chat", "recall", "right", "It does so more often than retrieved training answers",
      "Training answers that hold the same facts would give this; the retrieved ones measure what they hold"),
     ("model-beats-counting", "chat", "ngram", "right", "and than 5-grams",

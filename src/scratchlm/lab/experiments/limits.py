@@ -206,7 +206,7 @@ def claim(out: Findings, lost: Test) -> None:
     lost = every(above("negation_ignored", 0.5), above("negation_ignored", "reworded.same"))
     out.claim("negation-is-lost", f"{says}, and more than when it is reworded", lost, control)
     says = "No answer expresses doubt about a false premise"
-    control = "The model was never taught to doubt, so this shows what training leaves out, not what it cannot learn"
+    control = "A search for words of doubt could miss some; answers with the true or the false value are counted too"
     out.claim("premises-pass", says, lambda values: values["premise.doubt"].value == 0, control)
 
 
