@@ -319,18 +319,17 @@ def test_the_claim_about_batches_follows_the_rankings() -> None:
     truth = np.tile([1, 0, 0, 0], 100)
     noise = np.random.default_rng(0).random(400)
 
-    def held(ordered: float, shuffled: float) -> set[str]:
+    def held(ordered: float, shuffled: float, svm: float) -> set[str]:
         made = Findings()
-        qualities = {"sorted": ordered, "random": shuffled, "sorted_longer": 0.9}
-        found = {
-            name: {"test": quality * truth + (1 - quality) * noise, "train_f1": 1.0}
-            for name, quality in qualities.items()
-        }
-        label_efficiency.report_batches(made, found, truth, 512)
+        qualities = {"sorted": ordered, "random": shuffled, "sorted_longer": 0.9, "random_longer": 0.3}
+        ranked = {name: quality * truth + (1 - quality) * noise for name, quality in {**qualities, "svm": svm}.items()}
+        found = {name: {"test": ranked[name], "train_f1": 1.0} for name in qualities}
+        label_efficiency.report_batches(made, found, label_efficiency.Given(ranked["svm"], 0.5), truth, 512)
         return holding(made)
 
-    assert held(0.3, 0.6) == {"random-batches-train-better"}
-    assert held(0.6, 0.3) == held(0.5, 0.5) == set()
+    assert held(0.3, 0.6, 0.2) == {"random-batches-train-better"}
+    assert held(0.6, 0.3, 0.3) == held(0.5, 0.5, 0.3) == set()
+    assert held(0.5, 0.5, 0.9) == {"svm-leads-longer"}
 
 
 def test_a_threshold_of_labels_is_tuned_on_halves_that_hold_both_classes() -> None:

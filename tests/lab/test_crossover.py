@@ -41,9 +41,10 @@ def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]
             ways = ("zero",) if key == "grammar" else ("zero", "few", "tuned")
             found[f"{key}.{size}"] = {way: scores(changed.get(f"{way}_{size}", usual[way])) for way in ways}
     made = Findings()
-    crossover.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)))
+    crossover.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)), list(map(str, range(TESTED))))
     outcome = concluded(made)
     assert len(outcome.curves) == len(outcome.tables) == 6
+    assert "respond-prompted" not in outcome.claims  # a published model never read the stories
     return {key.removeprefix("spam-"): claim.holds for key, claim in outcome.claims.items() if key.startswith("spam-")}
 
 

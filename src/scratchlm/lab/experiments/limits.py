@@ -19,7 +19,7 @@ from scratchlm import storyworld
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LimitsConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Sample
 from scratchlm.lab.harness.steps import Steps
@@ -31,6 +31,8 @@ from scratchlm.storyworld.world import Fact
 
 LONGEST = 24
 """Most tokens of an answer."""
+NEAR = 0.1
+"""Fraction of answers by which two changes of a question may differ and still count as alike."""
 PREMISES: Mapping[str, str] = {
     "town": "Why does {subject} live in {value}?",
     "pet": "Why does {subject} have a pet {value}?",
@@ -43,7 +45,8 @@ KINDS = {
     "taught": "fine-tuned facts, training wording",
     "reworded": "same facts, reworded",
     "negated": "same facts, with `not` in the question",
-    "read": "facts in the stories, not in fine-tuning",
+    "often": "same facts, with `often` in its place",
+    "read": "facts in the stories, in no fine-tuning question",
     "untold": "facts in no story",
     "premise": "false premise about a fact in the stories",
 }
@@ -85,7 +88,8 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
         plain = next(text for text in phrasings(fact) if f"does {fact.subject} " in text)
         found["taught"].append(_case(plain, fact))
         found["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
-        found["negated"].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} not "), fact))
+        for kind, word in (("negated", "not"), ("often", "often")):
+            found[kind].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} {word} "), fact))
     for kind, split in (("read", "held-in"), ("untold", "held-out")):
         chosen = [each for each in storyworld.questions() if each.split == split]
         for each in draw.sample(chosen, min(most, len(chosen))):
@@ -113,12 +117,20 @@ def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
             "given": text,
             "right": float(names(text, case["value"])),
             "fluent": float(grammatical(text)),
+            "shuffled": float(grammatical(shuffled(text))),
             "doubt": float(bool(DOUBT.search(text))),
             "echo": float("false" in case and names(text, case["false"])),
             "sure": round(_lowest_probability(model, case["question"], text), 9),
         }
         for case, text in zip(cases, given, strict=True)
     ]
+
+
+def shuffled(text: str) -> str:
+    """Return a sentence with its words in random order, its capital and its last character where they were."""
+    words = text.rstrip(".!?").split()
+    mixed = " ".join(random.Random(text).sample(words, len(words)))
+    return mixed[:1].upper() + mixed[1:] + text[-1:]
 
 
 @torch.no_grad()
@@ -145,15 +157,19 @@ def _write(model: LanguageModel, config: LimitsConfig) -> list[list[Any]]:
 
 
 def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
-    """Look up each sentence in the training text; return the number of the first text that contains it, or -1."""
+    """Look up each sentence in the training text; return the number of the first text that contains it, or -1.
+
+    The plain sentence of each fact is left out on both sides: portraits consist of those, in training and in new ones.
+    """
+    plain = {statement(fact) for fact in storyworld.build_world().facts()}
     first: dict[str, int] = {}
     for number, text in enumerate(corpus.train):
         for sentence in storyworld.sentences(text):
             first.setdefault(sentence, number)
-    held_out = [[at, sentence] for at, text in enumerate(corpus.held_out) for sentence in storyworld.sentences(text)]
+    held_out = [[at, each] for at, text in enumerate(corpus.held_out) for each in storyworld.sentences(text)[:-1]]
     return {
-        "written": [[story, sentence, first.get(sentence, -1)] for story, sentence in written],
-        "held_out": [[story, float(sentence in first)] for story, sentence in held_out],
+        "written": [[story, text, first.get(text, -1)] for story, text in written if text not in plain],
+        "held_out": [[story, float(text in first)] for story, text in held_out if text not in plain],
     }
 
 
@@ -168,17 +184,21 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
         values[f"{kind}.sure"] = mean_of([each["sure"] for each in found[kind]], subjects[kind])
         cells = [Cell(f"{kind}.{key}", ".1%") for key in ("right", "fluent", "doubt")]
         rows.append([name, str(len(found[kind])), *cells, Cell(f"{kind}.sure", ".2f")])
+    values["untold.shuffled"] = proportion([each["shuffled"] for each in found["untold"]], subjects["untold"])
     values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
     header = ["question type", "questions", "names the true value", "fluent", "in doubt", "lowest token probability"]
     out.table("Answers by type of question", header, rows)
     out.dots("Answers that name the true value", "fraction", {name: f"{kind}.right" for kind, name in KINDS.items()})
-    pairs = list(zip(found["taught"], found["reworded"], found["negated"], strict=True))
-    if flipped := [float(other["right"] == 0) for one, other, _ in pairs if one["right"]]:
+    pairs = list(zip(*(found[kind] for kind in ("taught", "reworded", "negated", "often")), strict=True))
+    if flipped := [float(other["right"] == 0) for one, other, *_ in pairs if one["right"]]:
         values["flipped"] = proportion(flipped)
-    for key, place in (("reworded.same", 1), ("negation_ignored", 2)):
+    for key, place in (("reworded.same", 1), ("negation_ignored", 2), ("often.same", 3)):
         same = [float(each[0]["given"] == each[place]["given"]) for each in pairs]
         values[key] = proportion(same, subjects["taught"])
-    falls = [one["right"] - other["right"] for one, other, _ in pairs]
+    asked = [[each["given"] for each in pair] for pair in pairs]
+    changed = [float(one != no) - float(one != often) for one, _, no, often in asked]
+    out.gain("negation.over_often", paired(changed, subjects["taught"]))
+    falls = [one["right"] - other["right"] for one, other, *_ in pairs]
     lost = out.gain("reworded.loss", paired(falls, subjects["taught"]))
     claim(out, lost)
     for kind, name in KINDS.items():
@@ -193,20 +213,25 @@ def claim(out: Findings, lost: Test) -> None:
     control = "A guess by the kind of value would be right as often about both; facts in no story measure that guess"
     out.claim("knows-what-it-read", says, above("read.right", "untold.right"), control)
     says = "About facts in no story most answers are fluent, and none expresses doubt"
-    control = "A grammar that accepts anything would call all fluent; the proportion that it rejects is in the table"
+    control = "A grammar that accepts anything would call all fluent; it accepts fewer with their words shuffled"
     no_doubt = lambda values: values["untold.doubt"].value == 0  # noqa: E731
-    out.claim("fluent-when-wrong", says, every(above("untold.fluent", 0.5), no_doubt), control)
+    fluent = every(above("untold.fluent", 0.5), above("untold.fluent", "untold.shuffled"), no_doubt)
+    out.claim("fluent-when-wrong", says, fluent, control)
     says = "About facts in no story the lowest token probability still exceeds one half on average"
     control = "A few sure answers could raise a mean; the interval is over people and places"
     out.claim("sure-when-wrong", says, above("untold.sure", 0.5), control)
     control = "Harder facts would fall too; both wordings ask for the same facts, compared pair by pair"
-    out.claim("other-words-flip", "Rewording lowers its accuracy on the same facts", lost, control)
+    says = "It answers a question in new words correctly less often than one that it was fine-tuned on"
+    out.claim("other-words-flip", says, lost, control)
     says = "With a `not` in the question most answers stay the same"
     control = "Answers that hardly depend on the question would stay too; reworded questions measure how many do"
-    lost = every(above("negation_ignored", 0.5), above("negation_ignored", "reworded.same"))
-    out.claim("negation-is-lost", f"{says}, and more than when it is reworded", lost, control)
-    says = "No answer expresses doubt about a false premise"
-    control = "A search for words of doubt could miss some; answers with the true or the false value are counted too"
+    stay = every(above("negation_ignored", 0.5), above("negation_ignored", "reworded.same"))
+    out.claim("negation-is-lost", f"{says}, and more than when it is reworded", stay, control)
+    says = f"A `not` changes at most {NEAR:.0%} more of the answers than `often` in its place"
+    control = "Any inserted word changes some answers, whatever it means; `often` is as new in this place"
+    out.claim("negation-is-any-word", says, below("negation.over_often", NEAR), control)
+    says = "No answer uses a word of doubt about a false premise"
+    control = "No training conversation expresses doubt, so this shows what training leaves out, not what is impossible"
     out.claim("premises-pass", says, lambda values: values["premise.doubt"].value == 0, control)
 
 
@@ -227,5 +252,5 @@ def report_traces(out: Findings, traced: Mapping[str, Any]) -> None:
     title = "The longest of them, with the first text that contains it"
     out.table(title, ["sentence", "where"], shown[:5])
     says = "More of its sentences occur word for word in the training text than of new stories"
-    control = "The generator repeats sentences by chance; held-out stories measure how often"
+    control = "New stories repeat sentences by chance, which is measured, and portraits always: those are left out"
     out.claim("remembers-sentences", says, above("written.read", "held_out.read"), control)

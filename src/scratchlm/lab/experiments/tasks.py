@@ -2,7 +2,7 @@
 
 The model is pretrained on stories, messages and sentence pairs, and fine-tuned on conversations: answer questions about
 the stories, detect spam, put sentences into the past tense, translate. The same pretrained weights are also fine-tuned
-on each task alone. The task-specific baselines are retrieval, a linear SVM, a grammar rule and word-for-word
+on each task alone. The task-specific baselines are retrieval, a linear SVM, a grammar rule and phrase-based
 translation.
 """
 
@@ -49,7 +49,7 @@ def run(config: TasksConfig, steps: Steps, out: Findings) -> None:
         "answer": answering(corpus.train, config.tested, config.seed),
         "spam": spam(*messages),
         "past": past_tense(config.tested, config.seed),
-        "translate": translating(pairs.train, [(e, references[0]) for e, references in pairs.tested]),
+        "translate": translating(pairs.train, [(e, right[0]) for e, right in pairs.tested], pairs.clusters),
     }
     total = sum(len(task.train) for task in tasks.values())
 
@@ -89,6 +89,8 @@ def report(out: Findings, tasks: dict[str, Task], given: dict[str, dict[str, lis
             out.values[f"{key}.{way}"] = of(scores.tolist(), task.clusters)
             if way != "one":
                 out.gain(f"{key}.over_{way}", paired(each["one"] - each[way], task.clusters))
+            if way in ("alone", "longer"):
+                out.gain(f"{key}.{way}_over_trivial", paired(scores - each["trivial"], task.clusters))
         cells = [Cell(f"{key}.{way}") for way in WAYS]
         rows.append([f"{task.name} ({task.measure})", str(len(task.tested)), *cells, task.baseline])
         out.dots(f"{task.name}: {task.measure}", task.measure, {name: f"{key}.{way}" for way, name in WAYS.items()})
@@ -114,17 +116,24 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
     def count(way: str, by: float = 0.0, rival: bool = False) -> Callable[[Values], Value]:
         return lambda values: Value(leads(values, way, by, rival).count(True))
 
-    def all_of(way: str, by: float = 0.0) -> Test:
-        return lambda values: all_hold(leads(values, way, by))
+    def near(values: Values, way: str) -> list[bool | None]:
+        """Return for each task that the single-task model learns whether the multi-task model loses at most `NEAR`."""
+        learned = [values[f"{key}.{way}_over_trivial"].at(0.9875).exceeds() for key in tasks]
+        return [close for close, learns in zip(leads(values, way, -NEAR), learned, strict=True) if learns]
+
+    def near_all(way: str) -> Test:
+        return lambda values: all_hold(near(values, way)) if near(values, way) else None
 
     out.derive("above_trivial", count("trivial"))
     out.derive("rival_wins", count("narrow", rival=True))
     out.derive("model_wins", count("narrow"))
-    out.derive("near_alone", count("alone", -NEAR))
-    out.derive("near_longer", count("longer", -NEAR))
+    out.derive("near_alone", lambda values: Value(near(values, "alone").count(True)))
+    out.derive("near_longer", lambda values: Value(near(values, "longer").count(True)))
+    out.derive("learned_alone", lambda values: Value(len(near(values, "alone"))))
+    out.derive("learned_longer", lambda values: Value(len(near(values, "longer"))))
     says = "On every task the multi-task model beats the trivial baseline"
-    control = "Answers that ignore the question would not; the baseline is the best of those"
-    out.claim("one-does-all", says, all_of("trivial"), control)
+    control = "A guess by the kind of question would score as well; the trivial baseline makes that guess"
+    out.claim("one-does-all", says, lambda values: all_hold(leads(values, "trivial")), control)
     says = "On at least one task the task-specific baseline beats it"
     control = (
         "Four comparisons find one by chance more easily than one; their intervals are widened for it (Bonferroni)"
@@ -132,9 +141,9 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
     out.claim("rival-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow", rival=True)), control)
     says = "On at least one task it beats the task-specific baseline"
     out.claim("model-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow")), control)
-    says = f"On no task does the single-task model lead by more than {NEAR:g}, at as many epochs"
-    control = "The multi-task model takes more steps, which could hide a cost; the next claim gives both as many steps"
-    out.claim("sharing-costs-little", says, all_of("alone", -NEAR), control)
+    says = f"On no task that a single-task model learns does it lead by more than {NEAR:g}, at as many epochs"
+    control = "A task that neither learns shows no cost, so only those count; the next claim gives both as many steps"
+    out.claim("sharing-costs-little", says, near_all("alone"), control)
     says = "and at as many steps"
     control = "A single-task model that overfits would lose by itself; its score at fewer steps is in the table"
-    out.claim("sharing-costs-little-at-equal-steps", says, all_of("longer", -NEAR), control)
+    out.claim("sharing-costs-little-at-equal-steps", says, near_all("longer"), control)

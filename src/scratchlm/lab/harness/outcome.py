@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from scratchlm.base.config import from_dict
@@ -68,10 +67,16 @@ class Value:
         return (self.value if self.low is None else self.low, self.value if self.high is None else self.high)
 
     def at(self, confidence: float) -> Value:
-        """Return the value with its 95% interval widened or narrowed to another confidence, as of a normal law."""
+        """Return the value with its 95% interval widened or narrowed to another confidence.
+
+        The law is Student's t over its seeds, where it has several, and otherwise a normal one.
+        """
+        from scipy.stats import norm, t
+
         if self.low is None or self.high is None:
             return self
-        factor = NormalDist().inv_cdf((1 + confidence) / 2) / NormalDist().inv_cdf(0.975)
+        law = t(len(self.seeds) - 1) if len(self.seeds) > 1 else norm()
+        factor = float(law.ppf((1 + confidence) / 2) / law.ppf(0.975))
         low, high = (self.value + factor * (end - self.value) for end in (self.low, self.high))
         return replace(self, low=low, high=high)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -208,18 +208,28 @@ def described(setting: Setting) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in setting.items())
 
 
+def at_edge(chosen: float, tried: Collection[float]) -> bool:
+    """Return whether a value is the lowest or the highest of at least three that were tried."""
+    return len(tried) > 2 and chosen in (min(tried), max(tried))
+
+
 def report_tuning(out: Findings, methods: Sequence[Detector], tunings: Mapping[str, Any], learned: str) -> None:
     """Report the settings that each method tried, which was best, and on what; nothing if none tried any."""
     rows: list[Row] = []
+    edge: list[str] = []
     for method in methods:
         if not (tried := tunings[method.key]["tried"]):
             continue
         values = {name: dict.fromkeys(trial["setting"][name] for trial in tried) for name in tried[0]["setting"]}
         ranges = [f"{name.replace('_', ' ')} {', '.join(f'{value:g}' for value in of)}" for name, of in values.items()]
         losses = [trial["cross_entropy"] for trial in tried]
-        best = described(tunings[method.key]["setting"])
-        cells = [str(len(tried)), "; ".join(ranges), best, f"{min(losses):.3f}", f"{max(losses):.3f}"]
+        setting = tunings[method.key]["setting"]
+        cells = [str(len(tried)), "; ".join(ranges), described(setting), f"{min(losses):.3f}", f"{max(losses):.3f}"]
         rows.append([method.name, *cells])
+        at_edges = [name for name, of in values.items() if at_edge(setting[name], of)]
+        edge += [f"{name.replace('_', ' ')} of {method.name}" for name in at_edges]
+    if edge:
+        out.notes.append(f"best at the edge of what was tried, so a better value may lie beyond: {'; '.join(edge)}")
     if rows:
         header = ["", "trials", "settings", "chosen", "lowest cross-entropy, nats", "highest"]
         out.table("Settings that were tried, once for all seeds", header, rows)

@@ -43,9 +43,9 @@ class Task:
     narrow: Callable[[], list[str]]
     """Function that returns the answers of the task-specific baseline."""
     trivial: Callable[[str], str]
-    """Function of a question; returns a constant answer or the question itself."""
+    """Function of a question; returns an answer without reading more of it than its kind."""
     clusters: Sequence[str] | None = None
-    """Cluster of each test case: a person or a verb."""
+    """Cluster of each test case: a person, a verb, or a group of sentences."""
 
 
 def messages_of(path: Path, most: int, tested: int, seed: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -64,7 +64,10 @@ def messages_of(path: Path, most: int, tested: int, seed: int) -> tuple[list[tup
 
 
 def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
-    """Return the task of answering questions about facts in the stories; fine-tuning covers other facts."""
+    """Return the task of answering questions about facts in the stories; fine-tuning asks about other facts.
+
+    The trivial answer is a guess by the kind of question: the most frequent value of that kind.
+    """
     questions = [each for each in storyworld.questions() if each.split == "held-in"]
     chosen = random.Random(seed).sample(questions, min(tested, len(questions)))
     right = {each.expected: each.value for each in chosen}
@@ -74,8 +77,10 @@ def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
         places = Retrieval(found).nearest(found, [each.question for each in chosen])
         return [found[at] if at >= 0 else "" for at in places]
 
-    values = [each.value for each in chosen]
-    most_frequent = max(sorted(values), key=values.count)
+    kinds: dict[str, list[str]] = {}
+    for each in chosen:
+        kinds.setdefault(each.attribute, []).append(each.value)
+    guess = {each.question: max(sorted(kinds[each.attribute]), key=kinds[each.attribute].count) for each in chosen}
     return Task(
         "answer questions",
         "names the right value",
@@ -84,7 +89,7 @@ def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
         lambda said, expected: float(names(said, right[expected])),
         "sentence retrieval",
         narrow,
-        lambda question: most_frequent,
+        guess.__getitem__,
         [each.subject for each in chosen],
     )
 
@@ -148,9 +153,15 @@ def past_tense(most: int, seed: int) -> Task:
         lambda said, expected: float(said.strip() == expected),
         "training verbs looked up, else -ed",
         lambda: [rule(question) for question in tested],
-        lambda question: question.removeprefix(BEFORE_PAST),
+        lambda question: _regular_past(question.removeprefix(BEFORE_PAST)),
         [head for _, head in tested.values()],
     )
+
+
+def _regular_past(sentence: str) -> str:
+    """Return a sentence of a name, a verb and an adverb with the regular past tense of any verb."""
+    name, *verb, how = sentence.split(" ")
+    return f"{name} {regular(' '.join(verb))} {how}"
 
 
 def _head(entry: str) -> str:
@@ -170,8 +181,8 @@ def regular(verb: str) -> str:
     return " ".join([past(base), *particles])
 
 
-def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
-    """Return the task of translating English sentences into German."""
+def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]], groups: Sequence[int]) -> Task:
+    """Return the task of translating English sentences into German; sentences of a group share translations."""
     from sacrebleu import CHRF
 
     before, scorer = "Translate into German: ", CHRF()
@@ -192,4 +203,5 @@ def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, 
         "phrases, tuned",
         narrow,
         lambda question: question.removeprefix(before),
+        list(map(str, groups)),
     )
