@@ -243,7 +243,8 @@ def test_claims_about_understanding_follow_the_scores() -> None:
         return holding(made)
 
     whole = {
-        "overlap-beats-first", "overlap-beats-longest", "rules-help", "rules-choose", "pretraining-helps", "pretraining-is-no-mere-training",
+        "overlap-beats-first", "overlap-beats-longest", "rules-help", "rules-choose",
+        "pretraining-helps", "pretraining-is-no-mere-training",
         "taught-beats-rules", "taught-beats-retrieval", "half-stay-unanswered",
     }  # fmt: skip
     assert held(usual) == whole
