@@ -22,7 +22,7 @@ def _(mo):
     and the result says how far off you were. With `None` everything works too.
 
     The page needs no download. It computes every number from stories that the package generates. One processor core needs
-    about ten minutes for it. You can skip the first code cell, which only names what the page uses.
+    about eight minutes for it. You can skip the first code cell, which only names what the page uses.
     """)
     return
 

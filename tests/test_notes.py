@@ -48,7 +48,7 @@ def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str,
     assert chapter["gap"] < 1e-3
     assert chapter["written_out"] == pytest.approx(chapter["used"], rel=1e-5)
     assert chapter["slope"] == pytest.approx(chapter["nudged"], rel=0.1, abs=1e-4)
-    assert chapter["unchanged_by"] == 0.0  # the limited network sees no more than the n-gram model
+    assert chapter["seen_by"] > 0.01 > chapter["unchanged_by"] == 0.0  # the limited network sees no more than the n-gram model
     assert chapter["reach"] < chapter["ngrams"]["medium"].order
 
 
@@ -62,7 +62,7 @@ def test_what_the_first_chapter_claims_holds_and_its_exercises_can_be_solved(cha
     network, counted = chapter["network_test"], chapter["ngram_test"]
     assert max(network["medium"]) < counted["medium"]  # every seed beats counting on the medium text
     assert min(network["little"]) > counted["little"]  # and none does on little
-    assert min(network["large"]) > counted["large"]  # nor in less than one pass over the large text
+    assert max(network["large"]) < counted["large"]  # every seed does on the large text
     limited, once = chapter["limited_bits"], chapter["once_bits"]
     assert max(limited) < counted["medium"] < min(once)
     assert counted["medium"] - sum(limited) / 3 == pytest.approx(0.10, abs=0.03)
@@ -88,7 +88,7 @@ def test_the_first_chapter_says_how_far_off_a_guess_was(capsys: pytest.CaptureFi
 
 
 CHAPTER = NOTES / "01_what_a_language_model_is"
-STEPS = 'steps_of = {"little": 100, "medium": 450, "large": 450}'
+STEPS = 'steps_of = {"little": 100, "medium": 450, "large": 1350}'
 ONE_PASS = "one_pass = round(len(train) / (8 * 96))"
 
 
@@ -133,7 +133,7 @@ def test_the_first_chapter_runs_in_jupyter_too() -> None:
 
     notebook = nbformat.read(CHAPTER.with_suffix(".ipynb"), 4)
     for cell in notebook.cells:  # the other tests train; here the cells alone are tried
-        short = cell.source.replace(STEPS, STEPS.replace("450", "2").replace("100", "2"))
+        short = cell.source.replace(STEPS, STEPS.replace("1350", "2").replace("450", "2").replace("100", "2"))
         cell.source = short.replace(ONE_PASS, "one_pass = 2")
     assert sum('"large": 2}' in cell.source or "one_pass = 2" in cell.source for cell in notebook.cells) == 2
     nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
