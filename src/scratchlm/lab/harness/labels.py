@@ -12,7 +12,6 @@ from scratchlm.lab.harness.outcome import Table
 
 LABELS: dict[str, str] = {
     "nats a token": "nats per token",
-    "nats a token after training": "nats per token after training",
     "an item, us": "per item, µs",
     "seen from": "minimum detectable difference",
     "share": "fraction",
@@ -56,7 +55,6 @@ LABELS: dict[str, str] = {
     "the nearest sentence of the stories": "nearest sentence of the stories",
     "our model, taught to answer": "small model, fine-tuned to answer",
     # ablations, context
-    "free to learn": "trainable parts",
     **{f"{2**power} tokens in view": f"{2**power} tokens of context" for power in range(9)},
     "shuffled": "all tokens shuffled",
     "far shuffled": "all but the last 8 tokens shuffled",
