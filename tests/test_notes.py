@@ -48,7 +48,9 @@ def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str,
     assert chapter["gap"] < 1e-3
     assert chapter["written_out"] == pytest.approx(chapter["used"], rel=1e-5)
     assert chapter["slope"] == pytest.approx(chapter["nudged"], rel=0.1, abs=1e-4)
-    assert chapter["seen_by"] > 0.01 > chapter["unchanged_by"] == 0.0  # the limited network sees no more than the n-gram model
+    assert (
+        chapter["seen_by"] > 0.01 > chapter["unchanged_by"] == 0.0
+    )  # the limited network sees no more than the n-gram model
     assert chapter["reach"] < chapter["ngrams"]["medium"].order
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import open_data
 from scratchlm.inspection.heads import all_heads, induction_scores, without_heads
 from scratchlm.lab.experiments.config import ContextConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, below, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.seeds import over_seeds
@@ -67,14 +68,16 @@ def run(config: ContextConfig, steps: Steps, out: Findings) -> None:
         steps.shared.once(f"copies-{seed}", _copies, config, seed) for seed in range(first, first + config.copy_seeds)
     ]
     bag = steps.shared.once("bag", _bag, small, config)
-    report_context(out, _arrays(visible), small.shape.context)
-    report_order(out, {name: _arrays(found) for name, found in orders.items()}, np.array(bag), _arrays(visible))
-    report_heads(out, _arrays(heads))
+    of = steps.shared.once("books of targets", _books, small, config)
+    report_context(out, _arrays(visible), small.shape.context, of)
+    report_order(out, {name: _arrays(found) for name, found in orders.items()}, np.array(bag), _arrays(visible), of)
+    report_heads(out, _arrays(heads), of)
     report_copies(out, copies, books)
     out.values["guessing"] = Value(math.log(small.shape.vocabulary_size))
     out.notes += [
         f"models that copy: {config.copy_seeds} seeds of their own, {copying.PERIOD} and {copying.OTHER} tokens a text",
         "an ablated head outputs zero; the model was not trained without it",
+        "held-out tokens of one book vary together; intervals are over books",
         "the most important head and the roles of heads were chosen on other rows than those tested",
     ]
 
@@ -84,17 +87,30 @@ def lengths(context: int) -> list[int]:
     return [2**power for power in range(context.bit_length()) if 2**power <= context]
 
 
-def _windows(small: SmallModel, config: ContextConfig) -> Tensor:
-    """Draw windows of held-out text, each one token longer than the context, shape (N, context + 1).
+def _starts(held_out: Tokens, length: int, config: ContextConfig) -> np.ndarray:
+    """Draw where windows of `length` tokens start.
 
     They are the same for all seeds, so that intervals over seeds and over windows can be joined.
     """
+    places = len(held_out) - length
+    return np.random.default_rng(0).choice(places, size=min(config.targets, places), replace=False)
+
+
+def _windows(small: SmallModel, config: ContextConfig) -> Tensor:
+    """Draw windows of held-out text, each one token longer than the context, shape (N, context + 1)."""
     _, _, held_out = open_data(small.data)
     length = small.shape.context + 1
-    starts = np.random.default_rng(0).choice(
-        len(held_out) - length, size=min(config.targets, len(held_out) - length), replace=False
-    )
-    return torch.from_numpy(np.stack([held_out.read(int(at), int(at) + length) for at in starts]).astype(np.int64))
+    read = [held_out.read(int(at), int(at) + length) for at in _starts(held_out, length, config)]
+    return torch.from_numpy(np.stack(read).astype(np.int64))
+
+
+def _books(small: SmallModel, config: ContextConfig) -> list[int]:
+    """Return the number of the book that holds the last token of each window."""
+    tokenizer, _, held_out = open_data(small.data)
+    length = small.shape.context + 1
+    ends = np.flatnonzero(held_out.read(0, len(held_out)) == tokenizer.end_of_text)
+    found: list[int] = np.searchsorted(ends, _starts(held_out, length, config) + length - 1).tolist()
+    return found
 
 
 def _visible(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
@@ -166,11 +182,11 @@ def _arrays(found: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
     return {name: np.array(nats) for name, nats in found.items()}
 
 
-def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int) -> None:
-    """Report how the loss depends on the length of the context and on attention."""
+def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int, books: Sequence[int]) -> None:
+    """Report how the loss depends on the length of the context and on attention; `books` has that of each token."""
     seen = lengths(context)
     keys = {name: f"loss.{name.replace(' ', '-')}" for name in (*map(str, seen), *CONDITIONS)}
-    out.values |= {key: mean_of(nats[name]) for name, key in keys.items()}
+    out.values |= {key: mean_of(nats[name], books) for name, key in keys.items()}
     lines = {"all tokens": (seen, [keys[str(count)] for count in seen])}
     levels = {name: keys[name] for name in ("shuffled", "no attention")}
     out.curves("Loss by context length", "tokens of context", "nats per token", lines, True, levels)
@@ -183,7 +199,7 @@ def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int) 
         ("far-context-helps", "and lower still with the full context", few - nats[str(seen[-1])],
          "Other tokens could be easier; the same tokens are predicted with both contexts, token by token"),
     ):  # fmt: skip
-        out.claim(key, says, out.gain(key, paired(gaps)), control)
+        out.claim(key, says, out.gain(key, paired(gaps, books)), control)
     changed = np.abs(nats["no attention, shuffled"] - nats["no attention"])
     out.values["no-attention.change"] = Value(float(changed.max()))
     says = "Without attention, the tokens before the last one change nothing"
@@ -193,12 +209,13 @@ def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int) 
 
 
 def report_order(
-    out: Findings, orders: Mapping[str, Mapping[str, np.ndarray]], bag: np.ndarray, visible: Mapping[str, np.ndarray]
-) -> None:
-    """Report what the order of the last tokens is worth, apart from confusion."""
+    out: Findings, orders: Mapping[str, Mapping[str, np.ndarray]], bag: np.ndarray, visible: Mapping[str, np.ndarray],
+    books: Sequence[int],
+) -> None:  # fmt: skip
+    """Report what the order of the last tokens is worth, apart from confusion; `books` has that of each token."""
     for name, found in orders.items():
-        out.values |= {f"order.{name}.{width}": mean_of(nats) for width, nats in found.items()}
-    out.values["order.bag"] = mean_of(bag)
+        out.values |= {f"order.{name}.{width}": mean_of(nats, books) for width, nats in found.items()}
+    out.values["order.bag"] = mean_of(bag, books)
     rows: list[Row] = [
         ["known" if width == 1 else f"unknown within windows of {width}",
          *(Cell(f"order.{name}.{width}") for name in orders)] for width in WIDTHS
@@ -209,47 +226,60 @@ def report_order(
     lines = {ORDERS[name]: (WIDTHS, [f"order.{name}.{width}" for width in WIDTHS]) for name in ("decoder", "reader")}
     levels: dict[str, float | str] = {"bag of words, by counts": "order.bag", "one token in its place": "loss.1"}
     out.curves(title, "width of the windows, tokens", "nats per token", lines, True, levels)
+    _claim_order(out, orders, bag, visible["1"], books)
+
+
+def _claim_order(
+    out: Findings, orders: Mapping[str, Mapping[str, np.ndarray]], bag: np.ndarray, one: np.ndarray,
+    books: Sequence[int],
+) -> None:  # fmt: skip
+    """Add the claims about order; `one` is the loss with one token of context."""
+
+    def gain(key: str, gaps: np.ndarray) -> Test:
+        return out.gain(key, paired(gaps, books))
+
     decoder, half, reader = (orders[name] for name in ("decoder", "half", "reader"))
     bag_of = str(CONTEXT)
     worth = reader[bag_of] - reader["1"]
-    out.gain("order.half.worth", paired(half[bag_of] - half["1"]))
-    out.gain("order.at-most", paired(reader[bag_of] - decoder["1"]))
-    out.gain("order.confusion", paired(decoder[bag_of] - reader[bag_of]))
-    out.gain("one-token-beats-counts", paired(bag - visible["1"]))
+    gain("order.half.worth", half[bag_of] - half["1"])
+    gain("order.at-most", reader[bag_of] - decoder["1"])
+    gain("order.confusion", decoder[bag_of] - reader[bag_of])
     says = f"Knowing the order of {CONTEXT} tokens lowers the loss of a network that is trained with it and without"
     control = (
         "A model that never saw shuffled text is confused by it; this network meets no text that it was not trained on"
     )
-    out.claim("order-matters", says, out.gain("order-matters", paired(worth)), control)
+    out.claim("order-matters", says, gain("order-matters", worth), control)
     says = "Most of what shuffling costs the pretrained model is confusion, not the loss of order"
-    control = "Too little training of the network without order would overstate order, and so understate confusion"
+    control = "A better network without order would look like confusion of the other; with order it is the worse one"
     confusion = 2 * (decoder[bag_of] - reader[bag_of]) - (decoder[bag_of] - decoder["1"])
-    out.claim("confusion-is-most", says, out.gain("confusion-is-most", paired(confusion)), control)
+    most = every(gain("confusion-is-most", confusion), gain("order.reader.behind", reader["1"] - decoder["1"]))
+    out.claim("confusion-is-most", says, most, control)
     says = f"Windows of 4 lose more than half of what order within {CONTEXT} tokens is worth"
     control = "Confusion would grow with the windows too; this network is trained on each width"
     near = 2 * (reader["4"] - reader["1"]) - worth
-    out.claim("near-order-is-most", says, out.gain("near-order-is-most", paired(near)), control)
+    out.claim("near-order-is-most", says, gain("near-order-is-most", near), control)
     says = f"One token in its place predicts better than {CONTEXT} tokens in unknown order"
-    control = "A bag could be read badly; counts read it too, and order.half shows what half of the training gave"
-    both = every(
-        out.gain("one-token-beats-a-bag", paired(reader[bag_of] - visible["1"])), above("one-token-beats-counts")
-    )
-    out.claim("one-token-beats-a-bag", says, both, control)
+    control = "A bag could be read badly; counts read it worse, and the gap exceeds what half of the training gave"
+    still = reader[bag_of] - one - (half[bag_of] - reader[bag_of])
+    tests = [gain("one-token-beats-a-bag", reader[bag_of] - one), gain("one-token-beats-more-training", still)]
+    out.claim("one-token-beats-a-bag", says, every(*tests, gain("one-token-beats-counts", bag - one)), control)
 
 
-def report_heads(out: Findings, found: Mapping[str, np.ndarray]) -> None:
-    """Report the increase in loss when each head is ablated."""
-    out.values |= {f"head.{name}": mean_of(gaps) for name, gaps in found.items()}
+def report_heads(out: Findings, found: Mapping[str, np.ndarray], books: Sequence[int]) -> None:
+    """Report the increase in loss when each head is ablated; `books` has that of each token.
+
+    The best and the median head are chosen on the first half of the tokens and compared on the second.
+    """
+    count = len(next(iter(found.values())))
+    out.values |= {f"head.{name}": mean_of(gaps, books[:count]) for name, gaps in found.items()}
     rows: list[Row] = [[name, Cell(f"head.{name}", "+.3f")] for name in found]
     out.table("Increase in loss without one head (layer.head)", ["head", "nats per token"], rows)
-    half = len(next(iter(found.values()))) // 2
-    top = max(found, key=lambda name: float(np.mean(found[name][:half])))
-    median = float(np.median([float(np.mean(gaps[half:])) for gaps in found.values()]))
-    out.values |= {"head.most": mean_of(found[top][half:]), "head.median": Value(median)}
-
-    def unequal(values: Values) -> bool | None:
-        return values["head.most"].exceeds(3 * max(values["head.median"].value, 0.001))
-
+    half = count // 2
+    ranked = sorted(found, key=lambda name: float(np.mean(found[name][:half])))
+    most, median = (found[ranked[place]][half:] for place in (-1, len(ranked) // 2))
+    others = books[half:count]
+    out.values |= {"head.most": mean_of(most, others), "head.median": mean_of(median, others)}
+    unequal = every(out.gain("head.over-three-medians", paired(most - 3 * median, others)), above("head.most", 0.003))
     says = "Ablating the most important head costs over three times as much as the median head"
     control = "The largest of several measurements is large by chance; it is chosen on other windows than those tested"
     out.claim("heads-are-unequal", says, unequal, control)
@@ -292,15 +322,18 @@ def report_copies(out: Findings, copies: Sequence[Mapping[str, Mapping[str, Any]
 
 def _copy_values(found: Mapping[str, Any]) -> dict[str, Value]:
     """Return the losses of a model, their differences, and its scores."""
-    rows = {way: np.array(found[way]) for way in found if way not in ("scores", "roles")}
+    plain = ("by-place", "fed", "unfed")
+    rows = {way: np.array(found[way]) for way in found if way not in ("scores", "roles", *plain)}
     values = {way: mean_of(nats) for way, nats in rows.items()}
     for other in ("", "other."):
         first, second = rows[f"{other}first"], rows[f"{other}second"]
         values[f"{other}gain"] = _difference(first - second)
         for way in WAYS[1:]:  # above zero where more than half of the gain is lost
-            values[f"{other}{way}.lost"] = _difference(rows[f"{other}{way}"] - second - 0.5 * (first - second))
+            left = rows[f"{other}{way}.first"] - rows[f"{other}{way}"]
+            values[f"{other}{way}.lost"] = _difference(0.5 * (first - second) - left)
     own = float((rows["first"] - rows["second"]).mean())
     values["moved.lost"] = _difference(0.5 * own - (rows["other.first"] - rows["other.second"]))
+    values |= {key: Value(found[key]) for key in plain}
     values |= {f"heads.{role}": Value(len(heads)) for role, heads in found["roles"].items()}
     here, there = (max(each[at] for each in found["scores"]) for at in (1, 2))
     return {**values, "score": Value(here), "other.score": Value(there)}
@@ -322,9 +355,16 @@ def claim_copies(out: Findings) -> None:
     says = "Without the induction heads more than half of what repetition gains is lost"
     out.claim("induction-heads-copy", says, every(above("copy.many.without-induction.lost"), kept), neutral)
     says = "Without the previous-token heads below them more than half of it is lost too"
-    out.claim("previous-heads-feed-them", says, every(above("copy.many.without-previous.lost"), kept), neutral)
+    out.claim("previous-heads-matter-too", says, every(above("copy.many.without-previous.lost"), kept), neutral)
+    says = "and the induction heads no longer attend to the token after the previous occurrence"
+    control = "Both could matter apart from each other; their mean score with and without those heads links them"
+    halved = every(above("copy.many.fed", copying.HIGH), below("copy.many.unfed", copying.HIGH))
+    out.claim("previous-heads-feed-them", says, halved, control)
     says = "A model trained at a single period copies by position: at another period more than half of its gain is lost"
-    control = "A weak model would lose it too; the model of many periods keeps more than half of its own gain there"
+    control = (
+        "Any model might fail at a new period; that of many periods never met this one either, and keeps its gain. "
+        "Where texts repeat sooner, a head of the first still attends to the place of its own period"
+    )
     stays = every(above("copy.many.other.gain"), below("copy.many.moved.lost"))
-    moves = every(above("copy.one.gain"), above("copy.one.moved.lost"))
+    moves = every(above("copy.one.gain"), above("copy.one.moved.lost"), above("copy.one.by-place", copying.HIGH))
     out.claim("one-period-is-copied-by-position", says, every(moves, stays), control)

@@ -4,8 +4,8 @@ An induction head attends to the token after the previous occurrence of the curr
 below that passes on the token before each position, a previous-token head (Olsson et al. 2022, arXiv 2209.11895). But a
 high induction score alone does not show that mechanism: if all texts repeat after the same number of tokens, a head can
 attend that far back by position, without comparing tokens. So one model is trained on texts of many periods and one on
-a single period, and both are tested at two periods. The models have more heads than the mechanism needs, so that heads
-with low scores remain as a neutral control.
+a single period. Both are tested at that period, and at another one that neither met in training. The models have more
+heads than the mechanism needs, so that heads with low scores remain as a neutral control.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ VOCABULARY, ROW, BATCH = 64, 64, 32
 """Vocabulary size, and tokens and rows of a batch."""
 LAYERS, HEADS, WIDTH = 3, 4, 64
 SHORTEST, PERIOD, OTHER = 2, 12, 8
-"""Shortest period of the model of many periods; its longest, the only one of the other model; another to test at."""
+"""Shortest period of the model of many periods; its longest, the only one of the other model; one that no model meets
+in training."""
 REPEATS = 8
 """Occurrences of each text in training."""
 RATE = 0.01
@@ -49,19 +50,20 @@ class Roles:
     previous: list[Head]
     """Those that attend to the previous token, in layers below an induction head, which can read them."""
     neutral: list[Head]
-    """As many others as there are induction heads, those whose higher score is lowest."""
+    """As many others as there are heads in the larger of these roles, those whose higher score is lowest."""
 
 
 def copying_model(shortest: int, longest: int, steps: int, seed: int) -> Decoder:
-    """Train a model on random texts of `shortest` to `longest` tokens, each repeated `REPEATS` times."""
+    """Train a model on random texts of `shortest` to `longest` tokens but `OTHER`, each repeated `REPEATS` times."""
     shape = qwen3_shaped(VOCABULARY, width=WIDTH, layers=LAYERS, context=ROW)
     shape = replace(shape, attention=replace(shape.attention, heads=HEADS, kv_heads=HEADS))
     decoder = build_decoder(shape, seed)
     draw = np.random.default_rng(seed)
+    periods = [period for period in range(shortest, longest + 1) if period != OTHER]
     texts: list[np.ndarray] = []
     count = 0
     while count <= steps * BATCH * ROW:
-        text = draw.integers(0, VOCABULARY, int(draw.integers(shortest, longest + 1)))
+        text = draw.integers(0, VOCABULARY, int(draw.choice(periods)))
         texts += [text] * REPEATS
         count += REPEATS * len(text)
     recipe = load_recipe("default").training
@@ -94,7 +96,8 @@ def roles(induction: dict[Head, float], previous: dict[Head, float]) -> Roles:
     below.sort(key=lambda head: -previous[head])
     feeding = [head for head in below if previous[head] > HIGH] or below[:1]
     rest = [head for head in induction if head not in (*chosen, *feeding)]
-    return Roles(chosen, feeding, sorted(rest, key=lambda head: max(induction[head], previous[head]))[: len(chosen)])
+    rest.sort(key=lambda head: max(induction[head], previous[head]))
+    return Roles(chosen, feeding, rest[: max(len(chosen), len(feeding))])
 
 
 @torch.no_grad()
@@ -135,8 +138,15 @@ def measure(decoder: Decoder, rows: int) -> dict[str, Any]:
     found["other.first"], found["other.second"] = losses(decoder, tested[OTHER], OTHER)
     for role, heads in without.items():
         ablated = without_heads(decoder, heads)
-        found[f"without-{role}"] = losses(ablated, tested[PERIOD], PERIOD)[1]
-        found[f"other.without-{role}"] = losses(ablated, tested[OTHER], OTHER)[1]
+        for other, period in (("", PERIOD), ("other.", OTHER)):
+            way = f"{other}without-{role}"
+            found[f"{way}.first"], found[way] = losses(ablated, tested[period], period)
+    # Where a text repeats every OTHER tokens, attention PERIOD - 1 back is attention to a place, not to a token.
+    found["by-place"] = round(max(induction_scores(decoder, scored[OTHER], PERIOD).values()), 9)
+    unfed = induction_scores(without_heads(decoder, named.previous), scored[PERIOD], PERIOD)
+    found["fed"], found["unfed"] = (
+        round(sum(of[head] for head in named.induction) / len(named.induction), 9) for of in (induction[PERIOD], unfed)
+    )
     return found
 
 
