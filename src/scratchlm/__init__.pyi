@@ -300,7 +300,7 @@ def experiment(
     name: Literal["ladder-translate"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, pairs: int = 15000, tested: int = 1000, rounds: int = 5,
-    tuned: int = 400, beam: int = 5, epochs: float = 4.0, longer: int = 3, trial_pairs: int = 6000, width: int = 96,
+    tuned: int = 400, beam: int = 5, epochs: float = 4.0, longer: int = 3, trial_pairs: int = 15000, width: int = 96,
     vocabulary_size: int = 2048, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
@@ -330,7 +330,8 @@ def experiment(
     threads: int | None = None, force: bool = False, vocabulary_size: int = 4096, pretraining_steps: int = 400,
     learning_rates: Sequence[float] = ..., epochs: Sequence[float] = ...,
     recurrent_learning_rates: Sequence[float] = ..., recurrent_epochs: Sequence[float] = ...,
-    sizes: Sequence[int] = ..., tuned_labels: int = 128, least_steps: int = 48,
+    sizes: Sequence[int] = ..., tuned_labels: int = 128, fewest_steps: Sequence[int] = ...,
+    recurrent_fewest_steps: Sequence[int] = ...,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["label-efficiency"], config: LabelEfficiencyConfig, /) -> Outcome: ...

@@ -136,7 +136,7 @@ def matrices_of(model: nn.Module) -> list[nn.Parameter]:
     A recurrent layer's matrices hold those of its gates, one below the other, and are stepped as one.
     """
     tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
-    blocks = [part for part in model.modules() if isinstance(part, Block | CrossBlock | nn.RNNBase)]
+    blocks = [part for part in model.modules() if isinstance(part, Block | CrossBlock | nn.RNNBase | nn.RNNCellBase)]
     matrices = [p for block in blocks for p in block.parameters() if p.requires_grad and p.dim() == 2]
     return [p for p in matrices if p not in tables]
 

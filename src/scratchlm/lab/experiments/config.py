@@ -128,7 +128,7 @@ class LadderTranslateConfig(ExperimentConfig):
     """Epochs of the networks on the pairs."""
     longer: Annotated[int, Range(2, 1000)] = 3
     """Factor by which one more transformer has more epochs."""
-    trial_pairs: Count = 6000
+    trial_pairs: Count = 15_000
     """Training pairs, at most, of each trial of an optimizer and a learning rate."""
     width: Annotated[int, Range(32, 65_536)] = 96
     """Width of the transformer; the other networks have the width that gives as many weights."""

@@ -1,7 +1,7 @@
 """Networks that translate, with equally many weights, and the optimizer that a grid finds best for each.
 
 The grid trains each network on some of the training pairs and measures its loss on others, so no test sentence chooses
-an optimizer. Muon steps the matrices of transformer blocks alone, so recurrent networks are tried with AdamW.
+an optimizer. All kinds try the same ones.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROWS = 64
 TUNED_KINDS = {"recurrent": "recurrent", "attention": "attention", "transformer": "transformer",
                "decoder": "transformer"}  # fmt: skip
 """Each kind of network, and the kind whose optimizer it takes: the decoder has the blocks of the transformer."""
-RATES = {"AdamW": (0.003, 0.01, 0.03), "Muon": (0.01, 0.02, 0.04)}
+RATES = {"AdamW": (0.001, 0.003, 0.01, 0.03), "Muon": (0.01, 0.02, 0.04)}
 """Peak learning rates that the grid tries."""
 HELD_OUT = 500
 """Training pairs on which the grid measures, at most; a fifth if there are few."""
@@ -91,15 +91,14 @@ def width_of(kind: str, vocabulary_size: int, width: int) -> int:
     return tried
 
 
-def optimizers(kind: str) -> dict[str, OptimizerConfig]:
-    """Return what the grid tries for a kind of network, by name."""
-    found: dict[str, OptimizerConfig] = {
-        f"AdamW {rate:g}": replace(PLAIN, learning_rate=rate) for rate in RATES["AdamW"]
+def optimizers() -> dict[str, OptimizerConfig]:
+    """Return what the grid tries for each kind of network, by name."""
+    made: dict[str, OptimizerConfig] = {"AdamW": PLAIN, "Muon": load_recipe("default").training.optimizer}
+    return {
+        f"{name} {rate:g}": replace(optimizer, learning_rate=rate)
+        for name, optimizer in made.items()
+        for rate in RATES[name]
     }
-    if kind in ("transformer", "decoder"):
-        muon = load_recipe("default").training.optimizer
-        found |= {f"Muon {rate:g}": replace(muon, learning_rate=rate) for rate in RATES["Muon"]}
-    return found
 
 
 def tune(pairs: Sequence[Pair], vocabulary_size: int, width: int, most: int, seed: int) -> dict[str, dict[str, float]]:
@@ -114,16 +113,22 @@ def tune(pairs: Sequence[Pair], vocabulary_size: int, width: int, most: int, see
     found: dict[str, dict[str, float]] = {}
     for kind in dict.fromkeys(TUNED_KINDS.values()):
         found[kind] = {}
-        for name, optimizer in optimizers(kind).items():
+        for name, optimizer in optimizers().items():
             model = train(kind, learned, width, optimizer, 1.0, seed)
             found[kind][name] = held_out_loss(model, tested, learned)
     return found
 
 
-def best_of(losses: Mapping[str, Mapping[str, float]], kind: str, only: str = "") -> OptimizerConfig:
-    """Return the optimizer with the lowest loss for a kind of network, `only` of those whose name begins so."""
-    tried = {name: loss for name, loss in losses[TUNED_KINDS[kind]].items() if name.startswith(only)}
-    return optimizers(kind)[min(tried, key=lambda name: tried[name])]
+def best_of(losses: Mapping[str, Mapping[str, float]], kind: str) -> str:
+    """Return the name of the optimizer with the lowest loss for a kind of network."""
+    tried = losses[TUNED_KINDS[kind]]
+    return min(tried, key=lambda name: tried[name])
+
+
+def at_edge(name: str) -> bool:
+    """Return whether an optimizer has the lowest or the highest rate that was tried, so one beyond might be better."""
+    kind, rate = name.split()
+    return float(rate) in (min(RATES[kind]), max(RATES[kind]))
 
 
 def train(kind: str, learned: Ids, width: int, optimizer: OptimizerConfig, epochs: float, seed: int) -> SequenceModel:
