@@ -419,7 +419,7 @@ def test_claims_about_translations_follow_the_scores() -> None:
     assert whole - held(recurrent=3.5) == {"attention-helps", "words-beat-no-attention"}
     assert whole - held(ibm1=4.0) == {"transformer-beats-words"}
     assert whole - held(memory=4.0) == {"transformer-beats-words"}
-    assert whole - held(phrases_untuned=3.0) == {"phrases-beat-words"}
+    assert whole - held(phrases_untuned=3.0) == {"phrases-beat-words", "phrases-beat-transformer"}
     assert whole - held(attention=4.0) == {"transformer-beats-recurrent"}
     assert held(prompted=3.0) - whole == {"taught-beats-prompted"}
     assert held(prompted=4.0) == whole
@@ -429,12 +429,13 @@ def test_phrases_beat_a_transformer_only_with_a_beam_and_without() -> None:
     def held(**scores: float) -> set[str]:
         made = Findings(values={"recurrent.over.ibm1.bleu": Value(0.0)})
         rivals = dict.fromkeys(("transformer", "transformer.beam", "longer", "longer.beam"), 4.0)
-        others = dict.fromkeys(("copy", "rules", "memory", "ibm1", "phrases.untuned", "recurrent", "attention"), 1.0)
-        by, compare = results_of({**others, **rivals, "decoder": 1.0, **scores}, "chrf")
+        others = dict.fromkeys(("copy", "rules", "memory", "ibm1", "recurrent", "attention"), 1.0)
+        by, compare = results_of({**others, **rivals, "decoder": 1.0, "phrases.untuned": 4.5, **scores}, "chrf")
         ladder_translate.claim(made, by, compare)
         return {key for key in holding(made) if key.startswith(("phrases-beat-tr", "phrases-beat-l")) or "s-phr" in key}
 
     assert held(**{"phrases": 5.0, "phrases.beam1": 5.0}) == {"phrases-beat-transformer", "phrases-beat-longer"}
+    assert held(**{"phrases": 5.0, "phrases.beam1": 5.0, "phrases.untuned": 3.0}) == set()  # tuning alone leads
     assert held(**{"phrases": 3.0, "phrases.beam1": 3.0}) == {"transformer-beats-phrases", "longer-beats-phrases"}
     assert held(**{"phrases": 5.0, "phrases.beam1": 4.0}) == set()
     assert held(**{"phrases": 3.0, "phrases.beam1": 5.0}) == set()

@@ -74,7 +74,7 @@ CLAIMS = (
      "More weights, more epochs or a better learning rate would help too; weights and epochs are equal, rates tuned"),
     ("transformer-beats-recurrent", "transformer", "attention",
      "A transformer beats a recurrent network with attention, each with its best optimizer",
-     "The rival could have the worse optimizer; one grid of AdamW and Muon, on held-out training pairs, chooses for both"),
+     "The rival could have the worse optimizer; one grid on held-out training pairs chooses it for both"),
     ("taught-beats-prompted", "decoder", "prompted",
      "A small decoder trained on pairs beats a published model prompted few-shot",
      "A model that has read little German would lose as well, so this is about the published model, not about size"),
@@ -197,9 +197,7 @@ def report_optimizers(out: Findings, tried: Mapping[str, Mapping[str, float]]) -
     out.notes.append("rates were chosen in trials of one epoch; longer training may prefer lower ones")
     edges = [kind for kind in tried if at_edge(best_of(tried, kind))]
     if edges:
-        out.notes.append(
-            f"the best rate is at the edge of those tried, so one beyond may be better: {', '.join(edges)}"
-        )
+        out.notes.append(f"the best rate is the lowest or highest that was tried: {', '.join(edges)}")
 
 
 def report_variants(out: Findings, measured: Mapping[str, Mapping[str, Value]]) -> None:
