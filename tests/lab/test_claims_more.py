@@ -54,12 +54,13 @@ def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
             found[key] = {
                 "group": [f"{at // 100}" for at in range(800)],
                 "type": [f"{at % 100}" for at in range(800)],
-                "rivals": {reader: right(of.get(reader, 0.5)) for reader in ("handmade", "token", "last")},
+                "rivals": {reader: right(of.get(reader, 0.5)) for reader in ("handmade", "token", "frequency", "last")},
+                "vectors": right(of.get("vectors", 0.6)),
                 "layers": {reader: [right(each) for each in of[reader]] for reader in ("learned", "untrained")},
                 "best": {"learned": depth - 1, "untrained": 0},
                 "seen": [right(of["seen"])] * depth,
                 "control": [right(of["control"])] * depth,
-                "chance": right(of["chance"]),
+                "chance": right(of["chance"]) if of["chance"] != 0.5 else [float(at // 100 % 2) for at in range(800)],
             }
         made = Findings()
         features.report(made, found)
@@ -73,6 +74,8 @@ def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
     lost = {"learned-beats-untrained", "learned-beats-last", "stories-beat-untrained", "stories-beat-last"}
     assert held(contextual=strong) == usual - lost
     assert held(simple={"untrained": [0.95, 0.95]}) == usual - {"simple-in-vectors"}
+    assert held(simple={"frequency": 0.95}) == usual - {"simple-in-vectors"}
+    assert held(contextual={"vectors": 0.95}) == usual - {"learned-beats-last", "stories-beat-last"}
     assert held(story={"handmade": 0.95}) == usual - {f"{key}-beats-rule" for key in STORY}
     assert held(book={"handmade": 0.7}) == usual - {"handmade-leads"}
     assert held(every={"control": 0.97}) == usual - {"selective"}

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from scratchlm.base.errors import UserError
+from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.probes import (
     PARTS,
     SIDES,
     Drawn,
     ProbeText,
     balanced,
+    centre_of,
     draw_tokens,
     random_labels,
     score_all,
@@ -244,3 +246,16 @@ def test_a_teller_keeps_the_words_of_its_last_story_alone() -> None:
         assert {"$A", "$A.kind"} <= set(teller.slots)
     paths: Sequence[tuple[str, ...]] = [word.path for word in teller.words]
     assert any(name.startswith("$A") for name in itertools.chain(*paths))
+
+
+def test_the_centre_of_gravity_has_an_interval_over_its_clusters() -> None:
+    layers = [[0.5] * 40, [0.5] * 40, [0.9] * 40]
+    assert centre_of(layers, list(range(40))) == Value(2.0, 2.0, 2.0)
+    draw = np.random.default_rng(0)
+    noisy = [(draw.random(400) < p).astype(float).tolist() for p in (0.6, 0.7, 0.9)]
+    items, groups = list(range(400)), [at // 100 for at in range(400)]
+    alone, grouped = centre_of(noisy, items), centre_of(noisy, items, groups)
+    assert alone.value == grouped.value == pytest.approx(1.25, abs=0.2)
+    assert alone.low is not None
+    assert grouped.low is not None
+    assert grouped.low <= alone.low < alone.value

@@ -165,7 +165,8 @@ def _fitted(features: Features, labels: Labels, kept: Mapping[str, Bool[np.ndarr
     given = {side: scaler.transform(given[side]) if len(given[side]) else given[side] for side in SIDES}
     best: tuple[np.ndarray, float] | None = None
     for penalty in PENALTIES:
-        solver = "lbfgs" if ids else "newton-cholesky"  # the second is fast where features are few
+        # The second is fast where features are few.
+        solver = "lbfgs" if ids or given["learn"].shape[1] > 400 else "newton-cholesky"
         probe = LogisticRegression(C=penalty, max_iter=200, solver=solver, class_weight="balanced")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough
@@ -196,6 +197,35 @@ def wider(score: Sequence[float] | np.ndarray, *clusters: Sequence[object]) -> V
     found = _widest(mean_of, np.asarray(score, np.float64), clusters, lambda value: value.ends[1] - value.ends[0])
     low, high = found.ends
     return Value(found.value, max(0.0, low), min(1.0, high), share=True)
+
+
+def centre(accuracies: Sequence[float] | np.ndarray) -> float:
+    """Return the centre of gravity of a property: the mean layer, weighted by the accuracy that each layer adds.
+
+    A layer adds its accuracy above the best earlier layer, the first one above one half (after Tenney, Das and
+    Pavlick 2019, arXiv 1905.05950). The result is zero if no layer exceeds one half.
+    """
+    best = np.maximum.accumulate(np.maximum(accuracies, 0.5))
+    added = np.diff(best, prepend=0.5)
+    return float((added * np.arange(len(added))).sum() / added.sum()) if added.sum() > 0 else 0.0
+
+
+def centre_of(layers: Sequence[Sequence[float]], *clusters: Sequence[object]) -> Value:
+    """Return the centre of gravity of the scores of each layer, with the widest of its intervals by bootstrap.
+
+    Each interval resamples the clusters of one kind, and is 1.96 standard deviations wide on either side.
+    """
+    scores, draw, widest = np.asarray(layers, np.float64), np.random.default_rng(0), 0.0
+    for each in clusters:
+        names, of = np.unique(np.array(each), return_inverse=True)
+        sums = np.stack([np.bincount(of, weights=row) for row in scores])
+        counts, drawn = np.bincount(of), []
+        for _ in range(200):
+            taken = np.bincount(draw.integers(len(names), size=len(names)), minlength=len(names))
+            drawn.append(centre(sums @ taken / (counts @ taken)))
+        widest = max(widest, 1.96 * float(np.std(drawn, ddof=1)))
+    middle = centre(scores.mean(1))
+    return Value(middle, middle - widest, middle + widest)
 
 
 def wider_gap(gaps: Sequence[float] | np.ndarray, *clusters: Sequence[object]) -> Comparison:
