@@ -87,16 +87,6 @@ LABELS: dict[str, str] = {
     "facts that no story tells": "facts in no story",
     "a false premise about a fact that stories tell": "false premise about a fact in the stories",
     # objective, scaling
-    "bytes each": "bytes per token",
-    "times the text was read": "epochs",
-    "weights of matrices": "matrix weights",
-    "operations": "FLOPs",
-    "off by": "error",
-    "worst miss of its own runs": "largest error on the fitted runs",
-    "the joint law": "joint law",
-    "the separate law": "separate law",
-    "the best of the runs before": "best fitted run (baseline)",
-    "figures": "coefficients",
     # tasks
     "without a method": "trivial baseline",
     "narrow rival": "task-specific baseline",
