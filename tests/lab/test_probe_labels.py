@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scratchlm.lab.experiments.features import centre
 from scratchlm.lab.shared.probe_labels import NAMES, early, label_tokens, quotation, speaks_of_her, token_types
+from scratchlm.lab.shared.probes import centre
 
 
 def test_speech_opens_and_closes_and_ends_with_its_paragraph() -> None:

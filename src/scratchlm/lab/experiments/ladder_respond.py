@@ -90,7 +90,7 @@ def run(config: LadderRespondConfig, steps: Steps, out: Findings) -> None:
         lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
         out.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
     if steps is steps.shared:
-        read = [method for method in chosen if method.key != "echo"]
+        read = [method for method in chosen if method.key not in ("echo", "answered")]
         laid = sheet(cases, {method.key: found[method.key]["given"] for method in read}, config.read, config.seed)
         rate(config, steps, out, laid, {method.key: method.name for method in read})
 
