@@ -296,8 +296,9 @@ def test_a_result_with_settings_of_another_version_is_read_and_not_replayed(
 def test_every_seed_draws_labels_anew_from_one_pretrained_model(
     toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = ("experiment", "label-efficiency", "--small", "--data", toy_data, "--out", tmp_path / "run")
-    code, out, err = run(capsys, *place, "--vocabulary-size", "280", "--pretraining-steps", "2")
+    place = ("experiment", "label-efficiency", "--small", "--data", toy_data, "--out", tmp_path / "run",
+             "--vocabulary-size", "280", "--pretraining-steps", "2")  # fmt: skip
+    code, out, err = run(capsys, *place)
     assert code == 0, err
     assert err.count("] pretrained\n") == 1
     outcome = read_outcome(tmp_path / "run" / "result.json")
