@@ -11,7 +11,6 @@ from dataclasses import replace
 from scratchlm.lab.harness.outcome import Table
 
 LABELS: dict[str, str] = {
-    "nats a token": "nats per token",
     "an item, us": "per item, µs",
     "seen from": "minimum detectable difference",
     "share": "fraction",
@@ -54,19 +53,6 @@ LABELS: dict[str, str] = {
     "the answer to the nearest taught question": "answer to the nearest training question",
     "the nearest sentence of the stories": "nearest sentence of the stories",
     "our model, taught to answer": "small model, fine-tuned to answer",
-    # ablations, context
-    **{f"{2**power} tokens in view": f"{2**power} tokens of context" for power in range(9)},
-    "shuffled": "all tokens shuffled",
-    "far shuffled": "all but the last 8 tokens shuffled",
-    "trained on text that repeats": "trained on repeated text",
-    "first time": "first occurrence",
-    "second time": "second occurrence",
-    "second time, without what looks at what followed (heads 2.1, 2.2)": (
-        "second occurrence, without the induction heads (2.1, 2.2)"
-    ),
-    "second time, without heads that look elsewhere, as many if there are": (
-        "second occurrence, without as many other heads"
-    ),
     # features
     "the token alone": "current token",
     "the last 8 tokens": "last 8 tokens",
