@@ -53,16 +53,6 @@ LABELS: dict[str, str] = {
     "the answer to the nearest taught question": "answer to the nearest training question",
     "the nearest sentence of the stories": "nearest sentence of the stories",
     "our model, taught to answer": "small model, fine-tuned to answer",
-    # features
-    "the token alone": "current token",
-    "the last 8 tokens": "last 8 tokens",
-    "its rule, in the window alone": "hand-written rule, within the window",
-    "trained, random marks": "trained, shuffled labels",
-    "stands among the first 5 words of its sentence": "is among the first 5 words of its sentence",
-    "stands inside direct speech": "is inside direct speech",
-    "the last he or she was a she": "the last pronoun, he or she, was she",
-    "vectors": "embedding",
-    "centre": "centre of gravity",
     # limits
     "asked": "question type",
     "least sure token": "lowest token probability",
@@ -72,7 +62,6 @@ LABELS: dict[str, str] = {
     "facts that stories tell, never asked before": "facts in the stories, not in fine-tuning",
     "facts that no story tells": "facts in no story",
     "a false premise about a fact that stories tell": "false premise about a fact in the stories",
-    # objective, scaling
     # tasks
     "without a method": "trivial baseline",
     "narrow rival": "task-specific baseline",
