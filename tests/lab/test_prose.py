@@ -94,14 +94,14 @@ def test_every_template_has_its_page_and_the_readme_stands_beside_the_notes(tmp_
     ]  # fmt: skip
     texts = [build(template, page, tmp_path / "notes", results()) for template, page in made.items()]
     places = ["notes/results", "results", "../results"]
-    assert texts == [f"![Loss & more]({place}/figures/toy-0.svg)" for place in places]
+    assert texts == [f"![Loss & more]({place}/figures/toy/0.svg)" for place in places]
 
 
 def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Path) -> None:
     made = results()
     draw(tmp_path, made)
-    assert built('{{ figure("toy") }}', made, figures="../results") == "![Loss & more](../results/figures/toy-0.svg)"
-    drawn = (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8")
+    assert built('{{ figure("toy") }}', made, figures="../results") == "![Loss & more](../results/figures/toy/0.svg)"
+    drawn = (tmp_path / "figures" / "toy" / "0.svg").read_text(encoding="utf-8")
     page = ElementTree.fromstring(drawn)
     name = "{http://www.w3.org/2000/svg}"
     paths = page.findall(f".//{name}path[@clip-path]")
@@ -118,7 +118,7 @@ def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Pa
     assert {"Loss & more", "tokens", "nats", "one <a>", "two", "10", "2.00"} <= set(words)
     assert drawn_from(drawn) == made["toy"].curves[0]
     draw(tmp_path, made)
-    assert (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8") == drawn
+    assert (tmp_path / "figures" / "toy" / "0.svg").read_text(encoding="utf-8") == drawn
 
 
 def test_rows_with_a_dot_for_each_seed_and_curves_with_intervals_are_drawn(tmp_path: Path) -> None:
@@ -129,14 +129,14 @@ def test_rows_with_a_dot_for_each_seed_and_curves_with_intervals_are_drawn(tmp_p
     bands = {"one": ([2.5, 1.5], [3.5, 2.5])}
     made["toy"].curves = [Curves("Loss", "x", "y", lines, bands=bands, levels={"guessing": 4.0})]
     draw(tmp_path, made)
-    assert built('{{ dots("toy") }}', made) == "![F1 by method](results/figures/toy-dots-0.svg)"
+    assert built('{{ dots("toy") }}', made) == "![F1 by method](results/figures/toy/dots-0.svg)"
     name = "{http://www.w3.org/2000/svg}"
-    page = ElementTree.parse(tmp_path / "figures" / "toy-dots-0.svg")
+    page = ElementTree.parse(tmp_path / "figures" / "toy" / "dots-0.svg")
     words = {each.text for each in page.iter(f"{name}text")}
     assert {"new", "old", "chance", "F1", "F1 by method"} <= words
     marks = [each for each in page.iter(f"{name}use") if "c8553d" in each.attrib.get("style", "")]
     assert len(marks) == 3
-    curves = (tmp_path / "figures" / "toy-0.svg").read_text(encoding="utf-8")
+    curves = (tmp_path / "figures" / "toy" / "0.svg").read_text(encoding="utf-8")
     assert "guessing" in curves
     assert drawn_from(curves) == made["toy"].curves[0]
     write_outcome(tmp_path / "toy.json", made["toy"])

@@ -11,7 +11,7 @@ folder. In a template stand
     {{ claims("ladder-lm") }}                           on a line of their own
     {{ replays() }}                                     a table of the results NAME-avx2, beside those of NAME
 
-Figures are drawn into `figures`, beside the result files.
+Figures are drawn into `figures`, beside the result files, a folder for each result.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -215,18 +216,20 @@ def _quoted(sample: Sample) -> str:
 
 def figure_name(name: str, number: int) -> str:
     """Return the name of a figure's file, from the folder of the results."""
-    return f"figures/{name}-{number}.svg"
+    return f"figures/{name}/{number}.svg"
 
 
 def dots_name(name: str, number: int) -> str:
     """Return the name of the file of a figure with dots, from the folder of the results."""
-    return f"figures/{name}-dots-{number}.svg"
+    return f"figures/{name}/dots-{number}.svg"
 
 
 def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
-    """Draw all figures of the results as files in `figures` beside them."""
-    (folder / "figures").mkdir(exist_ok=True)
+    """Draw all figures of the results anew, in a folder for each in `figures` beside them."""
+    shutil.rmtree(folder / "figures", ignore_errors=True)
     for name, outcome in results.items():
+        if outcome.curves or outcome.dots:
+            (folder / "figures" / name).mkdir(parents=True)
         for number, curves in enumerate(outcome.curves):
             write_text(folder / figure_name(name, number), as_svg(curves))
         for number, dots in enumerate(outcome.dots):
