@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from scratchlm.classic.recurrent import build_recurrent
+from scratchlm.classic.translator import build_translator
 from scratchlm.model.config import (
     ClassesConfig,
     DecoderConfig,
@@ -28,7 +30,7 @@ from scratchlm.model.decoder import Block, Decoder, build_decoder, outline
 from scratchlm.model.encoderdecoder import build_encoder_decoder
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.model.presets import PRESETS
+from scratchlm.model.presets import PRESETS, qwen3_shaped
 from scratchlm.training.optimizer import matrices_of
 from toys import TOYS, toy_config
 
@@ -75,6 +77,12 @@ def test_a_name_decides_nothing() -> None:
 def test_muon_steps_the_matrices_of_recurrent_layers_and_no_table() -> None:
     network = build_recurrent(DecoderConfig(vocabulary_size=50, width=8, layers=2, context=16))
     assert muon_by_type(network) == [f"layers.{layer}.weight_{part}_l0" for layer in (0, 1) for part in ("ih", "hh")]
+    shape = replace(qwen3_shaped(50, width=32, layers=1, context=16), init_std=0.05)
+    translator = build_translator(shape, attention=True, seed=0)
+    cells = [f"{name}.weight_{part}" for name, each in translator.named_modules() if isinstance(each, nn.GRUCell)
+             for part in ("ih", "hh")]  # fmt: skip
+    assert cells
+    assert set(cells) < set(muon_by_type(translator))
 
 
 def weights_by_name(decoder: Decoder, seed: int) -> dict[str, torch.Tensor]:

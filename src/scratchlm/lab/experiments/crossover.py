@@ -52,7 +52,7 @@ EARLIER = {
     "spam": "linear SVM on words and characters",
     "understand": "question-word rules",
     "respond": "nearest sentence of the stories",
-    "translate": "phrases, tuned",
+    "translate": "phrase-based translation",
     "rewrite": "training verbs looked up, else -ed",
     "grammar": "5-grams, Kneser-Ney",
 }
@@ -295,11 +295,11 @@ def _claim(
         control += "; only fine-tuning tells it facts of the stories" if key in UNREAD else ""
         says = f"{title}: the published model, at its best, overtakes the earlier method"
         out.claim(f"{key}-published", says, lambda values: leads(values, [PUBLISHED], [way]), control)
-        if way == "tuned" and key not in UNREAD:
-            says = f"{title}: prompted, without fine-tuning, it already does"
-            control = "One prompt was written before any answer was seen; a better prompt could do better"
-            out.claim(f"{key}-prompted", says, lambda values: leads(values, [PUBLISHED], ["zero", "few"]), control)
         if way == "tuned":
+            if key not in UNREAD:
+                says = f"{title}: prompted, without fine-tuning, it already does"
+                control = "One prompt was written before any answer was seen; a better prompt could do better"
+                out.claim(f"{key}-prompted", says, lambda values: leads(values, [PUBLISHED], ["zero", "few"]), control)
             few, tuned = (np.array(found[f"{key}.{PUBLISHED}"][each]["scores"]) for each in ("few", "tuned"))
             says = f"{title}: fine-tuning improves it over these {SHOTS} examples in the prompt"
             control = "Fine-tuning sees more cases, which is a part of what it is; other examples were not tried"

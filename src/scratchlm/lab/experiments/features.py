@@ -91,6 +91,12 @@ class Probed:
         return {side: np.unique(np.concatenate([each.places[side] for each in self.drawn.values()])) for side in SIDES}
 
     @cached_property
+    def frequencies(self) -> np.ndarray:
+        """The logarithm of one more than how often each token occurs in training, shape (V,)."""
+        _, train, _ = open_data(self.small.data)
+        return np.log1p(np.bincount(train.read(0, len(train)), minlength=self.small.shape.vocabulary_size))
+
+    @cached_property
     def states(self) -> dict[str, list[dict[str, np.ndarray]]]:
         """States of the random and the trained network at these places, by layer and side."""
         # With zero-initialised branches every layer would equal the one before it.
@@ -208,9 +214,7 @@ def score_rivals(probed: Probed, key: str) -> Scores:
     for reader, count in (("token", 1), ("last", LAST)):
         features = {side: sides[side].last_tokens(drawn.places[side], count) for side in SIDES}
         rivals[reader] = score_unseen(features, drawn.labels, drawn.parts)[0]
-    _, train, _ = open_data(probed.small.data)
-    often = np.log1p(np.bincount(train.read(0, len(train)), minlength=probed.small.shape.vocabulary_size))
-    features = {side: often[sides[side].last_tokens(drawn.places[side], 1)] for side in SIDES}
+    features = {side: probed.frequencies[sides[side].last_tokens(drawn.places[side], 1)] for side in SIDES}
     rivals["frequency"] = score_unseen(features, drawn.labels, drawn.parts)[0]
     of = [[str(each) for each in named.tolist()] for named in (drawn.groups, drawn.types["test"])]
     return {"group": of[0], "type": of[1], "rivals": {name: each.tolist() for name, each in rivals.items()}}
@@ -302,7 +306,8 @@ def readers_of(each: Scores) -> dict[str, Sequence[float]]:
     found = {reader: layers[reader][best[reader]] for reader in ("untrained", "learned")}
     found |= {"embedding": layers["learned"][0], "random-embedding": layers["untrained"][0]}
     found |= {name: each[name][best["learned"]] for name in ("seen", "control")}
-    found |= {name: each[name] for name in ("vectors",) if name in each}
+    if "vectors" in each:
+        found["vectors"] = each["vectors"]
     return {**each["rivals"], **found, "control-unseen": each["chance"]}
 
 

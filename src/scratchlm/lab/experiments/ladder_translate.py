@@ -42,7 +42,7 @@ from scratchlm.lab.harness.outcome import Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.translation_scores import bleu, bleu_gain, scored
-from scratchlm.lab.shared.translators import LONGEST, at_edge, best_of, ids_of, optimizers, train, tune, writer
+from scratchlm.lab.shared.translators import LONGEST, best_of, ids_of, optimizers, rate_at_edge, train, tune, writer
 from scratchlm.model.encoderdecoder import EncoderDecoder
 from scratchlm.weights.checkpoint import find_model, load_model
 
@@ -195,7 +195,7 @@ def report_optimizers(out: Findings, tried: Mapping[str, Mapping[str, float]]) -
     title = "Optimizer and learning rate, nats per token on held-out training pairs"
     out.table(title, ["", *tried], rows)
     out.notes.append("rates were chosen in trials of one epoch; longer training may prefer lower ones")
-    edges = [kind for kind in tried if at_edge(best_of(tried, kind))]
+    edges = [kind for kind in tried if rate_at_edge(best_of(tried, kind))]
     if edges:
         out.notes.append(f"the best rate is the lowest or highest that was tried: {', '.join(edges)}")
 

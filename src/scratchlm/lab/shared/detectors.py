@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -25,6 +25,7 @@ from scratchlm.lab.harness.methods import Method
 from scratchlm.lab.shared.binary_scores import Ranking, f1_score
 from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.folds import Folded
+from scratchlm.lab.shared.grids import at_edge
 from scratchlm.lab.shared.networks import NetworkTexts, Reader
 from scratchlm.lab.shared.small_model import SmallModel
 from scratchlm.model.config import DecoderConfig
@@ -206,11 +207,6 @@ def validation_scores(probabilities: Float[np.ndarray, " N"], truth: np.ndarray)
 def described(setting: Setting) -> str:
     """Return a setting as a reader sees it: `C 10`, `learning rate 0.012, epochs 2`."""
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in setting.items())
-
-
-def at_edge(chosen: float, tried: Collection[float]) -> bool:
-    """Return whether a value is the lowest or the highest of at least three that were tried."""
-    return len(tried) > 2 and chosen in (min(tried), max(tried))
 
 
 def report_tuning(out: Findings, methods: Sequence[Detector], tunings: Mapping[str, Any], learned: str) -> None:

@@ -24,6 +24,7 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import count_text_bytes, token_nats
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText
+from scratchlm.lab.shared.grids import at_edge
 from scratchlm.lab.shared.networks import fit_streams, fit_windows
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
@@ -68,7 +69,7 @@ class Setting:
     @property
     def at_edge(self) -> bool:
         """Whether its learning rate is the lowest or highest that was tried, so that one beyond might be better."""
-        return self.rate in (min(OPTIMIZERS[self.optimizer]), max(OPTIMIZERS[self.optimizer]))
+        return at_edge(self.rate, OPTIMIZERS[self.optimizer])
 
     @property
     def config(self) -> OptimizerConfig:

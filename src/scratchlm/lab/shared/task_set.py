@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,11 +140,6 @@ def past_tense(most: int, seed: int) -> Task:
     tested = {question: case for question, case in tested.items() if question not in learned}
     known = {verb_forms(entry)["s"]: verb_forms(entry)["past"] for entry in trained}
 
-    def rule(question: str) -> str:
-        name, *verb, how = question.removeprefix(BEFORE_PAST).split(" ")
-        said = " ".join(verb)
-        return f"{name} {known.get(said) or regular(said)} {how}"
-
     return Task(
         "past tense",
         "exact match",
@@ -152,16 +147,17 @@ def past_tense(most: int, seed: int) -> Task:
         [(question, answer) for question, (answer, _) in tested.items()],
         lambda said, expected: float(said.strip() == expected),
         "training verbs looked up, else -ed",
-        lambda: [rule(question) for question in tested],
-        lambda question: _regular_past(question.removeprefix(BEFORE_PAST)),
+        lambda: [_past_of(question, known) for question in tested],
+        lambda question: _past_of(question, {}),
         [head for _, head in tested.values()],
     )
 
 
-def _regular_past(sentence: str) -> str:
-    """Return a sentence of a name, a verb and an adverb with the regular past tense of any verb."""
-    name, *verb, how = sentence.split(" ")
-    return f"{name} {regular(' '.join(verb))} {how}"
+def _past_of(question: str, known: Mapping[str, str]) -> str:
+    """Return the sentence of a question, a name, a verb and an adverb, with the past tense of a known verb, or -ed."""
+    name, *verb, how = question.removeprefix(BEFORE_PAST).split(" ")
+    said = " ".join(verb)
+    return f"{name} {known.get(said) or regular(said)} {how}"
 
 
 def _head(entry: str) -> str:
@@ -200,7 +196,7 @@ def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, 
         [conversation_of(before + english, german) for english, german in learned],
         [(before + english, german) for english, german in tested],
         score,
-        "phrases, tuned",
+        "phrase-based translation",
         narrow,
         lambda question: question.removeprefix(before),
         list(map(str, groups)),

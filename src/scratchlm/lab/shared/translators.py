@@ -18,6 +18,7 @@ from scratchlm.data.batches import Batch
 from scratchlm.data.pairs import source_target_batch
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.writing import search_targets, write_targets
+from scratchlm.lab.shared.grids import at_edge
 from scratchlm.lab.shared.networks import PLAIN, fit_pairs
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -125,10 +126,10 @@ def best_of(losses: Mapping[str, Mapping[str, float]], kind: str) -> str:
     return min(tried, key=lambda name: tried[name])
 
 
-def at_edge(name: str) -> bool:
+def rate_at_edge(name: str) -> bool:
     """Return whether an optimizer has the lowest or the highest rate that was tried, so one beyond might be better."""
     kind, rate = name.split()
-    return float(rate) in (min(RATES[kind]), max(RATES[kind]))
+    return at_edge(float(rate), RATES[kind])
 
 
 def train(kind: str, learned: Ids, width: int, optimizer: OptimizerConfig, epochs: float, seed: int) -> SequenceModel:
