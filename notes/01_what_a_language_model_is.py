@@ -22,7 +22,7 @@ def _(mo):
     and the result says how far off you were. With `None` everything works too.
 
     The page needs no download. It computes every number from stories that the package generates. One processor core needs
-    about eight minutes for it. You can skip the first code cell, which only names what the page uses.
+    about eight minutes for it. You can skip the first two code cells, which only prepare what the page uses.
     """)
     return
 
@@ -54,19 +54,6 @@ def _():
     from scratchlm.training.loop import Loop
     from scratchlm.training.loss import next_token_loss
 
-    plt.rcParams.update({"figure.figsize": (7, 3.4), "figure.constrained_layout.use": True})
-    plt.rcParams.update({"axes.titlesize": 9.5, "axes.titlelocation": "left"})
-    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
-    plt.rcParams.update({"legend.frameon": False})
-
-    def reveal(result, guess, unit):
-        """Print a result, and how far a guess was from it if there is one."""
-        print(f"Result: {result:.4g} {unit}.", end=" ")
-        off = None if guess is None else abs(guess - result)
-        print(
-            "You set no guess." if off is None else f"Your guess was {guess:g}, off by {off:.2g}."
-        )
-
     return (
         AdamWConfig,
         AddK,
@@ -92,11 +79,28 @@ def _():
         qwen3_shaped,
         random,
         replace,
-        reveal,
         storyworld,
         torch,
         wilson_interval,
     )
+
+
+@app.cell
+def _(plt):
+    plt.rcParams.update({"figure.figsize": (7, 3.4), "figure.constrained_layout.use": True})
+    plt.rcParams.update({"axes.titlesize": 9.5, "axes.titlelocation": "left"})
+    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+    plt.rcParams.update({"legend.frameon": False})
+
+    def reveal(result, guess, unit):
+        """Print a result, and how far a guess was from it if there is one."""
+        print(f"Result: {result:.4g} {unit}.", end=" ")
+        off = None if guess is None else abs(guess - result)
+        print(
+            "You set no guess." if off is None else f"Your guess was {guess:g}, off by {off:.2g}."
+        )
+
+    return (reveal,)
 
 
 @app.cell(hide_code=True)
@@ -605,23 +609,17 @@ def _():
 def _(
     AdamWConfig,
     ArrayTokens,
-    Batch,
     Loop,
     MuonConfig,
     TrainingConfig,
     WindowBatches,
     build_decoder,
     held_out_loss,
-    math,
-    next_token_loss,
     qwen3_shaped,
     replace,
     size,
     test,
-    test_bytes,
     tokenizer,
-    torch,
-    train,
 ):
     seeds = (1, 2, 3)
 
@@ -647,6 +645,22 @@ def _(
         """Return the bits per byte of a network on the test stories."""
         return held_out_loss(network, tokenizer, ArrayTokens(test[1:])).bits_per_byte
 
+    return network_bits, new_network, seeds, trained
+
+
+@app.cell
+def _(
+    Batch,
+    math,
+    network_bits,
+    new_network,
+    next_token_loss,
+    size,
+    test,
+    test_bytes,
+    torch,
+    train,
+):
     # Before training: the loss of 64 tokens by hand, and as the package computes it.
     _network = new_network(seed=1)
     _window = torch.tensor(train[:65])[None]
@@ -664,7 +678,7 @@ def _(
     print(f"With every token equally likely it would be {math.log(size):.4f}.")
     print(f"Bits per byte of the test stories before training: {start_bits:.3f}")
     print(f"With every token equally likely it would be {uniform_test_bits:.3f}.")
-    return network_bits, new_network, seeds, trained
+    return
 
 
 @app.cell
@@ -1009,21 +1023,7 @@ def _():
 
 
 @app.cell
-def _(
-    NaiveBayes,
-    end,
-    guess_9,
-    ngrams,
-    np,
-    plt,
-    random,
-    reveal,
-    storyworld,
-    test_stories,
-    tokenizer,
-    training_stories,
-    wilson_interval,
-):
+def _(random, storyworld, test_stories, training_stories):
     _draw = random.Random(0)
 
     def sentences_of(texts):
@@ -1044,6 +1044,23 @@ def _(
     _known = sentences_of(training_stories)
     learned_pairs = pairs_from(_known, 3000)
     tested_pairs = pairs_from(sentences_of(test_stories) - _known, 400)
+    return learned_pairs, tested_pairs
+
+
+@app.cell
+def _(
+    NaiveBayes,
+    end,
+    guess_9,
+    learned_pairs,
+    ngrams,
+    np,
+    plt,
+    reveal,
+    tested_pairs,
+    tokenizer,
+    wilson_interval,
+):
     _texts = [text for pair in learned_pairs for text in pair]
     _labels = [1, 0] * len(learned_pairs)
 
