@@ -20,8 +20,8 @@ from scratchlm.lab.shared.language_tuning import (
     Setting,
     best_order,
     build,
-    candidates,
     cut,
+    halve_rates,
     grid,
     read_on,
     train,
@@ -107,18 +107,17 @@ def test_every_setting_is_measured_once_and_kept(tmp_path: Path, monkeypatch: py
     assert tune("lstm", (8,), text, validation, 1.0, Steps(tmp_path, "key")) == found
 
 
-def test_the_lowest_and_the_highest_rate_are_the_edges_of_the_search() -> None:
-    rates = (0.01, 0.02, 0.04, 0.08)
-    assert rates == language_tuning.OPTIMIZERS["Muon"]
-    assert [Setting("Muon", rate, 4).at_edge for rate in rates] == [True, False, False, True]
-
-
-def test_the_best_setting_competes_in_full_with_the_next_lower_rate_of_its_kind() -> None:
-    bits = {("Muon", 0.01, 3): 2.1, ("Muon", 0.02, 3): 2.2, ("Muon", 0.04, 3): 2.0, ("Muon", 0.02, 4): 2.05}
+def test_the_rate_of_the_best_setting_is_halved_in_full_training_until_that_helps_no_more() -> None:
+    bits = {("Muon", 0.01, 3): 2.1, ("Muon", 0.04, 3): 2.0, ("Muon", 0.02, 4): 2.05}
     choices = [Choice(Setting(*key), value, seconds=1.0, flops=1.0) for key, value in bits.items()]
-    assert [each.setting for each in candidates(choices)] == [Setting("Muon", 0.04, 3), Setting("Muon", 0.02, 3)]
-    lowest = [each for each in choices if each.setting.rate == 0.01]
-    assert candidates(lowest) == lowest
+
+    def tried(full: dict[float, float]) -> list[Setting]:
+        return [each.setting for each in halve_rates(choices, lambda each: {"validation": full[each.setting.rate]})]
+
+    assert tried({0.04: 1.9, 0.02: 1.8, 0.01: 1.85}) == [Setting("Muon", rate, 3) for rate in (0.04, 0.02, 0.01)]
+    assert tried({0.04: 1.9, 0.02: 1.9}) == [Setting("Muon", rate, 3) for rate in (0.04, 0.02)]
+    rates = [0.04, 0.02, 0.01, 0.005]
+    assert tried({rate: rate for rate in (*rates, 0.0025)}) == [Setting("Muon", rate, 3) for rate in rates]
 
 
 def test_the_order_of_n_grams_is_that_with_the_fewest_bits(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ from scratchlm.lab.shared.language_tuning import (
     Choice,
     best_order,
     bits_of,
-    candidates,
     cut,
+    halve_rates,
     read_on,
     train,
     tune,
@@ -197,9 +197,13 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     measured = partial(_measure, text=text, validation=validation, sets=sets, config=config)
 
     def in_full(kind: str) -> dict[Choice, dict[str, Any]]:
-        """Train the candidates at the first seed; for the other seeds this is stored."""
-        made = {each: network(kind, each, config, f"{kind}-{each.setting.key}") for each in candidates(tuned[kind])}
-        return {each: steps.shared.once(method.key, measured, method) for each, method in made.items()}
+        """Train at each rate with the first seed; for the other seeds this is stored."""
+
+        def measure(choice: Choice) -> dict[str, Any]:
+            method = network(kind, choice, config, f"{kind}-{choice.setting.key}")
+            return steps.shared.once(method.key, measured, method)
+
+        return halve_rates(tuned[kind], measure)
 
     full = {kind: in_full(kind) for kind in KINDS}
     chosen = {kind: min(full[kind], key=lambda each: full[kind][each]["validation"]) for kind in KINDS}
@@ -213,11 +217,11 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     report_candidates(out, full)
     out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
     picked = (f"{kind} of {chosen[kind].setting.told(kind)}" for kind in KINDS)
-    edges = [kind for kind in KINDS if chosen[kind].setting.at_edge]
+    lowest = [kind for kind in KINDS if chosen[kind] == list(full[kind])[-1]]
     out.notes += [
         f"tuned on the last of the training text: {', '.join(picked)}; Kneser-Ney of order {order}",
         "the settings were chosen with one seed",
-        *(f"the best learning rate of the {kind} is at the edge of the search" for kind in edges),
+        *(f"the lowest learning rate that was trained in full is the best of the {kind}" for kind in lowest),
     ]
 
 

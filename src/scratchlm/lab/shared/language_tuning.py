@@ -1,18 +1,19 @@
 """An LSTM and a transformer tuned alike: the same search on the last of the training text, the same way to read on.
 
 Each setting of a grid trains on a fraction of the tokens and predicts the validation text, which was cut off the end of
-the training text. Long training prefers lower learning rates than short training. So the best setting then competes in
-full with the next lower rate (`candidates`), again on the validation text. The grid has the same optimizers, learning
-rates and number of shapes for both networks. A step has as many tokens for both: the transformer reads them as windows
-of 256; the LSTM reads more rows, each 64 tokens further with its state carried on.
+the training text. Long training prefers lower learning rates than short training. So the best setting then trains in
+full, and again at half the rate until that helps no more (`halve_rates`), scored on the validation text too. The grid
+has the same optimizers, learning rates and number of shapes for both networks. A step has as many tokens for both: the
+transformer reads them as windows of 256; the LSTM reads more rows, each 64 tokens further with its state carried on.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +25,6 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import count_text_bytes, token_nats
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText
-from scratchlm.lab.shared.grids import at_edge
 from scratchlm.lab.shared.networks import fit_streams, fit_windows
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
@@ -40,6 +40,8 @@ VALIDATION = 24_000
 STEP_TOKENS, LENGTHS = 2048, {"lstm": 64, "transformer": 256}
 """Tokens of a step, and of a row of it."""
 RECURRENT_LAYERS = 2
+FULL = 4
+"""Most learning rates of a network that are trained in full."""
 ORDERS = range(1, 7)
 """Orders of n-grams; Katz's back-off begins at 2."""
 
@@ -65,11 +67,6 @@ class Setting:
     def told(self, kind: str) -> str:
         """Return the setting in words."""
         return f"{self.shape(kind)} with {self.optimizer} at {self.rate:g}"
-
-    @property
-    def at_edge(self) -> bool:
-        """Whether its learning rate is the lowest or highest that was tried, so that one beyond might be better."""
-        return at_edge(self.rate, OPTIMIZERS[self.optimizer])
 
     @property
     def config(self) -> OptimizerConfig:
@@ -153,13 +150,20 @@ def tune(
     return [Choice(setting, **steps.once(f"tuning-{kind}-{setting.key}", measure, setting)) for setting in grid(sizes)]
 
 
-def candidates(choices: Sequence[Choice]) -> list[Choice]:
-    """Return the best setting of a search, and the same at the next lower learning rate that was tried."""
-    best = min(choices, key=lambda each: each.bits)
-    alike = (best.setting.optimizer, best.setting.size)
-    lower = [each for each in choices if (each.setting.optimizer, each.setting.size) == alike
-             and each.setting.rate < best.setting.rate]  # fmt: skip
-    return [best, *sorted(lower, key=lambda each: -each.setting.rate)[:1]]
+def halve_rates(choices: Sequence[Choice], measure: Callable[[Choice], dict[str, Any]]) -> dict[Choice, dict[str, Any]]:
+    """Measure the best setting of a search in full, then half its learning rate, until "validation" falls no more.
+
+    Returns what was measured of each, at most `FULL`; the last but one is the best, or the last if that limit ended it.
+    """
+    choice = min(choices, key=lambda each: each.bits)
+    found = {choice: measure(choice)}
+    while len(found) < FULL:
+        lower = replace(choice, setting=replace(choice.setting, rate=choice.setting.rate / 2))
+        found[lower] = measure(lower)
+        if found[lower]["validation"] >= found[choice]["validation"]:
+            break
+        choice = lower
+    return found
 
 
 def tune_orders(text: BookText, validation: np.ndarray, steps: Steps) -> dict[str, dict[str, float]]:
