@@ -23,9 +23,11 @@ from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.binary_scores import compare_f1
+from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.feature_groups import VARIANTS
 from scratchlm.lab.shared.folds import Folded, like_others
 from scratchlm.lab.shared.proportions import of_draws
+from toys import byte_tokenizer
 
 
 def spread_around(mean: float, count: int = 40) -> list[float]:
@@ -380,6 +382,21 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
     assert whole - held() == {"grammar"}
     blimp |= {"transformer": Value(0.6, 0.58, 0.62), "unigram": Value(0.6, 0.58, 0.62)}
     assert whole - held() == {"grammar"}
+
+
+def test_networks_gain_more_from_text_only_if_both_do() -> None:
+    text = BookText(byte_tokenizer(), 0, np.arange(9), np.arange(9), 100)
+
+    def held(**full: float) -> set[str]:
+        made = Findings()
+        less = {"tokens": 1, **{key: spread_around(3.0) for key in ("kneser", "lstm", "transformer")}}
+        found = {key: {"block_nats": spread_around(loss), "block_book": BOOKS} for key, loss in full.items()}
+        ladder_lm.report_less(made, found, less, text)
+        return holding(made)
+
+    assert held(unigram=9.0, kneser=2.5, lstm=2.0, transformer=2.2) == {"networks-gain-more-from-text"}
+    assert held(unigram=9.0, kneser=2.5, lstm=2.5, transformer=2.2) == set()
+    assert held(unigram=9.0, kneser=2.1, lstm=2.0, transformer=2.2) == set()
 
 
 def test_claims_about_translations_follow_the_scores() -> None:

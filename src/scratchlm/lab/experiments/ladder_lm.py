@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -213,6 +213,7 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     found = {each.key: first.get(each.key) or each.steps(steps).once(each.key, measured, each) for each in made}
     out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {"kneser.order": Value(order)}
     report(out, made, found, text)
+    report_less(out, found, measure_less(text, validation, config, tuned, steps), text)
     report_tuning(out, tuned, orders)
     report_candidates(out, full)
     out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
@@ -260,6 +261,53 @@ def claim_rest(out: Findings, recurrent_seconds: float, transformer_seconds: flo
     control = "Its tokens are calculated from FLOPs; the seconds are measured"
     same = abs(recurrent_seconds / transformer_seconds - 1) <= SAME_TIME
     out.claim("equal-time", says, same, control, timed=True)
+
+
+def measure_less(
+    text: BookText, validation: np.ndarray, config: LadderLmConfig, tuned: Mapping[str, Sequence[Choice]], steps: Steps
+) -> dict[str, Any]:
+    """Return the losses of n-grams and networks that read the beginning of the training text, by kind.
+
+    This is as much text as the settings of the search trained on, so each network has its best setting there.
+    """
+    less = replace(text, train=text.train[: round(config.tuning_fraction * len(text.train))])
+    order = best_order(tune_orders(less, validation, steps.shared, "less-orders")["kneser"])
+
+    def counting() -> list[float]:
+        rows = less.documents(less.train)
+        nats = Counted(KneserNey.fit(rows, text.tokenizer.vocabulary_size, order), less).nats()
+        return less.blocks(nats)["block_nats"]
+
+    def training(kind: str) -> list[float]:
+        best = min(tuned[kind], key=lambda each: each.bits)
+        model = train(kind, best.setting, less, len(less.train), config.seed)
+        return less.blocks(read_on(model, less, less.held_out))["block_nats"]
+
+    found = {kind: steps.once(f"less-{kind}", training, kind) for kind in KINDS}
+    return {"tokens": len(less.train), "kneser": steps.shared.once("less-kneser", counting), **found}
+
+
+def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Mapping[str, Any], text: BookText) -> None:
+    """Report n-grams and networks on less text, and add the claim about what more text gives them."""
+    books = found["unigram"]["block_book"]
+    scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
+    names = ("kneser", *KINDS)
+    out.values["less.tokens"] = Value(less["tokens"])
+    out.values |= {f"less.{key}": mean_of(np.array(less[key]) * scale, books) for key in names}
+    gains = {key: scale * np.subtract(less[key], found[key]["block_nats"]) for key in names}
+    for key in names:
+        out.gain(f"{key}.of_text", paired(gains[key], books))
+    rows: list[Row] = [
+        [f"{less['tokens']:,}", *(Cell(f"less.{key}") for key in names)],
+        [f"{len(text.train):,}", *(Cell(f"{key}.bits_per_byte") for key in names)],
+        ["gain", *(Cell(f"{key}.of_text") for key in names)],
+    ]
+    header = ["training tokens", "n-grams, Kneser-Ney", "LSTM", "transformer"]
+    out.table("What more text gives: bits per byte, each tuned at each amount", header, rows)
+    more = (out.gain(f"{kind}.of_text.over.kneser", paired(gains[kind] - gains["kneser"], books)) for kind in KINDS)
+    control = "A rate or an order that suits one amount alone would do it; rates and orders are tuned at each amount"
+    says = "More text gives both networks more than it gives n-grams"
+    out.claim("networks-gain-more-from-text", says, every(*more), control)
 
 
 def report_tuning(

@@ -166,8 +166,13 @@ def halve_rates(choices: Sequence[Choice], measure: Callable[[Choice], dict[str,
     return found
 
 
-def tune_orders(text: BookText, validation: np.ndarray, steps: Steps) -> dict[str, dict[str, float]]:
-    """Return bits per byte of the validation text for n-grams of each order, counted on the training text."""
+def tune_orders(
+    text: BookText, validation: np.ndarray, steps: Steps, name: str = "tuning-orders"
+) -> dict[str, dict[str, float]]:
+    """Return bits per byte of the validation text for n-grams of each order, counted on the training text.
+
+    `name` is that of the step.
+    """
     before, after = text.documents(text.train), text.documents(validation)
 
     def measure() -> dict[str, dict[str, float]]:
@@ -179,7 +184,7 @@ def tune_orders(text: BookText, validation: np.ndarray, steps: Steps) -> dict[st
                 found[name][str(order)] = bits_of(nats, validation, text)
         return found
 
-    return steps.once("tuning-orders", measure)
+    return steps.once(name, measure)
 
 
 def best_order(found: Mapping[str, float]) -> int:
