@@ -22,9 +22,9 @@ from scratchlm.lab.shared.language_tuning import (
     build,
     cut,
     grid,
-    halve_rates,
     read_on,
     train,
+    try_lower_rates,
     tune,
     tune_orders,
 )
@@ -112,7 +112,7 @@ def test_the_rate_of_the_best_setting_is_halved_in_full_training_until_that_help
     choices = [Choice(Setting(*key), value, seconds=1.0, flops=1.0) for key, value in bits.items()]
 
     def tried(full: dict[float, float]) -> list[Setting]:
-        return [each.setting for each in halve_rates(choices, lambda each: {"validation": full[each.setting.rate]})]
+        return [each.setting for each in try_lower_rates(choices, lambda each: {"validation": full[each.setting.rate]})]
 
     assert tried({0.04: 1.9, 0.02: 1.8, 0.01: 1.85}) == [Setting("Muon", rate, 3) for rate in (0.04, 0.02, 0.01)]
     assert tried({0.04: 1.9, 0.02: 1.9}) == [Setting("Muon", rate, 3) for rate in (0.04, 0.02)]

@@ -233,7 +233,7 @@ def test_a_new_user_is_asked_the_cards_of_the_package(tmp_path: Path, monkeypatc
     terminal.wait_for("1 answers so far")
     assert terminal.end() == 0
     assert len(list(tmp_path.rglob("*.json"))) == 1
-    terminal = Terminal("quiz", "--exam", "2", "--minutes", "1", "--seed", "3")
+    terminal = Terminal("quiz", "--exam", "2", "--minutes", "1", "--seed", "3", "--kind", "recall")
     terminal.wait_for("2 questions, 1 minutes.")
     for _ in range(2):
         terminal.wait_for("\n> ")

@@ -51,9 +51,9 @@ from scratchlm.lab.shared.language_tuning import (
     best_order,
     bits_of,
     cut,
-    halve_rates,
     read_on,
     train,
+    try_lower_rates,
     tune,
     tune_orders,
 )
@@ -203,7 +203,7 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
             method = network(kind, choice, config, f"{kind}-{choice.setting.key}")
             return steps.shared.once(method.key, measured, method)
 
-        return halve_rates(tuned[kind], measure)
+        return try_lower_rates(tuned[kind], measure)
 
     full = {kind: in_full(kind) for kind in KINDS}
     chosen = {kind: min(full[kind], key=lambda each: full[kind][each]["validation"]) for kind in KINDS}

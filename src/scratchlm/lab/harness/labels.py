@@ -15,8 +15,6 @@ LABELS: dict[str, str] = {
     "seen from": "minimum detectable difference",
     "share": "fraction",
     "F1, gain on the rung before": "F1, gain over the method above",
-    "bits per byte, gain on the rung before": "bits per byte, gain over the method above",
-    "chrF, mean of sentences, gain on the rung before": "chrF, mean of sentences, gain over the method above",
     "F1 of words, gain on the rung before": "word F1, gain over the method above",
     "speaks of whom it was asked about, gain on the rung before": "mentions the subject, gain over the method above",
     # ladder-spam, label-efficiency
@@ -26,16 +24,8 @@ LABELS: dict[str, str] = {
     "published model, only asked": "published model, zero-shot",
     "published model, taught with LoRA": "published model, fine-tuned with LoRA",
     # ladder-lm
-    "each token by itself": "unigrams, add-k",
-    "pairs, add-k": "bigrams, add-k",
-    "triples, Katz's back-off": "trigrams, Katz's back-off",
-    "triples, Kneser-Ney": "trigrams, Kneser-Ney",
     "fives, Kneser-Ney": "5-grams, Kneser-Ney",
     # ladder-translate
-    "the source as it is": "source copied unchanged",
-    "lexicon, agreement, order": "rules: lexicon, agreement, order",
-    "recurrent, one vector": "recurrent, no attention",
-    "decoder alone, pairs as text": "decoder only, pairs as text",
     # ladder-understand
     "F1 of words": "word F1",
     "exact": "exact match",

@@ -2,9 +2,9 @@
 
 Each setting of a grid trains on a fraction of the tokens and predicts the validation text, which was cut off the end of
 the training text. Long training prefers lower learning rates than short training. So the best setting then trains in
-full, and again at half the rate until that helps no more (`halve_rates`), scored on the validation text too. The grid
-has the same optimizers, learning rates and number of shapes for both networks. A step has as many tokens for both: the
-transformer reads them as windows of 256; the LSTM reads more rows, each 64 tokens further with its state carried on.
+full, and again at half the rate until that helps no more (`try_lower_rates`), also scored on the validation text. The
+grid has the same optimizers, learning rates and number of shapes for both networks. A step has as many tokens for both:
+the transformer reads them as windows of 256; the LSTM reads more rows, each 64 tokens further, its state carried on.
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ def tune(
     return [Choice(setting, **steps.once(f"tuning-{kind}-{setting.key}", measure, setting)) for setting in grid(sizes)]
 
 
-def halve_rates(choices: Sequence[Choice], measure: Callable[[Choice], dict[str, Any]]) -> dict[Choice, dict[str, Any]]:
+def try_lower_rates(
+    choices: Sequence[Choice], measure: Callable[[Choice], dict[str, Any]]
+) -> dict[Choice, dict[str, Any]]:
     """Measure the best setting of a search in full, then half its learning rate, until "validation" falls no more.
 
     Returns what was measured of each, at most `FULL`; the last but one is the best, or the last if that limit ended it.
