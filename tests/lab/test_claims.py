@@ -367,16 +367,17 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
         return holding(made)
 
     usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser": 1.7, "lstm": 1.6}
-    usual |= {"lstm_in_time": 1.6, "transformer": 1.5}
+    usual |= {"lstm_in_time": 1.6, "transformer": 1.5, "longer": 1.4}
     blimp = {key: Value(0.5, 0.48, 0.52) for key in usual} | {"transformer": Value(0.6, 0.58, 0.62)}
     whole = held()
-    assert len(whole) == 8
+    assert len(whole) == 9
     assert whole - held(kneser3=1.9) == {"kneser-ney-beats-katz"}
     assert whole - held(unigram=1.7) == {"context-helps"}
     assert whole - held(lstm=1.7) == {"recurrent-beats-counting"}
     assert whole - held(lstm=1.5) == {"transformer-beats-recurrent"}
     assert whole - held(lstm_in_time=1.5) == {"transformer-beats-recurrent-in-time"}
     assert whole - held(kneser=1.5) == {"recurrent-beats-counting", "transformer-beats-counting"}
+    assert whole - held(longer=1.7) == {"rereading-beats-counting"}
     assert whole - held(seconds=14.0) == {"equal-time"}
     blimp["transformer"] = Value(0.53, 0.51, 0.55)
     assert whole - held() == {"grammar"}
@@ -384,19 +385,21 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
     assert whole - held() == {"grammar"}
 
 
-def test_networks_gain_more_from_text_only_if_both_do() -> None:
+def test_claims_about_more_text_follow_the_losses() -> None:
     text = BookText(byte_tokenizer(), 0, np.arange(9), np.arange(9), 100)
 
-    def held(**full: float) -> set[str]:
+    def held(repeated: float = 2.7, **full: float) -> set[str]:
         made = Findings()
         less = {"tokens": 1, **{key: spread_around(3.0) for key in ("kneser", "lstm", "transformer")}}
-        found = {key: {"block_nats": spread_around(loss), "block_book": BOOKS} for key, loss in full.items()}
+        less["repeated"] = spread_around(repeated)
+        usual = {"unigram": 9.0, "kneser": 2.5, "lstm": 2.0, "transformer": 2.2, **full}
+        found = {key: {"block_nats": spread_around(loss), "block_book": BOOKS} for key, loss in usual.items()}
         ladder_lm.report_less(made, found, less, text)
         return holding(made)
 
-    assert held(unigram=9.0, kneser=2.5, lstm=2.0, transformer=2.2) == {"networks-gain-more-from-text"}
-    assert held(unigram=9.0, kneser=2.5, lstm=2.5, transformer=2.2) == set()
-    assert held(unigram=9.0, kneser=2.1, lstm=2.0, transformer=2.2) == set()
+    assert held() == {"networks-gain-more-from-text", "new-text-beats-rereading"}
+    assert held(lstm=2.5) == held(kneser=2.1) == {"new-text-beats-rereading"}
+    assert held(repeated=2.2) == {"networks-gain-more-from-text"}
 
 
 def test_claims_about_translations_follow_the_scores() -> None:

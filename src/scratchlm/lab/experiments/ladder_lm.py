@@ -46,12 +46,13 @@ from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
 from scratchlm.lab.shared.language_tuning import (
     KINDS,
-    OPTIMIZERS,
     Choice,
     best_order,
     bits_of,
     cut,
     read_on,
+    report_candidates,
+    report_tuning,
     train,
     try_lower_rates,
     tune,
@@ -79,9 +80,12 @@ CLAIMS = (
      "keeps its state"),
     ("transformer-beats-recurrent-in-time", "lstm_in_time", "transformer",
      "A tuned transformer predicts better than that LSTM after about as much training time",
-     "At equal tokens the slower network computes for longer; here both train for about the same time, see equal-time"),
-    ("transformer-beats-counting", "kneser", "transformer", "A tuned transformer predicts better than tuned n-grams",
+     "At equal tokens the slower network computes for longer; a claim below compares their seconds"),
+    ("transformer-beats-counting", "kneser", "transformer",
+     "A tuned transformer that reads the text once predicts better than tuned n-grams",
      "N-grams of a poor order would lose to many models; their order was tuned on the same validation text"),
+    ("rereading-beats-counting", "kneser", "longer", "A transformer that reads the text several times does",
+     "N-grams might gain from reading again as well; counting a text twice leaves every frequency as it was"),
 )  # fmt: skip
 """Claims that the first of two methods needs more bits per byte than the second, each with its control."""
 SAME_TIME = 0.15
@@ -168,6 +172,7 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         network("lstm", lstm, config, "lstm", "recurrent network (LSTM), tuned"),
         network("lstm", lstm, config, "lstm_in_time", "the same, trained as long as the transformer", in_time),
         network("transformer", transformer, config, "transformer", "transformer, tuned"),
+        network("transformer", transformer, config, "longer", f"the same, {config.passes} passes", config.passes),
     ]
 
 
@@ -213,7 +218,7 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     found = {each.key: first.get(each.key) or each.steps(steps).once(each.key, measured, each) for each in made}
     out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {"kneser.order": Value(order)}
     report(out, made, found, text)
-    report_less(out, found, measure_less(text, validation, config, tuned, steps), text)
+    report_less(out, found, measure_less(text, validation, config, tuned, chosen["transformer"], steps), text)
     report_tuning(out, tuned, orders)
     report_candidates(out, full)
     out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
@@ -254,7 +259,7 @@ def report(out: Findings, made: Sequence[Method[Make]], found: Mapping[str, dict
 def claim_rest(out: Findings, recurrent_seconds: float, transformer_seconds: float) -> None:
     """Add the claims about BLiMP and about equal time."""
     says = "The transformer knows more grammar than n-grams: its BLiMP accuracy is higher"
-    control = "The frequency of words could decide pairs; unigrams, which know nothing else, are exceeded too"
+    control = "The frequency of words could decide pairs, so it must exceed unigrams, which know nothing else, too"
     more = (above("transformer.blimp", f"{other}.blimp") for other in ("kneser", "unigram"))
     out.claim("grammar", says, every(*more), control)
     says = f"The second training of the LSTM takes as long as the transformer's, within {SAME_TIME:.0%}"
@@ -264,11 +269,14 @@ def claim_rest(out: Findings, recurrent_seconds: float, transformer_seconds: flo
 
 
 def measure_less(
-    text: BookText, validation: np.ndarray, config: LadderLmConfig, tuned: Mapping[str, Sequence[Choice]], steps: Steps
-) -> dict[str, Any]:
+    text: BookText, validation: np.ndarray, config: LadderLmConfig, tuned: Mapping[str, Sequence[Choice]],
+    chosen: Choice, steps: Steps,
+) -> dict[str, Any]:  # fmt: skip
     """Return the losses of n-grams and networks that read the beginning of the training text, by kind.
 
-    This is as much text as the settings of the search trained on, so each network has its best setting there.
+    This is as much text as the settings of the search trained on, so each network has its best setting there. One more
+    transformer, with the setting `chosen` for the whole text, reads this beginning again and again, as many tokens as
+    the whole text has.
     """
     less = replace(text, train=text.train[: round(config.tuning_fraction * len(text.train))])
     order = best_order(tune_orders(less, validation, steps.shared, "less-orders")["kneser"])
@@ -278,13 +286,16 @@ def measure_less(
         nats = Counted(KneserNey.fit(rows, text.tokenizer.vocabulary_size, order), less).nats()
         return less.blocks(nats)["block_nats"]
 
-    def training(kind: str) -> list[float]:
-        best = min(tuned[kind], key=lambda each: each.bits)
-        model = train(kind, best.setting, less, len(less.train), config.seed)
+    def training(kind: str, choice: Choice, tokens: int) -> list[float]:
+        model = train(kind, choice.setting, less, tokens, config.seed)
         return less.blocks(read_on(model, less, less.held_out))["block_nats"]
 
-    found = {kind: steps.once(f"less-{kind}", training, kind) for kind in KINDS}
-    return {"tokens": len(less.train), "kneser": steps.shared.once("less-kneser", counting), **found}
+    found: dict[str, Any] = {"tokens": len(less.train), "kneser": steps.shared.once("less-kneser", counting)}
+    for kind in KINDS:
+        best = min(tuned[kind], key=lambda each: each.bits)
+        found[kind] = steps.once(f"less-{kind}", training, kind, best, len(less.train))
+    found["repeated"] = steps.once("less-repeated", training, "transformer", chosen, len(text.train))
+    return found
 
 
 def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Mapping[str, Any], text: BookText) -> None:
@@ -293,60 +304,29 @@ def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Map
     scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
     names = ("kneser", *KINDS)
     out.values["less.tokens"] = Value(less["tokens"])
-    out.values |= {f"less.{key}": mean_of(np.array(less[key]) * scale, books) for key in names}
+    out.values |= {f"less.{key}": mean_of(np.array(less[key]) * scale, books) for key in (*names, "repeated")}
     gains = {key: scale * np.subtract(less[key], found[key]["block_nats"]) for key in names}
     for key in names:
         out.gain(f"{key}.of_text", paired(gains[key], books))
     rows: list[Row] = [
         [f"{less['tokens']:,}", *(Cell(f"less.{key}") for key in names)],
+        [f"{less['tokens']:,}, read as often as gives {len(text.train):,}", "", "", Cell("less.repeated")],
         [f"{len(text.train):,}", *(Cell(f"{key}.bits_per_byte") for key in names)],
-        ["gain", *(Cell(f"{key}.of_text") for key in names)],
+        ["gain of the last row over the first", *(Cell(f"{key}.of_text") for key in names)],
     ]
     header = ["training tokens", "n-grams, Kneser-Ney", "LSTM", "transformer"]
     out.table("What more text gives: bits per byte, each tuned at each amount", header, rows)
     more = (out.gain(f"{kind}.of_text.over.kneser", paired(gains[kind] - gains["kneser"], books)) for kind in KINDS)
-    control = "A rate or an order that suits one amount alone would do it; rates and orders are tuned at each amount"
+    control = (
+        "A rate or an order that suits one amount alone would do it; both are tuned at each. More text also means "
+    )
+    control += "more steps; the next claim separates them"
     says = "More text gives both networks more than it gives n-grams"
     out.claim("networks-gain-more-from-text", says, every(*more), control)
-
-
-def report_tuning(
-    out: Findings, tuned: Mapping[str, Sequence[Choice]], orders: Mapping[str, Mapping[str, float]]
-) -> None:
-    """Report bits per byte of the validation text for each setting and each order of n-grams."""
-    cells: dict[tuple[str, float], list[Cell]] = {}
-    header = ["optimizer, learning rate"]
-    for kind, choices in tuned.items():
-        for choice in choices:
-            setting, key = choice.setting, f"tuning.{kind}.{choice.setting.key}"
-            out.values[key] = Value(choice.bits)
-            cells.setdefault((setting.optimizer, setting.rate), []).append(Cell(key))
-            if (title := f"{kind}, {setting.shape(kind)}") not in header:
-                header.append(title)
-        for optimizer in OPTIMIZERS:
-            least = min(each.bits for each in choices if each.setting.optimizer == optimizer)
-            out.values[f"tuning.{kind}.{optimizer}"] = Value(least)
-        out.timings[f"tuning.{kind}.seconds"] = sum(each.seconds for each in choices)
-    rows: list[Row] = [[f"{optimizer}, {rate:g}", *row] for (optimizer, rate), row in cells.items()]
-    out.table("Search of settings: bits per byte of the validation text", header, rows)
-    counts = sorted({int(order) for found in orders.values() for order in found})
-    for kind, found in orders.items():
-        out.values |= {f"tuning.{kind}.{order}": Value(bits) for order, bits in found.items()}
-    rows = [[str(order), *(Cell(f"tuning.{kind}.{order}") for kind in orders)] for order in counts]
-    out.table("N-grams by order: bits per byte of the validation text", ["order", "Kneser-Ney", "Katz"], rows)
-
-
-def report_candidates(out: Findings, full: Mapping[str, Mapping[Choice, Mapping[str, Any]]]) -> None:
-    """Report the learning rates that were trained in full, and their bits per byte of the validation text."""
-    rows: list[Row] = []
-    for kind, found in full.items():
-        for choice, each in found.items():
-            key = f"full.{kind}.{choice.setting.key}"
-            out.values[key] = Value(each["validation"])
-            rows.append([f"{kind}, {choice.setting.told(kind)}", Cell(key)])
-    out.table(
-        "Learning rates trained in full: bits per byte of the validation text", ["setting", "bits per byte"], rows
-    )
+    gained = paired(scale * np.subtract(less["repeated"], found["transformer"]["block_nats"]), books)
+    says = "A transformer gains more from new text than from reading a part of it as many tokens long"
+    control = "More steps alone would give a gain; both train for as many, at the same rate"
+    out.claim("new-text-beats-rereading", says, out.gain("less.repeated.over.transformer", gained), control)
 
 
 def _measure(

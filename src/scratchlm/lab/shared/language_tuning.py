@@ -23,6 +23,8 @@ from scratchlm.classic.recurrent import RecurrentDecoder, build_recurrent, carri
 from scratchlm.classic.smoothing import Katz
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import count_text_bytes, token_nats
+from scratchlm.lab.harness.findings import Cell, Findings, Row
+from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.networks import fit_streams, fit_windows
@@ -33,7 +35,7 @@ from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 
 KINDS = ("lstm", "transformer")
-OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.004, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08)}
+OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.004, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08, 0.16)}
 """Learning rates of each optimizer; with Muon, AdamW steps what is no matrix of a layer at the same rate."""
 VALIDATION = 24_000
 """Most tokens of validation text."""
@@ -192,3 +194,42 @@ def tune_orders(
 def best_order(found: Mapping[str, float]) -> int:
     """Return the order with the fewest bits per byte."""
     return int(min(found, key=lambda order: found[order]))
+
+
+def report_tuning(
+    out: Findings, tuned: Mapping[str, Sequence[Choice]], orders: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Report bits per byte of the validation text for each setting and each order of n-grams."""
+    cells: dict[tuple[str, float], list[Cell]] = {}
+    header = ["optimizer, learning rate"]
+    for kind, choices in tuned.items():
+        for choice in choices:
+            setting, key = choice.setting, f"tuning.{kind}.{choice.setting.key}"
+            out.values[key] = Value(choice.bits)
+            cells.setdefault((setting.optimizer, setting.rate), []).append(Cell(key))
+            if (title := f"{kind}, {setting.shape(kind)}") not in header:
+                header.append(title)
+        for optimizer in OPTIMIZERS:
+            least = min(each.bits for each in choices if each.setting.optimizer == optimizer)
+            out.values[f"tuning.{kind}.{optimizer}"] = Value(least)
+        out.timings[f"tuning.{kind}.seconds"] = sum(each.seconds for each in choices)
+    rows: list[Row] = [[f"{optimizer}, {rate:g}", *row] for (optimizer, rate), row in cells.items()]
+    out.table("Search of settings: bits per byte of the validation text", header, rows)
+    counts = sorted({int(order) for found in orders.values() for order in found})
+    for kind, found in orders.items():
+        out.values |= {f"tuning.{kind}.{order}": Value(bits) for order, bits in found.items()}
+    rows = [[str(order), *(Cell(f"tuning.{kind}.{order}") for kind in orders)] for order in counts]
+    out.table("N-grams by order: bits per byte of the validation text", ["order", "Kneser-Ney", "Katz"], rows)
+
+
+def report_candidates(out: Findings, full: Mapping[str, Mapping[Choice, Mapping[str, Any]]]) -> None:
+    """Report the learning rates that were trained in full, and their bits per byte of the validation text."""
+    rows: list[Row] = []
+    for kind, found in full.items():
+        for choice, each in found.items():
+            key = f"full.{kind}.{choice.setting.key}"
+            out.values[key] = Value(each["validation"])
+            rows.append([f"{kind}, {choice.setting.told(kind)}", Cell(key)])
+    out.table(
+        "Learning rates trained in full: bits per byte of the validation text", ["setting", "bits per byte"], rows
+    )
