@@ -162,7 +162,7 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         return make
 
     lstm, transformer = (chosen[kind] for kind in KINDS)
-    in_time = config.recurrent_flops * transformer.flops / lstm.flops
+    in_time, again = config.recurrent_flops * transformer.flops / lstm.flops, config.passes / config.epochs
     return [
         Method("unigram", "unigrams, add-k", counting(AddK, 1, k=0.1)),
         Method("bigram", "bigrams, add-k", counting(AddK, 2, k=0.01)),
@@ -172,7 +172,7 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         network("lstm", lstm, config, "lstm", "recurrent network (LSTM), tuned"),
         network("lstm", lstm, config, "lstm_in_time", "the same, trained as long as the transformer", in_time),
         network("transformer", transformer, config, "transformer", "transformer, tuned"),
-        network("transformer", transformer, config, "longer", f"the same, {config.passes} passes", config.passes),
+        network("transformer", transformer, config, "longer", f"the same, {config.passes} passes", again),
     ]
 
 

@@ -25,7 +25,7 @@ Heights = Sequence[float] | Sequence[str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table that shows a value."""
+    """A cell of a table that shows a value, or a timing: the median over seeds."""
 
     key: str
     form: str = ".3f"
@@ -170,8 +170,9 @@ def conclude(outcome: Outcome, found: Sequence[Findings]) -> None:
     ]
     outcome.notes += dict.fromkeys(note for each in found for note in each.notes)
     values = outcome.values
+    timed = values | {key: Value(seconds) for key, seconds in outcome.timings.items()}
     for title, header, rows in first._tables:
-        cells = [[cell.text(values) if isinstance(cell, Cell) else cell for cell in row] for row in rows]
+        cells = [[cell.text(timed) if isinstance(cell, Cell) else cell for cell in row] for row in rows]
         outcome.tables.append(Table(title, header, cells))
     outcome.curves += [_drawn([each._curves[at] for each in found], values) for at in range(len(first._curves))]
     for title, x, labels, levels in first._dots:

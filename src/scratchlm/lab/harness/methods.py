@@ -133,7 +133,7 @@ def add_comparison(
         found.values[f"{result.key}.megabytes"] = Value(result.megabytes)
         found.timings |= {f"{result.key}.{cost}": getattr(result, cost) for cost in COSTS[:2]}
         scores.append([result.name, *(Cell(f"{result.key}.{c.key}", c.form, c.interval) for c in columns)])
-        cost = [f"{result.train_seconds:.3g}", f"{result.item_microseconds:,.3g}", f"{result.megabytes:,.3g}"]
+        cost = [Cell(f"{result.key}.{name}", ",.3g", interval=False) for name in COSTS]
         gain = _gain(found, result, compare(results[number - 1], result), form) if number else ["", "", ""]
         costs.append([result.name, *cost, *gain])
     found.table(title, ["", *(column.title for column in columns)], scores)
