@@ -143,6 +143,15 @@ def test_rows_with_a_dot_for_each_seed_and_curves_with_intervals_are_drawn(tmp_p
     assert read_results(tmp_path)["toy"].dots == made["toy"].dots
 
 
+def test_the_lowest_and_the_highest_seed_of_a_value_are_given() -> None:
+    made = results()
+    made["toy"].values["right"] = Value(0.5, 0.3, 0.7, (0.6, 0.42, 0.5))
+    assert built('{{ seeds("toy", "right", ".0%") }}', made) == "42% to 60%"
+    made["toy"].values["right"] = Value(0.5)
+    with pytest.raises(UserError, match="toy has no value 'right' at several seeds"):
+        built('{{ seeds("toy", "right") }}', made)
+
+
 def test_claims_stand_in_a_table_with_verdict_and_control() -> None:
     made = results()
     made["toy"].claims = {"a": Claim("A beats B", True, control="C was tuned too"), "b": Claim("B beats A", None)}

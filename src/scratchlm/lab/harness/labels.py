@@ -13,7 +13,6 @@ from scratchlm.lab.harness.outcome import Table
 LABELS: dict[str, str] = {
     "an item, us": "per item, µs",
     "seen from": "minimum detectable difference",
-    "share": "fraction",
     "F1, gain on the rung before": "F1, gain over the method above",
     "F1 of words, gain on the rung before": "word F1, gain over the method above",
     "speaks of whom it was asked about, gain on the rung before": "mentions the subject, gain over the method above",
@@ -44,14 +43,6 @@ LABELS: dict[str, str] = {
     "the nearest sentence of the stories": "nearest sentence of the stories",
     "our model, taught to answer": "small model, fine-tuned to answer",
     # limits
-    "asked": "question type",
-    "least sure token": "lowest token probability",
-    "taught facts, in taught words": "fine-tuned facts, training wording",
-    "the same facts, in other words": "same facts, reworded",
-    "the same facts, with `not` in the question": "same facts, with `not` in the question",
-    "facts that stories tell, never asked before": "facts in the stories, not in fine-tuning",
-    "facts that no story tells": "facts in no story",
-    "a false premise about a fact that stories tell": "false premise about a fact in the stories",
     # tasks
     "without a method": "trivial baseline",
     "narrow rival": "task-specific baseline",

@@ -104,6 +104,15 @@ class _Page:
             self._lacks(f"{name} has no value {key!r}; {nearest(key, outcome.values)}")
         return outcome.values[key].value if outcome is not None and key in outcome.values else math.nan
 
+    def seeds(self, name: str, key: str, form: str = ".3g") -> str:
+        """Return the lowest and the highest seed of a value, in a format."""
+        outcome = self._outcome(name, key)
+        if outcome is None:
+            return "?"
+        if key not in outcome.values or not (each := outcome.values[key].seeds):
+            return self._lacks(f"{name} has no value {key!r} at several seeds")
+        return f"{min(each):{form}} to {max(each):{form}}"
+
     def table(self, name: str, number: int = 0) -> str:
         """Return a table of a result as Markdown."""
         found = self._part(name, number, "table", lambda outcome: outcome.tables)
@@ -178,7 +187,7 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
     page = _Page(results, figures)
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals = {"r": page.r, "v": page.v, "table": page.table, "figure": page.figure, "sample": page.sample}
-    environment.globals |= {"dots": page.dots, "claims": page.claims, "replays": page.replays}
+    environment.globals |= {"dots": page.dots, "claims": page.claims, "replays": page.replays, "seeds": page.seeds}
     try:
         text = environment.from_string(template).render()
     except TemplateError as error:
