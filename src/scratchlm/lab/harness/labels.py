@@ -44,15 +44,6 @@ LABELS: dict[str, str] = {
     "our model, taught to answer": "small model, fine-tuned to answer",
     # limits
     # tasks
-    "without a method": "trivial baseline",
-    "narrow rival": "task-specific baseline",
-    "a model of its own": "single-task model",
-    "one model": "multi-task model",
-    "the rival": "the baseline",
-    "retrieval of a sentence": "sentence retrieval",
-    "find spam (right, of as many spam as ham)": "detect spam (accuracy, balanced classes)",
-    "put into the past (exact)": "past tense (exact match)",
-    "taught verbs looked up, else -ed": "training verbs looked up, else -ed",
 }
 """The whole text of a cell, to the text that is shown for it."""
 
