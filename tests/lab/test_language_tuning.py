@@ -45,7 +45,7 @@ def toy_text(sentence: str = "the cat sat on the mat. ") -> BookText:
 
 def test_the_grid_has_each_optimizer_with_each_rate_and_shape_once() -> None:
     settings = grid((3, 4))
-    assert len(settings) == len({each.key for each in settings}) == 14
+    assert len(settings) == len({each.key for each in settings}) == 16
     assert {each.optimizer for each in settings} == {"AdamW", "Muon"}
     muon, adamw = (Setting(name, 0.02, 4).config for name in ("Muon", "AdamW"))
     assert isinstance(muon, MuonConfig)

@@ -142,7 +142,7 @@ def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: py
     assert values["kneser.bits_per_byte"].seeds == values["tuning.lstm.Muon"].seeds == ()  # what no seed changes
     assert len(outcome.samples) == 9
     tried = [key for key in values if key.startswith(("tuning.lstm.", "tuning.transformer.")) and key.count(".") > 2]
-    assert len(tried) == 14
+    assert len(tried) == 16
     assert len([key for key in values if key.startswith("full.lstm.")]) in (2, 3, 4)
     assert values["kneser.order"].value in range(1, 7)
     seeds = [path.stem for path in (tmp_path / "run" / "seed-1" / "steps").iterdir()]

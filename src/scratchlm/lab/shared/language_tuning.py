@@ -35,7 +35,7 @@ from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 
 KINDS = ("lstm", "transformer")
-OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.004, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08, 0.16)}
+OPTIMIZERS: Mapping[str, Sequence[float]] = {"AdamW": (0.0015, 0.004, 0.012), "Muon": (0.01, 0.02, 0.04, 0.08, 0.16)}
 """Learning rates of each optimizer; with Muon, AdamW steps what is no matrix of a layer at the same rate."""
 VALIDATION = 24_000
 """Most tokens of validation text."""
