@@ -216,7 +216,9 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     made = methods(config, chosen, order)
     first = {kind: full[kind][chosen[kind]] for kind in KINDS} if steps is steps.shared else {}
     found = {each.key: first.get(each.key) or each.steps(steps).once(each.key, measured, each) for each in made}
-    out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {"kneser.order": Value(order)}
+    out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {
+        "kneser.order": Value(order), "longer.passes": Value(config.passes)
+    }  # fmt: skip
     report(out, made, found, text)
     report_less(out, found, measure_less(text, validation, config, tuned, chosen["transformer"], steps), text)
     report_tuning(out, tuned, orders)
