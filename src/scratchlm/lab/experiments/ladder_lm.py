@@ -312,7 +312,7 @@ def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Map
         out.gain(f"{key}.of_text", paired(gains[key], books))
     rows: list[Row] = [
         [f"{less['tokens']:,}", *(Cell(f"less.{key}") for key in names)],
-        [f"{less['tokens']:,}, read as often as gives {len(text.train):,}", "", "", Cell("less.repeated")],
+        [f"{less['tokens']:,}, read {len(text.train) / less['tokens']:.0f} times", "", "", Cell("less.repeated")],
         [f"{len(text.train):,}", *(Cell(f"{key}.bits_per_byte") for key in names)],
         ["gain of the last row over the first", *(Cell(f"{key}.of_text") for key in names)],
     ]
