@@ -12,6 +12,8 @@ from scratchlm.lab.harness.labels import LABELS
 from scratchlm.lab.harness.outcome import Curves, Dots
 
 COLOURS = ["1b6ca8", "c8553d", "4c8c4a", "8a5fb0", "b8860b", "5b6770", "d27d9a", "2a9d8f"]
+FEW = 5
+"""Most bands that are drawn in full; more of them would hide the lines."""
 STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -54,10 +56,12 @@ def _curves(figure: Any, curves: Curves) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     axes = figure.subplots()
-    for name, (x, y) in curves.lines.items():
-        line = axes.plot(x, y, label=fill(LABELS.get(name, name), 36))[0]
+    faint = 0.15 if len(curves.bands) <= FEW else 0.06
+    for number, (name, (x, y)) in enumerate(curves.lines.items()):
+        style = "-" if number < len(COLOURS) else "--"  # the colours begin again
+        line = axes.plot(x, y, linestyle=style, label=fill(LABELS.get(name, name), 36))[0]
         if name in curves.bands:
-            axes.fill_between(x, *curves.bands[name], color=line.get_color(), alpha=0.15, linewidth=0)
+            axes.fill_between(x, *curves.bands[name], color=line.get_color(), alpha=faint, linewidth=0)
     for number, (name, height) in enumerate(curves.levels.items()):
         axes.axhline(height, label=fill(name, 36), **_level(number))
     axes.set(title=fill(curves.title, 60), xlabel=curves.x, ylabel=curves.y)
