@@ -22,7 +22,7 @@ from scratchlm.model.lora import adapted
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.labelled import Labelled
 from scratchlm.text.split import two_sides
-from scratchlm.training.loss import class_loss
+from scratchlm.training.loss import class_loss, plain_class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, find_model, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -112,6 +112,27 @@ def test_the_loss_is_the_hand_computed_one_with_and_without_weights() -> None:
     expected = 3.0 * each[0] + 0.5 * each[1]
     assert class_loss(weights)(model.decoder, batch).item() == pytest.approx(expected.item(), abs=1e-6)
     assert balanced_weights([0, 0, 0, 1], 2).tolist() == pytest.approx([2 / 3, 2.0])
+
+
+def test_the_loss_in_parts_of_similar_length_is_the_plain_one_with_its_gradient() -> None:
+    model = toy()
+    add_classes(model.decoder, ("a", "b"), "mean", seed=0)
+    rows = [[3 + (7 * index + at) % 20 for at in range(1 + 5 * index % 17)] for index in range(21)]
+    batch, _ = next(LabelledBatches(rows, [index % 2 for index in range(21)], 21, 0, 0)(None))
+    parts = batch.parts_by_length()
+    assert [len(part.ids) for part in parts] == [8, 8, 5]
+    assert sum(part.ids.numel() for part in parts) < 0.8 * batch.ids.numel()
+    weights = torch.tensor([3.0, 0.5])
+    losses, gradients = [], []
+    for loss in (plain_class_loss(weights), class_loss(weights)):
+        model.decoder.zero_grad()
+        losses.append(loss(model.decoder, batch))
+        losses[-1].backward()
+        gradients.append([each.grad.clone() for each in model.decoder.parameters() if each.grad is not None])
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    assert gradients[0]
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
 def test_every_text_is_seen_once_an_epoch_and_batches_go_on_from_their_state() -> None:

@@ -28,6 +28,9 @@ State = dict[str, int]
 GROUP = 16
 """Batches whose texts are sorted by length together."""
 
+PART_ROWS = 8
+"""Rows of a part of a batch: fewer save more padding and make smaller products."""
+
 
 @runtime_checkable
 class Tokens(Protocol):
@@ -72,6 +75,17 @@ class Batch:
         if rows is None or rows >= len(self.ids):
             return [self]
         return [self._each(itemgetter(slice(at, at + rows))) for at in range(0, len(self.ids), rows)]
+
+    def parts_by_length(self) -> list[Batch]:
+        """Split into parts of rows of similar length, `PART_ROWS` each, without the columns after their last targets.
+
+        What a causal model says of a target does not depend on what comes after it, so the sum of the parts' losses is
+        the loss of the batch, and little of what is computed is padding. Every row needs a target.
+        """
+        ends = self.targets.shape[1] - (self.targets != IGNORED).int().flip(1).argmax(1)
+        order = ends.argsort(stable=True)
+        parts = [order[at : at + PART_ROWS] for at in range(0, len(order), PART_ROWS)]
+        return [self._each(itemgetter((part, slice(int(ends[part[-1]]))))) for part in parts]
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device."""
@@ -255,9 +269,10 @@ class PackedBatches(Batches):
 
 @dataclass(frozen=True)
 class LabelledBatches(Batches):
-    """Whole texts with a class each; the target is at a text's last token, so right padding is ignored.
+    """Whole texts with a class each, in a new random order each epoch; the target is at a text's last token.
 
-    Texts of similar length share a batch, see `length_bucketed_order`.
+    Texts of similar length do not share a batch: where length predicts the class, such batches would hold mostly one
+    class each, and a model learns worse from them.
     """
 
     rows_of_ids: Sequence[Sequence[int]]
@@ -274,7 +289,7 @@ class LabelledBatches(Batches):
         return Batch(ids, targets)
 
     def _order(self, epoch: int) -> np.ndarray:
-        return length_bucketed_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows_of_ids))
 
 
 def length_bucketed_order(lengths: Sequence[int], rows: int, seed: int, epoch: int) -> np.ndarray:

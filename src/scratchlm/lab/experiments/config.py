@@ -34,7 +34,7 @@ class DetectorSettings(ExperimentConfig):
     """Pretraining steps of the small model on books."""
     learning_rates: Tried = (0.006, 0.012, 0.024)
     """Peak learning rates that the small model tries; repeat the flag for several."""
-    epochs: Tried = (1.0, 2.0)
+    epochs: Tried = (2.0, 4.0)
     """Epochs on the messages that the small model tries."""
     recurrent_learning_rates: Tried = (0.002, 0.004, 0.008)
     """Peak learning rates that the recurrent network tries."""

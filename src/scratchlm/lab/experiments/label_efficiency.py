@@ -80,7 +80,7 @@ def run(config: LabelEfficiencyConfig, steps: Steps, out: Findings) -> None:
         learning_rate=config.recurrent_learning_rates, epochs=config.recurrent_epochs,
         fewest_steps=config.recurrent_fewest_steps,
     )  # fmt: skip
-    methods = detectors(small, tried, tried_recurrent, config.seed, by_length=False)
+    methods = detectors(small, tried, tried_recurrent, config.seed)
     tunings = {method.key: _tuned(method, data, config.tuned_labels, steps.shared) for method in methods}
     found: dict[int, dict[str, Given]] = {}
     for size in config.sizes:

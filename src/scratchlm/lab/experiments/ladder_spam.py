@@ -280,8 +280,7 @@ def claim_methods(out: Findings) -> None:
         ("svm-holds-its-own", "At a threshold of 0.5, a linear SVM on counted words and characters is not more "
          f"than {MARGIN} of F1 behind the small pretrained model",
          higher("svm", "pretrained", conditions=("", "_unlike", "_untuned"), margin=MARGIN),
-         "Copies favour counting, and one fold was tuned on; without either it holds as well. The model chose the most "
-         "epochs that it tried"),
+         "Copies favour counting, and one fold was tuned on; without either it holds as well"),
         ("svm-holds-its-own-tuned", "and so it is at a threshold tuned on the other folds",
          higher("svm", "pretrained", conditions=("_at_threshold",), margin=MARGIN),
          "A threshold of 0.5 favours calibrated probabilities; this one is tuned for each method on equal terms"),

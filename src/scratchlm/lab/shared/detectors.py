@@ -71,7 +71,7 @@ def muon(learning_rate: float) -> MuonConfig:
 
 
 def detectors(
-    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, by_length: bool = True
+    small: SmallModel, tried: Sequence[Setting], tried_recurrent: Sequence[Setting], seed: int, by_length: bool = False
 ) -> list[Detector]:
     """Return the methods, the oldest first.
 

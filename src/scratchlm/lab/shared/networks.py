@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from scratchlm.classic.recurrent import CarriedLoss, RecurrentDecoder
-from scratchlm.data.batches import LabelledBatches, StreamBatches, Tokens, WindowBatches, pad_of
+from scratchlm.data.batches import LabelledBatches, StreamBatches, Tokens, WindowBatches, length_bucketed_order, pad_of
 from scratchlm.data.pairs import SourceTargetBatches
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import class_logits
@@ -38,11 +38,11 @@ class Reader:
     tokenizer: Tokenizer
 
 
-class ShuffledBatches(LabelledBatches):
-    """Whole texts with a class each, in an order that does not depend on their length."""
+class BucketedBatches(LabelledBatches):
+    """Whole texts with a class each, in batches of similar length, to measure what such an order costs."""
 
     def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows_of_ids))
+        return length_bucketed_order([len(row) for row in self.rows_of_ids], self.rows, self.seed, epoch)
 
 
 @dataclass
@@ -55,11 +55,8 @@ class NetworkTexts:
     optimizer: OptimizerConfig
     batch_size: int = 32
     least_steps: int = 1
-    by_length: bool = True
-    """Whether texts of similar length share a batch, which reduces padding.
-
-    Where length predicts the class, such batches hold mostly one class each; with few labels that slows learning.
-    """
+    by_length: bool = False
+    """Whether texts of similar length share a batch."""
     adapter: LoRAConfig | None = None
     dtype: torch.dtype = torch.float32
     seed: int = 0
@@ -74,7 +71,7 @@ class NetworkTexts:
             add_adapter(model.decoder, "classes", self.adapter, self.seed)
             freeze(model.decoder, "classes")
         rows, numbers = self._rows(texts), [int(label) for label in labels]
-        kind = LabelledBatches if self.by_length else ShuffledBatches
+        kind = BucketedBatches if self.by_length else LabelledBatches
         size = min(self.batch_size, len(rows))  # a batch never holds a text twice
         batches = kind(rows, numbers, size, self.seed, pad_of(model.tokenizer))
         steps = max(self.least_steps, math.ceil(self.epochs * len(rows) / size))
