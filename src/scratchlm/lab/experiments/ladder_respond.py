@@ -154,6 +154,7 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
         size = finder.size() + sum(len(text.encode()) for text in {*said, *replies})
         return (lambda prompts: [replies[at] if at >= 0 else "" for at in finder.nearest(said, prompts)]), size
 
+    fine_tuned, brief = "small model, fine-tuned for {:g} epochs", config.epochs / SHORTER
     return [
         Method("echo", "the prompt repeated (baseline)", lambda: (list, 0)),
         Method("eliza", "ELIZA's patterns", patterns),
@@ -161,10 +162,8 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
         Method("answered", "nearest sentence of the training answers", partial(nearest, answered, answered)),
         Method("retrieval", "nearest sentence of the stories", partial(nearest, told, told)),
         Method("ngram", "5-grams, Kneser-Ney", partial(_ngram, small, corpus)),
-        *(
-            Method(key, f"small model, fine-tuned for {epochs:g} epochs", partial(_chat, epochs, config, small, corpus))
-            for key, epochs in (("brief", config.epochs / SHORTER), ("chat", config.epochs))
-        ),
+        Method("brief", fine_tuned.format(brief), partial(_chat, brief, config, small, corpus)),
+        Method("chat", fine_tuned.format(config.epochs), partial(_chat, config.epochs, config, small, corpus)),
     ]
 
 
