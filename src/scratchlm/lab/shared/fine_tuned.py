@@ -19,6 +19,7 @@ from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
+from scratchlm.training.probing import faster_dtype
 from scratchlm.weights.checkpoint import SavedModel
 
 
@@ -28,26 +29,30 @@ def conversation_of(question: str, answer: str | None = None) -> Conversation:
     return turns if answer is None else [*turns, {"role": "assistant", "content": answer}]
 
 
-ROWS = 16
-"""Rows of a batch of conversations."""
+ROWS = 4
+"""Rows of a batch, each of several conversations: with so few cases, many small steps teach more than few large ones
+(bench/LOG.md)."""
 STORY_BYTES = 5 * 8 * 192 * 3 // 4
 """Bytes of stories for each pretraining step: fewer than a step reads, so that none is cut."""
 
 
 def fine_tune(
-    model: SavedModel, conversations: Sequence[Conversation], *, epochs: float, seed: int, documents: Sequence[str] = ()
-) -> LanguageModel:
-    """Fine-tune a model on conversations for `epochs` epochs, as `scratchlm finetune instruct` does.
+    model: SavedModel, conversations: Sequence[Conversation], *, epochs: float, seed: int,
+    documents: Sequence[str] = (), rows: int = ROWS,
+) -> LanguageModel:  # fmt: skip
+    """Fine-tune a model on conversations for `epochs` epochs, in the dtype that is faster on this CPU.
 
-    `documents` are mixed in for rehearsal; conversations are then repeated until both have about as many tokens.
+    `documents` are mixed in for rehearsal; conversations are then repeated until both have about as many tokens. A
+    batch has `rows` rows as long as the model's context.
     """
     fine_tuned = LanguageModel(model)
     length = model.decoder.config.context
     schedule = ScheduleConfig(shape="linear", warmup_steps=10)
-    config = TrainingConfig(batch_size=ROWS, sequence_length=length, optimizer=TEACHING, schedule=schedule)
+    config = TrainingConfig(batch_size=rows, sequence_length=length, optimizer=TEACHING, schedule=schedule)
     shown = instruct_batches(fine_tuned, conversations, config, seed, documents)
-    config = replace(config, steps=max(1, math.ceil(epochs * rows_of(shown.samples, length) / ROWS)))
-    instruct(fine_tuned, conversations, config, documents=documents, runtime=RuntimeConfig(seed=seed))
+    config = replace(config, steps=max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows)))
+    runtime = RuntimeConfig(dtype=faster_dtype(), seed=seed)
+    instruct(fine_tuned, conversations, config, documents=documents, runtime=runtime)
     return fine_tuned
 
 
