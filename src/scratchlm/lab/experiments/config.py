@@ -328,8 +328,14 @@ class CrossoverConfig(StorySettings):
     """Pairs of each BLiMP set that are scored."""
     init: Path | None = None
     """Model folder of a published chat model, measured at the first seed."""
-    published_rows: Annotated[int, Range(1, 65_536)] = 8
-    """Rows of a batch when the published model is fine-tuned with LoRA."""
+    epochs: Epochs = 1.0
+    """Epochs of fine-tuning on a task, at least."""
+    fewest_steps: Count = 1000
+    """Fewest steps of fine-tuning one of our models on a task, of two rows of 256 tokens each."""
+    published_steps: Count = 200
+    """Fewest steps of fine-tuning the published model with LoRA."""
+    published_rows: Annotated[int, Range(1, 65_536)] = 2
+    """Rows of a batch when the published model is fine-tuned."""
     published_length: Annotated[int, Range(16, 65_536)] = 256
     """Tokens of such a row."""
 

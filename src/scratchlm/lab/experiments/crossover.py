@@ -45,8 +45,9 @@ from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfi
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
-LONGEST, SHOTS = 40, 4
-"""Most tokens of an answer, and the examples of a few-shot prompt."""
+LONGEST, SHOTS, ROWS = 40, 4, 2
+"""Most tokens of an answer, the examples of a few-shot prompt, and the rows of a batch when our models are fine-tuned:
+few, because a thousand cases teach more in many small steps."""
 WAYS = {"zero": "zero-shot", "few": f"{SHOTS} examples in the prompt", "tuned": "fine-tuned"}
 EARLIER = {
     "spam": "linear SVM on words and characters",
@@ -83,7 +84,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     sizes: dict[str, int] = {}
     questions: dict[str, Question] = {}
     for depth in config.depths:
-        small, corpus = storyteller(config, steps, more, depth)
+        small, corpus = storyteller(config, steps, more, depth, "auto")
         questions = questions or _questions(config, corpus, messages, pairs, items)
         sizes[str(depth)] = small.random().decoder.parameter_count()
         for key, question in questions.items():
@@ -162,7 +163,10 @@ def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> 
 def _ours(small: SmallModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model of ours zero-shot, after examples, and fine-tuned on the task."""
     found = _prompts(small.pretrained(), question, config)
-    model = fine_tune(small.pretrained(), question.task.train, epochs=config.epochs, seed=config.seed)
+    model = fine_tune(
+        small.pretrained(), question.task.train, epochs=config.epochs, seed=config.seed, rows=ROWS,
+        fewest_steps=config.fewest_steps,
+    )  # fmt: skip
     return {**found, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
 
 
@@ -177,7 +181,7 @@ def _published(init: Path, question: Question, config: CrossoverConfig) -> dict[
     rows = rows_of(rendered(template, question.task.train), config.published_length)
     schedule = ScheduleConfig(shape="linear", warmup_steps=10)
     optimizer = AdamWConfig(learning_rate=5e-4, weight_decay=0.01)
-    steps = max(1, round(config.epochs * rows / config.published_rows))
+    steps = max(config.published_steps, round(config.epochs * rows / config.published_rows))
     training = TrainingConfig(
         steps, config.published_rows, config.published_length, optimizer=optimizer, schedule=schedule
     )
@@ -251,8 +255,8 @@ def report(
         best += [f"{_named(size, sizes)}: {found[f'{key}.{size}']['tuned']['given'][0]}" for size in sizes]
         out.samples.append(Sample(f"{asked} (expected: {right})", "\n".join(best)))
     out.notes += [
-        f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in "
-        f"{config.epochs:g} epochs from at most {config.cases:,} cases, the same as the earlier methods'",
+        f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
+        f"{config.fewest_steps:,} steps from at most {config.cases:,} cases, the same as the earlier methods'",
         "the published model differs in text and training too, not only in size; it is measured at one seed, with one "
         "draw of the four examples, so its intervals cover test items alone",
         "the earlier methods read what suits them: rules and retrieval read whole passages and stories, the SVM whole "

@@ -51,7 +51,7 @@ PROBED = 1000
 """Seed of the stories that are probed; the model is pretrained on those of another seed."""
 NEAR = 0.02
 """Accuracy by which a probe may miss one half and still count as guessing."""
-STORY_BATCH = {"batch_size": 8, "sequence_length": 192}
+STORY_BATCH: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
 READERS = {
     "token": "current token",
     "frequency": "its frequency in training",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from scratchlm.base.device import DtypeName
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.harness.settings import StorySettings
@@ -38,9 +39,9 @@ STORY_BYTES = 5 * 8 * 192 * 3 // 4
 
 def fine_tune(
     model: SavedModel, conversations: Sequence[Conversation], *, epochs: float, seed: int,
-    documents: Sequence[str] = (), rows: int = ROWS,
+    documents: Sequence[str] = (), rows: int = ROWS, fewest_steps: int = 1,
 ) -> LanguageModel:  # fmt: skip
-    """Fine-tune a model on conversations for `epochs` epochs, in the dtype that is faster on this CPU.
+    """Fine-tune a model on conversations for `epochs` epochs, or more, in the dtype that is faster on this CPU.
 
     `documents` are mixed in for rehearsal; conversations are then repeated until both have about as many tokens. A
     batch has `rows` rows as long as the model's context.
@@ -50,7 +51,7 @@ def fine_tune(
     schedule = ScheduleConfig(shape="linear", warmup_steps=10)
     config = TrainingConfig(batch_size=rows, sequence_length=length, optimizer=TEACHING, schedule=schedule)
     shown = instruct_batches(fine_tuned, conversations, config, seed, documents)
-    config = replace(config, steps=max(1, math.ceil(epochs * rows_of(shown.samples, length) / rows)))
+    config = replace(config, steps=max(fewest_steps, math.ceil(epochs * rows_of(shown.samples, length) / rows)))
     runtime = RuntimeConfig(dtype=faster_dtype(), seed=seed)
     instruct(fine_tuned, conversations, config, documents=documents, runtime=runtime)
     return fine_tuned
@@ -68,7 +69,7 @@ def rows_of(samples: Sequence[Rendered], length: int) -> int:
 
 
 def storyteller(
-    config: StorySettings, steps: Steps, more: Sequence[str] = (), depth: int = DEPTH
+    config: StorySettings, steps: Steps, more: Sequence[str] = (), depth: int = DEPTH, dtype: DtypeName = "fp32"
 ) -> tuple[SmallModel, Corpus]:
     """Pretrain the small model on the embedded stories, with the texts of `more` shuffled among them."""
     size = STORY_BYTES * config.pretraining_steps - sum(len(text.encode()) for text in more)
@@ -77,9 +78,9 @@ def storyteller(
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
     read = [text for text in corpus.train if not held_out(text, HELD_OUT)]  # without what pretraining holds out
-    batch: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
+    made: dict[str, Any] = {"depth": depth, "dtype": dtype, "batch_size": 8, "sequence_length": 192}
     trained, size = config.pretraining_steps, config.vocabulary_size
-    small = prepare_small_model(source, size, trained, config.seed, steps, seeded_text=True, depth=depth, **batch)
+    small = prepare_small_model(source, size, trained, config.seed, steps, seeded_text=True, **made)
     return small, replace(corpus, train=read)
 
 

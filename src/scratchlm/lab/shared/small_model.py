@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scratchlm.base.device import DtypeName
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
 from scratchlm.base.reading import require_plain
@@ -83,7 +84,7 @@ def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps, na
 
 def prepare_small_model(
     source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps, seeded_text: bool = False,
-    depth: int = DEPTH, **batch: Any,
+    depth: int = DEPTH, dtype: DtypeName = "fp32", **batch: Any,
 ) -> SmallModel:  # fmt: skip
     """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
 
@@ -94,7 +95,7 @@ def prepare_small_model(
     size = text_size(steps_trained, depth, **batch)
     data = prepare_text(source, size, vocabulary_size, steps if seeded_text else steps.shared)
     name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
-    return pretrain_small_model(data, steps_trained, seed, steps, name, depth, **batch)
+    return pretrain_small_model(data, steps_trained, seed, steps, name, depth, dtype, **batch)
 
 
 def text_size(steps_trained: int, depth: int = DEPTH, **batch: Any) -> int:
@@ -104,8 +105,9 @@ def text_size(steps_trained: int, depth: int = DEPTH, **batch: Any) -> int:
 
 
 def pretrain_small_model(
-    data: Path, steps_trained: int, seed: int, steps: Steps, name: str = "pretrained", depth: int = DEPTH, **batch: Any
-) -> SmallModel:
+    data: Path, steps_trained: int, seed: int, steps: Steps, name: str = "pretrained", depth: int = DEPTH,
+    dtype: DtypeName = "fp32", **batch: Any,
+) -> SmallModel:  # fmt: skip
     """Pretrain the default recipe on prepared text, or find the finished run; `name` is its folder and its step."""
     run, recipe = steps.folder / name, load_recipe("default", depth)
     training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
@@ -115,7 +117,7 @@ def pretrain_small_model(
             config = PretrainConfig(resume=run, threads=steps.threads)
         else:
             config = PretrainConfig(
-                "default", data, run, depth=depth, model=recipe.model, training=training, seed=seed, dtype="fp32",
+                "default", data, run, depth=depth, model=recipe.model, training=training, seed=seed, dtype=dtype,
                 device="cpu", threads=steps.threads, force=True,
             )  # fmt: skip
         found = pretrain(config)
