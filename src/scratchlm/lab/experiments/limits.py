@@ -13,15 +13,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError
+from scratchlm.base.statistics import bootstrap_interval
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LimitsConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Sample
+from scratchlm.lab.harness.outcome import Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
@@ -200,6 +202,8 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
         "read.over_guess",
         paired([a["right"] - b for a, b in zip(found["read"], guessed, strict=True)], subjects["read"]),
     )
+    values["read.separation"] = separation(found["read"])
+    values["asked.separation"] = separation([*found["read"], *found["untold"]])
     values["untold.shuffled"] = proportion([each["shuffled"] for each in found["untold"]], subjects["untold"])
     values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
     header = ["question type", "questions", "names the true value", "fluent", "in doubt", "lowest token probability"]
@@ -223,6 +227,26 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
             out.samples.append(Sample(f"{name}: {each['question']}", told))
 
 
+def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
+    """Return how often a right answer has a higher lowest token probability than a wrong one, 0.5 by chance.
+
+    This is the area under the ROC curve, with its bootstrap interval over subjects. It is unknown if all are right, or
+    all wrong.
+    """
+    subjects = sorted({each["subject"] for each in answered})
+    rows = [[(each["sure"], each["right"]) for each in answered if each["subject"] == name] for name in subjects]
+
+    def area(drawn: np.ndarray) -> float:
+        sure, right = np.array([pair for at in drawn.astype(int) for pair in rows[at]]).T
+        gaps = sure[right == 1][:, None] - sure[right == 0]
+        return float((np.sign(gaps) + 1).mean() / 2) if gaps.size else 0.5
+
+    if len({right for subject in rows for _, right in subject}) < 2:
+        return Value(0.5, 0.0, 1.0)
+    everyone = np.arange(len(subjects), dtype=np.float64)
+    return Value(area(everyone), *bootstrap_interval(everyone, area, samples=500))
+
+
 def claim(out: Findings, lost: Test) -> None:
     """Add the claims about answers; `lost` tests that rewording lowers accuracy."""
     says = "It answers correctly more often about facts in the stories than about facts in no story"
@@ -231,11 +255,14 @@ def claim(out: Findings, lost: Test) -> None:
     )
     more = every(above("read.right", "untold.right"), above("read.over_guess"))
     out.claim("knows-what-it-read", says, more, control)
-    says = "About facts in no story most answers are fluent, and none expresses doubt"
+    says = "About facts in no story most answers are fluent, and fewer than one in ten has a word of doubt"
     control = "A grammar that accepts anything would call all fluent; it accepts fewer with their words shuffled"
-    no_doubt = lambda values: values["untold.doubt"].value == 0  # noqa: E731
-    fluent = every(above("untold.fluent", 0.5), above("untold.fluent", "untold.shuffled"), no_doubt)
+    certain = below("untold.doubt", 0.1)
+    fluent = every(above("untold.fluent", 0.5), above("untold.fluent", "untold.shuffled"), certain)
     out.claim("fluent-when-wrong", says, fluent, control)
+    says = "About facts in the stories its right answers have a higher lowest token probability than its wrong ones"
+    control = "Facts of no story, less probable and mostly wrong, would give this; only facts in stories are compared"
+    out.claim("confidence-tells", says, above("read.separation", 0.5), control)
     says = "About facts in no story the lowest token probability still exceeds one half on average"
     control = "A few sure answers could raise a mean; the interval is over people and places"
     out.claim("sure-when-wrong", says, above("untold.sure", 0.5), control)
@@ -249,9 +276,9 @@ def claim(out: Findings, lost: Test) -> None:
     says = f"A `not` changes at most {NEAR:.0%} more of the answers than `often` in its place"
     control = "Any inserted word changes some answers, whatever it means; `often` is as new in this place"
     out.claim("negation-is-any-word", says, below("negation.over_often", NEAR), control)
-    says = "No answer uses a word of doubt about a false premise"
+    says = "Fewer than one answer in ten has a word of doubt about a false premise"
     control = "No training conversation expresses doubt, so this shows what training leaves out, not what is impossible"
-    out.claim("premises-pass", says, lambda values: values["premise.doubt"].value == 0, control)
+    out.claim("premises-pass", says, below("premise.doubt", 0.1), control)
 
 
 def report_traces(out: Findings, traced: Mapping[str, Any]) -> None:
