@@ -186,7 +186,7 @@ def test_guesses_are_asked_before_the_run_and_shown_after_it(
     assert code == 0, err
     notes = json.loads(out)["notes"]
     assert sum("not counted" in note for note in notes) == 3
-    assert any(note.startswith("negation_ignored: your guess was 60%") for note in notes)
+    assert any(note.startswith("negation_ignored: your guess was 60.0%") for note in notes)
 
 
 @pytest.mark.parametrize(
