@@ -6,5 +6,5 @@ from collections.abc import Collection
 
 
 def at_edge(chosen: float, tried: Collection[float]) -> bool:
-    """Return whether a value is the lowest or highest of at least three that were tried: one beyond may be better."""
-    return len(tried) > 2 and chosen in (min(tried), max(tried))
+    """Return whether a value is the lowest or highest of several that were tried: one beyond may be better."""
+    return len(tried) > 1 and chosen in (min(tried), max(tried))
