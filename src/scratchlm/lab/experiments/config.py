@@ -331,10 +331,10 @@ class CrossoverConfig(StorySettings):
     epochs: Epochs = 1.0
     """Epochs of fine-tuning on a task, at least."""
     fewest_steps: Count = 1000
-    """Fewest steps of fine-tuning one of our models on a task, of two rows of 256 tokens each."""
-    published_steps: Count = 200
+    """Fewest steps of fine-tuning one of our models on a task, of one row of 256 tokens."""
+    published_steps: Count = 500
     """Fewest steps of fine-tuning the published model with LoRA."""
-    published_rows: Annotated[int, Range(1, 65_536)] = 2
+    published_rows: Annotated[int, Range(1, 65_536)] = 1
     """Rows of a batch when the published model is fine-tuned."""
     published_length: Annotated[int, Range(16, 65_536)] = 256
     """Tokens of such a row."""

@@ -45,9 +45,9 @@ from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfi
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
-LONGEST, SHOTS, ROWS = 40, 4, 2
+LONGEST, SHOTS, ROWS = 40, 4, 1
 """Most tokens of an answer, the examples of a few-shot prompt, and the rows of a batch when our models are fine-tuned:
-few, because a thousand cases teach more in many small steps."""
+one, because a thousand cases teach more in many small steps (bench/LOG.md)."""
 WAYS = {"zero": "zero-shot", "few": f"{SHOTS} examples in the prompt", "tuned": "fine-tuned"}
 EARLIER = {
     "spam": "linear SVM on words and characters",

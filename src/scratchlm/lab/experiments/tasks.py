@@ -23,8 +23,8 @@ from scratchlm.lab.shared.fine_tuned import answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import mean_of, proportion
 from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_tense, spam, translating
 
-LONGEST = 40
-"""Most tokens of a generated answer."""
+LONGEST, ROWS = 40, 1
+"""Most tokens of a generated answer, and rows of a batch of fine-tuning: a row holds about ten conversations."""
 NEAR = 0.05
 """Score that the multi-task model may lose on a task and still count as equal to a single-task model."""
 
@@ -56,7 +56,7 @@ def run(config: TasksConfig, steps: Steps, out: Findings) -> None:
     def fine_tuned(names: Sequence[str], epochs: float) -> dict[str, list[str]]:
         conversations = [each for name in names for each in tasks[name].train]
         random.Random(config.seed).shuffle(conversations)
-        model = fine_tune(small.pretrained(), conversations, epochs=epochs, seed=config.seed)
+        model = fine_tune(small.pretrained(), conversations, epochs=epochs, seed=config.seed, rows=ROWS)
         return {name: answers(model, [question for question, _ in tasks[name].tested], LONGEST) for name in names}
 
     given: dict[str, dict[str, list[str]]] = {way: {} for way in WAYS}
