@@ -14,8 +14,6 @@ LABELS: dict[str, str] = {
     "an item, us": "per item, µs",
     "seen from": "minimum detectable difference",
     "F1, gain on the rung before": "F1, gain over the method above",
-    "F1 of words, gain on the rung before": "word F1, gain over the method above",
-    "speaks of whom it was asked about, gain on the rung before": "mentions the subject, gain over the method above",
     # ladder-spam, label-efficiency
     "the commoner class": "majority baseline",
     "our model, from random weights": "small model, from random weights",
@@ -23,25 +21,9 @@ LABELS: dict[str, str] = {
     "published model, only asked": "published model, zero-shot",
     "published model, taught with LoRA": "published model, fine-tuned with LoRA",
     # ladder-lm
-    "fives, Kneser-Ney": "5-grams, Kneser-Ney",
     # ladder-translate
     # ladder-understand
-    "F1 of words": "word F1",
-    "exact": "exact match",
-    "F1 on another story's passage": "word F1, wrong passage",
-    "the first sentence": "first sentence",
-    "the sentence of most shared words": "sentence with most shared words",
-    "rules of question words": "question-word rules",
-    "TF-IDF retrieval of a sentence": "TF-IDF sentence retrieval",
-    "recurrent with attention, from nothing": "recurrent with attention, from random weights",
-    "our model, pretrained": "small model, pretrained",
     # ladder-respond
-    "speaks of whom it was asked about": "mentions the subject",
-    "is nearest its own question": "nearest to its own prompt",
-    "patterns, as ELIZA": "ELIZA's patterns",
-    "the answer to the nearest taught question": "answer to the nearest training question",
-    "the nearest sentence of the stories": "nearest sentence of the stories",
-    "our model, taught to answer": "small model, fine-tuned to answer",
     # limits
     # tasks
 }
