@@ -432,13 +432,14 @@ def test_claims_about_translations_follow_the_scores() -> None:
         "transformer-beats-recurrent",
     }
     whole |= {"phrases-beat-words", "words-beat-no-attention", "no-attention-beats-words-in-bleu"}
-    whole |= {"phrases-beat-transformer", "longer-beats-phrases"}
+    whole |= {"phrases-beat-transformer", "longer-beats-phrases", "longer-beats-words"}
     assert held() == whole
     assert whole - held(bleu=0.05) == {"no-attention-beats-words-in-bleu"}
     assert whole - held(copy=2.0) == {"rules-beat-copying"}
     assert whole - held(recurrent=3.5) == {"attention-helps", "words-beat-no-attention"}
     assert whole - held(ibm1=4.0) == {"transformer-beats-words"}
     assert whole - held(memory=4.0) == {"transformer-beats-words"}
+    assert whole - held(memory=4.8) == {"transformer-beats-words", "longer-beats-words"}
     assert whole - held(phrases_untuned=3.0) == {"phrases-beat-words", "phrases-beat-transformer"}
     assert whole - held(attention=4.0) == {"transformer-beats-recurrent"}
     assert held(prompted=3.0) - whole == {"taught-beats-prompted"}

@@ -312,7 +312,7 @@ def test_claims_about_replies_follow_the_proportions() -> None:
     def held(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
         """Give the model one proportion and all others another, except a baseline's score that is raised."""
         made, found = Findings(), {}
-        for key in ("echo", "eliza", "recall", "answered", "retrieval", "ngram", "chat"):
+        for key in ("echo", "eliza", "recall", "answered", "retrieval", "ngram", "chat", "large"):
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
             scores: dict[str, Any] = {
                 name: [1.0] * int(100 * p) + [0.0] * int(100 * (1 - p)) for name, p in parts.items()
@@ -329,6 +329,7 @@ def test_claims_about_replies_follow_the_proportions() -> None:
         ("ngram", "right"): "model-beats-counting",
         ("eliza", "about"): "model-stays-with-the-question",
         ("ngram", "fluent"): "counting-is-less-fluent",
+        ("large", "right"): "small-batches-help",
     }
     assert held(0.75) == set(fails.values())
     assert {raised: held(0.75, raised) for raised in fails} == {

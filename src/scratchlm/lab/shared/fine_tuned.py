@@ -6,14 +6,21 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from scratchlm.base.device import DtypeName
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.harness.settings import StorySettings
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.small_model import DEPTH, HELD_OUT, SmallModel, prepare_small_model, write_texts
+from scratchlm.lab.shared.small_model import (
+    DEPTH,
+    HELD_OUT,
+    SmallModel,
+    prepare_text,
+    pretrain_small_model,
+    text_size,
+    write_texts,
+)
 from scratchlm.runs.quickstart.run import TEACHING
 from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
@@ -71,16 +78,20 @@ def rows_of(samples: Sequence[Rendered], length: int) -> int:
 def storyteller(
     config: StorySettings, steps: Steps, more: Sequence[str] = (), depth: int = DEPTH, dtype: DtypeName = "fp32"
 ) -> tuple[SmallModel, Corpus]:
-    """Pretrain the small model on the embedded stories, with the texts of `more` shuffled among them."""
-    size = STORY_BYTES * config.pretraining_steps - sum(len(text.encode()) for text in more)
+    """Pretrain the small model on the embedded stories, with the texts of `more` shuffled among them.
+
+    Each seed has its own text, of which the steps read each part about once.
+    """
+    trained, batch = config.pretraining_steps, {"batch_size": 8, "sequence_length": 192}
+    size = STORY_BYTES * trained - sum(len(text.encode()) for text in more)
     corpus = storyworld_corpus(max(size, 200_000), config.seed)
     texts = [*corpus.train, *more]
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
     read = [text for text in corpus.train if not held_out(text, HELD_OUT)]  # without what pretraining holds out
-    made: dict[str, Any] = {"depth": depth, "dtype": dtype, "batch_size": 8, "sequence_length": 192}
-    trained, size = config.pretraining_steps, config.vocabulary_size
-    small = prepare_small_model(source, size, trained, config.seed, steps, seeded_text=True, **made)
+    data = prepare_text(source, text_size(trained, depth, **batch), config.vocabulary_size, steps)
+    name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
+    small = pretrain_small_model(data, trained, config.seed, steps, name, depth, dtype, **batch)
     return small, replace(corpus, train=read)
 
 

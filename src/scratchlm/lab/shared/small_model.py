@@ -82,20 +82,13 @@ def prepare_text(source: Path, size: int, vocabulary_size: int, steps: Steps, na
     return data
 
 
-def prepare_small_model(
-    source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps, seeded_text: bool = False,
-    depth: int = DEPTH, dtype: DtypeName = "fp32", **batch: Any,
-) -> SmallModel:  # fmt: skip
+def prepare_small_model(source: Path, vocabulary_size: int, steps_trained: int, seed: int, steps: Steps) -> SmallModel:
     """Prepare as much text as `steps_trained` steps read about once, and pretrain the default recipe on it.
 
-    One experiment may pretrain several depths. `batch` holds what differs from the recipe: `batch_size`,
-    `sequence_length`. Finished steps are not run again. Seeds share the prepared text, unless each has its own
-    (`seeded_text`).
+    Finished steps are not run again. Seeds share the prepared text.
     """
-    size = text_size(steps_trained, depth, **batch)
-    data = prepare_text(source, size, vocabulary_size, steps if seeded_text else steps.shared)
-    name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
-    return pretrain_small_model(data, steps_trained, seed, steps, name, depth, dtype, **batch)
+    data = prepare_text(source, text_size(steps_trained), vocabulary_size, steps.shared)
+    return pretrain_small_model(data, steps_trained, seed, steps)
 
 
 def text_size(steps_trained: int, depth: int = DEPTH, **batch: Any) -> int:
@@ -108,7 +101,10 @@ def pretrain_small_model(
     data: Path, steps_trained: int, seed: int, steps: Steps, name: str = "pretrained", depth: int = DEPTH,
     dtype: DtypeName = "fp32", **batch: Any,
 ) -> SmallModel:  # fmt: skip
-    """Pretrain the default recipe on prepared text, or find the finished run; `name` is its folder and its step."""
+    """Pretrain the default recipe on prepared text, or find the finished run; `name` is its folder and its step.
+
+    `batch` holds what differs from the recipe: `batch_size`, `sequence_length`.
+    """
     run, recipe = steps.folder / name, load_recipe("default", depth)
     training = replace(recipe.training, steps=steps_trained, evaluate_every=0, sample_every=0, **batch)
 
