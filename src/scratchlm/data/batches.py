@@ -271,8 +271,8 @@ class PackedBatches(Batches):
 class LabelledBatches(Batches):
     """Whole texts with a class each, in a new random order each epoch; the target is at a text's last token.
 
-    Texts of similar length do not share a batch: where length predicts the class, such batches would hold mostly one
-    class each, and a model learns worse from them.
+    Texts of similar length do not share a batch: where length predicts the class, such batches hold mostly one class
+    each. From 512 messages a small model learned worse so, in as many steps (`experiment label-efficiency`).
     """
 
     rows_of_ids: Sequence[Sequence[int]]

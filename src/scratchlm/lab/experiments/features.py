@@ -21,7 +21,7 @@ from scratchlm.data.prepare import open_data
 from scratchlm.lab.experiments.config import FeaturesConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import STORY_BYTES
+from scratchlm.lab.shared.fine_tuned import STORY_BATCH, STORY_BYTES
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE, label_tokens, token_types
 from scratchlm.lab.shared.probes import (
     CONTROLS,
@@ -51,7 +51,6 @@ PROBED = 1000
 """Seed of the stories that are probed; the model is pretrained on those of another seed."""
 NEAR = 0.02
 """Accuracy by which a probe may miss one half and still count as guessing."""
-STORY_BATCH: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
 READERS = {
     "token": "current token",
     "frequency": "its frequency in training",

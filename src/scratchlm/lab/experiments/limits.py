@@ -256,7 +256,8 @@ def claim(out: Findings, lost: Test) -> None:
     more = every(above("read.right", "untold.right"), above("read.over_guess"))
     out.claim("knows-what-it-read", says, more, control)
     says = "About facts in no story most answers are fluent, and fewer than one in ten has a word of doubt"
-    control = "A grammar that accepts anything would call all fluent; it accepts fewer with their words shuffled"
+    control = "A grammar that accepts anything would call all fluent; it accepts fewer with their words shuffled. An "
+    control += "earlier form claimed that none has such a word; then one did, as it quotes a story"
     certain = below("untold.doubt", 0.1)
     fluent = every(above("untold.fluent", 0.5), above("untold.fluent", "untold.shuffled"), certain)
     out.claim("fluent-when-wrong", says, fluent, control)
@@ -277,7 +278,10 @@ def claim(out: Findings, lost: Test) -> None:
     control = "Any inserted word changes some answers, whatever it means; `often` is as new in this place"
     out.claim("negation-is-any-word", says, below("negation.over_often", NEAR), control)
     says = "Fewer than one answer in ten has a word of doubt about a false premise"
-    control = "No training conversation expresses doubt, so this shows what training leaves out, not what is impossible"
+    control = (
+        "No training conversation expresses doubt, so this shows what training leaves out, not what is impossible. "
+        "An earlier form claimed that none has such a word"
+    )
     out.claim("premises-pass", says, below("premise.doubt", 0.1), control)
 
 

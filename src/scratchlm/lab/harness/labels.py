@@ -20,12 +20,6 @@ LABELS: dict[str, str] = {
     "our model, pretrained on books": "small model, pretrained on books",
     "published model, only asked": "published model, zero-shot",
     "published model, taught with LoRA": "published model, fine-tuned with LoRA",
-    # ladder-lm
-    # ladder-translate
-    # ladder-understand
-    # ladder-respond
-    # limits
-    # tasks
 }
 """The whole text of a cell, to the text that is shown for it."""
 

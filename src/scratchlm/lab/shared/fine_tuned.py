@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from scratchlm.base.device import DtypeName
 from scratchlm.finetuning.instruct import instruct, instruct_batches
@@ -40,6 +41,8 @@ def conversation_of(question: str, answer: str | None = None) -> Conversation:
 ROWS = 4
 """Rows of a batch, each of several conversations: with so few cases, many small steps teach more than few large ones
 (bench/LOG.md)."""
+STORY_BATCH: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
+"""Batches of pretraining on stories."""
 STORY_BYTES = 5 * 8 * 192 * 3 // 4
 """Bytes of stories for each pretraining step: fewer than a step reads, so that none is cut."""
 
@@ -82,16 +85,16 @@ def storyteller(
 
     Each seed has its own text, of which the steps read each part about once.
     """
-    trained, batch = config.pretraining_steps, {"batch_size": 8, "sequence_length": 192}
+    trained = config.pretraining_steps
     size = STORY_BYTES * trained - sum(len(text.encode()) for text in more)
     corpus = storyworld_corpus(max(size, 200_000), config.seed)
     texts = [*corpus.train, *more]
     random.Random(config.seed).shuffle(texts)
     source = write_texts(steps.file("stories.jsonl"), texts)
     read = [text for text in corpus.train if not held_out(text, HELD_OUT)]  # without what pretraining holds out
-    data = prepare_text(source, text_size(trained, depth, **batch), config.vocabulary_size, steps)
+    data = prepare_text(source, text_size(trained, depth, **STORY_BATCH), config.vocabulary_size, steps)
     name = "pretrained" if depth == DEPTH else f"pretrained-{depth}"
-    small = pretrain_small_model(data, trained, config.seed, steps, name, depth, dtype, **batch)
+    small = pretrain_small_model(data, trained, config.seed, steps, name, depth, dtype, **STORY_BATCH)
     return small, replace(corpus, train=read)
 
 
