@@ -41,6 +41,7 @@ from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_ten
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.quickstart.text import Corpus
+from scratchlm.tokens.chat import Conversation
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -152,12 +153,21 @@ def _scored(question: Question, ask: Callable[[list[str]], list[str]]) -> dict[s
 
 def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model zero-shot and after examples, the same for every question."""
-    shown = random.Random(f"shots {config.seed}").sample(list(question.task.train), SHOTS)
-    found = {}
+    shown, found = _shown(question, config.seed), {}
     for way, count in (("zero", 0), ("few", SHOTS)):
         ask = partial(prompted_answers, model, examples=shown[:count], most=LONGEST, choices=question.choices)
         found[way] = _scored(question, ask)
     return found
+
+
+def _shown(question: Question, seed: int) -> list[Conversation]:
+    """Draw the examples of a few-shot prompt, equally many of each choice."""
+    draw, train = random.Random(f"shots {seed}"), list(question.task.train)
+    if not question.choices:
+        return draw.sample(train, SHOTS)
+    sides = [[each for each in train if each[1]["content"] == choice] for choice in question.choices]
+    shown = [each for side in sides for each in draw.sample(side, SHOTS // len(sides))]
+    return draw.sample(shown, len(shown))
 
 
 def _ours(small: SmallModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:

@@ -95,7 +95,14 @@ def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
 
 
 def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
-    """Return the task of detecting spam; the answer is the class of a message."""
+    """Return the task of detecting spam; the answer is the class of a message.
+
+    Equal numbers of both classes are learned, the first of each, because the test messages are balanced. Else every
+    method would lose by expecting less spam than there is, each to another degree.
+    """
+    kinds = [[each for each in learned if each[1] == label] for label in ("ham", "spam")]
+    count = min(map(len, kinds))
+    learned = [*kinds[0][:count], *kinds[1][:count]]
 
     def question(text: str) -> str:
         return f"Is this message ham or spam? {text[:200]}"
