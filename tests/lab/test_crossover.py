@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from outcomes import concluded
 from scratchlm.base.errors import UserError
-from scratchlm.lab.experiments import crossover
+from scratchlm.lab.experiments import crossover, crossover_report
 from scratchlm.lab.experiments.config import CrossoverConfig
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.prompted import prompt_ids, prompted_answers
-from scratchlm.lab.shared.task_set import Task
+from scratchlm.lab.shared.task_set import Task, past_tense, spam
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.tokens.chat import ChatTemplate
@@ -31,17 +32,17 @@ def scores(mean: float) -> dict[str, Any]:
 
 def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]:
     task = Task("answer", "right", [], [("q", "a")] * TESTED, lambda said, right: 0.0, "", list, str)
-    asked = {key: crossover.Question(task) for key in crossover.EARLIER if key != "grammar"}
+    asked = {key: crossover_report.Question(task) for key in crossover_report.EARLIER if key != "grammar"}
     found: dict[str, dict[str, Any]] = {}
-    sizes = {"2": 230_000, "4": 1_050_000} | ({crossover.PUBLISHED: 135_000_000} if published else {})
+    sizes = {"2": 230_000, "4": 1_050_000} | ({crossover_report.PUBLISHED: 135_000_000} if published else {})
     usual = {"zero": 0.1, "few": 0.2, "tuned": 0.4, "earlier": 0.5}
-    for key in crossover.EARLIER:
+    for key in crossover_report.EARLIER:
         found[f"{key}.earlier"] = scores(changed.get("earlier", usual["earlier"]))
         for size in sizes:
             ways = ("zero",) if key == "grammar" else ("zero", "few", "tuned")
             found[f"{key}.{size}"] = {way: scores(changed.get(f"{way}_{size}", usual[way])) for way in ways}
     made = Findings()
-    crossover.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)), list(map(str, range(TESTED))))
+    crossover_report.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)), list(map(str, range(TESTED))))
     outcome = concluded(made)
     assert len(outcome.curves) == len(outcome.tables) == 6
     assert "respond-prompted" not in outcome.claims  # a published model never read the stories
@@ -56,6 +57,31 @@ def test_claims_follow_the_scores_of_each_size() -> None:
     assert verdicts(tuned_4=0.51)["ours"] is None  # within the interval
     assert verdicts(few_published=0.39)["tuning"] is None
     assert set(verdicts(published=False)) == {"ours", "size"}
+
+
+def test_scores_are_split_by_what_fine_tuning_showed() -> None:
+    task = replace(past_tense(20, 0), clusters=None)
+    unseen = task.unseen
+    assert unseen is not None
+    assert len(unseen) == len(task.tested)
+    assert 5 < sum(unseen) < len(unseen)
+    right = {"scores": [0.0 if new else 1.0 for new in unseen], "given": ["yes"]}
+    found: dict[str, dict[str, Any]] = {"2": dict.fromkeys(crossover_report.WAYS, right), "earlier": right}
+    made = Findings()
+    crossover_report.report_unseen(
+        made, crossover_report.Scored("rewrite", "past", "right", {"2": 230_000}, found, None, task)
+    )
+    values = concluded(made).values
+    assert (values["rewrite.2.seen"].value, values["rewrite.2.unseen"].value) == (1.0, 0.0)
+
+
+def test_spam_is_learned_and_shown_from_equal_numbers_of_both_classes() -> None:
+    learned = [(f"call {number}", "spam" if number % 5 == 0 else "ham") for number in range(100)]
+    task = spam(learned, learned[:10])
+    labels = [answer["content"] for _, answer in task.train]
+    assert labels.count("spam") == labels.count("ham") == 20
+    shown = crossover._shown(crossover_report.Question(task, ("ham", "spam")), 0)
+    assert sorted(answer["content"] for _, answer in shown) == ["ham", "ham", "spam", "spam"]
 
 
 def toy() -> SavedModel:

@@ -1,16 +1,16 @@
 """`experiment crossover`: the size from which on language models overtake earlier methods, task by task.
 
 Models of several sizes share one recipe and one text: stories, books, messages and sentence pairs. Each is asked
-zero-shot, after four examples, and fine-tuned on each task. The best earlier method of each task learns from the same
-cases. `--init` adds a published model. It differs in size, but also in its text and training, so a lead of it does not
-show what size alone does.
+zero-shot, after four examples, and fine-tuned on each task. An earlier method that learns a task gets the cases that
+the models get, or all words of their kind; rules and retrieval learn from none. `--init` adds a published model. It
+differs in size, but also in its text and training, so a lead of it does not show what size alone does.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,11 @@ from scratchlm.finetuning.instruct import instruct, rendered
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments import ladder_translate, ladder_understand
 from scratchlm.lab.experiments.config import CrossoverConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, any_holds
-from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.experiments.crossover_report import EARLIER, PUBLISHED, SHOTS, Question, report
+from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import STORY_BYTES, answers, conversation_of, fine_tune, rows_of, storyteller
 from scratchlm.lab.shared.prompted import prompted_answers
-from scratchlm.lab.shared.proportions import mean_of, proportion
 from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books
 from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_tense, spam, translating
 from scratchlm.model.lora import add_adapter, freeze
@@ -46,30 +44,9 @@ from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfi
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
-LONGEST, SHOTS, ROWS = 40, 4, 1
-"""Most tokens of an answer, the examples of a few-shot prompt, and the rows of a batch when our models are fine-tuned:
-one, because a thousand cases teach more in many small steps (bench/LOG.md)."""
-WAYS = {"zero": "zero-shot", "few": f"{SHOTS} examples in the prompt", "tuned": "fine-tuned"}
-EARLIER = {
-    "spam": "linear SVM on words and characters",
-    "understand": "question-word rules",
-    "respond": "nearest sentence of the stories",
-    "translate": "phrase-based translation",
-    "rewrite": "training verbs looked up, else -ed",
-    "grammar": "5-grams, Kneser-Ney",
-}
-"""The earlier method of each task that is chosen as rival."""
-PUBLISHED = "published"
-UNREAD = ("respond",)
-"""Tasks about texts that a published model never read: without fine-tuning, its answers say nothing of its ability."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A task of this experiment, with the answers that a classifier chooses from."""
-
-    task: Task
-    choices: Sequence[str] = ()
+LONGEST, ROWS = 40, 1
+"""Most tokens of an answer, and the rows of a batch when our models are fine-tuned: one, because a thousand cases teach
+more in many small steps (bench/LOG.md)."""
 
 
 def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
@@ -227,94 +204,3 @@ def _counted(small: SmallModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str,
 def _preferred(nats: Sequence[float]) -> dict[str, Any]:
     pairs = np.array(nats).reshape(-1, 2)
     return {"scores": np.where(pairs[:, 0] == pairs[:, 1], 0.5, pairs[:, 0] > pairs[:, 1]).astype(float).tolist()}
-
-
-def report(
-    out: Findings, questions: Mapping[str, Question], found: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int],
-    config: CrossoverConfig, grammar: Sequence[str],
-) -> None:  # fmt: skip
-    """Report the score of each size on each task beside the earlier method, and add the claims.
-
-    `grammar` is the set of each pair of sentences, which vary together.
-    """
-    out.values |= {f"parameters.{size}": Value(count) for size, count in sizes.items()}
-    for key, name in EARLIER.items():
-        task = questions[key].task if key in questions else None
-        clusters = grammar if task is None else task.clusters
-        title = "grammar" if task is None else task.name
-        measure = "pairs in which the grammatical sentence is likelier" if task is None else task.measure
-        earlier = found[f"{key}.earlier"]["scores"]
-        out.values[f"{key}.earlier"] = _score(earlier, clusters)
-        ways = {way: shown for way, shown in WAYS.items() if way in found[f"{key}.{next(iter(sizes))}"]}
-        for size in sizes:
-            for way in ways:
-                scores = np.array(found[f"{key}.{size}"][way]["scores"])
-                out.values[f"{key}.{size}.{way}"] = _score(scores.tolist(), clusters)
-                out.gain(f"{key}.{size}.{way}.over_earlier", paired(scores - earlier, clusters))
-        rows: list[Row] = [[_named(size, sizes), *(Cell(f"{key}.{size}.{way}") for way in ways)] for size in sizes]
-        rows.append([f"earlier method: {name}", *([""] * (len(ways) - 1)), Cell(f"{key}.earlier")])
-        out.table(f"{title}: {measure}", ["model", *ways.values()], rows)
-        places = list(sizes.values())
-        lines = {shown: (places, [f"{key}.{size}.{way}" for size in sizes]) for way, shown in ways.items()}
-        lines[name] = (places, [f"{key}.earlier"] * len(places))
-        out.curves(f"{title}, by the size of the model", "parameters", measure, lines, logarithmic=True)
-        _claim(out, key, title, [str(depth) for depth in config.depths], found, list(ways)[-1], clusters)
-    for key, question in questions.items():
-        asked, right = question.task.tested[0]
-        best = [f"{EARLIER[key]}: {found[f'{key}.earlier']['given'][0]}"]
-        best += [f"{_named(size, sizes)}: {found[f'{key}.{size}']['tuned']['given'][0]}" for size in sizes]
-        out.samples.append(Sample(f"{asked} (expected: {right})", "\n".join(best)))
-    out.notes += [
-        f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
-        f"{config.fewest_steps:,} steps from at most {config.cases:,} cases, the same as the earlier methods'",
-        "the published model differs in text and training too, not only in size; it is measured at one seed, with one "
-        "draw of the four examples, so its intervals cover test items alone",
-        "the earlier methods read what suits them: rules and retrieval read whole passages and stories, the SVM whole "
-        "messages, of which models see 200 characters; rules learn from no case",
-        "few-shot prompts that exceed the context of 256 tokens are cut at their beginning",
-    ]
-
-
-def _score(scores: Sequence[float], clusters: Sequence[str] | None) -> Value:
-    of = proportion if set(scores) <= {0.0, 1.0} else mean_of
-    return of(scores, clusters)
-
-
-def _named(size: str, sizes: Mapping[str, int]) -> str:
-    return f"published, {sizes[size] / 1e6:.0f}M" if size == PUBLISHED else f"{sizes[size] / 1e6:.2g}M"
-
-
-def _claim(
-    out: Findings, key: str, title: str, ours: Sequence[str], found: Mapping[str, Mapping[str, Any]], way: str,
-    clusters: Sequence[str] | None,
-) -> None:  # fmt: skip
-    """Add the claims about one task; `way` is how the models are at their best: fine-tuned, where that is possible."""
-
-    def leads(values: Values, sizes: Sequence[str], ways: Sequence[str]) -> bool | None:
-        """Return whether any of the models is ahead of the earlier method (Bonferroni for several)."""
-        confidence = 1 - 0.05 / (len(sizes) * len(ways))
-        gaps = [values[f"{key}.{size}.{each}.over_earlier"].at(confidence) for size in sizes for each in ways]
-        return any_holds([gap.exceeds() for gap in gaps])
-
-    control = "Easier test items for one side would give this; both answer the same, compared one by one"
-    says = f"{title}: a model of ours overtakes the earlier method"
-    out.claim(f"{key}-ours", says, lambda values: leads(values, ours, [way]), control)
-    if len(ours) > 1:
-        small, large = (np.array(found[f"{key}.{size}"][way]["scores"]) for size in (ours[0], ours[-1]))
-        grows = out.gain(f"{key}.size", paired(large - small, clusters))
-        control = "A better recipe would too; all sizes share text, steps and recipe, but larger ones compute more"
-        out.claim(f"{key}-size", f"{title}: the largest of our models beats the smallest", grows, control)
-    if f"{key}.{PUBLISHED}" in found:
-        control = "Its text and training differ as well as its size, so this shows what it can do, not why"
-        control += "; only fine-tuning tells it facts of the stories" if key in UNREAD else ""
-        says = f"{title}: the published model, at its best, overtakes the earlier method"
-        out.claim(f"{key}-published", says, lambda values: leads(values, [PUBLISHED], [way]), control)
-        if way == "tuned":
-            if key not in UNREAD:
-                says = f"{title}: prompted, without fine-tuning, it already does"
-                control = "One prompt was written before any answer was seen; a better prompt could do better"
-                out.claim(f"{key}-prompted", says, lambda values: leads(values, [PUBLISHED], ["zero", "few"]), control)
-            few, tuned = (np.array(found[f"{key}.{PUBLISHED}"][each]["scores"]) for each in ("few", "tuned"))
-            says = f"{title}: fine-tuning improves it over these {SHOTS} examples in the prompt"
-            control = "Fine-tuning sees more cases, which is a part of what it is; other examples were not tried"
-            out.claim(f"{key}-tuning", says, out.gain(f"{key}.tuning", paired(tuned - few, clusters)), control)

@@ -24,7 +24,7 @@ def f1_score(truth: Classes, given: Classes) -> Value:
     counts = np.bincount(2 * truth + given, minlength=4)
     drawn = _f1(_resampled(counts).reshape(-1, 2, 2))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Value(float(_f1(counts.reshape(2, 2))), float(low), float(high))
+    return Value(float(_f1(counts.reshape(2, 2))), float(low), float(high), share=True)
 
 
 def compare_f1(truth: Classes, one: Classes, other: Classes) -> Comparison:
@@ -75,7 +75,7 @@ def average_precision(truth: Classes, probabilities: Probabilities) -> Value:
     ranking = Ranking(truth, probabilities)
     texts = np.arange(len(truth), dtype=np.float64)
     found = bootstrap_interval(texts, lambda drawn: ranking.average_precision(drawn.astype(np.int64)), 0, SAMPLES // 4)
-    return Value(ranking.average_precision(), *found)
+    return Value(ranking.average_precision(), *found, share=True)
 
 
 def compare_rankings(truth: Classes, one: Probabilities, other: Probabilities) -> Comparison:

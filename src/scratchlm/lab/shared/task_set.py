@@ -46,6 +46,8 @@ class Task:
     """Function of a question; returns an answer without reading more of it than its kind."""
     clusters: Sequence[str] | None = None
     """Cluster of each test case: a person, a verb, or a group of sentences."""
+    unseen: Sequence[bool] | None = None
+    """Whether each test case is of a kind that no training case has, where this is known."""
 
 
 def messages_of(path: Path, most: int, tested: int, seed: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -157,6 +159,7 @@ def past_tense(most: int, seed: int) -> Task:
         lambda: [_past_of(question, known) for question in tested],
         lambda question: _past_of(question, {}),
         [head for _, head in tested.values()],
+        [head in new for _, head in tested.values()],
     )
 
 

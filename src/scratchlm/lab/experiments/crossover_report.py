@@ -1,0 +1,210 @@
+"""Tables, figures and claims of `experiment crossover`, from the scores of each model on each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchlm.lab.experiments.config import CrossoverConfig
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, any_holds
+from scratchlm.lab.harness.methods import paired
+from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.shared.proportions import mean_of, proportion
+from scratchlm.lab.shared.task_set import Task
+
+SHOTS = 4
+"""Examples of a few-shot prompt."""
+WAYS = {"zero": "zero-shot", "few": f"{SHOTS} examples in the prompt", "tuned": "fine-tuned"}
+EARLIER = {
+    "spam": "linear SVM on words and characters",
+    "understand": "question-word rules",
+    "respond": "nearest sentence of the stories",
+    "translate": "phrase-based translation",
+    "rewrite": "training verbs looked up, else -ed",
+    "grammar": "5-grams, Kneser-Ney",
+}
+"""The earlier method of each task that is chosen as rival."""
+PUBLISHED = "published"
+UNREAD = ("respond",)
+"""Tasks about facts that a published model never read, so its answers are guesses however it is trained."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A task of this experiment, with the answers that a classifier chooses from."""
+
+    task: Task
+    choices: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was measured of one task."""
+
+    key: str
+    title: str
+    measure: str
+    sizes: Mapping[str, int]
+    """Parameters of each model."""
+    found: Mapping[str, Mapping[str, Any]]
+    """What each model gave, by way, and what the earlier method gave, by the name of the model or "earlier"."""
+    clusters: Sequence[str] | None
+    task: Task | None
+    """None for grammar, which is no task to learn."""
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """The ways in which the models were asked."""
+        return {way: shown for way, shown in WAYS.items() if way in self.found[next(iter(self.sizes))]}
+
+    @property
+    def best(self) -> str:
+        """The way that the claims are about: fine-tuned, where that is possible."""
+        return list(self.ways)[-1]
+
+    def scores(self, model: str, way: str) -> np.ndarray:
+        """Return the score of each test case."""
+        return np.array(self.found[model][way]["scores"])
+
+    @property
+    def earlier(self) -> np.ndarray:
+        """The scores of the earlier method."""
+        return np.array(self.found["earlier"]["scores"])
+
+
+def report(
+    out: Findings, questions: Mapping[str, Question], found: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int],
+    config: CrossoverConfig, grammar: Sequence[str],
+) -> None:  # fmt: skip
+    """Report the score of each size on each task beside the earlier method, and add the claims.
+
+    `grammar` is the set of each pair of sentences, which vary together.
+    """
+    out.values |= {f"parameters.{size}": Value(count) for size, count in sizes.items()}
+    for key in EARLIER:
+        task = questions[key].task if key in questions else None
+        given = {name: found[f"{key}.{name}"] for name in (*sizes, "earlier")}
+        likelier = "pairs in which the grammatical sentence is likelier"
+        name, measure = ("grammar", likelier) if task is None else (task.name, task.measure)
+        clusters = grammar if task is None else task.clusters
+        scored = Scored(key, name, measure, sizes, given, clusters, task)
+        report_task(out, scored)
+        report_unseen(out, scored)
+        claim(out, scored, [str(depth) for depth in config.depths])
+        if task is not None:
+            asked, right = task.tested[0]
+            best = [f"{EARLIER[key]}: {given['earlier']['given'][0]}"]
+            best += [f"{_named(size, sizes)}: {given[size]['tuned']['given'][0]}" for size in sizes]
+            out.samples.append(Sample(f"{asked} (expected: {right})", "\n".join(best)))
+    out.notes += [
+        f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
+        f"{config.fewest_steps:,} steps from at most {config.cases:,} cases",
+        "of the earlier methods the SVM and the phrases learn from the same cases; the table of verbs holds every verb "
+        "that may be in training; rules and retrieval learn from no case, and the 5-grams from the pretraining text",
+        "spam is learned from as many messages of each class as there are, and tested on as many of each",
+        "each seed draws its own test messages, facts and verbs; differences are taken on the same cases",
+        "the published model differs in text and training too, not only in size; it is measured at one seed, with one "
+        "draw of the four examples, so its intervals cover test items alone",
+        "rules and retrieval read whole passages and stories, the SVM whole messages, of which models see 200 "
+        "characters; few-shot prompts that exceed the context of 256 tokens are cut at their beginning",
+        "the phrases search with a beam and are tuned for chrF; the models decode greedily",
+    ]
+
+
+def report_task(out: Findings, scored: Scored) -> None:
+    """Report the scores of one task in a table and a figure, with the earlier method and a trivial one."""
+    key, ways, sizes, name = scored.key, scored.ways, scored.sizes, EARLIER[scored.key]
+    out.values[f"{key}.earlier"] = _score(scored.earlier, scored.clusters)
+    for size in sizes:
+        for way in ways:
+            scores = scored.scores(size, way)
+            out.values[f"{key}.{size}.{way}"] = _score(scores, scored.clusters)
+            out.gain(f"{key}.{size}.{way}.over_earlier", paired(scores - scored.earlier, scored.clusters))
+    blank = [""] * (len(ways) - 1)
+    rows: list[Row] = [[_named(size, sizes), *(Cell(f"{key}.{size}.{way}") for way in ways)] for size in sizes]
+    rows.append([f"earlier method: {name}", *blank, Cell(f"{key}.earlier")])
+    if PUBLISHED in sizes:  # of the first seed, as the published model
+        out.values[f"{key}.earlier.same"] = _score(scored.earlier, scored.clusters)
+        rows.append(["the same, on the cases of the published model", *blank, Cell(f"{key}.earlier.same")])
+    if scored.task is not None:
+        trivial = [scored.task.score(scored.task.trivial(asked), right) for asked, right in scored.task.tested]
+        out.values[f"{key}.trivial"] = _score(np.array(trivial), scored.clusters)
+        rows.append(["trivial baseline", *blank, Cell(f"{key}.trivial")])
+    out.table(f"{scored.title}: {scored.measure}", ["model", *ways.values()], rows)
+    ours = [size for size in sizes if size != PUBLISHED]
+
+    def line(models: Sequence[str], way: str) -> tuple[list[int], list[str]]:
+        return [sizes[model] for model in models], [f"{key}.{model}.{way}" for model in models]
+
+    lines = {shown: line(ours, way) for way, shown in ways.items()}
+    if PUBLISHED in sizes:  # points of their own: no line leads from our models to another text and training
+        lines |= {f"published, {shown}": line([PUBLISHED], way) for way, shown in ways.items()}
+    places = list(sizes.values())
+    lines[name] = (places, [f"{key}.earlier"] * len(places))
+    out.curves(
+        f"{scored.title}, by the size of the model", "parameters", scored.measure, lines, logarithmic=True,
+        levels={"trivial": f"{key}.trivial" if scored.task is not None else 0.5},
+    )  # fmt: skip
+
+
+def report_unseen(out: Findings, scored: Scored) -> None:
+    """Report the test cases whose kind was in training and the others, where a task has both."""
+    if scored.task is None or scored.task.unseen is None:
+        return
+    unseen = np.array(scored.task.unseen)
+    rows: list[Row] = []
+    for name in (*scored.sizes, "earlier"):
+        scores = scored.earlier if name == "earlier" else scored.scores(name, scored.best)
+        parts = {"seen": scores[~unseen], "unseen": scores[unseen]}
+        out.values |= {f"{scored.key}.{name}.{part}": _score(each, None) for part, each in parts.items()}
+        shown = f"earlier method: {EARLIER[scored.key]}" if name == "earlier" else _named(name, scored.sizes)
+        rows.append([shown, *(Cell(f"{scored.key}.{name}.{part}") for part in parts)])
+    header = ["model, fine-tuned", "seen in training", "not seen in training"]
+    out.table(f"{scored.title}: {scored.measure}, by what fine-tuning showed", header, rows)
+
+
+def _score(scores: np.ndarray, clusters: Sequence[str] | None) -> Value:
+    given = scores.tolist()
+    of = proportion if set(given) <= {0.0, 1.0} else mean_of
+    return of(given, clusters)
+
+
+def _named(size: str, sizes: Mapping[str, int]) -> str:
+    return f"published, {sizes[size] / 1e6:.0f}M" if size == PUBLISHED else f"{sizes[size] / 1e6:.2g}M"
+
+
+def claim(out: Findings, scored: Scored, ours: Sequence[str]) -> None:
+    """Add the claims about one task."""
+    key, title, way, clusters = scored.key, scored.title, scored.best, scored.clusters
+    how = "fine-tuned" if way == "tuned" else "by its likelihoods"
+
+    def leads(values: Values, sizes: Sequence[str], ways: Sequence[str]) -> bool | None:
+        """Return whether any of the models is ahead of the earlier method (Bonferroni for several)."""
+        confidence = 1 - 0.05 / (len(sizes) * len(ways))
+        gaps = [values[f"{key}.{size}.{each}.over_earlier"].at(confidence) for size in sizes for each in ways]
+        return any_holds([gap.exceeds() for gap in gaps])
+
+    control = "Easier test items for one side would give this; both answer the same, compared one by one"
+    says = f"{title}: a model of ours, {how}, overtakes the earlier method"
+    out.claim(f"{key}-ours", says, lambda values: leads(values, ours, [way]), control)
+    if len(ours) > 1:
+        small, large = (scored.scores(size, way) for size in (ours[0], ours[-1]))
+        grows = out.gain(f"{key}.size", paired(large - small, clusters))
+        control = "A better recipe would too; all sizes share text, steps and recipe, but larger ones compute more"
+        out.claim(f"{key}-size", f"{title}: the largest of our models beats the smallest", grows, control)
+    if PUBLISHED in scored.sizes and key not in UNREAD:
+        control = "Its text and training differ as well as its size, so this shows what it can do, not why"
+        says = f"{title}: the published model, {how}, overtakes the earlier method"
+        out.claim(f"{key}-published", says, lambda values: leads(values, [PUBLISHED], [way]), control)
+        if way == "tuned":
+            says = f"{title}: prompted, without fine-tuning, the published model overtakes it"
+            control = "One prompt was written before any answer was seen; a better prompt could do better"
+            out.claim(f"{key}-prompted", says, lambda values: leads(values, [PUBLISHED], ["zero", "few"]), control)
+            few, tuned = (scored.scores(PUBLISHED, each) for each in ("few", "tuned"))
+            gain = out.gain(f"{key}.tuning", paired(tuned - few, clusters))
+            says = f"{title}: fine-tuning improves the published model over these {SHOTS} examples in the prompt"
+            control = "Fine-tuning sees more cases, which is a part of what it is; other examples were not tried"
+            out.claim(f"{key}-tuning", says, gain, control)
