@@ -86,11 +86,6 @@ CLAIMS = (
      "N-grams of a poor order would lose to many models; their order was tuned on the same validation text"),
     ("rereading-beats-counting", "kneser", "longer", "A transformer that reads the text several times does",
      "N-grams might gain from reading again as well; counting a text twice leaves every frequency as it was"),
-    ("recurrent-rereading-beats-counting", "kneser", "lstm_longer", "An LSTM that reads it several times does, too",
-     "N-grams might gain from reading again as well; counting a text twice leaves every frequency as it was"),
-    ("transformer-beats-recurrent-rereading", "lstm_longer", "longer",
-     "After several passes the transformer predicts better than the LSTM",
-     "More passes of one network alone would do it; both read the text as often, each at the rate tuned for one pass"),
 )  # fmt: skip
 """Claims that the first of two methods needs more bits per byte than the second, each with its control."""
 SAME_TIME = 0.15
@@ -176,7 +171,6 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         Method("kneser", "n-grams, Kneser-Ney, tuned order", counting(KneserNey, order)),
         network("lstm", lstm, config, "lstm", "recurrent network (LSTM), tuned"),
         network("lstm", lstm, config, "lstm_in_time", "the same, trained as long as the transformer", in_time),
-        network("lstm", lstm, config, "lstm_longer", f"recurrent network, {config.passes} passes", again),
         network("transformer", transformer, config, "transformer", "transformer, tuned"),
         network("transformer", transformer, config, "longer", f"the same, {config.passes} passes", again),
     ]
