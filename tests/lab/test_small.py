@@ -131,7 +131,10 @@ def test_its_numbers_are_within_ranges(name: str, tmp_path: Path, capsys: pytest
     results = read_results(NOTES)
     stored = results.get(stored_as(name, results))
     if stored is not None and of_today(stored):
-        assert set(stored.claims) - {"read-as-relevant"} == set(outcome.claims)  # but that about a reader's ratings
+        other = {"read-as-relevant"}  # about a reader's ratings
+        if name == "crossover":  # about a published model, which the small form lacks
+            other |= {key for key in stored.claims if key.endswith(("-published", "-prompted", "-tuning"))}
+        assert set(stored.claims) - other == set(outcome.claims)
     result = tmp_path / "run" / "result.json"
     code, out, err = run(capsys, "experiment", name, "--replay", result, "--out", tmp_path / "again")
     assert (code, "are reproduced on an equal machine" in " ".join(out.split())) == (0, True), err
