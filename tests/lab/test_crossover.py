@@ -39,13 +39,15 @@ def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]
     for key in crossover_report.EARLIER:
         found[f"{key}.earlier"] = scores(changed.get("earlier", usual["earlier"]))
         for size in sizes:
+            if key in crossover_report.UNREAD and size == crossover_report.PUBLISHED:
+                continue
             ways = ("zero",) if key == "grammar" else ("zero", "few", "tuned")
             found[f"{key}.{size}"] = {way: scores(changed.get(f"{way}_{size}", usual[way])) for way in ways}
     made = Findings()
     crossover_report.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)), list(map(str, range(TESTED))))
     outcome = concluded(made)
     assert len(outcome.curves) == len(outcome.tables) == 6
-    assert "respond-prompted" not in outcome.claims  # a published model never read the stories
+    assert "respond-published" not in outcome.claims  # a published model never read the stories
     return {key.removeprefix("spam-"): claim.holds for key, claim in outcome.claims.items() if key.startswith("spam-")}
 
 

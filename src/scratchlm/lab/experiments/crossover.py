@@ -29,7 +29,7 @@ from scratchlm.finetuning.instruct import instruct, rendered
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments import ladder_translate, ladder_understand
 from scratchlm.lab.experiments.config import CrossoverConfig
-from scratchlm.lab.experiments.crossover_report import EARLIER, PUBLISHED, SHOTS, Question, report
+from scratchlm.lab.experiments.crossover_report import EARLIER, PUBLISHED, SHOTS, UNREAD, Question, report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import STORY_BYTES, answers, conversation_of, fine_tune, rows_of, storyteller
@@ -78,6 +78,8 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
             raise UserError(f"--init {config.init}: has no chat template, so it cannot be asked; name a chat model")
         sizes[PUBLISHED] = model.decoder.parameter_count()
         for key, question in questions.items():
+            if key in UNREAD:
+                continue
             name = f"{key}-published-{out.init_hash}"
             found[f"{key}.{PUBLISHED}"] = steps.once(name, _published, config.init, question, config)
         name = f"grammar-published-{out.init_hash}"

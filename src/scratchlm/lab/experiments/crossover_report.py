@@ -29,7 +29,7 @@ EARLIER = {
 """The earlier method of each task that is chosen as rival."""
 PUBLISHED = "published"
 UNREAD = ("respond",)
-"""Tasks about facts that a published model never read, so its answers are guesses however it is trained."""
+"""Tasks about facts that a published model never read. It could only guess, so it is not asked."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,20 @@ def report(
     out.values |= {f"parameters.{size}": Value(count) for size, count in sizes.items()}
     for key in EARLIER:
         task = questions[key].task if key in questions else None
-        given = {name: found[f"{key}.{name}"] for name in (*sizes, "earlier")}
+        asked = {name: count for name, count in sizes.items() if f"{key}.{name}" in found}
+        given = {name: found[f"{key}.{name}"] for name in (*asked, "earlier")}
         likelier = "pairs in which the grammatical sentence is likelier"
         name, measure = ("grammar", likelier) if task is None else (task.name, task.measure)
         clusters = grammar if task is None else task.clusters
-        scored = Scored(key, name, measure, sizes, given, clusters, task)
+        scored = Scored(key, name, measure, asked, given, clusters, task)
         report_task(out, scored)
         report_unseen(out, scored)
         claim(out, scored, [str(depth) for depth in config.depths])
         if task is not None:
-            asked, right = task.tested[0]
+            question, right = task.tested[0]
             best = [f"{EARLIER[key]}: {given['earlier']['given'][0]}"]
-            best += [f"{_named(size, sizes)}: {given[size]['tuned']['given'][0]}" for size in sizes]
-            out.samples.append(Sample(f"{asked} (expected: {right})", "\n".join(best)))
+            best += [f"{_named(size, sizes)}: {given[size]['tuned']['given'][0]}" for size in asked]
+            out.samples.append(Sample(f"{question} (expected: {right})", "\n".join(best)))
     out.notes += [
         f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
         f"{config.fewest_steps:,} steps from at most {config.cases:,} cases",
@@ -195,7 +196,7 @@ def claim(out: Findings, scored: Scored, ours: Sequence[str]) -> None:
         grows = out.gain(f"{key}.size", paired(large - small, clusters))
         control = "A better recipe would too; all sizes share text, steps and recipe, but larger ones compute more"
         out.claim(f"{key}-size", f"{title}: the largest of our models beats the smallest", grows, control)
-    if PUBLISHED in scored.sizes and key not in UNREAD:
+    if PUBLISHED in scored.sizes:
         control = "Its text and training differ as well as its size, so this shows what it can do, not why"
         says = f"{title}: the published model, {how}, overtakes the earlier method"
         out.claim(f"{key}-published", says, lambda values: leads(values, [PUBLISHED], [way]), control)
