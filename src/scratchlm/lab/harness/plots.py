@@ -52,7 +52,7 @@ def as_svg(drawn: Curves | Dots) -> str:
 
 
 def _curves(figure: Any, curves: Curves) -> None:
-    """Draw lines with their intervals as bands, and levels such as chance as dashed lines."""
+    """Draw lines with their intervals as bands, single points with bars, and levels such as chance as dashed lines."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     axes = figure.subplots()
@@ -60,7 +60,9 @@ def _curves(figure: Any, curves: Curves) -> None:
     for number, (name, (x, y)) in enumerate(curves.lines.items()):
         style = "-" if number < len(COLOURS) else "--"  # the colours begin again
         line = axes.plot(x, y, linestyle=style, label=fill(LABELS.get(name, name), 36))[0]
-        if name in curves.bands:
+        if name in curves.bands and len(x) == 1:
+            axes.vlines(x, *curves.bands[name], color=line.get_color(), alpha=0.5)
+        elif name in curves.bands:
             axes.fill_between(x, *curves.bands[name], color=line.get_color(), alpha=faint, linewidth=0)
     for number, (name, height) in enumerate(curves.levels.items()):
         axes.axhline(height, label=fill(name, 36), **_level(number))
