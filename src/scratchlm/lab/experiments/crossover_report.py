@@ -156,13 +156,15 @@ def report_unseen(out: Findings, scored: Scored) -> None:
     if scored.task is None or scored.task.unseen is None:
         return
     unseen = np.array(scored.task.unseen)
+    sides = {"seen": ~unseen, "unseen": unseen}
     rows: list[Row] = []
     for name in (*scored.sizes, "earlier"):
         scores = scored.earlier if name == "earlier" else scored.scores(name, scored.best)
-        parts = {"seen": scores[~unseen], "unseen": scores[unseen]}
-        out.values |= {f"{scored.key}.{name}.{part}": _score(each, None) for part, each in parts.items()}
+        for part, inside in sides.items():
+            clusters = None if scored.clusters is None else np.array(scored.clusters)[inside].tolist()
+            out.values[f"{scored.key}.{name}.{part}"] = _score(scores[inside], clusters)
         shown = f"earlier method: {EARLIER[scored.key]}" if name == "earlier" else _named(name, scored.sizes)
-        rows.append([shown, *(Cell(f"{scored.key}.{name}.{part}") for part in parts)])
+        rows.append([shown, *(Cell(f"{scored.key}.{name}.{part}") for part in sides)])
     header = ["model, fine-tuned", "seen in training", "not seen in training"]
     out.table(f"{scored.title}: {scored.measure}, by what fine-tuning showed", header, rows)
 
