@@ -53,11 +53,19 @@ def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]
 
 def test_claims_follow_the_scores_of_each_size() -> None:
     usual = verdicts()
-    assert usual == {"ours": False, "size": False, "published": False, "prompted": False, "tuning": True}
+    assert usual == {
+        "ours": False,
+        "size": False,
+        "published": False,
+        "prompted": False,
+        "examples": True,
+        "tuning": True,
+    }
     larger = verdicts(tuned_4=0.7, tuned_published=0.9, few_published=0.7)
-    assert larger == {"ours": True, "size": True, "published": True, "prompted": True, "tuning": True}
+    assert larger == dict.fromkeys(("ours", "size", "published", "prompted", "examples", "tuning"), True)
     assert verdicts(tuned_4=0.51)["ours"] is None  # within the interval
     assert verdicts(few_published=0.39)["tuning"] is None
+    assert verdicts(few_published=0.1)["examples"] is False
     assert set(verdicts(published=False)) == {"ours", "size"}
 
 

@@ -11,10 +11,8 @@ import pytest
 
 from outcomes import drawn_from
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.labels import LABELS, relabelled
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value, write_outcome
 from scratchlm.lab.harness.prose import build, built, draw, pages, read_results, stored_as
-from scratchlm.lab.quiz.cards import notes_folder
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:
@@ -180,18 +178,3 @@ def test_a_result_stored_under_an_earlier_name_is_read_as_its_experiment_of_toda
         assert built(f"{{{{ r('{name}', 'a', '.1f') }}}}", found) == "0.5"
     write_outcome(tmp_path / "ablations.json", Outcome("ablations", "What?", values={"a": Value(0.7)}))
     assert built("{{ r('ablations', 'a', '.1f') }}", read_results(tmp_path)) == "0.7"
-
-
-def test_earlier_labels_of_tables_are_shown_with_todays_terms_and_all_other_cells_as_they_are() -> None:
-    table = Table(
-        "T", ["", "seen from"], [["the commoner class", "0.030"], ["not the commoner class", "seen from afar"]]
-    )
-    shown = relabelled(table)
-    assert shown.header == ["", "minimum detectable difference"]
-    assert shown.rows == [["majority baseline", "0.030"], ["not the commoner class", "seen from afar"]]
-    tables = [table for outcome in read_results(notes_folder() / "results").values() for table in outcome.tables]
-    samples = [each.text for outcome in read_results(notes_folder() / "results").values() for each in outcome.samples]
-    cells = {cell for table in tables for row in (table.header, *table.rows) for cell in row}
-    stored = cells | {line.partition(": ")[0] for text in samples for line in text.splitlines()}
-    assert set(LABELS) - stored == set()
-    assert set(LABELS) & set(LABELS.values()) == set()

@@ -206,7 +206,10 @@ def claim(out: Findings, scored: Scored, ours: Sequence[str]) -> None:
             says = f"{title}: prompted, without fine-tuning, the published model overtakes it"
             control = "One prompt was written before any answer was seen; a better prompt could do better"
             out.claim(f"{key}-prompted", says, lambda values: leads(values, [PUBLISHED], ["zero", "few"]), control)
-            few, tuned = (scored.scores(PUBLISHED, each) for each in ("few", "tuned"))
+            zero, few, tuned = (scored.scores(PUBLISHED, each) for each in WAYS)
+            says = f"{title}: {SHOTS} examples in the prompt improve the published model"
+            control = "Examples show the form of an answer too, which may be all that helps; they are one draw"
+            out.claim(f"{key}-examples", says, out.gain(f"{key}.examples", paired(few - zero, clusters)), control)
             gain = out.gain(f"{key}.tuning", paired(tuned - few, clusters))
             says = f"{title}: fine-tuning improves the published model over these {SHOTS} examples in the prompt"
             control = "Fine-tuning sees more cases, which is a part of what it is; other examples were not tried"

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
-from scratchlm.lab.harness.labels import LABELS
 from scratchlm.lab.harness.outcome import Curves, Dots
 
 COLOURS = ["1b6ca8", "c8553d", "4c8c4a", "8a5fb0", "b8860b", "5b6770", "d27d9a", "2a9d8f"]
@@ -59,7 +58,7 @@ def _curves(figure: Any, curves: Curves) -> None:
     faint = 0.15 if len(curves.bands) <= FEW else 0.06
     for number, (name, (x, y)) in enumerate(curves.lines.items()):
         style = "-" if number < len(COLOURS) else "--"  # the colours begin again
-        line = axes.plot(x, y, linestyle=style, label=fill(LABELS.get(name, name), 36))[0]
+        line = axes.plot(x, y, linestyle=style, label=fill(name, 36))[0]
         if name in curves.bands and len(x) == 1:
             axes.vlines(x, *curves.bands[name], color=line.get_color(), alpha=0.5)
         elif name in curves.bands:

@@ -28,7 +28,6 @@ from typing import TypeVar
 
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
-from scratchlm.lab.harness.labels import relabel, relabelled
 from scratchlm.lab.harness.outcome import (
     Outcome,
     Sample,
@@ -116,7 +115,7 @@ class _Page:
     def table(self, name: str, number: int = 0) -> str:
         """Return a table of a result as Markdown."""
         found = self._part(name, number, "table", lambda outcome: outcome.tables)
-        return "?" if found is None else as_markdown(relabelled(found))
+        return "?" if found is None else as_markdown(found)
 
     def figure(self, name: str, number: int = 0) -> str:
         """Return a link to the drawing of a result's curves."""
@@ -215,12 +214,8 @@ def build(template: Path, page: Path, notes: Path, results: Mapping[str, Outcome
 
 def _quoted(sample: Sample) -> str:
     """Return a sample as a quotation under its label, with Markdown's special characters escaped."""
-    lines = []
-    for line in sample.text.splitlines():  # "METHOD: what it wrote", or text alone
-        method, colon, written = line.partition(": ")
-        lines.append(f"{relabel(method)}{colon}{written}")
-    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape("\n".join(lines), quote=False))
-    return "\n>\n".join(f"> {line}" for line in (f"**{relabel(sample.label)}**", *escaped.splitlines()))
+    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(sample.text, quote=False))
+    return "\n>\n".join(f"> {line}" for line in (f"**{sample.label}**", *escaped.splitlines()))
 
 
 def figure_name(name: str, number: int) -> str:
