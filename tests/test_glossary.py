@@ -26,7 +26,6 @@ CLEANED = tuple(sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() 
 
 WORD_LISTS = {
     "classic/phrasebook.py",
-    "lab/harness/labels.py",
     *(f"storyworld/{stem}.py" for stem in ("facts", "names", "plots", "plots_more", "rules")),
     *(f"storyworld/{stem}.py" for stem in ("words_nouns", "words_other", "words_verbs")),
 }
@@ -57,7 +56,7 @@ MORE_WORDS = frozenset(
     described detector detectors dialect dict discard doctor engine equip explain finetune finish flatten
     followers gerund guarded hacked initialise inspect instruct joint keeper locked lr minimise negated
     ngram ngrams noisy occupied openings origins os outline penalise perturbed predictor prefer preview
-    rankings recover reinforce relabel relabelled require resolve rollout rollouts rotate runtime seekable
+    rankings recover reinforce require resolve rollout rollouts rotate runtime seekable
     series staged stateless stats storyteller strangers strip sync synthesize tfidf todays tokenize trace
     traces tracing transfer unescape unpack unproved unspell users warmup watcher
     """,
