@@ -70,7 +70,7 @@ def test_the_notes_tell_what_the_heads_of_a_published_model_look_at_as_it_was_me
     assert f"so far would give it {result['uniform']:.0%}.*" in page
     assert (counts["previous token"], counts["same token"], counts["induction"]) == (4, 3, 5)  # in words there
     before, after = result["induction_head_on_first"]
-    assert f"the strongest one (head {head}) gives {before:.0%} of its attention to the first token." in page
+    assert f"this head ({head}) gives {before:.0%} of its attention to the first token." in page
     assert f"it gives {after:.0%} to the first token. {share:.0%} then go to" in page
     drawn = (NOTES / "figures" / "attention.svg").read_text(encoding="utf-8")
     tiles = re.findall(r'data-head="([\d.]+)"', drawn)

@@ -90,7 +90,7 @@ def test_spam_is_learned_and_shown_from_equal_numbers_of_both_classes() -> None:
     task = spam(learned, learned[:10])
     labels = [answer["content"] for _, answer in task.train]
     assert labels.count("spam") == labels.count("ham") == 20
-    shown = crossover._shown(crossover_report.Question(task, ("ham", "spam")), 0)
+    shown = crossover.few_shot_examples(crossover_report.Question(task, ("ham", "spam")), 0)
     assert sorted(answer["content"] for _, answer in shown) == ["ham", "ham", "spam", "spam"]
 
 

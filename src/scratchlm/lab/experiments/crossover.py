@@ -132,14 +132,14 @@ def _scored(question: Question, ask: Callable[[list[str]], list[str]]) -> dict[s
 
 def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model zero-shot and after examples, the same for every question."""
-    shown, found = _shown(question, config.seed), {}
+    shown, found = few_shot_examples(question, config.seed), {}
     for way, count in (("zero", 0), ("few", SHOTS)):
         ask = partial(prompted_answers, model, examples=shown[:count], most=LONGEST, choices=question.choices)
         found[way] = _scored(question, ask)
     return found
 
 
-def _shown(question: Question, seed: int) -> list[Conversation]:
+def few_shot_examples(question: Question, seed: int) -> list[Conversation]:
     """Draw the examples of a few-shot prompt, equally many of each choice."""
     draw, train = random.Random(f"shots {seed}"), list(question.task.train)
     if not question.choices:
