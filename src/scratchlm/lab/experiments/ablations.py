@@ -311,21 +311,26 @@ def _claim_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]], counts:
     alone = [name for name in PARTS if name != "everything"]
     says = "All parts together reach a lower loss than any part alone, each with its best optimizer"
     control = (
-        "A part alone could be too slow or badly tuned. Each has the best optimizer of its own search, and the "
-        f"difference outlasts {DOUBLINGS} more doublings of its steps with the gain of the last one"
+        "A part alone could be too slow or badly tuned. Each has the best optimizer of its own search. If "
+        f"{DOUBLINGS} more doublings of its steps each gained as much as the last one, it would still be behind"
     )
     out.claim("frozen-learn-less", says, every(*(lower("everything", name) for name in alone)), control)
     says = "Training the embedding alone reaches a lower loss than training all but the embedding"
     control = (
-        "More parameters are trained in the second case. Its steps are doubled as well; the difference outlasts "
-        f"{DOUBLINGS} more doublings"
+        "More steps could help the second case, which trains more parameters. If "
+        f"{DOUBLINGS} more doublings of its steps each gained as much as the last one, it would still be behind"
     )
     out.claim("embedding-matters-most", says, lower("embedding", "all but the embedding"), control)
     says = "Training the norms alone reaches a higher loss than training the embedding alone"
     control = "Too small a learning rate would do it; the best rate of both lies inside the rates that were tried"
     out.claim("norms-are-not-enough", says, lower("embedding", "norms"), control)
     control = "A larger embedding alone could lower the loss; untrained it is worse than the small one"
-    out.claim("nothing-learns-nothing", "but a lower one than no training", lower("norms", "nothing"), control)
+    out.claim(
+        "nothing-learns-nothing",
+        "Training the norms alone reaches a lower loss than no training",
+        lower("norms", "nothing"),
+        control,
+    )
     says = "The feed-forward layers alone reach a lower loss if the frozen embedding is ten times larger"
     control = "The larger embedding could be a better start; untrained it has a higher loss"
     larger = [lower("feed-forward", "feed-forward, small embedding"), lower("nothing", "nothing, large embedding")]

@@ -196,7 +196,7 @@ def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int, 
     for key, says, gaps, control in (
         ("context-helps", "The loss is lower with 16 tokens of context than with one", nats["1"] - few,
          "Other tokens could be easier; the same tokens are predicted with both contexts, token by token"),
-        ("far-context-helps", "and lower still with the full context", few - nats[str(seen[-1])],
+        ("far-context-helps", "The loss is lower with the full context than with 16 tokens", few - nats[str(seen[-1])],
          "Other tokens could be easier; the same tokens are predicted with both contexts, token by token"),
     ):  # fmt: skip
         out.claim(key, says, out.gain(key, paired(gaps, books)), control)
@@ -356,7 +356,8 @@ def claim_copies(out: Findings) -> None:
     out.claim("induction-heads-copy", says, every(above("copy.many.without-induction.lost"), kept), neutral)
     says = "Without the previous-token heads below them more than half of it is lost too"
     out.claim("previous-heads-matter-too", says, every(above("copy.many.without-previous.lost"), kept), neutral)
-    says = "and the induction heads no longer attend to the token after the previous occurrence"
+    says = "Without those previous-token heads the induction heads no longer attend to the token after the "
+    says += "previous occurrence"
     control = "Both could matter apart from each other; their mean score with and without those heads links them"
     halved = every(above("copy.many.fed", copying.HIGH), below("copy.many.unfed", copying.HIGH))
     out.claim("previous-heads-feed-them", says, halved, control)

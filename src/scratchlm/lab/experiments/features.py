@@ -346,7 +346,8 @@ def _claim_books(out: Findings, found: Mapping[str, Scores]) -> None:
     says = "For every contextual property of books the trained model beats random weights"
     control = "A probe may find in random features what training did not put there; random weights measure that"
     out.claim("learned-beats-untrained", says, _leads(out, found, contextual, "learned", "untrained"), control)
-    says = f"and beats probes on the last {LAST} tokens, one-hot or as the trained embeddings"
+    says = "For every contextual property of books the trained model beats probes"
+    says += f" on the last {LAST} tokens, one-hot or as the trained embeddings"
     control = "The nearest tokens may give the property away, and trained vectors help a probe; both are measured"
     out.claim("learned-beats-last", says, _beats_last(out, found, contextual), control)
     says = "For every contextual property of books the rule that makes the labels beats the model"
@@ -361,7 +362,8 @@ def _claim_stories(out: Findings, found: Mapping[str, Scores]) -> None:
     says = "For every property of stories the trained model beats random weights"
     control = "A probe may find in random features what training did not put there; random weights measure that"
     out.claim("stories-beat-untrained", says, _leads(out, found, list(STORY), "learned", "untrained"), control)
-    says = f"and beats probes on the last {LAST} tokens, one-hot or as the trained embeddings"
+    says = f"For every property of stories the trained model beats probes on the last {LAST} tokens,"
+    says += " one-hot or as the trained embeddings"
     control = "The nearest tokens may give the property away, and trained vectors help a probe; both are measured"
     out.claim("stories-beat-last", says, _beats_last(out, found, list(STORY)), control)
     for key, name in STORY.items():

@@ -199,7 +199,8 @@ def claim_rankings(out: Findings, found: Found, few: int, many: int, truth: np.n
          "the same classifier", "designed", "logistic", few, chosen),
         ("pretraining-saves-labels", f"With {few} labels pretraining improves the ranking of the small model",
          "pretrained", "random", few, alike),
-        ("pretraining-helps-still", f"and it still does with {many}", "pretrained", "random", many, alike),
+        ("pretraining-helps-still", f"With {many} labels pretraining improves the ranking of the small model",
+         "pretrained", "random", many, alike),
         ("svm-leads-still", f"With {many} labels the SVM still ranks better than the small pretrained model", "svm",
          "pretrained", many, "Too little training would lose too; the next claim gives the model twice the steps"),
     ):  # fmt: skip

@@ -249,7 +249,7 @@ def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
 
 def claim(out: Findings, lost: Test) -> None:
     """Add the claims about answers; `lost` tests that rewording lowers accuracy."""
-    says = "It answers correctly more often about facts in the stories than about facts in no story"
+    says = "The model answers correctly more often about facts in the stories than about facts in no story"
     control = (
         "A guess of the right kind would be right in some; always giving the most frequent value of that kind does less"
     )
@@ -268,7 +268,7 @@ def claim(out: Findings, lost: Test) -> None:
     control = "A few sure answers could raise a mean; the interval is over people and places"
     out.claim("sure-when-wrong", says, above("untold.sure", 0.5), control)
     control = "Harder facts would fall too; both wordings ask for the same facts, compared pair by pair"
-    says = "It answers a question in new words correctly less often than one that it was fine-tuned on"
+    says = "The model answers a question in new words correctly less often than one that it was fine-tuned on"
     out.claim("other-words-flip", says, lost, control)
     says = "With a `not` in the question most answers stay the same"
     control = "Answers that hardly depend on the question would stay too; reworded questions measure how many do"
