@@ -89,12 +89,14 @@ def test_claims_about_tasks_follow_the_answers() -> None:
         same = lambda said, wanted: float(said == wanted)  # noqa: E731
         return Task("t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: "")
 
-    def held(one: float, alone: float, narrow: float, narrow_other: float, longer: float = 0.0) -> set[str]:
+    def held(
+        one: float, alone: float, narrow: float, narrow_other: float, longer: float = 0.0, large: float | None = None
+    ) -> set[str]:
         def given(fraction: float) -> list[str]:
             return [each if at < fraction * 40 else "no" for at, each in enumerate(expected)]
 
         made = Findings()
-        ways = {"one": one, "alone": alone, "longer": longer, "trivial": 0.0}
+        ways = {"one": one, "alone": alone, "longer": longer, "trivial": 0.0, "large": one if large is None else large}
         answers = {way: {key: given(fraction) for key in ("x", "y")} for way, fraction in ways.items()}
         answers["narrow"] = {"x": given(narrow), "y": given(narrow_other)}
         tasks.report(made, {"x": task(), "y": task()}, answers)
@@ -105,6 +107,8 @@ def test_claims_about_tasks_follow_the_answers() -> None:
         "sharing-costs-little-at-equal-length",
     }  # fmt: skip
     assert held(0.0, 0.9, 0.0, 0.0, 0.9) == {"sharing-costs-somewhere"}
+    assert held(0.0, 0.9, 0.0, 0.0, 0.9, large=0.9) == set()  # a batch that suits one side alone shows no cost
+    assert "rival-wins-somewhere" not in held(0.0, 0.9, 0.5, 0.5, 0.9, large=0.9)
     assert held(0.0, 0.0, 0.0, 0.0) == set()  # tasks that neither model learns say nothing of a cost
     assert held(0.6, 0.6, 0.2, 0.2, 0.9) == {
         "one-does-all", "model-wins-somewhere", "sharing-costs-little", "sharing-costs-somewhere",
