@@ -97,7 +97,8 @@ def test_every_template_has_its_page_and_the_readme_stands_beside_the_notes(tmp_
 
 def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Path) -> None:
     made = results()
-    draw(tmp_path, made)
+    draw(tmp_path, {**made, "toy-avx2": made["toy"]})
+    assert [folder.name for folder in (tmp_path / "figures").iterdir()] == ["toy"]  # a replay has none
     assert built('{{ figure("toy") }}', made, figures="../results") == "![Loss & more](../results/figures/toy/0.svg)"
     drawn = (tmp_path / "figures" / "toy" / "0.svg").read_text(encoding="utf-8")
     page = ElementTree.fromstring(drawn)

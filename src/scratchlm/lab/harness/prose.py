@@ -229,9 +229,11 @@ def dots_name(name: str, number: int) -> str:
 
 
 def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
-    """Draw all figures of the results anew, in a folder for each in `figures` beside them."""
+    """Draw all figures of the results anew, in a folder for each in `figures` beside them; none of replays."""
     shutil.rmtree(folder / "figures", ignore_errors=True)
     for name, outcome in results.items():
+        if name.endswith(REPLAY):
+            continue
         if outcome.curves or outcome.dots:
             (folder / "figures" / name).mkdir(parents=True)
         for number, curves in enumerate(outcome.curves):
