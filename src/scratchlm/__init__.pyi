@@ -290,8 +290,8 @@ def experiment(
     name: Literal["ladder-lm"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, megabytes: float = 2.2, vocabulary_size: int = 4096, epochs: float = 1.0,
-    depths: Sequence[int] = ..., recurrent_widths: Sequence[int] = ..., passes: int = 3,
-    tuning_fraction: float = 0.125, recurrent_flops: float = 1.2, pairs: int = 50, sample_tokens: int = 50,
+    depths: Sequence[int] = ..., recurrent_widths: Sequence[int] = ..., passes: int = 3, tuning_fraction: float = 0.25,
+    recurrent_flops: float = 1.2, pairs: int = 50, sample_tokens: int = 50,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-lm"], config: LadderLmConfig, /) -> Outcome: ...

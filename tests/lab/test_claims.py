@@ -367,17 +367,19 @@ def test_claims_about_language_models_follow_bits_per_byte() -> None:
         return holding(made)
 
     usual = {"unigram": 2.6, "katz": 1.9, "kneser3": 1.8, "kneser": 1.7, "lstm": 1.6}
-    usual |= {"lstm_in_time": 1.6, "transformer": 1.5, "longer": 1.4}
+    usual |= {"lstm_in_time": 1.6, "lstm_longer": 1.45, "transformer": 1.5, "longer": 1.4}
     blimp = {key: Value(0.5, 0.48, 0.52) for key in usual} | {"transformer": Value(0.6, 0.58, 0.62)}
     whole = held()
-    assert len(whole) == 9
+    assert len(whole) == 11
     assert whole - held(kneser3=1.9) == {"kneser-ney-beats-katz"}
     assert whole - held(unigram=1.7) == {"context-helps"}
     assert whole - held(lstm=1.7) == {"recurrent-beats-counting"}
     assert whole - held(lstm=1.5) == {"transformer-beats-recurrent"}
     assert whole - held(lstm_in_time=1.5) == {"transformer-beats-recurrent-in-time"}
     assert whole - held(kneser=1.5) == {"recurrent-beats-counting", "transformer-beats-counting"}
-    assert whole - held(longer=1.7) == {"rereading-beats-counting"}
+    assert whole - held(longer=1.7) == {"rereading-beats-counting", "transformer-beats-recurrent-rereading"}
+    assert whole - held(longer=1.5) == {"transformer-beats-recurrent-rereading"}
+    assert whole - held(lstm_longer=1.7) == {"recurrent-rereading-beats-counting"}
     assert whole - held(seconds=14.0) == {"equal-time"}
     blimp["transformer"] = Value(0.53, 0.51, 0.55)
     assert whole - held() == {"grammar"}

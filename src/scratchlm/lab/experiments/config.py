@@ -86,8 +86,8 @@ class LadderLmConfig(ExperimentConfig):
     recurrent_widths: Annotated[tuple[int, ...], Range(1, 65_536)] = (192, 256)
     """Widths of the recurrent networks that the search tries, as many as depths."""
     passes: Annotated[int, Range(2, 10**6)] = 3
-    """Passes over the text of one more transformer."""
-    tuning_fraction: Annotated[float, Range(over=0, most=1)] = 0.125
+    """Passes over the text of one more transformer and one more LSTM."""
+    tuning_fraction: Annotated[float, Range(over=0, most=1)] = 0.25
     """Fraction of the training tokens that each setting of the search trains on."""
     recurrent_flops: Annotated[float, Range(0.01, 100)] = 1.2
     """FLOPs of the recurrent network in the time of one of the transformer, for the comparison at equal time."""

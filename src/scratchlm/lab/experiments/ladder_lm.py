@@ -79,13 +79,20 @@ CLAIMS = (
      "A badly trained LSTM, or one that forgets between windows, would lose too. Both had the same search, and it "
      "keeps its state"),
     ("transformer-beats-recurrent-in-time", "lstm_in_time", "transformer",
-     "A tuned transformer predicts better than that LSTM after about as much training time",
+     "A tuned transformer predicts better than an LSTM that trained for about as long",
      "At equal tokens the slower network computes for longer; a claim below compares their seconds"),
     ("transformer-beats-counting", "kneser", "transformer",
      "A tuned transformer that reads the text once predicts better than tuned n-grams",
      "N-grams of a poor order would lose to many models; their order was tuned on the same validation text"),
-    ("rereading-beats-counting", "kneser", "longer", "A transformer that reads the text several times does",
+    ("rereading-beats-counting", "kneser", "longer",
+     "A transformer that reads the text several times predicts better than tuned n-grams",
      "N-grams might gain from reading again as well; counting a text twice leaves every frequency as it was"),
+    ("recurrent-rereading-beats-counting", "kneser", "lstm_longer",
+     "An LSTM that reads the text several times predicts better than tuned n-grams",
+     "N-grams might gain from reading again as well; counting a text twice leaves every frequency as it was"),
+    ("transformer-beats-recurrent-rereading", "lstm_longer", "longer",
+     "After several passes over the text the transformer predicts better than the LSTM",
+     "More passes of one network alone would do it; both read the text as often, each at the rate tuned for one pass"),
 )  # fmt: skip
 """Claims that the first of two methods needs more bits per byte than the second, each with its control."""
 SAME_TIME = 0.15
@@ -171,6 +178,7 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         Method("kneser", "n-grams, Kneser-Ney, tuned order", counting(KneserNey, order)),
         network("lstm", lstm, config, "lstm", "recurrent network (LSTM), tuned"),
         network("lstm", lstm, config, "lstm_in_time", "the same, trained as long as the transformer", in_time),
+        network("lstm", lstm, config, "lstm_longer", f"recurrent network, {config.passes} passes", again),
         network("transformer", transformer, config, "transformer", "transformer, tuned"),
         network("transformer", transformer, config, "longer", f"the same, {config.passes} passes", again),
     ]
