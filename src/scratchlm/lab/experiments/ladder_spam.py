@@ -282,7 +282,7 @@ def claim_methods(out: Findings) -> None:
         ("svm-holds-its-own", "At a threshold of 0.5, a linear SVM on counted words and characters is not more "
          f"than {MARGIN} of F1 behind the small pretrained model",
          higher("svm", "pretrained", conditions=("", "_unlike", "_untuned"), margin=MARGIN),
-         "Copies favour counting, and one fold was tuned on; without either it holds as well"),
+         "Copies favour counting, and one fold was tuned on; it must hold without either, too"),
         ("svm-holds-its-own-tuned",
          f"At a threshold tuned on the other folds, too, the SVM is not more than {MARGIN} behind",
          higher("svm", "pretrained", conditions=("_at_threshold",), margin=MARGIN),

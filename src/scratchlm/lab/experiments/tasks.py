@@ -156,7 +156,8 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
         "A task that neither learns shows no cost, so only those count. The next claim gives it as many conversations"
     )
     out.claim("sharing-costs-little", says, near_all("alone"), control)
-    says = f"On none of these tasks does a single-task model of as many conversations lead by more than {NEAR:g}"
+    says = "On none of these tasks does a single-task model of as many conversations lead by more than "
+    says += f"{NEAR:g} over either multi-task model"
     control = "A single-task model that overfits would lose by itself; its score at fewer epochs is in the table"
     out.claim("sharing-costs-little-at-equal-length", says, near_all("longer"), control)
     says = f"On at least one task a single-task model of as many conversations leads both by more than {NEAR:g}"
