@@ -385,8 +385,9 @@ def experiment(
     name: Literal["crossover"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 1.0,
-    depths: Sequence[int] = ..., cases: int = 1000, tested: int = 200, pairs: int = 20, init: str | Path | None = None,
-    fewest_steps: int = 1000, published_steps: int = 500, published_rows: int = 1, published_length: int = 256,
+    depths: Sequence[int] = ..., larger_depth: int | None = None, cases: int = 1000, tested: int = 200,
+    pairs: int = 20, init: str | Path | None = None, fewest_steps: int = 1000, published_steps: int = 500,
+    published_rows: int = 1, published_length: int = 256,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["crossover"], config: CrossoverConfig, /) -> Outcome: ...

@@ -30,11 +30,12 @@ def scores(mean: float) -> dict[str, Any]:
     return {"scores": [1.0] * right + [0.0] * (TESTED - right), "given": ["yes"]}
 
 
-def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]:
+def verdicts(published: bool = True, larger: bool = False, **changed: float) -> dict[str, bool | None]:
     task = Task("answer", "right", [], [("q", "a")] * TESTED, lambda said, right: 0.0, "", list, str)
     asked = {key: crossover_report.Question(task) for key in crossover_report.EARLIER if key != "grammar"}
     found: dict[str, dict[str, Any]] = {}
-    sizes = {"2": 230_000, "4": 1_050_000} | ({crossover_report.PUBLISHED: 135_000_000} if published else {})
+    sizes = {"2": 230_000, "4": 1_050_000} | ({"12": 22_000_000} if larger else {})
+    sizes |= {crossover_report.PUBLISHED: 135_000_000} if published else {}
     usual = {"zero": 0.1, "few": 0.2, "tuned": 0.4, "earlier": 0.5}
     for key in crossover_report.EARLIER:
         found[f"{key}.earlier"] = scores(changed.get("earlier", usual["earlier"]))
@@ -44,7 +45,8 @@ def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]
             ways = ("zero",) if key == "grammar" else ("zero", "few", "tuned")
             found[f"{key}.{size}"] = {way: scores(changed.get(f"{way}_{size}", usual[way])) for way in ways}
     made = Findings()
-    crossover_report.report(made, asked, found, sizes, CrossoverConfig(depths=(2, 4)), list(map(str, range(TESTED))))
+    config = CrossoverConfig(depths=(2, 4), larger_depth=12)  # later seeds have no model of depth 12
+    crossover_report.report(made, asked, found, sizes, config, list(map(str, range(TESTED))))
     outcome = concluded(made)
     assert len(outcome.curves) == len(outcome.tables) == 6
     assert "respond-published" not in outcome.claims  # a published model never read the stories
@@ -67,6 +69,16 @@ def test_claims_follow_the_scores_of_each_size() -> None:
     assert verdicts(few_published=0.39)["tuning"] is None
     assert verdicts(few_published=0.1)["examples"] is False
     assert set(verdicts(published=False)) == {"ours", "size"}
+
+
+def test_a_larger_model_at_one_seed_has_claims_of_its_own() -> None:
+    found = verdicts(published=False, larger=True, tuned_12=0.45)
+    assert found == {"ours": False, "size": False, "larger": False, "grows": True}
+    found = verdicts(published=False, larger=True, tuned_12=0.7)
+    assert found == {"ours": False, "size": False, "larger": True, "grows": True}
+    assert verdicts(larger=True, tuned_12=0.4)["grows"] is False  # equal answers to every question
+    with pytest.raises(UserError, match="--larger-depth 4: give more than 4"):
+        CrossoverConfig(larger_depth=4)
 
 
 def test_scores_are_split_by_what_fine_tuning_showed() -> None:

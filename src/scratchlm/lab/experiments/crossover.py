@@ -61,7 +61,9 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     found: dict[str, dict[str, Any]] = {}
     sizes: dict[str, int] = {}
     questions: dict[str, Question] = {}
-    for depth in config.depths:
+    first = steps is steps.shared
+    larger = [config.larger_depth] if first and config.larger_depth is not None else []
+    for depth in (*config.depths, *larger):
         small, corpus = storyteller(config, steps, more, depth, "auto")
         questions = questions or _questions(config, corpus, messages, pairs, items)
         sizes[str(depth)] = small.random().decoder.parameter_count()
@@ -72,7 +74,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
             found["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, sets)
     for key, question in questions.items():
         found[f"{key}.earlier"] = steps.once(f"{key}-earlier", _earlier, question.task)
-    if config.init is not None and steps is steps.shared:
+    if config.init is not None and first:
         model = load_model(find_model(config.init))
         if model.template is None:
             raise UserError(f"--init {config.init}: has no chat template, so it cannot be asked; name a chat model")

@@ -271,7 +271,7 @@ def replayed(stored: Outcome, again: Outcome) -> str:
         counts = f"{len(stored.values):,} values and {len(stored.claims)} claims"
         return f"{stored.name}: {counts} are reproduced on an equal machine"
     inside = f"{len(compared) - len(outside):,} of {len(compared):,}"
-    changed = f"; other verdicts: {'; '.join(turned)}" if turned else ""
+    changed = f"; changed verdicts: {'; '.join(turned)}" if turned else ""
     return f"{stored.name}: {inside} values lie within the stored intervals on another machine{changed}"
 
 

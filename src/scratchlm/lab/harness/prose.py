@@ -146,7 +146,7 @@ class _Page:
             all_of = len(compared_keys(stored, here=False))
             inside, turned = all_of - len(outside_of(stored, again, here=False)), turned_claims(stored, again)
             rows.append([stored.name, f"{inside:,} of {all_of:,} ({inside / all_of:.0%})", "; ".join(turned) or "none"])
-        header = ["experiment", "values within the published intervals", "other verdicts"]
+        header = ["experiment", "values within the published intervals", "changed verdicts"]
         return as_markdown(Table("", header, rows))
 
     def sample(self, name: str, number: int = 0) -> str:
