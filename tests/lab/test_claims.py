@@ -571,6 +571,6 @@ def test_a_comparison_reports_each_gain_over_the_method_above() -> None:
     assert low > 0
     assert [table.title for table in concluded(made).tables] == [
         "title",
-        "Cost of each method, and its gain over the method above",
+        "Cost of each method, and its difference from the method above",
     ]
     assert made.timings["all.train_seconds"] == 1.0

@@ -211,8 +211,8 @@ def report_turn(out: Findings, first: Mapping[str, Any], own: Mapping[str, Any])
     out.curves(title, "added to the parameter", "probability", lines)
     says = "The gradient predicts within 5% how a small change of one parameter moves the probability"
     control = (
-        "A flat function would agree as well; the slope is not zero. "
-        "A straight one would agree everywhere; turn.line-error is how far the line is off at a change of 1"
+        "A constant would agree as well, but the slope is not zero. A straight line would agree everywhere; "
+        "at a change of 1 it is off, which is measured"
     )
     out.claim("gradient-foretells", says, below("turn.error", 0.05), control)
 
@@ -224,7 +224,7 @@ def report_perturbed(out: Findings, found: Mapping[str, Mapping[str, Sequence[fl
             out.values[f"{key}.{size}"] = mean_of(blocks)
             out.gain(f"{key}.{size}.rise", paired(np.subtract(blocks, losses["0.0"])))
     for title, x, kinds in (
-        ("Noise on every matrix", "standard deviation of the noise / of the weights", {"noise": "noise"}),
+        ("Noise on every matrix", "noise, as a fraction of the standard deviation of the weights", {"noise": "noise"}),
         ("Weights of every matrix set to zero", "fraction set to zero", {"cut": "smallest", "random": "random"}),
     ):
         sizes = list(found[next(iter(kinds))])
@@ -232,7 +232,9 @@ def report_perturbed(out: Findings, found: Mapping[str, Mapping[str, Sequence[fl
             [size, *(Cell(f"{key}.{size}{of}", form) for key in kinds for of, form in (("", ".3f"), (".rise", "+.3f")))]
             for size in sizes
         ]
-        header = [f"{name}, {of}" for name in kinds.values() for of in ("nats per token", "more than unchanged")]
+        header = [
+            f"{name}, {of}" for name in kinds.values() for of in ("nats per token", "more than the unchanged model")
+        ]
         out.table(title, [x, *header], rows)
         heights = {name: [f"{key}.{size}" for size in sizes] for key, name in kinds.items()}
         out.curves(title, x, "nats per token", {name: ([*map(float, sizes)], each) for name, each in heights.items()})

@@ -48,8 +48,11 @@ CONDITIONS = {
     "no attention": "no attention",
 }
 """Conditions other than the length of the context, as the table names them."""
-ORDERS = {"decoder": "pretrained model, tokens shuffled within them", "half": "network of windows, half as long",
-          "reader": "network of windows"}  # fmt: skip
+ORDERS = {
+    "decoder": "pretrained model, tokens shuffled within blocks",
+    "half": "network of blocks, half of its training",
+    "reader": "network of blocks",
+}
 """Models that predict without the order within windows."""
 COPIERS = {"many": (copying.SHORTEST, copying.PERIOD), "one": (copying.PERIOD, copying.PERIOD)}
 """The models that copy, with their shortest and longest period in training."""
@@ -190,7 +193,9 @@ def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int, 
     lines = {"all tokens": (seen, [keys[str(count)] for count in seen])}
     levels = {name: keys[name] for name in ("shuffled", "no attention")}
     out.curves("Loss by context length", "tokens of context", "nats per token", lines, True, levels)
-    rows: list[Row] = [[CONDITIONS.get(name, f"{name} tokens of context"), Cell(key)] for name, key in keys.items()]
+    rows: list[Row] = [
+        [CONDITIONS.get(name, f"{name} token{'s' * (name != '1')} of context"), Cell(key)] for name, key in keys.items()
+    ]
     out.table(f"The same {len(nats['1']):,} held-out tokens, nats per token", ["condition", "loss"], rows)
     few = nats["16"] if "16" in nats else nats[str(seen[0])]
     for key, says, gaps, control in (
@@ -217,15 +222,18 @@ def report_order(
         out.values |= {f"order.{name}.{width}": mean_of(nats, books) for width, nats in found.items()}
     out.values["order.bag"] = mean_of(bag, books)
     rows: list[Row] = [
-        ["known" if width == 1 else f"unknown within windows of {width}",
+        ["known" if width == 1 else f"unknown within blocks of {width}",
          *(Cell(f"order.{name}.{width}") for name in orders)] for width in WIDTHS
     ]  # fmt: skip
-    rows.append(["bag of words, by counts", "", "", Cell("order.bag")])
+    rows.append(["bag of words by counts, no network", "", "", Cell("order.bag")])
     title = f"Loss after {CONTEXT} tokens of context, nats per token"
     out.table(title, ["order", *(ORDERS[name] for name in orders)], rows)
     lines = {ORDERS[name]: (WIDTHS, [f"order.{name}.{width}" for width in WIDTHS]) for name in ("decoder", "reader")}
-    levels: dict[str, float | str] = {"bag of words, by counts": "order.bag", "one token in its place": "loss.1"}
-    out.curves(title, "width of the windows, tokens", "nats per token", lines, True, levels)
+    levels: dict[str, float | str] = {
+        "bag of words by counts, no network": "order.bag",
+        "one token in its place": "loss.1",
+    }
+    out.curves(title, "length of the blocks, tokens", "nats per token", lines, True, levels)
     _claim_order(out, orders, bag, visible["1"], books)
 
 
@@ -244,22 +252,25 @@ def _claim_order(
     gain("order.half.worth", half[bag_of] - half["1"])
     gain("order.at-most", reader[bag_of] - decoder["1"])
     gain("order.confusion", decoder[bag_of] - reader[bag_of])
-    says = f"Knowing the order of {CONTEXT} tokens lowers the loss of a network that is trained with it and without"
+    says = f"Knowing the order of {CONTEXT} tokens lowers the loss of a network that is trained with and without order"
     control = (
         "A model that never saw shuffled text is confused by it; this network meets no text that it was not trained on"
     )
     out.claim("order-matters", says, gain("order-matters", worth), control)
     says = "Most of what shuffling costs the pretrained model is confusion, not the loss of order"
-    control = "A better network without order would look like confusion of the other; with order it is the worse one"
+    control = "A second network that is better in general would give this; with known order it is the worse one"
     confusion = 2 * (decoder[bag_of] - reader[bag_of]) - (decoder[bag_of] - decoder["1"])
     most = every(gain("confusion-is-most", confusion), gain("order.reader.behind", reader["1"] - decoder["1"]))
     out.claim("confusion-is-most", says, most, control)
-    says = f"Windows of 4 lose more than half of what order within {CONTEXT} tokens is worth"
-    control = "Confusion would grow with the windows too; this network is trained on each width"
+    says = f"Hiding the order within blocks of 4 costs more than half of what order within {CONTEXT} tokens is worth"
+    control = "Confusion would grow with the blocks too; this network is trained on each length"
     near = 2 * (reader["4"] - reader["1"]) - worth
     out.claim("near-order-is-most", says, gain("near-order-is-most", near), control)
     says = f"One token in its place predicts better than {CONTEXT} tokens in unknown order"
-    control = "A bag could be read badly; counts read it worse, and the gap exceeds what half of the training gave"
+    control = (
+        "The second network could be poor, but counts are worse, and the gap exceeds what the second half of "
+        "its training gained"
+    )
     still = reader[bag_of] - one - (half[bag_of] - reader[bag_of])
     tests = [gain("one-token-beats-a-bag", reader[bag_of] - one), gain("one-token-beats-more-training", still)]
     out.claim("one-token-beats-a-bag", says, every(*tests, gain("one-token-beats-counts", bag - one)), control)
@@ -307,15 +318,18 @@ def report_copies(out: Findings, copies: Sequence[Mapping[str, Mapping[str, Any]
          *([Cell(f"copy.books.{way}", ".2f")] if f"copy.books.{way}" in out.values else [""])]
         for way, shown in names.items()
     ]  # fmt: skip
-    trained = {"many": f"trained at {copying.SHORTEST} to {copying.PERIOD}", "one": f"at {copying.PERIOD} alone"}
+    trained = {
+        "many": f"trained on periods {copying.SHORTEST} to {copying.PERIOD}",
+        "one": f"on {copying.PERIOD} alone",
+    }
     tested = {"": copying.PERIOD, "other.": copying.OTHER}
-    header = ["", *(f"{trained[model]}, tested at {tested[other]}" for model, other in columns), "trained on books"]
-    out.table("Random tokens that occur twice, by the number of tokens between, nats per token", header, rows)
+    header = ["", *(f"{trained[model]}, tested on {tested[other]}" for model, other in columns), "trained on books"]
+    out.table("Random tokens that occur twice, by the period, nats per token", header, rows)
     scores = copies[0]["many"]["scores"]
     given = {head: role for role, heads in copies[0]["many"]["roles"].items() for head in heads}
     shown = [[head, f"{here:.2f}", f"{before:.2f}", given.get(head, "")] for head, here, _, before in scores]
     title = "Heads of the model trained at several periods, first seed: mean attention to two places"
-    header = ["head", "after the previous occurrence", "previous token", "role"]
+    header = ["head", "token after the previous occurrence", "token before", "role"]
     out.table(title, header, shown)
     claim_copies(out)
 
@@ -363,8 +377,9 @@ def claim_copies(out: Findings) -> None:
     out.claim("previous-heads-feed-them", says, halved, control)
     says = "A model trained at a single period copies by position: at another period more than half of its gain is lost"
     control = (
-        "Any model might fail at a new period; that of many periods never met this one either, and keeps its gain. "
-        "Where texts repeat sooner, a head of the first still attends to the place of its own period"
+        "Any model might fail at a new period; that of many periods never met this one either, and keeps its "
+        "gain. Where texts repeat sooner, a head of the single-period model still attends to the place of its "
+        "own period"
     )
     stays = every(above("copy.many.other.gain"), below("copy.many.moved.lost"))
     moves = every(above("copy.one.gain"), above("copy.one.moved.lost"), above("copy.one.by-place", copying.HIGH))

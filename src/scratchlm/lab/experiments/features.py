@@ -338,8 +338,8 @@ def _claim_books(out: Findings, found: Mapping[str, Scores]) -> None:
     out.claim("layers-add-compound", says, _leads(out, found, contextual, "learned", "embedding"), control)
     says = "Every simple property has its centre of gravity below layer 1, every contextual one of books above it"
     control = (
-        "Before layer 1 a state depends on its own token alone, which forces part of the order. "
-        "Attention could give it at layer 1; centres above 1 are later. Their intervals cover noise of books and types"
+        "Before layer 1 a state depends on its own token alone, which forces part of the order. Attention "
+        "could give it at layer 1; centres above 1 are later. Their intervals cover chance in books and types"
     )
     order = [*(below(f"{key}.centre", 1.0) for key in simple), *(above(f"{key}.centre", 1.0) for key in contextual)]
     out.claim("simple-precedes-compound", says, every(*order), control)
@@ -348,12 +348,12 @@ def _claim_books(out: Findings, found: Mapping[str, Scores]) -> None:
     out.claim("learned-beats-untrained", says, _leads(out, found, contextual, "learned", "untrained"), control)
     says = "For every contextual property of books the trained model beats probes"
     says += f" on the last {LAST} tokens, one-hot or as the trained embeddings"
-    control = "The nearest tokens may give the property away, and trained vectors help a probe; both are measured"
+    control = "The nearest tokens may reveal the property, and trained vectors help a probe; both are measured"
     out.claim("learned-beats-last", says, _beats_last(out, found, contextual), control)
     says = "For every contextual property of books the rule that makes the labels beats the model"
     control = (
-        "The rule made the labels, so it can lack only the text before the window. "
-        "That it is the ceiling says nothing about other rules; the stories have labels that no rule made"
+        "The rule made the labels, so it cannot be beaten. This says nothing about other rules; the stories "
+        "have labels that no rule made"
     )
     out.claim("handmade-leads", says, _leads(out, found, contextual, "handmade", "learned"), control)
 
@@ -364,7 +364,7 @@ def _claim_stories(out: Findings, found: Mapping[str, Scores]) -> None:
     out.claim("stories-beat-untrained", says, _leads(out, found, list(STORY), "learned", "untrained"), control)
     says = f"For every property of stories the trained model beats probes on the last {LAST} tokens,"
     says += " one-hot or as the trained embeddings"
-    control = "The nearest tokens may give the property away, and trained vectors help a probe; both are measured"
+    control = "The nearest tokens may reveal the property, and trained vectors help a probe; both are measured"
     out.claim("stories-beat-last", says, _beats_last(out, found, list(STORY)), control)
     for key, name in STORY.items():
         says = f"Stories: the model reads better than our hand-written rule whether a word {name}"
@@ -385,6 +385,6 @@ def _claim_controls(out: Findings, found: Mapping[str, Scores]) -> None:
     types = [f"{key} {name}" for key, each in found.items() for name in each["type"]]
     out.values["control-unseen.mean"] = wider(scores, types)
     says = f"On unseen types control tasks are at chance: their mean accuracy lies within {NEAR} of one half"
-    control = "A type in two parts would raise it, so no type is in two parts; related words may be"
+    control = "A word in both training and test text would raise it, so no word is in both; related words may be"
     inside = every(above("control-unseen.mean", 0.5 - NEAR), below("control-unseen.mean", 0.5 + NEAR))
     out.claim("control-at-chance", says, inside, control)

@@ -215,7 +215,7 @@ def claim_more_labels(out: Findings, found: Found, fewer: int, more: int, truth:
         one, two = (found[size]["pretrained"].classes(tuned) for size in (fewer, more))
         tests.append(out.gain(f"more-labels-help{end}", compare_f1(truth, one, two)))
     says = f"With {more} labels the small pretrained model has a higher F1 than with {fewer}, at both thresholds"
-    control = "A threshold that suits neither could hide the gain; the second one is tuned on the labels"
+    control = "An unsuitable threshold could hide the gain; the second threshold is tuned on the labels"
     out.claim("more-labels-help", says, every(*tests), control)
 
 
@@ -235,7 +235,7 @@ def report_batches(out: Findings, found: Mapping[str, Any], svm: Given, truth: n
         }
         cells = [Cell(f"batches.{name}.{score}") for score in ("average_precision", "f1", "train_f1")]
         rows.append([title, *cells])
-    header = ["", "average precision", "F1", "F1 on the labels"]
+    header = ["", "average precision", "F1", "F1 on the training messages"]
     out.table(f"The small pretrained model on {size:,} labels, by batches", header, rows)
     gained = out.gain("batches.gain", compare_rankings(truth, given["sorted"], given["random"]))
     says = f"With {size} labels random batches train the small model better than batches of similar length"
@@ -243,5 +243,5 @@ def report_batches(out: Findings, found: Mapping[str, Any], svm: Given, truth: n
     out.claim("random-batches-train-better", says, gained, control)
     gained = out.gain("svm-leads-longer", compare_rankings(truth, given["random_longer"], svm.probabilities))
     says = f"With {size} labels the SVM ranks better also than the small pretrained model after twice the steps"
-    control = "Another learning rate for longer training could do better, which was not tried"
+    control = "Another learning rate might suit longer training; none was tried"
     out.claim("svm-leads-longer", says, gained, control)

@@ -75,12 +75,14 @@ CLAIMS = (
     ("recurrent-beats-counting", "kneser", "lstm", "A tuned LSTM predicts better than tuned n-grams",
      "N-grams of a poor order would lose to many models; their order was tuned on the same validation text"),
     ("transformer-beats-recurrent", "lstm", "transformer",
-     "A tuned transformer predicts better than a tuned LSTM, trained on windows of 64 tokens, after as many tokens",
+     "After equally many tokens a tuned transformer predicts better than a tuned LSTM, trained on stretches of 64 "
+     "tokens",
      "A badly trained LSTM, or one that forgets between windows, would lose too. Both had the same search, and it "
      "keeps its state"),
     ("transformer-beats-recurrent-in-time", "lstm_in_time", "transformer",
-     "A tuned transformer predicts better than an LSTM that trained for about as long",
-     "At equal tokens the slower network computes for longer; a claim below compares their seconds"),
+     "A tuned transformer predicts better than a tuned LSTM that trained for about as long",
+     ("With equal tokens the slower network trains longer; here both train for about the same time, as a "
+"claim below checks")),
     ("transformer-beats-counting", "kneser", "transformer",
      "A tuned transformer that reads the text once predicts better than tuned n-grams",
      "N-grams of a poor order would lose to many models; their order was tuned on the same validation text"),
@@ -177,10 +179,10 @@ def methods(config: LadderLmConfig, chosen: Mapping[str, Choice], order: int) ->
         Method("kneser3", "trigrams, Kneser-Ney", counting(KneserNey, 3)),
         Method("kneser", "n-grams, Kneser-Ney, tuned order", counting(KneserNey, order)),
         network("lstm", lstm, config, "lstm", "recurrent network (LSTM), tuned"),
-        network("lstm", lstm, config, "lstm_in_time", "the same, trained as long as the transformer", in_time),
+        network("lstm", lstm, config, "lstm_in_time", "recurrent network, trained as long as the transformer", in_time),
         network("lstm", lstm, config, "lstm_longer", f"recurrent network, {config.passes} passes", again),
         network("transformer", transformer, config, "transformer", "transformer, tuned"),
-        network("transformer", transformer, config, "longer", f"the same, {config.passes} passes", again),
+        network("transformer", transformer, config, "longer", f"transformer, {config.passes} passes", again),
     ]
 
 
@@ -334,8 +336,8 @@ def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Map
     says = "More text gives both networks more than it gives n-grams"
     out.claim("networks-gain-more-from-text", says, every(*more), control)
     gained = paired(scale * np.subtract(less["repeated"], found["transformer"]["block_nats"]), books)
-    says = "A transformer gains more from new text than from reading a part of it as many tokens long"
-    control = "More steps alone would give a gain; both train for as many, at the same rate"
+    says = "A transformer gains more from new text than from equally many tokens of a part of it, read repeatedly"
+    control = "More steps alone would give a gain; both take equally many, at the same rate"
     out.claim("new-text-beats-rereading", says, out.gain("less.repeated.over.transformer", gained), control)
 
 

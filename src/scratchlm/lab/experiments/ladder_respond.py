@@ -54,10 +54,11 @@ CLAIMS = (
      "Easier questions for one side would give this too; both answer the same questions, compared one by one"),
     ("retrieval-is-right-most", "retrieval", "chat", "right",
      "The nearest sentence of stories names the right value more often than the small model",
-     "Easier questions for one side; both answer the same. A larger model may differ: see `crossover`"),
+     ("Easier questions for one side would give this; both answer the same. A larger model may differ "
+"(section on size)")),
     ("model-beats-recall", "chat", "recall", "right",
      "The small model names the right value more often than retrieved training answers",
-     "Answers of similar questions would do; the next claim searches what the training answers say"),
+     "Looking up similar questions may be too weak; the next claim searches all that training answers say"),
     ("model-beats-search", "chat", "answered", "right",
      "The small model names it more often than the nearest sentence of all training answers",
      "Training answers with stories state many of these facts; this search measures how many it finds there"),
@@ -166,7 +167,11 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
         Method("retrieval", "nearest sentence of the stories", partial(nearest, told, told)),
         Method("ngram", "5-grams, Kneser-Ney", partial(_ngram, small, corpus)),
         Method("chat", "small model, fine-tuned to answer", partial(_chat, config, small, corpus)),
-        Method("large", f"the same, in batches {LARGER} times as large", partial(_chat, config, small, corpus, LARGER)),
+        Method(
+            "large",
+            f"fine-tuned model, in batches {LARGER} times as large",
+            partial(_chat, config, small, corpus, LARGER),
+        ),
     ]
 
 

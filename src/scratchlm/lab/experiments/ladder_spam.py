@@ -193,7 +193,7 @@ def report(out: Findings, results: Sequence[MethodResult], place: Tested) -> Non
     control = "A method that calls nearly all ham has a high accuracy too; the majority baseline measures that"
     out.claim("rules-beat-majority", "Hand-written rules are more accurate than the majority baseline", more, control)
     seconds = [out.timings[f"{key}.item_microseconds"] for key in ("svm", "pretrained")]
-    control = "Messages scored one by one would cost more; both score all test messages of a fold in one call"
+    control = "Scoring messages one by one would take longer; both score all test messages of a fold in one call"
     out.claim(
         "svm-is-cheaper",
         "A linear SVM takes less time per message than the small pretrained model",
@@ -269,20 +269,22 @@ def claim_methods(out: Findings) -> None:
         ("designed-beat-counted",
          "Designed features beat counted words and pairs with the same classifier, at both thresholds",
          higher("designed", "logistic"),
-         "Unequal tuning would give this; both tuned one penalty. Their author knew such spam, as designing needs"),
+         ("Unequal tuning would give this; both tuned one penalty. The author of the features knew such spam, "
+"which is not excluded")),
         ("both-beat-each", "Designed features and counted words together beat each alone, at both thresholds",
          higher("both", "designed", "logistic", "borrowed"),
-         "More columns alone could help; the designed features of another message, beside counted words, measure that"),
+         "More features alone could help; designed features of another message, beside counted words, measure that"),
         ("learning-beats-rules", "Naive Bayes on word counts beats hand-written rules, also without near duplicates",
          higher("bayes", "rules", conditions=("", "_at_threshold", "_unlike")),
          "Copies of training messages would be found by any word; messages without a near duplicate exclude that"),
         ("pretraining-helps", "Pretraining on books improves the small model, at both thresholds",
          higher("pretrained", "random"),
-         "Unequal tuning or a lucky seed would do; both try the same settings, and each seed pretrains anew"),
+         "Unequal tuning or a lucky seed would give this; both try the same settings, and each seed pretrains anew"),
         ("svm-holds-its-own", "At a threshold of 0.5, a linear SVM on counted words and characters is not more "
          f"than {MARGIN} of F1 behind the small pretrained model",
          higher("svm", "pretrained", conditions=("", "_unlike", "_untuned"), margin=MARGIN),
-         "Copies favour counting, and one fold was tuned on; it must hold without either, too"),
+         ("Near duplicates favour counting, and settings were tuned on one fold; the claim must also hold "
+"without either")),
         ("svm-holds-its-own-tuned",
          f"At a threshold tuned on the other folds, too, the SVM is not more than {MARGIN} behind",
          higher("svm", "pretrained", conditions=("_at_threshold",), margin=MARGIN),
@@ -308,7 +310,7 @@ def report_variants(out: Findings, place: Tested, features: Mapping[str, int]) -
     header = ["", "features", *(column.title for column in COLUMNS[:3]), "F1 that it lacks"]
     out.table("Controls of the designed features", header, rows)
     groups = [key for key in VARIANTS if key.startswith("without_") and key != "without_word_lists"]
-    says = "No single group of features is necessary: without any one of them they still beat the rules"
+    says = "No single group of designed features is necessary: without any one group the others still beat the rules"
     control = "All could hang on one group; each is left out in turn. Whether one suffices alone was not measured"
     out.claim("no-group-decides", says, every(*(above(f"{key}.over_rules") for key in groups)), control)
 

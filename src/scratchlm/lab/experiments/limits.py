@@ -70,7 +70,7 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
     report_traces(out, traced)
     out.notes += [
         "naming the true value is right, except in questions with a `not`; another true fact counts as wrong",
-        "in doubt means that an answer has a word such as not, never or sorry",
+        "a word of doubt is one such as not, never or sorry",
         "errors are clustered by the person or place in question, or by story",
         "stories come from a grammar, so new ones repeat sentences by chance: sentences of held-out stories are the "
         "baseline",
@@ -206,7 +206,14 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
     values["asked.separation"] = separation([*found["read"], *found["untold"]])
     values["untold.shuffled"] = proportion([each["shuffled"] for each in found["untold"]], subjects["untold"])
     values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
-    header = ["question type", "questions", "names the true value", "fluent", "in doubt", "lowest token probability"]
+    header = [
+        "question type",
+        "number",
+        "names the true value",
+        "fluent",
+        "has a word of doubt",
+        "lowest token probability",
+    ]
     out.table("Answers by type of question", header, rows)
     out.dots("Answers that name the true value", "fraction", {name: f"{kind}.right" for kind, name in KINDS.items()})
     pairs = list(zip(*(found[kind] for kind in ("taught", "reworded", "negated", "often")), strict=True))
@@ -251,7 +258,7 @@ def claim(out: Findings, lost: Test) -> None:
     """Add the claims about answers; `lost` tests that rewording lowers accuracy."""
     says = "The model answers correctly more often about facts in the stories than about facts in no story"
     control = (
-        "A guess of the right kind would be right in some; always giving the most frequent value of that kind does less"
+        "Guesses of the right kind would sometimes be right; always giving the most frequent value is right less often"
     )
     more = every(above("read.right", "untold.right"), above("read.over_guess"))
     out.claim("knows-what-it-read", says, more, control)
@@ -262,10 +269,10 @@ def claim(out: Findings, lost: Test) -> None:
     fluent = every(above("untold.fluent", 0.5), above("untold.fluent", "untold.shuffled"), certain)
     out.claim("fluent-when-wrong", says, fluent, control)
     says = "About facts in the stories its right answers have a higher lowest token probability than its wrong ones"
-    control = "Facts of no story, less probable and mostly wrong, would give this; only facts in stories are compared"
+    control = "Answers about facts in no story, less probable and mostly wrong, would give this; they are excluded"
     out.claim("confidence-tells", says, above("read.separation", 0.5), control)
     says = "About facts in no story the lowest token probability still exceeds one half on average"
-    control = "A few sure answers could raise a mean; the interval is over people and places"
+    control = "A few confident answers could raise a mean; the interval is over people and places"
     out.claim("sure-when-wrong", says, above("untold.sure", 0.5), control)
     control = "Harder facts would fall too; both wordings ask for the same facts, compared pair by pair"
     says = "The model answers a question in new words correctly less often than one that it was fine-tuned on"
@@ -296,11 +303,11 @@ def report_traces(out: Findings, traced: Mapping[str, Any]) -> None:
         ["in held-out stories", str(len(held_out)), Cell("held_out.read", ".1%")],
     ]
     title = "Sentences that occur word for word in the training text"
-    out.table(title, ["", "sentences", "proportion"], rows)
+    out.table(title, ["", "sentences", "fraction in the training text"], rows)
     shown = [[str(sentence), f"text {number:,}"] for _, sentence, number in traced["written"] if number >= 0]
     shown.sort(key=lambda row: -len(row[0]))
     title = "The longest of them, with the first text that contains it"
-    out.table(title, ["sentence", "where"], shown[:5])
-    says = "More of its sentences occur word for word in the training text than of new stories"
+    out.table(title, ["sentence", "first text with it"], shown[:5])
+    says = "More of its sentences occur word for word in the training text than sentences of new stories do"
     control = "New stories repeat sentences by chance, which is measured, and portraits always: those are left out"
     out.claim("remembers-sentences", says, above("written.read", "held_out.read"), control)

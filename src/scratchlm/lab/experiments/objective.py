@@ -316,9 +316,10 @@ def report_tokens(out: Findings, found: Mapping[str, Mapping[str, Any]], held_ou
             ("loss", ".3f"), ("bits_per_byte", ".3f"),
         )]  # fmt: skip
         rows.append([kind, *cells])
-    header = ["tokens", "vocabulary", "bytes per token", "epochs", "unknown bytes", "nats per token", "bits per byte"]
+    header = ["tokens", "vocabulary", "bytes per token", "epochs", "bytes in unknown words"]
+    header += ["nats per token", "bits per byte"]
     out.table("The same architecture after equal steps", header, rows)
-    names = {kind: kind for kind in KINDS} | {"words, known words excluded from spelling": "words.least"}
+    names = {kind: kind for kind in KINDS} | {"words, without the waste of spelling": "words.least"}
     rows = [[label, *(Cell(key_of(kind, condition)) for condition in CONDITIONS)] for label, kind in names.items()]
     out.table("Bits per byte, with unknown words spelled in bytes", ["tokens", *CONDITIONS.values()], rows)
     dots = {f"{kind}, {told}": key_of(kind, condition) for kind in KINDS for condition, told in CONDITIONS.items()
@@ -379,12 +380,14 @@ def claim_tokens(out: Findings) -> None:
     for condition in ("steps", "text"):
         suffix = "" if condition == "steps" else f".{condition}"
         says = f"At {CONDITIONS[condition]} sub-words need fewer bits per byte than words with unknown words spelled"
-        control = "A wasteful spelling would decide it; known words are excluded from the spelling, on a sample"
+        control = "The waste of spelling could decide it; the order must be the same with that waste and without it"
         key = "sub-words-beat-words" if condition == "steps" else f"sub-words-beat-words-at-equal-{condition}"
         test = partial(words_need_more, f"words{suffix}.over.sub-words", f"words.least{suffix}.over.sub-words")
         out.claim(key, says, test, control)
     says = "By loss per token characters seem better than sub-words, though they need more bits per byte"
-    control = "A better model would have a lower loss per token too; but guessing, without a model, ranks them alike"
+    control = (
+        "A better model would have a lower loss per token too; but guessing, without any model, gives the same ranking"
+    )
     lower = (below(f"characters.{key}", f"sub-words.{key}") for key in ("loss", "guessing"))
     out.claim("loss-a-token-misleads", says, every(*lower, above("characters.over.sub-words")), control)
 

@@ -227,7 +227,14 @@ def report_larger(out: Findings, measured: Measured) -> None:
     rows += [_row("straight line in log compute", "2", "line"), _row("best fitted run", "0", "best")]
     rows.append(["measured", "", Cell("larger.measured"), "", "", ""])
     title = f"The larger run: {measured.larger['weights']:,} weights, {measured.larger['tokens']:,} tokens"
-    header = ["", "coefficients", "predicted bits per byte", "error", "measured in the interval", "error left out"]
+    header = [
+        "",
+        "coefficients",
+        "predicted bits per byte",
+        "error",
+        "seeds inside the interval",
+        "error on left-out runs",
+    ]
     out.table(title, header, rows)
     predicted = {form.name: f"{form.key}.predicted" for form in FORMS}
     predicted |= {"straight line in log compute": "line.predicted", "best fitted run": "best.predicted"}
@@ -282,8 +289,8 @@ def _claim_larger(out: Findings, measured: Measured) -> None:
     for form in LAWS:
         says = f"The measured loss lies in the 95% prediction interval of the law of {form.name}"
         control = (
-            "A wide interval holds anything; its width is reported, and so is whether the same procedure held one step "
-            "down"
+            "A wide interval contains anything; its width is reported, and so is whether the same procedure held "
+            "for the largest of the sixteen runs"
         )
         out.claim(f"{form.key}-holds", says, _all_inside(f"{form.key}.inside"), control)
     values = out.values
@@ -308,8 +315,8 @@ def _claim_larger(out: Findings, measured: Measured) -> None:
     values["nearer.as-many"] = Value(values["without-floor.off"].value - values[f"{kaplan.key}.off"].value)
     says = f"The law of {kaplan.name} predicts the larger run better than that of {hoffmann.name}"
     control = (
-        "Another loss function, another count of N, or one coefficient more could decide it; each is changed, and the "
-        "claim needs the same order in all"
+        "Another loss function, counting N with embeddings, or one coefficient more could decide it; each is "
+        "tried, and the claim needs the same order in all"
     )
     keys = ("nearer", *(f"nearer.{other}" for other in RECOUNTS), "nearer.as-many")
     out.claim("kaplan-is-nearer", says, every(*(above(key) for key in keys)), control)
@@ -342,14 +349,14 @@ def report_published(out: Findings, measured: Measured) -> None:
     """Report where these runs lie beside published models."""
     smallest = min(measured.cells.values(), key=lambda each: float(each["flops"]))
     largest = max(measured.cells.values(), key=lambda each: float(each["flops"]))
-    ours = {"smallest run here": smallest, "largest fitted run": largest, "larger run": measured.larger}
+    ours = {"smallest run here": smallest, "largest of the sixteen runs": largest, "larger run": measured.larger}
     rows: list[Row] = []
     for name, each in ours.items():
-        counts = [f"{each['parameters']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}", "measured"]
+        counts = [f"{each['parameters']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}", "counted"]
         rows.append([name, *counts, _size(2 * each["parameters"]), "", _fraction(each["flops"]), "this result"])
     rows += [_published(model) for model in published_training()]
-    header = ["", "parameters", "training tokens", "6ND FLOPs", "FLOPs as published", "weights in bf16",
-              "GPU hours, cost", "of GPT-3's compute", "source"]  # fmt: skip
+    header = ["", "parameters", "training tokens", "6ND FLOPs", "FLOPs as published, or counted", "weights in bf16",
+              "GPU hours, cost", "compute, of GPT-3's", "source"]  # fmt: skip
     out.table("These runs beside published models", header, rows)
     out.values["larger.of_gpt3"] = Value(measured.larger["flops"] / float(reference_training().flops or math.nan))
 

@@ -108,7 +108,7 @@ def report(out: Findings, tasks: dict[str, Task], given: dict[str, dict[str, lis
             asked, expected = task.tested[number]
             lines = [f"{name}: {given[way][key][number]}" for way, name in WAYS.items() if way != "trivial"]
             out.samples.append(Sample(f"{asked} (expected: {expected})", "\n".join(lines)))
-    out.table("Four tasks, one model", ["task", "tested", *WAYS.values(), "the baseline"], rows)
+    out.table("Four tasks, one model", ["task", "test cases", *WAYS.values(), "the task-specific baseline"], rows)
     claim(out, list(tasks))
 
 
@@ -151,18 +151,18 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
     out.claim("rival-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow", rival=True)), control)
     says = "On at least one task the multi-task model beats that baseline, in batches of either size"
     out.claim("model-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow")), control)
-    says = f"On no task where a single-task model beats the trivial baseline does it lead by more than {NEAR:g} over "
-    says += "either multi-task model, at as many epochs"
+    says = "Wherever a single-task model beats the trivial baseline, it leads each multi-task model by at most "
+    says += f"{NEAR:g}, at equal epochs"
     control = (
         "A task that neither learns shows no cost, so only those count. The next claim gives it as many conversations"
     )
     out.claim("sharing-costs-little", says, near_all("alone"), control)
-    says = "On none of these tasks does a single-task model of as many conversations lead by more than "
-    says += f"{NEAR:g} over either multi-task model"
-    control = "A single-task model that overfits would lose by itself; its score at fewer epochs is in the table"
+    says = "There a single-task model of as many conversations also leads each multi-task model by at most "
+    says += f"{NEAR:g}"
+    control = "A single-task model might get worse from too many epochs; its score after fewer is in the table"
     out.claim("sharing-costs-little-at-equal-length", says, near_all("longer"), control)
     says = f"On at least one task a single-task model of as many conversations leads both by more than {NEAR:g}"
-    control = "A batch that suits the single-task model alone would do it; the multi-task model has two sizes. "
+    control = "The batch size might suit the single-task model alone; the multi-task model has two. "
     control += "Four comparisons find one by chance more easily; their intervals are widened for it (Bonferroni)"
     ahead: Test = lambda values: any_holds(leads(values, "longer", -NEAR, rival=True))  # noqa: E731
     out.claim("sharing-costs-somewhere", says, ahead, control)

@@ -138,9 +138,9 @@ def add_comparison(
         costs.append([result.name, *cost, *gain])
     found.table(title, ["", *(column.title for column in columns)], scores)
     first = columns[0]
-    gained = f"{first.title}, gain over the method above"
+    gained = f"{first.title}, minus the method above"
     header = ["", "training, s", "per item, µs", "MB", gained, "minimum detectable difference", "p"]
-    found.table("Cost of each method, and its gain over the method above", header, costs)
+    found.table("Cost of each method, and its difference from the method above", header, costs)
     found.dots(title, first.title, {result.name: f"{result.key}.{first.key}" for result in results})
 
 

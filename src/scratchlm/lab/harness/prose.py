@@ -135,7 +135,9 @@ class _Page:
         if outcome is None:
             return "?"
         rows = [[claim.says, outcome.verdict(claim), claim.control] for claim in outcome.claims.values()]
-        return as_markdown(Table("", ["claim", "verdict", "what else would give this, and its control"], rows))
+        return as_markdown(
+            Table("", ["claim", "verdict", "what else would give this, and what was measured against it"], rows)
+        )
 
     def replays(self) -> str:
         """Return a table of the experiments that were replayed on another kind of processor, stored as NAME-avx2."""
