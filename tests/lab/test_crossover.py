@@ -12,6 +12,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.lab.experiments import crossover, crossover_report
 from scratchlm.lab.experiments.config import CrossoverConfig
 from scratchlm.lab.harness.findings import Findings
+from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.prompted import prompt_ids, prompted_answers
 from scratchlm.lab.shared.task_set import Task, past_tense, spam
@@ -90,11 +91,14 @@ def test_scores_are_split_by_what_fine_tuning_showed() -> None:
     right = {"scores": [0.0 if new else 1.0 for new in unseen], "given": ["yes"]}
     found: dict[str, dict[str, Any]] = {"2": dict.fromkeys(crossover_report.WAYS, right), "earlier": right}
     made = Findings()
-    crossover_report.report_unseen(
-        made, crossover_report.Scored("rewrite", "past", "right", {"2": 230_000}, found, None, task)
-    )
-    values = concluded(made).values
-    assert (values["rewrite.2.seen"].value, values["rewrite.2.unseen"].value) == (1.0, 0.0)
+    scored = crossover_report.Scored("rewrite", "past", "right", {"2": 230_000}, found, None, task)
+    made.values["rewrite.2.tuned.over_earlier"] = Value(0.0)
+    crossover_report.report_unseen(made, scored)
+    crossover_report.claim_ours(made, scored, ["2"])
+    outcome = concluded(made)
+    assert (outcome.values["rewrite.2.seen"].value, outcome.values["rewrite.2.unseen"].value) == (1.0, 0.0)
+    assert outcome.values["rewrite.trivial.unseen"].value > 0.3  # regular verbs
+    assert outcome.claims["rewrite-unseen"].holds is True
 
 
 def test_spam_is_learned_and_shown_from_equal_numbers_of_both_classes() -> None:

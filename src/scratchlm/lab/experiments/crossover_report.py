@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchlm.lab.experiments.config import CrossoverConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, any_holds
+from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, any_holds
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Sample, Value
 from scratchlm.lab.shared.proportions import mean_of, proportion
@@ -161,17 +161,21 @@ def report_task(out: Findings, scored: Scored, at_every_seed: Sequence[int]) -> 
 
 def report_unseen(out: Findings, scored: Scored) -> None:
     """Report the test cases whose kind was in training and the others, where a task has both."""
-    if scored.task is None or scored.task.unseen is None:
+    task = scored.task
+    if task is None or task.unseen is None:
         return
-    unseen = np.array(scored.task.unseen)
+    unseen = np.array(task.unseen)
     sides = {"seen": ~unseen, "unseen": unseen}
+    trivial = np.array([task.score(task.trivial(asked), right) for asked, right in task.tested])
+    others = {"earlier": scored.earlier, "trivial": trivial}
+    named = {"earlier": f"earlier method: {EARLIER[scored.key]}", "trivial": "trivial baseline"}
     rows: list[Row] = []
-    for name in (*scored.sizes, "earlier"):
-        scores = scored.earlier if name == "earlier" else scored.scores(name, scored.best)
+    for name in (*scored.sizes, *others):
+        scores = others[name] if name in others else scored.scores(name, scored.best)
         for part, inside in sides.items():
             clusters = None if scored.clusters is None else np.array(scored.clusters)[inside].tolist()
             out.values[f"{scored.key}.{name}.{part}"] = _score(scores[inside], clusters)
-        shown = f"earlier method: {EARLIER[scored.key]}" if name == "earlier" else _named(name, scored.sizes)
+        shown = named[name] if name in named else _named(name, scored.sizes)
         rows.append([shown, *(Cell(f"{scored.key}.{name}.{part}") for part in sides)])
     header = ["model, fine-tuned", "seen in training", "not seen in training"]
     out.table(f"{scored.title}: {scored.measure}, by what fine-tuning showed", header, rows)
@@ -198,6 +202,10 @@ def claim_ours(out: Findings, scored: Scored, ours: Sequence[str]) -> None:
         grows = out.gain(f"{key}.size", paired(large - small, scored.clusters))
         control = "A better recipe would too; all sizes share text, steps and recipe, but larger ones compute more"
         out.claim(f"{key}-size", f"{title}: the largest of our models beats the smallest", grows, control)
+    if scored.task is not None and scored.task.unseen is not None:
+        control = "Irregular verbs could be harder than others; what adding -ed to every verb scores is in the table"
+        says = f"{title}: fine-tuned, the largest of them is right more often for verbs that training showed"
+        out.claim(f"{key}-unseen", says, above(f"{key}.{ours[-1]}.seen", f"{key}.{ours[-1]}.unseen"), control)
 
 
 def claim_larger(out: Findings, scored: Scored, largest: str, larger: str) -> None:
