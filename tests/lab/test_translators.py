@@ -71,7 +71,7 @@ def test_the_grid_prefers_the_optimizer_that_learns_most() -> None:
     assert optimizers()[best].learning_rate == 0.04
     assert best_of(losses, "decoder") == best == "Muon 0.04"
     assert optimizers()[best_of(losses, "attention")].learning_rate == 0.01
-    assert [rate_at_edge(name) for name in ("Muon 0.04", "Muon 0.02", "AdamW 0.001", "AdamW 0.01")] == [True, False] * 2
+    assert [rate_at_edge(name) for name in ("Muon 0.08", "Muon 0.02", "AdamW 0.001", "AdamW 0.01")] == [True, False] * 2
     found = tune(PAIRS, 280, 32, 30, 0)
     assert {kind: set(tried) for kind, tried in found.items()} == {
         kind: set(optimizers()) for kind in ("recurrent", "attention", "transformer")

@@ -41,7 +41,7 @@ ROWS = 64
 TUNED_KINDS = {"recurrent": "recurrent", "attention": "attention", "transformer": "transformer",
                "decoder": "transformer"}  # fmt: skip
 """Each kind of network, and the kind whose optimizer it takes: the decoder has the blocks of the transformer."""
-RATES = {"AdamW": (0.001, 0.003, 0.01, 0.03), "Muon": (0.01, 0.02, 0.04)}
+RATES = {"AdamW": (0.001, 0.003, 0.01, 0.03), "Muon": (0.01, 0.02, 0.04, 0.08)}
 """Peak learning rates that the grid tries."""
 HELD_OUT = 500
 """Training pairs on which the grid measures, at most; a fifth if there are few."""
