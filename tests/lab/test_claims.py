@@ -16,7 +16,7 @@ from scratchlm.lab.experiments import (
     label_efficiency,
     ladder_lm,
     ladder_spam,
-    ladder_translate,
+    ladder_translate_report,
     objective,
 )
 from scratchlm.lab.harness.findings import Findings
@@ -406,11 +406,12 @@ def test_claims_about_more_text_follow_the_losses() -> None:
 
 def test_claims_about_translations_follow_the_scores() -> None:
     def held(bleu: float = 1.0, **scores: float) -> set[str]:
-        made = Findings(values={"recurrent.over.ibm1.bleu": Value(bleu, bleu - 0.1, bleu + 0.1)})
+        made = Findings(values={"recurrent.over.ibm1.bleu": Value(bleu, bleu - 0.1, bleu + 0.1)} | in_bleu)
         changed = {key.replace("_", "."): score for key, score in scores.items()}
-        ladder_translate.claim(made, *results_of({**usual, **changed}, "chrf"))
+        ladder_translate_report.claim(made, *results_of({**usual, **changed}, "chrf"))
         return holding(made)
 
+    in_bleu = {f"phrases.over.{key}.beam.bleu": Value(-1.0, -1.5, -0.5) for key in ladder_translate_report.RIVALS}
     usual = {
         "copy": 1.0,
         "rules": 2.0,
@@ -435,6 +436,7 @@ def test_claims_about_translations_follow_the_scores() -> None:
     }
     whole |= {"phrases-beat-words", "words-beat-no-attention", "no-attention-beats-words-in-bleu"}
     whole |= {"phrases-beat-transformer", "longer-beats-phrases", "longer-beats-words"}
+    whole |= {"transformer-beats-phrases-in-bleu", "longer-beats-phrases-in-bleu"}
     assert held() == whole
     assert whole - held(bleu=0.05) == {"no-attention-beats-words-in-bleu"}
     assert whole - held(copy=2.0) == {"rules-beat-copying"}
@@ -446,15 +448,19 @@ def test_claims_about_translations_follow_the_scores() -> None:
     assert whole - held(attention=4.0) == {"transformer-beats-recurrent"}
     assert held(prompted=3.0) - whole == {"taught-beats-prompted"}
     assert held(prompted=4.0) == whole
+    in_bleu["phrases.over.longer.beam.bleu"] = Value(-1.0, -1.95, -0.05)  # too near zero for one of two lengths
+    assert whole - held() == {"longer-beats-phrases-in-bleu"}
 
 
 def test_phrases_beat_a_transformer_only_with_a_beam_and_without() -> None:
     def held(**scores: float) -> set[str]:
         made = Findings(values={"recurrent.over.ibm1.bleu": Value(0.0)})
+        bleu = Value(0.0, -1.0, 1.0)
+        made.values |= {f"phrases.over.{key}.beam.bleu": bleu for key in ladder_translate_report.RIVALS}
         rivals = dict.fromkeys(("transformer", "transformer.beam", "longer", "longer.beam"), 4.0)
         others = dict.fromkeys(("copy", "rules", "memory", "ibm1", "recurrent", "attention"), 1.0)
         by, compare = results_of({**others, **rivals, "decoder": 1.0, "phrases.untuned": 4.5, **scores}, "chrf")
-        ladder_translate.claim(made, by, compare)
+        ladder_translate_report.claim(made, by, compare)
         return {key for key in holding(made) if key.startswith(("phrases-beat-tr", "phrases-beat-l")) or "s-phr" in key}
 
     assert held(**{"phrases": 5.0, "phrases.beam1": 5.0}) == {"phrases-beat-transformer", "phrases-beat-longer"}

@@ -341,5 +341,5 @@ def _claim_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]], counts:
     control = "A falling learning rate flattens any curve; here each number of steps is a run with its own schedule"
     out.claim("parts-converge", says, every(*(below(f"free.{named(name)}.doubling", 0.02) for name in alone)), control)
     inside = all(found[name]["inside"] for name in PARTS)
-    control = "Fewer than seven rates end a search; each best one then has a worse one on either side"
+    control = "A best rate at the edge could be improved; a search goes on until a worse one lies on either side"
     out.claim("rates-are-inside", "The best learning rate of each part lies between two worse ones", inside, control)

@@ -283,8 +283,7 @@ def claim_methods(out: Findings) -> None:
         ("svm-holds-its-own", "At a threshold of 0.5, a linear SVM on counted words and characters is not more "
          f"than {MARGIN} of F1 behind the small pretrained model",
          higher("svm", "pretrained", conditions=("", "_unlike", "_untuned"), margin=MARGIN),
-         ("Near duplicates favour counting, and settings were tuned on one fold; the claim must also hold "
-"without either")),
+         "Near duplicates favour counting, and settings were tuned on one fold; it must also hold without either"),
         ("svm-holds-its-own-tuned",
          f"At a threshold tuned on the other folds, too, the SVM is not more than {MARGIN} behind",
          higher("svm", "pretrained", conditions=("_at_threshold",), margin=MARGIN),

@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scratchlm.base.errors import UserError
 from scratchlm.base.reading import require_plain
 from scratchlm.classic.phrase_based import BEGIN_WEIGHTS, PhraseBased
@@ -26,61 +24,21 @@ from scratchlm.classic.wordforword import WordForWord
 from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.lab.experiments.config import LadderTranslateConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, above, every, negated
+from scratchlm.lab.experiments.ladder_translate_report import Pairs, report, report_optimizers
+from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import (
-    Column,
-    Compare,
     Method,
-    MethodResult,
-    add_comparison,
-    add_groups,
-    claim_gains,
     clocked,
-    paired_by,
 )
 from scratchlm.lab.harness.outcome import Sample, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.proportions import mean_of
-from scratchlm.lab.shared.translation_scores import bleu, bleu_gain, scored
-from scratchlm.lab.shared.translators import LONGEST, best_of, ids_of, optimizers, rate_at_edge, train, tune, writer
+from scratchlm.lab.shared.translation_scores import scored
+from scratchlm.lab.shared.translators import LONGEST, best_of, ids_of, optimizers, train, tune, writer
 from scratchlm.model.encoderdecoder import EncoderDecoder
 from scratchlm.weights.checkpoint import find_model, load_model
 
 SHOWN = 8
 """Example pairs in the few-shot prompt of a published model."""
-COLUMNS = (
-    Column("chrf", "chrF, mean of sentences", ".1f", interval=True),
-    Column("bleu", "BLEU", ".1f", interval=True),
-)
-LENGTHS = {"short": (1, 3, "to 3 words"), "middle": (4, 5, "4 and 5 words"), "long": (6, 99, "6 words and more")}
-"""Groups of source lengths in words, for separate scores."""
-VARIANTS = {
-    "phrases.beam1": "phrase-based, tuned, no beam",
-    "phrases.untuned": "phrase-based, weights not tuned",
-    "transformer.beam": "encoder-decoder transformer, beam",
-    "longer.beam": "transformer with more epochs, beam",
-}
-"""Methods that search otherwise, or with other weights, after the same training."""
-CLAIMS = (
-    ("rules-beat-copying", "rules", "copy", "Rules beat copying the source",
-     "A lexicon written from the test sentences would do so too; the score on training sentences is given"),
-    ("phrases-beat-words", "phrases.untuned", "ibm1",
-     "Phrase-based translation beats word-for-word translation, even if its weights are not tuned",
-     "Weights tuned for chrF would do it; these are not tuned. Phrases have a language model too, words have none"),
-    ("words-beat-no-attention", "ibm1", "recurrent",
-     "In chrF, word-for-word translation beats a recurrent network without attention",
-     "chrF rewards parts of words in any order; BLEU is compared apart. After more epochs it may be otherwise"),
-    ("attention-helps", "attention", "recurrent", "Attention helps a recurrent translator",
-     "More weights, more epochs or a better learning rate would help too; weights and epochs are equal, rates tuned"),
-    ("transformer-beats-recurrent", "transformer", "attention",
-     "A transformer beats a recurrent network with attention, each with its best optimizer",
-     "The rival could have the worse optimizer; one grid on training pairs set aside chooses it for both. Epochs are "
-     "equal; bench/LOG.md has both after fewer, where no lead could be shown"),
-    ("taught-beats-prompted", "decoder", "prompted",
-     "A small decoder trained on pairs beats a published model prompted few-shot",
-     "A model that has read little German would lose as well, so this is about the published model, not about size"),
-)  # fmt: skip
-"""Claims that the first of two methods scores higher than the second in chrF, with the control of each."""
 Translate = Callable[[Sequence[str]], list[str]]
 
 
@@ -95,18 +53,8 @@ class Made:
     """The same method with another search or other weights, by the last part of their names."""
 
 
-Make = Callable[["Pairs"], Made]
+Make = Callable[[Pairs], Made]
 """Function that trains a method on pairs."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Sentences with their translations."""
-
-    train: list[tuple[str, str]]
-    tested: list[tuple[str, list[str]]]
-    clusters: list[int]
-    """The group of each tested sentence; those of one group share translations."""
 
 
 def methods(config: LadderTranslateConfig, steps: Steps, hash_prefix: str = "") -> list[Method[Make]]:
@@ -155,95 +103,6 @@ def run(config: LadderTranslateConfig, steps: Steps, out: Findings) -> None:
         source, references = pairs.tested[number]
         lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in chosen]
         out.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
-
-
-def report(out: Findings, chosen: Sequence[Method[Make]], found: Mapping[str, Mapping[str, Any]], pairs: Pairs) -> None:
-    """Report the scores of all methods and variants, and add the claims."""
-    scores = dict(found)
-    for key, measured in found.items():
-        scores |= {f"{key}.{name}": each for name, each in measured["variants"].items()}
-    each = {key: np.array(measured["each"]) for key, measured in scores.items()}
-    counts = {key: np.array(measured["counts"]) for key, measured in scores.items()}
-
-    def values(key: str) -> dict[str, Value]:
-        return {"chrf": mean_of(each[key], pairs.clusters), "bleu": bleu(counts[key], pairs.clusters)}
-
-    results = [method.result(values(method.key), found[method.key]) for method in chosen]
-    compare = paired_by(each, pairs.clusters)
-    title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
-    add_comparison(out, title, results, COLUMNS, compare, "+.1f")
-    report_variants(out, {key: values(key) for key in VARIANTS})
-    sizes = np.array([len(source.split()) for source, _ in pairs.tested])
-    groups = {name: (shown, (sizes >= low) & (sizes <= high)) for name, (low, high, shown) in LENGTHS.items()}
-
-    def mean(key: str, inside: np.ndarray) -> Value:
-        return mean_of(each[key][inside], np.array(pairs.clusters)[inside].tolist())
-
-    add_groups(out, "chrF by the length of the source", "chrf", results, groups, mean, ".1f")
-    out.values["pairs"] = Value(len(pairs.train))
-    by = {result.key: result for result in results}
-    by |= {key: MethodResult(key, name, {}, 0.0, 0.0, 0.0) for key, name in VARIANTS.items()}
-    out.gain("recurrent.over.ibm1.bleu", bleu_gain(counts["ibm1"], counts["recurrent"], pairs.clusters))
-    out.gain("phrases.over.longer.beam.bleu", bleu_gain(counts["longer.beam"], counts["phrases"], pairs.clusters))
-    claim(out, by, compare)
-
-
-def report_optimizers(out: Findings, tried: Mapping[str, Mapping[str, float]]) -> None:
-    """Report the loss on held-out training pairs with each optimizer of the grid."""
-    out.values |= {f"grid.{kind}.{name}": Value(loss) for kind, of in tried.items() for name, loss in of.items()}
-    names = list(dict.fromkeys(name for of in tried.values() for name in of))
-    rows: list[Row] = [[name, *(Cell(f"grid.{kind}.{name}", ".3f") for kind in tried)] for name in names]
-    title = "Optimizer and learning rate, nats per token on held-out training pairs"
-    out.table(title, ["", *tried], rows)
-    out.notes.append("rates were chosen in trials of one epoch; longer training may prefer lower ones")
-    edges = [kind for kind in tried if rate_at_edge(best_of(tried, kind))]
-    if edges:
-        out.notes.append(f"the best rate is the lowest or highest that was tried: {', '.join(edges)}")
-
-
-def report_variants(out: Findings, measured: Mapping[str, Mapping[str, Value]]) -> None:
-    """Report what search and tuning add; the methods themselves are reported before."""
-    out.values |= {f"{key}.{name}": value for key, scores in measured.items() for name, value in scores.items()}
-    names = {
-        "phrases": "phrase-based, tuned, beam",
-        "transformer": "encoder-decoder transformer, greedy",
-        "longer": "transformer with more epochs, greedy",
-    } | VARIANTS
-    rows: list[Row] = [
-        [name, Cell(f"{key}.chrf", ".1f"), Cell(f"{key}.bleu", ".1f")]
-        for method in ("phrases", "transformer", "longer")
-        for key, name in names.items()
-        if key.split(".")[0] == method
-    ]
-    out.table("The same methods with and without a beam, and without tuning", ["", "chrF", "BLEU"], rows)
-
-
-def claim(out: Findings, by: Mapping[str, MethodResult], compare: Compare) -> None:
-    """Add the claims; each rival of the phrases is compared with a beam on both sides, and with none on either."""
-
-    def gain(above: str, below: str) -> Any:
-        return out.gain(f"{above}.over.{below}", compare(by[below], by[above]))
-
-    claim_gains(out, by, compare, CLAIMS)
-    control = "More matching word parts would raise chrF alone; BLEU counts whole words and their order"
-    says = "In BLEU, that recurrent network beats word-for-word translation"
-    out.claim("no-attention-beats-words-in-bleu", says, above("recurrent.over.ibm1.bleu"), control)
-    for rival, name in (("transformer", "a transformer"), ("longer", "a transformer trained for more epochs")):
-        control = (
-            "Near copies in training would do so too; the translation of the nearest training sentence is compared"
-        )
-        says = (
-            f"{name.capitalize()} beats word-for-word translation, and the translation of the nearest training sentence"
-        )
-        out.claim(f"{rival}-beats-words", says, every(gain(rival, "ibm1"), gain(rival, "memory")), control)
-        both = [gain("phrases", f"{rival}.beam"), gain("phrases.beam1", rival)]
-        control = "A beam on one side alone could explain it; both sides search with equal beams, and both without"
-        says = f"Phrase-based translation beats {name}, with a beam and without, and with weights that are not tuned"
-        tuned = "Weights tuned for chrF could explain it too; without tuning they are compared as well"
-        untuned = gain("phrases.untuned", f"{rival}.beam")
-        out.claim(f"phrases-beat-{rival}", says, every(*both, untuned), f"{control}. {tuned}")
-        says = f"{name.capitalize()} beats phrase-based translation, with a beam and without"
-        out.claim(f"{rival}-beats-phrases", says, every(*map(negated, both)), control)
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:

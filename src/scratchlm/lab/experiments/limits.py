@@ -309,5 +309,5 @@ def report_traces(out: Findings, traced: Mapping[str, Any]) -> None:
     title = "The longest of them, with the first text that contains it"
     out.table(title, ["sentence", "first text with it"], shown[:5])
     says = "More of its sentences occur word for word in the training text than sentences of new stories do"
-    control = "New stories repeat sentences by chance, which is measured, and portraits always: those are left out"
+    control = "New stories repeat sentences by chance, which is measured; those that only state a fact are left out"
     out.claim("remembers-sentences", says, above("written.read", "held_out.read"), control)

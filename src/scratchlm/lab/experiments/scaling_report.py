@@ -352,7 +352,8 @@ def report_published(out: Findings, measured: Measured) -> None:
     ours = {"smallest run here": smallest, "largest of the sixteen runs": largest, "larger run": measured.larger}
     rows: list[Row] = []
     for name, each in ours.items():
-        counts = [f"{each['parameters']:,}", f"{each['tokens']:,}", f"{each['flops']:.2g}", "counted"]
+        counts = [f"{each['parameters']:,}", f"{each['tokens']:,}", f"{6 * each['parameters'] * each['tokens']:.3g}"]
+        counts.append(f"{each['flops']:.2g}, counted")
         rows.append([name, *counts, _size(2 * each["parameters"]), "", _fraction(each["flops"]), "this result"])
     rows += [_published(model) for model in published_training()]
     header = ["", "parameters", "training tokens", "6ND FLOPs", "FLOPs as published, or counted", "weights in bf16",
