@@ -377,7 +377,7 @@ def _claim_stories(out: Findings, found: Mapping[str, Scores]) -> None:
 
 def _claim_controls(out: Findings, found: Mapping[str, Scores]) -> None:
     says = "For every property of words a probe is right more often than on its control task"
-    control = "A probe that learns types by heart does both equally well; states and tokens are the same"
+    control = "A probe that learns types by heart does both equally well; both use the same states of the same tokens"
     words = [*SIMPLE, "word-noun", "woman"]
     _leads(out, found, [key for key in found if key not in words], "seen", "control")
     out.claim("selective", says, _leads(out, found, words, "seen", "control"), control)

@@ -272,7 +272,7 @@ def claim(out: Findings, lost: Test) -> None:
     control = "Answers about facts in no story, less probable and mostly wrong, would give this; they are excluded"
     out.claim("confidence-tells", says, above("read.separation", 0.5), control)
     says = "About facts in no story the lowest token probability still exceeds one half on average"
-    control = "A few confident answers could raise a mean; the interval is over people and places"
+    control = "A few confident answers could raise a mean; the interval covers seeds, people and places"
     out.claim("sure-when-wrong", says, above("untold.sure", 0.5), control)
     control = "Harder facts would fall too; both wordings ask for the same facts, compared pair by pair"
     says = "The model answers a question in new words correctly less often than one that it was fine-tuned on"

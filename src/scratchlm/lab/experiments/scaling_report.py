@@ -171,7 +171,8 @@ def claim_gains_of_size_and_text(out: Findings, measured: Measured) -> None:
         "size-pays-with-text",
         "The gain of a larger model grows with the training text",
         gain("gain_of_size_with_text", with_much - with_little),
-        "A poor learning rate of the large model on little text would do it too; there each size was tuned alike",
+        "A poor learning rate of the large model on little text would do it too; there each size was tried at the same "
+        "rates",
     )
 
 
