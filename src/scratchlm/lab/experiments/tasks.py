@@ -162,8 +162,8 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
     says += f"{NEAR:g}"
     control = "A single-task model might get worse from too many epochs; its score after fewer is in the table"
     out.claim("sharing-costs-little-at-equal-length", says, near_all("longer"), control)
-    says = "On at least one task a single-task model of as many conversations leads both multi-task models by more than "
-    says += f"{NEAR:g}"
+    says = "On at least one task a single-task model of as many conversations leads both multi-task models "
+    says += f"by more than {NEAR:g}"
     control = "The batch size might suit the single-task model alone; the multi-task model has two. "
     control += "Four comparisons find one by chance more easily; their intervals are widened for it (Bonferroni)"
     ahead: Test = lambda values: any_holds(leads(values, "longer", -NEAR, rival=True))  # noqa: E731
