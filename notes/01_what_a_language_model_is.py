@@ -543,8 +543,7 @@ def _(
     train,
 ):
     _before, _after = torch.tensor(train[:-1]), torch.tensor(train[1:])
-    _counts = torch.zeros(size, size)
-    # Add 1 at each pair that occurs.
+    _counts = torch.zeros(size, size)  # how often each pair occurs
     _counts.index_put_((_before, _after), torch.ones(len(_before)), accumulate=True)
     _totals = _counts.sum(1, keepdim=True).clamp(min=1)  # no division by zero where nothing follows
     _frequencies = _counts / _totals
@@ -556,9 +555,8 @@ def _(
     for _step in range(101):
         _probabilities = W.softmax(-1)
         costs.append(-(_counts * _probabilities.clamp(min=1e-12).log()).sum().item() / len(_before))
-        # One step against the gradient of each row's mean loss, with a learning rate of 4.
         if _step < 100:
-            W -= 4.0 * (_probabilities - _frequencies)
+            W -= 4.0 * (_probabilities - _frequencies)  # against each row's gradient
 
     reveal(costs[-1] - least, guess_5, f"nats above counting ({costs[-1]:.3f} and {least:.3f})")
     for _token, _ in followers[looked].most_common(3):
@@ -570,8 +568,7 @@ def _(
     print(f"Of the difference, {unseen_nats:.3f} nats come from pairs that never occurred.")
     print(f"After 100 steps such pairs still have {1 - _on_seen.mean():.0%} of the probability.")
 
-    # PyTorch's own gradient must equal the one by hand. It is that of the mean over all pairs, so each row of it
-    # counts as often as its token occurs.
+    # PyTorch's gradient is that of the mean over all pairs: each row counts as often as its token.
     _checked = W.clone().requires_grad_()  # backward() fills _checked.grad with the gradient
     torch.nn.functional.cross_entropy(_checked[_before], _after).backward()
     _by_hand = (W.softmax(-1) - _frequencies) * _counts.sum(1, keepdim=True) / len(_before)

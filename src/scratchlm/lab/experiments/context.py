@@ -53,7 +53,7 @@ ORDERS = {
     "half": "network of blocks, half of its training",
     "reader": "network of blocks",
 }
-"""Models that predict without the order within windows."""
+"""Models that predict without the order within blocks."""
 COPIERS = {"many": (copying.SHORTEST, copying.PERIOD), "one": (copying.PERIOD, copying.PERIOD)}
 """The models that copy, with their shortest and longest period in training."""
 WAYS = ("second", "without-induction", "without-previous", "without-both", "without-neutral", "without-first-layer")

@@ -81,8 +81,8 @@ CLAIMS = (
      "keeps its state"),
     ("transformer-beats-recurrent-in-time", "lstm_in_time", "transformer",
      "A tuned transformer predicts better than a tuned LSTM that trained for about as long",
-     ("With equal tokens the slower network trains longer; here both train for about the same time, as a "
-"claim below checks")),
+     "With equal tokens the slower network trains longer; here both train for about the same time, as a "
+     "claim below checks"),
     ("transformer-beats-counting", "kneser", "transformer",
      "A tuned transformer that reads the text once predicts better than tuned n-grams",
      "N-grams of a poor order would lose to many models; their order was tuned on the same validation text"),

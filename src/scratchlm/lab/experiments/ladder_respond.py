@@ -54,8 +54,8 @@ CLAIMS = (
      "Easier questions for one side would give this too; both answer the same questions, compared one by one"),
     ("retrieval-is-right-most", "retrieval", "chat", "right",
      "The nearest sentence of stories names the right value more often than the small model",
-     ("Easier questions for one side would give this; both answer the same. A larger model may differ "
-"(section on size)")),
+     "Easier questions for one side would give this; both answer the same. A larger model may differ "
+     "(section on size)"),
     ("model-beats-recall", "chat", "recall", "right",
      "The small model names the right value more often than retrieved training answers",
      "Looking up similar questions may be too weak; the next claim searches all that training answers say"),

@@ -269,8 +269,8 @@ def claim_methods(out: Findings) -> None:
         ("designed-beat-counted",
          "Designed features beat counted words and pairs with the same classifier, at both thresholds",
          higher("designed", "logistic"),
-         ("Unequal tuning would give this; both tuned one penalty. The author of the features knew such spam, "
-"which is not excluded")),
+         "Unequal tuning would give this; both tuned one penalty. The author of the features knew such spam, "
+         "which is not excluded"),
         ("both-beat-each", "Designed features and counted words together beat each alone, at both thresholds",
          higher("both", "designed", "logistic", "borrowed"),
          "More features alone could help; designed features of another message, beside counted words, measure that"),

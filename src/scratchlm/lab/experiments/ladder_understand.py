@@ -58,7 +58,7 @@ CLAIMS = (
      "Question-word rules answer better than the whole sentence they extract from",
      "Any shorter answer could gain word F1; a random part of the sentence of the same length measures that"),
     ("rules-choose", "rules", "cut",
-     "Question-word rules answer better than random words of what they read, as many as in their answer",
+     "Question-word rules answer better than a random stretch of what they read, as long as their answer",
      "Both have about as many words of the same one or two sentences, so only the choice differs"),
     ("pretraining-helps", "pretrained", "random", "Pretraining improves the fine-tuned small model",
      "More training in all would help too; the model from random weights also trains for twice as many epochs"),
@@ -69,8 +69,8 @@ CLAIMS = (
      "much text", "Rules read whole passages, networks a part; these rules read that part, too"),
     ("taught-beats-retrieval", "pretrained", "tfidf",
      "The small model, pretrained and fine-tuned, beats sentence retrieval",
-     ("Easier questions for one side would give this; both answer the same. A larger model may differ "
-"(section on size)")),
+     "Easier questions for one side would give this; both answer the same. A larger model may differ "
+     "(section on size)"),
     ("rules-beat-taught", "rules", "pretrained", "Rules beat the small model, pretrained and fine-tuned",
      "Less text for the model could decide; the next claim gives the rules as little"),
     ("evidence-beats-taught", "evidence", "pretrained", "Rules that read as little as the model beat it, too",
@@ -171,7 +171,7 @@ def methods(
         Method("first", "first sentence", reading(first_sentence)),
         Method("longest", "longest sentence", reading(longest_sentence)),
         Method("overlap", "sentence with most shared words", reading(by_overlap)),
-        Method("cut", "random words of what the rules read, as many as in their answer", reading(random_part)),
+        Method("cut", "a random stretch of what the rules read, as long as their answer", reading(random_part)),
         Method("rules", "question-word rules", reading(by_rules)),
         Method("evidence", "question-word rules, on the shorter text that networks read", reading(on_evidence)),
         Method("tfidf", "TF-IDF sentence retrieval", partial(_retrieving, items.train)),

@@ -42,6 +42,8 @@ WAYS = {
     "one": "multi-task model",
     "large": f"multi-task model, batches {LARGER} times as large",
 }
+WIDENED = "Four comparisons find one by chance more easily than one; their intervals are widened for it (Bonferroni)"
+"""The control of claims about any of four tasks."""
 MULTI = ("one", "large")
 """The two multi-task models."""
 
@@ -142,16 +144,12 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
     out.derive("learned_alone", lambda values: Value(len(near(values, "alone"))))
     out.derive("learned_longer", lambda values: Value(len(near(values, "longer"))))
     says = "On every task the multi-task model beats the trivial baseline, in batches of either size"
-    control = "A guess would score as well; the baseline gives a frequent answer, ham, -ed, or copies. "
-    control += "Intervals are widened as below"
+    control = f"A guess would score as well; the baseline gives a frequent answer, ham, -ed, or copies. {WIDENED}"
     out.claim("one-does-all", says, lambda values: all_hold(leads(values, "trivial")), control)
     says = "On at least one task the task-specific baseline beats the multi-task model, in batches of either size"
-    control = (
-        "Four comparisons find one by chance more easily than one; their intervals are widened for it (Bonferroni)"
-    )
-    out.claim("rival-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow", rival=True)), control)
+    out.claim("rival-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow", rival=True)), WIDENED)
     says = "On at least one task the multi-task model beats that baseline, in batches of either size"
-    out.claim("model-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow")), control)
+    out.claim("model-wins-somewhere", says, lambda values: any_holds(leads(values, "narrow")), WIDENED)
     says = "Wherever a single-task model beats the trivial baseline, it leads each multi-task model by at most "
     says += f"{NEAR:g}, at equal epochs"
     control = (
@@ -164,12 +162,10 @@ def claim(out: Findings, tasks: Sequence[str]) -> None:
     out.claim("sharing-costs-little-at-equal-length", says, near_all("longer"), control)
     says = "On at least one task a single-task model of as many conversations leads both multi-task models "
     says += f"by more than {NEAR:g}"
-    control = "The batch size might suit the single-task model alone; the multi-task model has two. "
-    control += "Four comparisons find one by chance more easily; their intervals are widened for it (Bonferroni)"
+    control = f"The batch size might suit the single-task model alone; the multi-task model has two. {WIDENED}"
     ahead: Test = lambda values: any_holds(leads(values, "longer", -NEAR, rival=True))  # noqa: E731
     out.claim("sharing-costs-somewhere", says, ahead, control)
     says = f"On at least one task the multi-task model does better in batches {LARGER} times as large"
-    control = "More training would do it; both read the same conversations as often. "
-    control += "Four comparisons find one by chance more easily; their intervals are widened for it (Bonferroni)"
+    control = f"More training would do it; both read the same conversations as often. {WIDENED}"
     better: Test = lambda values: any_holds([values[f"{key}.large.over_one"].at(0.9875).exceeds() for key in tasks])  # noqa: E731
     out.claim("larger-batches-help", says, better, control)
