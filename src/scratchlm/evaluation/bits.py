@@ -103,7 +103,7 @@ def held_out_loss(
     """
     source = ArrayTokens(np.asarray(tokens)) if isinstance(tokens, Sequence) else tokens
     decoder.eval()
-    device = decoder.embedding.weight.device
+    device = decoder.device
     first = first_token(tokenizer) or 0
     nats, count = 0.0, 0
     for batch in whole_windows(source, length or decoder.config.context, rows, first):
@@ -124,7 +124,7 @@ def target_logits(
     except at the beginning: slower, and fairer to a model whose context is short.
     """
     decoder.eval()
-    device = decoder.embedding.weight.device
+    device = decoder.device
     size, first = length or decoder.config.context, first_token(tokenizer) or 0
     whole = whole_windows(tokens, size, rows, first)
     for batch in whole if stride is None else overlapping_windows(tokens, size, stride, rows, first):

@@ -138,7 +138,7 @@ def _plain(
     decoder: CausalLM, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Score requests, each a row of its own; padding is on the right, where causal attention ignores it."""
-    device = decoder.embedding.weight.device
+    device = decoder.device
     members = [index for group in groups for index in group]
     texts = [[*requests[index].context, *requests[index].continuation[:-1]] for index in members]
     with autocast(device, dtype):
@@ -152,7 +152,7 @@ def _shared(
     decoder: CausalLM, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Read texts once, padded on the left, then score all continuations of each from its cached keys and values."""
-    device = decoder.embedding.weight.device
+    device = decoder.device
     assert isinstance(decoder, Decoder), "what has no cache reads each row whole"
     texts = [requests[group[0]].context for group in groups]
     members = [index for group in groups for index in group]

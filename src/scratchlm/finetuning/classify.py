@@ -25,7 +25,7 @@ def add_classes(network: SequenceModel, labels: Sequence[str], pooling: Literal[
     generator = torch.Generator().manual_seed(seed)
     head = nn.Linear(network.config.width, len(labels), bias=False, device="meta")
     drawn = torch.randn(len(labels), network.config.width, generator=generator) * network.config.init_std
-    head.weight = nn.Parameter(drawn.to(network.embedding.weight.device))
+    head.weight = nn.Parameter(drawn.to(network.device))
     network.classifier = head
 
 

@@ -84,7 +84,7 @@ def _continue(
     stops: frozenset[int],
 ) -> list[list[int]]:
     """Continue one group, dropping rows that have ended; stop ids are kept."""
-    device = decoder.eval().embedding.weight.device
+    device = decoder.eval().device
     longest = max(map(len, prompts))
     room = min(config.max_tokens, decoder.config.context - longest)
     cache = KVCache(decoder.config.context)

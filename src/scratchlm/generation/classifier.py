@@ -176,7 +176,7 @@ def class_logits(
     decoder: SequenceModel, rows: Sequence[Sequence[int]], dtype: torch.dtype = torch.float32
 ) -> Float[np.ndarray, "N C"]:
     """Score the classes of texts that are encoded; those of like length share a forward pass."""
-    device = decoder.embedding.weight.device
+    device = decoder.device
     decoder.eval()
     found: dict[int, np.ndarray] = {}
     for chosen in _alike(rows):

@@ -78,7 +78,7 @@ class Engine:
         if start != self._cached_from:
             self.cache.crop(0)
             self._cached_from = start
-        ids = torch.tensor([self.ids[start + self.cache.length :]], device=self.decoder.embedding.weight.device)
+        ids = torch.tensor([self.ids[start + self.cache.length :]], device=self.decoder.device)
         return self.decoder.logits(prefill(self.decoder, ids, self.cache)[0])
 
     def truncate(self, length: int) -> None:

@@ -30,7 +30,7 @@ def generate_ids(
     """Yield new ids after `prompt` (at least one id) until a stop id, which is not yielded, or `max_tokens`."""
     stop_ids = stop_ids.union(config.stop_ids)
     decoder.eval()
-    device = decoder.embedding.weight.device
+    device = decoder.device
     generator = torch.Generator().manual_seed(config.seed)
     ids = list(prompt)
     for _ in range(config.max_tokens):

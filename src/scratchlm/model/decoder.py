@@ -98,6 +98,18 @@ class Decoder(Transformer, CausalLM):
 
     def hidden(self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None) -> Stream:
         """Return the residual stream after the final norm: all of the model but the head."""
+        embedded, contexts = self.entering(ids, cache, documents)
+        x = embedded
+        for number, context in enumerate(contexts):
+            x = self.layer(number, x, embedded, context)
+        if cache is not None:
+            cache.advance(ids.size(1))
+        return self.final_norm(x)
+
+    def entering(
+        self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None
+    ) -> tuple[Stream, list[AttentionContext]]:
+        """Return what the first layer reads, and what each layer is told beside the stream."""
         assert cache is None or documents is None, "a cache continues one document in each row"
         new = ids.size(1)
         seen = new + (0 if cache is None else cache.length)
@@ -106,16 +118,15 @@ class Decoder(Transformer, CausalLM):
             places = cache.places(new, ids.device)
         else:
             places = torch.arange(new, device=ids.device) if documents is None else positions_within(documents)
-        x = embedded = self.placed(self._embed(ids, cache, documents), places)
         windows = [attention.window for attention in self.attentions]
         contexts = {window: self._context(ids, places, cache, documents, window) for window in set(windows)}
-        for layer, block in enumerate(self.blocks):
-            if self.x0_residual is not None:
-                x = self.x0_residual(x, embedded, layer)
-            x = block(x, contexts[windows[layer]])
-        if cache is not None:
-            cache.advance(new)
-        return self.final_norm(x)
+        return self.placed(self._embed(ids, cache, documents), places), [contexts[window] for window in windows]
+
+    def layer(self, number: int, x: Stream, embedded: Stream, context: AttentionContext) -> Stream:
+        """Return the stream after one layer; `embedded` is what the first layer reads."""
+        if self.x0_residual is not None:
+            x = self.x0_residual(x, embedded, number)
+        return self.blocks[number](x, context)
 
     def _embed(self, ids: Tensor, cache: KVCache | None, documents: Tensor | None) -> Tensor:
         x: Tensor = self.embedding(ids)

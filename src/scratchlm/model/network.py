@@ -7,6 +7,7 @@ that what measures and samples stands on: changing a token never changes scores 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -25,6 +26,7 @@ from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import Experts
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, rope_table
+from scratchlm.model.quantized import QuantizedWeight
 
 Ids = Int[Tensor, "B T"]
 Stream = Float[Tensor, "B T D"]
@@ -95,9 +97,16 @@ class SequenceModel(nn.Module):
         inside = (torch.arange(hidden.size(1), device=hidden.device) <= last[:, None])[..., None]  # (B, T, 1)
         return self.classifier((hidden * inside).sum(1) / inside.sum(1))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def parameter_count(self) -> int:
-        """Count distinct parameters; a tied head is counted once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Count distinct parameters; a tied head is counted once, and a quantized matrix as what it stands for."""
+        packed = [part for part in self.modules() if isinstance(part, QuantizedWeight)]
+        held = sum(part.codes.numel() + part.scales.numel() for part in packed)
+        return sum(each.numel() for each in self.parameters()) - held + sum(math.prod(part.shape) for part in packed)
 
 
 class CausalLM(SequenceModel):
@@ -123,7 +132,7 @@ class Transformer(SequenceModel):
 
     def restore_tables(self) -> None:
         """Compute what is not stored: the rotary tables, on the weights' device (not where weights have no memory)."""
-        rope, device = self.config.positions, self.embedding.weight.device
+        rope, device = self.config.positions, self.device
         if not isinstance(rope, RopeConfig) or device.type == "meta":
             return
         context, channels = self.config.context, int(self.config.attention.head_dim * rope.partial_rotary_factor)

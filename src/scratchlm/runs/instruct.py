@@ -125,7 +125,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
     def measure(self, decoder: Decoder) -> dict[str, float]:
         """Return the mean loss of the held-out answers' tokens."""
         decoder.eval()
-        device, total = decoder.embedding.weight.device, 0.0
+        device, total = decoder.device, 0.0
         for batch in self.rows:
             with autocast(device, DTYPES[self.config.dtype]):
                 total += float(next_token_loss(decoder, batch.to(device)))

@@ -134,7 +134,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
     def measure(self, decoder: Decoder) -> dict[str, float]:
         """Return loss, accuracy and margin on the held-out pairs."""
         decoder.eval()
-        device = decoder.embedding.weight.device
+        device = decoder.device
         total = {"loss": 0.0, "accuracy": 0.0, "led": 0.0, "margin": 0.0}
         for each in self.rows:
             batch = each.to(device)
@@ -179,7 +179,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
     def _referred(self, decoder: Decoder, pairs: Sequence[RenderedPair]) -> list[RenderedPair]:
         """Note what the model thinks of every answer before it learns; in fp32, as a resumed run must find the same."""
         decoder.eval()
-        device = decoder.embedding.weight.device
+        device = decoder.device
         sums = [answer_log_probabilities(decoder, batch.to(device))[0].tolist() for batch in self._laid(pairs)]
         both = [(rows[i], rows[i + 1]) for rows in sums for i in range(0, len(rows), 2)]
         return [dataclasses.replace(pair, reference=told) for pair, told in zip(pairs, both, strict=True)]
@@ -193,7 +193,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
         """
         if isinstance(self.config.loss, RewardConfig):
             return None
-        device = kept.decoder.embedding.weight.device
+        device = kept.decoder.device
         before = kept.decoder if self.config.lora else open_model(self.config).decoder.to(device)
         kept.decoder.eval(), before.eval()
         total, tokens = 0.0, 0

@@ -188,7 +188,7 @@ def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference |
 
     @torch.no_grad()
     def ask(batch: Batch) -> Tensor:
-        there = batch.to(frozen.embedding.weight.device)
+        there = batch.to(frozen.device)
         frozen.eval()
         if not config.lora:
             return token_log_probabilities(frozen, there, config.temperature)

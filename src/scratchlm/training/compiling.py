@@ -21,7 +21,7 @@ def compiled_blocks(decoder: SequenceModel) -> Iterator[bool]:
     A block still computes what it did, up to rounding, and its weights keep their names. Without a C++ compiler, which
     torch calls at run time on a CPU, nothing is changed and a warning says so.
     """
-    if decoder.embedding.weight.device.type == "cpu" and not has_compiler():
+    if decoder.device.type == "cpu" and not has_compiler():
         warnings.warn("no C++ compiler found: the run goes on uncompiled, more slowly; install g++", stacklevel=2)
         yield False
         return

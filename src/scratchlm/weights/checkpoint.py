@@ -1,6 +1,6 @@
 """Model folders and checkpoints: safetensors and JSON, written atomically, verified when they are read.
 
-    config.json          config of the decoder, format version; adapters, classes and base model, if any
+    config.json          config of the decoder, format version; adapters, classes, base model, quantization, if any
     model.safetensors    the weights, in fp32 if trained here, else as imported; without those of the base model
     tokenizer.json       the tokenizer
     chat_template.jinja  the chat template of a model that was trained on conversations
@@ -33,6 +33,8 @@ from scratchlm.base.reading import require_table
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.model.quantizationconfig import QuantizationConfig
+from scratchlm.model.quantized import quantize_outline
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
@@ -77,6 +79,8 @@ class SavedModel:
     base: Base | None = None
     nf4: bool = False
     """Whether the base weights are in four bits, as when the adapters were trained (QLoRA)."""
+    quantization: QuantizationConfig | None = None
+    """How the weights were quantized; such a model writes and is measured, and is not trained."""
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -118,6 +122,8 @@ def _write_model(folder: Path, model: SavedModel) -> None:
         config["nf4"] = model.nf4
         config["base"] = {"path": stored_path(model.base.path, folder), "weights": model.base.weights}
         tensors = {name: tensor for name, tensor in tensors.items() if name in model.base.own}
+    if model.quantization is not None:
+        config["quantization"] = to_dict(model.quantization)
     write_json(folder / CONFIG_FILE, config)
     save_tensors(folder / WEIGHTS_FILE, tensors)
     model.tokenizer.save(folder)
@@ -182,6 +188,8 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
             f"{folder}: has {len(stored.classes.labels)} labels for a head of other size; restore the folder"
         )
     decoder = outline(config)
+    if stored.quantization is not None:
+        quantize_outline(decoder, stored.quantization)
     for name, each in reversed(stored.adapters.items()):  # so that the first is active at the end
         add_adapter(decoder, name, each)
     tensors, below = _tensors_of(folder, stored, dtype, base)
@@ -198,6 +206,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
         classes=stored.classes,
         base=below,
         nf4=stored.nf4,
+        quantization=stored.quantization,
     )
 
 
@@ -238,7 +247,8 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
         if tensors[name].shape != shape:
             raise UserError(f"weights do not fit the config: {name} is {tuple(tensors[name].shape)}, not {shape}")
     decoder.load_state_dict(tensors, strict=False, assign=True)
-    decoder.requires_grad_(True)
+    for parameter in decoder.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
     decoder.restore_tables()
     return decoder
 
@@ -293,7 +303,10 @@ def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Ten
         with open_tensors(path) as file:
             names = list(file.keys())
             tensors = ((_current(name), file.get_tensor(name)) for name in names)
-            read = {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in tensors}
+            read = {
+                name: tensor.to((dtype if tensor.is_floating_point() else None) or tensor.dtype, copy=True)
+                for name, tensor in tensors
+            }
     except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
     return {name: require_finite(tensor, name, path) for name, tensor in read.items()}

@@ -13,6 +13,7 @@ from scratchlm.base.ranges import Fraction, Positive, out_of_range
 from scratchlm.base.reading import is_inside, require_table
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.model.quantizationconfig import QuantizationConfig
 from scratchlm.text.config import LongTexts
 
 FORMAT = 1
@@ -71,6 +72,7 @@ class Stored:
     classes: Classes | None = None
     base: Below | None = None
     nf4: bool = False
+    quantization: QuantizationConfig | None = None
 
     def __post_init__(self) -> None:
         sources = self.provenance.get("sources") or []

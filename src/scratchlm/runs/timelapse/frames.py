@@ -90,7 +90,7 @@ def predictions(
     if len(passage) > context:
         raise UserError(f"passage of {len(passage)} tokens: the model's context is {context}; give a shorter one")
     first = first_token(tokenizer) or 0
-    ids = torch.tensor([[first, *passage[:-1]]], device=decoder.embedding.weight.device)
+    ids = torch.tensor([[first, *passage[:-1]]], device=decoder.device)
     logs = decoder.eval()(ids)[0].float().log_softmax(-1).cpu()
     best = logs.exp().topk(min(TOP, logs.size(-1)))
     return -logs.gather(-1, torch.tensor(passage)[:, None]).squeeze(-1), best.values, best.indices

@@ -1,0 +1,254 @@
+"""A decoder whose next tokens are computed by compiled code, and the blocks of the cache that it reads and writes.
+
+The tables that the code reads hold addresses of the decoder's own tensors, so nothing is copied, and weights that are
+trained in place are seen at once. The tensors are kept alive here.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scratchlm.compiled import parts
+from scratchlm.compiled import step as places
+from scratchlm.compiled.parts import BLOCK
+from scratchlm.compiled.sharing import LINE, Team, prepare
+from scratchlm.compiled.step import PHASES, PLACES, Model, Rows, Sizes, Work, decode_step
+from scratchlm.model.config import ExpertsConfig, RMSNormConfig, RopeConfig, SwiGLUConfig, ValueEmbeddingConfig
+from scratchlm.model.decoder import Block, Decoder
+from scratchlm.model.feedforward import SwiGLU
+from scratchlm.model.quantized import QuantizedWeight
+
+ACTIVATIONS = {
+    "silu": parts.SILU,
+    "gelu": parts.GELU,
+    "gelu_tanh": parts.GELU_TANH,
+    "relu_squared": parts.RELU_SQUARED,
+}
+CHUNKS = 4
+"""Chunks of a product for each thread: more share better, fewer cost less."""
+KINDS = {
+    torch.float32: np.empty((0, 0), np.float32),
+    torch.bfloat16: np.empty((0, 0), np.uint16),
+    torch.int8: np.empty((0, 0), np.int8),
+    torch.uint8: np.empty((0, 0, 0), np.uint8),
+}
+
+
+class Blocks:
+    """Memory for the keys and values of all layers, in blocks of `BLOCK` positions."""
+
+    def __init__(self, decoder: Decoder, count: int) -> None:
+        attention = decoder.config.attention
+        heads, size = attention.kv_heads, attention.head_dim
+        self.count = count
+        self.keys = [torch.zeros(count, heads, size, BLOCK) for _ in decoder.blocks]
+        """Of each layer, with the positions of a block last: a query meets many of them at once."""
+        self.values = [torch.zeros(count, heads, BLOCK, size) for _ in decoder.blocks]
+
+
+def unsupported(decoder: Decoder) -> str | None:
+    """Return which part of a decoder the compiled step has no code for, or None."""
+    config, attention = decoder.config, decoder.config.attention
+    if decoder.device.type != "cpu":
+        return f"the device {decoder.device.type}"
+    if isinstance(config.feed_forward, ExpertsConfig):
+        return "a mixture of experts"
+    if attention.qk_norm and attention.qk_norm_span == "all":
+        return "a norm of all heads together"
+    kinds = {_kind(part) for block in decoder.blocks for part in _matrices(block).values()}
+    if len(kinds) > 1 or not kinds <= KINDS.keys():
+        return "layers in several number formats"
+    return None
+
+
+class CompiledDecoder:
+    """Computes steps of a decoder. One step at a time; threads of the machine share it."""
+
+    def __init__(self, decoder: Decoder, blocks: Blocks, threads: int = 1) -> None:
+        """Build the tables. The decoder must be one for which `unsupported` returns None."""
+        self.decoder, self.blocks = decoder, blocks
+        self._held: list[Tensor] = []
+        config = decoder.config
+        layers = np.zeros((config.layers, PLACES), np.int64)
+        for number, block in enumerate(decoder.blocks):
+            assert isinstance(block, Block)
+            self._describe_layer(layers[number], block, number)
+        whole = np.zeros(PLACES, np.int64)
+        self._describe_norm(whole, places.FINAL_NORM, decoder.final_norm)
+        head = decoder.embedding if decoder.head is None else decoder.head
+        self._describe_matrix(whole, places.HEAD, head)
+        if decoder.x0_residual is not None:
+            whole[places.X0_STREAM] = self._address(decoder.x0_residual.stream_scale)
+            whole[places.X0_EMBEDDED] = self._address(decoder.x0_residual.embedding_scale)
+        kind = _kind(next(iter(_matrices(decoder.blocks[0]).values())))
+        self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
+        self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(head)])
+        self._boards = np.zeros((2, PHASES * config.layers + 1, LINE), np.int64)
+        self._doors = np.zeros((2, LINE), np.int64)
+        self._epoch, self._lock = 0, threading.Lock()
+        self._team = Team(threads - 1)
+        self._work: dict[int, Work] = {}
+
+    @torch.no_grad()
+    def step(
+        self, texts: Sequence[Sequence[int]], positions: Sequence[int], blocks: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "B V"]:
+        """Return the logits after the last token of each text, which the cache does not hold yet.
+
+        They are overwritten by the next step. `positions` are those of the last tokens; of a text, the last `reach`
+        tokens are enough. Several rows may be of one text, at positions that follow each other. `blocks` says where
+        each text's blocks lie; that of each position must be there.
+        """
+        rows = len(texts)
+        table = np.zeros((rows, max(map(len, blocks))), np.int64)
+        for row, own in enumerate(blocks):
+            table[row, : len(own)] = own
+        with self._lock:
+            work = self._work.setdefault(rows, self._buffers(rows)) if rows not in self._work else self._work[rows]
+            new, place = torch.tensor([text[-1] for text in texts]), torch.tensor(positions)
+            work.embedded[:] = self._embed(texts, new, place).numpy()
+            self._epoch += 1
+            epoch, board, door = self._epoch, self._boards[self._epoch % 2], self._doors[self._epoch % 2]
+            prepare(board, door, epoch)
+            arguments = (board, door, epoch, self._model, Rows(new.numpy(), place.numpy(), table), work)
+            self._team.run(lambda: decode_step(*arguments))
+            return torch.from_numpy(work.logits)
+
+    @property
+    def reach(self) -> int:
+        """How many tokens of a text a step reads."""
+        return 1 if self.decoder.ngrams is None else 1 + self.decoder.ngrams.reach
+
+    def _embed(self, texts: Sequence[Sequence[int]], new: Tensor, place: Tensor) -> Float[Tensor, "B D"]:
+        """Return what the first layer reads."""
+        x = self.decoder.embedding(new)
+        if self.decoder.ngrams is not None:
+            seen = [list(text[-self.reach :]) for text in texts]
+            table = torch.tensor([[0] * (self.reach - len(each)) + each for each in seen])
+            filled = torch.tensor([[0] * (self.reach - len(each)) + [1] * len(each) for each in seen])
+            x = x + self.decoder.ngrams(table, filled)[:, -1]  # what fills a row up is another document
+        return self.decoder.placed(x[:, None], place[:, None])[:, 0]
+
+    def _buffers(self, rows: int) -> Work:
+        sizes = self._sizes
+
+        def array(size: int) -> np.ndarray:
+            return np.zeros((rows, size), np.float32)
+
+        inside, shared = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
+        return Work(
+            embedded=array(sizes.width),
+            stream=array(sizes.width),
+            queries=array(inside),
+            keys=array(shared),
+            values=array(shared),
+            mixed=array(inside),
+            branch=array(sizes.width),
+            gate=array(sizes.hidden),
+            inner=array(sizes.hidden),
+            logits=array(sizes.vocabulary),
+        )
+
+    def _address(self, tensor: Tensor | None) -> int:
+        """Return where a tensor lies, 0 for None, and keep it there."""
+        if tensor is None:
+            return 0
+        tensor = tensor.detach()
+        assert tensor.is_contiguous()
+        self._held.append(tensor)
+        return tensor.data_ptr()
+
+    def _describe_layer(self, row: np.ndarray, block: Block, number: int) -> None:
+        """Fill the table's row of one layer."""
+        attention = block.attention
+        for which, part in _matrices(block).items():
+            self._describe_matrix(row, which, part)
+        for place, norm in (
+            (places.ATTENTION_NORM, block.attention_norm),
+            (places.ATTENTION_OUT_NORM, block.attention_out_norm),
+            (places.FEED_FORWARD_NORM, block.feed_forward_norm),
+            (places.FEED_FORWARD_OUT_NORM, block.feed_forward_out_norm),
+            (places.QUERY_NORM, attention.query_norm),
+            (places.KEY_NORM, attention.key_norm),
+        ):
+            self._describe_norm(row, place, norm)
+        row[places.CACHED_KEYS] = self._address(self.blocks.keys[number])
+        row[places.CACHED_VALUES] = self._address(self.blocks.values[number])
+        row[places.WINDOW] = attention.window or 0
+        rope = self.decoder.config.positions
+        if isinstance(rope, RopeConfig):
+            local = attention.window is not None and rope.local_theta is not None
+            row[places.COS] = self._address(self.decoder.local_rope_cos if local else self.decoder.rope_cos)
+            row[places.SIN] = self._address(self.decoder.local_rope_sin if local else self.decoder.rope_sin)
+        if attention.value_embedding is not None:
+            row[places.VALUE_TABLE] = self._address(attention.value_embedding.table.weight)
+            row[places.VALUE_GATE] = self._address(attention.value_embedding.gate.weight)
+
+    def _describe_matrix(self, row: np.ndarray, which: int, part: nn.Module) -> None:
+        scales = part.scales if isinstance(part, QuantizedWeight) else None
+        codes = part.codes if isinstance(part, QuantizedWeight) else part.weight
+        bias = getattr(part, "bias", None)
+        row[3 * which : 3 * which + 3] = [self._address(each) for each in (codes, scales, bias)]
+
+    def _describe_norm(self, row: np.ndarray, place: int, norm: nn.Module | None) -> None:
+        row[place] = self._address(getattr(norm, "weight", None))
+        row[place + 1] = self._address(getattr(norm, "bias", None))
+
+
+def _matrices(block: Block) -> dict[int, nn.Module]:
+    """Return the matrices of a layer by their places."""
+    attention, inside = block.attention, block.feed_forward
+    found = {
+        places.QUERY: attention.query,
+        places.KEY: attention.key,
+        places.VALUE: attention.value,
+        places.OUTPUT: attention.output,
+        places.UP: inside.up,
+        places.DOWN: inside.down,
+    }
+    return found | ({places.GATE: inside.gate} if isinstance(inside, SwiGLU) else {})
+
+
+def _kind(part: nn.Module) -> torch.dtype:
+    """Return the number format of a matrix."""
+    return part.codes.dtype if isinstance(part, QuantizedWeight) else part.weight.dtype
+
+
+def _sizes(decoder: Decoder, chunks: int, blocks: int) -> Sizes:
+    config, attention, inside = decoder.config, decoder.config.attention, decoder.config.feed_forward
+    rms = isinstance(config.norm, RMSNormConfig)
+    like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()  # of queries and keys
+    values, rope = config.values, config.positions
+    return Sizes(
+        layers=config.layers,
+        width=config.width,
+        heads=attention.heads,
+        kv_heads=attention.kv_heads,
+        head_dim=attention.head_dim,
+        hidden=inside.hidden,
+        vocabulary=config.vocabulary_size,
+        half=decoder.rope_cos.size(1) if isinstance(rope, RopeConfig) else 0,
+        norm=parts.RMS if rms else parts.LAYER,
+        eps=float(config.norm.eps),
+        norm_offset=float(rms and config.norm.unit_offset),
+        norm_before=int(config.norm_places != "after"),
+        norm_after=int(config.norm_places != "before"),
+        qk_norm=0 if not attention.qk_norm else 2 if attention.qk_norm_rotated else 1,
+        qk_eps=float(like.eps),
+        qk_offset=float(like.unit_offset),
+        scale=float(attention.query_scale or 1 / math.sqrt(attention.head_dim)),
+        softcap=float(attention.softcap or 0.0),
+        activation=ACTIVATIONS[inside.activation],
+        gated=int(isinstance(inside, SwiGLUConfig)),
+        logit_softcap=float(config.logit_softcap or 0.0),
+        gate_channels=min(values.gate_channels, config.width) if isinstance(values, ValueEmbeddingConfig) else 0,
+        chunks=chunks,
+        blocks=blocks,
+    )

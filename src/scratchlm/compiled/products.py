@@ -1,0 +1,200 @@
+"""Products of a matrix with the vectors of a few rows: the work of a decode step, bound by how fast memory is read.
+
+A matrix lies in one of two forms. By rows, in fp32, in bf16 (its 16 bits as unsigned numbers) or in int8 with a scale an
+output. Or in tiles of int4, as `model/quantized.py` packs them. What a product returns is called an output here, since
+a row is one text of a batch.
+
+The innermost loops run over slices that begin at 0. numba guards an index that might be negative, and LLVM makes no
+vector instructions of a guarded loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit, types
+from numba.extending import overload
+
+from scratchlm.compiled.atomic import pointer
+from scratchlm.model.quantized import GROUP, TILE
+
+FLAGS = {"reassoc", "contract", "arcp", "nsz"}
+"""Sums may be reordered. Infinities and NaNs are kept, so that a model whose training diverged is noticed."""
+HALF = TILE // 2
+f32, i32, u32 = np.float32, np.int32, np.uint32
+LOW, FOUR, ZERO = i32(15), i32(4), i32(8)
+
+
+def matrix(kind: Any, address: int, outputs: int, inputs: int) -> Any:
+    """Return the matrix at an address in the form of the empty array `kind`."""
+    raise NotImplementedError("compiled code calls it")
+
+
+@overload(matrix, strict=False)
+def _matrix(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
+    if kind.ndim == 3:
+        return lambda kind, address, outputs, inputs: carray(
+            pointer(address), ((outputs + TILE - 1) // TILE, inputs, HALF), np.uint8
+        )
+    stored = {types.int8: np.int8, types.uint16: np.uint16, types.float32: np.float32}[kind.dtype]
+    return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs, inputs), stored)
+
+
+def scales_of(kind: Any, address: int, outputs: int, inputs: int) -> Any:
+    """Return the scales of the matrix; an empty array where its form has none."""
+    raise NotImplementedError("compiled code calls it")
+
+
+@overload(scales_of, strict=False)
+def _scales_of(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
+    if kind.ndim == 3:
+        return lambda kind, address, outputs, inputs: carray(
+            pointer(address), ((outputs + TILE - 1) // TILE, inputs // GROUP, TILE), np.float32
+        )
+    if kind.dtype == types.int8:
+        return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs,), np.float32)
+    return lambda kind, address, outputs, inputs: np.empty(0, np.float32)
+
+
+def number(stored: Any) -> Any:
+    """Return a stored weight as fp32, without its scale."""
+    raise NotImplementedError("compiled code calls it")
+
+
+@overload(number, inline="always", strict=False)
+def _number(stored: Any) -> Any:
+    if stored == types.uint16:
+        return lambda stored: u32(u32(stored) << u32(16)).view(np.float32)
+    return lambda stored: f32(stored)
+
+
+def multiply(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+    """Set `out[b, first:last]` to the products of these outputs with each `x[b]`; of tiles, `first` begins one."""
+    raise NotImplementedError("compiled code calls it")
+
+
+@overload(multiply, jit_options={"nogil": True}, strict=False)
+def _multiply(codes: Any, scales: Any, x: Any, out: Any, first: Any, last: Any) -> Any:
+    if codes.ndim == 2:
+        return lambda codes, scales, x, out, first, last: multiply_rows(codes, scales, x, out, first, last)
+
+    def tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+        if x.shape[0] == 1:
+            multiply_tiles(codes, scales, x[0], out[0], first, last)
+        else:
+            multiply_unpacked_tiles(codes, scales, x, out, first, last)
+
+    return tiles
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+    """Multiply a matrix that lies by rows; four rows of `x` share the reading of a weight."""
+    rows, inputs = x.shape
+    for output in range(first, last):
+        w, b = codes[output], 0
+        scale = scales[output] if scales.size else f32(1)
+        while b + 4 <= rows:
+            x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
+            s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
+            for i in range(inputs):
+                weight = number(w[i])
+                s0 += weight * x0[i]
+                s1 += weight * x1[i]
+                s2 += weight * x2[i]
+                s3 += weight * x3[i]
+            out[b, output], out[b + 1, output] = s0 * scale, s1 * scale
+            out[b + 2, output], out[b + 3, output] = s2 * scale, s3 * scale
+            b += 4
+        while b < rows:
+            xb, s = x[b], f32(0)
+            for i in range(inputs):
+                s += number(w[i]) * xb[i]
+            out[b, output] = s * scale
+            b += 1
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def multiply_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+    """Multiply int4 tiles with one vector.
+
+    The lanes of a vector instruction are outputs, so no sum goes across them. A code stands for itself less 8; the 8 is
+    taken off once for a group, from the sum of its inputs.
+    """
+    groups = x.size // GROUP
+    low, high = np.empty(HALF, f32), np.empty(HALF, f32)
+    part_low, part_high = np.empty(HALF, f32), np.empty(HALF, f32)
+    for tile in range(first // TILE, (last + TILE - 1) // TILE):
+        low[:] = f32(0)
+        high[:] = f32(0)
+        for group in range(groups):
+            below = f32(0)
+            for i in range(group * GROUP, (group + 1) * GROUP):
+                below -= f32(8) * x[i]
+            part_low[:] = below
+            part_high[:] = below
+            for i in range(group * GROUP, (group + 1) * GROUP, 4):
+                w0, w1, w2, w3 = codes[tile, i], codes[tile, i + 1], codes[tile, i + 2], codes[tile, i + 3]
+                x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+                for r in range(HALF):
+                    b0, b1, b2, b3 = i32(w0[r]), i32(w1[r]), i32(w2[r]), i32(w3[r])
+                    part_low[r] += (
+                        f32(i32(b0 & LOW)) * x0 + f32(i32(b1 & LOW)) * x1 + f32(i32(b2 & LOW)) * x2
+                        + f32(i32(b3 & LOW)) * x3
+                    )  # fmt: skip
+                    part_high[r] += (
+                        f32(i32(b0 >> FOUR)) * x0 + f32(i32(b1 >> FOUR)) * x1 + f32(i32(b2 >> FOUR)) * x2
+                        + f32(i32(b3 >> FOUR)) * x3
+                    )  # fmt: skip
+            scale_low, scale_high = scales[tile, group, :HALF], scales[tile, group, HALF:]
+            for r in range(HALF):
+                low[r] += part_low[r] * scale_low[r]
+                high[r] += part_high[r] * scale_high[r]
+        at = tile * TILE
+        for r in range(min(HALF, out.size - at)):
+            out[at + r] = low[r]
+        for r in range(min(HALF, out.size - at - HALF)):
+            out[at + HALF + r] = high[r]
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def multiply_unpacked_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+    """Multiply int4 tiles with several vectors: a group is unpacked to fp32 once, which stays in the first cache."""
+    rows, inputs = x.shape
+    weights, sums = np.empty((GROUP, TILE), f32), np.empty((rows, TILE), f32)
+    for tile in range(first // TILE, (last + TILE - 1) // TILE):
+        sums[:] = f32(0)
+        for group in range(inputs // GROUP):
+            unpack_group(codes[tile, group * GROUP : (group + 1) * GROUP], scales[tile, group], weights)
+            for b in range(rows):
+                add_products(weights, x[b, group * GROUP : (group + 1) * GROUP], sums[b])
+        at = tile * TILE
+        for b in range(rows):
+            for r in range(min(TILE, out.shape[1] - at)):
+                out[b, at + r] = sums[b, r]
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def unpack_group(codes: Any, scales: Any, weights: Any) -> None:
+    """Set `weights (GROUP, TILE)` to what a group's codes and scales stand for."""
+    scale_low, scale_high = scales[:HALF], scales[HALF:]
+    for i in range(GROUP):
+        packed, low, high = codes[i], weights[i, :HALF], weights[i, HALF:]
+        for r in range(HALF):
+            both = i32(packed[r])
+            low[r] = f32(i32(both & LOW) - ZERO) * scale_low[r]
+            high[r] = f32(i32(both >> FOUR) - ZERO) * scale_high[r]
+
+
+@njit(nogil=True, fastmath=FLAGS)
+def add_products(weights: Any, x: Any, sums: Any) -> None:
+    """Add to `sums (TILE,)` the products of a group's inputs with its weights, eight inputs at a time."""
+    for i in range(0, GROUP, 8):
+        x0, x1, x2, x3, x4, x5, x6, x7 = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        w4, w5, w6, w7 = weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]
+        for r in range(TILE):
+            sums[r] += (
+                w0[r] * x0 + w1[r] * x1 + w2[r] * x2 + w3[r] * x3 + w4[r] * x4 + w5[r] * x5 + w6[r] * x6 + w7[r] * x7
+            )

@@ -1,0 +1,103 @@
+"""GPTQ: round a matrix to int4 so that its products change little, not its weights.
+
+Columns are rounded one after the other. The error of a column is spread over those that are still to be rounded, in
+the proportion in which their inputs go together; that is what the second moments of the inputs tell.
+
+Source: E. Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+arXiv 2210.17323, algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from scratchlm.model.decoder import Decoder
+from scratchlm.model.quantized import GROUP, ZERO, Int4, group_scales, quantizable, replace, stored_as, tile_int4
+
+DAMPING = 0.01
+"""Added to the diagonal of the moments, as a fraction of its mean, so that they can be inverted."""
+COLUMNS = 128
+"""Columns that are rounded before their errors reach all later ones: larger products, the same result."""
+
+
+def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> Int4:
+    """Return the matrix in int4; `moments` is the sum of x x^T over inputs x of its layer.
+
+    An input that was always zero keeps no weight. The number of inputs must be a multiple of 32.
+    """
+    weight, moments = weight.detach().float().clone(), moments.double()
+    silent = moments.diagonal() == 0
+    moments = moments + torch.diag(silent.double())
+    weight[:, silent] = 0.0
+    moments = moments + torch.eye(len(moments)) * DAMPING * moments.diagonal().mean()
+    spread = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(moments)), upper=True).float()
+    inputs = weight.size(1)
+    codes, scales = torch.empty_like(weight), torch.empty(weight.size(0), inputs // GROUP)
+    for start in range(0, inputs, COLUMNS):
+        end = min(start + COLUMNS, inputs)
+        errors = torch.empty(weight.size(0), end - start)
+        for at in range(start, end):
+            if at % GROUP == 0:
+                scales[:, at // GROUP] = group_scales(weight[:, at : at + GROUP])[:, 0]
+            scale = scales[:, at // GROUP]
+            column = weight[:, at]
+            code = torch.where(scale == 0, 0.0, column / scale).round().clamp(-ZERO, ZERO - 1)
+            codes[:, at] = code + ZERO
+            errors[:, at - start] = error = (column - code * scale) / spread[at, at]
+            weight[:, at:end] -= error[:, None] * spread[at, at:end]
+        weight[:, end:] -= errors @ spread[start:end, end:]
+    return tile_int4(codes.to(torch.uint8), scales)
+
+
+@torch.no_grad()
+def quantize_layers(
+    decoder: Decoder, texts: Sequence[Int[Tensor, "B T"]], told: Callable[[int], None] = lambda layer: None
+) -> None:
+    """Quantize the matrices of all layers to int4, from the first layer to the last.
+
+    Each layer reads `texts` as the quantized layers before it pass them on, so that it makes up for their errors too.
+    `told` is called after each layer. Costs two forward passes of the texts and the memory of their streams.
+    """
+    entered = [decoder.entering(ids) for ids in texts]
+    streams = [embedded for embedded, _ in entered]
+    for number, block in enumerate(decoder.blocks):
+        chosen = {
+            name: part
+            for name, part in quantizable(block).items()
+            if stored_as(f"blocks.{name}", part, "int4") is Int4
+        }
+
+        def run() -> list[Tensor]:
+            return [
+                decoder.layer(number, stream, embedded, contexts[number])  # noqa: B023 - called in this round alone
+                for stream, (embedded, contexts) in zip(streams, entered, strict=True)
+            ]
+
+        moments = _input_moments(chosen, run)
+        for name, part in chosen.items():
+            replace(block, name, pack_gptq(part.weight, moments[name]))
+        streams = run()
+        told(number)
+
+
+def _input_moments(layers: dict[str, nn.Linear | nn.Embedding], run: Callable[[], Any]) -> dict[str, Tensor]:
+    """Return the sum of x x^T over the inputs x of each layer while `run` is called."""
+    moments = {name: torch.zeros(part.weight.size(1), part.weight.size(1)) for name, part in layers.items()}
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            rows = inputs[0].flatten(0, -2).float()
+            moments[name] += rows.T @ rows
+
+        return hook
+
+    hooks = [part.register_forward_pre_hook(note(name)) for name, part in layers.items()]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return moments

@@ -1,0 +1,244 @@
+"""Matrices of whole numbers: int8 with a scale an output, int4 with a scale for each group of 32 inputs.
+
+A weight is its code times its scale, so zero stays zero (symmetric quantization). A matrix of int4 lies in tiles of 128
+outputs: for each input the codes of all outputs stand together, two in a byte. So a processor multiplies one input with
+many outputs at once and adds nothing across its lanes.
+
+Sources: B. Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", arXiv 1712.05877; groups as in llama.cpp's Q4_0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from scratchlm.model.quantizationconfig import QuantizationConfig
+
+TILE = 128
+"""Outputs of a tile of int4."""
+GROUP = 32
+"""Inputs that share a scale in int4."""
+ZERO = 8
+"""The int4 code of zero; codes are 0 to 15."""
+SCALES_TRIED = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8)
+"""Scales that a group of int4 is tried with, relative to the one that clips nothing."""
+LARGEST = 127
+"""The largest int8 code; -128 is left out, so that a weight and its negative are rounded alike."""
+
+
+@dataclass
+class Int8:
+    """A matrix in int8."""
+
+    codes: Tensor
+    """int8, shape `(outputs, inputs)`."""
+    scales: Tensor
+    """fp32, shape `(outputs,)`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs."""
+        return self.codes.shape[0], self.codes.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        return self.codes.nbytes + self.scales.nbytes
+
+    def rows(self, which: Int[Tensor, "*some"]) -> Float[Tensor, "*some I"]:
+        """Return the weights of some outputs in fp32, as an embedding is read."""
+        return self.codes[which] * self.scales[which][..., None]
+
+    def unpacked(self, first: int = 0, last: int | None = None) -> Float[Tensor, "O I"]:
+        """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
+        return self.codes[first:last] * self.scales[first:last, None]
+
+
+@dataclass
+class Int4:
+    """A matrix in int4."""
+
+    codes: Tensor
+    """uint8, shape `(tiles, inputs, TILE / 2)`: output r of a tile in the lower half of a byte, r + 64 in the upper."""
+    scales: Tensor
+    """fp32, shape `(tiles, groups, TILE)`."""
+    outputs: int
+    """Outputs of the matrix; the last tile is filled up with zeros."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs."""
+        return self.outputs, self.codes.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        return self.codes.nbytes + self.scales.nbytes
+
+    def rows(self, which: Int[Tensor, "*some"]) -> Float[Tensor, "*some I"]:
+        """Return the weights of some outputs in fp32, as an embedding is read."""
+        tile, place = which // TILE, which % TILE
+        both = self.codes[tile, :, place % (TILE // 2)]  # (*some, I)
+        codes = torch.where(place[..., None] < TILE // 2, both & 15, both >> 4)
+        return (codes.float() - ZERO) * self.scales[tile, :, place].repeat_interleave(GROUP, -1)
+
+    def unpacked(self, first: int = 0, last: int | None = None) -> Float[Tensor, "O I"]:
+        """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
+        last = self.outputs if last is None else min(last, self.outputs)
+        tiles = slice(first // TILE, -(-last // TILE))
+        codes = torch.cat([self.codes[tiles] & 15, self.codes[tiles] >> 4], dim=-1)  # (tiles, I, TILE)
+        weights = (codes.float() - ZERO) * self.scales[tiles].repeat_interleave(GROUP, 1)
+        return weights.transpose(1, 2).flatten(0, 1)[first - tiles.start * TILE :][: last - first]
+
+
+Quantized = Int8 | Int4
+
+
+def pack_int8(weight: Float[Tensor, "O I"]) -> Int8:
+    """Round each output's weights to the nearest of 255 even steps up to its largest magnitude."""
+    weight = weight.detach().float()
+    scales = weight.abs().amax(1) / LARGEST
+    codes = (weight / scales.clamp_min(torch.finfo(torch.float32).tiny)[:, None]).round()
+    return Int8(codes.clamp(-LARGEST, LARGEST).to(torch.int8), scales)
+
+
+def group_scales(weight: Float[Tensor, "O I"]) -> Float[Tensor, "O groups"]:
+    """Return the scale of each group: of those tried, the one with the smallest squared error.
+
+    The largest tried gives the weight of largest magnitude the code 0, that is -8 (as Q4_0 does). Smaller ones clip
+    that weight and round the others better.
+    """
+    groups = weight.unflatten(1, (-1, GROUP))
+    full = groups.gather(2, groups.abs().argmax(2, keepdim=True)) / -ZERO  # (O, groups, 1)
+    best, least = full, torch.full_like(full, torch.inf)
+    for factor in SCALES_TRIED:
+        scale = full * factor
+        rounded = torch.where(scale == 0, 0.0, groups / scale).round().clamp(-ZERO, ZERO - 1) * scale
+        error = (rounded - groups).square().sum(2, keepdim=True)
+        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
+    return best.squeeze(2)
+
+
+def round_int4(weight: Float[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> Int[Tensor, "O I"]:
+    """Return the nearest codes, 0 to 15, with given scales."""
+    wide = scales.repeat_interleave(GROUP, 1)
+    inverse = torch.where(wide == 0, 0.0, 1.0 / wide)
+    return ((weight * inverse).round() + ZERO).clamp(0, 2 * ZERO - 1).to(torch.uint8)
+
+
+def tile_int4(codes: Int[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> Int4:
+    """Lay codes and scales out in tiles."""
+    outputs = codes.size(0)
+    missing = -outputs % TILE
+    halves = F.pad(codes, (0, 0, 0, missing), value=ZERO).view(-1, 2, TILE // 2, codes.size(1))
+    both = (halves[:, 0] | halves[:, 1] << 4).transpose(1, 2).contiguous()
+    wide = F.pad(scales, (0, 0, 0, missing)).view(-1, TILE, scales.size(1)).transpose(1, 2).contiguous()
+    return Int4(both, wide, outputs)
+
+
+def pack_int4(weight: Float[Tensor, "O I"]) -> Int4:
+    """Round each weight to the nearest of its group's 16 steps. The number of inputs must be a multiple of 32."""
+    weight = weight.detach().float()
+    scales = group_scales(weight)
+    return tile_int4(round_int4(weight, scales), scales)
+
+
+class QuantizedWeight(nn.Module):
+    """A matrix in whole numbers in the place of a layer's weight; it cannot be trained."""
+
+    codes: Tensor
+    scales: Tensor
+
+    def __init__(self, matrix: Quantized) -> None:
+        super().__init__()
+        self.kind, self.shape = type(matrix), matrix.shape
+        self.codes = nn.Parameter(matrix.codes, requires_grad=False)
+        self.scales = nn.Parameter(matrix.scales, requires_grad=False)
+
+    @property
+    def matrix(self) -> Quantized:
+        """The matrix."""
+        return Int8(self.codes, self.scales) if self.kind is Int8 else Int4(self.codes, self.scales, self.shape[0])
+
+    @property
+    def weight(self) -> Float[Tensor, "O I"]:
+        """The weights that the codes stand for, computed anew at each access."""
+        return self.matrix.unpacked()
+
+
+class QuantizedLinear(QuantizedWeight):
+    """A linear layer that unpacks its weights on the way, some outputs at a time, and keeps none of them."""
+
+    def __init__(self, matrix: Quantized, bias: Tensor | None) -> None:
+        super().__init__(matrix)
+        self.bias = None if bias is None else nn.Parameter(bias)
+
+    def forward(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
+        """Return what a linear layer with the unpacked weights answers."""
+        return F.linear(input, self.weight, self.bias)
+
+
+class QuantizedEmbedding(QuantizedWeight):
+    """An embedding whose rows are unpacked when they are looked up."""
+
+    def forward(self, input: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch I"]:
+        """Return the rows of some ids in fp32."""
+        return self.matrix.rows(input)
+
+
+def quantizable(network: nn.Module) -> dict[str, nn.Linear | nn.Embedding]:
+    """Return the layers that are quantized, by name: all that multiply with a matrix or look up tokens in one."""
+    return {
+        name: part
+        for name, part in network.named_modules()
+        if isinstance(part, nn.Embedding) or (isinstance(part, nn.Linear) and type(part) is nn.Linear)
+    }
+
+
+def stored_as(name: str, part: nn.Linear | nn.Embedding, to: str) -> type[Quantized]:
+    """Return the form that a layer's matrix takes: int4 where that is asked for and its shape allows it."""
+    of_block = isinstance(part, nn.Linear) and name.startswith("blocks.")
+    return Int4 if to == "int4" and of_block and part.in_features % GROUP == 0 else Int8
+
+
+def quantize_outline(network: nn.Module, config: QuantizationConfig) -> None:
+    """Put quantized layers without memory in the places of plain ones, to be given stored tensors."""
+    for name, part in quantizable(network).items():
+        replace(network, name, _outline(part.weight, stored_as(name, part, config.to)))
+
+
+def _outline(weight: Tensor, form: type[Quantized]) -> Quantized:
+    outputs, inputs = weight.shape
+    tiles = -(-outputs // TILE)
+    with torch.device("meta"):
+        if form is Int8:
+            return Int8(torch.empty(outputs, inputs, dtype=torch.int8), torch.empty(outputs))
+        codes = torch.empty(tiles, inputs, TILE // 2, dtype=torch.uint8)
+        return Int4(codes, torch.empty(tiles, inputs // GROUP, TILE), outputs)
+
+
+@torch.no_grad()
+def unpack(network: nn.Module) -> None:
+    """Put plain layers, with the weights that the codes stand for, in the places of quantized ones."""
+    for name, part in list(network.named_modules()):
+        if isinstance(part, QuantizedWeight):
+            plain: nn.Module
+            if isinstance(part, QuantizedEmbedding):
+                plain = nn.Embedding(*part.shape, device="meta")
+            else:
+                plain = nn.Linear(part.shape[1], part.shape[0], bias=part.bias is not None, device="meta")
+                plain.bias = part.bias
+            plain.weight = nn.Parameter(part.weight)
+            network.set_submodule(name, plain)
+
+
+def replace(network: nn.Module, name: str, matrix: Quantized) -> None:
+    """Put a quantized layer in the place of a plain one."""
+    part = network.get_submodule(name)
+    layer = QuantizedEmbedding(matrix) if isinstance(part, nn.Embedding) else QuantizedLinear(matrix, part.bias)
+    network.set_submodule(name, layer)

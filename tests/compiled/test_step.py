@@ -1,0 +1,63 @@
+"""The compiled decode step equals the plain decoder, in every family's shape, for every composition of rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from families import FAMILIES
+from scratchlm.compiled.decoder import BLOCK, Blocks, CompiledDecoder, unsupported
+from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.quantized import Int8, pack_int4, pack_int8, quantizable, replace, stored_as
+from toys import TOYS, VOCABULARY, randomise, toy_config
+
+pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles
+
+
+def run(decoder: Decoder, ids: list[list[int]], threads: int = 2) -> list[torch.Tensor]:
+    """Feed texts of any lengths token by token, all that still have one in the same step; return their logits."""
+    most = -(-max(map(len, ids)) // BLOCK)
+    compiled = CompiledDecoder(decoder, Blocks(decoder, most * len(ids)), threads)
+    found: list[list[torch.Tensor]] = [[] for _ in ids]
+    for at in range(max(map(len, ids))):
+        rows = [row for row, text in enumerate(ids) if at < len(text)]
+        blocks = [[row * most + block for block in range(most)] for row in rows]
+        logits = compiled.step([ids[row][: at + 1] for row in rows], [at] * len(rows), blocks)
+        for row, each in zip(rows, logits, strict=True):
+            found[row].append(each.clone())
+    return [torch.stack(each) for each in found]
+
+
+def texts(lengths: list[int], seed: int = 0) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
+
+
+def check(decoder: Decoder, ids: list[list[int]]) -> None:
+    with torch.no_grad():
+        for text, logits in zip(ids, run(decoder, ids), strict=True):
+            torch.testing.assert_close(logits, decoder(torch.tensor([text]))[0], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*TOYS, *FAMILIES])
+def test_the_compiled_step_equals_the_decoder(name: str) -> None:
+    config = FAMILIES[name][1] if name in FAMILIES else toy_config(name)
+    decoder = randomise(build_decoder(config)).eval()
+    if reason := unsupported(decoder):
+        pytest.skip(reason)
+    check(decoder, texts([min(70, config.context), 5, 23, 11, 3]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["int8", "int4"])
+@pytest.mark.parametrize("name", ["default", "speedrun", "gpt2", "gemma3"])
+def test_a_quantized_decoder_steps_as_it_does_plainly(name: str, to: str) -> None:
+    config = FAMILIES[name][1] if name in FAMILIES else toy_config(name)
+    decoder = randomise(build_decoder(config)).eval()
+    for path, part in quantizable(decoder).items():
+        form = stored_as(path, part, to)
+        replace(decoder, path, (pack_int8 if form is Int8 else pack_int4)(part.weight))
+    if reason := unsupported(decoder):
+        pytest.skip(reason)
+    check(decoder, texts([min(40, config.context), 5, 23, 11, 3]))
+    check(decoder, texts([min(40, config.context)]))
