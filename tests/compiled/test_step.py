@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -53,6 +55,9 @@ def test_the_compiled_step_equals_the_decoder(name: str) -> None:
 @pytest.mark.parametrize("name", ["default", "speedrun", "gpt2", "gemma3"])
 def test_a_quantized_decoder_steps_as_it_does_plainly(name: str, to: str) -> None:
     config = FAMILIES[name][1] if name in FAMILIES else toy_config(name)
+    attention = dataclasses.replace(config.attention, heads=4, kv_heads=2, head_dim=16)
+    inside = dataclasses.replace(config.feed_forward, hidden=160)
+    config = dataclasses.replace(config, attention=attention, feed_forward=inside)
     decoder = randomise(build_decoder(config)).eval()
     for path, part in quantizable(decoder).items():
         form = stored_as(path, part, to)

@@ -188,7 +188,10 @@ class CompiledDecoder:
             row[places.COS] = self._address(self.decoder.local_rope_cos if local else self.decoder.rope_cos)
             row[places.SIN] = self._address(self.decoder.local_rope_sin if local else self.decoder.rope_sin)
         if attention.value_embedding is not None:
-            row[places.VALUE_TABLE] = self._address(attention.value_embedding.table.weight)
+            table = attention.value_embedding.table
+            packed = isinstance(table, QuantizedWeight)
+            row[places.VALUE_TABLE] = self._address(table.codes if packed else table.weight)
+            row[places.VALUE_SCALES] = self._address(table.scales if packed else None)
             row[places.VALUE_GATE] = self._address(attention.value_embedding.gate.weight)
 
     def _describe_matrix(self, row: np.ndarray, which: int, part: nn.Module) -> None:

@@ -23,8 +23,8 @@ QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN, HEAD = range(8)
 ATTENTION_NORM, ATTENTION_OUT_NORM, FEED_FORWARD_NORM, FEED_FORWARD_OUT_NORM, QUERY_NORM, KEY_NORM = range(24, 36, 2)
 """Norms: weight and bias, 0 for none."""
 CACHED_KEYS, CACHED_VALUES, COS, SIN, WINDOW, VALUE_GATE, VALUE_TABLE = range(36, 43)
-X0_STREAM, X0_EMBEDDED = 43, 44
-PLACES = 45
+VALUE_SCALES, X0_STREAM, X0_EMBEDDED = 43, 44, 45
+PLACES = 46
 """Numbers of a layer in the table."""
 FINAL_NORM = ATTENTION_NORM
 """Place of the final norm in the table of what belongs to no layer."""
@@ -247,9 +247,16 @@ def add_embedded_value(sizes: Any, place: Any, head: int, id: int, x: Any, value
     for i in range(channels):
         inside += gate[i] * x[i]
     opened = f32(2) / (f32(1) + exponential(-inside))
-    added = vector(place[VALUE_TABLE] + 4 * size * (id * sizes.kv_heads + head), size)
-    for e in range(size):
-        value[e] += opened * added[e]
+    first = size * (id * sizes.kv_heads + head)
+    if place[VALUE_SCALES]:
+        opened *= vector(place[VALUE_SCALES] + 4 * id, 1)[0]
+        codes = carray(pointer(place[VALUE_TABLE] + first), (size,), np.int8)
+        for e in range(size):
+            value[e] += opened * f32(codes[e])
+    else:
+        added = vector(place[VALUE_TABLE] + 4 * first, size)
+        for e in range(size):
+            value[e] += opened * added[e]
 
 
 @njit(nogil=True, fastmath=FLAGS)

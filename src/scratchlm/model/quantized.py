@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from scratchlm.model.quantizationconfig import QuantizationConfig
@@ -97,6 +97,8 @@ class Int4:
 
 
 Quantized = Int8 | Int4
+SMALL = ("value_embedding.gate", "router", "classifier")
+"""Layers that decide much with few weights, which stay as they are."""
 
 
 def pack_int8(weight: Float[Tensor, "O I"]) -> Int8:
@@ -124,14 +126,14 @@ def group_scales(weight: Float[Tensor, "O I"]) -> Float[Tensor, "O groups"]:
     return best.squeeze(2)
 
 
-def round_int4(weight: Float[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> Int[Tensor, "O I"]:
+def round_int4(weight: Float[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> UInt8[Tensor, "O I"]:
     """Return the nearest codes, 0 to 15, with given scales."""
     wide = scales.repeat_interleave(GROUP, 1)
     inverse = torch.where(wide == 0, 0.0, 1.0 / wide)
     return ((weight * inverse).round() + ZERO).clamp(0, 2 * ZERO - 1).to(torch.uint8)
 
 
-def tile_int4(codes: Int[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> Int4:
+def tile_int4(codes: UInt8[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> Int4:
     """Lay codes and scales out in tiles."""
     outputs = codes.size(0)
     missing = -outputs % TILE
@@ -196,14 +198,22 @@ def quantizable(network: nn.Module) -> dict[str, nn.Linear | nn.Embedding]:
     return {
         name: part
         for name, part in network.named_modules()
-        if isinstance(part, nn.Embedding) or (isinstance(part, nn.Linear) and type(part) is nn.Linear)
+        if type(part) in (nn.Embedding, nn.Linear) and not name.endswith(SMALL)
     }
 
 
 def stored_as(name: str, part: nn.Linear | nn.Embedding, to: str) -> type[Quantized]:
-    """Return the form that a layer's matrix takes: int4 where that is asked for and its shape allows it."""
-    of_block = isinstance(part, nn.Linear) and name.startswith("blocks.")
-    return Int4 if to == "int4" and of_block and part.in_features % GROUP == 0 else Int8
+    """Return the form that a layer's matrix takes: int4 within blocks where that is asked for, int8 elsewhere."""
+    return Int4 if to == "int4" and isinstance(part, nn.Linear) and name.startswith("blocks.") else Int8
+
+
+def unfit(network: nn.Module, to: str) -> list[str]:
+    """Return what is wrong with the layers that cannot take the form that is asked for."""
+    return [
+        f"{name} has {part.weight.size(1)} inputs: int4 needs a multiple of {GROUP}; use int8"
+        for name, part in quantizable(network).items()
+        if stored_as(name, part, to) is Int4 and part.weight.size(1) % GROUP
+    ]
 
 
 def quantize_outline(network: nn.Module, config: QuantizationConfig) -> None:
