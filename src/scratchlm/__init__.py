@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _VERBS = (
     "classify", "compare_tokenizers", "doctor", "evaluate", "export_model", "finetune_classify", "finetune_instruct",
     "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "plan", "prepare",
-    "pretrain", "quickstart", "synthesize", "timelapse", "train_tokenizer",
+    "pretrain", "quantize", "quickstart", "synthesize", "timelapse", "train_tokenizer",
 )  # fmt: skip
 _HOMES = {name: module for module, names in {
     "base.errors": ("Interrupted", "UserError"),

@@ -30,13 +30,14 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
 from scratchlm.runs.config import (
-    DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuickstartConfig, TimelapseConfig,
+    DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuantizeConfig, QuickstartConfig, TimelapseConfig,
 )
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
 from scratchlm.runs.plan import Plan, Published
 from scratchlm.runs.prefer import PreferResult
 from scratchlm.runs.pretrain import PretrainResult
+from scratchlm.runs.quantize import QuantizeResult
 from scratchlm.runs.quickstart.result import QuickstartResult
 from scratchlm.runs.reinforce import ReinforceResult
 from scratchlm.runs.synthesize import SynthesizeResult
@@ -56,7 +57,7 @@ __all__ = [
     "TimelapseConfig", "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify",
     "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct",
     "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare",
-    "pretrain", "quickstart", "synthesize", "timelapse", "train_tokenizer",
+    "pretrain", "quantize", "quickstart", "synthesize", "timelapse", "train_tokenizer",
 ]
 __version__: str
 
@@ -233,6 +234,15 @@ def pretrain(
 
 @overload
 def pretrain(config: PretrainConfig, /) -> PretrainResult: ...
+@overload
+def quantize(
+    model: str | Path, *, out: str | Path, to: Literal["int8", "int4"] = "int8", calibrate: str | None = None,
+    text: str | None = None, threads: int | None = None, force: bool = False,
+) -> QuantizeResult:
+    """Store a model's weights in 8 or 4 bits, and tell what that costs."""
+
+@overload
+def quantize(config: QuantizeConfig, /) -> QuantizeResult: ...
 @overload
 def quickstart(
     *, minutes: float = 3.0, out: str | Path = ..., source: str = "storyworld", text_field: str | None = None,

@@ -129,6 +129,7 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "inspect": _command(verbs.INSPECT),
     "import": _command(verbs.IMPORT),
     "export": _command(verbs.EXPORT),
+    "quantize": _command(verbs.QUANTIZE),
     "experiment": _experiment,
     "quiz": _command(verbs.QUIZ),
 }

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a modu
     import scratchlm.runs.plan
     import scratchlm.runs.prefer
     import scratchlm.runs.pretrain
+    import scratchlm.runs.quantize
     import scratchlm.runs.quickstart.run
     import scratchlm.runs.reinforce
     import scratchlm.runs.synthesize
@@ -103,6 +104,10 @@ def _sampling_of(config: Callable[[], Any]) -> Callable[[Named], Any]:
     return defaults
 
 
+QUANTIZE = Verb(
+    "quantize", "Store a model's weights in 8 or 4 bits, and tell what that costs.",
+    lambda: scratchlm.runs.config.QuantizeConfig, lambda: scratchlm.runs.quantize.quantize
+)  # fmt: skip
 QUICKSTART = Verb(
     "quickstart", "The whole life of a model in minutes, offline.",
     lambda: scratchlm.runs.config.QuickstartConfig, lambda: scratchlm.runs.quickstart.run.quickstart,
@@ -233,6 +238,7 @@ FUNCTIONS: Mapping[str, Verb[Any]] = {
     "finetune_instruct": FINETUNE_INSTRUCT,
     "finetune_prefer": FINETUNE_PREFER, "finetune_reinforce": FINETUNE_REINFORCE, "classify": CLASSIFY,
     "evaluate": EVALUATE, "inspect": INSPECT, "import_model": IMPORT, "export_model": EXPORT,
+    "quantize": QUANTIZE,
 }  # fmt: skip
 """The verbs that are functions in Python, by their names there; `load` gives what `generate` and `chat` do, and `quiz`
 needs a terminal."""

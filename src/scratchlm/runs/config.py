@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import UnlessResumed
+from scratchlm.base.flags import ModelFolder
 from scratchlm.base.ranges import Count, Minutes, Range, Seed, Threads, out_of_range
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import TrainingConfig
@@ -214,3 +215,38 @@ class TimelapseConfig:
         """Check ranges; every problem is reported at once."""
         problems = [] if self.prompt else ["--prompt: is empty; give at least one character"]
         raise_all(problems + out_of_range(self))
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """Store a model's weights in 8 or 4 bits: smaller, faster to write with, and a little worse.
+
+    The table tells what was lost in bits per byte. A quantized model writes, talks, is evaluated and exported; training
+    begins from the model that it was made of.
+    """
+
+    model: ModelFolder
+    """Model folder or run folder."""
+    out: Path
+    """Model folder to write."""
+    to: Literal["int8", "int4"] = "int8"
+    """int8: one scale an output of a matrix. int4: one scale for 32 inputs of an output; the embedding and the head
+    stay in int8."""
+    calibrate: str | None = None
+    """Text that int4 is rounded for (GPTQ), so that the model's answers to it change little: a file, a folder or a
+    source. Without, each weight goes to its nearest code."""
+    text: str | None = None
+    """Text to measure on; if not given, what is left of the calibration text, or embedded stories."""
+    threads: Threads = None
+    """CPU threads; all cores if not given."""
+    force: bool = False
+    """Replace an existing model in the folder."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check that a calibration text is of use."""
+        problems = out_of_range(self)
+        if self.calibrate is not None and self.to == "int8":
+            problems.append("--calibrate: int8 is rounded to nearest, without a text; leave it out, or use --to int4")
+        raise_all(problems)

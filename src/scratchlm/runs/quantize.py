@@ -1,0 +1,164 @@
+"""`scratchlm quantize`: store a model in int8 or int4, and say what that costs and gains."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from scratchlm.base.device import set_threads
+from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.outputs import output_folder
+from scratchlm.base.result import Result
+from scratchlm.data.batches import ArrayTokens
+from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.model.decoder import Decoder
+from scratchlm.model.gptq import quantize_layers
+from scratchlm.model.quantizationconfig import QuantizationConfig
+from scratchlm.model.quantized import Int8, pack_int4, pack_int8, quantizable, replace, stored_as, unfit
+from scratchlm.runs.config import QuantizeConfig
+from scratchlm.text.counts import Counts
+from scratchlm.text.sources import open_source
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.weights.checkpoint import MODEL_KIND, find_model, load_model, save_model
+from scratchlm.weights.stored import WEIGHTS_FILE
+
+CALIBRATION_TOKENS = 65_536
+"""Most tokens of a text that GPTQ reads."""
+WINDOW = 512
+"""Tokens of one window of calibration."""
+MEASURED_TOKENS = 16_384
+"""Most tokens that bits per byte are measured on."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one form of a model weighs and knows."""
+
+    form: str
+    megabytes: float
+    """Size of its weights in its folder."""
+    bits_per_byte: float
+    seconds: float
+    """Time to quantize it."""
+
+
+@dataclass(frozen=True, repr=False)
+class QuantizeResult(Result):
+    """A model before and after."""
+
+    out: str
+    text: str
+    before: Measured
+    after: Measured
+
+    def __rich__(self) -> Table:
+        table = Table("form", "MB", "bits per byte", "lost", title=f"{self.out}, measured on {self.text}")
+        for each in (self.before, self.after):
+            lost = each.bits_per_byte - self.before.bits_per_byte
+            table.add_row(each.form, f"{each.megabytes:,.1f}", f"{each.bits_per_byte:.4f}", f"{lost:+.4f}")
+        return table
+
+
+def quantize(config: QuantizeConfig) -> QuantizeResult:
+    """Quantize a model, measure both, and write the new one.
+
+    Raises `UserError` for a model that is quantized already, has adapters, or has a shape that int4 does not fit, and
+    for a text that is too short.
+    """
+    set_threads(config.threads)
+    folder = find_model(config.model)
+    with output_folder(config.out, MODEL_KIND, force=config.force, sources=(folder,)):
+        model = load_model(folder)
+        _require_plain(config, model.quantization is not None, bool(model.adapters), model.decoder)
+        calibration, held_out, name = _texts(config, model.tokenizer)
+        before = Measured(
+            "full precision", _megabytes(folder), _bits(model.decoder, model.tokenizer, held_out), 0.0
+        )
+        started = time.perf_counter()
+        method = "nearest" if calibration is None or config.to == "int8" else "gptq"
+        chosen = QuantizationConfig(config.to, method)
+        if calibration is not None and method == "gptq":
+            _by_gptq(model.decoder, calibration)
+        to_nearest(model.decoder, chosen)
+        seconds = time.perf_counter() - started
+        model.quantization, model.base = chosen, None
+        save_model(config.out, model)
+        bits = _bits(model.decoder, model.tokenizer, held_out)
+        form = f"{config.to}, {'GPTQ' if method == 'gptq' else 'rounded to nearest'}"
+        after = Measured(form, _megabytes(config.out), bits, seconds)
+    return QuantizeResult(str(config.out), name, before, after)
+
+
+def to_nearest(decoder: Decoder, config: QuantizationConfig) -> None:
+    """Round all matrices that are not quantized yet to their nearest codes."""
+    for name, part in quantizable(decoder).items():
+        pack = pack_int8 if stored_as(name, part, config.to) is Int8 else pack_int4
+        replace(decoder, name, pack(part.weight))
+
+
+def _by_gptq(decoder: Decoder, calibration: list[int]) -> None:
+    size = min(WINDOW, decoder.config.context)
+    windows = torch.tensor(calibration[: len(calibration) // size * size]).view(-1, size)
+    layers = decoder.config.layers
+
+    def told(layer: int) -> None:
+        print(f"\rlayer {layer + 1} of {layers}", end="\n" if layer + 1 == layers else "", file=sys.stderr, flush=True)
+
+    quantize_layers(decoder, list(windows.split(max(1, 4096 // size))), told)
+
+
+def _require_plain(config: QuantizeConfig, quantized: bool, adapted: bool, decoder: Decoder) -> None:
+    problems = [f"{config.model}: is quantized already; name the model that it was made of"] if quantized else []
+    if adapted:
+        problems.append(f"{config.model}: has an adapter; merge it first: scratchlm export --to hf, then import")
+    raise_all(problems + [f"--to {config.to}: {problem}" for problem in unfit(decoder, config.to)][:3])
+
+
+def _texts(config: QuantizeConfig, tokenizer: Tokenizer) -> tuple[list[int] | None, list[int], str]:
+    """Return the ids to calibrate with, if any, those to measure on, and what the latter are called.
+
+    Without a text to measure on, that is the last quarter of the one to calibrate with, else embedded stories.
+    """
+    calibration = None
+    if config.calibrate is not None:
+        calibration = _encode(config.calibrate, tokenizer, CALIBRATION_TOKENS + MEASURED_TOKENS)
+        if len(calibration) < 4 * WINDOW:
+            raise UserError(
+                f"--calibrate {config.calibrate}: {len(calibration):,} tokens; give at least {4 * WINDOW:,}"
+            )
+    if config.text is not None:
+        return calibration, _encode(config.text, tokenizer, MEASURED_TOKENS), config.text
+    if calibration is not None:
+        cut = 3 * len(calibration) // 4
+        return calibration[:cut], calibration[cut:][:MEASURED_TOKENS], f"the rest of {config.calibrate}"
+    return None, _encode("storyworld:100kB", tokenizer, MEASURED_TOKENS), "embedded stories"
+
+
+def _encode(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
+    """Return the first tokens of a text, each document ended where the tokenizer has an end of text."""
+    ids: list[int] = []
+    counts = Counts()
+    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    for document in open_source(text).documents(counts):
+        ids += [*tokenizer.encode(document.text), *end]
+        if len(ids) >= most:
+            break
+    counts.warn()
+    if not ids:
+        raise UserError(f"{text}: holds no token; name a text that is not empty")
+    return ids[:most]
+
+
+def _bits(decoder: Decoder, tokenizer: Tokenizer, ids: list[int]) -> float:
+    length = min(decoder.config.context, WINDOW)
+    return held_out_loss(decoder, tokenizer, ArrayTokens(np.array(ids)), length=length).bits_per_byte
+
+
+def _megabytes(folder: Path) -> float:
+    return (folder / WEIGHTS_FILE).stat().st_size / 1e6
