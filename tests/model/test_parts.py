@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scratchlm.model.attention import causal_mask, fused_attention, naive_attention
+from scratchlm.model.attention import fused_attention, naive_attention
 from scratchlm.model.config import LayerNormConfig, MLPConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.model.feedforward import MLP, SwiGLU
+from scratchlm.model.masks import causal_mask
 from scratchlm.model.norms import LayerNorm, RMSNorm
 from scratchlm.model.positions import positions_within, rope_table, rotate
 

@@ -20,9 +20,16 @@ from scratchlm.compiled import step as places
 from scratchlm.compiled.parts import BLOCK
 from scratchlm.compiled.sharing import LINE, Team, prepare
 from scratchlm.compiled.step import PHASES, PLACES, Model, Rows, Sizes, Work, decode_step
-from scratchlm.model.config import ExpertsConfig, RMSNormConfig, RopeConfig, SwiGLUConfig, ValueEmbeddingConfig
+from scratchlm.model.config import (
+    ExpertsConfig,
+    MLPConfig,
+    RMSNormConfig,
+    RopeConfig,
+    SwiGLUConfig,
+    ValueEmbeddingConfig,
+)
 from scratchlm.model.decoder import Block, Decoder
-from scratchlm.model.feedforward import SwiGLU
+from scratchlm.model.feedforward import MLP, SwiGLU
 from scratchlm.model.quantized import QuantizedWeight
 
 ACTIVATIONS = {
@@ -62,7 +69,7 @@ def unsupported(decoder: Decoder) -> str | None:
         return "a mixture of experts"
     if attention.qk_norm and attention.qk_norm_span == "all":
         return "a norm of all heads together"
-    kinds = {_kind(part) for block in decoder.blocks for part in _matrices(block).values()}
+    kinds = {_kind(part) for block in _blocks(decoder) for part in _matrices(block).values()}
     if len(kinds) > 1 or not kinds <= KINDS.keys():
         return "layers in several number formats"
     return None
@@ -77,8 +84,7 @@ class CompiledDecoder:
         self._held: list[Tensor] = []
         config = decoder.config
         layers = np.zeros((config.layers, PLACES), np.int64)
-        for number, block in enumerate(decoder.blocks):
-            assert isinstance(block, Block)
+        for number, block in enumerate(_blocks(decoder)):
             self._describe_layer(layers[number], block, number)
         whole = np.zeros(PLACES, np.int64)
         self._describe_norm(whole, places.FINAL_NORM, decoder.final_norm)
@@ -87,7 +93,7 @@ class CompiledDecoder:
         if decoder.x0_residual is not None:
             whole[places.X0_STREAM] = self._address(decoder.x0_residual.stream_scale)
             whole[places.X0_EMBEDDED] = self._address(decoder.x0_residual.embedding_scale)
-        kind = _kind(next(iter(_matrices(decoder.blocks[0]).values())))
+        kind = _kind(next(iter(_matrices(_blocks(decoder)[0]).values())))
         self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
         self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(head)])
         self._boards = np.zeros((2, PHASES * config.layers + 1, LINE), np.int64)
@@ -189,26 +195,35 @@ class CompiledDecoder:
             row[places.SIN] = self._address(self.decoder.local_rope_sin if local else self.decoder.rope_sin)
         if attention.value_embedding is not None:
             table = attention.value_embedding.table
-            packed = isinstance(table, QuantizedWeight)
-            row[places.VALUE_TABLE] = self._address(table.codes if packed else table.weight)
-            row[places.VALUE_SCALES] = self._address(table.scales if packed else None)
+            row[places.VALUE_TABLE], row[places.VALUE_SCALES] = (self._address(each) for each in _stored(table))
             row[places.VALUE_GATE] = self._address(attention.value_embedding.gate.weight)
 
     def _describe_matrix(self, row: np.ndarray, which: int, part: nn.Module) -> None:
-        scales = part.scales if isinstance(part, QuantizedWeight) else None
-        codes = part.codes if isinstance(part, QuantizedWeight) else part.weight
-        bias = getattr(part, "bias", None)
-        row[3 * which : 3 * which + 3] = [self._address(each) for each in (codes, scales, bias)]
+        bias: Tensor | None = getattr(part, "bias", None)
+        row[3 * which : 3 * which + 3] = [self._address(each) for each in (*_stored(part), bias)]
 
     def _describe_norm(self, row: np.ndarray, place: int, norm: nn.Module | None) -> None:
         row[place] = self._address(getattr(norm, "weight", None))
         row[place + 1] = self._address(getattr(norm, "bias", None))
 
 
+def _blocks(decoder: Decoder) -> list[Block]:
+    return [block for block in decoder.blocks if isinstance(block, Block)]
+
+
+def _stored(part: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Return the tensors that a layer's matrix is stored in: its weights, or its codes and their scales."""
+    if isinstance(part, QuantizedWeight):
+        return part.codes, part.scales
+    weight: Tensor = part.get_parameter("weight")
+    return weight, None
+
+
 def _matrices(block: Block) -> dict[int, nn.Module]:
     """Return the matrices of a layer by their places."""
     attention, inside = block.attention, block.feed_forward
-    found = {
+    assert isinstance(inside, SwiGLU | MLP)
+    found: dict[int, nn.Module] = {
         places.QUERY: attention.query,
         places.KEY: attention.key,
         places.VALUE: attention.value,
@@ -221,12 +236,12 @@ def _matrices(block: Block) -> dict[int, nn.Module]:
 
 def _kind(part: nn.Module) -> torch.dtype:
     """Return the number format of a matrix."""
-    return part.codes.dtype if isinstance(part, QuantizedWeight) else part.weight.dtype
+    return _stored(part)[0].dtype
 
 
 def _sizes(decoder: Decoder, chunks: int, blocks: int) -> Sizes:
     config, attention, inside = decoder.config, decoder.config.attention, decoder.config.feed_forward
-    rms = isinstance(config.norm, RMSNormConfig)
+    assert isinstance(inside, SwiGLUConfig | MLPConfig)
     like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()  # of queries and keys
     values, rope = config.values, config.positions
     return Sizes(
@@ -238,9 +253,9 @@ def _sizes(decoder: Decoder, chunks: int, blocks: int) -> Sizes:
         hidden=inside.hidden,
         vocabulary=config.vocabulary_size,
         half=decoder.rope_cos.size(1) if isinstance(rope, RopeConfig) else 0,
-        norm=parts.RMS if rms else parts.LAYER,
+        norm=parts.RMS if isinstance(config.norm, RMSNormConfig) else parts.LAYER,
         eps=float(config.norm.eps),
-        norm_offset=float(rms and config.norm.unit_offset),
+        norm_offset=float(isinstance(config.norm, RMSNormConfig) and config.norm.unit_offset),
         norm_before=int(config.norm_places != "after"),
         norm_after=int(config.norm_places != "before"),
         qk_norm=0 if not attention.qk_norm else 2 if attention.qk_norm_rotated else 1,

@@ -1,8 +1,8 @@
 """Products of a matrix with the vectors of a few rows: the work of a decode step, bound by how fast memory is read.
 
-A matrix lies in one of two forms. By rows, in fp32, in bf16 (its 16 bits as unsigned numbers) or in int8 with a scale an
-output. Or in tiles of int4, as `model/quantized.py` packs them. What a product returns is called an output here, since
-a row is one text of a batch.
+A matrix lies in one of two forms. By rows, in fp32, in bf16 (its 16 bits as unsigned numbers) or in int8 with a scale
+for each output. Or in tiles of int4, as `model/quantized.py` packs them. What a product returns is called an output
+here, since a row is one text of a batch.
 
 The innermost loops run over slices that begin at 0. numba guards an index that might be negative, and LLVM makes no
 vector instructions of a guarded loop.

@@ -1,4 +1,4 @@
-"""Work shared by threads without a scheduler: chunks are claimed by whoever comes, and no thread waits for another's start.
+"""Work shared by threads: chunks are claimed by whoever comes, and no thread waits for the start of another.
 
 A step is a sequence of phases, a phase a number of chunks. A thread claims chunks until none is left, then waits until
 all are finished. So a thread that the system does not run holds the others up for one chunk at most; with a barrier of

@@ -1,8 +1,8 @@
 """One decode step as one compiled function: the next token of several texts, from embeddings to logits.
 
-The phases are those of `model/decoder.py`, which is the plain form: norm, projections, rotation, attention to the cache,
-output, norm, feed-forward. Threads share the chunks of a phase (`sharing.py`). A row of a step is one new token: of
-several texts, or several of one text, each of which sees those before it.
+The phases are those of `model/decoder.py`, which is the plain form: norm, projections, rotation, attention to the
+cache, output, norm, feed-forward. Threads share the chunks of a phase (`sharing.py`). A row of a step is one new
+token: of several texts, or several of one text, each of which sees those before it.
 """
 
 from __future__ import annotations
@@ -274,9 +274,7 @@ def turn_head(sizes: Any, place: Any, norm: int, position: int, x: Any) -> None:
 
 
 @njit(nogil=True)
-def mix(
-    board: Any, phase: int, sizes: Any, place: Any, rows: Rows, queries: Any, mixed: Any, scores: Any
-) -> None:
+def mix(board: Any, phase: int, sizes: Any, place: Any, rows: Rows, queries: Any, mixed: Any, scores: Any) -> None:
     """Attend: a chunk is a query head of a row."""
     size, chunks, most = sizes.head_dim, sizes.heads * len(rows.ids), sizes.blocks
     keys = carray(pointer(place[CACHED_KEYS]), (most, sizes.kv_heads, size, BLOCK), np.float32)
@@ -314,6 +312,7 @@ def join(
 
 @njit(nogil=True, fastmath=FLAGS)
 def add_rows(stream: Any, branch: Any, first: int, last: int) -> None:
+    """Add some channels of a branch to the stream."""
     for b in range(stream.shape[0]):
         row, added = stream[b, first:last], branch[b, first:last]
         for i in range(row.size):

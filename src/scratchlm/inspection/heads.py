@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention import AttentionContext, causal_mask
+from scratchlm.model.attention import AttentionContext
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
+from scratchlm.model.masks import causal_mask
 
 Head = tuple[int, int]
 """(layer, head), both from 0."""

@@ -11,20 +11,19 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scratchlm.model.cache import Appended, KVCache
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
 from scratchlm.model.kernels import blocked_attention
+from scratchlm.model.masks import Mask, causal_mask
 from scratchlm.model.norms import RMSNorm
 from scratchlm.model.positions import Rotation, rotate
 
 Queries = Float[Tensor, "B H T E"]
 Keys = Float[Tensor, "B K S E"]
 """Keys, or values, of each key-value head."""
-Mask = Bool[Tensor, "*rows T S"]
-"""Which keys each query may see."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +39,6 @@ class AttentionContext:
     mask: Mask | None = None
     causal: bool = True
     cache: KVCache | None = None
-
-
-def causal_mask(
-    queries: int, keys: int, window: int | None, documents: Int[Tensor, "B T"] | None, device: torch.device
-) -> Mask:
-    """Return which keys each query may see: not later ones, none beyond the window, none of another document.
-
-    The last query stands at the last key's position. With documents the batch axes are (B, 1), the 1 for heads.
-    """
-    query_at = torch.arange(keys - queries, keys, device=device)[:, None]
-    key_at = torch.arange(keys, device=device)[None, :]
-    mask = key_at <= query_at
-    if window is not None:
-        mask = mask & (key_at > query_at - window)
-    if documents is not None:
-        mask = mask & (documents[:, None, :, None] == documents[:, None, None, :])
-    return mask
 
 
 def naive_attention(

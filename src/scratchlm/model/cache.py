@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from scratchlm.model.masks import causal_mask
+
 FIRST_ROOM = 512
 """Positions that new tensors of a cache have memory for."""
 
@@ -55,6 +57,24 @@ class KVCache:
     def own(self, end: int, device: torch.device) -> Bool[Tensor, "B S"] | None:
         """Tell which of the first `end` positions are a row's own tokens; None: all of them."""
         return None if self.starts is None else torch.arange(end, device=device) >= self.starts[:, None]
+
+    def mask(self, places: Int[Tensor, "*B T"], window: int | None) -> Bool[Tensor, "B 1 T S"] | None:
+        """Return what the next tokens, at `places`, may see where rows differ; None: what is before, in the window."""
+        new, device = places.size(-1), places.device
+        seen = self.length + new
+        own = self.own(seen, device)
+        if own is None:
+            return None
+        at = torch.arange(seen, device=device)
+        itself = at == at[-new:, None]  # so that what fills a row up sees something, and stays finite
+        return causal_mask(new, seen, window, None, device) & own[:, None, None] | itself
+
+    def before(self, ids: Int[Tensor, "B T"], part: nn.Module, reach: int) -> tuple[Tensor, Tensor | None]:
+        """Return the next tokens after up to `reach` before them, and 1 for each that is a row's own, 0 for filling."""
+        (seen,) = self.of(part, Appended).append(ids[..., None])
+        own = self.own(seen.size(1), ids.device)
+        last = slice(-(ids.size(1) + reach), None)
+        return seen[:, last, 0], None if own is None else own.long()[:, last]
 
     def advance(self, positions: int) -> None:
         """Move on by `positions` once every layer has stored them."""

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from scratchlm.model.attention import Attention, AttentionContext, ValueEmbedding, causal_mask
-from scratchlm.model.cache import Appended, KVCache
+from scratchlm.model.attention import Attention, AttentionContext, ValueEmbedding
+from scratchlm.model.cache import KVCache
 from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
+from scratchlm.model.masks import causal_mask
 from scratchlm.model.network import CausalLM, Ids, SequenceModel, Stream, Transformer
 from scratchlm.model.ngrams import NgramEmbedding
 from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm
@@ -134,10 +135,8 @@ class Decoder(Transformer, CausalLM):
             return x
         if cache is None:
             return x + self.ngrams(ids, documents)
-        (seen,) = cache.of(self.ngrams, Appended).append(ids[..., None])
-        reach, own = ids.size(1) + self.ngrams.reach, cache.own(seen.size(1), ids.device)
-        of_row = None if own is None else own.long()[:, -reach:]  # what fills a row up is another document
-        return x + self.ngrams(seen[:, -reach:, 0], of_row)[:, -ids.size(1) :]
+        seen, of_row = cache.before(ids, self.ngrams, self.ngrams.reach)  # what fills a row up is another document
+        return x + self.ngrams(seen, of_row)[:, -ids.size(1) :]
 
     def _context(
         self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None, window: int | None
@@ -148,14 +147,11 @@ class Decoder(Transformer, CausalLM):
         seen = new + (0 if cache is None else cache.length)
         if window is not None and window >= seen:
             window = None  # wider than the text: no mask needed
-        own = None if cache is None else cache.own(seen, ids.device)
-        if own is None and documents is None and window is None and not 1 < new < seen:
+        mask = None if cache is None else cache.mask(places, window)
+        if mask is None and documents is None and window is None and not 1 < new < seen:
             return AttentionContext(ids, rotation, None, new > 1, cache)
-        mask = causal_mask(new, seen, window, documents, ids.device)
-        if own is not None:
-            at = torch.arange(seen, device=ids.device)
-            itself = at == at[-new:, None]  # so that what fills a row up sees something, and stays finite
-            mask = mask & own[:, None, None] | itself
+        if mask is None:
+            mask = causal_mask(new, seen, window, documents, ids.device)
         return AttentionContext(ids, rotation, mask, False, cache)
 
     def keys_seen(self, length: int) -> float:

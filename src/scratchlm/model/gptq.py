@@ -10,12 +10,14 @@ arXiv 2210.17323, algorithm 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from scratchlm.model.attention import AttentionContext
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.quantized import GROUP, ZERO, Int4, group_scales, quantizable, replace, stored_as, tile_int4
 
@@ -67,22 +69,25 @@ def quantize_layers(
     streams = [embedded for embedded, _ in entered]
     for number, block in enumerate(decoder.blocks):
         chosen = {
-            name: part
-            for name, part in quantizable(block).items()
-            if stored_as(f"blocks.{name}", part, "int4") is Int4
+            name: part for name, part in quantizable(block).items() if stored_as(f"blocks.{name}", part, "int4") is Int4
         }
 
-        def run() -> list[Tensor]:
-            return [
-                decoder.layer(number, stream, embedded, contexts[number])  # noqa: B023 - called in this round alone
-                for stream, (embedded, contexts) in zip(streams, entered, strict=True)
-            ]
-
+        run = partial(_through, decoder, number, streams, entered)
         moments = _input_moments(chosen, run)
         for name, part in chosen.items():
             replace(block, name, pack_gptq(part.weight, moments[name]))
         streams = run()
         told(number)
+
+
+def _through(
+    decoder: Decoder, number: int, streams: list[Tensor], entered: list[tuple[Tensor, list[AttentionContext]]]
+) -> list[Tensor]:
+    """Return the streams after one layer."""
+    return [
+        decoder.layer(number, stream, embedded, contexts[number])
+        for stream, (embedded, contexts) in zip(streams, entered, strict=True)
+    ]
 
 
 def _input_moments(layers: dict[str, nn.Linear | nn.Embedding], run: Callable[[], Any]) -> dict[str, Tensor]:

@@ -115,7 +115,7 @@ def group_scales(weight: Float[Tensor, "O I"]) -> Float[Tensor, "O groups"]:
     The largest tried gives the weight of largest magnitude the code 0, that is -8 (as Q4_0 does). Smaller ones clip
     that weight and round the others better.
     """
-    groups = weight.unflatten(1, (-1, GROUP))
+    groups = weight.view(len(weight), -1, GROUP)
     full = groups.gather(2, groups.abs().argmax(2, keepdim=True)) / -ZERO  # (O, groups, 1)
     best, least = full, torch.full_like(full, torch.inf)
     for factor in SCALES_TRIED:
@@ -178,7 +178,7 @@ class QuantizedLinear(QuantizedWeight):
 
     def __init__(self, matrix: Quantized, bias: Tensor | None) -> None:
         super().__init__(matrix)
-        self.bias = None if bias is None else nn.Parameter(bias)
+        self.bias = None if bias is None else nn.Parameter(bias.detach())
 
     def forward(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """Return what a linear layer with the unpacked weights answers."""
@@ -237,12 +237,10 @@ def unpack(network: nn.Module) -> None:
     """Put plain layers, with the weights that the codes stand for, in the places of quantized ones."""
     for name, part in list(network.named_modules()):
         if isinstance(part, QuantizedWeight):
-            plain: nn.Module
-            if isinstance(part, QuantizedEmbedding):
-                plain = nn.Embedding(*part.shape, device="meta")
-            else:
+            plain: nn.Embedding | nn.Linear = nn.Embedding(*part.shape, device="meta")
+            if isinstance(part, QuantizedLinear):
                 plain = nn.Linear(part.shape[1], part.shape[0], bias=part.bias is not None, device="meta")
-                plain.bias = part.bias
+                plain.register_parameter("bias", part.bias)
             plain.weight = nn.Parameter(part.weight)
             network.set_submodule(name, plain)
 
@@ -250,5 +248,7 @@ def unpack(network: nn.Module) -> None:
 def replace(network: nn.Module, name: str, matrix: Quantized) -> None:
     """Put a quantized layer in the place of a plain one."""
     part = network.get_submodule(name)
-    layer = QuantizedEmbedding(matrix) if isinstance(part, nn.Embedding) else QuantizedLinear(matrix, part.bias)
-    network.set_submodule(name, layer)
+    if isinstance(part, nn.Linear):
+        network.set_submodule(name, QuantizedLinear(matrix, part.bias))
+    else:
+        network.set_submodule(name, QuantizedEmbedding(matrix))

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from scratchlm.base.errors import raise_all
-from scratchlm.base.flags import UnlessResumed
-from scratchlm.base.flags import ModelFolder
+from scratchlm.base.flags import ModelFolder, UnlessResumed
 from scratchlm.base.ranges import Count, Minutes, Range, Seed, Threads, out_of_range
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import TrainingConfig

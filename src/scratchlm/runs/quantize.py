@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -77,13 +78,11 @@ def quantize(config: QuantizeConfig) -> QuantizeResult:
         model = load_model(folder)
         _require_plain(config, model.quantization is not None, bool(model.adapters), model.decoder)
         calibration, held_out, name = _texts(config, model.tokenizer)
-        before = Measured(
-            "full precision", _megabytes(folder), _bits(model.decoder, model.tokenizer, held_out), 0.0
-        )
+        before = Measured("full precision", _megabytes(folder), _bits(model.decoder, model.tokenizer, held_out), 0.0)
         started = time.perf_counter()
-        method = "nearest" if calibration is None or config.to == "int8" else "gptq"
+        method: Literal["nearest", "gptq"] = "nearest" if calibration is None else "gptq"
         chosen = QuantizationConfig(config.to, method)
-        if calibration is not None and method == "gptq":
+        if calibration is not None:
             _by_gptq(model.decoder, calibration)
         to_nearest(model.decoder, chosen)
         seconds = time.perf_counter() - started
@@ -110,7 +109,7 @@ def _by_gptq(decoder: Decoder, calibration: list[int]) -> None:
     def told(layer: int) -> None:
         print(f"\rlayer {layer + 1} of {layers}", end="\n" if layer + 1 == layers else "", file=sys.stderr, flush=True)
 
-    quantize_layers(decoder, list(windows.split(max(1, 4096 // size))), told)
+    quantize_layers(decoder, torch.split(windows, max(1, 4096 // size)), told)
 
 
 def _require_plain(config: QuantizeConfig, quantized: bool, adapted: bool, decoder: Decoder) -> None:

@@ -1,0 +1,131 @@
+"""Matrices of whole numbers: exact where they can be, near where they must be, and stored without loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchlm.model.config import MLPConfig, SwiGLUConfig
+from scratchlm.model.gptq import pack_gptq, quantize_layers
+from scratchlm.model.quantizationconfig import QuantizationConfig
+from scratchlm.model.quantized import (
+    GROUP,
+    TILE,
+    Int4,
+    group_scales,
+    pack_int4,
+    pack_int8,
+    quantizable,
+    round_int4,
+    tile_int4,
+    unfit,
+    unpack,
+)
+from scratchlm.runs.quantize import to_nearest
+from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
+from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, random_ids, toy_config
+
+
+def drawn(outputs: int, inputs: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("outputs", [1, TILE - 1, TILE, 2 * TILE + 5])
+def test_rows_and_parts_of_a_matrix_are_those_of_the_whole(outputs: int) -> None:
+    weight = drawn(outputs, 2 * GROUP)
+    for matrix in (pack_int8(weight), pack_int4(weight)):
+        whole = matrix.unpacked()
+        assert matrix.shape == whole.shape == weight.shape
+        assert torch.equal(matrix.rows(torch.arange(outputs)), whole)
+        first, last = outputs // 3, outputs - outputs // 4
+        assert torch.equal(matrix.unpacked(first, last), whole[first:last])
+
+
+@given(st.integers(0, 10_000))
+def test_no_weight_is_further_off_than_half_a_step(seed: int) -> None:
+    weight = drawn(7, GROUP, seed)
+    matrix = pack_int8(weight)
+    assert bool(((matrix.unpacked() - weight).abs() <= matrix.scales[:, None] * 0.5001).all())
+    scales = group_scales(weight)
+    off = (tile_int4(round_int4(weight, scales), scales).unpacked() - weight).abs()
+    full = weight.abs().amax(1, keepdim=True)
+    assert bool((off <= full * 0.34).all())  # a clipped weight: a fifth of the largest and half a step
+
+
+def test_shapes_that_int4_does_not_fit_are_told() -> None:
+    decoder = random_decoder(toy_config("tiny"))
+    assert not unfit(decoder, "int8")
+    assert unfit(decoder, "int4") == [
+        f"blocks.{layer}.feed_forward.down has 48 inputs: int4 needs a multiple of 32; use int8" for layer in range(2)
+    ]
+
+
+def test_what_the_codes_can_say_is_kept_exactly() -> None:
+    codes = torch.randint(-8, 8, (TILE + 3, 3 * GROUP), generator=torch.Generator().manual_seed(1)).float()
+    codes[:, ::GROUP] = -8.0
+    scales = torch.rand(TILE + 3, 3, generator=torch.Generator().manual_seed(2)) + 0.5
+    weight = codes * scales.repeat_interleave(GROUP, 1)
+    torch.testing.assert_close(pack_int4(weight).unpacked(), weight)
+    assert torch.equal(pack_int4(torch.zeros(3, GROUP)).unpacked(), torch.zeros(3, GROUP))
+    assert torch.equal(pack_int8(torch.zeros(3, 5)).unpacked(), torch.zeros(3, 5))
+
+
+def test_int4_takes_half_a_byte_a_weight_and_a_scale_a_group() -> None:
+    weight = drawn(4 * TILE, 8 * GROUP)
+    assert pack_int4(weight).nbytes == weight.numel() // 2 + 4 * weight.numel() // GROUP
+    assert pack_int8(weight).nbytes == weight.numel() + 4 * len(weight)
+
+
+def test_gptq_changes_the_products_less_than_rounding_does() -> None:
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(600, 64, generator=generator) @ torch.randn(64, 64, generator=generator)
+    weight = drawn(50, 64)
+    exact = inputs @ weight.T
+
+    def error(matrix: Int4) -> float:
+        return float((inputs @ matrix.unpacked().T - exact).square().mean())
+
+    assert error(pack_gptq(weight, inputs.T @ inputs)) < 0.7 * error(pack_int4(weight))
+    # Inputs that never go together leave nothing to make up for.
+    alone = torch.eye(64)
+    torch.testing.assert_close(pack_gptq(weight, alone).unpacked(), pack_int4(weight).unpacked())
+
+
+def test_gptq_of_all_layers_keeps_what_a_model_says_better_than_rounding() -> None:
+    config = toy_config("tiny", feed_forward=SwiGLUConfig(hidden=64), layers=3)
+    ids = random_ids(8, 20)
+    exact = random_decoder(config)(ids)
+
+    def error(quantize: object) -> float:
+        decoder = random_decoder(config)
+        if quantize is quantize_layers:
+            quantize_layers(decoder, [ids[:4], ids[4:]])
+        to_nearest(decoder, QuantizationConfig("int4"))
+        return float((decoder(ids) - exact).square().mean().detach())
+
+    assert error(quantize_layers) < error(None)
+
+
+@pytest.mark.parametrize("to", ["int8", "int4"])
+@pytest.mark.parametrize("name", ["tiny", "default", "gpt2"])
+def test_a_quantized_model_is_stored_and_read_without_loss(
+    name: str, to: Literal["int8", "int4"], tmp_path: Path
+) -> None:
+    inside = MLPConfig(hidden=64, bias=True) if name == "gpt2" else SwiGLUConfig(hidden=64)
+    decoder = random_decoder(toy_config(name, vocabulary_size=BYTE_VOCABULARY, feed_forward=inside))
+    parameters, chosen = decoder.parameter_count(), QuantizationConfig(to)
+    to_nearest(decoder, chosen)
+    assert not quantizable(decoder)
+    assert decoder.parameter_count() == parameters
+    save_model(tmp_path / "model", SavedModel(decoder, byte_tokenizer(), quantization=chosen))
+    read = load_model(tmp_path / "model")
+    assert read.quantization == chosen
+    ids = random_ids(2, 9)
+    assert torch.equal(read.decoder(ids), decoder(ids))
+    unpack(read.decoder)
+    torch.testing.assert_close(read.decoder(ids), decoder(ids))
