@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from families import FAMILIES
-from scratchlm.compiled.decoder import BLOCK, Blocks, CompiledDecoder, unsupported
+from scratchlm.compiled.decoder import CompiledDecoder, unsupported
+from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.quantized import Int8, pack_int4, pack_int8, quantizable, replace, stored_as
 from toys import TOYS, VOCABULARY, randomise, toy_config

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
+from collections.abc import Callable
 
 import pytest
-import torch
 
 from scratchlm.generation import engine as engine_module
 from scratchlm.generation.batch import continue_batch, greedy_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.generation.generate import generate_ids, window_start
+from scratchlm.model.blocks import BLOCK
+from scratchlm.model.decoder import Decoder
 from toys import CONTEXT, TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
 GREEDY = SamplingConfig(max_tokens=70, temperature=0.0, repetition_penalty=1.2)  # penalised, lest it loops
@@ -40,33 +42,47 @@ def test_cached_equals_plain_token_for_token_far_past_the_context(name: str, len
 
 def test_a_reused_engine_equals_a_new_one_whatever_the_prompts_share() -> None:
     decoder = random_decoder(toy_config("default"))
-    engine, chance, long = Engine(decoder), random.Random(0), prompt_of(90)
+    engine, chance, long, written = Engine(decoder), random.Random(0), prompt_of(90), prompt_of(3)
     for turn in range(40):
         kept = chance.randrange(0, 60)
         prompt = long[:kept] + prompt_of(chance.randrange(1, 20), seed=turn)
         if turn % 5 == 0:
-            prompt = list(engine.ids) or prompt  # all that was written before, as in a chat
+            prompt = written  # all that was written before, as in a chat
         config = SamplingConfig(max_tokens=chance.randrange(1, 30), temperature=chance.choice([0.0, 1.0]), seed=turn)
         expected = list(generate_ids(decoder, prompt, config))
         taken = chance.choice([None, 1, 2])  # a reader may leave early
         assert list(itertools.islice(stream_ids(engine, prompt, config), taken)) == expected[:taken]
+        written = [*prompt, *expected[:taken]]
 
 
-def test_a_shared_beginning_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = random_decoder(toy_config("default"))
-    engine, computed, real = Engine(decoder), [], engine_module.prefill
-    monkeypatch.setattr(engine_module, "prefill", lambda d, ids, c: (computed.append(ids.size(1)), real(d, ids, c))[1])
-    prompt = prompt_of(15)
-    list(stream_ids(engine, prompt, SamplingConfig(max_tokens=1)))
-    list(stream_ids(engine, [*prompt, 7, 8], SamplingConfig(max_tokens=1)))
-    assert computed == [15, 2]
+def read_by(decoder: Decoder, run: Callable[[], object]) -> list[tuple[int, int]]:
+    """Return the shape of the ids of each forward pass while `run` is called."""
+    read = []
+    handle = decoder.embedding.register_forward_pre_hook(lambda module, given: read.append(tuple(given[0].shape)))
+    with handle:
+        run()
+    return read
 
 
-def test_a_long_prompt_is_prefilled_in_chunks_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("length", [15, BLOCK, 3 * BLOCK + 7])
+def test_a_shared_beginning_is_not_computed_again(length: int) -> None:
+    decoder = random_decoder(toy_config("default", context=200))
+    engine, prompt, one = Engine(decoder), prompt_of(length), SamplingConfig(max_tokens=1)
+    assert read_by(decoder, lambda: list(stream_ids(engine, prompt, one))) == [(1, length)]
+    assert read_by(decoder, lambda: list(stream_ids(engine, [*prompt, 7, 8], one))) == [(1, 2)]
+    assert read_by(decoder, lambda: list(stream_ids(engine, [*prompt[:-3], 7, 8], one))) == [(1, 2)]
+    assert read_by(decoder, lambda: list(stream_ids(engine, prompt, one))) == [(1, 1)]
+
+
+def test_a_long_prompt_is_read_in_chunks_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder, prompt = random_decoder(toy_config("default")), prompt_of(20)
-    whole = Engine(decoder).advance(prompt)
+    expected = list(generate_ids(decoder, prompt, GREEDY))
     monkeypatch.setattr(engine_module, "PREFILL_CHUNK", 3)
-    torch.testing.assert_close(Engine(decoder).advance(prompt), whole, atol=2e-5, rtol=1e-5)
+    written: list[int] = []
+    engine = Engine(decoder)
+    read = read_by(decoder, lambda: written.extend(stream_ids(engine, prompt, GREEDY)))
+    assert read[:7] == [(1, 3)] * 6 + [(1, 2)]
+    assert written == expected
 
 
 def test_the_window_moves_by_half_a_context_and_always_holds_the_newest_half() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from scratchlm.generation.engine import Weights
 from scratchlm.generation.language_model import LanguageModel
+from scratchlm.generation.weights import Weights
 from scratchlm.model.lora import add_adapter, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.chat import ChatTemplate

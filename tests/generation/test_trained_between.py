@@ -7,6 +7,7 @@ import torch
 
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
+from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
@@ -17,9 +18,10 @@ from scratchlm.training.optimizer import Optimizers
 def test_a_cache_from_before_training_is_not_used_after_it(config: OptimizerConfig) -> None:
     decoder = build_decoder(tiny())
     engine, prompt = Engine(decoder), list(range(40, 70))
-    settings = SamplingConfig(max_tokens=1, temperature=0.0)
-    list(stream_ids(engine, prompt, settings))
+    settings = SamplingConfig(max_tokens=5, temperature=0.0, repetition_penalty=1.3)
+    before = list(stream_ids(engine, prompt, settings))
     optimizers = Optimizers(decoder, config)
     decoder(torch.tensor([prompt])).square().sum().backward()
     optimizers.step()
-    assert torch.equal(engine.restart(prompt), Engine(decoder).advance(prompt))
+    after = list(stream_ids(engine, prompt, settings))
+    assert after == list(generate_ids(decoder, prompt, settings)) != before

@@ -1,4 +1,4 @@
-"""A decoder whose next tokens are computed by compiled code, and the blocks of the cache that it reads and writes.
+"""A decoder whose next tokens are computed by compiled code.
 
 The tables that the code reads hold addresses of the decoder's own tensors, so nothing is copied, and weights that are
 trained in place are seen at once. The tensors are kept alive here.
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from scratchlm.compiled import parts
 from scratchlm.compiled import step as places
-from scratchlm.compiled.parts import BLOCK
 from scratchlm.compiled.sharing import LINE, Team, prepare
 from scratchlm.compiled.step import PHASES, PLACES, Model, Rows, Sizes, Work, decode_step
+from scratchlm.model.blocks import Blocks
 from scratchlm.model.config import (
     ExpertsConfig,
     MLPConfig,
@@ -30,6 +30,7 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.decoder import Block, Decoder
 from scratchlm.model.feedforward import MLP, SwiGLU
+from scratchlm.model.lora import adapted
 from scratchlm.model.quantized import QuantizedWeight
 
 ACTIVATIONS = {
@@ -48,23 +49,13 @@ KINDS = {
 }
 
 
-class Blocks:
-    """Memory for the keys and values of all layers, in blocks of `BLOCK` positions."""
-
-    def __init__(self, decoder: Decoder, count: int) -> None:
-        attention = decoder.config.attention
-        heads, size = attention.kv_heads, attention.head_dim
-        self.count = count
-        self.keys = [torch.zeros(count, heads, size, BLOCK) for _ in decoder.blocks]
-        """Of each layer, with the positions of a block last: a query meets many of them at once."""
-        self.values = [torch.zeros(count, heads, BLOCK, size) for _ in decoder.blocks]
-
-
 def unsupported(decoder: Decoder) -> str | None:
     """Return which part of a decoder the compiled step has no code for, or None."""
     config, attention = decoder.config, decoder.config.attention
     if decoder.device.type != "cpu":
         return f"the device {decoder.device.type}"
+    if adapted(decoder):
+        return "an adapter"
     if isinstance(config.feed_forward, ExpertsConfig):
         return "a mixture of experts"
     if attention.qk_norm and attention.qk_norm_span == "all":

@@ -9,9 +9,8 @@ import numpy as np
 from numba import njit
 
 from scratchlm.compiled.products import FLAGS, f32, i32
+from scratchlm.model.blocks import BLOCK
 
-BLOCK = 32
-"""Positions of one block of the cache."""
 RMS, LAYER = 0, 1
 """Kinds of norm."""
 SILU, GELU, GELU_TANH, RELU_SQUARED = range(4)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from numba import carray, njit
 
 from scratchlm.compiled.atomic import pointer
-from scratchlm.compiled.parts import BLOCK, activate, attend, exponential, normalise, rotate
+from scratchlm.compiled.parts import activate, attend, exponential, normalise, rotate
 from scratchlm.compiled.products import FLAGS, f32, matrix, multiply, scales_of
 from scratchlm.compiled.sharing import claim, enter, finish, leave, wait
+from scratchlm.model.blocks import BLOCK
 
 QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN, HEAD = range(8)
 """Matrices: each has the addresses of codes, scales and bias at `3 * matrix` of a table."""

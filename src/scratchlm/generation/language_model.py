@@ -30,6 +30,8 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
 
+WORTH_COMPILING = 1_000_000
+"""Parameters from which a model writes by compiled code, whose first use takes seconds."""
 SETTINGS = [field.name for field in dataclasses.fields(SamplingConfig)]
 
 
@@ -47,7 +49,7 @@ class LanguageModel:
         self.saved = saved
         self._own, self._templates = saved.template, dict(templates or {})
         self._lock = threading.Lock()
-        self._spare: Engine | None = None
+        self._engines: dict[int, Engine] = {}
         self._view = saved.decoder
 
     def __repr__(self) -> str:
@@ -139,15 +141,14 @@ class LanguageModel:
     def _cached(
         self, decoder: Decoder, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int]
     ) -> Iterator[int]:
-        """Yield new ids through a cache that no other text uses meanwhile."""
+        """Yield new ids through the engine of a decoder."""
         with self._lock:
-            engine, self._spare = self._spare, None
-        if engine is None or engine.decoder is not decoder:
-            engine = Engine(decoder)
-        try:
-            yield from stream_ids(engine, prompt, config, stop_ids)
-        finally:
-            self._spare = engine
+            engine = self._engines.get(id(decoder))
+            if engine is None:
+                self._engines = {key: each for key, each in self._engines.items() if each.busy}
+                worth = decoder.parameter_count() >= WORTH_COMPILING
+                engine = self._engines[id(decoder)] = Engine(decoder, compiled=worth)
+        return stream_ids(engine, prompt, config, stop_ids)
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         """Encode a prompt after what begins a text; an empty one becomes the end of the document before."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.cache import Appended, KVCache
+from scratchlm.model.cache import Appended, Cache
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, ValueEmbeddingConfig
 from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.masks import Mask, causal_mask
@@ -38,7 +38,7 @@ class AttentionContext:
     rotation: Rotation | None = None
     mask: Mask | None = None
     causal: bool = True
-    cache: KVCache | None = None
+    cache: Cache | None = None
 
 
 def naive_attention(

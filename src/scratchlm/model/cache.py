@@ -27,6 +27,30 @@ class Kept(Protocol):
 K = TypeVar("K", bound=Kept)
 
 
+@runtime_checkable
+class Cache(Protocol):
+    """What a decoder asks of a cache while it reads the next tokens."""
+
+    @property
+    def length(self) -> int:
+        """Positions before the next tokens, of the longest row."""
+
+    def of(self, part: nn.Module, kind: Callable[[KVCache], K]) -> K:
+        """Return what a part keeps."""
+
+    def places(self, new: int, device: torch.device) -> Int[Tensor, "*B T"]:
+        """Return the positions of the next `new` tokens; of each row where they differ."""
+
+    def mask(self, places: Int[Tensor, "*B T"], window: int | None) -> Bool[Tensor, "B 1 T S"] | None:
+        """Return what the next tokens may see where rows differ; None: what is before, in the window."""
+
+    def before(self, ids: Int[Tensor, "B T"], part: nn.Module, reach: int) -> tuple[Tensor, Tensor | None]:
+        """Return the next tokens after up to `reach` before them, and 1 for each that is a row's own, 0 for filling."""
+
+    def advance(self, positions: int) -> None:
+        """Move on once every layer has stored its part of `positions` new ones."""
+
+
 class KVCache:
     """What the parts of a network keep of up to `capacity` positions; each has a state of its own kind.
 

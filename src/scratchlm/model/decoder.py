@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from scratchlm.model.attention import Attention, AttentionContext, ValueEmbedding
-from scratchlm.model.cache import KVCache
+from scratchlm.model.cache import Cache
 from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
@@ -89,7 +89,7 @@ class Decoder(Transformer, CausalLM):
         """The attention of each layer."""
         return [block.attention for block in self.blocks if isinstance(block, Block)]
 
-    def forward(self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None) -> Float[Tensor, "B T V"]:
+    def forward(self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None) -> Float[Tensor, "B T V"]:
         """Return logits for every position.
 
         `documents` numbers the document of each token of a packed row: attention and positions then stay within a
@@ -97,7 +97,7 @@ class Decoder(Transformer, CausalLM):
         """
         return self.logits(self.hidden(ids, cache, documents))
 
-    def hidden(self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None) -> Stream:
+    def hidden(self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None) -> Stream:
         """Return the residual stream after the final norm: all of the model but the head."""
         embedded, contexts = self.entering(ids, cache, documents)
         x = embedded
@@ -108,7 +108,7 @@ class Decoder(Transformer, CausalLM):
         return self.final_norm(x)
 
     def entering(
-        self, ids: Ids, cache: KVCache | None = None, documents: Ids | None = None
+        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None
     ) -> tuple[Stream, list[AttentionContext]]:
         """Return what the first layer reads, and what each layer is told beside the stream."""
         assert cache is None or documents is None, "a cache continues one document in each row"
@@ -129,7 +129,7 @@ class Decoder(Transformer, CausalLM):
             x = self.x0_residual(x, embedded, number)
         return self.blocks[number](x, context)
 
-    def _embed(self, ids: Tensor, cache: KVCache | None, documents: Tensor | None) -> Tensor:
+    def _embed(self, ids: Tensor, cache: Cache | None, documents: Tensor | None) -> Tensor:
         x: Tensor = self.embedding(ids)
         if self.ngrams is None:
             return x
@@ -139,7 +139,7 @@ class Decoder(Transformer, CausalLM):
         return x + self.ngrams(seen, of_row)[:, -ids.size(1) :]
 
     def _context(
-        self, ids: Tensor, places: Tensor, cache: KVCache | None, documents: Tensor | None, window: int | None
+        self, ids: Tensor, places: Tensor, cache: Cache | None, documents: Tensor | None, window: int | None
     ) -> AttentionContext:
         """Return what layers of one window share."""
         rotation = self.rotation(places, local=window is not None)
