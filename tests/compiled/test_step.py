@@ -11,8 +11,10 @@ from families import FAMILIES
 from scratchlm.compiled.decoder import CompiledDecoder, unsupported
 from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder, build_decoder
+from scratchlm.model.lora import add_adapter, use_adapter
+from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantized import Int8, pack_int4, pack_int8, quantizable, replace, stored_as
-from toys import TOYS, VOCABULARY, randomise, toy_config
+from toys import TOYS, VOCABULARY, random_decoder, randomise, toy_config
 
 pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles
 
@@ -49,6 +51,20 @@ def test_the_compiled_step_equals_the_decoder(name: str) -> None:
     if reason := unsupported(decoder):
         pytest.skip(reason)
     check(decoder, texts([min(70, config.context), 5, 23, 11, 3]))
+
+
+@pytest.mark.parametrize("name", ["default", "gpt2"])
+def test_an_adapter_in_use_adds_what_it_adds_plainly(name: str) -> None:
+    decoder = random_decoder(toy_config(name))
+    add_adapter(decoder, "poet", LoRAConfig(rank=3, alpha=7.0, targets=("query", "value", "output", "up", "down")))
+    for path, parameter in decoder.named_parameters():
+        if ".lora_b" in path:
+            torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(len(path)))
+    before = decoder(torch.tensor(texts([5]))).detach()
+    check(decoder, texts([9, 5, 7, 11, 3]))
+    use_adapter(decoder, None)
+    check(decoder, texts([9, 5]))
+    assert not torch.allclose(decoder(torch.tensor(texts([5]))), before, atol=0.1)
 
 
 @pytest.mark.slow

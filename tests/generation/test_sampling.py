@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
@@ -13,6 +17,7 @@ from scratchlm.generation.sampling import (
     keep_top_p,
     next_probabilities,
     next_token,
+    next_tokens,
     penalise_repetition,
 )
 
@@ -114,3 +119,39 @@ def test_all_problems_of_the_settings_are_reported_at_once() -> None:
     assert all(f"--{flag}" in str(caught.value) for flag in flags)
     with pytest.raises(UserError, match="--temperature nan"):
         SamplingConfig(temperature=float("nan"))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000))
+def test_rows_chosen_together_are_those_chosen_alone(seed: int) -> None:
+    chance = random.Random(seed)
+    rows = chance.randrange(1, 6)
+    logits = torch.randn(rows, 40, generator=torch.Generator().manual_seed(seed)) * 3
+    texts = [[chance.randrange(40) for _ in range(chance.randrange(1, 9))] for _ in range(rows)]
+    configs = [
+        SamplingConfig(
+            temperature=chance.choice([0.0, 0.7, 1.3]),
+            top_k=chance.choice([0, 1, 5, 40, 99]),
+            top_p=chance.choice([1.0, 0.9, 0.3]),
+            min_p=chance.choice([0.0, 0.05, 0.5]),
+            repetition_penalty=chance.choice([1.0, 1.3]),
+        )
+        for _ in range(rows)
+    ]
+
+    def generators() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed + row) for row in range(rows)]
+
+    alone = [
+        next_token(row, text, config, generator)
+        for row, text, config, generator in zip(logits.clone(), texts, configs, generators(), strict=True)
+    ]
+    assert next_tokens(logits, texts, configs, generators()) == alone
+
+
+def test_a_row_without_numbers_spoils_no_other() -> None:
+    logits = torch.randn(3, 9, generator=torch.Generator().manual_seed(0))
+    logits[1] = torch.nan
+    drawn = SamplingConfig(temperature=1.0)
+    found = next_tokens(logits, [[1]] * 3, [drawn] * 3, [torch.Generator().manual_seed(row) for row in range(3)])
+    assert [each is None for each in found] == [False, True, False]

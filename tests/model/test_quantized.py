@@ -15,9 +15,9 @@ from scratchlm.model.gptq import pack_gptq, quantize_layers
 from scratchlm.model.quantizationconfig import QuantizationConfig
 from scratchlm.model.quantized import (
     GROUP,
+    MOST,
     TILE,
     Int4,
-    group_scales,
     pack_int4,
     pack_int8,
     quantizable,
@@ -51,10 +51,9 @@ def test_no_weight_is_further_off_than_half_a_step(seed: int) -> None:
     weight = drawn(7, GROUP, seed)
     matrix = pack_int8(weight)
     assert bool(((matrix.unpacked() - weight).abs() <= matrix.scales[:, None] * 0.5001).all())
-    scales = group_scales(weight)
-    off = (tile_int4(round_int4(weight, scales), scales).unpacked() - weight).abs()
-    full = weight.abs().amax(1, keepdim=True)
-    assert bool((off <= full * 0.34).all())  # a clipped weight: a fifth of the largest and half a step
+    span = weight.amax(1, keepdim=True) - weight.amin(1, keepdim=True)
+    off = (pack_int4(weight).unpacked() - weight).abs()
+    assert bool((off <= span * (0.1 + 0.5 / MOST + 0.01)).all())  # clipped by a tenth of the span, and half a step
 
 
 def test_shapes_that_int4_does_not_fit_are_told() -> None:
@@ -66,18 +65,22 @@ def test_shapes_that_int4_does_not_fit_are_told() -> None:
 
 
 def test_what_the_codes_can_say_is_kept_exactly() -> None:
-    codes = torch.randint(-8, 8, (TILE + 3, 3 * GROUP), generator=torch.Generator().manual_seed(1)).float()
-    codes[:, ::GROUP] = -8.0
-    scales = torch.rand(TILE + 3, 3, generator=torch.Generator().manual_seed(2)) + 0.5
-    weight = codes * scales.repeat_interleave(GROUP, 1)
-    torch.testing.assert_close(pack_int4(weight).unpacked(), weight)
-    assert torch.equal(pack_int4(torch.zeros(3, GROUP)).unpacked(), torch.zeros(3, GROUP))
+    codes = torch.randint(0, MOST + 1, (TILE + 3, 3 * GROUP), generator=torch.Generator().manual_seed(1))
+    codes[:, ::GROUP], codes[:, 1::GROUP] = 0, MOST
+    scales = (torch.rand(TILE + 3, 3, generator=torch.Generator().manual_seed(2)) + 0.5).bfloat16().float()
+    minima = (-8 * scales).bfloat16().float()
+    wide, low = (each.repeat_interleave(GROUP, 1) for each in (scales, minima))
+    packed = tile_int4(round_int4(codes * wide + low, scales, minima), scales, minima)
+    assert torch.equal(packed.unpacked(), codes * wide + low)
+    torch.testing.assert_close(pack_int4(codes * wide + low).unpacked(), codes * wide + low, atol=0.02, rtol=0.0)
+    for same in (0.0, 0.5):
+        assert torch.equal(pack_int4(torch.full((3, GROUP), same)).unpacked(), torch.full((3, GROUP), same))
     assert torch.equal(pack_int8(torch.zeros(3, 5)).unpacked(), torch.zeros(3, 5))
 
 
-def test_int4_takes_half_a_byte_a_weight_and_a_scale_a_group() -> None:
+def test_int4_takes_five_bits_a_weight() -> None:
     weight = drawn(4 * TILE, 8 * GROUP)
-    assert pack_int4(weight).nbytes == weight.numel() // 2 + 4 * weight.numel() // GROUP
+    assert pack_int4(weight).nbytes == weight.numel() * 5 // 8
     assert pack_int8(weight).nbytes == weight.numel() + 4 * len(weight)
 
 

@@ -66,7 +66,9 @@ def test_tokenizer_and_template_round_trip(pattern: str, tmp_path: Path) -> None
     assert again.template.source == left.template.source
 
 
-@pytest.mark.parametrize(("precision", "error"), [("f16", 2e-3), ("bf16", 2e-2), ("q8_0", 2e-2), ("q4_0", 0.3)])
+@pytest.mark.parametrize(
+    ("precision", "error"), [("f16", 2e-3), ("bf16", 2e-2), ("q8_0", 2e-2), ("q4_0", 0.3), ("q4_1", 0.3)]
+)
 def test_precisions_are_as_close_as_their_bits(precision: str, error: float, tmp_path: Path) -> None:
     left = model(width=64)
     write_gguf(tmp_path / "model.gguf", left, precision)  # type: ignore[arg-type]

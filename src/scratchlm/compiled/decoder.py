@@ -1,12 +1,14 @@
 """A decoder whose next tokens are computed by compiled code.
 
-The tables that the code reads hold addresses of the decoder's own tensors, so nothing is copied, and weights that are
-trained in place are seen at once. The tensors are kept alive here.
+The tables that the code reads hold addresses of the decoder's own tensors, so no weight is copied, and weights that are
+trained in place are seen at once. The tensors are kept alive here. One that takes the place of another is not seen.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -16,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.compiled import parts
-from scratchlm.compiled import step as places
+from scratchlm.compiled import tables as places
 from scratchlm.compiled.sharing import LINE, Team, prepare
-from scratchlm.compiled.step import PHASES, PLACES, Model, Rows, Sizes, Work, decode_step
+from scratchlm.compiled.step import decode_step
+from scratchlm.compiled.tables import PHASES, PLACES, Heads, Model, Rows, Sizes, Work
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.config import (
     ExpertsConfig,
@@ -30,7 +33,7 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.decoder import Block, Decoder
 from scratchlm.model.feedforward import MLP, SwiGLU
-from scratchlm.model.lora import adapted
+from scratchlm.model.lora import AdaptedLinear, adapted
 from scratchlm.model.quantized import QuantizedWeight
 
 ACTIVATIONS = {
@@ -39,14 +42,18 @@ ACTIVATIONS = {
     "gelu_tanh": parts.GELU_TANH,
     "relu_squared": parts.RELU_SQUARED,
 }
+NOTE = "(compiling the decode step for this processor; its code is kept for the next time)"
+NOTE_AFTER = 2.0
+"""Seconds after which the note is shown."""
 CHUNKS = 4
 """Chunks of a product for each thread: more share better, fewer cost less."""
-KINDS = {
+KINDS: dict[torch.dtype, np.ndarray] = {
     torch.float32: np.empty((0, 0), np.float32),
     torch.bfloat16: np.empty((0, 0), np.uint16),
     torch.int8: np.empty((0, 0), np.int8),
     torch.uint8: np.empty((0, 0, 0), np.uint8),
 }
+"""An empty array in the form in which compiled code sees a matrix, by the number format that it is stored in."""
 
 
 def unsupported(decoder: Decoder) -> str | None:
@@ -54,15 +61,24 @@ def unsupported(decoder: Decoder) -> str | None:
     config, attention = decoder.config, decoder.config.attention
     if decoder.device.type != "cpu":
         return f"the device {decoder.device.type}"
-    if adapted(decoder):
-        return "an adapter"
+    if any(layer.packed is not None for layer in adapted(decoder).values()):
+        return "weights in NF4"
+    if any("value_embedding" in name and layer.active for name, layer in adapted(decoder).items()):
+        return "an adapter of the gates of values"
     if isinstance(config.feed_forward, ExpertsConfig):
         return "a mixture of experts"
     if attention.qk_norm and attention.qk_norm_span == "all":
         return "a norm of all heads together"
-    kinds = {_kind(part) for block in _blocks(decoder) for part in _matrices(block).values()}
-    if len(kinds) > 1 or not kinds <= KINDS.keys():
-        return "layers in several number formats"
+    matrices = [part for block in _blocks(decoder) for part in _matrices(block).values()]
+    kinds = {_kind(part) for part in matrices}
+    if len(kinds) > 1 or not {*kinds, _kind(_head(decoder))} <= KINDS.keys():
+        return f"matrices in {' and '.join(sorted(map(str, kinds)))}"
+    weights = {id(each) for part in (*matrices, _head(decoder), decoder.embedding) for each in _stored(part)}
+    others = [each for each in (*decoder.parameters(), *decoder.buffers()) if id(each) not in weights]
+    if any(each.is_floating_point() and each.dtype != torch.float32 for each in others):
+        return "other weights than matrices in another format than fp32"
+    if not all(each.is_contiguous() for each in decoder.parameters()):
+        return "weights that lie scattered in memory"
     return None
 
 
@@ -79,19 +95,23 @@ class CompiledDecoder:
             self._describe_layer(layers[number], block, number)
         whole = np.zeros(PLACES, np.int64)
         self._describe_norm(whole, places.FINAL_NORM, decoder.final_norm)
-        head = decoder.embedding if decoder.head is None else decoder.head
-        self._describe_matrix(whole, places.HEAD, head)
+        self._describe_matrix(whole, places.HEAD, _head(decoder))
         if decoder.x0_residual is not None:
             whole[places.X0_STREAM] = self._address(decoder.x0_residual.stream_scale)
             whole[places.X0_EMBEDDED] = self._address(decoder.x0_residual.embedding_scale)
         kind = _kind(next(iter(_matrices(_blocks(decoder)[0]).values())))
         self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
-        self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(head)])
-        self._boards = np.zeros((2, PHASES * config.layers + 1, LINE), np.int64)
+        self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(_head(decoder))])
+        self._arrays = self._buffers(1)
+        self._gather(threads)
+
+    def _gather(self, threads: int) -> None:
+        """Call threads together, with boards that nobody has entered."""
+        self._process, self.threads = os.getpid(), threads
+        self._boards = np.zeros((2, PHASES * self._sizes.layers + 1, LINE), np.int64)
         self._doors = np.zeros((2, LINE), np.int64)
         self._epoch, self._lock = 0, threading.Lock()
         self._team = Team(threads - 1)
-        self._work: dict[int, Work] = {}
 
     @torch.no_grad()
     def step(
@@ -107,15 +127,28 @@ class CompiledDecoder:
         table = np.zeros((rows, max(map(len, blocks))), np.int64)
         for row, own in enumerate(blocks):
             table[row, : len(own)] = own
+        if self._process != os.getpid() or self.threads != torch.get_num_threads():
+            self._gather(torch.get_num_threads())  # threads are not forked with their process
         with self._lock:
-            work = self._work.setdefault(rows, self._buffers(rows)) if rows not in self._work else self._work[rows]
+            work = self._for(rows)
             new, place = torch.tensor([text[-1] for text in texts]), torch.tensor(positions)
-            work.embedded[:] = self._embed(texts, new, place).numpy()
+            work.embedded[:] = self._embed(texts, new, place).float().numpy()
             self._epoch += 1
             epoch, board, door = self._epoch, self._boards[self._epoch % 2], self._doors[self._epoch % 2]
             prepare(board, door, epoch)
             arguments = (board, door, epoch, self._model, Rows(new.numpy(), place.numpy(), table), work)
-            self._team.run(lambda: decode_step(*arguments))
+            note = None if self._epoch > 1 else threading.Timer(NOTE_AFTER, print, [NOTE], {"file": sys.stderr})
+            try:
+                if note is not None:
+                    note.daemon = True
+                    note.start()
+                self._team.run(lambda: decode_step(*arguments))
+            except BaseException:  # an interrupt while the code is compiled: nobody may enter any more
+                prepare(board, door, 0)
+                raise
+            finally:
+                if note is not None:
+                    note.cancel()
             return torch.from_numpy(work.logits)
 
     @property
@@ -133,6 +166,14 @@ class CompiledDecoder:
             x = x + self.decoder.ngrams(table, filled)[:, -1]  # what fills a row up is another document
         return self.decoder.placed(x[:, None], place[:, None])[:, 0]
 
+    def _for(self, rows: int) -> Work:
+        """Return the arrays of so many rows: the first ones of those that are held."""
+        if len(self._arrays.stream) < rows:
+            self._arrays = self._buffers(rows)
+        held = self._arrays
+        parts = {name: each[:rows] for name, each in held._asdict().items() if name != "heads"}
+        return Work(heads=Heads(*(each[:rows] for each in held.heads)), **parts)
+
     def _buffers(self, rows: int) -> Work:
         sizes = self._sizes
 
@@ -143,9 +184,7 @@ class CompiledDecoder:
         return Work(
             embedded=array(sizes.width),
             stream=array(sizes.width),
-            queries=array(inside),
-            keys=array(shared),
-            values=array(shared),
+            heads=Heads(array(inside), array(shared), array(shared)),
             mixed=array(inside),
             branch=array(sizes.width),
             gate=array(sizes.hidden),
@@ -186,12 +225,18 @@ class CompiledDecoder:
             row[places.SIN] = self._address(self.decoder.local_rope_sin if local else self.decoder.rope_sin)
         if attention.value_embedding is not None:
             table = attention.value_embedding.table
-            row[places.VALUE_TABLE], row[places.VALUE_SCALES] = (self._address(each) for each in _stored(table))
+            row[places.VALUE_TABLE], row[places.VALUE_SCALES] = (self._address(each) for each in _stored(table)[:2])
             row[places.VALUE_GATE] = self._address(attention.value_embedding.gate.weight)
 
     def _describe_matrix(self, row: np.ndarray, which: int, part: nn.Module) -> None:
         bias: Tensor | None = getattr(part, "bias", None)
-        row[3 * which : 3 * which + 3] = [self._address(each) for each in (*_stored(part), bias)]
+        of = row[places.OF_MATRIX * which : places.OF_MATRIX * (which + 1)]
+        of[: places.LORA_A] = [self._address(each) for each in (*_stored(part), bias)]
+        if isinstance(part, AdaptedLinear) and part.active is not None:
+            narrow, wide = part.lora_a[part.active], part.lora_b[part.active]
+            of[places.LORA_A], of[places.LORA_B] = self._address(narrow), self._address(wide)
+            of[places.LORA_RANK] = len(narrow)
+            of[places.LORA_SCALE] = self._address(torch.tensor([part.scales[part.active]], dtype=torch.float32))
 
     def _describe_norm(self, row: np.ndarray, place: int, norm: nn.Module | None) -> None:
         row[place] = self._address(getattr(norm, "weight", None))
@@ -202,12 +247,16 @@ def _blocks(decoder: Decoder) -> list[Block]:
     return [block for block in decoder.blocks if isinstance(block, Block)]
 
 
-def _stored(part: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Return the tensors that a layer's matrix is stored in: its weights, or its codes and their scales."""
+def _stored(part: nn.Module) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the tensors that a layer's matrix is stored in: its weights, or its codes, scales and minima."""
     if isinstance(part, QuantizedWeight):
-        return part.codes, part.scales
+        return part.codes, part.scales, part.minima
     weight: Tensor = part.get_parameter("weight")
-    return weight, None
+    return weight, None, None
+
+
+def _head(decoder: Decoder) -> nn.Module:
+    return decoder.embedding if decoder.head is None else decoder.head
 
 
 def _matrices(block: Block) -> dict[int, nn.Module]:

@@ -18,7 +18,7 @@ SILU, GELU, GELU_TANH, RELU_SQUARED = range(4)
 LOG2E, LN2_HIGH, LN2_LOW = f32(1.4426950408889634), f32(0.693359375), f32(-2.12194440e-4)
 
 
-@njit(nogil=True, fastmath=FLAGS, inline="always")
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS, inline="always")
 def exponential(x: Any) -> Any:
     """Return e to the power of `x` in fp32, within two units of its last place, in instructions that vectors have.
 
@@ -37,7 +37,7 @@ def exponential(x: Any) -> Any:
     return (p * r * r + r + f32(1)) * power
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def normalise(kind: int, x: Any, weight: Any, bias: Any, eps: float, offset: float, out: Any) -> None:
     """Set `out` to the norm of `x`; an empty weight or bias is none. `offset` is added to the weight."""
     mean, square = f32(0), f32(0)
@@ -58,7 +58,7 @@ def normalise(kind: int, x: Any, weight: Any, bias: Any, eps: float, offset: flo
             out[i] += bias[i]
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def activate(kind: int, x: Any) -> None:
     """Replace `x` by its activation."""
     if kind == SILU:
@@ -77,7 +77,7 @@ def activate(kind: int, x: Any) -> None:
             x[i] = positive * positive
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def rotate(x: Any, cos: Any, sin: Any) -> None:
     """Turn each pair of channels (i, i + half) of one head by its angle; further channels stay."""
     half = cos.size
@@ -88,7 +88,7 @@ def rotate(x: Any, cos: Any, sin: Any) -> None:
         second[i] = b * cos[i] + a * sin[i]
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def add_scores(query: Any, keys: Any, scores: Any) -> None:
     """Set `scores (BLOCK,)` to the products of a query with the keys `(E, BLOCK)` of one block."""
     scores[:] = f32(0)
@@ -109,25 +109,24 @@ def add_scores(query: Any, keys: Any, scores: Any) -> None:
             scores[t] += q0 * k0[t]
 
 
-@njit(nogil=True, fastmath=FLAGS)
-def attend(
-    query: Any, keys: Any, values: Any, blocks: Any, first: int, length: int, scale: float, softcap: float, scores: Any,
-    out: Any,
-) -> None:  # fmt: skip
-    """Set `out (E,)` to the mean of the values at positions `first` to `length`, weighted by softmax.
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def attend(sizes: Any, query: Any, keys: Any, values: Any, blocks: Any, span: Any, scores: Any, out: Any) -> None:
+    """Set `out (E,)` to the mean of the values at the positions of `span`, weighted by softmax.
 
     `keys (blocks, E, BLOCK)` and `values (blocks, BLOCK, E)` are those of one head; `blocks` says where each block of
     the text lies.
     """
+    first, length = span
+    scale, softcap = f32(sizes.scale), f32(sizes.softcap)
     for number in range(first // BLOCK, (length + BLOCK - 1) // BLOCK):
         add_scores(query, keys[blocks[number]], scores[number * BLOCK : (number + 1) * BLOCK])
     seen = scores[first:length]
     largest = f32(-np.inf)
     for t in range(seen.size):
-        seen[t] *= f32(scale)
+        seen[t] *= scale
     if softcap > 0:
         for t in range(seen.size):
-            seen[t] = f32(softcap) * (f32(2) / (f32(1) + exponential(f32(-2) * seen[t] / f32(softcap))) - f32(1))
+            seen[t] = softcap * (f32(2) / (f32(1) + exponential(f32(-2) * seen[t] / softcap)) - f32(1))
     for t in range(seen.size):
         largest = max(largest, seen[t])
     total = f32(0)
@@ -144,7 +143,7 @@ def attend(
         out[e] *= inverse
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def add_values(weights: Any, values: Any, out: Any) -> None:
     """Add the weighted values `(positions, E)` to `out`, four positions at a time."""
     t = 0

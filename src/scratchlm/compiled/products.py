@@ -23,7 +23,7 @@ FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 """Sums may be reordered. Infinities and NaNs are kept, so that a model whose training diverged is noticed."""
 HALF = TILE // 2
 f32, i32, u32 = np.float32, np.int32, np.uint32
-LOW, FOUR, ZERO = i32(15), i32(4), i32(8)
+LOW, FOUR = i32(15), i32(4)
 
 
 def matrix(kind: Any, address: int, outputs: int, inputs: int) -> Any:
@@ -41,19 +41,19 @@ def _matrix(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
     return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs, inputs), stored)
 
 
-def scales_of(kind: Any, address: int, outputs: int, inputs: int) -> Any:
-    """Return the scales of the matrix; an empty array where its form has none."""
+def group_values(kind: Any, address: int, outputs: int, inputs: int) -> Any:
+    """Return the scales of a matrix, or its minima; an empty array where its form has none."""
     raise NotImplementedError("compiled code calls it")
 
 
-@overload(scales_of, strict=False)
-def _scales_of(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
+@overload(group_values, strict=False)
+def _group_values(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
     if kind.ndim == 3:
         return lambda kind, address, outputs, inputs: carray(
-            pointer(address), ((outputs + TILE - 1) // TILE, inputs // GROUP, TILE), np.float32
+            pointer(address), ((outputs + TILE - 1) // TILE, inputs // GROUP, TILE), np.uint16
         )
     if kind.dtype == types.int8:
-        return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs,), np.float32)
+        return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs if address else 0,), np.float32)
     return lambda kind, address, outputs, inputs: np.empty(0, np.float32)
 
 
@@ -69,26 +69,30 @@ def _number(stored: Any) -> Any:
     return lambda stored: f32(stored)
 
 
-def multiply(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
-    """Set `out[b, first:last]` to the products of these outputs with each `x[b]`; of tiles, `first` begins one."""
+def multiply(packed: Any, x: Any, out: Any, first: int, last: int) -> None:
+    """Set `out[b, first:last]` to the products of these outputs with each `x[b]`; of tiles, `first` begins one.
+
+    `packed` are codes, scales and minima.
+    """
     raise NotImplementedError("compiled code calls it")
 
 
-@overload(multiply, jit_options={"nogil": True}, strict=False)
-def _multiply(codes: Any, scales: Any, x: Any, out: Any, first: Any, last: Any) -> Any:
-    if codes.ndim == 2:
-        return lambda codes, scales, x, out, first, last: multiply_rows(codes, scales, x, out, first, last)
+@overload(multiply, jit_options={"nogil": True, "error_model": "numpy"}, strict=False)
+def _multiply(packed: Any, x: Any, out: Any, first: Any, last: Any) -> Any:
+    if packed[0].ndim == 2:
+        return lambda packed, x, out, first, last: multiply_rows(packed[0], packed[1], x, out, first, last)
 
-    def tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+    def tiles(packed: Any, x: Any, out: Any, first: int, last: int) -> None:
+        codes, scales, minima = packed
         if x.shape[0] == 1:
-            multiply_tiles(codes, scales, x[0], out[0], first, last)
+            multiply_tiles(codes, scales, minima, x[0], out[0], (first, last))
         else:
-            multiply_unpacked_tiles(codes, scales, x, out, first, last)
+            multiply_unpacked_tiles(codes, scales, minima, x, out, (first, last))
 
     return tiles
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
     """Multiply a matrix that lies by rows; four rows of `x` share the reading of a weight."""
     rows, inputs = x.shape
@@ -115,13 +119,14 @@ def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: i
             b += 1
 
 
-@njit(nogil=True, fastmath=FLAGS)
-def multiply_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def multiply_tiles(codes: Any, scales: Any, minima: Any, x: Any, out: Any, span: Any) -> None:
     """Multiply int4 tiles with one vector.
 
-    The lanes of a vector instruction are outputs, so no sum goes across them. A code stands for itself less 8; the 8 is
-    taken off once for a group, from the sum of its inputs.
+    The lanes of a vector instruction are outputs, so no sum goes across them. The minimum of a group is multiplied once
+    with the sum of its inputs.
     """
+    first, last = span
     groups = x.size // GROUP
     low, high = np.empty(HALF, f32), np.empty(HALF, f32)
     part_low, part_high = np.empty(HALF, f32), np.empty(HALF, f32)
@@ -129,11 +134,11 @@ def multiply_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: 
         low[:] = f32(0)
         high[:] = f32(0)
         for group in range(groups):
-            below = f32(0)
+            total = f32(0)
             for i in range(group * GROUP, (group + 1) * GROUP):
-                below -= f32(8) * x[i]
-            part_low[:] = below
-            part_high[:] = below
+                total += x[i]
+            part_low[:] = f32(0)
+            part_high[:] = f32(0)
             for i in range(group * GROUP, (group + 1) * GROUP, 4):
                 w0, w1, w2, w3 = codes[tile, i], codes[tile, i + 1], codes[tile, i + 2], codes[tile, i + 3]
                 x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
@@ -148,9 +153,10 @@ def multiply_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: 
                         + f32(i32(b3 >> FOUR)) * x3
                     )  # fmt: skip
             scale_low, scale_high = scales[tile, group, :HALF], scales[tile, group, HALF:]
+            least_low, least_high = minima[tile, group, :HALF], minima[tile, group, HALF:]
             for r in range(HALF):
-                low[r] += part_low[r] * scale_low[r]
-                high[r] += part_high[r] * scale_high[r]
+                low[r] += part_low[r] * number(scale_low[r]) + total * number(least_low[r])
+                high[r] += part_high[r] * number(scale_high[r]) + total * number(least_high[r])
         at = tile * TILE
         for r in range(min(HALF, out.size - at)):
             out[at + r] = low[r]
@@ -158,15 +164,16 @@ def multiply_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: 
             out[at + HALF + r] = high[r]
 
 
-@njit(nogil=True, fastmath=FLAGS)
-def multiply_unpacked_tiles(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def multiply_unpacked_tiles(codes: Any, scales: Any, minima: Any, x: Any, out: Any, span: Any) -> None:
     """Multiply int4 tiles with several vectors: a group is unpacked to fp32 once, which stays in the first cache."""
-    rows, inputs = x.shape
+    (rows, inputs), (first, last) = x.shape, span
     weights, sums = np.empty((GROUP, TILE), f32), np.empty((rows, TILE), f32)
     for tile in range(first // TILE, (last + TILE - 1) // TILE):
         sums[:] = f32(0)
         for group in range(inputs // GROUP):
-            unpack_group(codes[tile, group * GROUP : (group + 1) * GROUP], scales[tile, group], weights)
+            own = codes[tile, group * GROUP : (group + 1) * GROUP]
+            unpack_group(own, scales[tile, group], minima[tile, group], weights)
             for b in range(rows):
                 add_products(weights, x[b, group * GROUP : (group + 1) * GROUP], sums[b])
         at = tile * TILE
@@ -175,19 +182,19 @@ def multiply_unpacked_tiles(codes: Any, scales: Any, x: Any, out: Any, first: in
                 out[b, at + r] = sums[b, r]
 
 
-@njit(nogil=True, fastmath=FLAGS)
-def unpack_group(codes: Any, scales: Any, weights: Any) -> None:
-    """Set `weights (GROUP, TILE)` to what a group's codes and scales stand for."""
-    scale_low, scale_high = scales[:HALF], scales[HALF:]
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def unpack_group(codes: Any, scales: Any, minima: Any, weights: Any) -> None:
+    """Set `weights (GROUP, TILE)` to what a group's codes, scales and minima stand for."""
+    scale_low, scale_high, least_low, least_high = scales[:HALF], scales[HALF:], minima[:HALF], minima[HALF:]
     for i in range(GROUP):
         packed, low, high = codes[i], weights[i, :HALF], weights[i, HALF:]
         for r in range(HALF):
             both = i32(packed[r])
-            low[r] = f32(i32(both & LOW) - ZERO) * scale_low[r]
-            high[r] = f32(i32(both >> FOUR) - ZERO) * scale_high[r]
+            low[r] = f32(i32(both & LOW)) * number(scale_low[r]) + number(least_low[r])
+            high[r] = f32(i32(both >> FOUR)) * number(scale_high[r]) + number(least_high[r])
 
 
-@njit(nogil=True, fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def add_products(weights: Any, x: Any, sums: Any) -> None:
     """Add to `sums (TILE,)` the products of a group's inputs with its weights, eight inputs at a time."""
     for i in range(0, GROUP, 8):

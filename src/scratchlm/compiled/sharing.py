@@ -1,8 +1,8 @@
 """Work shared by threads: chunks are claimed by whoever comes, and no thread waits for the start of another.
 
 A step is a sequence of phases, a phase a number of chunks. A thread claims chunks until none is left, then waits until
-all are finished. So a thread that the system does not run holds the others up for one chunk at most; with a barrier of
-all threads it would hold them up at each phase. A thread that comes late finds phases finished and passes them.
+all are finished. So a thread that the system does not run holds a step up for one chunk at most; with a barrier of all
+threads it would hold it up at each phase. A thread that comes late finds phases finished and passes them.
 
 The counters of a step are a board; there are two, used by turns. A thread enters a board only in the step that it was
 called for, and a board is cleared once nobody is in it.
@@ -31,19 +31,19 @@ sched_yield = types.ExternalFunction("sched_yield", types.int32())
 POSIX = os.name == "posix"
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def claim(board: npt.NDArray[np.int64], phase: int) -> int:
     """Return the next chunk of a phase; a number past its chunks where none is left."""
     return fetch_add(board[phase, CLAIMED:], 1)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def finish(board: npt.NDArray[np.int64], phase: int) -> None:
     """Tell that a claimed chunk is finished."""
     fetch_add(board[phase, FINISHED:], 1)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def wait(board: npt.NDArray[np.int64], phase: int, chunks: int) -> None:
     """Return when all chunks of a phase are finished."""
     looks = 0
@@ -53,7 +53,7 @@ def wait(board: npt.NDArray[np.int64], phase: int, chunks: int) -> None:
             sched_yield()
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def enter(door: npt.NDArray[np.int64], epoch: int) -> bool:
     """Enter a board for the step `epoch`; False where it serves another step by now."""
     fetch_add(door[INSIDE:], 1)
@@ -63,13 +63,13 @@ def enter(door: npt.NDArray[np.int64], epoch: int) -> bool:
     return False
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def leave(door: npt.NDArray[np.int64]) -> None:
     """Leave a board."""
     fetch_add(door[INSIDE:], -1)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def prepare(board: npt.NDArray[np.int64], door: npt.NDArray[np.int64], epoch: int) -> None:
     """Open a board for a new step, after all threads of an earlier one have left it."""
     fetch_add(door[EPOCH:], epoch - fetch(door[EPOCH:]))

@@ -28,6 +28,8 @@ def continue_batch(
     Equal to continuing each alone, up to rounding; row i draws with the seed `config.seed + i`. Raises `UserError` for
     a prompt that is empty or longer than the context.
     """
+    if not prompts:
+        return []
     context = decoder.config.context
     for index, prompt in enumerate(prompts):
         if not 0 < len(prompt) <= context:

@@ -6,6 +6,7 @@ prompt has been read. Texts join and leave at any step. Equal to plain generatio
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import window_start
 from scratchlm.generation.paging import Content, Paged, Pool, contents
 from scratchlm.generation.requests import Request
-from scratchlm.generation.sampling import next_token
+from scratchlm.generation.sampling import DIVERGED, next_tokens
 from scratchlm.generation.weights import Weights
 from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PREFILL_CHUNK = 512
 """Most prompt tokens that one step reads: bounds how long the other texts wait, and the memory of the scores."""
+FIRST_BLOCKS = 32
+"""Blocks that are held at first where the system does not give memory lazily."""
 ROWS = 64
 """Most texts that are continued together."""
 
@@ -39,30 +42,45 @@ class Engine:
     """Continues texts with one decoder. All methods may be called from any thread."""
 
     def __init__(self, decoder: Decoder, rows: int = ROWS, blocks: int = 0, *, compiled: bool = False) -> None:
-        """Hold memory for `blocks` blocks of the cache; never less than two texts as long as the context need.
+        """Hold at most `blocks` blocks of the cache, by default as many as two texts as long as the context need.
 
         With `compiled`, next tokens are computed by `compiled/`, where it has code for the decoder.
         """
-        self.decoder = decoder.eval()
+        self.decoder = decoder
         self.context = decoder.config.context
         self.rows = rows
         self.reach = 1 if decoder.ngrams is None else 1 + decoder.ngrams.reach
-        self.blocks = Blocks(decoder, max(blocks, 2 * -(-self.context // BLOCK)))
-        self.pool = Pool(self.blocks.count)
+        whole = -(-self.context // BLOCK)
+        self.most = max(blocks or 2 * whole, whole)
+        """Blocks that may be held."""
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
         self._lock = threading.RLock()
-        self._weights = Weights(decoder)
-        self._compiled = _compiled(decoder, self.blocks) if compiled else None
+        self._stepping = self._plainly = False
+        self._wanted = compiled
+        self._renew()
+
+    def _renew(self) -> None:
+        """Begin with an empty cache, and with code for the tensors that the decoder has now."""
+        for request in self.running:
+            request.blocks, request.cached = [], 0
+        dtype = self.decoder.dtype
+        held = self.most if self.decoder.device.type == "cpu" else min(self.most, FIRST_BLOCKS)
+        self.blocks, self.pool = Blocks(self.decoder, held, dtype), Pool(held)
+        self._weights = Weights(self.decoder)
+        self._compiled = compiled_form(self.decoder, self.blocks) if self._wanted else None
 
     def add(self, request: Request) -> Request:
-        """Put a text behind those that wait. Raises `UserError` for an empty prompt."""
+        """Put a text behind those that wait. Raises `UserError` for an empty prompt and for ids of no token."""
+        size = self.decoder.config.vocabulary_size
         if not request.prompt:
             raise UserError("prompt: is empty; give at least one token")
+        if stray := [id for id in request.prompt if not 0 <= id < size]:
+            raise UserError(f"prompt: holds the id {stray[0]}; this model's ids are 0 to {size - 1}")
         with self._lock:
-            if not (self.running or self.waiting) and not self._weights.unchanged(self.decoder):
-                self.pool.forget_all()  # the cache holds another model's keys
-                self._weights = Weights(self.decoder)
+            if not self._weights.unchanged(self.decoder):  # the cache holds another model's keys
+                self._renew()
+            self._plainly = is_hooked(self.decoder)
             if request.finish_reason is None:
                 self.waiting.append(request)
         return request
@@ -73,12 +91,17 @@ class Engine:
         return bool(self.running or self.waiting)
 
     def cancel(self, request: Request) -> None:
-        """End a text now and free what it holds."""
+        """End a text and free what it holds; within a step, at the step's end."""
         with self._lock:
             if request.finish_reason is None:
                 request.finish_reason = "cancelled"
-            if request in self.waiting:
-                self.waiting.remove(request)
+            if not self._stepping:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Let texts go that have ended."""
+        self.waiting = deque(each for each in self.waiting if each.finish_reason is None)
+        for request in [each for each in self.running if each.finish_reason is not None]:
             self._leave(request)
 
     def stream(self, request: Request) -> Iterator[int]:
@@ -94,30 +117,44 @@ class Engine:
         with self._lock:
             while not request.unread and request.finish_reason is None:
                 self.step()
+            if request.error is not None and not request.unread:
+                raise request.error
             return request.unread.popleft() if request.unread else None
 
     def finish(self, requests: Sequence[Request]) -> None:
-        """Continue texts to their ends."""
-        with self._lock:
-            for request in requests:
-                self.add(request)
-            while any(request.finish_reason is None for request in requests):
-                self.step()
+        """Continue texts to their ends. Raises the error that ended one of them, when all have ended."""
+        for request in requests:
+            self.add(request)
+        for request in requests:
+            while request.finish_reason is None:
+                with self._lock:
+                    self.step()
+        failed = next((request.error for request in requests if request.error is not None), None)
+        if failed is not None:
+            raise failed
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move on: admit texts, read a part of one prompt, write the next token of each text that is ready for it."""
+        """Move on: admit texts, read a part of some prompts, write the next token of each text that is ready for it."""
         with self._lock:
-            self._admit()
-            reading = self._readers()
-            if reading:
-                self._read(reading)
-            for request in list(self.running):
-                if request.pending == 1 and request in self.running:
-                    self._make_room(request, 1)
-            ready = [each for each in self.running if each.pending == 1]
-            if ready:
-                self._write(ready, self._next_logits(ready))
+            self._stepping = True
+            self.decoder.eval()
+            try:
+                self._sweep()
+                for request in self.running:
+                    if request.pending == 0:  # a step was interrupted before its token was chosen
+                        request.cached -= 1
+                self._admit()
+                if reading := self._readers():
+                    self._read(reading)
+                for request in list(self.running):
+                    if request.pending == 1 and request in self.running:
+                        self._make_room(request, 1)
+                if ready := [each for each in self.running if each.pending == 1]:
+                    self._write(ready, self._next_logits(ready))
+            finally:
+                self._stepping = False
+                self._sweep()
 
     def _readers(self) -> list[Request]:
         """Return texts whose prompts are read together: the first that waits for it, and others that fit beside it."""
@@ -141,7 +178,7 @@ class Engine:
         while self.waiting and len(self.running) < self.rows:
             request = self.waiting[0]
             request.start = window_start(len(request.ids), self.context)
-            if self.running and -(-len(request.seen) // BLOCK) > self.pool.available:
+            if self.running and -(-len(request.seen) // BLOCK) > self.pool.available + self.most - self.blocks.count:
                 return
             self.running.append(self.waiting.popleft())
             self._find_beginning(request)
@@ -173,6 +210,10 @@ class Engine:
     def _make_room(self, request: Request, new: int) -> None:
         """Take blocks for new positions; where none is left, the text that came last waits again."""
         while len(request.blocks) * BLOCK < request.cached + new:
+            if not self.pool.available and self.blocks.count < self.most:
+                before, after = self.blocks.count, min(2 * self.blocks.count, self.most)
+                self.blocks.grow(after)
+                self.pool.extend(before, after)
             block = self.pool.take()
             if block is not None:
                 request.blocks.append(block)
@@ -195,9 +236,9 @@ class Engine:
         if begun and request.blocks:
             *_, last = contents(request.seen[: request.cached])
             self.pool.know(request.blocks[request.cached // BLOCK], last)
-        for block in reversed(request.blocks):
-            self.pool.drop(block)
-        request.blocks, request.cached = [], 0
+        while request.blocks:
+            self.pool.drop(request.blocks.pop())
+        request.cached = 0
 
     def _read(self, requests: Sequence[Request]) -> None:
         """Read a part of some prompts; after the last part of one, write its first token."""
@@ -218,7 +259,7 @@ class Engine:
         tables = [request.blocks for request in requests]
         texts = [request.ids[max(request.start, len(request.ids) - self.reach) :] for request in requests]
         lengths = [request.cached for request in requests]
-        if self._compiled is not None:
+        if self._compiled is not None and not self._plainly:
             logits = self._compiled.step(texts, lengths, tables)
         else:
             ids = torch.tensor([[text[-1]] for text in texts], device=self.decoder.device)
@@ -238,19 +279,38 @@ class Engine:
 
     def _write(self, requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> None:
         """Choose the next token of each text."""
-        for request, row in zip(requests, logits, strict=True):
-            request.accept(next_token(row, request.ids, request.config, request.generator))
-            if request.finish_reason is not None:
-                self._leave(request)
-            elif (start := window_start(len(request.ids), self.context)) != request.start:
+        texts, configs = [each.ids for each in requests], [each.config for each in requests]
+        chosen = next_tokens(logits, texts, configs, [each.generator for each in requests])
+        for request, token in zip(requests, chosen, strict=True):
+            if request.finish_reason is not None:  # cancelled meanwhile
+                continue
+            if token is None:
+                request.fail(UserError(DIVERGED))
+                for block in request.blocks:
+                    self.blocks.clear(block)
+            else:
+                request.accept(token)
+            start = window_start(len(request.ids), self.context)
+            if request.finish_reason is None and start != request.start:
                 self._drop_blocks(request)
                 request.start = start
 
 
-def _compiled(decoder: Decoder, blocks: Blocks) -> CompiledDecoder | None:
-    """Return the compiled form of a decoder, or None where there is none."""
-    from scratchlm.compiled.decoder import CompiledDecoder, unsupported
+def is_hooked(decoder: Decoder) -> bool:
+    """Tell whether a part of the layers has a hook or another forward, which compiled code would not call."""
+    parts = [*decoder.blocks.modules(), decoder.final_norm, *([] if decoder.head is None else [decoder.head])]
+    return any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
 
+
+def compiled_form(decoder: Decoder, blocks: Blocks) -> CompiledDecoder | None:
+    """Return the compiled form of a decoder; None where there is no code for it, or numba does not work here."""
+    if decoder.device.type != "cpu":
+        return None
+    try:
+        from scratchlm.compiled.decoder import CompiledDecoder, unsupported
+    except (ImportError, RuntimeError) as error:  # no numba, or no folder to keep compiled code in
+        print(f"(numba does not work here, so tokens are written more slowly: {error})", file=sys.stderr)
+        return None
     return None if unsupported(decoder) else CompiledDecoder(decoder, blocks, torch.get_num_threads())
 
 

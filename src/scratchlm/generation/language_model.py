@@ -38,10 +38,10 @@ SETTINGS = [field.name for field in dataclasses.fields(SamplingConfig)]
 class LanguageModel:
     """A decoder with its tokenizer and chat template, ready to write.
 
-    Texts may be written side by side, by turns or in threads: each has a cache of its own. The cache of the last one
-    that ended is kept, so that what the next prompt shares with it is not computed again. A text is written to its end
-    by the adapter and the template in use when its method was called; `use` is for all threads and for what is begun
-    afterwards. Weights must not be trained while a text is being written.
+    Texts may be written side by side, by turns or in threads: one engine continues them together, each as if it were
+    alone. It keeps what it computed while there is memory, so that what the next prompt shares with an earlier text is
+    not computed again. A text is written to its end by the adapter and the template in use when its method was called;
+    `use` is for all threads and for what is begun afterwards. Weights must not be trained while a text is written.
     """
 
     def __init__(self, saved: SavedModel, templates: Mapping[str, ChatTemplate | None] | None = None) -> None:

@@ -68,6 +68,11 @@ class Pool:
         """Blocks that no text uses."""
         return len(self._free) + len(self._left)
 
+    def extend(self, first: int, last: int) -> None:
+        """Have blocks `first` to `last` too."""
+        self._free += range(last - 1, first - 1, -1)
+        self._users += [0] * (last - first)
+
     def take(self) -> int | None:
         """Return a block for new positions, or None where all are in use."""
         if not self.available:

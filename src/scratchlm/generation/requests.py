@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
 
 
@@ -29,7 +30,9 @@ class Request:
         self.unread: deque[int] = deque()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.finish_reason: str | None = "length" if self.room <= 0 else None
-        """Why it ended: stop, length, or cancelled; None while it goes on."""
+        """Why it ended: stop, length, cancelled or error; None while it goes on."""
+        self.error: UserError | None = None
+        """What its reader is told, where it ended by an error."""
         self.blocks: list[int] = []
         self.start = 0
         """The first position of the text that the model sees."""
@@ -50,6 +53,10 @@ class Request:
     def pending(self) -> int:
         """Tokens that the cache does not hold yet."""
         return len(self.ids) - self.start - self.cached
+
+    def fail(self, error: UserError) -> None:
+        """End the text by an error, which its reader is told."""
+        self.error, self.finish_reason = error, "error"
 
     def accept(self, token: int) -> None:
         """Take the next token; it may be the last."""

@@ -1,6 +1,11 @@
-"""From logits to the next token: each filter a pure function on one row, applied in the order of this file."""
+"""From logits to the next token: each filter a pure function on one row, applied in the order of this file.
+
+`next_tokens` does the same for many rows at once, each with settings of its own.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -10,6 +15,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
 
 Row = Float[Tensor, "V"]
+DIVERGED = "the model's probabilities are no numbers: its training has diverged; use another one"
 
 
 def penalise_repetition(logits: Row, ids: list[int], penalty: float) -> Row:
@@ -64,6 +70,60 @@ def next_token(logits: Row, ids: list[int], config: SamplingConfig, generator: t
     try:
         return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
     except RuntimeError as error:
-        raise UserError(
-            "the model's probabilities are no numbers: its training has diverged; use another one"
-        ) from error
+        raise UserError(DIVERGED) from error
+
+
+def next_tokens(
+    logits: Float[Tensor, "B V"],
+    texts: Sequence[Sequence[int]],
+    configs: Sequence[SamplingConfig],
+    generators: Sequence[torch.Generator],
+) -> list[int | None]:
+    """Choose the next token of each row as `next_token` does; None where its probabilities are no numbers."""
+    found: list[int | None] = [None] * len(configs)
+    greedy = [row for row, each in enumerate(configs) if each.temperature == 0.0 and each.repetition_penalty == 1.0]
+    for row, token in zip(greedy, logits[greedy].argmax(-1).tolist() if greedy else [], strict=True):
+        found[row] = token
+    others = [row for row in range(len(configs)) if row not in set(greedy)]
+    if not others:
+        return found
+    chosen = [configs[row] for row in others]
+    probabilities = _probabilities(logits[others].float(), [texts[row] for row in others], chosen).cpu()
+    for row, each, config in zip(others, probabilities, chosen, strict=True):
+        if config.temperature == 0.0:
+            found[row] = int(each.argmax())
+        elif bool(torch.isfinite(each.sum())):
+            found[row] = int(torch.multinomial(each, 1, generator=generators[row]))
+    return found
+
+
+def _probabilities(
+    logits: Float[Tensor, "B V"], texts: Sequence[Sequence[int]], configs: Sequence[SamplingConfig]
+) -> Float[Tensor, "B V"]:
+    """Return what `next_probabilities` returns for each row; a filter touches the rows alone that ask for it."""
+
+    def column(values: Sequence[float]) -> Float[Tensor, "B 1"]:
+        return torch.tensor(values, device=logits.device)[:, None]
+
+    def rows_with(asked: Callable[[SamplingConfig], bool]) -> list[int]:
+        return [row for row, config in enumerate(configs) if asked(config)]
+
+    for row in rows_with(lambda config: config.repetition_penalty != 1.0):
+        logits[row] = penalise_repetition(logits[row], list(texts[row]), configs[row].repetition_penalty)
+    logits = logits / column([config.temperature or 1.0 for config in configs])
+    if some := rows_with(lambda config: 0 < config.top_k < logits.size(1)):
+        count = torch.tensor([configs[row].top_k for row in some], device=logits.device)[:, None]
+        least = logits[some].topk(int(count.max())).values.gather(1, count - 1)
+        logits[some] = logits[some].masked_fill(logits[some] < least, float("-inf"))
+    if some := rows_with(lambda config: config.top_p < 1.0):
+        ordered, order = logits[some].sort(dim=1, descending=True)
+        each = ordered.softmax(1)
+        before = each.cumsum(1) - each
+        beyond = before >= column([configs[row].top_p for row in some])
+        out = torch.zeros_like(beyond).scatter(1, order, beyond)
+        logits[some] = logits[some].masked_fill(out, float("-inf"))
+    if some := rows_with(lambda config: config.min_p > 0.0):
+        each = logits[some].softmax(1)
+        least = column([configs[row].min_p for row in some]) * each.amax(1, keepdim=True)
+        logits[some] = logits[some].masked_fill(each < least, float("-inf"))
+    return logits.softmax(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class Cache(Protocol):
     def length(self) -> int:
         """Positions before the next tokens, of the longest row."""
 
-    def of(self, part: nn.Module, kind: Callable[[KVCache], K]) -> K:
+    def of(self, part: nn.Module, kind: Callable[[Any], Any]) -> Any:
         """Return what a part keeps."""
 
     def places(self, new: int, device: torch.device) -> Int[Tensor, "*B T"]:

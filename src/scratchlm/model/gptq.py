@@ -19,7 +19,16 @@ from torch import Tensor, nn
 
 from scratchlm.model.attention import AttentionContext
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.quantized import GROUP, ZERO, Int4, group_scales, quantizable, replace, stored_as, tile_int4
+from scratchlm.model.quantized import (
+    GROUP,
+    Int4,
+    fit_groups,
+    nearest_codes,
+    quantizable,
+    replace,
+    stored_as,
+    tile_int4,
+)
 
 DAMPING = 0.01
 """Added to the diagonal of the moments, as a fraction of its mean, so that they can be inverted."""
@@ -30,30 +39,29 @@ COLUMNS = 128
 def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> Int4:
     """Return the matrix in int4; `moments` is the sum of x x^T over inputs x of its layer.
 
-    An input that was always zero keeps no weight. The number of inputs must be a multiple of 32.
+    The weights of an input that was always zero are rounded to nearest. The number of inputs must be a multiple of 32.
     """
     weight, moments = weight.detach().float().clone(), moments.double()
-    silent = moments.diagonal() == 0
-    moments = moments + torch.diag(silent.double())
-    weight[:, silent] = 0.0
+    moments = moments + torch.diag((moments.diagonal() == 0).double())
     moments = moments + torch.eye(len(moments)) * DAMPING * moments.diagonal().mean()
     spread = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(moments)), upper=True).float()
     inputs = weight.size(1)
-    codes, scales = torch.empty_like(weight), torch.empty(weight.size(0), inputs // GROUP)
+    codes = torch.empty_like(weight)
+    scales, minima = (torch.empty(weight.size(0), inputs // GROUP) for _ in range(2))
     for start in range(0, inputs, COLUMNS):
         end = min(start + COLUMNS, inputs)
         errors = torch.empty(weight.size(0), end - start)
         for at in range(start, end):
+            group = at // GROUP
             if at % GROUP == 0:
-                scales[:, at // GROUP] = group_scales(weight[:, at : at + GROUP])[:, 0]
-            scale = scales[:, at // GROUP]
-            column = weight[:, at]
-            code = torch.where(scale == 0, 0.0, column / scale).round().clamp(-ZERO, ZERO - 1)
-            codes[:, at] = code + ZERO
-            errors[:, at - start] = error = (column - code * scale) / spread[at, at]
+                fitted = fit_groups(weight[:, at : at + GROUP].contiguous())
+                scales[:, group], minima[:, group] = (each[:, 0] for each in fitted)
+            scale, minimum, column = scales[:, group], minima[:, group], weight[:, at]
+            codes[:, at] = code = nearest_codes(column, scale, minimum)
+            errors[:, at - start] = error = (column - code * scale - minimum) / spread[at, at]
             weight[:, at:end] -= error[:, None] * spread[at, at:end]
         weight[:, end:] -= errors @ spread[start:end, end:]
-    return tile_int4(codes.to(torch.uint8), scales)
+    return tile_int4(codes.to(torch.uint8), scales, minima)
 
 
 @torch.no_grad()
@@ -65,6 +73,7 @@ def quantize_layers(
     Each layer reads `texts` as the quantized layers before it pass them on, so that it makes up for their errors too.
     `told` is called after each layer. Costs two forward passes of the texts and the memory of their streams.
     """
+    decoder.eval()
     entered = [decoder.entering(ids) for ids in texts]
     streams = [embedded for embedded, _ in entered]
     for number, block in enumerate(decoder.blocks):

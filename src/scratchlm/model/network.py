@@ -26,7 +26,7 @@ from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import Experts
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, rope_table
-from scratchlm.model.quantized import QuantizedWeight
+from scratchlm.model.quantized import QuantizedEmbedding, QuantizedWeight
 
 Ids = Int[Tensor, "B T"]
 Stream = Float[Tensor, "B T D"]
@@ -102,11 +102,17 @@ class SequenceModel(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format that layers compute in, outside of autocast: that of the weights that are no codes."""
+        return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.float32)
+
     def parameter_count(self) -> int:
         """Count distinct parameters; a tied head is counted once, and a quantized matrix as what it stands for."""
         packed = [part for part in self.modules() if isinstance(part, QuantizedWeight)]
-        held = sum(part.codes.numel() + part.scales.numel() for part in packed)
-        return sum(each.numel() for each in self.parameters()) - held + sum(math.prod(part.shape) for part in packed)
+        held = {id(each) for part in packed for each in part.stored}
+        plain = sum(each.numel() for each in self.parameters() if id(each) not in held)
+        return plain + sum(math.prod(part.shape) for part in packed)
 
 
 class CausalLM(SequenceModel):
@@ -179,6 +185,7 @@ class Transformer(SequenceModel):
         Attention takes 12 for each channel of each key that a token sees (PaLM, arXiv 2204.02311, appendix B).
         """
         tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
-        tables -= self.embedding.weight.numel() if self.config.tied else 0  # as the head it is in a product
+        tables += sum(math.prod(part.shape) for part in self.modules() if isinstance(part, QuantizedEmbedding))
+        tables -= self.config.vocabulary_size * self.config.width if self.config.tied else 0  # as the head in a product
         channels = self.config.attention.heads * self.config.attention.head_dim
         return 6.0 * (self.active_count() - tables) + 12 * channels * self.keys_seen(length)

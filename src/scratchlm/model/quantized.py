@@ -1,11 +1,12 @@
-"""Matrices of whole numbers: int8 with a scale an output, int4 with a scale for each group of 32 inputs.
+"""Matrices of whole numbers: int8 with a scale an output, int4 with a scale and a minimum for each group of 32 inputs.
 
-A weight is its code times its scale, so zero stays zero (symmetric quantization). A matrix of int4 lies in tiles of 128
-outputs: for each input the codes of all outputs stand together, two in a byte. So a processor multiplies one input with
-many outputs at once and adds nothing across its lanes.
+In int8 a weight is its code times its scale, so zero stays zero (symmetric quantization). In int4 it is its code times
+its scale plus its minimum (asymmetric), both in bf16, so that 16 codes span what a group holds: 5 bits a weight. A
+matrix of int4 lies in tiles of 128 outputs: for each input the codes of all outputs stand together, two in a byte. So
+a processor multiplies one input with many outputs at once and adds nothing across its lanes.
 
 Sources: B. Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", arXiv 1712.05877; groups as in llama.cpp's Q4_0.
+Inference", arXiv 1712.05877; groups as in llama.cpp's Q4_1.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from scratchlm.model.quantizationconfig import QuantizationConfig
 TILE = 128
 """Outputs of a tile of int4."""
 GROUP = 32
-"""Inputs that share a scale in int4."""
-ZERO = 8
-"""The int4 code of zero; codes are 0 to 15."""
-SCALES_TRIED = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8)
-"""Scales that a group of int4 is tried with, relative to the one that clips nothing."""
+"""Inputs that share a scale and a minimum in int4."""
+MOST = 15
+"""The largest int4 code; codes are 0 to 15."""
+SPANS_TRIED = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8)
+"""Spans that a group of int4 is tried with, relative to the one that clips nothing."""
 LARGEST = 127
 """The largest int8 code; -128 is left out, so that a weight and its negative are rounded alike."""
 
@@ -66,7 +67,9 @@ class Int4:
     codes: Tensor
     """uint8, shape `(tiles, inputs, TILE / 2)`: output r of a tile in the lower half of a byte, r + 64 in the upper."""
     scales: Tensor
-    """fp32, shape `(tiles, groups, TILE)`."""
+    """bf16, shape `(tiles, groups, TILE)`."""
+    minima: Tensor
+    """bf16, of the same shape."""
     outputs: int
     """Outputs of the matrix; the last tile is filled up with zeros."""
 
@@ -78,22 +81,26 @@ class Int4:
     @property
     def nbytes(self) -> int:
         """Bytes it takes."""
-        return self.codes.nbytes + self.scales.nbytes
+        return self.codes.nbytes + self.scales.nbytes + self.minima.nbytes
 
     def rows(self, which: Int[Tensor, "*some"]) -> Float[Tensor, "*some I"]:
         """Return the weights of some outputs in fp32, as an embedding is read."""
         tile, place = which // TILE, which % TILE
         both = self.codes[tile, :, place % (TILE // 2)]  # (*some, I)
         codes = torch.where(place[..., None] < TILE // 2, both & 15, both >> 4)
-        return (codes.float() - ZERO) * self.scales[tile, :, place].repeat_interleave(GROUP, -1)
+        scales, minima = (
+            each[tile, :, place].float().repeat_interleave(GROUP, -1) for each in (self.scales, self.minima)
+        )
+        return codes * scales + minima
 
     def unpacked(self, first: int = 0, last: int | None = None) -> Float[Tensor, "O I"]:
         """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
         last = self.outputs if last is None else min(last, self.outputs)
         tiles = slice(first // TILE, -(-last // TILE))
         codes = torch.cat([self.codes[tiles] & 15, self.codes[tiles] >> 4], dim=-1)  # (tiles, I, TILE)
-        weights = (codes.float() - ZERO) * self.scales[tiles].repeat_interleave(GROUP, 1)
-        return weights.transpose(1, 2).flatten(0, 1)[first - tiles.start * TILE :][: last - first]
+        scales, minima = (each[tiles].float().repeat_interleave(GROUP, 1) for each in (self.scales, self.minima))
+        weights = codes * scales + minima
+        return weights.transpose(1, 2).flatten(0, 1)[first - tiles.start * TILE :][: last - first].contiguous()
 
 
 Quantized = Int8 | Int4
@@ -109,45 +116,55 @@ def pack_int8(weight: Float[Tensor, "O I"]) -> Int8:
     return Int8(codes.clamp(-LARGEST, LARGEST).to(torch.int8), scales)
 
 
-def group_scales(weight: Float[Tensor, "O I"]) -> Float[Tensor, "O groups"]:
-    """Return the scale of each group: of those tried, the one with the smallest squared error.
+Groups = Float[Tensor, "O groups"]
 
-    The largest tried gives the weight of largest magnitude the code 0, that is -8 (as Q4_0 does). Smaller ones clip
-    that weight and round the others better.
+
+def fit_groups(weight: Float[Tensor, "O I"]) -> tuple[Groups, Groups]:
+    """Return scale and minimum of each group, as bf16 holds them: of the spans tried, the one with the least error.
+
+    The largest reaches from a group's smallest weight to its largest. Shorter ones clip these two and round the others
+    better.
     """
     groups = weight.view(len(weight), -1, GROUP)
-    full = groups.gather(2, groups.abs().argmax(2, keepdim=True)) / -ZERO  # (O, groups, 1)
-    best, least = full, torch.full_like(full, torch.inf)
-    for factor in SCALES_TRIED:
-        scale = full * factor
-        rounded = torch.where(scale == 0, 0.0, groups / scale).round().clamp(-ZERO, ZERO - 1) * scale
-        error = (rounded - groups).square().sum(2, keepdim=True)
-        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
-    return best.squeeze(2)
+    low, high = groups.aminmax(dim=2, keepdim=True)
+    best, least = (torch.zeros_like(low), low), torch.full_like(low, torch.inf)
+    for span in SPANS_TRIED:
+        clipped = (1 - span) / 2 * (high - low)
+        scale, minimum = (each.bfloat16().float() for each in ((high - low) * span / MOST, low + clipped))
+        error = (nearest_codes(groups, scale, minimum) * scale + minimum - groups).square().sum(2, keepdim=True)
+        best = (torch.where(error < least, scale, best[0]), torch.where(error < least, minimum, best[1]))
+        least = torch.minimum(error, least)
+    return best[0].squeeze(2), best[1].squeeze(2)
 
 
-def round_int4(weight: Float[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> UInt8[Tensor, "O I"]:
-    """Return the nearest codes, 0 to 15, with given scales."""
-    wide = scales.repeat_interleave(GROUP, 1)
-    inverse = torch.where(wide == 0, 0.0, 1.0 / wide)
-    return ((weight * inverse).round() + ZERO).clamp(0, 2 * ZERO - 1).to(torch.uint8)
+def nearest_codes(weight: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
+    """Return the nearest codes, as floating-point numbers; 0 where all weights of a group are one."""
+    return torch.where(scale == 0, 0.0, (weight - minimum) / scale).round().clamp(0, MOST)
 
 
-def tile_int4(codes: UInt8[Tensor, "O I"], scales: Float[Tensor, "O groups"]) -> Int4:
-    """Lay codes and scales out in tiles."""
-    outputs = codes.size(0)
-    missing = -outputs % TILE
-    halves = F.pad(codes, (0, 0, 0, missing), value=ZERO).view(-1, 2, TILE // 2, codes.size(1))
+def round_int4(weight: Float[Tensor, "O I"], scales: Groups, minima: Groups) -> UInt8[Tensor, "O I"]:
+    """Return the nearest codes with given scales and minima."""
+    wide, low = (each.repeat_interleave(GROUP, 1) for each in (scales, minima))
+    return nearest_codes(weight, wide, low).to(torch.uint8)
+
+
+def tile_int4(codes: UInt8[Tensor, "O I"], scales: Groups, minima: Groups) -> Int4:
+    """Lay codes, scales and minima out in tiles."""
+    missing = -codes.size(0) % TILE
+    halves = F.pad(codes, (0, 0, 0, missing)).view(-1, 2, TILE // 2, codes.size(1))
     both = (halves[:, 0] | halves[:, 1] << 4).transpose(1, 2).contiguous()
-    wide = F.pad(scales, (0, 0, 0, missing)).view(-1, TILE, scales.size(1)).transpose(1, 2).contiguous()
-    return Int4(both, wide, outputs)
+
+    def tiled(values: Tensor) -> Tensor:
+        return F.pad(values, (0, 0, 0, missing)).view(-1, TILE, values.size(1)).transpose(1, 2).bfloat16().contiguous()
+
+    return Int4(both, tiled(scales), tiled(minima), codes.size(0))
 
 
 def pack_int4(weight: Float[Tensor, "O I"]) -> Int4:
     """Round each weight to the nearest of its group's 16 steps. The number of inputs must be a multiple of 32."""
-    weight = weight.detach().float()
-    scales = group_scales(weight)
-    return tile_int4(round_int4(weight, scales), scales)
+    weight = weight.detach().float().contiguous()
+    scales, minima = fit_groups(weight)
+    return tile_int4(round_int4(weight, scales, minima), scales, minima)
 
 
 class QuantizedWeight(nn.Module):
@@ -158,14 +175,23 @@ class QuantizedWeight(nn.Module):
 
     def __init__(self, matrix: Quantized) -> None:
         super().__init__()
-        self.kind, self.shape = type(matrix), matrix.shape
+        self.shape = matrix.shape
         self.codes = nn.Parameter(matrix.codes, requires_grad=False)
         self.scales = nn.Parameter(matrix.scales, requires_grad=False)
+        minima = matrix.minima if isinstance(matrix, Int4) else None
+        self.minima = None if minima is None else nn.Parameter(minima, requires_grad=False)
+
+    @property
+    def stored(self) -> list[Tensor]:
+        """The tensors of the matrix: codes, scales and, in int4, minima."""
+        return [self.codes, self.scales, *([] if self.minima is None else [self.minima])]
 
     @property
     def matrix(self) -> Quantized:
         """The matrix."""
-        return Int8(self.codes, self.scales) if self.kind is Int8 else Int4(self.codes, self.scales, self.shape[0])
+        if self.minima is None:
+            return Int8(self.codes, self.scales)
+        return Int4(self.codes, self.scales, self.minima, self.shape[0])
 
     @property
     def weight(self) -> Float[Tensor, "O I"]:
@@ -174,7 +200,7 @@ class QuantizedWeight(nn.Module):
 
 
 class QuantizedLinear(QuantizedWeight):
-    """A linear layer that unpacks its weights on the way, some outputs at a time, and keeps none of them."""
+    """A linear layer that unpacks its weights on the way and keeps none of them."""
 
     def __init__(self, matrix: Quantized, bias: Tensor | None) -> None:
         super().__init__(matrix)
@@ -194,7 +220,10 @@ class QuantizedEmbedding(QuantizedWeight):
 
 
 def quantizable(network: nn.Module) -> dict[str, nn.Linear | nn.Embedding]:
-    """Return the layers that are quantized, by name: all that multiply with a matrix or look up tokens in one."""
+    """Return the layers that are quantized, by name: those that multiply with a matrix or look up tokens in one.
+
+    Left out are the small layers of `SMALL`, and the stacked weights of a mixture of experts.
+    """
     return {
         name: part
         for name, part in network.named_modules()
@@ -229,7 +258,8 @@ def _outline(weight: Tensor, form: type[Quantized]) -> Quantized:
         if form is Int8:
             return Int8(torch.empty(outputs, inputs, dtype=torch.int8), torch.empty(outputs))
         codes = torch.empty(tiles, inputs, TILE // 2, dtype=torch.uint8)
-        return Int4(codes, torch.empty(tiles, inputs // GROUP, TILE), outputs)
+        scales, minima = (torch.empty(tiles, inputs // GROUP, TILE, dtype=torch.bfloat16) for _ in range(2))
+        return Int4(codes, scales, minima, outputs)
 
 
 @torch.no_grad()

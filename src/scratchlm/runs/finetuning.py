@@ -40,7 +40,7 @@ from scratchlm.training.fit import Hook
 from scratchlm.training.loop import BatchSource, Loop, RuntimeConfig
 from scratchlm.training.loss import Loss
 from scratchlm.training.probing import choose_dtype
-from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, require_trainable, save_model
 
 
 class FinetuneResult(Result):
@@ -186,6 +186,7 @@ def open_model(config: FinetuneConfig) -> SavedModel:
     """Load the model that a run begins from."""
     assert config.init is not None
     model = load_model(find_model(config.init))
+    require_trainable(model, config.init)
     if config.frozen_layers > model.decoder.config.layers:
         raise UserError(f"--frozen-layers {config.frozen_layers}: the model has {model.decoder.config.layers} layers")
     if config.lora and model.adapters:

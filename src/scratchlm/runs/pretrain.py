@@ -33,7 +33,7 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
 from scratchlm.training.stages import measure_step, training_batches
-from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,6 +126,7 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
             require_training_memory(outline(shape), config.training, DTYPES["bf16"])
         return SavedModel(build_decoder(shape, config.seed), tokenizer)
     saved = load_model(find_model(config.init))
+    require_trainable(saved, config.init)
     if saved.tokenizer.fingerprint != tokenizer.fingerprint:
         raise UserError(
             f"--init {config.init}: its tokenizer ({saved.tokenizer.fingerprint[:12]}) is not that of --data "

@@ -18,6 +18,7 @@ from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.model.config import ExpertsConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.gptq import quantize_layers
 from scratchlm.model.quantizationconfig import QuantizationConfig
@@ -116,6 +117,8 @@ def _require_plain(config: QuantizeConfig, quantized: bool, adapted: bool, decod
     problems = [f"{config.model}: is quantized already; name the model that it was made of"] if quantized else []
     if adapted:
         problems.append(f"{config.model}: has an adapter; merge it first: scratchlm export --to hf, then import")
+    if isinstance(decoder.config.feed_forward, ExpertsConfig):
+        problems.append(f"{config.model}: is a mixture of experts, which cannot be quantized here; export it to gguf")
     raise_all(problems + [f"--to {config.to}: {problem}" for problem in unfit(decoder, config.to)][:3])
 
 
@@ -132,6 +135,7 @@ def _texts(config: QuantizeConfig, tokenizer: Tokenizer) -> tuple[list[int] | No
                 f"--calibrate {config.calibrate}: {len(calibration):,} tokens; give at least {4 * WINDOW:,}"
             )
     if config.text is not None:
+        calibration = None if calibration is None else calibration[:CALIBRATION_TOKENS]
         return calibration, _encode(config.text, tokenizer, MEASURED_TOKENS), config.text
     if calibration is not None:
         cut = 3 * len(calibration) // 4

@@ -34,11 +34,19 @@ from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantizationconfig import QuantizationConfig
-from scratchlm.model.quantized import quantize_outline
+from scratchlm.model.quantized import QuantizedWeight, quantize_outline
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.weights.stored import CONFIG_FILE, FORMAT, WEIGHTS_FILE, Stored, read_hashes, read_stored
+from scratchlm.weights.stored import (
+    CONFIG_FILE,
+    FORMAT,
+    QUANTIZED_FORMAT,
+    WEIGHTS_FILE,
+    Stored,
+    read_hashes,
+    read_stored,
+)
 from scratchlm.weights.stored import HASHES_FILE as HASHES_FILE  # re-exported
 from scratchlm.weights.stored import Classes as Classes
 from scratchlm.weights.tensors import open_tensors, require_finite
@@ -48,6 +56,8 @@ MODEL_KIND, CHECKPOINT_KIND = "model", "checkpoint"
 GENERATION_FILE = "generation.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
+KEPT_DTYPE = (".codes", ".scales", ".minima")
+"""Endings of tensors that are read in the number format that they are stored in, those of quantized matrices."""
 RENAMED_PARTS = {"ahead": "mtp_head", "shortcut": "x0_residual"}
 """Parts of a decoder that had other names when older folders were written."""
 
@@ -112,7 +122,8 @@ def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tenso
 
 
 def _write_model(folder: Path, model: SavedModel) -> None:
-    config = {"format": FORMAT, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
+    form = FORMAT if model.quantization is None else QUANTIZED_FORMAT
+    config = {"format": form, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
     if model.adapters:
         config["adapters"] = {name: to_dict(each) for name, each in model.adapters.items()}
     if model.classes is not None:
@@ -247,8 +258,9 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
         if tensors[name].shape != shape:
             raise UserError(f"weights do not fit the config: {name} is {tuple(tensors[name].shape)}, not {shape}")
     decoder.load_state_dict(tensors, strict=False, assign=True)
-    for parameter in decoder.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
+    for part in decoder.modules():
+        for parameter in part.parameters(recurse=False):
+            parameter.requires_grad_(not isinstance(part, QuantizedWeight))
     decoder.restore_tables()
     return decoder
 
@@ -282,6 +294,12 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
     return load_template(folder, model.tokenizer)
 
 
+def require_trainable(model: SavedModel, where: Path) -> None:
+    """Raise `UserError` for a model whose weights are whole numbers."""
+    if model.quantization is not None:
+        raise UserError(f"--init {where}: is quantized and cannot be trained; name the model that it was made of")
+
+
 def load_weights(decoder: Decoder, folder: Path) -> None:
     """Copy a checkpoint's weights into an existing decoder; tensors that it lacks were frozen and are kept."""
     parameters = dict(decoder.named_parameters())
@@ -304,7 +322,7 @@ def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Ten
             names = list(file.keys())
             tensors = ((_current(name), file.get_tensor(name)) for name in names)
             read = {
-                name: tensor.to((dtype if tensor.is_floating_point() else None) or tensor.dtype, copy=True)
+                name: tensor.to(tensor.dtype if name.endswith(KEPT_DTYPE) else dtype or tensor.dtype, copy=True)
                 for name, tensor in tensors
             }
     except SafetensorError as error:

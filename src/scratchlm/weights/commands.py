@@ -18,6 +18,7 @@ from scratchlm.base.result import Result
 from scratchlm.base.runfolder import history_of
 from scratchlm.model.lora import merge_adapter
 from scratchlm.model.loraconfig import ADAPTER_NAME
+from scratchlm.model.quantized import unpack
 from scratchlm.weights.adapters import CONFIG as ADAPTER_CONFIG
 from scratchlm.weights.adapters import read_adapter, write_adapter
 from scratchlm.weights.checkpoint import MODEL_KIND, SavedModel, base_of, find_model, load_model, save_model
@@ -116,6 +117,7 @@ def export_model(config: ExportConfig) -> Transfer:
     with output_folder(config.out, kind, force=config.force, sources=(folder,)):
         model = load_model(folder, None)
         model.provenance |= history_of(folder)
+        unpack(model.decoder)
         adapter = next(iter(model.adapters), None)
         if adapter is None and config.to == "peft":
             raise UserError(f"{config.model}: has no adapter; train one with --lora, or export the model to hf")

@@ -49,8 +49,8 @@ class ExportConfig:
     to: Literal["hf", "gguf", "html", "peft"] = "hf"
     """hf: for transformers and vLLM. gguf: for llama.cpp and Ollama, with a Modelfile. html: one file that runs the
     model in a browser, from disk. These merge an adapter into the weights; peft: the adapter alone, for PEFT."""
-    precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16"
-    """Precision of the matrices in a GGUF file; q8_0 and q4_0 take 8.5 and 4.5 bits a weight."""
+    precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] = "f16"
+    """Precision of the matrices in a GGUF file; q8_0, q4_0 and q4_1 take 8.5, 4.5 and 5 bits a weight."""
     force: bool = False
     """Replace an existing export in the folder."""
     json: bool = False

@@ -16,8 +16,8 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantizationconfig import QuantizationConfig
 from scratchlm.text.config import LongTexts
 
-FORMAT = 1
-"""Version of the folder's format; a reader refuses a later one."""
+FORMAT, QUANTIZED_FORMAT = 1, 2
+"""Versions of the folder's format, without and with quantized weights; a reader refuses a later one."""
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -96,8 +96,8 @@ def read_stored(folder: Path) -> Stored:
     """Read config.json of a model folder. Raises `UserError`, which lists all problems."""
     path = folder / CONFIG_FILE
     form = require_table(read_json(path), str(path)).get("format", 0)
-    if isinstance(form, int) and form > FORMAT:
-        raise UserError(f"{folder}: format {form} is newer than {FORMAT}, which this version reads; update")
+    if isinstance(form, int) and form > QUANTIZED_FORMAT:
+        raise UserError(f"{folder}: format {form} is newer than {QUANTIZED_FORMAT}, which this version reads; update")
     try:
         return read_known(Stored, path)
     except UserError as error:

@@ -23,7 +23,7 @@ from scratchlm.weights.ggufs.layout import Described, Layout, describe
 from scratchlm.weights.ggufs.tokens import write_tokenizer
 from scratchlm.weights.huggingface import tensors_and_fields
 
-Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
 ALWAYS_FP32 = ("position_embd.weight", "ffn_gate_inp.weight")
 """Small tensors that llama.cpp needs in fp32."""
 Array = npt.NDArray[Any]

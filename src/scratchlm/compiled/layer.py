@@ -1,0 +1,148 @@
+"""Parts of a decode step that read a layer's row of the table: products, norms, heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit
+
+from scratchlm.compiled.atomic import pointer
+from scratchlm.compiled.parts import exponential, normalise, rotate
+from scratchlm.compiled.products import FLAGS, f32, group_values, matrix, multiply, multiply_rows
+from scratchlm.compiled.tables import (
+    BIAS,
+    CODES,
+    COS,
+    LORA_A,
+    LORA_B,
+    LORA_RANK,
+    LORA_SCALE,
+    MINIMA,
+    OF_MATRIX,
+    SCALES,
+    SIN,
+    VALUE_GATE,
+    VALUE_SCALES,
+    VALUE_TABLE,
+    Layer,
+)
+from scratchlm.model.quantized import TILE
+
+
+@njit(nogil=True, error_model="numpy")
+def copy(x: Any, out: Any) -> None:
+    """Copy a vector. Assigning a slice would do the same, and have numba compile its error message, for seconds."""
+    for i in range(x.size):
+        out[i] = x[i]
+
+
+@njit(nogil=True, error_model="numpy")
+def vector(address: int, size: int) -> Any:
+    """Return the fp32 vector at an address; an empty one at address 0."""
+    return carray(pointer(address), (size if address else 0,), np.float32)
+
+
+@njit(nogil=True, error_model="numpy")
+def bounds(layer: Layer, chunk: int, chunks: int, outputs: int) -> tuple[int, int]:
+    """Return where a chunk of a matrix's outputs begins and ends; outputs that stand in one tile stay together."""
+    unit = TILE if layer.kind.ndim == 3 else 1
+    units = (outputs + unit - 1) // unit
+    return min(outputs, units * chunk // chunks * unit), min(outputs, units * (chunk + 1) // chunks * unit)
+
+
+@njit(nogil=True, error_model="numpy")
+def product(layer: Layer, which: int, x: Any, out: Any, first: int, last: int) -> None:
+    """Multiply with some outputs of one matrix of a table; add their bias, and what an adapter adds."""
+    outputs, inputs, of = out.shape[1], x.shape[1], layer.place[OF_MATRIX * which : OF_MATRIX * (which + 1)]
+    codes = matrix(layer.kind, of[CODES], outputs, inputs)
+    scales = group_values(layer.kind, of[SCALES], outputs, inputs)
+    minima = group_values(layer.kind, of[MINIMA], outputs, inputs)
+    multiply((codes, scales, minima), x, out, first, last)
+    bias = vector(of[BIAS], outputs)
+    if bias.size:
+        for b in range(out.shape[0]):
+            for i in range(first, last):
+                out[b, i] += bias[i]
+    if of[LORA_A]:
+        adapt(of, x, out, first, last)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def adapt(of: Any, x: Any, out: Any, first: int, last: int) -> None:
+    """Add the scaled low-rank products of an adapter to some outputs."""
+    rank, scale, none = of[LORA_RANK], vector(of[LORA_SCALE], 1)[0], np.empty(0, f32)
+    narrow = np.empty((x.shape[0], rank), f32)
+    multiply_rows(carray(pointer(of[LORA_A]), (rank, x.shape[1]), np.float32), none, x, narrow, 0, rank)
+    rows = carray(pointer(of[LORA_B]), (out.shape[1], rank), np.float32)
+    for b in range(x.shape[0]):
+        inside = narrow[b]
+        for i in range(first, last):
+            row, total = rows[i], f32(0)
+            for r in range(rank):
+                total += row[r] * inside[r]
+            out[b, i] += scale * total
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def norm_rows(layer: Layer, which: int, x: Any, out: Any) -> None:
+    """Normalise each row."""
+    sizes, place = layer.sizes, layer.place
+    weight, bias = vector(place[which], sizes.width), vector(place[which + 1], sizes.width)
+    for b in range(x.shape[0]):
+        normalise(sizes.norm, x[b], weight, bias, sizes.eps, sizes.norm_offset, out[b])
+
+
+@njit(nogil=True, error_model="numpy")
+def read_rows(layer: Layer, which: int, x: Any, normed: Any) -> None:
+    """Set `normed` to what a branch reads of the stream."""
+    if layer.sizes.norm_before:
+        norm_rows(layer, which, x, normed)
+    else:
+        for b in range(x.shape[0]):
+            copy(x[b], normed[b])
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def add_embedded_value(layer: Layer, head: int, id: int, x: Any, value: Any) -> None:
+    """Add the token's own vector to the value of one head, through a gate that the layer's input opens."""
+    sizes, place = layer.sizes, layer.place
+    size, channels = sizes.head_dim, sizes.gate_channels
+    gate, inside = vector(place[VALUE_GATE] + 4 * channels * head, channels), f32(0)
+    for i in range(channels):
+        inside += gate[i] * x[i]
+    opened = f32(2) / (f32(1) + exponential(-inside))
+    first = size * (id * sizes.kv_heads + head)
+    if place[VALUE_SCALES]:
+        opened *= vector(place[VALUE_SCALES] + 4 * id, 1)[0]
+        codes = carray(pointer(place[VALUE_TABLE] + first), (size,), np.int8)
+        for e in range(size):
+            value[e] += opened * f32(codes[e])
+    else:
+        added = vector(place[VALUE_TABLE] + 4 * first, size)
+        for e in range(size):
+            value[e] += opened * added[e]
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def turn_head(layer: Layer, norm: int, position: int, x: Any) -> None:
+    """Normalise one head and rotate it, in the model's order."""
+    sizes, place = layer.sizes, layer.place
+    weight = vector(place[norm], x.size)
+    none = vector(0, 0)
+    if sizes.qk_norm == 1:
+        normalise(0, x, weight, none, sizes.qk_eps, sizes.qk_offset, x)
+    if sizes.half:
+        cos = vector(place[COS] + 4 * sizes.half * position, sizes.half)
+        rotate(x, cos, vector(place[SIN] + 4 * sizes.half * position, sizes.half))
+    if sizes.qk_norm == 2:
+        normalise(0, x, weight, none, sizes.qk_eps, sizes.qk_offset, x)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def add_rows(stream: Any, branch: Any, first: int, last: int) -> None:
+    """Add some channels of a branch to the stream."""
+    for b in range(stream.shape[0]):
+        row, added = stream[b, first:last], branch[b, first:last]
+        for i in range(row.size):
+            row[i] += added[i]
