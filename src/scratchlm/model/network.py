@@ -81,6 +81,9 @@ class SequenceModel(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
         """Score every token of the vocabulary from the final hidden state."""
+        head = self.embedding if self.head is None else self.head
+        if isinstance(head, QuantizedWeight):
+            return self.capped(head.product(hidden))
         return self.capped(nn.functional.linear(hidden, self.head_weight))
 
     def capped(self, logits: Float[Tensor, "*batch V"]) -> Float[Tensor, "*batch V"]:

@@ -28,6 +28,8 @@ MOST = 15
 """The largest int4 code; codes are 0 to 15."""
 SPANS_TRIED = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8)
 """Spans that a group of int4 is tried with, relative to the one that clips nothing."""
+OUTPUTS = 64 * TILE
+"""Outputs of a matrix that are unpacked at a time."""
 LARGEST = 127
 """The largest int8 code; -128 is left out, so that a weight and its negative are rounded alike."""
 
@@ -198,9 +200,14 @@ class QuantizedWeight(nn.Module):
         """The weights that the codes stand for, computed anew at each access."""
         return self.matrix.unpacked()
 
+    def product(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
+        """Return what a linear layer with these weights answers, without bias; some outputs are unpacked at a time."""
+        parts = range(0, self.shape[0], OUTPUTS)
+        return torch.cat([F.linear(input, self.matrix.unpacked(at, at + OUTPUTS).to(input.dtype)) for at in parts], -1)
+
 
 class QuantizedLinear(QuantizedWeight):
-    """A linear layer that unpacks its weights on the way and keeps none of them."""
+    """A linear layer that unpacks its weights on the way, some outputs at a time, and keeps none of them."""
 
     def __init__(self, matrix: Quantized, bias: Tensor | None) -> None:
         super().__init__(matrix)
@@ -208,7 +215,8 @@ class QuantizedLinear(QuantizedWeight):
 
     def forward(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """Return what a linear layer with the unpacked weights answers."""
-        return F.linear(input, self.weight, self.bias)
+        answer = self.product(input)
+        return answer if self.bias is None else answer + self.bias.to(answer.dtype)
 
 
 class QuantizedEmbedding(QuantizedWeight):
