@@ -174,7 +174,7 @@ class Engine:
         return [each for each in chosen if each in self.running]
 
     def _part(self, request: Request) -> int:
-        """Return how many tokens of a prompt are read at once; the last one is left to compiled code, which is faster."""
+        """Return how many tokens of a prompt are read at once: all but the last where compiled code can read that."""
         last = 1 if self._compiled is not None and not self._plainly else 0
         return min(PREFILL_CHUNK, request.pending - last)
 
