@@ -97,7 +97,7 @@ def report(
         ours = [str(depth) for depth in config.depths]
         claim_ours(out, scored, ours)
         if (larger := str(config.larger_depth)) in asked:
-            claim_larger(out, scored, ours[-1], larger)
+            claim_larger(out, scored, ours, larger)
         if PUBLISHED in asked:
             claim_published(out, scored)
         if task is not None:
@@ -177,7 +177,7 @@ def report_unseen(out: Findings, scored: Scored) -> None:
             out.values[f"{scored.key}.{name}.{part}"] = _score(scores[inside], clusters)
         shown = named[name] if name in named else _named(name, scored.sizes)
         rows.append([shown, *(Cell(f"{scored.key}.{name}.{part}") for part in sides)])
-    header = ["model, fine-tuned", "seen in training", "not seen in training"]
+    header = ["model, fine-tuned", "verb seen in fine-tuning", "verb not seen"]
     out.table(f"{scored.title}: {scored.measure}, by what fine-tuning showed", header, rows)
 
 
@@ -195,29 +195,36 @@ def claim_ours(out: Findings, scored: Scored, ours: Sequence[str]) -> None:
     """Claim that one of our models overtakes the earlier method, and that the largest beats the smallest."""
     key, title, way = scored.key, scored.title, scored.best
     control = "Easier test items for one side would give this; both answer the same, compared one by one"
-    says = f"{title}: a model of ours, {_how(way)}, overtakes the earlier method"
+    smallest, largest = (f"{scored.sizes[size] / 1e6:.2g}" for size in (ours[0], ours[-1]))
+    says = (
+        f"{title}: a model of ours of at most {largest} million parameters, {_how(way)}, overtakes the earlier method"
+    )
     out.claim(f"{key}-ours", says, lambda values: _leads(values, key, ours, [way]), control)
     if len(ours) > 1:
         small, large = (scored.scores(size, way) for size in (ours[0], ours[-1]))
         grows = out.gain(f"{key}.size", paired(large - small, scored.clusters))
         control = "A better recipe would too; all sizes share text, steps and recipe, but larger ones compute more"
-        out.claim(f"{key}-size", f"{title}: the largest of our models beats the smallest", grows, control)
+        says = f"{title}: our model of {largest} million parameters beats that of {smallest} million"
+        out.claim(f"{key}-size", says, grows, control)
     if scored.task is not None and scored.task.unseen is not None:
         control = "Irregular verbs could be harder than others; what adding -ed to every verb scores is in the table"
-        says = f"{title}: fine-tuned, the largest of them is right more often for verbs that training showed"
+        says = f"{title}: our model of {largest} million is right more often for verbs that fine-tuning showed"
         out.claim(f"{key}-unseen", says, above(f"{key}.{ours[-1]}.seen", f"{key}.{ours[-1]}.unseen"), control)
 
 
-def claim_larger(out: Findings, scored: Scored, largest: str, larger: str) -> None:
-    """Claim of the model at the first seed alone that it overtakes the earlier method, and the `largest` of the others.
+def claim_larger(out: Findings, scored: Scored, ours: Sequence[str], larger: str) -> None:
+    """Claim of the model at the first seed alone that it overtakes the earlier method, and the largest of the others.
 
     Both are compared on the cases of that seed.
     """
-    key, title, way = scored.key, scored.title, scored.best
+    key, title, way, largest = scored.key, scored.title, scored.best, ours[-1]
     named = f"our model of {scored.sizes[larger] / 1e6:.2g} million parameters, {_how(way)},"
-    control = "Another seed may differ by more than the interval, over test items; both answer the same"
+    control = (
+        f"Another seed may differ by more than the interval, over test items; one of {len(ours) + 1} sizes of ours, "
+        "which the interval allows for (Bonferroni)"
+    )
     says = f"{title}: {named} overtakes the earlier method"
-    out.claim(f"{key}-larger", says, lambda values: _leads(values, key, [larger], [way]), control)
+    out.claim(f"{key}-larger", says, lambda values: _leads(values, key, [larger], [way], len(ours) + 1), control)
     gain = paired(scored.scores(larger, way) - scored.scores(largest, way), scored.clusters)
     says = f"{title}: {named} beats that of {scored.sizes[largest] / 1e6:.2g} million"
     control = "Another seed may differ; both share text, steps and recipe, but the larger one computes more"
@@ -232,7 +239,7 @@ def claim_published(out: Findings, scored: Scored) -> None:
     out.claim(f"{key}-published", says, lambda values: _leads(values, key, [PUBLISHED], [way]), control)
     if way != "tuned":
         return
-    says = f"{title}: prompted, without fine-tuning, the published model overtakes it"
+    says = f"{title}: prompted, without fine-tuning, the published model overtakes the earlier method"
     control = "One prompt was written before any answer was seen; a better prompt could do better"
     out.claim(f"{key}-prompted", says, lambda values: _leads(values, key, [PUBLISHED], ["zero", "few"]), control)
     zero, few, tuned = (scored.scores(PUBLISHED, each) for each in WAYS)
@@ -249,8 +256,10 @@ def _how(way: str) -> str:
     return "fine-tuned" if way == "tuned" else "by its likelihoods"
 
 
-def _leads(values: Values, key: str, sizes: Sequence[str], ways: Sequence[str]) -> bool | None:
-    """Return whether any of the models is ahead of the earlier method (Bonferroni for several)."""
-    confidence = 1 - 0.05 / (len(sizes) * len(ways))
+def _leads(
+    values: Values, key: str, sizes: Sequence[str], ways: Sequence[str], tried: int | None = None
+) -> bool | None:
+    """Return whether any of the models is ahead of the earlier method (Bonferroni for several, or for all `tried`)."""
+    confidence = 1 - 0.05 / (tried or len(sizes) * len(ways))
     gaps = [values[f"{key}.{size}.{each}.over_earlier"].at(confidence) for size in sizes for each in ways]
     return any_holds([gap.exceeds() for gap in gaps])
