@@ -312,6 +312,7 @@ NEEDED = {
     ("inspect",): ["MODEL"],
     ("import",): ["SOURCE", "--out"],
     ("export",): ["MODEL", "--out"],
+    ("quantize",): ["MODEL", "--out"],
 }
 
 

@@ -52,13 +52,13 @@ MORE_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-    adapted aloud assemble available blocked briefly bucketed chunker conclude crossover deadline
+    adapt adapted aloud assemble available blocked briefly bucketed chunker conclude crossover deadline
     described detector detectors dialect dict discard doctor engine equip explain finetune finish flatten
-    followers gerund guarded hacked initialise inspect instruct joint keeper locked lr minimise negated
-    ngram ngrams noisy occupied openings origins os outline penalise perturbed predictor prefer preview
-    rankings recover reinforce require resolve rollout rollouts rotate runtime seekable
-    series staged stateless stats storyteller strangers strip sync synthesize tfidf todays tokenize trace
-    traces tracing transfer unescape unpack unproved unspell users warmup watcher
+    followers gerund guarded hacked hooked initialise inspect instruct joint keeper locked lr minimise negated
+    ngram ngrams noisy normed occupied openings origins os outline penalise perturbed placed pool predictor
+    prefer preview quantizable rankings recover reinforce require resolve rollout rollouts rotate runtime seekable
+    series staged stateless stats storyteller strangers strip sync synthesize team tfidf todays tokenize trace
+    traces tracing trainable transfer unescape unfit unpack unproved unspell users warmup watcher widen
     """,
     )
 )

@@ -91,6 +91,7 @@ SAME: list[tuple[verbs.Verb[Any], list[str], tuple[Any, ...], dict[str, Any]]] =
     (verbs.INSPECT, ["m"], ("m",), {}),
     (verbs.IMPORT, ["s", "--out", "o"], (Path("s"),), {"out": "o"}),
     (verbs.EXPORT, ["m", "--out", "o", "--to", "gguf"], ("m",), {"out": "o", "to": "gguf"}),
+    (verbs.QUANTIZE, ["m", "--out", "o", "--to", "int4"], ("m",), {"out": "o", "to": "int4"}),
     (verbs.QUIZ, ["--exam", "3", "--notes", "a.md", "--notes", "b.md"], (), {"exam": 3, "notes": ["a.md", "b.md"]}),
 ]
 

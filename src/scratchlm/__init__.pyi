@@ -103,7 +103,7 @@ def evaluate(config: EvaluateConfig, /) -> EvaluateResult | TasksResult | Compar
 @overload
 def export_model(
     model: str | Path, *, out: str | Path, to: Literal["hf", "gguf", "html", "peft"] = "hf",
-    precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16", force: bool = False,
+    precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] = "f16", force: bool = False,
 ) -> Transfer:
     """Write a model for transformers and other programs."""
 

@@ -149,7 +149,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused(folder: Path) -> None:
 def test_a_format_of_the_future_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(UserError, match="format 99 is newer than 1"):
+    with pytest.raises(UserError, match="format 99 is newer than 2"):
         read_stored(folder)
 
 

@@ -28,7 +28,7 @@ LOW, FOUR = i32(15), i32(4)
 
 def matrix(kind: Any, address: int, outputs: int, inputs: int) -> Any:
     """Return the matrix at an address in the form of the empty array `kind`."""
-    raise NotImplementedError("compiled code calls it")
+    raise RuntimeError("only compiled code calls it")
 
 
 @overload(matrix, strict=False)
@@ -43,7 +43,7 @@ def _matrix(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
 
 def group_values(kind: Any, address: int, outputs: int, inputs: int) -> Any:
     """Return the scales of a matrix, or its minima; an empty array where its form has none."""
-    raise NotImplementedError("compiled code calls it")
+    raise RuntimeError("only compiled code calls it")
 
 
 @overload(group_values, strict=False)
@@ -59,7 +59,7 @@ def _group_values(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
 
 def number(stored: Any) -> Any:
     """Return a stored weight as fp32, without its scale."""
-    raise NotImplementedError("compiled code calls it")
+    raise RuntimeError("only compiled code calls it")
 
 
 @overload(number, inline="always", strict=False)
@@ -74,7 +74,7 @@ def multiply(packed: Any, x: Any, out: Any, first: int, last: int) -> None:
 
     `packed` are codes, scales and minima.
     """
-    raise NotImplementedError("compiled code calls it")
+    raise RuntimeError("only compiled code calls it")
 
 
 @overload(multiply, jit_options={"nogil": True, "error_model": "numpy"}, strict=False)

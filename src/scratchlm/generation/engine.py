@@ -147,6 +147,7 @@ class Engine:
                 self._admit()
                 if reading := self._readers():
                     self._read(reading)
+                self._sweep()
                 for request in list(self.running):
                     if request.pending == 1 and request in self.running:
                         self._make_room(request, 1)
