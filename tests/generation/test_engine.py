@@ -52,7 +52,8 @@ def test_texts_that_come_and_go_at_any_step_are_written_as_if_alone(name: str) -
     engine, coming, all_of = Engine(decoder, rows=5), some_requests(14), []
     while coming or engine.busy:
         if coming and chance.random() < 0.3:
-            all_of.append(engine.add(coming.pop()))
+            all_of.append(coming.pop())
+            engine.add(all_of[-1])
         engine.step()
     assert {len(request.prompt) + len(request.new) > CONTEXT for request in all_of} == {True, False}
     for request in all_of:
@@ -65,8 +66,7 @@ def test_texts_that_must_wait_for_memory_are_written_as_if_they_had_it() -> None
     engine, requests = Engine(decoder, rows=8), some_requests(10, seed=3)
     assert engine.blocks.count < sum(-(-min(CONTEXT, len(each.prompt) + each.room) // BLOCK) for each in requests)
     preempted = 0
-    for request in requests:
-        engine.add(request)
+    engine.add(*requests)
     while engine.busy:
         begun = [request for request in engine.running if request.new]
         engine.step()
@@ -78,8 +78,7 @@ def test_texts_that_must_wait_for_memory_are_written_as_if_they_had_it() -> None
 def test_a_cancelled_text_frees_what_it_held_and_leaves_the_others_alone() -> None:
     decoder = model()
     engine, (kept, cancelled, waiting) = Engine(decoder, rows=2), some_requests(3, seed=5)
-    for request in (kept, cancelled, waiting):
-        engine.add(request)
+    engine.add(kept, cancelled, waiting)
     for _ in range(3):
         engine.step()
     engine.cancel(cancelled)

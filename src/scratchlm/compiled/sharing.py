@@ -24,6 +24,8 @@ from scratchlm.compiled.atomic import fetch, fetch_add
 CLAIMED, FINISHED, LINE = 0, 8, 16
 """Places of a phase's two counters, each in a cache line of its own, and the numbers of a phase."""
 EPOCH, INSIDE = 0, 8
+WATCHED = 200_000
+"""Looks at the bell before a thread sleeps: about a millisecond."""
 PATIENCE = 20_000
 """Looks at a counter before the thread offers its processor to others."""
 
@@ -83,34 +85,65 @@ def prepare(board: npt.NDArray[np.int64], door: npt.NDArray[np.int64], epoch: in
         board[phase, FINISHED] = 0
 
 
+@njit(nogil=True, error_model="numpy")
+def ring(bell: npt.NDArray[np.int64]) -> None:
+    """Tell threads that watch that they are called."""
+    fetch_add(bell, 1)
+
+
+@njit(nogil=True, error_model="numpy")
+def watch(bell: npt.NDArray[np.int64], heard: int) -> None:
+    """Return when the bell was rung more often than `heard`, or after `WATCHED` looks."""
+    looks = 0
+    while fetch(bell) <= heard and looks < WATCHED:
+        looks += 1
+
+
 class Team:
-    """Threads that are called to share a step and sleep between steps."""
+    """Threads that are called to share a step. After a step they watch for the next one a while, then sleep.
+
+    A thread that sleeps is woken on the processor of the one that calls it, and shares that with it until the system
+    moves it: on two processors a step took half as long again.
+    """
 
     def __init__(self, helpers: int) -> None:
         self._calls = [threading.Semaphore(0) for _ in range(helpers)]
         self._task: list[Callable[[], None] | None] = [None]
-        for call in self._calls:
-            threading.Thread(target=_help, args=(call, self._task), daemon=True).start()
-        weakref.finalize(self, _dismiss, self._calls, self._task)
+        self._bell = np.zeros(LINE, np.int64)
+        told = (self._task, self._bell)
+        threads = [threading.Thread(target=_help, args=(call, *told), daemon=True) for call in self._calls]
+        for thread in threads:
+            thread.start()
+        weakref.finalize(self, _dismiss, self._calls, self._task, threads)
 
     def run(self, task: Callable[[], None]) -> None:
         """Run a task that threads share, in this thread and in all that come before it ends."""
         self._task[0] = task
+        ring(self._bell)
         for call in self._calls:
             call.release()
         task()
 
 
-def _help(call: threading.Semaphore, box: list[Callable[[], None] | None]) -> None:
+def _help(call: threading.Semaphore, box: list[Callable[[], None] | None], bell: npt.NDArray[np.int64]) -> None:
+    heard = 0
     while True:
+        watch(bell, heard)
         call.acquire()
+        heard += 1
         task = box[0]
         if task is None:
             return
         task()
 
 
-def _dismiss(calls: list[threading.Semaphore], box: list[Callable[[], None] | None]) -> None:
+def _dismiss(
+    calls: list[threading.Semaphore], box: list[Callable[[], None] | None], threads: list[threading.Thread]
+) -> None:
+    """Let the threads end. A thread that is in compiled code when the interpreter ends would abort the process."""
     box[0] = None
     for call in calls:
         call.release()
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(timeout=1.0)

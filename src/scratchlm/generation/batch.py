@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import ROWS, Engine
+from scratchlm.generation.engine import ROWS, Engine, worth_compiling
 from scratchlm.generation.requests import Request
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.decoder import Decoder
@@ -41,7 +41,8 @@ def continue_batch(
         for index, prompt in enumerate(prompts)
     ]
     lengths = sorted((len(request.prompt) + request.room for request in requests), reverse=True)
-    Engine(decoder, rows, sum(-(-length // BLOCK) for length in lengths[:rows])).finish(requests)
+    blocks = sum(-(-length // BLOCK) for length in lengths[:rows])
+    Engine(decoder, rows, blocks, compiled=worth_compiling(decoder)).finish(requests)
     return [request.new for request in requests]
 
 

@@ -34,6 +34,8 @@ PREFILL_CHUNK = 512
 """Most prompt tokens that one step reads: bounds how long the other texts wait, and the memory of the scores."""
 FIRST_BLOCKS = 32
 """Blocks that are held at first where the system does not give memory lazily."""
+WORTH_COMPILING = 1_000_000
+"""Parameters from which compiled code is used."""
 ROWS = 64
 """Most texts that are continued together."""
 
@@ -70,20 +72,19 @@ class Engine:
         self._weights = Weights(self.decoder)
         self._compiled = compiled_form(self.decoder, self.blocks) if self._wanted else None
 
-    def add(self, request: Request) -> Request:
-        """Put a text behind those that wait. Raises `UserError` for an empty prompt and for ids of no token."""
+    def add(self, *requests: Request) -> None:
+        """Put texts behind those that wait. Raises `UserError` for an empty prompt and for ids of no token."""
         size = self.decoder.config.vocabulary_size
-        if not request.prompt:
-            raise UserError("prompt: is empty; give at least one token")
-        if stray := [id for id in request.prompt if not 0 <= id < size]:
-            raise UserError(f"prompt: holds the id {stray[0]}; this model's ids are 0 to {size - 1}")
+        for request in requests:
+            if not request.prompt:
+                raise UserError("prompt: is empty; give at least one token")
+            if stray := [id for id in request.prompt if not 0 <= id < size]:
+                raise UserError(f"prompt: holds the id {stray[0]}; this model's ids are 0 to {size - 1}")
         with self._lock:
             if not self._weights.unchanged(self.decoder):  # the cache holds another model's keys
                 self._renew()
             self._plainly = is_hooked(self.decoder)
-            if request.finish_reason is None:
-                self.waiting.append(request)
-        return request
+            self.waiting += [request for request in requests if request.finish_reason is None]
 
     @property
     def busy(self) -> bool:
@@ -123,8 +124,7 @@ class Engine:
 
     def finish(self, requests: Sequence[Request]) -> None:
         """Continue texts to their ends. Raises the error that ended one of them, when all have ended."""
-        for request in requests:
-            self.add(request)
+        self.add(*requests)
         for request in requests:
             while request.finish_reason is None:
                 with self._lock:
@@ -300,6 +300,11 @@ class Engine:
             if request.finish_reason is None and start != request.start:
                 self._drop_blocks(request)
                 request.start = start
+
+
+def worth_compiling(decoder: Decoder) -> bool:
+    """Tell whether a model is so large that it should write by compiled code, whose first use takes seconds."""
+    return decoder.device.type == "cpu" and decoder.parameter_count() >= WORTH_COMPILING
 
 
 def is_hooked(decoder: Decoder) -> bool:

@@ -22,7 +22,7 @@ from scratchlm.generation.config import (
     ResolvedGenerateConfig,
     SamplingConfig,
 )
-from scratchlm.generation.engine import Engine, stream_ids
+from scratchlm.generation.engine import Engine, stream_ids, worth_compiling
 from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import adapted, answers_alike, use_adapter, with_own_modules
@@ -30,8 +30,6 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
 
-WORTH_COMPILING = 1_000_000
-"""Parameters from which a model writes by compiled code, whose first use takes seconds."""
 SETTINGS = [field.name for field in dataclasses.fields(SamplingConfig)]
 
 
@@ -146,8 +144,7 @@ class LanguageModel:
             engine = self._engines.get(id(decoder))
             if engine is None:
                 self._engines = {key: each for key, each in self._engines.items() if each.busy}
-                worth = decoder.parameter_count() >= WORTH_COMPILING
-                engine = self._engines[id(decoder)] = Engine(decoder, compiled=worth)
+                engine = self._engines[id(decoder)] = Engine(decoder, compiled=worth_compiling(decoder))
         return stream_ids(engine, prompt, config, stop_ids)
 
     def _prompt_ids(self, prompt: str) -> list[int]:

@@ -158,6 +158,18 @@ class Paged:
         self.sizes = [1] * len(texts) if sizes is None else list(sizes)
         self.length = max(lengths)
         self._layer = 0
+        count, device = -(-(self.length + max(self.sizes)) // BLOCK), blocks.device
+        self.where = torch.tensor([[*table, *[0] * count][:count] for table in tables], device=device)
+        """Where the blocks of each row lie, `(B, n)`."""
+        self.targets = self._targets(device)
+        """Of each new token its row and column, and where its block and its place in that lie."""
+
+    def _targets(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        sizes, lengths = torch.tensor(self.sizes, device=device), torch.tensor(self.lengths, device=device)
+        rows = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
+        columns = torch.arange(len(rows), device=device) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+        positions = lengths[rows] + columns
+        return rows, columns, self.where[rows, positions // BLOCK], positions % BLOCK
 
     def of(self, part: nn.Module, kind: Callable[[Any], Any]) -> _Layer:
         """Return the place of the next layer's keys and values: layers ask in their order."""
@@ -200,17 +212,10 @@ class _Layer:
     def append(self, keys: Float[Tensor, "B K T E"], values: Float[Tensor, "B K T E"]) -> list[Tensor]:
         """Store keys and values of the next positions; return copies of all so far, filled up behind."""
         cache, new = self._cache, keys.size(2)
-        for row, (table, length, own) in enumerate(zip(cache.tables, cache.lengths, cache.sizes, strict=True)):
-            at = 0
-            while at < own:
-                block, first = table[(length + at) // BLOCK], (length + at) % BLOCK
-                size = min(BLOCK - first, own - at)
-                self._keys[block, :, :, first : first + size] = keys[row, :, at : at + size].transpose(1, 2)
-                self._values[block, :, first : first + size] = values[row, :, at : at + size]
-                at += size
-        seen = cache.length + new
-        count = -(-seen // BLOCK)
-        where = torch.tensor([[*table, *[0] * count][:count] for table in cache.tables], device=keys.device)
+        rows, columns, block, at = cache.targets
+        self._keys[block, :, :, at] = keys[rows, :, columns]  # (N, K, E)
+        self._values[block, :, at] = values[rows, :, columns]
+        seen, where = cache.length + new, cache.where
         found_keys = self._keys[where].permute(0, 2, 1, 4, 3).flatten(2, 3)[:, :, :seen]  # (B, n, K, E, BLOCK)
         found_values = self._values[where].transpose(1, 2).flatten(2, 3)[:, :, :seen]
         return [found_keys, found_values]
