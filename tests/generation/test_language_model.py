@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.generation.language_model import LanguageModel, assemble, load
+from scratchlm.generation.assembling import assemble
+from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.tokens.base import DEFAULT_SPECIALS
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE

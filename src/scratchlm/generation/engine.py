@@ -18,11 +18,11 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import padded
+from scratchlm.generation.choosing import choose
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import window_start
 from scratchlm.generation.paging import Content, Paged, Pool, contents
 from scratchlm.generation.requests import Request
-from scratchlm.generation.sampling import DIVERGED, next_tokens
 from scratchlm.generation.weights import Weights
 from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder
@@ -150,9 +150,10 @@ class Engine:
                 self._sweep()
                 for request in list(self.running):
                     if request.pending == 1 and request in self.running:
-                        self._make_room(request, 1)
+                        self._propose(request)
+                        self._make_room(request, 1 + len(request.draft))
                 if ready := [each for each in self.running if each.pending == 1]:
-                    self._write(ready, self._next_logits(ready))
+                    self._continue(ready)
             finally:
                 self._stepping = False
                 self._sweep()
@@ -260,19 +261,61 @@ class Engine:
         if rows:
             self._write([requests[row] for row in rows], self.decoder.logits(hidden[rows, last[rows]]))
 
-    def _next_logits(self, requests: Sequence[Request]) -> Float[Tensor, "B V"]:
-        """Return the logits after the newest token of each text."""
-        tables = [request.blocks for request in requests]
-        texts = [request.ids[max(request.start, len(request.ids) - self.reach) :] for request in requests]
-        lengths = [request.cached for request in requests]
-        if self._compiled is not None and not self._plainly:
-            logits = self._compiled.step(texts, lengths, tables)
-        else:
-            ids = torch.tensor([[text[-1]] for text in texts], device=self.decoder.device)
-            logits = self.decoder.logits(self.decoder.hidden(ids, Paged(self.blocks, tables, lengths, texts))[:, -1])
+    def _propose(self, request: Request) -> None:
+        """Have the next tokens of a text guessed, where it has a drafter and there is memory for them."""
+        request.draft, drafter = [], request.extras.drafter
+        held = BLOCK * (len(request.blocks) + self.pool.available) - request.cached - 1
+        most = min(request.left - 1, self.context - len(request.seen), held)
+        if drafter is not None and most > 0:
+            request.draft = drafter.propose(request.ids, most)[:most]
+
+    def _continue(self, requests: Sequence[Request]) -> None:
+        """Write the next token of each text, and further ones as long as those are what was proposed.
+
+        Each token is chosen as if nothing had been proposed, so the output is the same. Source: Y. Leviathan et al.
+        2023, "Fast Inference from Transformers via Speculative Decoding", arXiv 2211.17192, whose draws are others.
+        """
+        if self._compiled is None or self._plainly:  # the rows of a table are as long as the longest
+            room = self.context - 1 - max(request.cached for request in requests)
+            for request in requests:
+                request.draft = request.draft[:room]
+        drafts = [list(request.draft) for request in requests]
         for request in requests:
-            self._stored(request, 1)
-        return logits
+            request.proposed += len(request.draft)
+        firsts = [sum(1 + len(draft) for draft in drafts[:place]) for place in range(len(drafts))]
+        logits = self._next_logits(requests)
+        going, depth = list(range(len(requests))), 0
+        while going:
+            for each in going:
+                self._stored(requests[each], 1)
+            rows = [firsts[each] + depth for each in going]
+            self._write([requests[each] for each in going], logits if len(rows) == len(logits) else logits[rows])
+            going = [
+                each for each in going
+                if depth < len(drafts[each]) and requests[each].pending == 1 and requests[each].finish_reason is None
+                and requests[each].ids[-1] == drafts[each][depth]
+            ]  # fmt: skip
+            for each in going:
+                requests[each].agreed += 1
+            depth += 1
+
+    def _next_logits(self, requests: Sequence[Request]) -> Float[Tensor, "N V"]:
+        """Return the logits after the newest token of each text and after each token of its draft, text by text."""
+        tails = [each.ids[max(each.start, len(each.ids) - self.reach) :] + each.draft for each in requests]
+        if self._compiled is None or self._plainly:
+            sizes, lengths = [1 + len(request.draft) for request in requests], [request.cached for request in requests]
+            new, _ = padded([tail[-size:] for tail, size in zip(tails, sizes, strict=True)])
+            tables = [request.blocks for request in requests]
+            hidden = self.decoder.hidden(new.to(self.decoder.device), Paged(self.blocks, tables, lengths, tails, sizes))
+            return self.decoder.logits(torch.cat([row[:size] for row, size in zip(hidden, sizes, strict=True)]))
+        texts: list[Sequence[int]] = []
+        places, blocks = [], []
+        for request, tail in zip(requests, tails, strict=True):
+            for ahead in range(1 + len(request.draft)):
+                texts.append(tail[: len(tail) - len(request.draft) + ahead])
+                places.append(request.cached + ahead)
+                blocks.append(request.blocks)
+        return self._compiled.step(texts, places, blocks)
 
     def _stored(self, request: Request, new: int) -> None:
         """Note that positions were computed, and make the blocks that they filled known."""
@@ -285,17 +328,10 @@ class Engine:
 
     def _write(self, requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> None:
         """Choose the next token of each text."""
-        texts, configs = [each.ids for each in requests], [each.config for each in requests]
-        chosen = next_tokens(logits, texts, configs, [each.generator for each in requests])
-        for request, token in zip(requests, chosen, strict=True):
-            if request.finish_reason is not None:  # cancelled meanwhile
-                continue
-            if token is None:
-                request.fail(UserError(DIVERGED))
-                for block in request.blocks:
-                    self.blocks.clear(block)
-            else:
-                request.accept(token)
+        for request in choose(requests, logits):  # what made their logits no numbers must not reach other texts
+            for block in request.blocks:
+                self.blocks.clear(block)
+        for request in requests:
             start = window_start(len(request.ids), self.context)
             if request.finish_reason is None and start != request.start:
                 self._drop_blocks(request)

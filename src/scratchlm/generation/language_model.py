@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,7 +13,9 @@ from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import read_json
 from scratchlm.base.reading import require_table
+from scratchlm.generation.assembling import assemble
 from scratchlm.generation.batch import greedy_batch
+from scratchlm.generation.beam import beam_search
 from scratchlm.generation.config import (
     ChatConfig,
     GenerateConfig,
@@ -22,8 +23,10 @@ from scratchlm.generation.config import (
     ResolvedGenerateConfig,
     SamplingConfig,
 )
-from scratchlm.generation.engine import Engine, stream_ids, worth_compiling
+from scratchlm.generation.engine import Engine, worth_compiling
 from scratchlm.generation.generate import generate_ids
+from scratchlm.generation.grammar import Grammars
+from scratchlm.generation.requests import NO_EXTRAS, Extras, Request
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import adapted, answers_alike, use_adapter, with_own_modules
 from scratchlm.tokens.base import Tokenizer
@@ -89,16 +92,34 @@ class LanguageModel:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
         return "".join(self.stream(prompt, cached=cached, **changes))
 
-    def stream(self, prompt: str, *, cached: bool = True, **changes: Any) -> Iterator[str]:
-        """Yield the text that follows `prompt` piece by piece."""
-        config, (decoder, template) = self.settings(**changes), self._answering()
-        ends = frozenset() if template is None else template.stop_ids  # of a turn
-        if self.tokenizer.end_of_text is not None:
-            ends |= {self.tokenizer.end_of_text}
-        way = self._cached if cached else generate_ids
-        return assemble(way(decoder, self._prompt_ids(prompt), config, ends), self.tokenizer, config.stop)
+    def stream(
+        self, prompt: str, *, cached: bool = True, extras: Extras = NO_EXTRAS, **changes: Any
+    ) -> Iterator[str]:
+        """Yield the text that follows `prompt` piece by piece.
 
-    def reply(self, conversation: Conversation, **changes: Any) -> Iterator[str]:
+        `extras` may hold a grammar of `grammars()` or a drafter of `speculative.py`; the plain path takes none.
+        """
+        config, (decoder, template) = self.settings(**changes), self.answering()
+        ids, ends = self.prompt_ids(prompt), self.end_ids(template)
+        found = self._written(decoder, Request(ids, config, ends, extras=extras))
+        return assemble(found if cached else generate_ids(decoder, ids, config, ends), self.tokenizer, config.stop)
+
+    def beams(self, prompt: str, beams: int = 4, **changes: Any) -> list[tuple[str, float]]:
+        """Return the continuations that a beam search finds, with the mean log-probability of a token, best first.
+
+        The search takes `max_tokens` and `stop_ids` of the settings. Raises `UserError` as `beam_search` does.
+        """
+        config, (decoder, template) = self.settings(**changes), self.answering()
+        ends = self.end_ids(template).union(config.stop_ids)
+        found = beam_search(self._engine(decoder), self.prompt_ids(prompt), beams, config.max_tokens, ends)
+        return [(self.tokenizer.decode(each.ids), each.score) for each in found]
+
+    def grammars(self) -> Grammars:
+        """Return what makes grammars for this model's tokens: `model.grammars().regex("[0-9]+")`."""
+        _, template = self.answering()
+        return Grammars(self.tokenizer, self.decoder.config.vocabulary_size, self.end_ids(template))
+
+    def reply(self, conversation: Conversation, *, extras: Extras = NO_EXTRAS, **changes: Any) -> Iterator[str]:
         """Yield the assistant's next message piece by piece.
 
         Raises `UserError` when the model has learned no conversations, or the conversation exceeds the context.
@@ -108,8 +129,9 @@ class LanguageModel:
         prompt = template.render(conversation, reply=True).ids
         if not prompt:
             raise UserError("chat template: lays out nothing; use the template that came with the model")
-        self._check_length(len(prompt), "conversation")
-        return assemble(self._cached(decoder, prompt, config, template.stop_ids), self.tokenizer, config.stop)
+        self.check_length(len(prompt), "conversation")
+        request = Request(prompt, config, template.stop_ids, extras=extras)
+        return assemble(self._written(decoder, request), self.tokenizer, config.stop)
 
     def replies(self, conversations: Sequence[Conversation], max_tokens: int) -> list[str]:
         """Return the assistant's next message to each of many conversations, the likeliest token each time.
@@ -121,7 +143,12 @@ class LanguageModel:
         found = greedy_batch(decoder, prompts, max_tokens, template.stop_ids)
         return [self.tokenizer.decode(ids).strip() for ids in found]
 
-    def _answering(self) -> tuple[Decoder, ChatTemplate | None]:
+    def end_ids(self, template: ChatTemplate | None) -> frozenset[int]:
+        """Return the ids that end a text: of a document, and of a turn where the model has learned conversations."""
+        ends = frozenset() if template is None else template.stop_ids
+        return ends if self.tokenizer.end_of_text is None else ends | {self.tokenizer.end_of_text}
+
+    def answering(self) -> tuple[Decoder, ChatTemplate | None]:
         """Return the decoder and the template that answer now, which a later `use` does not change."""
         with self._lock:
             if not adapted(self.decoder):
@@ -131,23 +158,25 @@ class LanguageModel:
             return self._view, self.saved.template
 
     def _conversing(self) -> tuple[Decoder, ChatTemplate]:
-        decoder, template = self._answering()
+        decoder, template = self.answering()
         if template is None:
             raise UserError("this model has learned no conversations; fine-tune it first, or use scratchlm generate")
         return decoder, template
 
-    def _cached(
-        self, decoder: Decoder, prompt: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int]
-    ) -> Iterator[int]:
-        """Yield new ids through the engine of a decoder."""
+    def _engine(self, decoder: Decoder) -> Engine:
+        """Return the engine of a decoder."""
         with self._lock:
             engine = self._engines.get(id(decoder))
             if engine is None:
                 self._engines = {key: each for key, each in self._engines.items() if each.busy}
                 engine = self._engines[id(decoder)] = Engine(decoder, compiled=worth_compiling(decoder))
-        return stream_ids(engine, prompt, config, stop_ids)
+            return engine
 
-    def _prompt_ids(self, prompt: str) -> list[int]:
+    def _written(self, decoder: Decoder, request: Request) -> Iterator[int]:
+        """Yield new ids through the engine of a decoder."""
+        yield from self._engine(decoder).stream(request)
+
+    def prompt_ids(self, prompt: str) -> list[int]:
         """Encode a prompt after what begins a text; an empty one becomes the end of the document before."""
         begin = self.tokenizer.begin_of_text
         ids = [*([] if begin is None else [begin]), *self.tokenizer.encode(prompt)]
@@ -155,42 +184,14 @@ class LanguageModel:
             if self.tokenizer.end_of_text is None:
                 raise UserError("prompt: is empty, and this tokenizer has no end-of-text token; give some text")
             ids = [self.tokenizer.end_of_text]
-        self._check_length(len(ids), "prompt")
+        self.check_length(len(ids), "prompt")
         return ids
 
-    def _check_length(self, length: int, what: str) -> None:
+    def check_length(self, length: int, what: str) -> None:
+        """Raise `UserError` for a text that exceeds the context."""
         context = self.decoder.config.context
         if length > context:
             raise UserError(f"{what}: {length} tokens exceed the model's context of {context}; shorten it")
-
-
-def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ()) -> Iterator[str]:
-    """Turn ids into pieces of text: whole characters only, and nothing from where a stop text begins.
-
-    Bytes that form no character become U+FFFD; a last character that was cut off, as by `max_tokens`, is left out.
-    Text that might be the beginning of a stop text is held back until it is known.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    held = ""
-    for token in ids:
-        held += decoder.decode(tokenizer.token_bytes(token))
-        end = min((held.index(text) for text in stop if text in held), default=None)
-        if end is not None:
-            if end:
-                yield held[:end]
-            return
-        safe = len(held) - _possible_stop(held, stop)
-        if safe:
-            yield held[:safe]
-            held = held[safe:]
-    if held:
-        yield held
-
-
-def _possible_stop(text: str, stop: Sequence[str]) -> int:
-    """Return the length of the longest end of `text` that begins a stop text."""
-    sizes = (size for each in stop for size in range(1, len(each)) if text.endswith(each[:size]))
-    return max(sizes, default=0)
 
 
 def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:

@@ -18,7 +18,7 @@ from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
-from scratchlm.generation.language_model import assemble
+from scratchlm.generation.assembling import assemble
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 

@@ -1,0 +1,58 @@
+"""The next token of each text of an engine: from what the model says to what each request asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.generation.requests import Logprobs, Request
+from scratchlm.generation.sampling import DIVERGED, next_tokens
+
+
+def choose(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> list[Request]:
+    """Choose the next token of each text by its own settings and let the text take it; changes `logits`.
+
+    A text whose probabilities are no numbers ends by an error, and is returned. One whose grammar fails ends so too.
+    """
+    before = _log_probabilities(requests, logits)
+    for row, request in zip(logits, requests, strict=True):
+        _adjust(request, row)
+    texts, configs = [each.ids for each in requests], [each.config for each in requests]
+    chosen = next_tokens(logits, texts, configs, [each.generator for each in requests])
+    diverged = []
+    for row, (request, token) in enumerate(zip(requests, chosen, strict=True)):
+        if request.finish_reason is not None:  # cancelled meanwhile, or its grammar failed
+            continue
+        if token is None:
+            request.fail(UserError(DIVERGED))
+            diverged.append(request)
+        else:
+            request.accept(token, _told(before[row], token, request.extras.logprobs) if row in before else None)
+    return diverged
+
+
+def _adjust(request: Request, row: Float[Tensor, "V"]) -> None:
+    """Change the logits of one text as it asks for."""
+    if request.extras.logit_bias:
+        there = torch.tensor(list(request.extras.logit_bias), device=row.device)
+        row[there] += torch.tensor(list(request.extras.logit_bias.values()), device=row.device)
+    if request.extras.grammar is not None:
+        try:
+            request.extras.grammar.restrict(row)
+        except UserError as error:
+            request.fail(error)
+
+
+def _log_probabilities(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> dict[int, Float[Tensor, "V"]]:
+    """Return those of the rows that ask for them."""
+    rows = [row for row, request in enumerate(requests) if request.extras.logprobs is not None]
+    return dict(zip(rows, logits[rows].float().log_softmax(1).cpu(), strict=True)) if rows else {}
+
+
+def _told(each: Float[Tensor, "V"], token: int, count: int | None) -> Logprobs:
+    likeliest = each.topk(min(count or 0, len(each)))
+    return Logprobs(float(each[token]), list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)))

@@ -1,0 +1,85 @@
+"""What is proposed changes how fast a text comes, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.engine import Engine
+from scratchlm.generation.generate import generate_ids
+from scratchlm.generation.requests import Extras, Request
+from scratchlm.generation.speculative import DraftModel, PromptLookup
+from scratchlm.model.blocks import BLOCK
+from scratchlm.model.decoder import Decoder
+from toys import random_decoder, random_ids, toy_config
+
+LENGTH = 3 * BLOCK
+
+
+def model(name: str = "default", seed: int = 0) -> Decoder:
+    return random_decoder(toy_config(name, context=2 * BLOCK, tied=False), seed)
+
+
+class Foreseen:
+    """Proposes what it knows will come, with a wrong token now and then."""
+
+    def __init__(self, coming: list[int], wrong: int) -> None:
+        self.coming, self.wrong = coming, wrong
+
+    def propose(self, ids, most: int) -> list[int]:
+        found = self.coming[len(ids) : len(ids) + min(4, most)]
+        return [(id + 1) % 61 if (len(ids) + at) % self.wrong == 0 else id for at, id in enumerate(found)]
+
+
+@pytest.mark.parametrize("name", ["tiny", "default", "speedrun", "gpt2"])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_proposals_right_and_wrong_leave_the_output_as_it_is(name: str, compiled: bool, temperature: float) -> None:
+    decoder, prompt = model(name), random_ids(1, 7)[0].tolist()
+    config = SamplingConfig(max_tokens=LENGTH, temperature=temperature, repetition_penalty=1.1, seed=3)
+    plain = list(generate_ids(decoder, prompt, config))
+    engine = Engine(decoder, blocks=16, compiled=compiled)
+    requests = [
+        Request(prompt, config, extras=Extras(drafter=Foreseen([*prompt, *plain], wrong))) for wrong in (3, 5, 1000)
+    ]
+    engine.finish([*requests, Request(prompt, config)])
+    for request in requests:
+        assert request.new == plain
+        assert 0 < request.agreed <= request.proposed
+    assert requests[2].agreed == requests[2].proposed
+    assert requests[0].agreed < requests[0].proposed
+
+
+@pytest.mark.parametrize("at", [3, 20])
+def test_a_stop_id_within_a_draft_ends_the_text_there(at: int) -> None:
+    decoder, prompt = model(), random_ids(1, 7)[0].tolist()
+    config = SamplingConfig(max_tokens=40, temperature=1.0, seed=5)
+    plain = list(generate_ids(decoder, prompt, config))
+    stops = frozenset({plain[at]})
+    request = Request(prompt, config, stops, extras=Extras(drafter=Foreseen([*prompt, *plain], 1000)))
+    Engine(decoder).finish([request])
+    assert request.new == plain[: plain.index(plain[at])]
+    assert request.finish_reason == "stop"
+
+
+def test_prompt_lookup_finds_what_stood_before() -> None:
+    lookup = PromptLookup(guesses=3)
+    assert lookup.propose([1, 2, 3, 4, 5, 6, 1, 2], 10) == [3, 4, 5]
+    assert lookup.propose([1, 2, 3, 4, 5, 6, 1, 2], 2) == [3, 4]
+    assert lookup.propose([1, 2, 3, 4, 5, 6, 1, 2, 9, 9], 10) == []
+    assert lookup.propose([1, 2, 7, 8, 0, 0, 0, 1, 2], 10) == [7, 8, 0]  # another text
+    assert lookup.propose([5, 1, 2, 8, 6, 1, 2, 9, 5, 1, 2], 10) == [8, 6, 1]  # the longest end counts
+    assert lookup.propose([4], 10) == []
+
+
+def test_prompt_lookup_and_a_draft_model_agree_with_plain_generation() -> None:
+    decoder, draft, prompt = model(), model(), random_ids(1, 7)[0].tolist()
+    config = SamplingConfig(max_tokens=LENGTH, temperature=0.0)
+    plain = list(generate_ids(decoder, prompt, config))
+    for drafter in (PromptLookup(), DraftModel(draft), DraftModel(model(seed=1))):
+        request = Request(prompt, config, extras=Extras(drafter=drafter))
+        Engine(decoder).finish([request])
+        assert request.new == plain
+    same = Request(prompt, SamplingConfig(max_tokens=BLOCK, temperature=0.0), extras=Extras(drafter=DraftModel(draft)))
+    Engine(decoder).finish([same])
+    assert same.agreed == same.proposed > 0
