@@ -126,6 +126,7 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "evaluate": _command(verbs.EVALUATE),
     "generate": _command(verbs.GENERATE),
     "chat": _command(verbs.CHAT),
+    "serve": _command(verbs.SERVE),
     "inspect": _command(verbs.INSPECT),
     "import": _command(verbs.IMPORT),
     "export": _command(verbs.EXPORT),

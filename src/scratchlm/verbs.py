@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a modu
     import scratchlm.runs.reinforce
     import scratchlm.runs.synthesize
     import scratchlm.runs.timelapse.run
+    import scratchlm.serving.commands
+    import scratchlm.serving.config
     import scratchlm.tokens.commands
     import scratchlm.tokens.config
     import scratchlm.weights.commands
@@ -190,6 +192,10 @@ CHAT = Verb(
     lambda: scratchlm.generation.config.ChatConfig, lambda: scratchlm.generation.commands.chat,
     _sampling_of(lambda: scratchlm.generation.config.ChatConfig),
     _model_of(lambda: scratchlm.generation.config.ResolvedChatConfig)
+)  # fmt: skip
+SERVE = Verb(
+    "serve", "Answer programs that speak OpenAI's API.",
+    lambda: scratchlm.serving.config.ServeConfig, lambda: scratchlm.serving.commands.serve
 )  # fmt: skip
 INSPECT = Verb(
     "inspect", "What a model is made of.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -37,12 +38,16 @@ def choose(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> list[Re
 
 def _adjust(request: Request, row: Float[Tensor, "V"]) -> None:
     """Change the logits of one text as it asks for."""
-    if request.extras.logit_bias:
-        there = torch.tensor(list(request.extras.logit_bias), device=row.device)
-        row[there] += torch.tensor(list(request.extras.logit_bias.values()), device=row.device)
-    if request.extras.grammar is not None:
+    extras, added = request.extras, dict(request.extras.logit_bias)
+    if extras.presence_penalty or extras.frequency_penalty:
+        for token, count in Counter(request.new).items():
+            added[token] = added.get(token, 0.0) - extras.presence_penalty - count * extras.frequency_penalty
+    if added:
+        there = torch.tensor(list(added), device=row.device)
+        row[there] += torch.tensor(list(added.values()), dtype=row.dtype, device=row.device)
+    if extras.grammar is not None:
         try:
-            request.extras.grammar.restrict(row)
+            extras.grammar.restrict(row)
         except UserError as error:
             request.fail(error)
 

@@ -57,6 +57,8 @@ class Engine:
         """Blocks that may be held."""
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
+        self.tokens_read = self.tokens_written = 0
+        """Tokens of prompts that were computed, and tokens that were chosen."""
         self._lock = threading.RLock()
         self._stepping = self._plainly = False
         self._wanted = compiled
@@ -255,6 +257,7 @@ class Engine:
         lengths = [request.cached for request in requests]
         cache = Paged(self.blocks, [request.blocks for request in requests], lengths, parts, sizes)
         hidden = self.decoder.hidden(new.to(self.decoder.device), cache)
+        self.tokens_read += sum(sizes)
         for request, size in zip(requests, sizes, strict=True):
             self._stored(request, size)
         rows = [row for row, request in enumerate(requests) if request.pending == 0]
@@ -328,6 +331,7 @@ class Engine:
 
     def _write(self, requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> None:
         """Choose the next token of each text."""
+        self.tokens_written += len(requests)
         for request in choose(requests, logits):  # what made their logits no numbers must not reach other texts
             for block in request.blocks:
                 self.blocks.clear(block)

@@ -50,6 +50,10 @@ class Extras:
     """Keep the log-probabilities of each new token and of so many likeliest ones; None keeps none."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """Numbers that are added to the logits of tokens."""
+    presence_penalty: float = 0.0
+    """Taken from the logits of tokens that the output holds."""
+    frequency_penalty: float = 0.0
+    """Taken from the logit of a token once for each time that the output holds it."""
     grammar: Grammar | None = None
     """What the output must match."""
     drafter: Drafter | None = None

@@ -7,11 +7,12 @@ a header and a message, and the ids equal those of encoding the rendered text wh
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
@@ -22,7 +23,8 @@ from scratchlm.tokens.templating import render_here, render_sandboxed
 if TYPE_CHECKING:
     from scratchlm.tokens.base import Tokenizer
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""A role and its content, both text; where a template knows tools, calls of tools beside them."""
 Conversation = Sequence[Message]
 
 ROLES = ("system", "user", "assistant")
@@ -67,13 +69,22 @@ class ChatTemplate:
     tokenizer: Tokenizer
     source: str = CHATML
 
-    def render(self, conversation: Conversation, *, reply: bool = False) -> Rendered:
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the template has a place for tools and their answers."""
+        return "tools" in self.source
+
+    def render(
+        self, conversation: Conversation, *, reply: bool = False, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Rendered:
         """Render messages to ids and mask; `reply` adds the header of the assistant's turn (the generation prompt).
 
-        Raises `UserError` for a message without role or content and for an unknown role.
+        `tools` are descriptions of functions, as transformers gives them to templates. Raises `UserError` for a message
+        without role or content, for an unknown role, and for a special token spelled in a tool.
         """
         _check(conversation)
-        text = self._layout(conversation, reply)
+        self._check_tools([tools, *[message.get("tool_calls") for message in conversation]])
+        text = self._layout(conversation, reply, tools)
         specials = self.tokenizer.specials
         pattern = "|".join(re.escape(name) for name in sorted(specials, key=len, reverse=True))
         rendered = Rendered()
@@ -102,12 +113,20 @@ class ChatTemplate:
             rendered.mask.extend([spoken] * len(ids))
         return spoken
 
-    def _layout(self, conversation: Conversation, reply: bool) -> str:
+    def _check_tools(self, told: Sequence[Any]) -> None:
+        """Refuse special tokens in what is laid out as it is: only contents of messages are inserted afterwards."""
+        written = json.dumps([each for each in told if each], ensure_ascii=False)
+        for name in self.tokenizer.specials:
+            if name in written:
+                raise UserError(f"tools: hold the special token {name}; leave it out")
+
+    def _layout(self, conversation: Conversation, reply: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """Run the template on placeholders of the contents."""
         marked = [{**message, "content": f"\ue000{index}\ue001"} for index, message in enumerate(conversation)]
         values = {
             "messages": marked,
             "add_generation_prompt": reply,
+            "tools": list(tools) or None,
             "bos_token": self.tokenizer.ends.begin or "",
             "eos_token": self.tokenizer.ends.last or self.tokenizer.ends.end or "",
         }
@@ -143,7 +162,7 @@ def _check(conversation: Conversation) -> None:
         for key in ("role", "content"):
             if not isinstance(message.get(key), str):
                 raise UserError(f"conversation: message {index} has no text {key!r}; it has {sorted(message)}")
-        if message["role"] not in ROLES:
+        if message["role"] not in (*ROLES, "tool"):
             raise UserError(f"conversation: message {index} has role {message['role']!r}; known: {', '.join(ROLES)}")
 
 

@@ -39,8 +39,14 @@ def _compiled(source: str) -> Callable[..., str]:
     def refuse(why: str) -> None:
         raise jinja2.TemplateError(why)
 
+    environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = refuse  # templates call it, for example for roles in a wrong order
     return environment.from_string(source).render
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """Write JSON as transformers' templates expect it: jinja2's own filter writes it for HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def render_here(source: str, values: Mapping[str, Any]) -> str:
@@ -76,19 +82,25 @@ class _Worker:
     def __init__(self) -> None:
         # -P: the folder of this file has modules with common names, which must not shadow others on the path.
         command = [sys.executable, "-P", __file__]
+        self._lock = threading.Lock()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and return the response. Raises `OSError` or `ValueError` where the worker has ended."""
+        with self._lock:
+            return self._exchange(json.dumps(question).encode() + b"\n")
+
+    def _exchange(self, line: bytes) -> dict[str, Any]:
+        """Send a line and return what the answer holds. One thread at a time."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         limit = threading.Timer(PATIENCE, self.process.kill)
         limit.daemon = True
         limit.start()
         try:
-            self.process.stdin.write(json.dumps(question).encode() + b"\n")
+            self.process.stdin.write(line)
             self.process.stdin.flush()
             found: dict[str, Any] = json.loads(self.process.stdout.readline())
             return found

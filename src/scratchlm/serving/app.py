@@ -1,0 +1,114 @@
+"""The application: which path is answered by what."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from scratchlm.serving import chat, completions, embeddings
+from scratchlm.serving.errors import CLOSED, HANDLERS, ApiError, ErrorAnswer
+from scratchlm.serving.limits import Guard, Limits
+from scratchlm.serving.metrics import Metrics
+from scratchlm.serving.models import Served, find
+from scratchlm.serving.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
+from scratchlm.serving.worker import Worker
+
+WRONG: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": says}
+    for status, says in {
+        400: "A request that cannot be answered as it is.",
+        401: "The key is missing or wrong.",
+        404: "A model that is not served.",
+        408: "The request came too slowly.",
+        413: "The body is too large.",
+        429: "Too many texts wait already.",
+        500: "The server failed.",
+        503: "The server is shutting down.",
+    }.items()
+}
+PATHS = frozenset(
+    {"/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/health", "/metrics", "/openapi.json"}
+)
+
+
+def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits) -> FastAPI:
+    """Return the application that answers for models by a worker, which it starts and stops."""
+    metrics = Metrics(models, worker)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        worker.stop()
+
+    app = FastAPI(
+        title="scratchlm", description="OpenAI's API for models of this machine.", lifespan=lifespan, docs_url=None,
+        redoc_url=None, exception_handlers=HANDLERS,
+    )  # fmt: skip
+    _add_writing(app, models, worker)
+    _add_state(app, models, worker, metrics)
+    app.add_middleware(Guard, limits=limits, metrics=metrics, paths=PATHS)
+    app.openapi = lambda: _without_422(app)  # type: ignore[method-assign]
+    return app
+
+
+def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> None:
+    """Add what computes."""
+
+    @app.post("/v1/completions", responses=WRONG)
+    async def complete(body: CompletionRequest, request: Request) -> Response:
+        """Continue one or more texts."""
+        return await completions.complete(body, find(models, body.model), worker, request)
+
+    @app.post("/v1/chat/completions", responses=WRONG)
+    async def answer(body: ChatRequest, request: Request) -> Response:
+        """Answer a conversation."""
+        return await chat.answer(body, find(models, body.model), worker, request)
+
+    @app.post("/v1/embeddings", responses=WRONG)
+    async def embed(body: EmbeddingRequest) -> Response:
+        """Turn texts into vectors."""
+        return await embeddings.embed(body, find(models, body.model), worker)
+
+
+def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metrics: Metrics) -> None:
+    """Add what tells how things are."""
+
+    def entry(served: Served) -> dict[str, Any]:
+        about = {"id": served.name, "object": "model", "created": served.created, "owned_by": "scratchlm"}
+        return about | {"context": served.context, "chat": served.template is not None}
+
+    @app.get("/v1/models", responses={401: WRONG[401]})
+    async def list_models() -> Response:
+        """Return the models that are served."""
+        return JSONResponse({"object": "list", "data": [entry(each) for each in models.values()]})
+
+    @app.get("/v1/models/{model}", responses={401: WRONG[401], 404: WRONG[404]})
+    async def show_model(model: str) -> Response:
+        """Return one model."""
+        return JSONResponse(entry(find(models, model)))
+
+    @app.get("/health", responses={503: WRONG[503]})
+    async def health() -> Response:
+        """Tell whether requests are answered."""
+        if worker.refusing:
+            raise ApiError(503, CLOSED)
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/metrics", responses={401: WRONG[401]})
+    async def show_metrics() -> Response:
+        """Return what was counted, for Prometheus."""
+        return Response(metrics.told(), media_type="text/plain; version=0.0.4")
+
+
+def _without_422(app: FastAPI) -> dict[str, Any]:
+    """Return the description of the API: wrong requests are answered with 400, as OpenAI's API does."""
+    described = FastAPI.openapi(app)
+    for path in described["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    return described

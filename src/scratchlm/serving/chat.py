@@ -1,0 +1,161 @@
+"""`/v1/chat/completions`: conversations answered, with tools as far as the model's template carries them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from scratchlm.generation.requests import Logprobs
+from scratchlm.serving.answers import Answers, unless_gone
+from scratchlm.serving.asked import engine_requests
+from scratchlm.serving.errors import ApiError
+from scratchlm.serving.models import Served
+from scratchlm.serving.schemas import ChatRequest, Message
+from scratchlm.serving.streams import events, heading, leaving, raw, require_sensible, told, usage, wants_usage
+from scratchlm.serving.worker import Worker
+from scratchlm.tokens.base import Tokenizer
+
+CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+"""A call of a tool as models of the Qwen and Hermes families write it."""
+
+
+async def answer(body: ChatRequest, served: Served, worker: Worker, request: Request) -> Response:
+    """Answer a request. Raises `ApiError` and `UserError`."""
+    require_sensible(body)
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(400, "top_logprobs: needs logprobs = true; set it or leave this out", param="top_logprobs")
+    prompt = await asyncio.to_thread(_prompt, body, served)
+    template = served.require_template()
+    most = body.max_completion_tokens or body.max_tokens or served.context
+    logprobs = (body.top_logprobs or 0) if body.logprobs else None
+    requests = await asyncio.to_thread(engine_requests, body, served, [prompt], template.stop_ids, most, logprobs)
+    answers = Answers(worker, served, requests, body.stop or ())
+    if body.stream and not _offered(body):
+        return events(_stream(body, served, prompt, answers))
+    whole = await unless_gone(answers, leaving(request))
+    counted = usage([prompt], sum(len(each.tokens) for each in whole))
+    choices = []
+    for index, each in enumerate(whole):
+        text, calls = _calls(each.text) if _offered(body) else (each.text, [])
+        message: dict[str, Any] = {"role": "assistant", "content": text or None if calls else text, "refusal": None}
+        choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": each.finish_reason}
+        if calls:
+            message["tool_calls"], choice["finish_reason"] = calls, "tool_calls"
+        choices.append(choice | {"logprobs": _logprobs(body, served.tokenizer, each.tokens, each.logprobs)})
+    if body.stream:
+        return events(_whole_as_stream(body, served, choices, counted))
+    return JSONResponse({**heading("chatcmpl", "chat.completion", served), "choices": choices, "usage": counted})
+
+
+async def _stream(
+    body: ChatRequest, served: Served, prompt: Sequence[int], answers: Answers
+) -> AsyncIterator[dict[str, Any]]:
+    head, written, begun = heading("chatcmpl", "chat.completion.chunk", served), 0, set()
+    async for piece in answers.pieces():
+        written += len(piece.tokens)
+        if piece.index not in begun:
+            begun.add(piece.index)
+            first = {"index": piece.index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+            yield {**head, "choices": [first]}
+        delta = {"content": piece.text} if piece.text else {}
+        choice: dict[str, Any] = {"index": piece.index, "delta": delta, "finish_reason": piece.finish_reason}
+        choice["logprobs"] = _logprobs(body, served.tokenizer, piece.tokens, piece.logprobs)
+        yield {**head, "choices": [choice]}
+    if wants_usage(body):
+        yield {**head, "choices": [], "usage": usage([prompt], written)}
+
+
+async def _whole_as_stream(
+    body: ChatRequest, served: Served, choices: Sequence[dict[str, Any]], counted: dict[str, int]
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield whole answers as parts of a stream: where tools are offered, only the end tells whether one is called."""
+    head = heading("chatcmpl", "chat.completion.chunk", served)
+    for choice in choices:
+        message = choice["message"]
+        calls = [{"index": at, **call} for at, call in enumerate(message.get("tool_calls", []))]
+        delta = {"role": "assistant", "content": message["content"], **({"tool_calls": calls} if calls else {})}
+        part = {"index": choice["index"], "delta": delta, "finish_reason": None, "logprobs": choice["logprobs"]}
+        yield {**head, "choices": [part]}
+        last = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
+        yield {**head, "choices": [last]}
+    if wants_usage(body):
+        yield {**head, "choices": [], "usage": counted}
+
+
+def _offered(body: ChatRequest) -> bool:
+    """Tell whether the model may call tools."""
+    return bool(body.tools) and body.tool_choice != "none"
+
+
+def _prompt(body: ChatRequest, served: Served) -> list[int]:
+    """Lay a conversation out as the model learned it."""
+    template = served.require_template()
+    tools = [each.model_dump(exclude_none=True) for each in body.tools or []] if _offered(body) else []
+    if (tools or any(each.role == "tool" or each.tool_calls for each in body.messages)) and not template.knows_tools:
+        raise ApiError(400, f"tools: the chat template of {served.name!r} has no place for them", param="tools")
+    messages = [_message(each, number) for number, each in enumerate(body.messages)]
+    rendered = template.render(messages, reply=True, tools=tools)
+    return served.require_room(rendered.ids, "messages")
+
+
+def _message(message: Message, number: int) -> dict[str, Any]:
+    """Return a message as templates take it."""
+    content = message.content
+    text = content if isinstance(content, str) else "".join(part.text for part in content or [])
+    if content is None and not message.tool_calls:
+        raise ApiError(400, f"messages.{number}: has no content; give some text", param="messages")
+    found: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": text}
+    if message.tool_calls:
+        found["tool_calls"] = [
+            {"type": "function", "function": {"name": call.function.name, "arguments": _arguments(call.function.arguments)}}
+            for call in message.tool_calls
+        ]
+    return found
+
+
+def _arguments(told: str) -> Any:
+    try:
+        return json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"messages: arguments of a tool call are no JSON: {told[:60]!r}", param="messages") from error
+
+
+def _calls(text: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return an answer without the calls of tools in it, and these; what is no call stays text."""
+    calls: list[dict[str, Any]] = []
+
+    def take(found: re.Match[str]) -> str:
+        try:
+            call = json.loads(found[1])
+            function = {"name": str(call["name"]), "arguments": json.dumps(call.get("arguments", {}))}
+        except (ValueError, KeyError, RecursionError):
+            return found[0]
+        calls.append({"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function})
+        return ""
+
+    rest = CALL.sub(take, text)
+    return (rest.strip() if calls else text), calls
+
+
+def _logprobs(
+    body: ChatRequest, tokenizer: Tokenizer, tokens: Sequence[int], logprobs: Sequence[Logprobs]
+) -> dict[str, Any] | None:
+    """Return the log-probabilities of tokens, where they are asked for."""
+    if not body.logprobs:
+        return None
+
+    def entry(token: int, value: float) -> dict[str, Any]:
+        return {"token": told(tokenizer, token), "logprob": value, "bytes": list(raw(tokenizer, token))}
+
+    content = [
+        {**entry(token, each.logprob), "top_logprobs": [entry(*likely) for likely in each.top]}
+        for token, each in zip(tokens, logprobs, strict=True)
+    ]
+    return {"content": content, "refusal": None}
