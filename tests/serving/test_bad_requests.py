@@ -53,7 +53,6 @@ def told(answer: httpx.Response, status: int) -> str:
         ({"logit_bias": {"²": 1}}, "'²' is no token"),
         ({"logit_bias": {"1": 1000}}, "logit_bias.1 is 1000"),
         ({"guided_regex": "[0-9"}, "regular expression: "),
-        ({"guided_regex": "((a{0,999}){0,999}){0,999}"}, "regular expression: "),
         ({"response_format": {"type": "json_schema"}}, "has no json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "nothing"}}}}, "JSON schema: "),
         ({"response_format": {"type": "xml"}}, "response_format.type is 'xml'"),
@@ -106,6 +105,13 @@ def test_a_body_over_the_limit_is_refused_announced_or_not(server: Server) -> No
     pieces = (large[at : at + 65_536] for at in range(0, len(large), 65_536))
     answer = httpx.post(f"{server.url}/v1/completions", content=pieces, headers={"content-type": "application/json"})
     told(answer, 413)
+
+
+@pytest.mark.parametrize("pattern", ["((a{0,999}){0,999}){0,999}", "(.*a){999}b{999}", "(a|b|ab)*c" * 99, "(?=a)b"])
+def test_an_expression_that_explodes_is_answered(server: Server, pattern: str) -> None:
+    started = time.monotonic()
+    assert server.post("/v1/completions", {**COMPLETION, "guided_regex": pattern}).status_code in (200, 400)
+    assert time.monotonic() - started < 60
 
 
 def test_a_deep_schema_and_one_of_itself_are_answered(server: Server) -> None:
@@ -203,8 +209,8 @@ def test_a_start_that_cannot_be_is_one_line(models: Path, capsys: pytest.Capture
         port = taken.getsockname()[1]
         assert "is in use" in fails(capsys, "serve", models / MODEL, "--port", str(port))
     assert "no address" in fails(capsys, "serve", models / MODEL, "--host", "no.such.host.invalid", "--port", "0")
-    assert "two have this name" in fails(capsys, "serve", models / MODEL, models / MODEL)
-    assert "as NAME=RUN" in fails(capsys, "serve", models / MODEL, "--adapters", "x")
+    assert "two have this name" in fails(capsys, "serve", models / MODEL, models / MODEL, code=2)
+    assert "as NAME=RUN" in fails(capsys, "serve", models / MODEL, "--adapters", "x", code=2)
     fails(capsys, "serve", tmp_path / "nothing", "--port", "0")
     fails(capsys, "serve", code=2)
 

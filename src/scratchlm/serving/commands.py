@@ -45,7 +45,7 @@ def serve(config: ServeConfig) -> None:
                 await super().shutdown(sockets)
 
         settings = uvicorn.Config(
-            app, log_level="error", access_log=False, timeout_graceful_shutdown=max(1, round(config.patience)),
+            app, log_level="critical", access_log=False, timeout_graceful_shutdown=max(1, round(config.patience)),
             timeout_keep_alive=30, server_header=False, ws="none",
         )  # fmt: skip
         host, port = listening.getsockname()[:2]

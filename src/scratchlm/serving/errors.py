@@ -6,17 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.terminal import one_line
 
 KIND = re.compile(r"str|int|float|bool|constrained-.*|(?:list|dict|function-\w+|nullable|union)\[.*")
 CLOSED = "the server is shutting down; ask again when it is back"
+FAILED = "the server failed to compute this answer; its log says why"
 SHOWN = 5
 """Problems of one request that are told; of more, their number."""
 
@@ -36,11 +37,11 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-class ApiError(Exception):
-    """An answer that is no success."""
+class ApiError(HTTPException):
+    """An answer that is no success. FastAPI lets an `HTTPException` pass where it reads a body, and nothing else."""
 
     def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status, self.code, self.param = status, code, param
 
     def answer(self) -> JSONResponse:
@@ -53,7 +54,7 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the body of the answer."""
         kind = KINDS.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+        return {"error": {"message": self.detail, "type": kind, "param": self.param, "code": self.code}}
 
 
 KINDS = {401: "authentication_error", 429: "rate_limit_error", 503: "overloaded_error"}
@@ -82,7 +83,7 @@ async def wrong_request(_: Request, error: Exception) -> JSONResponse:
 
 async def http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer for a path or a method that is not there."""
-    assert isinstance(error, HTTPException)
+    assert isinstance(error, AnyHTTPException)
     path = one_line(request.url.path[:100])
     told = {404: f"{path}: is not there; GET /openapi.json tells what is", 405: f"{path}: takes another method"}
     answer = ApiError(error.status_code, told.get(error.status_code, str(error.detail))).answer()
@@ -94,7 +95,7 @@ HANDLERS: dict[Any, Any] = {
     ApiError: api_error,
     UserError: user_error,
     RequestValidationError: wrong_request,
-    HTTPException: http_error,
+    AnyHTTPException: http_error,
 }
 
 

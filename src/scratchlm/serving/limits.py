@@ -6,11 +6,12 @@ import asyncio
 import secrets
 import sys
 import time
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scratchlm.base.terminal import one_line
-from scratchlm.serving.errors import ApiError
+from scratchlm.serving.errors import FAILED, ApiError
 from scratchlm.serving.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class Guard:
         except ApiError as error:  # found before the application answered
             if not exchange.status:
                 await error.answer()(scope, receive, exchange.send)
+        except Exception:
+            if not exchange.given_up:
+                traceback.print_exc(file=sys.stderr)
+                if not exchange.status:
+                    await ApiError(500, FAILED).answer()(scope, receive, exchange.send)
         finally:
             exchange.record()
 
@@ -75,6 +81,8 @@ class _Exchange:
         self._size = 0
         self._read = False
         self.status = 0
+        self.given_up = False
+        """Whether the client did not read its answer in time: then the connection is closed."""
 
     async def receive(self) -> Message:
         """Return the next part of the request. Raises `ApiError` where it is too large or comes too slowly."""
@@ -99,6 +107,7 @@ class _Exchange:
         try:
             await asyncio.wait_for(self._send(message), self._guard.limits.patience)
         except TimeoutError:
+            self.given_up = True
             raise OSError("the client does not read its answer") from None
 
     def record(self) -> None:

@@ -18,10 +18,9 @@ from typing import Any, TypeVar
 from scratchlm.base.errors import UserError
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.requests import Logprobs, Request
-from scratchlm.serving.errors import CLOSED, ApiError
+from scratchlm.serving.errors import CLOSED, FAILED, ApiError
 
 T = TypeVar("T")
-FAILED = "the server failed to compute this answer; its log says why"
 
 
 @dataclass(frozen=True)
