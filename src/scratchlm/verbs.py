@@ -92,7 +92,8 @@ def _model_of(config: Callable[[], Any]) -> Callable[[Arguments, str], Named]:
         from scratchlm.base.flags import parse
 
         cls = config()
-        return {"model": parse(cls, arguments, program, None, inspect.getdoc(cls.__base__)).model}
+        parsed = parse(cls, arguments, program, None, inspect.getdoc(cls.__base__))
+        return {"model": parsed.model, "url": getattr(parsed, "url", None)}
 
     return early
 
@@ -101,7 +102,8 @@ def _sampling_of(config: Callable[[], Any]) -> Callable[[Named], Any]:
     def defaults(named: Named) -> Any:
         if "model" not in named:
             return None
-        return scratchlm.generation.language_model.resolve_sampling(config()(Path(named["model"])))
+        elsewhere = {"url": named["url"]} if named.get("url") else {}
+        return scratchlm.generation.language_model.resolve_sampling(config()(Path(named["model"]), **elsewhere))
 
     return defaults
 

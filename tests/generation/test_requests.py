@@ -47,9 +47,7 @@ def test_log_probabilities_are_those_of_the_model_whatever_the_settings(engine: 
     assert none.logprobs == []
     with torch.no_grad():
         expected = engine.decoder(torch.tensor([asks.ids]))[0, len(PROMPT) - 1 : -1].log_softmax(-1)
-    assert [each.logprob for each in asks.logprobs] == pytest.approx(
-        expected[range(12), asks.new].tolist(), abs=1e-4
-    )
+    assert [each.logprob for each in asks.logprobs] == pytest.approx(expected[range(12), asks.new].tolist(), abs=1e-4)
     for each, row in zip(asks.logprobs, expected, strict=True):
         assert [token for token, _ in each.top] == row.topk(4).indices.tolist()
         assert [value for _, value in each.top] == pytest.approx(row.topk(4).values.tolist(), abs=1e-4)
@@ -65,7 +63,9 @@ def test_a_bias_rules_tokens_out_and_in_for_its_own_request_alone(engine: Engine
     assert again.new == free.new
 
 
-@pytest.mark.parametrize("pattern", ["[0-9]{4}-[0-9]{2}-[0-9]{2}", "(yes|no)", "[a-z]+@[a-z]+\\.(org|com)", "(守|灯)+塔"])
+@pytest.mark.parametrize(
+    "pattern", ["[0-9]{4}-[0-9]{2}-[0-9]{2}", "(yes|no)", "[a-z]+@[a-z]+\\.(org|com)", "(守|灯)+塔"]
+)
 def test_an_output_matches_its_regular_expression(
     pattern: str, engine: Engine, grammars: Grammars, tokenizer: FastBPE
 ) -> None:
@@ -121,13 +121,15 @@ def test_an_expression_that_cannot_be_used_is_an_error_and_not_a_hang(
 
 @pytest.mark.parametrize("schema", [{"type": "nothing"}, {"$ref": "#/$defs/none"}, {"type": "string", "pattern": "["}])
 def test_a_schema_that_cannot_be_used_is_an_error(schema: dict[str, object], grammars: Grammars) -> None:
-    with pytest.raises(UserError, match="^JSON schema: "):
+    with pytest.raises(UserError, match=r"^JSON schema: "):
         grammars.json_schema(schema)
 
 
 def test_a_schema_of_itself_is_held_to(engine: Engine, grammars: Grammars, tokenizer: FastBPE) -> None:
     tree = {"type": "object", "properties": {"sub": {"$ref": "#"}}, "additionalProperties": False}
-    request = Request(PROMPT, HOT, frozenset({tokenizer.end_of_text}), extras=Extras(grammar=grammars.json_schema(tree)))
+    request = Request(
+        PROMPT, HOT, frozenset({tokenizer.end_of_text}), extras=Extras(grammar=grammars.json_schema(tree))
+    )
     engine.finish([request])
     text = tokenizer.decode(request.new)
     if request.finish_reason == "stop":

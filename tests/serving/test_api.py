@@ -111,7 +111,10 @@ def test_log_probabilities_are_those_of_the_model(client: OpenAI, here: Language
     told = b"".join(bytes(each.bytes) for each in chat.logprobs.content)
     assert told.decode("utf-8", errors="replace").rstrip("\ufffd") == chat.message.content.rstrip("\ufffd")
     rendered = here.saved.template.render(TALK, reply=True).ids
-    tokens = [next(id for id, each in enumerate(here.tokenizer.table) if each == bytes(entry.bytes)) for entry in chat.logprobs.content]
+    tokens = [
+        next(id for id, each in enumerate(here.tokenizer.table) if each == bytes(entry.bytes))
+        for entry in chat.logprobs.content
+    ]
     with torch.no_grad():
         rows = here.decoder(torch.tensor([[*rendered, *tokens]]))[0, len(rendered) - 1 : -1].log_softmax(-1)
     for entry, row, token in zip(chat.logprobs.content, rows, tokens, strict=True):
@@ -156,7 +159,9 @@ def test_an_answer_under_a_schema_is_valid_and_one_under_an_expression_matches(c
 def test_embeddings_are_mean_hidden_states_of_length_one(client: OpenAI, here: LanguageModel) -> None:
     texts = ["Once the fox", "found a key 🙂"]
     plain = client.embeddings.create(model=MODEL, input=texts, encoding_format="float")
-    coded = client.embeddings.create(model=MODEL, input=here.tokenizer.encode(texts[1]))  # base64, the client's own choice
+    coded = client.embeddings.create(
+        model=MODEL, input=here.tokenizer.encode(texts[1])
+    )  # base64, the client's own choice
     for text, entry in zip(texts, plain.data, strict=True):
         with torch.no_grad():
             hidden = here.decoder.hidden(torch.tensor([here.tokenizer.encode(text)]))[0].mean(0)
@@ -169,7 +174,9 @@ def test_embeddings_are_mean_hidden_states_of_length_one(client: OpenAI, here: L
 def test_tools_reach_a_template_that_has_a_place_for_them_and_no_other(client: OpenAI, server: Server) -> None:
     tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
     asked = {"messages": TALK[1:], "tools": tools, "max_tokens": 8, "seed": 1}
-    without = client.chat.completions.create(model="caller", **{**asked, "tools": None, "extra_body": {}} | {"tools": []})
+    without = client.chat.completions.create(
+        model="caller", **{**asked, "tools": None, "extra_body": {}} | {"tools": []}
+    )
     with_tools = client.chat.completions.create(model="caller", **asked)
     assert with_tools.usage.prompt_tokens > without.usage.prompt_tokens + 20
     streamed = list(client.chat.completions.create(model="caller", stream=True, **asked))
@@ -178,7 +185,11 @@ def test_tools_reach_a_template_that_has_a_place_for_them_and_no_other(client: O
     assert (refused.status_code, "has no place" in refused.text) == (400, True)
     talk = [
         *TALK[1:],
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}],
+        },
         {"role": "tool", "content": "in the box", "tool_call_id": "1"},
     ]
     assert client.chat.completions.create(model="caller", messages=talk, max_tokens=4).usage.prompt_tokens > 40

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from scratchlm.compiled import parts
 from scratchlm.compiled import tables as places
 from scratchlm.compiled.sharing import LINE, Team, prepare
-from scratchlm.compiled.step import decode_step
-from scratchlm.compiled.tables import PHASES, PLACES, Heads, Model, Rows, Sizes, Work
+from scratchlm.compiled.step import decode
+from scratchlm.compiled.tables import LETTER, PHASES, PLACES, Call, Heads, Model, Rows, Sizes, Work
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.config import (
     ExpertsConfig,
@@ -108,10 +108,11 @@ class CompiledDecoder:
     def _gather(self, threads: int) -> None:
         """Call threads together, with boards that nobody has entered."""
         self._process, self.threads = os.getpid(), threads
-        self._boards = np.zeros((2, PHASES * self._sizes.layers + 1, LINE), np.int64)
-        self._doors = np.zeros((2, LINE), np.int64)
+        boards = np.zeros((2, PHASES * self._sizes.layers + 1, LINE), np.int64)
+        self._call = Call(boards, np.zeros((2, LINE), np.int64), np.zeros((2, LETTER), np.int64))
         self._epoch, self._lock = 0, threading.Lock()
-        self._team = Team(threads - 1)
+        call, model = self._call, self._model
+        self._team = Team(threads - 1, lambda bell, mine: decode(call, bell, mine, True, model))
 
     @torch.no_grad()
     def step(
@@ -134,17 +135,18 @@ class CompiledDecoder:
             new, place = torch.tensor([text[-1] for text in texts]), torch.tensor(positions)
             work.embedded[:] = self._embed(texts, new, place).float().numpy()
             self._epoch += 1
-            epoch, board, door = self._epoch, self._boards[self._epoch % 2], self._doors[self._epoch % 2]
-            prepare(board, door, epoch)
-            arguments = (board, door, epoch, self._model, Rows(new.numpy(), place.numpy(), table), work)
-            note = None if self._epoch > 1 else threading.Timer(NOTE_AFTER, print, [NOTE], {"file": sys.stderr})
+            epoch, own = self._epoch, self._epoch % 2
+            prepare(self._call.boards[own], self._call.doors[own], epoch)
+            self._call.letters[own] = _letter(Rows(new.numpy(), place.numpy(), table), work)
+            note = None if epoch > 1 else threading.Timer(NOTE_AFTER, print, [NOTE], {"file": sys.stderr})
             try:
                 if note is not None:
                     note.daemon = True
                     note.start()
-                self._team.run(lambda: decode_step(*arguments))
+                self._team.call()
+                decode(self._call, self._team.bell, self._team.bell, False, self._model)
             except BaseException:  # an interrupt while the code is compiled: nobody may enter any more
-                prepare(board, door, 0)
+                prepare(self._call.boards[own], self._call.doors[own], 0)
                 raise
             finally:
                 if note is not None:
@@ -241,6 +243,13 @@ class CompiledDecoder:
     def _describe_norm(self, row: np.ndarray, place: int, norm: nn.Module | None) -> None:
         row[place] = self._address(getattr(norm, "weight", None))
         row[place + 1] = self._address(getattr(norm, "bias", None))
+
+
+def _letter(rows: Rows, work: Work) -> list[int]:
+    """Tell threads of a step: sizes, and addresses of arrays that must stay until it ends."""
+    arrays = [work.embedded, work.stream, *work.heads, *work[3:]]
+    found = [len(rows.ids), rows.blocks.shape[1], *(each.ctypes.data for each in (*rows, *arrays))]
+    return found + [0] * (LETTER - len(found))
 
 
 def _blocks(decoder: Decoder) -> list[Block]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,10 @@ from scratchlm.compiled.atomic import fetch, fetch_add
 CLAIMED, FINISHED, LINE = 0, 8, 16
 """Places of a phase's two counters, each in a cache line of its own, and the numbers of a phase."""
 EPOCH, INSIDE = 0, 8
-WATCHED = 200_000
-"""Looks at the bell before a thread sleeps: about a millisecond."""
+HEARD, AWAKE = 0, 8
+"""Of a helper: the last step that it was called for, and whether it looks for the next one."""
+WATCHED = 1_000_000
+"""Looks at the bell before a helper sleeps: some milliseconds, in which a text's next step comes."""
 PATIENCE = 20_000
 """Looks at a counter before the thread offers its processor to others."""
 
@@ -86,64 +88,70 @@ def prepare(board: npt.NDArray[np.int64], door: npt.NDArray[np.int64], epoch: in
 
 
 @njit(nogil=True, error_model="numpy")
-def ring(bell: npt.NDArray[np.int64]) -> None:
-    """Tell threads that watch that they are called."""
+def ring(bell: npt.NDArray[np.int64], helpers: npt.NDArray[np.int64]) -> int:
+    """Call for the next step; return how many helpers sleep and must be woken."""
     fetch_add(bell, 1)
+    asleep = 0
+    for number in range(helpers.shape[0]):
+        asleep += 1 - fetch(helpers[number, AWAKE:])
+    return asleep
 
 
 @njit(nogil=True, error_model="numpy")
-def watch(bell: npt.NDArray[np.int64], heard: int) -> None:
-    """Return when the bell was rung more often than `heard`, or after `WATCHED` looks."""
+def called(bell: npt.NDArray[np.int64], mine: npt.NDArray[np.int64]) -> bool:
+    """Return True when a helper is called for a new step; False when it was not for long and may sleep."""
     looks = 0
-    while fetch(bell) <= heard and looks < WATCHED:
+    while fetch(bell) == mine[HEARD]:
         looks += 1
+        if looks == WATCHED:
+            fetch_add(mine[AWAKE:], -1)
+            if fetch(bell) == mine[HEARD]:  # who rings later finds it asleep
+                return False
+            fetch_add(mine[AWAKE:], 1)
+    mine[HEARD] = fetch(bell)
+    return True
 
 
 class Team:
-    """Threads that are called to share a step. After a step they watch for the next one a while, then sleep.
+    """Threads that help with steps. Between two steps a helper stays in compiled code and looks at the bell.
 
-    A thread that sleeps is woken on the processor of the one that calls it, and shares that with it until the system
-    moves it: on two processors a step took half as long again.
+    It sleeps where no step comes for some milliseconds. To wake it costs more than a step of a small model: it needs
+    Python's lock, and the system may wake it on the processor of the thread that calls, and let it share that.
     """
 
-    def __init__(self, helpers: int) -> None:
-        self._calls = [threading.Semaphore(0) for _ in range(helpers)]
-        self._task: list[Callable[[], None] | None] = [None]
-        self._bell = np.zeros(LINE, np.int64)
-        told = (self._task, self._bell)
-        threads = [threading.Thread(target=_help, args=(call, *told), daemon=True) for call in self._calls]
+    def __init__(self, count: int, help: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], None]) -> None:
+        """`help(bell, mine)` takes part in steps until none comes for a while."""
+        self.bell, self._helpers = np.zeros(LINE, np.int64), np.zeros((count, LINE), np.int64)
+        self._wake, ended = [threading.Semaphore(0) for _ in range(count)], threading.Event()
+        told = [(wake, ended, self.bell, mine, help) for wake, mine in zip(self._wake, self._helpers, strict=True)]
+        threads = [threading.Thread(target=_help, args=each, daemon=True) for each in told]
         for thread in threads:
             thread.start()
-        weakref.finalize(self, _dismiss, self._calls, self._task, threads)
+        weakref.finalize(self, _dismiss, self._wake, ended, threads)
 
-    def run(self, task: Callable[[], None]) -> None:
-        """Run a task that threads share, in this thread and in all that come before it ends."""
-        self._task[0] = task
-        ring(self._bell)
-        for call in self._calls:
-            call.release()
-        task()
+    def call(self) -> None:
+        """Call all helpers to the next step."""
+        if ring(self.bell, self._helpers):
+            for wake in self._wake:
+                wake.release()
 
 
-def _help(call: threading.Semaphore, box: list[Callable[[], None] | None], bell: npt.NDArray[np.int64]) -> None:
-    heard = 0
+def _help(
+    wake: threading.Semaphore, ended: threading.Event, bell: npt.NDArray[np.int64], mine: npt.NDArray[np.int64],
+    help: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], None],
+) -> None:  # fmt: skip
     while True:
-        watch(bell, heard)
-        call.acquire()
-        heard += 1
-        task = box[0]
-        if task is None:
+        wake.acquire()
+        if ended.is_set():
             return
-        task()
+        help(bell, mine)
 
 
-def _dismiss(
-    calls: list[threading.Semaphore], box: list[Callable[[], None] | None], threads: list[threading.Thread]
-) -> None:
+def _dismiss(wake: Sequence[threading.Semaphore], ended: threading.Event, threads: Sequence[threading.Thread]) -> None:
     """Let the threads end. A thread that is in compiled code when the interpreter ends would abort the process."""
-    box[0] = None
-    for call in calls:
-        call.release()
+    ended.set()
+    for each in wake:
+        each.release()
     for thread in threads:
         if thread is not threading.current_thread():
             thread.join(timeout=1.0)

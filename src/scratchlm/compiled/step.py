@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import carray, njit
 
-from scratchlm.compiled.atomic import pointer
+from scratchlm.compiled.atomic import fetch, fetch_add, pointer
 from scratchlm.compiled.layer import (
     add_embedded_value,
     add_rows,
@@ -29,8 +29,9 @@ from scratchlm.compiled.layer import (
 )
 from scratchlm.compiled.parts import activate, attend, exponential
 from scratchlm.compiled.products import FLAGS, f32
-from scratchlm.compiled.sharing import claim, enter, finish, leave, wait
+from scratchlm.compiled.sharing import AWAKE, HEARD, called, claim, enter, finish, leave, wait
 from scratchlm.compiled.tables import (
+    ARRAYS,
     ATTENTION_NORM,
     ATTENTION_OUT_NORM,
     CACHED_KEYS,
@@ -41,17 +42,23 @@ from scratchlm.compiled.tables import (
     FINAL_NORM,
     GATE,
     HEAD,
+    IDS,
     KEY,
     KEY_NORM,
+    MOST_BLOCKS,
     OUTPUT,
     PHASES,
+    POSITIONS,
     QUERY,
     QUERY_NORM,
+    ROWS,
+    TABLES,
     UP,
     VALUE_TABLE,
     WINDOW,
     X0_EMBEDDED,
     X0_STREAM,
+    Call,
     Heads,
     Layer,
     Model,
@@ -222,6 +229,75 @@ def score(turn: Turn, whole: Layer, stream: Any, normed: Any, logits: Any) -> No
     wait(turn.board, turn.phase, chunks)
 
 
+@njit(nogil=True, error_model="numpy")
+def take_part(call: Call, epoch: int, model: Model) -> None:
+    """Take part in a step, with all threads that do so."""
+    board, door, letter = call.boards[epoch % 2], call.doors[epoch % 2], call.letters[epoch % 2]
+    if not enter(door, epoch):
+        return
+    sizes, rows, work = model.sizes, new_rows(letter), arrays(letter, model.sizes)
+    stream, branch, heads = work.stream, work.branch, work.heads
+    normed = np.empty_like(stream)
+    scores = np.empty(rows.blocks.shape[1] * BLOCK, f32)
+    whole = Layer(sizes, model.whole, model.head_kind)
+    phase = 0
+    for number in range(sizes.layers):
+        layer = Layer(sizes, model.layers[number], model.kind)
+        if number == 0 or model.whole[X0_STREAM]:
+            begin(Turn(board, phase), whole, number, work.embedded, stream)
+        project(Turn(board, phase + 1), layer, stream, normed, heads)
+        place_heads(Turn(board, phase + 2), layer, rows, stream, normed, heads)
+        mix(Turn(board, phase + 3), layer, rows, heads.queries, work.mixed, scores)
+        join(Turn(board, phase + 4), layer, OUTPUT, work.mixed, branch, stream)
+        if sizes.norm_after:
+            add_normed(Turn(board, phase + 5), layer, ATTENTION_OUT_NORM, branch, normed, stream)
+        widen(Turn(board, phase + 6), layer, stream, normed, work.gate, work.inner)
+        join(Turn(board, phase + 7), layer, DOWN, work.inner, branch, stream)
+        if sizes.norm_after:
+            add_normed(Turn(board, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
+        phase += PHASES
+    score(Turn(board, phase), whole, stream, normed, work.logits)
+    leave(door)
+
+
+@njit(nogil=True, error_model="numpy")
+def new_rows(letter: Any) -> Rows:
+    """Return the new tokens of the step that a letter tells of."""
+    count, most = letter[ROWS], letter[MOST_BLOCKS]
+    return Rows(
+        carray(pointer(letter[IDS]), (count,), np.int64),
+        carray(pointer(letter[POSITIONS]), (count,), np.int64),
+        carray(pointer(letter[TABLES]), (count, most), np.int64),
+    )
+
+
+@njit(nogil=True, error_model="numpy")
+def floats(address: int, rows: int, size: int) -> Any:
+    """Return the fp32 array at an address."""
+    return carray(pointer(address), (rows, size), np.float32)
+
+
+@njit(nogil=True, error_model="numpy")
+def arrays(letter: Any, sizes: Any) -> Work:
+    """Return the arrays of the step that a letter tells of."""
+    count, inside, shared = letter[ROWS], sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
+    heads = Heads(
+        floats(letter[ARRAYS + 2], count, inside),
+        floats(letter[ARRAYS + 3], count, shared),
+        floats(letter[ARRAYS + 4], count, shared),
+    )
+    return Work(
+        floats(letter[ARRAYS], count, sizes.width),
+        floats(letter[ARRAYS + 1], count, sizes.width),
+        heads,
+        floats(letter[ARRAYS + 5], count, inside),
+        floats(letter[ARRAYS + 6], count, sizes.width),
+        floats(letter[ARRAYS + 7], count, sizes.hidden),
+        floats(letter[ARRAYS + 8], count, sizes.hidden),
+        floats(letter[ARRAYS + 9], count, sizes.vocabulary),
+    )
+
+
 def _stamp() -> int:
     """Return a hash of all code that is compiled into a step. numba's own stamp would see changes of one file alone."""
     text = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
@@ -232,36 +308,21 @@ def _build(stamp: int) -> Any:
     """Compile the step when it is first called; the stamp is a part of the name under which it is kept."""
 
     @njit(nogil=True, error_model="numpy", cache=True)
-    def decode_step(
-        board: npt.NDArray[np.int64], door: npt.NDArray[np.int64], epoch: int, model: Model, rows: Rows, work: Work
-    ) -> None:
-        """Take part in a step, with all threads that call this with the same arguments."""
-        if stamp == 0 or not enter(door, epoch):
+    def decode(call: Call, bell: npt.NDArray[np.int64], mine: npt.NDArray[np.int64], helps: bool, model: Model) -> None:
+        """Take part in the newest step; a helper, in all that are called for, until none is for a while.
+
+        One function for both, because each function that is called from Python is compiled with all that it calls.
+        """
+        if stamp == 0:
             return
-        sizes, stream, branch, heads = model.sizes, work.stream, work.branch, work.heads
-        normed = np.empty_like(stream)
-        scores = np.empty(rows.blocks.shape[1] * BLOCK, f32)
-        whole = Layer(sizes, model.whole, model.head_kind)
-        phase = 0
-        for number in range(sizes.layers):
-            layer = Layer(sizes, model.layers[number], model.kind)
-            if number == 0 or model.whole[X0_STREAM]:
-                begin(Turn(board, phase), whole, number, work.embedded, stream)
-            project(Turn(board, phase + 1), layer, stream, normed, heads)
-            place_heads(Turn(board, phase + 2), layer, rows, stream, normed, heads)
-            mix(Turn(board, phase + 3), layer, rows, heads.queries, work.mixed, scores)
-            join(Turn(board, phase + 4), layer, OUTPUT, work.mixed, branch, stream)
-            if sizes.norm_after:
-                add_normed(Turn(board, phase + 5), layer, ATTENTION_OUT_NORM, branch, normed, stream)
-            widen(Turn(board, phase + 6), layer, stream, normed, work.gate, work.inner)
-            join(Turn(board, phase + 7), layer, DOWN, work.inner, branch, stream)
-            if sizes.norm_after:
-                add_normed(Turn(board, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
-            phase += PHASES
-        score(Turn(board, phase), whole, stream, normed, work.logits)
-        leave(door)
+        if not helps:
+            take_part(call, fetch(bell), model)
+            return
+        fetch_add(mine[AWAKE:], 1)
+        while called(bell, mine):
+            take_part(call, mine[HEARD], model)
 
-    return decode_step
+    return decode
 
 
-decode_step = _build(_stamp())
+decode = _build(_stamp())

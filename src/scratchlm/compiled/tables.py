@@ -24,6 +24,10 @@ PLACES = 86
 """Numbers of a layer in the table."""
 FINAL_NORM = ATTENTION_NORM
 """Place of the final norm in the table of what belongs to no layer."""
+ROWS, MOST_BLOCKS, IDS, POSITIONS, TABLES, ARRAYS = range(6)
+"""Numbers of a letter, which tells threads of a step: sizes, then addresses; the last is the first of `Work`."""
+LETTER = 16
+"""Numbers of a letter."""
 PHASES = 9
 """Phases of a layer."""
 
@@ -86,7 +90,7 @@ class Heads(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays that the threads share, with a row for each new token."""
+    """Arrays that the threads share, with a row for each new token. A letter lists them in this order."""
 
     embedded: npt.NDArray[np.float32]
     stream: npt.NDArray[np.float32]
@@ -114,6 +118,14 @@ class Turn(NamedTuple):
 
     board: npt.NDArray[np.int64]
     phase: int
+
+
+class Call(NamedTuple):
+    """What threads share a step by, two of each: used by turns (`sharing.py`)."""
+
+    boards: npt.NDArray[np.int64]
+    doors: npt.NDArray[np.int64]
+    letters: npt.NDArray[np.int64]
 
 
 class Model(NamedTuple):

@@ -36,7 +36,7 @@ def choose(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> list[Re
     return diverged
 
 
-def _adjust(request: Request, row: Float[Tensor, "V"]) -> None:
+def _adjust(request: Request, row: Float[Tensor, " V"]) -> None:
     """Change the logits of one text as it asks for."""
     extras, added = request.extras, dict(request.extras.logit_bias)
     if extras.presence_penalty or extras.frequency_penalty:
@@ -52,12 +52,12 @@ def _adjust(request: Request, row: Float[Tensor, "V"]) -> None:
             request.fail(error)
 
 
-def _log_probabilities(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> dict[int, Float[Tensor, "V"]]:
+def _log_probabilities(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> dict[int, Float[Tensor, " V"]]:
     """Return those of the rows that ask for them."""
     rows = [row for row, request in enumerate(requests) if request.extras.logprobs is not None]
     return dict(zip(rows, logits[rows].float().log_softmax(1).cpu(), strict=True)) if rows else {}
 
 
-def _told(each: Float[Tensor, "V"], token: int, count: int | None) -> Logprobs:
+def _told(each: Float[Tensor, " V"], token: int, count: int | None) -> Logprobs:
     likeliest = each.topk(min(count or 0, len(each)))
     return Logprobs(float(each[token]), list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)))

@@ -6,16 +6,26 @@ import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 from scratchlm.base.device import set_threads
+from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
+from scratchlm.base.files import read_json
+from scratchlm.base.reading import require_table
 from scratchlm.base.signals import StopRequest, stop_on_signals
-from scratchlm.base.terminal import one_line, raw
+from scratchlm.base.terminal import one_line, raw, visible
+from scratchlm.generation.chatting import Chat
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
+from scratchlm.generation.engine import worth_compiling
 from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
+from scratchlm.generation.requests import Drafter, Extras, Grammar
+from scratchlm.generation.screen import MarkdownScreen, Prompt, read_line
+from scratchlm.generation.speakers import LocalSpeaker, RemoteSpeaker, Speaker
+from scratchlm.generation.speculative import DraftModel, PromptLookup, require_same_tokens
 
 
 def generate(config: GenerateConfig) -> None:
@@ -23,90 +33,128 @@ def generate(config: GenerateConfig) -> None:
     sampling = resolve_sampling(config).sampling
     set_threads(config.threads)
     model = load(config.model, config.device)
-    pieces = model.stream(config.prompt, **dataclasses.asdict(sampling))
+    settings = dataclasses.asdict(sampling)
+    if config.beams:
+        pieces, request = iter([model.beams(config.prompt, config.beams, **settings)[0][0]]), None
+    else:
+        request = model.request(config.prompt, extras=_extras(config, model), **settings)
+        pieces = model.write(request)
     if config.json:
         print(json.dumps({"prompt": config.prompt, "completion": "".join(pieces)}, ensure_ascii=False))
-        return
-    place = raw(sys.stdout) if config.raw else sys.stdout
-    for piece in pieces:
-        print(piece, end="", flush=True, file=place)
-    print()
+    else:
+        place = raw(sys.stdout) if config.raw else sys.stdout
+        for piece in pieces:
+            print(piece, end="", flush=True, file=place)
+        print()
+    if request is not None and request.extras.drafter is not None:
+        share = f"{request.agreed / request.proposed:.0%}" if request.proposed else "none"
+        print(
+            f"({request.proposed} tokens were guessed, {share} rightly, for {len(request.new)} written)",
+            file=sys.stderr,
+        )
+
+
+def _extras(config: GenerateConfig, model: LanguageModel) -> Extras:
+    """Return what a completion must match, and who guesses its tokens."""
+    drafter: Drafter | None = PromptLookup() if config.lookup else None
+    if config.draft is not None:
+        saved = load(config.draft, config.device)
+        require_same_tokens(model.tokenizer.fingerprint, saved.tokenizer.fingerprint)
+        drafter = DraftModel(saved.decoder, compiled=worth_compiling(saved.decoder))
+    grammar: Grammar | None = model.grammars().regex(config.regex) if config.regex is not None else None
+    if config.json_schema is not None:
+        schema = read_json(config.json_schema)
+        grammar = model.grammars().json_schema(require_table(schema, str(config.json_schema)))
+    return Extras(grammar=grammar, drafter=drafter)
 
 
 def chat(config: ChatConfig) -> None:
     """Answer messages from stdin until its end; with `--message`, answer that one."""
     resolved = resolve_sampling(config)
+    if resolved.url is not None:
+        converse(RemoteSpeaker(Endpoint(resolved.url, str(resolved.model))), resolved)
+        return
     set_threads(config.threads)
     talk(load(config.model, config.device), resolved)
 
 
 def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
+    """Hold a conversation with a model of this machine, as `converse` does."""
+    converse(LocalSpeaker(model), config)
+
+
+def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
     """Hold a conversation on the terminal; an empty line, Ctrl-C at the prompt or the end of input ends it.
 
     Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation. What no longer fits
-    the context is forgotten, the oldest turns first, and said so. A model that has learned no conversations continues
-    each message as text, and that is said too.
+    the context is forgotten, the oldest turns first, and said so. Lines that begin with a slash are commands.
     """
-    conversation: list[dict[str, str]] = []
-    settings = dataclasses.asdict(config.sampling)
+    session = Chat(speaker, config.sampling)
     interactive = sys.stdin.isatty() and config.message is None
-    learned = model.saved.template is not None
-    if not learned:
-        print("(it has learned no conversations, so it continues your words as text)", file=sys.stderr)
+    drawn = interactive and sys.stdout.isatty() and not config.raw
+    if speaker.note:
+        print(f"({speaker.note})", file=sys.stderr)
     if interactive:
-        print("Ask something; Ctrl-C ends an answer, an empty line the chat.", file=sys.stderr)
+        print("Ask something; Ctrl-C ends an answer, an empty line the chat, /help tells more.", file=sys.stderr)
+    read = Prompt(session.commands).read if drawn else read_line if interactive else _read_plain
     while True:
-        message = config.message if config.message is not None else _read(interactive)
+        message = config.message if config.message is not None else read()
         if not message:
             return
-        conversation.append({"role": "user", "content": message})
-        if learned and _forget(model, conversation):
-            print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
         try:
-            pieces = model.reply(conversation, **settings) if learned else model.stream(message, **settings)
-            answer = _write(pieces, interactive, raw(sys.stdout) if config.raw else sys.stdout)
+            if interactive and message.startswith("/"):
+                print(visible(session.command(message)), file=sys.stderr)
+            else:
+                _exchange(session, message, interactive, drawn, config.raw)
         except UserError as error:
             if not interactive:
                 raise
-            conversation.pop()
             print(one_line(f"scratchlm: {error}"), file=sys.stderr)
-            continue
         if config.message is not None:
             return
-        conversation.append({"role": "assistant", "content": answer})
 
 
-def _write(pieces: Iterator[str], interactive: bool, place: Any) -> str:
-    """Write an answer as it comes and return it; on a terminal, Ctrl-C ends it after the token in hand."""
-    answer = ""
+def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, as_it_is: bool) -> None:
+    """Have a message answered; where that fails it is not part of the conversation."""
+    session.turns.append({"role": "user", "content": message})
+    answer, began = "", time.perf_counter()
+    try:
+        if session.speaker.forget(session.turns):
+            print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
+        pieces = session.speaker.answer(session.turns, session.sampling)
+        answer = _drawn(pieces) if drawn else _written(pieces, interactive, raw(sys.stdout) if as_it_is else sys.stdout)
+    except UserError:
+        session.turns.pop()
+        raise
+    session.turns.append({"role": "assistant", "content": answer})
+    if interactive:
+        count, seconds = session.speaker.count(answer), time.perf_counter() - began
+        print(f"({count} tokens, {count / seconds:.1f} tokens/s)", file=sys.stderr)
+
+
+def _drawn(pieces: Iterator[str]) -> str:
+    """Draw an answer as Markdown as it comes and return it; Ctrl-C ends it after the token in hand."""
+    with stop_on_signals(signal.SIGINT) as stop, MarkdownScreen() as screen:
+        return _taken(pieces, screen.write, stop)
+
+
+def _written(pieces: Iterator[str], interactive: bool, place: Any) -> str:
+    """Write an answer as it comes and return it; at a terminal, Ctrl-C ends it after the token in hand."""
     with stop_on_signals(signal.SIGINT) if interactive else nullcontext(StopRequest()) as stop:
-        for piece in pieces:
-            answer += piece
-            print(piece, end="", flush=True, file=place)
-            if stop.requested:
-                break
+        answer = _taken(pieces, lambda piece: print(piece, end="", flush=True, file=place), stop)
     print()
     return answer
 
 
-def _read(interactive: bool) -> str:
-    """Return the next message; empty at the end of input, and after Ctrl-C at the prompt."""
-    if not interactive:
-        return sys.stdin.readline().strip()
-    print("> ", end="", file=sys.stderr, flush=True)
-    try:
-        line = sys.stdin.readline()
-    except KeyboardInterrupt:
-        line = ""
-    if not line:
-        print(file=sys.stderr)  # what comes next begins a line
-    return line.strip()
+def _taken(pieces: Iterator[str], show: Callable[[str], None], stop: StopRequest) -> str:
+    answer = ""
+    for piece in pieces:
+        answer += piece
+        show(piece)
+        if stop.requested:
+            break
+    return answer
 
 
-def _forget(model: LanguageModel, conversation: list[dict[str, str]]) -> bool:
-    """Drop the oldest turns until the conversation leaves a quarter of the context for the answer."""
-    template, context, turns = model.saved.template, model.decoder.config.context, len(conversation)
-    assert template is not None
-    while len(conversation) > 2 and len(template.render(conversation, reply=True).ids) > 3 * context // 4:
-        del conversation[:2]
-    return len(conversation) < turns
+def _read_plain() -> str:
+    return sys.stdin.readline().strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
@@ -71,6 +72,25 @@ class GenerateConfig(WritingConfig):
     """Text to continue; without, the model begins a document."""
     json: bool = False
     """Print prompt and completion as JSON."""
+    beams: Annotated[int, Range(0, 1000)] = 0
+    """Search with so many beams for the likeliest text instead of drawing one; 0 draws."""
+    draft: Path | None = None
+    """A smaller model with the same tokenizer: its guesses are checked several at a time, for the same text sooner."""
+    lookup: bool = False
+    """Guess from the text itself instead: for texts that quote their prompt."""
+    regex: str | None = None
+    """A regular expression that the completion must match."""
+    json_schema: Path | None = None
+    """A file with a JSON schema that the completion must be valid under."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and what excludes each other; every problem is reported at once."""
+        problems = out_of_range(self)
+        for names in (("draft", "lookup", "beams"), ("regex", "json_schema", "beams")):
+            chosen = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
+            if len(chosen) > 1:
+                problems.append(f"{' and '.join(chosen)}: do not go together; give one")
+        raise_all(problems)
 
 
 @dataclass(frozen=True)
@@ -86,10 +106,13 @@ class ChatConfig(WritingConfig):
     """Talk with a model that has learned conversations.
 
     On a terminal, Ctrl-C ends an answer; an empty line, Ctrl-D, or Ctrl-C where a message is asked for ends the chat.
+    Lines that begin with a slash are commands: /help lists them.
     """
 
     message: str | None = None
     """Answer this one message and end; without, messages are read line by line."""
+    url: str | None = None
+    """Talk with a model behind this address instead, such as http://127.0.0.1:8000/v1; MODEL is its name there."""
 
 
 @dataclass(frozen=True)

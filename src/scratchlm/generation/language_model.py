@@ -6,7 +6,9 @@ import dataclasses
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
+
+import torch
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
@@ -34,6 +36,15 @@ from scratchlm.tokens.chat import ChatTemplate, Conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
 
 SETTINGS = [field.name for field in dataclasses.fields(SamplingConfig)]
+
+
+class Alternative(NamedTuple):
+    """A token of an answer, and what else might have stood there."""
+
+    text: str
+    probability: float
+    likeliest: list[tuple[str, float]]
+    """The likeliest tokens there and their probabilities, falling."""
 
 
 class LanguageModel:
@@ -92,17 +103,26 @@ class LanguageModel:
         """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
         return "".join(self.stream(prompt, cached=cached, **changes))
 
-    def stream(
-        self, prompt: str, *, cached: bool = True, extras: Extras = NO_EXTRAS, **changes: Any
-    ) -> Iterator[str]:
+    def stream(self, prompt: str, *, cached: bool = True, extras: Extras = NO_EXTRAS, **changes: Any) -> Iterator[str]:
         """Yield the text that follows `prompt` piece by piece.
 
         `extras` may hold a grammar of `grammars()` or a drafter of `speculative.py`; the plain path takes none.
         """
+        if cached:
+            return self.write(self.request(prompt, extras=extras, **changes))
         config, (decoder, template) = self.settings(**changes), self.answering()
-        ids, ends = self.prompt_ids(prompt), self.end_ids(template)
-        found = self._written(decoder, Request(ids, config, ends, extras=extras))
-        return assemble(found if cached else generate_ids(decoder, ids, config, ends), self.tokenizer, config.stop)
+        ids = generate_ids(decoder, self.prompt_ids(prompt), config, self.end_ids(template))
+        return assemble(ids, self.tokenizer, config.stop)
+
+    def request(self, prompt: str, *, extras: Extras = NO_EXTRAS, **changes: Any) -> Request:
+        """Return a request to continue a text, for `write`; it tells afterwards how many guesses were right."""
+        _, template = self.answering()
+        return Request(self.prompt_ids(prompt), self.settings(**changes), self.end_ids(template), extras=extras)
+
+    def write(self, request: Request) -> Iterator[str]:
+        """Yield the text of a request piece by piece."""
+        decoder, _ = self.answering()
+        return assemble(self._written(decoder, request), self.tokenizer, request.config.stop)
 
     def beams(self, prompt: str, beams: int = 4, **changes: Any) -> list[tuple[str, float]]:
         """Return the continuations that a beam search finds, with the mean log-probability of a token, best first.
@@ -147,6 +167,26 @@ class LanguageModel:
         """Return the ids that end a text: of a document, and of a turn where the model has learned conversations."""
         ends = frozenset() if template is None else template.stop_ids
         return ends if self.tokenizer.end_of_text is None else ends | {self.tokenizer.end_of_text}
+
+    @torch.no_grad()
+    def alternatives(self, conversation: Conversation, answer: str, count: int = 5) -> list[Alternative]:
+        """Return of each token of an answer its probability and the likeliest tokens in its place."""
+        decoder, template = self.answering()
+        before = self.prompt_ids(conversation[-1]["content"]) if template is None else (
+            template.render(conversation, reply=True).ids
+        )  # fmt: skip
+        ids = self.tokenizer.encode(answer)
+        self.check_length(len(before) + len(ids), "conversation")
+        decoder.eval()
+        table = torch.tensor([[*before, *ids]], device=decoder.device)
+        rows = decoder.logits(decoder.hidden(table)[0, len(before) - 1 : -1]).float().softmax(-1).cpu()
+        found = []
+        for id, row in zip(ids, rows, strict=True):
+            likeliest = row.topk(min(count, len(row)))
+            pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+            texts = [(self.tokenizer.decode([each]), share) for each, share in pairs]
+            found.append(Alternative(self.tokenizer.decode([id]), float(row[id]), texts))
+        return found
 
     def answering(self) -> tuple[Decoder, ChatTemplate | None]:
         """Return the decoder and the template that answer now, which a later `use` does not change."""
@@ -211,6 +251,8 @@ def resolve_sampling(config: GenerateConfig | ChatConfig) -> ResolvedGenerateCon
     """Fill what a config leaves open with the sampling settings that its model was saved with."""
     if isinstance(config, ResolvedGenerateConfig | ResolvedChatConfig):
         return config
+    if isinstance(config, ChatConfig) and config.url is not None:  # the model's files are elsewhere
+        return ResolvedChatConfig(**{**vars(config), "sampling": config.sampling or SamplingConfig()})
     path = find_model(config.model) / GENERATION_FILE
     stored = config.sampling or sampling_from(require_table(read_json(path), str(path)))
     values = {**vars(config), "sampling": stored}

@@ -19,7 +19,7 @@ from scratchlm.generation.config import SamplingConfig
 class Grammar(Protocol):
     """What an output must match, token by token."""
 
-    def restrict(self, logits: Float[Tensor, "V"]) -> None:
+    def restrict(self, logits: Float[Tensor, " V"]) -> None:
         """Set the logits of all tokens that cannot come next to minus infinity. Raises `UserError` where it fails."""
 
     def accept(self, token: int) -> bool:

@@ -82,8 +82,11 @@ def next_tokens(
     """Choose the next token of each row as `next_token` does; None where its probabilities are no numbers."""
     found: list[int | None] = [None] * len(configs)
     greedy = [row for row, each in enumerate(configs) if each.temperature == 0.0 and each.repetition_penalty == 1.0]
-    for row, token in zip(greedy, logits[greedy].argmax(-1).tolist() if greedy else [], strict=True):
-        found[row] = token
+    if greedy:
+        # numpy, because torch's threads go on looking for work for a while, on the processors of a compiled step.
+        each = (logits if len(greedy) == len(logits) else logits[greedy]).float().cpu().numpy()
+        for row, token in zip(greedy, each.argmax(1).tolist(), strict=True):
+            found[row] = token
     others = [row for row in range(len(configs)) if row not in set(greedy)]
     if not others:
         return found

@@ -16,9 +16,9 @@ from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import Evaluation, Timing
 from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.generation.assembling import assemble
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
-from scratchlm.generation.assembling import assemble
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 

@@ -74,10 +74,9 @@ class Answers:
             self.cancel()
 
     def _piece(self, index: int, event: Event) -> Piece:
-        writer, text, used = self._writers[index], "", 0
-        for token in event.tokens:
+        writer, text = self._writers[index], ""
+        for used, token in enumerate(event.tokens, 1):
             text += writer.feed(token)
-            used += 1
             if writer.stopped:
                 return Piece(index, text, event.tokens[:used], event.logprobs[:used], "stop")
         if event.finish_reason is not None:

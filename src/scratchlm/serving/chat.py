@@ -114,7 +114,10 @@ def _message(message: Message, number: int) -> dict[str, Any]:
     found: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": text}
     if message.tool_calls:
         found["tool_calls"] = [
-            {"type": "function", "function": {"name": call.function.name, "arguments": _arguments(call.function.arguments)}}
+            {
+                "type": "function",
+                "function": {"name": call.function.name, "arguments": _arguments(call.function.arguments)},
+            }
             for call in message.tool_calls
         ]
     return found
@@ -124,7 +127,9 @@ def _arguments(told: str) -> Any:
     try:
         return json.loads(told)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"messages: arguments of a tool call are no JSON: {told[:60]!r}", param="messages") from error
+        raise ApiError(
+            400, f"messages: arguments of a tool call are no JSON: {told[:60]!r}", param="messages"
+        ) from error
 
 
 def _calls(text: str) -> tuple[str, list[dict[str, Any]]]:

@@ -75,5 +75,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise UserError(f"--port {port}: is in use at {host}; choose another, or 0 for a free one") from error
         if error.errno == errno.EACCES:
             raise UserError(f"--port {port}: this user may not listen there; choose one from 1024 on") from error
-        raise UserError(f"--host {host}: cannot be listened at ({error.strerror}); leave it out for 127.0.0.1") from error
+        raise UserError(
+            f"--host {host}: cannot be listened at ({error.strerror}); leave it out for 127.0.0.1"
+        ) from error
     return listening

@@ -58,7 +58,9 @@ class ServeConfig:
         problems = out_of_range(self)
         named = [split_name(each) for each in (*self.models, *self.adapters)]
         names = [name for name, _ in named]
-        problems += [f"--adapters {each}: has no name; write it as NAME=RUN" for each in self.adapters if "=" not in each]
+        problems += [
+            f"--adapters {each}: has no name; write it as NAME=RUN" for each in self.adapters if "=" not in each
+        ]
         problems += [
             f"model {name!r}: two have this name; give each its own, as in NAME={place}"
             for at, (name, place) in enumerate(named)

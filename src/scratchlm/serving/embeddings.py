@@ -38,7 +38,7 @@ async def embed(body: EmbeddingRequest, served: Served, worker: Worker) -> Respo
 
 
 @torch.no_grad()
-def embedding(decoder: Decoder, ids: Sequence[int]) -> Float[Tensor, "D"]:
+def embedding(decoder: Decoder, ids: Sequence[int]) -> Float[Tensor, " D"]:
     """Return the vector of a text of at least one token."""
     decoder.eval()
     hidden = decoder.hidden(torch.tensor([list(ids)], device=decoder.device))[0].float()

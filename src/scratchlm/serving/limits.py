@@ -1,4 +1,4 @@
-"""What stands before every request: its key, the size of its body, the patience with its client, its line in the log."""
+"""What stands before every request: key, size of the body, patience with the client, a line in the log."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ def _one_or_more(alone: Callable[[Any], bool]) -> Callable[[Any], Any]:
 
 def _is_one_text(told: Any) -> bool:
     """Tell whether a value is one text, or the ids of one."""
-    return isinstance(told, str) or (isinstance(told, list) and bool(told) and all(isinstance(each, int) for each in told))
+    return isinstance(told, str) or (
+        isinstance(told, list) and bool(told) and all(isinstance(each, int) for each in told)
+    )
 
 
 Stops = Annotated[

@@ -134,7 +134,9 @@ class Worker:
             if self.refusing:
                 raise ApiError(503, CLOSED)
             if len(self._jobs) >= self.most:
-                raise ApiError(429, f"{len(self._jobs)} texts wait to be embedded, and at most {self.most} may; ask later")
+                raise ApiError(
+                    429, f"{len(self._jobs)} texts wait to be embedded, and at most {self.most} may; ask later"
+                )
             self._jobs.append(run)
             self._changed.notify()
         return await done
