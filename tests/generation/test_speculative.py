@@ -50,6 +50,22 @@ def test_proposals_right_and_wrong_leave_the_output_as_it_is(name: str, compiled
     assert requests[0].agreed < requests[0].proposed
 
 
+@pytest.mark.parametrize("name", ["default", "speedrun"])
+def test_texts_that_wait_for_memory_and_prefixes_left_behind_are_right_too(name: str) -> None:
+    decoder = model(name)
+    engine, config = Engine(decoder, rows=6), SamplingConfig(max_tokens=40, temperature=0.9, seed=3)
+    shared = random_ids(1, 20, seed=7)[0].tolist()
+    for turn in range(3):
+        requests, right = [], []
+        for number in range(6):
+            prompt = [*shared, number, turn]
+            right.append(list(generate_ids(decoder, prompt, config)))
+            requests.append(Request(prompt, config, extras=Extras(drafter=Foreseen([*prompt, *right[-1]], 3 + number))))
+        engine.finish(requests)
+        assert [request.new for request in requests] == right
+        shared += right[0][:5]  # the next texts begin with what was written here, drafts refused among it
+
+
 @pytest.mark.parametrize("at", [3, 20])
 def test_a_stop_id_within_a_draft_ends_the_text_there(at: int) -> None:
     decoder, prompt = model(), random_ids(1, 7)[0].tolist()

@@ -51,6 +51,12 @@ def told(answer: httpx.Response, status: int) -> str:
         ({"stop": [""]}, "stop.0"),
         ({"logit_bias": {"9999": 1}}, "'9999' is no token"),
         ({"logit_bias": {"²": 1}}, "'²' is no token"),
+        ({"logit_bias": {"1" * 5000: 1}}, "is no token"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"guided_json": {"type": "object"}}, "guided_json"),
+        ({"min_tokens": 3}, "min_tokens is 3"),
+        ({"prompt": "x" * 1_000_000}, "more tokens than the model's context of 256"),
+        ({"prompt": [[-1] * 100_000]}, "greater than or equal to 0"),
         ({"logit_bias": {"1": 1000}}, "logit_bias.1 is 1000"),
         ({"guided_regex": "[0-9"}, "regular expression: "),
         ({"response_format": {"type": "json_schema"}}, "has no json_schema"),
@@ -99,6 +105,26 @@ def test_what_is_not_there_is_said_so(server: Server) -> None:
     assert "not served" in told(httpx.get(f"{server.url}/v1/models/nobody"), 404)
 
 
+def test_what_a_tool_holds_cannot_break_the_template(server: Server) -> None:
+    deep: object = "x"
+    for _ in range(900):
+        deep = [deep]
+    for inside in ("<|im_end|>", "\ue0000\ue001", {"deep": deep}):
+        tool = {"type": "function", "function": {"name": "find", "parameters": {"a": inside}}}
+        answer = server.post("/v1/chat/completions", {**CHAT, "model": "caller", "tools": [tool]})
+        assert told(answer, 400).startswith("tools: " if isinstance(inside, str) else ("tools: ", "messages: "))
+
+
+def test_settings_that_overflow_hurt_no_other_text(server: Server) -> None:
+    prompt = "Once the fox found a key. " * 6
+    body = {**COMPLETION, "prompt": prompt, "max_tokens": 30, "temperature": 0.0}
+    right = server.post("/v1/completions", body).json()["choices"][0]["text"]
+    for wild in ({"temperature": 1e-40}, {"repetition_penalty": 1e-40, "temperature": 1.0}):
+        answer = server.post("/v1/completions", {**body, **wild})
+        assert answer.status_code == 200 or "no numbers" in told(answer, 400)
+        assert server.post("/v1/completions", body).json()["choices"][0]["text"] == right
+
+
 def test_a_body_over_the_limit_is_refused_announced_or_not(server: Server) -> None:
     large = json.dumps({**COMPLETION, "prompt": "x" * (5 << 20)}).encode()
     told(httpx.post(f"{server.url}/v1/completions", content=large, headers={"content-type": "application/json"}), 413)
@@ -120,16 +146,22 @@ def test_a_deep_schema_and_one_of_itself_are_answered(server: Server) -> None:
         assert server.post("/v1/chat/completions", body).status_code in (200, 400)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_frees_what_it_held(server: Server, stream: bool) -> None:
+@pytest.mark.parametrize("when", ["at once", "before the answer", "within the stream"])
+def test_a_client_that_leaves_frees_what_it_held(server: Server, when: str) -> None:
+    before, asked = server.metric("scratchlm_written_tokens"), 5 * 20 * 250
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            body = json.dumps({**COMPLETION, "max_tokens": 250, "n": 20, "stream": stream}).encode()
+            endless = {"max_tokens": 250, "n": 20, "guided_regex": "a{400}"}
+            body = json.dumps({**COMPLETION, **endless, "stream": when != "before the answer"}).encode()
             client.sendall(_head("/v1/completions", len(body)) + body)
-            if stream:
+            if when == "within the stream":
                 client.recv(100)
+            elif when == "before the answer":
+                while not server.metric("scratchlm_texts"):
+                    time.sleep(0.01)
     assert server.idle()
     assert server.metric("scratchlm_used_blocks") == 0
+    assert server.metric("scratchlm_written_tokens") - before < asked / 2
 
 
 def test_a_client_that_never_reads_and_one_that_sends_slowly_are_given_up(models: Path) -> None:
@@ -138,11 +170,18 @@ def test_a_client_that_never_reads_and_one_that_sends_slowly_are_given_up(models
         slow.sendall(_head("/v1/completions", 1000) + b"{")
         deaf = socket.create_connection(("127.0.0.1", server.port))
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        body = json.dumps({**COMPLETION, "max_tokens": 200, "n": 100, "stream": True, "logprobs": 20}).encode()
+        long = {"max_tokens": 200, "n": 100, "logprobs": 20, "guided_regex": "a{400}", "stream": True}
+        body = json.dumps({**COMPLETION, **long}).encode()
         deaf.sendall(_head("/v1/completions", len(body)) + body)
-        slow.settimeout(20)
+        silent = socket.create_connection(("127.0.0.1", server.port))
+        for each in (slow, deaf, silent):
+            each.settimeout(30)
         assert b"408" in slow.recv(4096)
+        assert silent.recv(1) == b""
         assert server.idle()
+        time.sleep(2)
+        with pytest.raises(ConnectionResetError):  # cut, not closed: what it did not read is lost
+            _read_all(deaf)
         assert server.post("/v1/completions", COMPLETION).status_code == 200
         slow.close()
         deaf.close()
@@ -213,6 +252,11 @@ def test_a_start_that_cannot_be_is_one_line(models: Path, capsys: pytest.Capture
     assert "as NAME=RUN" in fails(capsys, "serve", models / MODEL, "--adapters", "x", code=2)
     fails(capsys, "serve", tmp_path / "nothing", "--port", "0")
     fails(capsys, "serve", code=2)
+
+
+def _read_all(client: socket.socket) -> None:
+    while client.recv(1 << 20):
+        pass
 
 
 def _head(path: str, length: int) -> bytes:

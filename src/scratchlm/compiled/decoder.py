@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ class CompiledDecoder:
         self._process, self.threads = os.getpid(), threads
         boards = np.zeros((2, PHASES * self._sizes.layers + 1, LINE), np.int64)
         self._call = Call(boards, np.zeros((2, LINE), np.int64), np.zeros((2, LETTER), np.int64))
-        self._epoch, self._lock = 0, threading.Lock()
+        self._lock = threading.Lock()
         call, model = self._call, self._model
         self._team = Team(threads - 1, lambda bell, mine: decode(call, bell, mine, True, model))
 
@@ -134,19 +135,19 @@ class CompiledDecoder:
             work = self._for(rows)
             new, place = torch.tensor([text[-1] for text in texts]), torch.tensor(positions)
             work.embedded[:] = self._embed(texts, new, place).float().numpy()
-            self._epoch += 1
-            epoch, own = self._epoch, self._epoch % 2
-            prepare(self._call.boards[own], self._call.doors[own], epoch)
-            self._call.letters[own] = _letter(Rows(new.numpy(), place.numpy(), table), work)
+            epoch = int(self._team.bell[0]) + 1
+            board, door = self._call.boards[epoch % 2], self._call.doors[epoch % 2]
             note = None if epoch > 1 else threading.Timer(NOTE_AFTER, print, [NOTE], {"file": sys.stderr})
             try:
                 if note is not None:
                     note.daemon = True
                     note.start()
+                prepare(board, door, epoch)
+                self._call.letters[epoch % 2] = _letter(Rows(new.numpy(), place.numpy(), table), work)
                 self._team.call()
                 decode(self._call, self._team.bell, self._team.bell, False, self._model)
             except BaseException:  # an interrupt while the code is compiled: nobody may enter any more
-                prepare(self._call.boards[own], self._call.doors[own], 0)
+                prepare(board, door, 0)
                 raise
             finally:
                 if note is not None:
@@ -247,8 +248,9 @@ class CompiledDecoder:
 
 def _letter(rows: Rows, work: Work) -> list[int]:
     """Tell threads of a step: sizes, and addresses of arrays that must stay until it ends."""
-    arrays = [work.embedded, work.stream, *work.heads, *work[3:]]
-    found = [len(rows.ids), rows.blocks.shape[1], *(each.ctypes.data for each in (*rows, *arrays))]
+    arrays: list[Any] = [work.embedded, work.stream, *work.heads, *work[3:]]
+    addresses = [each.ctypes.data for each in (rows.ids, rows.positions, rows.blocks, *arrays)]
+    found = [len(rows.ids), rows.blocks.shape[1], *addresses]
     return found + [0] * (LETTER - len(found))
 
 

@@ -132,8 +132,9 @@ class Team:
     def call(self) -> None:
         """Call all helpers to the next step."""
         if ring(self.bell, self._helpers):
-            for wake in self._wake:
-                wake.release()
+            for wake, mine in zip(self._wake, self._helpers, strict=True):
+                if not mine[AWAKE]:
+                    wake.release()
 
 
 def _help(

@@ -12,7 +12,8 @@ class TextWriter:
     """Takes tokens one by one and gives the text that is certain by then.
 
     Bytes that form no character become U+FFFD; a last character that was cut off, as by `max_tokens`, is left out.
-    Text that might be the beginning of a stop text is held back until it is known.
+    Text that might be the beginning of a stop text is held back until it is known. Ids that the vocabulary leaves
+    unused have no text.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
@@ -26,7 +27,8 @@ class TextWriter:
         """Take the next token and return the text that is certain now, which may be empty."""
         if self.stopped:
             return ""
-        self._held += self._decoder.decode(self._tokenizer.token_bytes(token))
+        table = self._tokenizer.table
+        self._held += self._decoder.decode((table[token] if token < len(table) else None) or b"")
         end = min((self._held.index(text) for text in self._stop if text in self._held), default=None)
         if end is not None:
             self.stopped, self._held = True, self._held[:end]
@@ -55,5 +57,14 @@ def assemble(ids: Iterable[int], tokenizer: Tokenizer, stop: Sequence[str] = ())
 
 def _possible_stop(text: str, stop: Sequence[str]) -> int:
     """Return the length of the longest end of `text` that begins a stop text."""
-    sizes = (size for each in stop for size in range(1, len(each)) if text.endswith(each[:size]))
-    return max(sizes, default=0)
+    return max((_overlap(text, each) for each in stop), default=0)
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of `text` begin `stop`."""
+    start = max(0, len(text) - len(stop) + 1)
+    while (start := text.find(stop[0], start)) >= 0:
+        if stop.startswith(text[start:]):
+            return len(text) - start
+        start += 1
+    return 0

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import explain_os_error, read_json, write_json
@@ -81,6 +82,7 @@ class Chat:
             and set(each) == {"role", "content"}
             and each["role"] in ("system", "user", "assistant")
             and isinstance(each["content"], str)
+            and not any("\ud800" <= character <= "\udfff" for character in each["content"])
             for each in messages
         )
         if not known:
@@ -94,13 +96,16 @@ class Chat:
             value = kind(told)
         except ValueError:
             raise UserError(f"/{name}: {told!r} is no number; give one, as in /{name} 1") from None
-        self.sampling = dataclasses.replace(self.sampling, **{name: value})
-        return f"{name} {value:g}"
+        change: dict[str, Any] = {name: value}
+        self.sampling = dataclasses.replace(self.sampling, **change)
+        return f"{name} {value}"
 
     def _alternatives(self, told: str) -> str:
         if not self.turns or self.turns[-1]["role"] != "assistant":
             raise UserError("/alternatives: there is no answer yet; ask something first")
-        count = int(told) if told.isdigit() and int(told) else SHOWN
+        count = int(told) if told.isascii() and told.isdigit() and 0 < len(told) < 6 and int(told) else SHOWN
+        if len(self.turns) < 2:
+            raise UserError("/alternatives: there is no question before the answer; ask something first")
         found = self.speaker.alternatives(self.turns[:-1], self.turns[-1]["content"], count)
         lines = []
         for token in found:
@@ -112,7 +117,10 @@ class Chat:
 def _file(told: str, command: str) -> Path:
     if not told:
         raise UserError(f"{command}: names no file; give one, as in {command} talk.json")
-    return Path(told).expanduser()
+    try:
+        return Path(told).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{told}: {error}; give another path") from error
 
 
 def _quoted(text: str) -> str:

@@ -13,6 +13,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.generation.requests import Logprobs, Request
 from scratchlm.generation.sampling import DIVERGED, next_tokens
 
+TOO_STRONG = "these settings make the probabilities no numbers; use a milder repetition penalty, bias or temperature"
+
 
 def choose(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> list[Request]:
     """Choose the next token of each text by its own settings and let the text take it; changes `logits`.
@@ -29,8 +31,9 @@ def choose(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> list[Re
         if request.finish_reason is not None:  # cancelled meanwhile, or its grammar failed
             continue
         if token is None:
-            request.fail(UserError(DIVERGED))
-            diverged.append(request)
+            spoiled = not bool(logits[row].max() < float("inf"))  # also where it is no number
+            request.fail(UserError(DIVERGED if spoiled else TOO_STRONG))
+            diverged += [request] if spoiled else []
         else:
             request.accept(token, _told(before[row], token, request.extras.logprobs) if row in before else None)
     return diverged

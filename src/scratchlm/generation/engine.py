@@ -6,6 +6,7 @@ prompt has been read. Texts join and leave at any step. Equal to plain generatio
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections import deque
@@ -242,7 +243,7 @@ class Engine:
     def _drop_blocks(self, request: Request) -> None:
         """Free the blocks of a text; what was computed last stays known too."""
         begun = request.cached % BLOCK
-        if begun and request.blocks:
+        if begun and request.blocks and request.finish_reason != "error":
             *_, last = contents(request.seen[: request.cached])
             self.pool.know(request.blocks[request.cached // BLOCK], last)
         while request.blocks:
@@ -270,7 +271,8 @@ class Engine:
         held = BLOCK * (len(request.blocks) + self.pool.available) - request.cached - 1
         most = min(request.left - 1, self.context - len(request.seen), held)
         if drafter is not None and most > 0:
-            request.draft = drafter.propose(request.ids, most)[:most]
+            guesses, size = drafter.propose(request.ids, most)[:most], self.decoder.config.vocabulary_size
+            request.draft = list(itertools.takewhile(lambda id: id < size, guesses))
 
     def _continue(self, requests: Sequence[Request]) -> None:
         """Write the next token of each text, and further ones as long as those are what was proposed.
@@ -334,7 +336,8 @@ class Engine:
         self.tokens_written += len(requests)
         for request in choose(requests, logits):  # what made their logits no numbers must not reach other texts
             for block in request.blocks:
-                self.blocks.clear(block)
+                if self.pool.spoil(block):
+                    self.blocks.clear(block)
         for request in requests:
             start = window_start(len(request.ids), self.context)
             if request.finish_reason is None and start != request.start:

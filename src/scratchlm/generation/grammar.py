@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -52,7 +53,7 @@ class Grammars:
     def _tokens(self) -> Any:
         import llguidance
 
-        wrapped = _Wrapped(self._from, self._stop_ids)
+        wrapped: Any = _Wrapped(self._from, self._stop_ids)
         stops = sorted(self._stop_ids) or [wrapped.eos_token_id]
         return llguidance.LLTokenizer(wrapped, n_vocab=self._vocabulary, eos_token=stops)
 
@@ -97,6 +98,12 @@ class Matcher:
         self._words = torch.zeros((tokens.vocab_size + 31) // 32, dtype=torch.int32)
         self._bits = torch.arange(32, dtype=torch.int32)
         self._check()
+
+    def copy(self) -> Matcher:
+        """Return the same for another output, without compiling it again."""
+        other = copy(self)
+        other._matcher, other._words = self._matcher.deep_copy(), torch.zeros_like(self._words)
+        return other
 
     def restrict(self, logits: Float[Tensor, " V"]) -> None:
         """Set the logits of all tokens that cannot come next to minus infinity."""

@@ -137,7 +137,8 @@ class LanguageModel:
     def grammars(self) -> Grammars:
         """Return what makes grammars for this model's tokens: `model.grammars().regex("[0-9]+")`."""
         _, template = self.answering()
-        return Grammars(self.tokenizer, self.decoder.config.vocabulary_size, self.end_ids(template))
+        ends = self.end_ids(template).union(self.settings().stop_ids)
+        return Grammars(self.tokenizer, self.decoder.config.vocabulary_size, ends)
 
     def reply(self, conversation: Conversation, *, extras: Extras = NO_EXTRAS, **changes: Any) -> Iterator[str]:
         """Yield the assistant's next message piece by piece.

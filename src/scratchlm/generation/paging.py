@@ -119,6 +119,11 @@ class Pool:
             else:
                 self._free.append(block)
 
+    def spoil(self, block: int) -> bool:
+        """Forget what a block was computed from; tell whether one text alone uses it."""
+        self._forget(block)
+        return self._users[block] == 1
+
     def forget_all(self) -> None:
         """Forget what blocks were computed from, as after training."""
         for block in list(self._contents):

@@ -15,6 +15,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
 
 Row = Float[Tensor, "V"]
+COLDEST = 1e-6
+"""Lower temperatures than this are taken as this: logits divided by them would be no numbers."""
 DIVERGED = "the model's probabilities are no numbers: its training has diverged; use another one"
 
 
@@ -57,7 +59,7 @@ def next_probabilities(logits: Row, ids: list[int], config: SamplingConfig) -> R
     logits = penalise_repetition(logits.float(), ids, config.repetition_penalty)
     if config.temperature == 0.0:
         return torch.nn.functional.one_hot(logits.argmax(), len(logits)).float()
-    logits = keep_top_k(logits / config.temperature, config.top_k)
+    logits = keep_top_k(logits / max(config.temperature, COLDEST), config.top_k)
     logits = keep_top_p(logits, config.top_p)
     return keep_min_p(logits, config.min_p).softmax(0)
 
@@ -113,7 +115,7 @@ def _probabilities(
 
     for row in rows_with(lambda config: config.repetition_penalty != 1.0):
         logits[row] = penalise_repetition(logits[row], list(texts[row]), configs[row].repetition_penalty)
-    logits = logits / column([config.temperature or 1.0 for config in configs])
+    logits = logits / column([max(config.temperature, COLDEST) if config.temperature else 1.0 for config in configs])
     if some := rows_with(lambda config: 0 < config.top_k < logits.size(1)):
         count = torch.tensor([configs[row].top_k for row in some], device=logits.device)[:, None]
         least = logits[some].topk(int(count.max())).values.gather(1, count - 1)

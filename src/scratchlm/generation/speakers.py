@@ -68,6 +68,12 @@ class LocalSpeaker:
         return self.model.alternatives(turns, answer, count)
 
 
+def _beyond(sampling: SamplingConfig) -> dict[str, float]:
+    """Return the settings that OpenAI's API does not know, where they do something: many servers take them."""
+    usual, names = SamplingConfig(), ("top_k", "min_p", "repetition_penalty")
+    return {name: getattr(sampling, name) for name in names if getattr(sampling, name) != getattr(usual, name)}
+
+
 class RemoteSpeaker:
     """A model behind an address."""
 
@@ -82,7 +88,7 @@ class RemoteSpeaker:
         stop = list(sampling.stop) or None
         for piece in self.endpoint.stream(
             turns, temperature=sampling.temperature, max_tokens=sampling.max_tokens, top_p=sampling.top_p,
-            seed=sampling.seed, stop=stop,
+            seed=sampling.seed, stop=stop, extra_body=_beyond(sampling),
         ):  # fmt: skip
             self._pieces += 1
             yield piece

@@ -64,7 +64,10 @@ class DraftModel:
         if size <= 0:
             return []
         request = Request(ids, SamplingConfig(max_tokens=size, temperature=0.0))
-        self._engine.finish([request])
+        try:
+            self._engine.finish([request])
+        except UserError:  # ids that it does not have, or a training that diverged: no guess
+            return []
         return request.new
 
 

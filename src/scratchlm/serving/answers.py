@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from scratchlm.generation.assembling import TextWriter
 from scratchlm.generation.requests import Logprobs, Request
@@ -100,7 +101,8 @@ async def unless_gone(answers: Answers, gone: asyncio.Future[None]) -> list[Answ
     """Return all answers; where the client leaves before, cancel them and raise `ApiError`."""
     writing = asyncio.ensure_future(answers.whole())
     try:
-        await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {writing, gone}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if writing.done():
             return writing.result()
         raise ApiError(499, "the client has left")

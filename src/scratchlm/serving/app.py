@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from scratchlm.serving import chat, completions, embeddings
+from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import CLOSED, HANDLERS, ApiError, ErrorAnswer
 from scratchlm.serving.limits import Guard, Limits
 from scratchlm.serving.metrics import Metrics
@@ -35,7 +36,7 @@ PATHS = frozenset(
 )
 
 
-def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits) -> FastAPI:
+def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, connections: Connections) -> FastAPI:
     """Return the application that answers for models by a worker, which it starts and stops."""
     metrics = Metrics(models, worker)
 
@@ -51,7 +52,7 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits) -> 
     )  # fmt: skip
     _add_writing(app, models, worker)
     _add_state(app, models, worker, metrics)
-    app.add_middleware(Guard, limits=limits, metrics=metrics, paths=PATHS)
+    app.add_middleware(Guard, limits=limits, metrics=metrics, paths=PATHS, connections=connections)
     app.openapi = lambda: _without_422(app)  # type: ignore[method-assign]
     return app
 
@@ -70,9 +71,9 @@ def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> 
         return await chat.answer(body, find(models, body.model), worker, request)
 
     @app.post("/v1/embeddings", responses=WRONG)
-    async def embed(body: EmbeddingRequest) -> Response:
+    async def embed(body: EmbeddingRequest, request: Request) -> Response:
         """Turn texts into vectors."""
-        return await embeddings.embed(body, find(models, body.model), worker)
+        return await embeddings.embed(body, find(models, body.model), worker, request)
 
 
 def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metrics: Metrics) -> None:

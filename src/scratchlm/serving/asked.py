@@ -7,23 +7,44 @@ import secrets
 from collections.abc import Sequence
 
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.requests import Extras, Grammar, Request
+from scratchlm.generation.grammar import Matcher
+from scratchlm.generation.requests import Extras, Request
 from scratchlm.serving.errors import ApiError
 from scratchlm.serving.models import Served
-from scratchlm.serving.schemas import MOST_TEXTS, Sampled
+from scratchlm.serving.schemas import Sampled
 
 LEAST_TOP_P = 1e-9
 """What `top_p: 0` stands for: the likeliest token alone."""
 
 
+MOST_LOGPROBS = 2_000_000
+"""Most log-probabilities that one request may ask for."""
+
+
+def stop_texts(body: Sampled, served: Served) -> tuple[str, ...]:
+    """Return the texts that end an answer: as asked for, else as the model was saved with."""
+    return served.sampling.stop if body.stop is None else tuple(body.stop)
+
+
+def most_tokens(asked: int | None, served: Served, usual: int) -> int:
+    """Return the most new tokens of an answer. Raises `ApiError` for none."""
+    if asked == 0:
+        raise ApiError(400, "max_tokens is 0: must be at least 1, or -1 for as many as fit", param="max_tokens")
+    return served.context if asked == -1 else asked or usual
+
+
 def sampling(body: Sampled, served: Served, max_tokens: int) -> SamplingConfig:
     """Return how tokens are chosen: as asked for, else as the model was saved with."""
-    named = ("temperature", "top_k", "min_p", "repetition_penalty")
+    named = ("temperature", "min_p", "repetition_penalty")
     asked = {name: getattr(body, name) for name in named if getattr(body, name) is not None}
     if body.top_p is not None:
         asked["top_p"] = max(body.top_p, LEAST_TOP_P)
+    if body.top_k is not None:
+        asked["top_k"] = max(body.top_k, 0)
     seed = secrets.randbits(62) if body.seed is None else body.seed & ((1 << 62) - 1)
-    return dataclasses.replace(served.sampling, **asked, max_tokens=max_tokens, stop=tuple(body.stop or ()), seed=seed)
+    return dataclasses.replace(
+        served.sampling, **asked, max_tokens=max_tokens, stop=stop_texts(body, served), seed=seed
+    )
 
 
 def engine_requests(
@@ -35,10 +56,11 @@ def engine_requests(
     Takes a while where a grammar must be compiled. Raises `ApiError` and `UserError` for what cannot be asked for.
     """
     count = body.n or 1
-    if len(prompts) * count > MOST_TEXTS:
-        raise ApiError(400, f"{len(prompts)} prompts with n = {count}: at most {MOST_TEXTS} texts a request", param="n")
-    config, bias = sampling(body, served, max_tokens), _bias(body, served)
-    found = []
+    config, bias, grammar = sampling(body, served, max_tokens), _bias(body, served), _grammar(body, served)
+    rows = len(prompts) * count * min(max_tokens, served.context)
+    if logprobs is not None and rows * (1 + logprobs) > MOST_LOGPROBS:
+        raise ApiError(400, f"logprobs: more than {MOST_LOGPROBS:,} in one answer; ask for fewer tokens or answers")
+    found: list[Request] = []
     for prompt in prompts:
         for _ in range(count):
             extras = Extras(
@@ -46,7 +68,7 @@ def engine_requests(
                 logit_bias=bias,
                 presence_penalty=body.presence_penalty or 0.0,
                 frequency_penalty=body.frequency_penalty or 0.0,
-                grammar=_grammar(body, served),
+                grammar=None if grammar is None else grammar.copy(),
             )
             own = dataclasses.replace(config, seed=(config.seed + len(found)) & ((1 << 62) - 1))
             found.append(Request(prompt, own, ends, most=served.context, extras=extras))
@@ -57,14 +79,14 @@ def _bias(body: Sampled, served: Served) -> dict[int, float]:
     """Return numbers to add to logits, by token."""
     found = {}
     for name, value in (body.logit_bias or {}).items():
-        if not (name.isascii() and name.isdigit() and int(name) < served.vocabulary):
+        if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < served.vocabulary):
             limit = f"this model's ids are 0 to {served.vocabulary - 1}"
             raise ApiError(400, f"logit_bias: {name[:40]!r} is no token; {limit}", param="logit_bias")
         found[int(name)] = value
     return found
 
 
-def _grammar(body: Sampled, served: Served) -> Grammar | None:
+def _grammar(body: Sampled, served: Served) -> Matcher | None:
     """Return what an answer must match."""
     format = body.response_format
     asked = format is not None and format.type != "text"

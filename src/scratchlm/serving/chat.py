@@ -14,11 +14,21 @@ from fastapi.responses import JSONResponse
 
 from scratchlm.generation.requests import Logprobs
 from scratchlm.serving.answers import Answers, unless_gone
-from scratchlm.serving.asked import engine_requests
+from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.errors import ApiError
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import ChatRequest, Message
-from scratchlm.serving.streams import events, heading, leaving, raw, require_sensible, told, usage, wants_usage
+from scratchlm.serving.streams import (
+    Events,
+    heading,
+    leaving,
+    raw,
+    require_room,
+    require_sensible,
+    told,
+    usage,
+    wants_usage,
+)
 from scratchlm.serving.worker import Worker
 from scratchlm.tokens.base import Tokenizer
 
@@ -29,16 +39,17 @@ CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 async def answer(body: ChatRequest, served: Served, worker: Worker, request: Request) -> Response:
     """Answer a request. Raises `ApiError` and `UserError`."""
     require_sensible(body)
+    require_room(body, 1, worker)
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs: needs logprobs = true; set it or leave this out", param="top_logprobs")
     prompt = await asyncio.to_thread(_prompt, body, served)
     template = served.require_template()
-    most = body.max_completion_tokens or body.max_tokens or served.context
+    most = most_tokens(body.max_completion_tokens or body.max_tokens, served, served.context)
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     requests = await asyncio.to_thread(engine_requests, body, served, [prompt], template.stop_ids, most, logprobs)
-    answers = Answers(worker, served, requests, body.stop or ())
+    answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream and not _offered(body):
-        return events(_stream(body, served, prompt, answers))
+        return Events(_stream(body, served, prompt, answers), answers.cancel)
     whole = await unless_gone(answers, leaving(request))
     counted = usage([prompt], sum(len(each.tokens) for each in whole))
     choices = []
@@ -50,7 +61,7 @@ async def answer(body: ChatRequest, served: Served, worker: Worker, request: Req
             message["tool_calls"], choice["finish_reason"] = calls, "tool_calls"
         choices.append(choice | {"logprobs": _logprobs(body, served.tokenizer, each.tokens, each.logprobs)})
     if body.stream:
-        return events(_whole_as_stream(body, served, choices, counted))
+        return Events(_whole_as_stream(body, served, choices, counted), answers.cancel)
     return JSONResponse({**heading("chatcmpl", "chat.completion", served), "choices": choices, "usage": counted})
 
 
@@ -64,10 +75,12 @@ async def _stream(
             begun.add(piece.index)
             first = {"index": piece.index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
             yield {**head, "choices": [first]}
-        delta = {"content": piece.text} if piece.text else {}
-        choice: dict[str, Any] = {"index": piece.index, "delta": delta, "finish_reason": piece.finish_reason}
-        choice["logprobs"] = _logprobs(body, served.tokenizer, piece.tokens, piece.logprobs)
-        yield {**head, "choices": [choice]}
+        if piece.text or piece.tokens:
+            choice: dict[str, Any] = {"index": piece.index, "delta": {"content": piece.text}, "finish_reason": None}
+            choice["logprobs"] = _logprobs(body, served.tokenizer, piece.tokens, piece.logprobs)
+            yield {**head, "choices": [choice]}
+        if piece.finish_reason is not None:  # apart: some clients read no text beside it
+            yield {**head, "choices": [{"index": piece.index, "delta": {}, "finish_reason": piece.finish_reason}]}
     if wants_usage(body):
         yield {**head, "choices": [], "usage": usage([prompt], written)}
 
@@ -112,13 +125,16 @@ def _message(message: Message, number: int) -> dict[str, Any]:
     if content is None and not message.tool_calls:
         raise ApiError(400, f"messages.{number}: has no content; give some text", param="messages")
     found: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": text}
+    if message.tool_call_id is not None:
+        found["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
         found["tool_calls"] = [
             {
+                "id": call.id,
                 "type": "function",
-                "function": {"name": call.function.name, "arguments": _arguments(call.function.arguments)},
+                "function": {**called.model_dump(), "arguments": _arguments(called.arguments)},
             }
-            for call in message.tool_calls
+            for call, called in ((each, each.function) for each in message.tool_calls)
         ]
     return found
 
@@ -139,7 +155,9 @@ def _calls(text: str) -> tuple[str, list[dict[str, Any]]]:
     def take(found: re.Match[str]) -> str:
         try:
             call = json.loads(found[1])
-            function = {"name": str(call["name"]), "arguments": json.dumps(call.get("arguments", {}))}
+            arguments = call.get("arguments", {})
+            coded = arguments if isinstance(arguments, str) else json.dumps(arguments)
+            function = {"name": str(call["name"]), "arguments": coded}
         except (ValueError, KeyError, RecursionError):
             return found[0]
         calls.append({"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function})

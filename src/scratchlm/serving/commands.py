@@ -25,6 +25,7 @@ def serve(config: ServeConfig) -> None:
     import uvicorn
 
     from scratchlm.serving.app import create_app
+    from scratchlm.serving.connections import Connections
     from scratchlm.serving.limits import Limits
     from scratchlm.serving.models import load_served, require_models
     from scratchlm.serving.worker import Worker
@@ -37,7 +38,8 @@ def serve(config: ServeConfig) -> None:
         engines = [each.engine for each in models.values()]
         worker = Worker(engines, config.rows * len(engines) + config.queue)
         limits = Limits(config.body_kib << 10, config.patience, os.environ.get(KEY, "").strip())
-        app = create_app(models, worker, limits)
+        connections = Connections(config.patience)
+        app = create_app(models, worker, limits, connections)
 
         class Server(uvicorn.Server):
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -46,7 +48,7 @@ def serve(config: ServeConfig) -> None:
 
         settings = uvicorn.Config(
             app, log_level="critical", access_log=False, timeout_graceful_shutdown=max(1, round(config.patience)),
-            timeout_keep_alive=30, server_header=False, ws="none",
+            timeout_keep_alive=30, server_header=False, proxy_headers=False, ws="none", http=connections.protocol(),
         )  # fmt: skip
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 
 from scratchlm.generation.requests import Logprobs
 from scratchlm.serving.answers import Answers, unless_gone
-from scratchlm.serving.asked import engine_requests
+from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import CompletionRequest
-from scratchlm.serving.streams import events, heading, leaving, require_sensible, told, usage, wants_usage
+from scratchlm.serving.streams import Events, heading, leaving, require_room, require_sensible, told, usage, wants_usage
 from scratchlm.serving.worker import Worker
 from scratchlm.tokens.base import Tokenizer
 
@@ -25,13 +25,13 @@ MAX_TOKENS = 16
 async def complete(body: CompletionRequest, served: Served, worker: Worker, request: Request) -> Response:
     """Answer a request. Raises `ApiError` and `UserError`."""
     require_sensible(body)
+    require_room(body, len(body.prompt), worker)
     prompts = await asyncio.to_thread(_prompts, body, served)
-    requests = await asyncio.to_thread(
-        engine_requests, body, served, prompts, served.text_ends, body.max_tokens or MAX_TOKENS, body.logprobs
-    )
-    answers = Answers(worker, served, requests, body.stop or ())
+    most = most_tokens(body.max_tokens, served, MAX_TOKENS)
+    requests = await asyncio.to_thread(engine_requests, body, served, prompts, served.text_ends, most, body.logprobs)
+    answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream:
-        return events(_stream(body, served, prompts, answers))
+        return Events(_stream(body, served, prompts, answers), answers.cancel)
     offsets = [0] * len(requests)
     whole = await unless_gone(answers, leaving(request))
     choices = [

@@ -13,22 +13,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from jaxtyping import Float
 from torch import Tensor
 
 from scratchlm.model.decoder import Decoder
+from scratchlm.serving.errors import ApiError
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import EmbeddingRequest
 from scratchlm.serving.worker import Worker
 
 
-async def embed(body: EmbeddingRequest, served: Served, worker: Worker) -> Response:
+async def embed(body: EmbeddingRequest, served: Served, worker: Worker, request: Request) -> Response:
     """Answer a request. Raises `ApiError`."""
     texts = await asyncio.to_thread(_texts, body, served)
     data: list[dict[str, Any]] = []
     for index, ids in enumerate(texts):
+        if await request.is_disconnected():
+            raise ApiError(499, "the client has left")
         vector = (await worker.run(lambda ids=ids: embedding(served.engine.decoder, ids))).tolist()  # type: ignore[misc]
         coded = vector if body.encoding_format != "base64" else _coded(vector)
         data.append({"object": "embedding", "index": index, "embedding": coded})

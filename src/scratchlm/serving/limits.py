@@ -7,16 +7,20 @@ import secrets
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scratchlm.base.terminal import one_line
+from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import FAILED, ApiError
 from scratchlm.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PART = 1 << 16
+"""Bytes of an answer that are sent at once."""
 OPEN = ("/health",)
 """Paths that need no key."""
 
@@ -38,9 +42,11 @@ class Limits:
 class Guard:
     """An application with its limits, as an ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, paths: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, paths: frozenset[str], connections: Connections
+    ) -> None:
         """`paths` are those that are counted by their names; others are counted together."""
-        self.app, self.limits, self.metrics, self.paths = app, limits, metrics, paths
+        self.app, self.limits, self.metrics, self.paths, self.connections = app, limits, metrics, paths, connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, within the limits."""
@@ -101,14 +107,16 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer. Raises `OSError` where the client does not read it."""
+        """Send a part of the answer. Raises `OSError` where the client does not read it, whose connection is cut."""
         if message["type"] == "http.response.start":
             self.status, self._first = message["status"], time.perf_counter()
-        try:
-            await asyncio.wait_for(self._send(message), self._guard.limits.patience)
-        except TimeoutError:
-            self.given_up = True
-            raise OSError("the client does not read its answer") from None
+        for part in _parts(message):
+            try:
+                await asyncio.wait_for(self._send(part), self._guard.limits.patience)
+            except TimeoutError:
+                self.given_up = True
+                self._guard.connections.cut(tuple(self._scope["client"] or ("", 0)))
+                raise OSError("the client does not read its answer") from None
 
     def record(self) -> None:
         """Count the request and write its line."""
@@ -123,6 +131,17 @@ class _Exchange:
             shown = one_line(path[:100])
             milliseconds = 1000 * (now - self._started)
             print(f"{self._scope['method']} {shown} {self.status or 'left'} {milliseconds:.0f} ms", file=sys.stderr)
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """Cut a long body into parts: only between two of them is it noticed that a client does not read."""
+    body = message.get("body", b"")
+    if len(body) <= PART:
+        yield message
+        return
+    for start in range(0, len(body), PART):
+        more = message.get("more_body", False) or start + PART < len(body)
+        yield {**message, "body": body[start : start + PART], "more_body": more}
 
 
 def _told_size(scope: Scope) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from scratchlm.generation.engine import Engine
 from scratchlm.serving.models import Served
 from scratchlm.serving.worker import Worker
 
@@ -33,14 +34,17 @@ class Metrics:
         self.waiting = Gauge("scratchlm_waiting_texts", "Texts that wait.", ["model"], registry=self.registry)
         self.held = Gauge("scratchlm_used_blocks", "Blocks of the cache in use.", ["model"], registry=self.registry)
         for name, served in models.items():
-            engine = served.engine
-            self.read.labels(name).set_function(lambda engine=engine: engine.tokens_read)
-            self.written.labels(name).set_function(lambda engine=engine: engine.tokens_written)
-            self.running.labels(name).set_function(lambda engine=engine: len(engine.running))
-            self.waiting.labels(name).set_function(lambda engine=engine: len(engine.waiting))
-            self.held.labels(name).set_function(lambda engine=engine: engine.blocks.count - engine.pool.available)
+            self._follow(name, served.engine)
         at_work = Gauge("scratchlm_texts", "Texts that the server has, written or waiting.", registry=self.registry)
         at_work.set_function(lambda: len(worker.tickets))
+
+    def _follow(self, name: str, engine: Engine) -> None:
+        """Tell of an engine as it is when the counts are asked for."""
+        self.read.labels(name).set_function(lambda: engine.tokens_read)
+        self.written.labels(name).set_function(lambda: engine.tokens_written)
+        self.running.labels(name).set_function(lambda: len(engine.running))
+        self.waiting.labels(name).set_function(lambda: len(engine.waiting))
+        self.held.labels(name).set_function(lambda: engine.blocks.count - engine.pool.available)
 
     def told(self) -> bytes:
         """Return all counts as text."""

@@ -35,6 +35,8 @@ class Served:
     grammars: Grammars
     opening: list[int]
     """What begins every text."""
+    longest: int
+    """Bytes of the longest token."""
     created: int = field(default_factory=lambda: int(time.time()))
     """When it was loaded, in seconds since 1970."""
 
@@ -50,7 +52,14 @@ class Served:
 
     def ids(self, text: str | list[int]) -> list[int]:
         """Return the ids of a text, after what begins a text; ids are taken as they are."""
-        return [*self.opening, *self.tokenizer.encode(text)] if isinstance(text, str) else list(text)
+        if not isinstance(text, str):
+            return list(text)
+        if len(text) > self.context * self.longest:  # told before the text is encoded, which takes long
+            raise ApiError(
+                400, f"a text of {len(text):,} characters has more tokens than the model's context of {self.context:,}",
+                "context_length_exceeded",
+            )  # fmt: skip
+        return [*self.opening, *self.tokenizer.encode(text)]
 
     def require_template(self) -> ChatTemplate:
         """Return its template. Raises `ApiError` where it has learned no conversations."""
@@ -97,8 +106,9 @@ def _served(name: str, model: LanguageModel, config: ServeConfig) -> Served:
         template=template,
         sampling=model.settings(),
         text_ends=ends,
-        grammars=Grammars(model.tokenizer, decoder.config.vocabulary_size, ends),
+        grammars=Grammars(model.tokenizer, decoder.config.vocabulary_size, ends.union(model.settings().stop_ids)),
         opening=[] if begin is None else [begin],
+        longest=max(len(each or b"") for each in model.tokenizer.table),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 MOST_STOPS, MOST_TEXTS = 64, 256
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=1)]
+Ids = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=1, max_length=1 << 17)]
 Number = Annotated[float, Field(ge=-100, le=100)]
 
 
@@ -74,10 +74,12 @@ class Sampled(Asked):
     """What completions and chat share. A setting that is not given is as the model was saved with."""
 
     model: Name
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=-1, le=1_000_000_000)] | None = None
+    """-1 is as many as the context holds, as llama.cpp has it."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=1_000_000)] | None = None
+    """0 and -1 keep all tokens."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
@@ -91,6 +93,13 @@ class Sampled(Asked):
     response_format: ResponseFormat | None = None
     guided_regex: Annotated[str, Field(min_length=1, max_length=100_000)] | None = None
     """A regular expression that the whole answer matches, as vLLM names it."""
+    guided_json: None = None
+    guided_choice: None = None
+    guided_grammar: None = None
+    grammar: None = None
+    min_tokens: Literal[0] | None = None
+    ignore_eos: Literal[False] | None = None
+    stop_token_ids: Annotated[list[Any], Field(max_length=0)] | None = None
 
 
 class CompletionRequest(Sampled):

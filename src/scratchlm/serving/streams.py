@@ -4,40 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
+import traceback
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
-from scratchlm.serving.errors import ApiError
+from scratchlm.base.errors import UserError
+from scratchlm.serving.errors import FAILED, ApiError
 from scratchlm.serving.models import Served
-from scratchlm.serving.schemas import Sampled
+from scratchlm.serving.schemas import MOST_TEXTS, Sampled
+from scratchlm.serving.worker import Worker
 from scratchlm.tokens.base import Tokenizer
 
 END = "[DONE]"
 """Ends a stream."""
 
 
-def events(objects: AsyncIterator[Mapping[str, Any]]) -> StreamingResponse:
-    """Answer with server-sent events, one object each; an error in between is the last."""
+class Events(StreamingResponse):
+    """An answer in server-sent events, one object each; an error in between is the last.
 
-    async def lines() -> AsyncIterator[str]:
+    Whatever becomes of the client, the answers are cancelled at the end: an iterator that was never begun would not do
+    it, as where a client leaves while its request is prepared.
+    """
+
+    def __init__(self, objects: AsyncIterator[Mapping[str, Any]], cancel: Callable[[], None]) -> None:
+        super().__init__(_lines(objects), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        self._cancel = cancel
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send the events."""
         try:
-            async for each in objects:
-                yield line(each)
-        except ApiError as error:
-            yield line(error.body())
-        yield line(END)
+            await super().__call__(scope, receive, send)
+        finally:
+            self._cancel()
 
-    return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+async def _lines(objects: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[str]:
+    try:
+        async for each in objects:
+            yield line(each)
+    except ApiError as error:
+        yield line(error.body())
+    except UserError as error:
+        yield line(ApiError(400, str(error)).body())
+    except Exception:
+        traceback.print_exc(file=sys.stderr)
+        yield line(ApiError(500, FAILED).body())
+    yield line(END)
 
 
 def line(told: Mapping[str, Any] | str) -> str:
     """Return one server-sent event."""
-    return f"data: {told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)}\n\n"
+    return f"data: {told if isinstance(told, str) else json.dumps(told)}\n\n"  # in ASCII: no other line ends
 
 
 def heading(kind: str, object_: str, served: Served) -> dict[str, Any]:
@@ -65,6 +88,14 @@ def require_sensible(body: Sampled) -> None:
     """Refuse options of a stream where there is none."""
     if body.stream_options is not None and not body.stream:
         raise ApiError(400, "stream_options: needs stream = true; set it or leave this out", param="stream_options")
+
+
+def require_room(body: Sampled, prompts: int, worker: Worker) -> None:
+    """Refuse what cannot be taken before work is spent on it. Raises `ApiError`."""
+    count = body.n or 1
+    if prompts * count > MOST_TEXTS:
+        raise ApiError(400, f"{prompts} prompts with n = {count}: at most {MOST_TEXTS} texts a request", param="n")
+    worker.require_room(prompts * count)
 
 
 def told(tokenizer: Tokenizer, token: int) -> str:

@@ -67,7 +67,8 @@ class Worker:
         """What is written or waits."""
         self._coming: list[Ticket] = []
         self._leaving: list[Ticket] = []
-        self._jobs: list[Callable[[], None]] = []
+        self._jobs: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        """What computes, and what tells that it will not."""
         self._closing = self._refusing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="scratchlm-engine", daemon=True)
@@ -94,18 +95,22 @@ class Worker:
         """Whether nothing new is taken."""
         return self._closing or self._refusing
 
+    def require_room(self, count: int) -> None:
+        """Raise `ApiError` where so many texts more cannot be taken."""
+        if self.refusing:
+            raise ApiError(503, CLOSED)
+        if len(self.tickets) + count > self.most:
+            raise ApiError(
+                429, f"{len(self.tickets)} texts are being written or wait, and at most {self.most} may; ask later"
+            )
+
     def submit(
         self, engine: Engine, requests: Sequence[Request], deliver: Sequence[Callable[[Event], None]]
     ) -> list[Ticket]:
         """Take requests; what becomes of each is delivered. Raises `ApiError` where there is no room for them."""
         tickets = [Ticket(engine, request, each) for request, each in zip(requests, deliver, strict=True)]
         with self._changed:
-            if self.refusing:
-                raise ApiError(503, CLOSED)
-            if len(self.tickets) + len(tickets) > self.most:
-                raise ApiError(
-                    429, f"{len(self.tickets)} texts are being written or wait, and at most {self.most} may; ask later"
-                )
+            self.require_room(len(tickets))
             self.tickets.update(dict.fromkeys(tickets))
             self._coming += tickets
             self._changed.notify()
@@ -130,6 +135,9 @@ class Worker:
                 found, error = None, raised
             loop.call_soon_threadsafe(_settle, done, found, error)
 
+        def drop() -> None:
+            loop.call_soon_threadsafe(_settle, done, None, ApiError(503, CLOSED))
+
         with self._changed:
             if self.refusing:
                 raise ApiError(503, CLOSED)
@@ -137,19 +145,26 @@ class Worker:
                 raise ApiError(
                     429, f"{len(self._jobs)} texts wait to be embedded, and at most {self.most} may; ask later"
                 )
-            self._jobs.append(run)
+            self._jobs.append((run, drop))
             self._changed.notify()
         return await done
 
     def _work(self) -> None:
-        while self._take_up():
-            for engine in self.engines:
-                if engine.busy:
-                    self._step(engine)
-            self._tell()
-        for ticket in list(self.tickets):
-            _deliver(ticket, Event(finish_reason="error", error=ApiError(503, CLOSED)))
-            self._forget(ticket)
+        try:
+            while self._take_up():
+                for engine in self.engines:
+                    if engine.busy:
+                        self._step(engine)
+                self._tell()
+        finally:  # nobody must wait for a thread that has ended
+            with self._changed:
+                self._closing = True
+                tickets, jobs = list(self.tickets), self._jobs
+            for ticket in tickets:
+                _deliver(ticket, Event(finish_reason="error", error=ApiError(503, CLOSED)))
+                self._forget(ticket)
+            for _, drop in jobs:
+                drop()
 
     def _take_up(self) -> bool:
         """Wait until there is something to do, take up what came, and return whether to go on."""
@@ -161,16 +176,22 @@ class Worker:
             coming, self._coming = self._coming, []
             leaving, self._leaving = self._leaving, []
             job = self._jobs.pop(0) if self._jobs else None  # one at a time: texts go on between them
-        for ticket in coming:
-            try:
-                ticket.engine.add(ticket.request)
-            except UserError as error:
-                ticket.request.fail(error)
+        for engine in self.engines:
+            self._add(engine, [ticket for ticket in coming if ticket.engine is engine])
         for ticket in leaving:
             ticket.engine.cancel(ticket.request)
         if job is not None:
-            job()
+            job[0]()
         return True
+
+    def _add(self, engine: Engine, tickets: Sequence[Ticket]) -> None:
+        """Give an engine what came for it, at once: it looks for changed weights each time."""
+        try:
+            if tickets:
+                engine.add(*[ticket.request for ticket in tickets])
+        except UserError as error:
+            for ticket in tickets:
+                ticket.request.fail(error)
 
     def _busy(self) -> bool:
         return any(engine.busy for engine in self.engines)
@@ -180,8 +201,11 @@ class Worker:
         try:
             engine.step()
         except Exception:  # the server outlives it
-            traceback.print_exc(file=sys.stderr)
-            for ticket in [each for each in self.tickets if each.engine is engine]:
+            with contextlib.suppress(OSError, ValueError):  # stderr may be closed
+                traceback.print_exc(file=sys.stderr)
+            with self._changed:
+                tickets = [each for each in self.tickets if each.engine is engine]
+            for ticket in tickets:
                 _deliver(ticket, Event(finish_reason="error", error=ApiError(500, FAILED)))
                 engine.cancel(ticket.request)
                 self._forget(ticket)

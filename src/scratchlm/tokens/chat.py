@@ -7,9 +7,8 @@ a header and a message, and the ids equal those of encoding the rendered text wh
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,14 +114,20 @@ class ChatTemplate:
 
     def _check_tools(self, told: Sequence[Any]) -> None:
         """Refuse special tokens in what is laid out as it is: only contents of messages are inserted afterwards."""
-        written = json.dumps([each for each in told if each], ensure_ascii=False)
-        for name in self.tokenizer.specials:
-            if name in written:
+        try:
+            texts = list(_texts([each for each in told if each]))
+        except RecursionError:
+            raise UserError("tools: are nested too deeply; give flatter ones") from None
+        for name in (*self.tokenizer.specials, "\ue000", "\ue001"):
+            if any(name in text for text in texts):
                 raise UserError(f"tools: hold the special token {name}; leave it out")
 
     def _layout(self, conversation: Conversation, reply: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """Run the template on placeholders of the contents."""
-        marked = [{**message, "content": f"\ue000{index}\ue001"} for index, message in enumerate(conversation)]
+        marked = [
+            {**message, "content": "" if _only_calls(message) else f"\ue000{index}\ue001"}
+            for index, message in enumerate(conversation)
+        ]
         values = {
             "messages": marked,
             "add_generation_prompt": reply,
@@ -153,6 +158,24 @@ class ChatTemplate:
         """Ids that end the assistant's turn; further ones of an imported model are in its generation settings."""
         ids = (self.tokenizer.specials.get(TURN_END), self.tokenizer.end_of_text)
         return frozenset(id for id in ids if id is not None)
+
+
+def _only_calls(message: Message) -> bool:
+    """Tell whether a message calls tools and says nothing: templates ask whether its content is empty."""
+    return bool(message.get("tool_calls")) and not message["content"].strip()
+
+
+def _texts(told: Any) -> Iterator[str]:
+    """Yield all texts of a value of JSON, the names in it too."""
+    if isinstance(told, str):
+        yield told
+    elif isinstance(told, Mapping):
+        for key, value in told.items():
+            yield from _texts(key)
+            yield from _texts(value)
+    elif isinstance(told, Sequence):
+        for each in told:
+            yield from _texts(each)
 
 
 def _check(conversation: Conversation) -> None:

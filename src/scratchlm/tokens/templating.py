@@ -66,10 +66,12 @@ def render_here(source: str, values: Mapping[str, Any]) -> str:
 
 def render_sandboxed(source: str, values: Mapping[str, Any]) -> str:
     """Render an untrusted template. Raises `ValueError` where it fails, or takes too much time or memory."""
+    mine = worker(os.getpid())
     try:
-        answer = worker(os.getpid()).ask({"source": source, "values": values})
+        answer = mine.ask({"source": source, "values": values})
     except (OSError, ValueError):
-        worker.cache_clear()
+        if worker(os.getpid()) is mine:
+            worker.cache_clear()
         raise ValueError(f"takes over {SECONDS} s or {MEMORY >> 20} MB for one conversation") from None
     if "error" in answer:
         raise ValueError(answer["error"])
@@ -138,9 +140,9 @@ def _timed(seconds: float) -> None:
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer each line of requests until the input ends."""
     for line in questions:
-        question = json.loads(line)
         _timed(SECONDS)
         try:
+            question = json.loads(line)
             text = render_here(question["source"], question["values"])
             answer = {"text": text} if len(text) <= LONGEST else {"error": f"writes over {LONGEST:,} characters"}
         except ValueError as error:
