@@ -87,6 +87,7 @@ class Engine:
             if not self._weights.unchanged(self.decoder):  # the cache holds another model's keys
                 self._renew()
             self._plainly = is_hooked(self.decoder)
+            self.decoder.eval()
             self.waiting += [request for request in requests if request.finish_reason is None]
 
     @property
@@ -141,7 +142,8 @@ class Engine:
         """Move on: admit texts, read a part of some prompts, write the next token of each text that is ready for it."""
         with self._lock:
             self._stepping = True
-            self.decoder.eval()
+            if self.decoder.training:  # asked first: `eval` walks all parts of the decoder
+                self.decoder.eval()
             try:
                 self._sweep()
                 for request in self.running:
