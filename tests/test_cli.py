@@ -309,6 +309,7 @@ NEEDED = {
     ("evaluate",): ["MODEL"],
     ("generate",): ["MODEL"],
     ("chat",): ["MODEL"],
+    ("serve",): ["MODEL"],
     ("inspect",): ["MODEL"],
     ("import",): ["SOURCE", "--out"],
     ("export",): ["MODEL", "--out"],

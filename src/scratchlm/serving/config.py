@@ -16,7 +16,7 @@ NAMED = re.compile(r"(?:(?P<name>[^=/\\]+)=)?(?P<place>.+)", re.DOTALL)
 Models = Positional[
     Annotated[
         tuple[str, ...],
-        arg(metavar="[NAME=]MODEL [[NAME=]MODEL ...]", help_behavior_hint="(required: one or more)"),
+        arg(metavar="MODEL [MODEL ...]", help_behavior_hint="(required: one or more)"),
     ]
 ]
 
