@@ -300,7 +300,7 @@ SMALL = {
     "evaluate": {"--limit": "3", "--answer-tokens": "4"},
 }
 """What is put in the place of longer work."""
-ONLY_PARSED = ("doctor", "quickstart", "timelapse", "finetune reinforce", "import")
+ONLY_PARSED = ("doctor", "quickstart", "timelapse", "finetune reinforce", "import", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +327,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in ("notes.txt", "tinyshakespeare.txt"):
         (folder / file).write_text("\n\n".join(texts[:40]), encoding="utf-8")
     model = transfer.model()
-    for place in ("smollm2", "quickstart/model", "rewarded"):
+    (folder / "fox.json").write_text('{"type": "object", "properties": {"age": {"type": "integer"}}}', encoding="utf-8")
+    for place in ("smollm2", "quickstart/model", "rewarded", "large", "small"):
         save_model(folder / place, model)
     return folder
 

@@ -6,11 +6,12 @@ import pytest
 
 from served import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # theirs are not ours to mend
 TALK = [{"role": "user", "content": "Where is the key?"}]
 
 
-def test_litellm_gets_what_the_official_client_gets(server: Server) -> None:
+def test_litellm_gets_what_the_official_client_gets(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it asks the network for a table
     litellm = pytest.importorskip("litellm")
     asked = {"messages": TALK, "max_tokens": 30, "seed": 4, "temperature": 0.9}
     own = server.client().chat.completions.create(model="talker", **asked).choices[0].message.content

@@ -16,7 +16,7 @@ def test_whatever_the_description_allows_is_answered_as_it_says(server: Server, 
     command = [
         sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--max-examples", "60",
         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance", "--seed", "1",
-        "--request-timeout", "60", "--phases", "coverage,fuzzing", "--workers", "4", "--no-color",
+        "--request-timeout", "60", "--phases", "coverage,fuzzing", "--no-color",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=900)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

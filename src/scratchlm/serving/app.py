@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from scratchlm.serving import chat, completions, embeddings
 from scratchlm.serving.connections import Connections
@@ -31,6 +31,10 @@ WRONG: dict[int | str, dict[str, Any]] = {
         503: "The server is shutting down.",
     }.items()
 }
+WRITTEN: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The answer, or with `stream` its parts.", "content": {"text/event-stream": {}}}
+}
+PLAIN: dict[int | str, dict[str, Any]] = {200: {"description": "Counts.", "content": {"text/plain": {}}}}
 PATHS = frozenset(
     {"/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/health", "/metrics", "/openapi.json"}
 )
@@ -53,19 +57,19 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, con
     _add_writing(app, models, worker)
     _add_state(app, models, worker, metrics)
     app.add_middleware(Guard, limits=limits, metrics=metrics, paths=PATHS, connections=connections)
-    app.openapi = lambda: _without_422(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _described(app, list(models))  # type: ignore[method-assign]
     return app
 
 
 def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> None:
     """Add what computes."""
 
-    @app.post("/v1/completions", responses=WRONG)
+    @app.post("/v1/completions", responses=WRITTEN | WRONG)
     async def complete(body: CompletionRequest, request: Request) -> Response:
         """Continue one or more texts."""
         return await completions.complete(body, find(models, body.model), worker, request)
 
-    @app.post("/v1/chat/completions", responses=WRONG)
+    @app.post("/v1/chat/completions", responses=WRITTEN | WRONG)
     async def answer(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
         return await chat.answer(body, find(models, body.model), worker, request)
@@ -100,16 +104,24 @@ def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metri
             raise ApiError(503, CLOSED)
         return JSONResponse({"status": "ok"})
 
-    @app.get("/metrics", responses={401: WRONG[401]})
+    @app.get("/metrics", responses=PLAIN | {401: WRONG[401]}, response_class=PlainTextResponse)
     async def show_metrics() -> Response:
         """Return what was counted, for Prometheus."""
         return Response(metrics.told(), media_type="text/plain; version=0.0.4")
 
 
-def _without_422(app: FastAPI) -> dict[str, Any]:
-    """Return the description of the API: wrong requests are answered with 400, as OpenAI's API does."""
+def _described(app: FastAPI, names: Sequence[str]) -> dict[str, Any]:
+    """Return the description of the API, with the models that are served.
+
+    Wrong requests are answered with 400, as OpenAI's API does, and not with FastAPI's 422.
+    """
     described = FastAPI.openapi(app)
     for path in described["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
+            for parameter in operation.get("parameters", []):
+                parameter["schema"]["enum"] = list(names)
+    for schema in described["components"]["schemas"].values():
+        if "model" in schema.get("properties", {}):
+            schema["properties"]["model"]["enum"] = list(names)
     return described
