@@ -14,7 +14,17 @@ from scratchlm.serving.answers import Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import CompletionRequest
-from scratchlm.serving.streams import Events, heading, leaving, require_room, require_sensible, told, usage, wants_usage
+from scratchlm.serving.streams import (
+    Events,
+    heading,
+    leaving,
+    raw,
+    require_room,
+    require_sensible,
+    told,
+    usage,
+    wants_usage,
+)
 from scratchlm.serving.worker import Worker
 from scratchlm.tokens.base import Tokenizer
 
@@ -90,6 +100,15 @@ def _logprobs(
     return {
         "tokens": texts,
         "token_logprobs": [each.logprob for each in logprobs],
-        "top_logprobs": [{told(tokenizer, token): value for token, value in each.top} for each in logprobs],
+        "top_logprobs": [
+            {_key(tokenizer, at): value for at, value in ((token, each.logprob), *each.top)}
+            for token, each in zip(tokens, logprobs, strict=True)
+        ],
         "text_offset": places,
     }
+
+
+def _key(tokenizer: Tokenizer, token: int) -> str:
+    """Return a name for a token that no other token has: its text, or its bytes where these are no whole characters."""
+    text, own = told(tokenizer, token), raw(tokenizer, token)
+    return text if text.encode() == own else "bytes:" + "".join(f"\\x{each:02x}" for each in own)
