@@ -6,7 +6,7 @@ import pytest
 
 from served import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # theirs are not ours to mend
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # theirs
 TALK = [{"role": "user", "content": "Where is the key?"}]
 
 
