@@ -289,7 +289,7 @@ class Engine:
         drafts = [list(request.draft) for request in requests]
         for request in requests:
             request.proposed += len(request.draft)
-        firsts = [sum(1 + len(draft) for draft in drafts[:place]) for place in range(len(drafts))]
+        firsts = [0, *itertools.accumulate(1 + len(draft) for draft in drafts)]
         logits = self._next_logits(requests)
         going, depth = list(range(len(requests))), 0
         while going:
@@ -311,10 +311,18 @@ class Engine:
         tails = [each.ids[max(each.start, len(each.ids) - self.reach) :] + each.draft for each in requests]
         if self._compiled is None or self._plainly:
             sizes, lengths = [1 + len(request.draft) for request in requests], [request.cached for request in requests]
-            new, _ = padded([tail[-size:] for tail, size in zip(tails, sizes, strict=True)])
+            if max(sizes) == 1:
+                new = torch.tensor([tail[-1:] for tail in tails])
+            else:
+                new, _ = padded([tail[-size:] for tail, size in zip(tails, sizes, strict=True)])
             tables = [request.blocks for request in requests]
             hidden = self.decoder.hidden(new.to(self.decoder.device), Paged(self.blocks, tables, lengths, tails, sizes))
-            return self.decoder.logits(torch.cat([row[:size] for row, size in zip(hidden, sizes, strict=True)]))
+            rows = (
+                hidden[:, 0]
+                if max(sizes) == 1
+                else torch.cat([row[:size] for row, size in zip(hidden, sizes, strict=True)])
+            )
+            return self.decoder.logits(rows)
         texts: list[Sequence[int]] = []
         places, blocks = [], []
         for request, tail in zip(requests, tails, strict=True):

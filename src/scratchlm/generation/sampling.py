@@ -94,10 +94,11 @@ def next_tokens(
         return found
     chosen = [configs[row] for row in others]
     probabilities = _probabilities(logits[others].float(), [texts[row] for row in others], chosen).cpu()
-    for row, each, config in zip(others, probabilities, chosen, strict=True):
+    numbers = torch.isfinite(probabilities.sum(1)).tolist()
+    for row, each, config, are in zip(others, probabilities, chosen, numbers, strict=True):
         if config.temperature == 0.0:
             found[row] = int(each.argmax())
-        elif bool(torch.isfinite(each.sum())):
+        elif are:
             found[row] = int(torch.multinomial(each, 1, generator=generators[row]))
     return found
 
