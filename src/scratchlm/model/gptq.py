@@ -66,7 +66,7 @@ def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> In
 
 @torch.no_grad()
 def quantize_layers(
-    decoder: Decoder, texts: Sequence[Int[Tensor, "B T"]], told: Callable[[int], None] = lambda layer: None
+    decoder: Decoder, texts: Sequence[Int[Tensor, "_ T"]], told: Callable[[int], None] = lambda layer: None
 ) -> None:
     """Quantize the matrices of all layers to int4, from the first layer to the last.
 
