@@ -19,6 +19,7 @@ from bench.learning.spelling import Spelling
 from bench.store import DATA, data_file
 
 from scratchlm.base.config import from_dict
+from scratchlm.base.device import faster_dtype
 from scratchlm.base.files import read_json, write_json
 from scratchlm.data.prepare import prepare
 from scratchlm.evaluation.pairs import Pair, pair_accuracy, read_pairs
@@ -28,7 +29,6 @@ from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.runs.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.probing import faster_dtype
 
 RECIPE, VOCABULARY = "books", 8192
 WINDOWS: dict[str, Any] = {"batch_size": 32, "sequence_length": 128}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from bench.learning.books import Text, prepared
 
+from scratchlm.base.device import faster_dtype
 from scratchlm.base.files import write_json
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
@@ -24,7 +25,6 @@ from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law
 from scratchlm.training.fit import fit as train_whole
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
-from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
 GRID = [*((depth, tokens) for depth in (2, 4, 6) for tokens in (250_000, 1_000_000, 4_000_000)), (8, 1_000_000)]

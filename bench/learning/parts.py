@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from bench.learning.shakespeare import held_out_nats, read_ids
 
+from scratchlm.base.device import faster_dtype
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.model import config as shape
 from scratchlm.model.config import DecoderConfig
@@ -21,7 +22,6 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.training.probing import faster_dtype
 from scratchlm.training.stages import training_batches
 
 

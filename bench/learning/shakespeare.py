@@ -20,7 +20,7 @@ import torch
 from bench.learning.curves import Curve, median_of
 from bench.store import data_file
 
-from scratchlm.base.device import autocast
+from scratchlm.base.device import autocast, faster_dtype
 from scratchlm.data.batches import ArrayTokens, whole_windows
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
@@ -28,7 +28,6 @@ from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
-from scratchlm.training.probing import faster_dtype
 from scratchlm.training.profiling import Deadline
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.stages import training_batches

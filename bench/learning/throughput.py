@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
+from scratchlm.base.device import faster_dtype
 from scratchlm.base.statistics import spread
-from scratchlm.training.probing import faster_dtype
 
 ROWS, LENGTH, VOCABULARY = 4, 512, 50257
 ENOUGH, PATIENCE = 60.0, 600.0

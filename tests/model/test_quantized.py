@@ -18,6 +18,7 @@ from scratchlm.model.quantized import (
     MOST,
     TILE,
     Int4,
+    multiply_in,
     pack_int4,
     pack_int8,
     quantizable,
@@ -129,6 +130,10 @@ def test_a_quantized_model_is_stored_and_read_without_loss(
     read = load_model(tmp_path / "model")
     assert read.quantization == chosen
     ids = random_ids(2, 9)
+    multiply_in(read.decoder, torch.bfloat16)
+    expected = decoder(ids)
+    assert float((read.decoder(ids) - expected).norm()) < 0.03 * float(expected.norm())
+    multiply_in(read.decoder, torch.float32)
     assert torch.equal(read.decoder(ids), decoder(ids))
     unpack(read.decoder)
     torch.testing.assert_close(read.decoder(ids), decoder(ids))

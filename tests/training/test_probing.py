@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scratchlm.base.device import bf16_products_are_faster
 from scratchlm.data.batches import ArrayTokens, Batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.training import probing
@@ -14,7 +15,6 @@ from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import (
-    bf16_products_are_faster,
     candidates,
     choose_dtype,
     probe_seconds,

@@ -61,6 +61,10 @@ class Int8:
         """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
         return self.codes[first:last] * self.scales[first:last, None]
 
+    def product(self, input: Float[Tensor, "*batch I"], first: int, last: int) -> Float[Tensor, "*batch O"]:
+        """Multiply with some outputs' weights; codes are exact in bf16, and scales multiply the sums."""
+        return F.linear(input, self.codes[first:last].to(input.dtype)) * self.scales[first:last]
+
 
 @dataclass
 class Int4:
@@ -103,6 +107,10 @@ class Int4:
         scales, minima = (each[tiles].float().repeat_interleave(GROUP, 1) for each in (self.scales, self.minima))
         weights = codes * scales + minima
         return weights.transpose(1, 2).flatten(0, 1)[first - tiles.start * TILE :][: last - first].contiguous()
+
+    def product(self, input: Float[Tensor, "*batch I"], first: int, last: int) -> Float[Tensor, "*batch O"]:
+        """Multiply with some outputs' weights, rounded to the input's number format."""
+        return F.linear(input, self.unpacked(first, last).to(input.dtype))
 
 
 Quantized = Int8 | Int4
@@ -178,6 +186,8 @@ class QuantizedWeight(nn.Module):
     def __init__(self, matrix: Quantized) -> None:
         super().__init__()
         self.shape = matrix.shape
+        self.dtype: torch.dtype | None = None
+        """Number format that inputs and weights are multiplied in; None for that of the input."""
         self.codes = nn.Parameter(matrix.codes, requires_grad=False)
         self.scales = nn.Parameter(matrix.scales, requires_grad=False)
         minima = matrix.minima if isinstance(matrix, Int4) else None
@@ -202,8 +212,10 @@ class QuantizedWeight(nn.Module):
 
     def product(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """Return what a linear layer with these weights answers, without bias; some outputs are unpacked at a time."""
-        parts = range(0, self.shape[0], OUTPUTS)
-        return torch.cat([F.linear(input, self.matrix.unpacked(at, at + OUTPUTS).to(input.dtype)) for at in parts], -1)
+        matrix, parts = self.matrix, range(0, self.shape[0], OUTPUTS)
+        rounded = input.to(self.dtype or input.dtype)
+        products = [matrix.product(rounded, at, at + OUTPUTS) for at in parts]
+        return (products[0] if len(products) == 1 else torch.cat(products, -1)).to(input.dtype)
 
 
 class QuantizedLinear(QuantizedWeight):
@@ -268,6 +280,13 @@ def _outline(weight: Tensor, form: type[Quantized]) -> Quantized:
         codes = torch.empty(tiles, inputs, TILE // 2, dtype=torch.uint8)
         scales, minima = (torch.empty(tiles, inputs // GROUP, TILE, dtype=torch.bfloat16) for _ in range(2))
         return Int4(codes, scales, minima, outputs)
+
+
+def multiply_in(network: nn.Module, dtype: torch.dtype) -> None:
+    """Have all quantized matrices multiplied in a number format."""
+    for part in network.modules():
+        if isinstance(part, QuantizedWeight):
+            part.dtype = dtype
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.generation.config import SamplingConfig
+from scratchlm.generation.engine import Engine, stream_ids, worth_compiling
 from scratchlm.model.config import ExpertsConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.gptq import quantize_layers
@@ -27,7 +30,7 @@ from scratchlm.runs.config import QuantizeConfig
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.weights.checkpoint import MODEL_KIND, find_model, load_model, save_model
+from scratchlm.weights.checkpoint import MODEL_KIND, SavedModel, find_model, load_model, save_model
 from scratchlm.weights.stored import WEIGHTS_FILE
 
 CALIBRATION_TOKENS = 65_536
@@ -36,6 +39,8 @@ WINDOW = 512
 """Tokens of one window of calibration."""
 MEASURED_TOKENS = 16_384
 """Most tokens that bits per byte are measured on."""
+WRITTEN_TOKENS = 48
+"""Tokens of a text that the speed is measured by."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Measured:
     megabytes: float
     """Size of its weights in its folder."""
     bits_per_byte: float
-    seconds: float
-    """Time to quantize it."""
+    tokens_per_second: float
+    """Tokens that it writes after a short prompt, one text alone."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,12 +63,20 @@ class QuantizeResult(Result):
     text: str
     before: Measured
     after: Measured
+    seconds: float
+    """Time to quantize it."""
 
     def __rich__(self) -> Table:
-        table = Table("form", "MB", "bits per byte", "lost", title=f"{self.out}, measured on {self.text}")
+        table = Table("form", "MB", "bits per byte", "lost", "tokens/s", title=f"{self.out}, measured on {self.text}")
         for each in (self.before, self.after):
             lost = each.bits_per_byte - self.before.bits_per_byte
-            table.add_row(each.form, f"{each.megabytes:,.1f}", f"{each.bits_per_byte:.4f}", f"{lost:+.4f}")
+            table.add_row(
+                each.form,
+                f"{each.megabytes:,.1f}",
+                f"{each.bits_per_byte:.4f}",
+                f"{lost:+.4f}",
+                f"{each.tokens_per_second:,.0f}",
+            )
         return table
 
 
@@ -79,7 +92,7 @@ def quantize(config: QuantizeConfig) -> QuantizeResult:
         model = load_model(folder)
         _require_plain(config, model.quantization is not None, bool(model.adapters), model.decoder)
         calibration, held_out, name = _texts(config, model.tokenizer)
-        before = Measured("full precision", _megabytes(folder), _bits(model.decoder, model.tokenizer, held_out), 0.0)
+        before = _measured("full precision", folder, model, held_out)
         started = time.perf_counter()
         method: Literal["nearest", "gptq"] = "nearest" if calibration is None else "gptq"
         chosen = QuantizationConfig(config.to, method)
@@ -89,10 +102,9 @@ def quantize(config: QuantizeConfig) -> QuantizeResult:
         seconds = time.perf_counter() - started
         model.quantization, model.base = chosen, None
         save_model(config.out, model)
-        bits = _bits(model.decoder, model.tokenizer, held_out)
         form = f"{config.to}, {'GPTQ' if method == 'gptq' else 'rounded to nearest'}"
-        after = Measured(form, _megabytes(config.out), bits, seconds)
-    return QuantizeResult(str(config.out), name, before, after)
+        after = _measured(form, config.out, load_model(config.out), held_out)
+    return QuantizeResult(str(config.out), name, before, after, seconds)
 
 
 def to_nearest(decoder: Decoder, config: QuantizationConfig) -> None:
@@ -158,10 +170,19 @@ def _encode(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
     return ids[:most]
 
 
-def _bits(decoder: Decoder, tokenizer: Tokenizer, ids: list[int]) -> float:
-    length = min(decoder.config.context, WINDOW)
-    return held_out_loss(decoder, tokenizer, ArrayTokens(np.array(ids)), length=length).bits_per_byte
+def _measured(form: str, folder: Path, model: SavedModel, ids: list[int]) -> Measured:
+    length = min(model.decoder.config.context, WINDOW)
+    bits = held_out_loss(model.decoder, model.tokenizer, ArrayTokens(np.array(ids)), length=length).bits_per_byte
+    return Measured(form, (folder / WEIGHTS_FILE).stat().st_size / 1e6, bits, _speed(model.decoder, ids))
 
 
-def _megabytes(folder: Path) -> float:
-    return (folder / WEIGHTS_FILE).stat().st_size / 1e6
+def _speed(decoder: Decoder, ids: list[int]) -> float:
+    """Return the tokens a second of the median of three texts, the first of which also compiles and is not counted."""
+    engine = Engine(decoder, compiled=worth_compiling(decoder))
+    prompt = ids[: max(1, min(16, decoder.config.context // 2))]
+
+    def measured() -> float:
+        times = [time.perf_counter() for _ in stream_ids(engine, prompt, SamplingConfig(max_tokens=WRITTEN_TOKENS))]
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    return statistics.median([measured() for _ in range(4)][1:])

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
 
-from scratchlm.base.device import DTYPES, DtypeName, autocast, threads
+from scratchlm.base.device import DTYPES, DtypeName, autocast, bf16_products_are_faster
 from scratchlm.base.statistics import spread
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.decoder import Decoder
@@ -214,26 +213,3 @@ def candidates(device: torch.device) -> list[DtypeName]:
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return ["fp32", "fp16"]
     return ["fp32", "bf16"]
-
-
-def bf16_products_are_faster(size: int = 192, clock: Clock = time.perf_counter) -> bool:
-    """Tell whether the CPU multiplies bf16 faster than fp32, by the best of five small products of each.
-
-    A processor without bf16 emulates it, some thirty times slower. Names of processors and instruction sets are not
-    asked: what counts is what torch uses here, and a few milliseconds on one thread show that on a busy machine too.
-    """
-
-    def seconds(matrix: Tensor) -> float:
-        began = clock()
-        matrix @ matrix
-        return clock() - began
-
-    with threads(1):
-        full, half = (torch.ones(size, size, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
-        best = [min(seconds(matrix) for _ in range(6)) for matrix in (full, half)]  # the first makes the kernel
-    return best[1] < best[0]
-
-
-def faster_dtype() -> torch.dtype:
-    """Return the dtype whose products are faster on this CPU, by `bf16_products_are_faster`."""
-    return torch.bfloat16 if bf16_products_are_faster() else torch.float32

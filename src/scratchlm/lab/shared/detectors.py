@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from scratchlm.base.device import faster_dtype
 from scratchlm.classic.bayes import NaiveBayes
 from scratchlm.classic.designed import DesignedTexts
 from scratchlm.classic.linear import LinearTexts
@@ -31,7 +32,6 @@ from scratchlm.lab.shared.small_model import SmallModel
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
-from scratchlm.training.probing import faster_dtype
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 Setting = Mapping[str, float]

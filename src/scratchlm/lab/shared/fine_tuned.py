@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scratchlm.base.device import DtypeName
+from scratchlm.base.device import DtypeName, faster_dtype
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.harness.settings import StorySettings
@@ -28,7 +28,6 @@ from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
-from scratchlm.training.probing import faster_dtype
 from scratchlm.weights.checkpoint import SavedModel
 
 

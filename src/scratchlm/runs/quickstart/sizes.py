@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchlm.base.device import DTYPES, DtypeName
+from scratchlm.base.device import DTYPES, DtypeName, bf16_products_are_faster
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder, outline
@@ -24,7 +24,7 @@ from scratchlm.runs.scaling_law import loss_law
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
-from scratchlm.training.probing import bf16_products_are_faster, step_seconds
+from scratchlm.training.probing import step_seconds
 
 VOCABULARY = 3072
 """Tokens of the vocabulary that speeds are measured with."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchlm.base.device import DTYPES, DtypeName, set_threads
+from scratchlm.base.device import DTYPES, DtypeName, bf16_products_are_faster, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
@@ -33,7 +33,6 @@ from scratchlm.tokens.vocabulary import DEFAULT_SPECIALS, trained_vocabulary
 from scratchlm.training.config import ScheduleConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.training.probing import bf16_products_are_faster
 from scratchlm.training.progress import TrainingProgress
 
 KIND = "time-lapse"
