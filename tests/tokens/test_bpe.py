@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import bpe, fast
-from scratchlm.tokens.merging import merge, merge_all, merges_of
+from scratchlm.tokens.merging import merge, merge_all, merges_of, proves_merges
 from scratchlm.tokens.patterns import PATTERNS, QWEN2
 from scratchlm.tokens.vocabulary import trained_vocabulary
 from scripts import SCRIPTS, fuzz
@@ -121,3 +121,24 @@ def test_a_vocabulary_that_no_merges_explain_is_refused() -> None:
         merges_of(tokens)
     with pytest.raises(UserError, match="token 300"):
         merges_of({b"a": 0, b"ax": 300})
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=10))
+def test_merges_are_proven_exactly_where_encoding_finds_them(places: list[tuple[int, int]]) -> None:
+    tokens = {b"a": 0, b"b": 1}
+    merges: list[tuple[int, int, int]] = []
+    for left, right in places:
+        spelled = list(tokens)
+        merged = spelled[left % len(tokens)] + spelled[right % len(tokens)]
+        if merged not in tokens:
+            merges.append((left % len(tokens), right % len(tokens), len(tokens)))
+            tokens[merged] = len(tokens)
+    earlier: dict[tuple[int, int], int] = {}
+    right_so_far = True
+    for (left, right, id), token in zip(merges, list(tokens)[2:], strict=True):
+        right_so_far &= merge_all([tokens[bytes([byte])] for byte in token], earlier) == [left, right]
+        earlier[left, right] = id
+    assert proves_merges(merges, tokens) == right_so_far
+    assert not merges or not proves_merges(merges[:-1], tokens)
+    assert not merges or not proves_merges([*merges, merges[-1]], tokens)

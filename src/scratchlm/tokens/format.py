@@ -17,6 +17,7 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
+from scratchlm.tokens.merging import proves_merges
 from scratchlm.tokens.patterns import GPT2, SMOLLM
 from scratchlm.tokens.vocabulary import (
     SPACE,
@@ -266,6 +267,8 @@ def _read_byte_pairs(
 def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
     """Compare the merges of the file with those implied by the order of the vocabulary."""
     found = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in listed]
+    if _are_merges(found, vocabulary.tokens):
+        return
     implied = [[spell(left), spell(right)] for left, right in vocabulary.merges]
     for place, (pair, expected) in enumerate(itertools.zip_longest(found, implied)):
         if pair != expected:
@@ -274,6 +277,14 @@ def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
                 f"its merge {place:,} is {words[0]} where the order of its vocabulary implies {words[1]}; "
                 "restore the file"
             )
+
+
+def _are_merges(pairs: list[list[str]], tokens: Mapping[bytes, int]) -> bool:
+    ids = {spell(token): id for token, id in tokens.items()}
+    try:
+        return proves_merges(((ids[left], ids[right], ids[left + right]) for left, right in pairs), tokens)
+    except (KeyError, ValueError):  # an unknown token, or a merge that is no pair
+        return False
 
 
 def _read_pattern(data: Mapping[str, Any]) -> str:

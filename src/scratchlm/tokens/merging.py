@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scratchlm.base.errors import UserError
 
@@ -75,3 +75,37 @@ def _parts(token: bytes, id: int, tokens: Mapping[bytes, int], merges: Mapping[P
             "this is not a byte-level BPE vocabulary in the order of its merges"
         )
     return ids[0], ids[1]
+
+
+def proves_merges(merges: Iterable[tuple[int, int, int]], tokens: Mapping[bytes, int]) -> bool:
+    """Tell whether encoding each token with the merges before its own ends with the two ids that are listed for it.
+
+    Each merge is two ids and the id that they became. A merge across the border of the two would have come between;
+    that is asked instead of encoding, which takes much longer.
+    """
+    known: dict[Pair, int] = {}
+    parts: dict[int, Pair] = {}
+    before = -1
+    for left, right, id in merges:
+        if max(before, left, right) >= id or not _meet(left, right, id, known, parts):
+            return False
+        known[left, right] = before = id
+        parts[id] = left, right
+    return parts.keys() == {id for token, id in tokens.items() if len(token) > 1}
+
+
+def _meet(left: int, right: int, id: int, known: Mapping[Pair, int], parts: Mapping[int, Pair]) -> bool:
+    """Tell whether two neighbours are whole when `id` is merged from them, with no earlier merge across their border.
+
+    Time runs backwards: of the two tokens at the border, the later one is taken apart. A merge across happens if it
+    comes before either of them becomes part of a longer token; of equal merges the leftmost is the first.
+    """
+    left_until = right_until = id
+    while known.get((left, right), id) >= min(left_until, right_until):
+        if left in parts and (left > right or right not in parts):
+            left_until, left = left, parts[left][1]
+        elif right in parts:
+            right_until, right = right + 1, parts[right][0]
+        else:
+            return True
+    return False
