@@ -1,4 +1,4 @@
-"""What numba has no word for: arrays at addresses, and counters that threads change together.
+"""What numba has no word for: arrays at addresses, counters that threads change together, and reading memory ahead.
 
 An address is passed as a number, so that one table holds the places of all tensors of a model. Whoever fills such a
 table keeps the tensors alive.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -43,3 +44,19 @@ def fetch(typing_context: Any, counter: Any) -> Any:
         return builder.load_atomic(place, "seq_cst", 8)
 
     return types.int64(counter), code
+
+
+@intrinsic
+def read_ahead(typing_context: Any, array: Any, bytes_ahead: Any) -> Any:
+    """Have the processor fetch the line of memory so many bytes after an array's beginning; any address will do."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.gep(builder.bitcast(begin, cgutils.voidptr_t), [arguments[1]])
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(fetch, [place, number(0), number(3), number(1)])  # to read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code

@@ -16,7 +16,7 @@ import numpy as np
 from numba import carray, njit, types
 from numba.extending import overload
 
-from scratchlm.compiled.atomic import pointer
+from scratchlm.compiled.atomic import pointer, read_ahead
 from scratchlm.model.quantized import GROUP, TILE
 
 FLAGS = {"reassoc", "contract", "arcp", "nsz"}
@@ -24,6 +24,11 @@ FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 HALF = TILE // 2
 f32, i32, u32 = np.float32, np.int32, np.uint32
 LOW, FOUR = i32(15), i32(4)
+LINE, AHEAD = 64, 2304
+"""Bytes of a line of memory, and how far ahead of the weight in use memory is read.
+
+The processor's own reading ahead stops at each page of 4 KiB. With it alone, one thread reads int8 a third more slowly.
+"""
 
 
 def matrix(kind: Any, address: int, outputs: int, inputs: int) -> Any:
@@ -98,6 +103,8 @@ def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: i
     rows, inputs = x.shape
     for output in range(first, last):
         w, b = codes[output], 0
+        for at in range(0, w.size * w.itemsize, LINE):
+            read_ahead(w, at + AHEAD)
         scale = scales[output] if scales.size else f32(1)
         while b + 4 <= rows:
             x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
