@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -136,3 +137,9 @@ def test_a_schema_of_itself_is_held_to(engine: Engine, grammars: Grammars, token
         assert json.loads(text) is not None
     else:
         assert text.startswith('{"sub": {"sub": {')
+
+
+def test_a_tokenizer_without_an_end_takes_no_grammar(tokenizer: FastBPE) -> None:
+    endless = FastBPE(dataclasses.replace(tokenizer.vocabulary, specials={}))
+    with pytest.raises(UserError, match="no output can end"):
+        Grammars(endless, endless.vocabulary_size).regex("a+")

@@ -30,6 +30,8 @@ WATCHED = 1_000_000
 """Looks at the bell before a helper sleeps: some milliseconds, in which a text's next step comes."""
 PATIENCE = 20_000
 """Looks at a counter before the thread offers its processor to others."""
+YIELDED = 200
+"""Looks that an offer takes the time of."""
 
 sched_yield = types.ExternalFunction("sched_yield", types.int32())
 POSIX = os.name == "posix"
@@ -103,11 +105,15 @@ def called(bell: npt.NDArray[np.int64], mine: npt.NDArray[np.int64]) -> bool:
     looks = 0
     while fetch(bell) == mine[HEARD]:
         looks += 1
-        if looks == WATCHED:
+        if POSIX and looks > PATIENCE:  # threads of other models may want the processor
+            sched_yield()
+            looks += YIELDED
+        if looks >= WATCHED:
             fetch_add(mine[AWAKE:], -1)
             if fetch(bell) == mine[HEARD]:  # who rings later finds it asleep
                 return False
             fetch_add(mine[AWAKE:], 1)
+            looks = 0
     mine[HEARD] = fetch(bell)
     return True
 

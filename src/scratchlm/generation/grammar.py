@@ -35,7 +35,7 @@ class _Wrapped:
         special = set(tokenizer.specials.values())
         self.tokens = [b"" if each is None else each for each in tokenizer.table]
         self.special_token_ids = sorted(special)
-        self.eos_token_id = min(stop_ids) if stop_ids else next(iter(sorted(special)), 0)
+        self.eos_token_id = min(stop_ids or special)
         self.bos_token_id = tokenizer.begin_of_text
 
     def __call__(self, text: str) -> list[int]:
@@ -53,6 +53,8 @@ class Grammars:
     def _tokens(self) -> Any:
         import llguidance
 
+        if not self._stop_ids and not self._from.specials:
+            raise UserError("a grammar: the tokenizer has no special token, so no output can end; use one that has")
         wrapped: Any = _Wrapped(self._from, self._stop_ids)
         stops = sorted(self._stop_ids) or [wrapped.eos_token_id]
         return llguidance.LLTokenizer(wrapped, n_vocab=self._vocabulary, eos_token=stops)
