@@ -99,31 +99,64 @@ def _multiply(packed: Any, x: Any, out: Any, first: Any, last: Any) -> Any:
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
-    """Multiply a matrix that lies by rows; four rows of `x` share the reading of a weight."""
-    rows, inputs = x.shape
-    for output in range(first, last):
-        w, b = codes[output], 0
-        for at in range(0, w.size * w.itemsize, LINE):
-            read_ahead(w, at + AHEAD)
-        scale = scales[output] if scales.size else f32(1)
-        while b + 4 <= rows:
-            x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
-            s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
-            for i in range(inputs):
-                weight = number(w[i])
-                s0 += weight * x0[i]
-                s1 += weight * x1[i]
-                s2 += weight * x2[i]
-                s3 += weight * x3[i]
-            out[b, output], out[b + 1, output] = s0 * scale, s1 * scale
-            out[b + 2, output], out[b + 3, output] = s2 * scale, s3 * scale
-            b += 4
-        while b < rows:
-            xb, s = x[b], f32(0)
-            for i in range(inputs):
-                s += number(w[i]) * xb[i]
-            out[b, output] = s * scale
-            b += 1
+    """Multiply a matrix that lies by rows. Of several texts, four and two outputs are computed together."""
+    rows, output = x.shape[0], first
+    fours = rows - rows % 4
+    if fours:
+        while output + 2 <= last:
+            read_row_ahead(codes[output], 2 * AHEAD)
+            read_row_ahead(codes[output + 1], 2 * AHEAD)
+            for b in range(0, fours, 4):
+                multiply_square(codes[output], codes[output + 1], x, b, out, output)
+            for b in range(fours, rows):
+                out[b, output], out[b, output + 1] = dot(codes[output], x[b]), dot(codes[output + 1], x[b])
+            output += 2
+    for alone in range(output, last):
+        read_row_ahead(codes[alone], AHEAD)
+        for b in range(rows):
+            out[b, alone] = dot(codes[alone], x[b])
+    if scales.size:
+        for b in range(rows):
+            part, own = out[b, first:last], scales[first:last]
+            for i in range(part.size):
+                part[i] *= own[i]
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def read_row_ahead(w: Any, ahead: int) -> None:
+    """Have as many bytes read as a row has, so many bytes ahead of it."""
+    for at in range(0, w.size * w.itemsize, LINE):
+        read_ahead(w, at + ahead)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def dot(w: Any, x: Any) -> Any:
+    """Return the product of two vectors."""
+    total = f32(0)
+    for i in range(x.size):
+        total += number(w[i]) * x[i]
+    return total
+
+
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def multiply_square(w: Any, v: Any, x: Any, b: int, out: Any, output: int) -> None:
+    """Set two outputs of four vectors, from `b` on, to their products with two rows of a matrix, each read once."""
+    x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
+    s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
+    t0, t1, t2, t3 = f32(0), f32(0), f32(0), f32(0)
+    for i in range(x0.size):
+        p, q = number(w[i]), number(v[i])
+        s0 += p * x0[i]
+        s1 += p * x1[i]
+        s2 += p * x2[i]
+        s3 += p * x3[i]
+        t0 += q * x0[i]
+        t1 += q * x1[i]
+        t2 += q * x2[i]
+        t3 += q * x3[i]
+    out[b, output], out[b + 1, output], out[b + 2, output], out[b + 3, output] = s0, s1, s2, s3
+    output += 1
+    out[b, output], out[b + 1, output], out[b + 2, output], out[b + 3, output] = t0, t1, t2, t3
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
