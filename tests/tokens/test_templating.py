@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -64,3 +66,18 @@ def test_one_process_renders_one_conversation_after_the_other() -> None:
     first = templating.worker(templating.os.getpid())
     rendered("{{ messages[1]['content'] }}")
     assert templating.worker(templating.os.getpid()) is first
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_neither_an_interrupt_nor_the_end_of_the_process_costs_a_conversation() -> None:
+    def rendered() -> str:
+        return templating.render_sandboxed("{{ a }}", {"a": "said"})
+
+    assert rendered() == "said"
+    mine = templating.worker(os.getpid()).process
+    os.kill(mine.pid, signal.SIGINT)  # as Ctrl-C on a terminal does
+    assert rendered() == "said"
+    assert templating.worker(os.getpid()).process is mine
+    mine.kill()
+    mine.wait()
+    assert rendered() == "said"

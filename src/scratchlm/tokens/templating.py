@@ -67,6 +67,9 @@ def render_here(source: str, values: Mapping[str, Any]) -> str:
 def render_sandboxed(source: str, values: Mapping[str, Any]) -> str:
     """Render an untrusted template. Raises `ValueError` where it fails, or takes too much time or memory."""
     mine = worker(os.getpid())
+    if mine.process.poll() is not None:  # something else ended it
+        worker.cache_clear()
+        mine = worker(os.getpid())
     try:
         answer = mine.ask({"source": source, "values": values})
     except (OSError, ValueError):
@@ -153,5 +156,6 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a terminal reaches all its processes and is not for this one
     _limit()
     serve(sys.stdin.buffer, sys.stdout.buffer)
