@@ -68,6 +68,7 @@ def render_sandboxed(source: str, values: Mapping[str, Any]) -> str:
     """Render an untrusted template. Raises `ValueError` where it fails, or takes too much time or memory."""
     mine = worker(os.getpid())
     if mine.process.poll() is not None:  # something else ended it
+        mine.close()
         worker.cache_clear()
         mine = worker(os.getpid())
     try:
@@ -97,6 +98,16 @@ class _Worker:
         with self._lock:
             return self._exchange(json.dumps(question).encode() + b"\n")
 
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(OSError):  # what it did not read
+            self.process.stdin.close()
+        self.process.stdout.close()
+
     def _exchange(self, line: bytes) -> dict[str, Any]:
         """Send a line and return what the answer holds. One thread at a time."""
         assert self.process.stdin is not None
@@ -110,10 +121,7 @@ class _Worker:
             found: dict[str, Any] = json.loads(self.process.stdout.readline())
             return found
         except (OSError, ValueError):
-            self.process.kill()
-            self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
+            self.close()
             raise
         finally:
             limit.cancel()
@@ -156,6 +164,6 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a terminal reaches all its processes and is not for this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a terminal reaches all its processes
     _limit()
     serve(sys.stdin.buffer, sys.stdout.buffer)
