@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from scratchlm.base.terminal import console
 
 BLANK = re.compile(r"\n[ \t]*\n")
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
+REDRAWN = 1 / 15
+"""Seconds between two drawings of a paragraph that grows: each takes as long as a small model needs for a token."""
 
 
 class MarkdownScreen:
@@ -18,7 +21,7 @@ class MarkdownScreen:
 
     def __init__(self) -> None:
         self._console = console(highlight=False)
-        self._rest = ""
+        self._rest, self._drawn = "", 0.0
         self._live: Any = None
 
     def __enter__(self) -> MarkdownScreen:
@@ -40,7 +43,9 @@ class MarkdownScreen:
         done, self._rest = complete(self._rest)
         if done.strip():
             self._print(done)
-        self._live.update(_markdown(self._rest), refresh=True)
+        if done or time.monotonic() - self._drawn >= REDRAWN:
+            self._live.update(_markdown(self._rest), refresh=True)
+            self._drawn = time.monotonic()
 
     def _print(self, text: str) -> None:
         self._console.print(_markdown(text))
