@@ -94,6 +94,7 @@ def test_methods_are_compared_reported_and_replayed(
     assert f"{len(outcome.values)} values and {len(outcome.claims)} claims are reproduced" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_a_published_model_can_be_added_and_can_move_before_a_replay(
     toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,6 +295,7 @@ def test_a_result_with_settings_of_another_version_is_read_and_not_replayed(
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.slow
 def test_every_seed_draws_labels_anew_from_one_pretrained_model(
     toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -614,6 +616,7 @@ def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.Captur
     assert outcome.values["chat.read_coherent"].value == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_more_seeds_goes_on_from_one_with_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = (
         "--pretraining-steps",
