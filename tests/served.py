@@ -42,9 +42,12 @@ class Server:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}(\{{| )", line))
 
     def idle(self) -> bool:
-        """Wait until nothing is written, a few seconds at most."""
-        for _ in range(100):
-            if self.metric("scratchlm_texts") == 0:
+        """Wait until nothing is written or held for half a second, a few seconds at most."""
+        quiet = 0
+        for _ in range(200):
+            busy = self.metric("scratchlm_texts") or self.metric("scratchlm_used_blocks")
+            quiet = 0 if busy else quiet + 1
+            if quiet == 10:
                 return True
             time.sleep(0.05)
         return False

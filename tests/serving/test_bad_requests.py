@@ -160,7 +160,6 @@ def test_a_client_that_leaves_frees_what_it_held(server: Server, when: str) -> N
                 while not server.metric("scratchlm_texts"):
                     time.sleep(0.01)
     assert server.idle()
-    assert server.metric("scratchlm_used_blocks") == 0
     assert server.metric("scratchlm_written_tokens") - before < asked / 2
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import bpe, fast
-from scratchlm.tokens.merging import merge, merge_all, merges_of, proves_merges
+from scratchlm.tokens.merging import merge, merge_all, merges_of, merges_hold
 from scratchlm.tokens.patterns import PATTERNS, QWEN2
 from scratchlm.tokens.vocabulary import trained_vocabulary
 from scripts import SCRIPTS, fuzz
@@ -125,7 +125,7 @@ def test_a_vocabulary_that_no_merges_explain_is_refused() -> None:
 
 @settings(max_examples=500)
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=10))
-def test_merges_are_proven_exactly_where_encoding_finds_them(places: list[tuple[int, int]]) -> None:
+def test_merges_hold_exactly_where_encoding_finds_them(places: list[tuple[int, int]]) -> None:
     tokens = {b"a": 0, b"b": 1}
     merges: list[tuple[int, int, int]] = []
     for left, right in places:
@@ -139,6 +139,6 @@ def test_merges_are_proven_exactly_where_encoding_finds_them(places: list[tuple[
     for (left, right, id), token in zip(merges, list(tokens)[2:], strict=True):
         right_so_far &= merge_all([tokens[bytes([byte])] for byte in token], earlier) == [left, right]
         earlier[left, right] = id
-    assert proves_merges(merges, tokens) == right_so_far
-    assert not merges or not proves_merges(merges[:-1], tokens)
-    assert not merges or not proves_merges([*merges, merges[-1]], tokens)
+    assert merges_hold(merges, tokens) == right_so_far
+    assert not merges or not merges_hold(merges[:-1], tokens)
+    assert not merges or not merges_hold([*merges, merges[-1]], tokens)

@@ -17,7 +17,7 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import whole
-from scratchlm.tokens.merging import proves_merges
+from scratchlm.tokens.merging import merges_hold
 from scratchlm.tokens.patterns import GPT2, SMOLLM
 from scratchlm.tokens.vocabulary import (
     SPACE,
@@ -282,7 +282,7 @@ def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
 def _are_merges(pairs: list[list[str]], tokens: Mapping[bytes, int]) -> bool:
     ids = {spell(token): id for token, id in tokens.items()}
     try:
-        return proves_merges(((ids[left], ids[right], ids[left + right]) for left, right in pairs), tokens)
+        return merges_hold(((ids[left], ids[right], ids[left + right]) for left, right in pairs), tokens)
     except (KeyError, ValueError):  # an unknown token, or a merge that is no pair
         return False
 

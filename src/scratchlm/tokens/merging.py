@@ -77,7 +77,7 @@ def _parts(token: bytes, id: int, tokens: Mapping[bytes, int], merges: Mapping[P
     return ids[0], ids[1]
 
 
-def proves_merges(merges: Iterable[tuple[int, int, int]], tokens: Mapping[bytes, int]) -> bool:
+def merges_hold(merges: Iterable[tuple[int, int, int]], tokens: Mapping[bytes, int]) -> bool:
     """Tell whether encoding each token with the merges before its own ends with the two ids that are listed for it.
 
     Each merge is two ids and the id that they became. A merge across the border of the two would have come between;
