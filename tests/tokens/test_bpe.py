@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import bpe, fast
-from scratchlm.tokens.merging import merge, merge_all, merges_of, merges_hold
+from scratchlm.tokens.merging import merge, merge_all, merges_hold, merges_of
 from scratchlm.tokens.patterns import PATTERNS, QWEN2
 from scratchlm.tokens.vocabulary import trained_vocabulary
 from scripts import SCRIPTS, fuzz
