@@ -190,7 +190,7 @@ def test_numbers_that_run_away_stop_the_run_with_a_remedy(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_a_stopped_run_saves_and_tells_how_to_go_on(days: Path, tmp_path: Path, name: str) -> None:
     run_folder = tmp_path / "run"
     arguments = small_run(days, run_folder)

@@ -271,6 +271,7 @@ def test_on_real_words_fast_equals_plain_longer_contexts_help_and_three_discount
     assert -KneserNey.fit(documents, vocabulary_size, 5, one_discount).log_likelihood(held_out) > loss[5]
 
 
+@pytest.mark.slow
 @needs_data
 def test_on_real_bytes_fast_equals_plain_and_a_megabyte_predicts_better_than_xz_compresses() -> None:
     assert DATA is not None

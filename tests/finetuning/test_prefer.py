@@ -258,6 +258,7 @@ def test_a_model_with_an_adapter_is_its_own_reference(folder: Path, tmp_path: Pa
     assert result.kl == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_optimizers_state_is_gone_when_the_kept_model_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,7 +174,7 @@ def wants_e() -> Task:
     return Task(train, held_out, share, share)
 
 
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("lora", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path) -> None:
     result = finetune_reinforce(settings(base, tmp_path / "run", epochs=8.0, lora=lora), wants_e())
     assert result.task == "own"
@@ -210,6 +210,7 @@ def test_without_a_weight_the_reference_model_is_neither_copied_nor_asked(
     assert kl[0.1][-1] > 0
 
 
+@pytest.mark.slow
 def test_a_reward_that_can_be_had_without_the_task_is_found_out(base: Path, tmp_path: Path) -> None:
     honest = wants_e()
 

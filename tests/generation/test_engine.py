@@ -46,7 +46,10 @@ def alone(decoder: Decoder, request: Request) -> list[int]:
     return list(generate_ids(decoder, request.prompt, request.config, request.stop_ids))
 
 
-@pytest.mark.parametrize("name", ["tiny", "default", "speedrun", "gpt2"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("tiny", marks=pytest.mark.slow), "default", "speedrun", pytest.param("gpt2", marks=pytest.mark.slow)],
+)
 def test_texts_that_come_and_go_at_any_step_are_written_as_if_alone(name: str) -> None:
     decoder, chance = model(name), random.Random(1)
     engine, coming, all_of = Engine(decoder, rows=5), some_requests(14), []

@@ -40,6 +40,7 @@ def test_cached_equals_plain_token_for_token_far_past_the_context(name: str, len
     assert list(stream_ids(Engine(decoder), prompt, config)) == plain
 
 
+@pytest.mark.slow
 def test_a_reused_engine_equals_a_new_one_whatever_the_prompts_share() -> None:
     decoder = random_decoder(toy_config("default"))
     engine, chance, long, written = Engine(decoder), random.Random(0), prompt_of(90), prompt_of(3)

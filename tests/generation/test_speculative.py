@@ -31,7 +31,10 @@ class Foreseen:
         return [(id + 1) % 61 if (len(ids) + at) % self.wrong == 0 else id for at, id in enumerate(found)]
 
 
-@pytest.mark.parametrize("name", ["tiny", "default", "speedrun", "gpt2"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("tiny", marks=pytest.mark.slow), "default", "speedrun", pytest.param("gpt2", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_proposals_right_and_wrong_leave_the_output_as_it_is(name: str, compiled: bool, temperature: float) -> None:
@@ -50,7 +53,7 @@ def test_proposals_right_and_wrong_leave_the_output_as_it_is(name: str, compiled
     assert requests[0].agreed < requests[0].proposed
 
 
-@pytest.mark.parametrize("name", ["default", "speedrun"])
+@pytest.mark.parametrize("name", ["default", pytest.param("speedrun", marks=pytest.mark.slow)])
 def test_texts_that_wait_for_memory_and_prefixes_left_behind_are_right_too(name: str) -> None:
     decoder = model(name)
     engine, config = Engine(decoder, rows=6), SamplingConfig(max_tokens=40, temperature=0.9, seed=3)

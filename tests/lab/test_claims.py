@@ -315,6 +315,7 @@ def label_findings(seeds: int = 1, **averages: float) -> list[Findings]:
     return found
 
 
+@pytest.mark.slow
 def test_label_claims_follow_the_rankings() -> None:
     usual = {
         "rules": 0.9, "designed": 0.8, "logistic": 0.5, "svm_8": 0.3, "svm_40": 0.5, "svm_100": 0.97, "random_8": 0.1,

@@ -160,6 +160,7 @@ def test_a_value_that_a_run_lacks_is_not_scored(monkeypatch: pytest.MonkeyPatch)
 # The command.
 
 
+@pytest.mark.slow
 def test_guesses_are_asked_before_the_run_and_shown_after_it(
     tmp_path: Path, kept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

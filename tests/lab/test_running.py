@@ -118,6 +118,7 @@ def test_a_published_model_can_be_added_and_can_move_before_a_replay(
     assert (code, "are reproduced" in out) == (0, True), err
 
 
+@pytest.mark.slow
 def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("experiment", "ladder-lm", "--data", toy_data, "--out", tmp_path / "run")
     small = (
@@ -151,6 +152,7 @@ def test_language_models_are_compared(toy_data: Path, tmp_path: Path, capsys: py
     assert sorted(seeds) == sorted([*trained, "less-lstm", "less-transformer", "less-repeated"])
 
 
+@pytest.mark.slow
 def test_kinds_of_tokens_are_compared(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("experiment", "objective", "--data", toy_data, "--out", tmp_path / "run", "--depth", "1")
     small = ("--megabytes", "0.05", "--vocabulary-size", "280", "--epochs", "1", "--sample-tokens", "5")
@@ -246,6 +248,7 @@ def test_a_folder_of_other_settings_is_refused_and_started_over_with_force(
     assert read_outcome(out / "result.json").name == "ladder-spam"
 
 
+@pytest.mark.slow
 def test_a_replay_removes_an_earlier_replay_and_nothing_else(
     toy_data: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -540,6 +543,7 @@ def test_pairs_that_share_a_sentence_are_in_one_split(tmp_path: Path) -> None:
         read_pairs(path, 10, 1)
 
 
+@pytest.mark.slow
 def test_translators_are_compared(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = {"i": "ich", "you": "du", "see": "sehe", "a dog": "einen Hund", "a cat": "eine Katze", "now": "jetzt"}
     sentences = [
@@ -582,6 +586,7 @@ def test_translators_are_compared(finished: Path, tmp_path: Path, capsys: pytest
     assert both["ibm1.chrf"] == outcome.values["ibm1.chrf"]
 
 
+@pytest.mark.slow
 def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = (
         "--pretraining-steps",

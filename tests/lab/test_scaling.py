@@ -220,6 +220,7 @@ def test_a_larger_run_far_from_all_predictions_refutes_the_claims_about_it() -> 
     assert not held & {"kaplan-holds", "hoffmann-holds", "laws-beat-baselines", "kaplan-is-nearer"}
 
 
+@pytest.mark.slow
 def test_a_law_of_the_surface_is_predicted_best_by_the_surface() -> None:
     def surface(width: int, tokens: int) -> float:
         x, y = math.log(size_of(width) / 1e5), math.log(tokens / 2e5)
@@ -284,6 +285,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_prediction_is_written_before_the_larger_run_begins(books: Path, tmp_path: Path) -> None:
     config = ScalingConfig(
         data=books, widths=(32, 64, 96), tokens=(4096, 5120, 6144), tuned=1, larger_width=128, larger_tokens=7168,

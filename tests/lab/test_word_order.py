@@ -91,6 +91,7 @@ def test_each_row_of_a_batch_has_a_width() -> None:
     assert not torch.equal(next(batches(state))[0].ids, batch.ids)
 
 
+@pytest.mark.slow
 def test_a_reader_without_order_is_not_confused() -> None:
     """Each pair of tokens names the next, so order tells all; without it a reader does no worse than guessing."""
     text = np.arange(6000) % 13 + 5

@@ -31,7 +31,16 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-@pytest.mark.parametrize("name", ["default", "speedrun", "books", "characters", "characters-quick"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default",
+        pytest.param("speedrun", marks=pytest.mark.slow),
+        "books",
+        pytest.param("characters", marks=pytest.mark.slow),
+        "characters-quick",
+    ],
+)
 def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str, text: Path, tmp_path: Path) -> None:
     recipe = load_recipe(name, 2 if name in ("default", "speedrun") else None)
     flags = {"steps": STEPS, "batch_size": 2, "sequence_length": 32, "checkpoint_every": SAVED, "evaluate_every": 2}

@@ -234,6 +234,7 @@ def test_playing_ends_at_the_last_moment(lapse: Lapse, tmp_path: Path) -> None:
     assert "<title>Play 6</title>" in shown
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_writes_page_picture_and_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
