@@ -46,7 +46,7 @@ ACTIVATIONS = {
 NOTE = "(compiling the decode step for this processor; its code is kept for the next time)"
 NOTE_AFTER = 2.0
 """Seconds after which the note is shown."""
-CHUNKS = 4
+CHUNKS = 2
 """Chunks of a product for each thread: more share better, fewer cost less."""
 KINDS: dict[torch.dtype, np.ndarray] = {
     torch.float32: np.empty((0, 0), np.float32),

@@ -39,6 +39,7 @@ from scratchlm.model.quantized import QuantizedWeight, multiply_in, quantize_out
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
+from scratchlm.weights.arena import Arena
 from scratchlm.weights.stored import (
     CONFIG_FILE,
     FORMAT,
@@ -318,18 +319,16 @@ def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    # Copied one at a time: torch's own memory is aligned, and fp32 products differ in their last bits with alignment.
+    arena, read = Arena(), {}
     try:
         with open_tensors(path) as file:
-            names = list(file.keys())
-            tensors = ((_current(name), file.get_tensor(name)) for name in names)
-            read = {
-                name: tensor.to(tensor.dtype if name.endswith(KEPT_DTYPE) else dtype or tensor.dtype, copy=True)
-                for name, tensor in tensors
-            }
+            for stored in file.keys():  # noqa: SIM118 - no dictionary
+                name, tensor = _current(stored), file.get_tensor(stored)
+                wanted = tensor.dtype if name.endswith(KEPT_DTYPE) else dtype or tensor.dtype
+                read[name] = require_finite(arena.copy(tensor, wanted), name, path)
     except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
-    return {name: require_finite(tensor, name, path) for name, tensor in read.items()}
+    return read
 
 
 def _current(name: str) -> str:
