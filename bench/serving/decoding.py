@@ -1,16 +1,17 @@
 """Tokens a second of one text: this package beside transformers and llama.cpp, on the same weights and threads.
 
-    python -m bench.serving.decoding MODEL WORK
+    python -m bench.serving.decoding MODEL WORK [CONTENDER ...]
 
 MODEL is a model folder, WORK a folder for what is made of it. Each contender runs in a process of its own, they take
 turns, and the median counts: of reading a prompt of 512 tokens, and of writing 128 tokens after 32 of it, the likeliest
 each time. Loading and compiling are not counted; the time from the start of the process to the first token is told
-beside them, with the peak of memory.
+beside them, with the peak of memory. `AS=NAME` in the environment stores the result under another name.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from bench.store import read, write
 
 from scratchlm.base.statistics import spread
 
-THREADS, TURNS = 2, 5
+THREADS, TURNS = 2, 3
 PROMPT, BEFORE, NEW = 512, 32, 128
 Write = Callable[[Sequence[int], int], Iterator[int]]
 """Writes so many tokens after a prompt, the likeliest each time."""
@@ -152,8 +153,9 @@ def main(arguments: Sequence[str]) -> None:
         return
     model, work, *names = arguments
     result = measure(Path(model), Path(work), names or list(CONTENDERS))
-    before = read("serving/decoding") or {}
-    write("serving/decoding", {**result, "contenders": {**before.get("contenders", {}), **result["contenders"]}})
+    stored = f"serving/{os.environ.get('AS', 'decoding')}"
+    before = read(stored) or {}
+    write(stored, {**result, "contenders": {**before.get("contenders", {}), **result["contenders"]}})
 
 
 if __name__ == "__main__":

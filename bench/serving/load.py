@@ -25,6 +25,10 @@ import psutil
 from bench.store import write
 
 CLIENTS, SECONDS, WINDOW = 200, 60.0, 5.0
+SOAK = 300.0
+"""Seconds from which a run is stored as a soak."""
+CACHE_MIB = 256
+"""Memory of keys and values: small, so that it is full after some seconds and the rest can be seen to stay."""
 KINDS = 24
 WAIT = 0.05
 """Seconds that a client waits after a refusal."""
@@ -41,8 +45,10 @@ class Seen:
     """Seconds to the first token."""
     whole: list[float] = field(default_factory=list)
     """Seconds to the last."""
-    tokens: list[tuple[float, int]] = field(default_factory=list)
-    """When an answer ended, and how many tokens it had."""
+    tokens: int = 0
+    """Tokens of the answers."""
+    pieces: list[float] = field(default_factory=list)
+    """When a piece of an answer came, which is a token or a few."""
     memory: list[float] = field(default_factory=list)
     """MiB of the server, once a second."""
 
@@ -59,8 +65,8 @@ def request(kind: int) -> dict[str, Any]:
     }
 
 
-async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int, str, int, float]:
-    """Return status, text, tokens and the seconds to the first token of one answer."""
+async def ask(client: httpx.AsyncClient, body: dict[str, Any], pieces: list[float]) -> tuple[int, str, int, float]:
+    """Return status, text, tokens and the seconds to the first token of one answer; note when its pieces come."""
     started, first, text, tokens, ended = time.perf_counter(), 0.0, "", 0, False
     async with client.stream("POST", "/v1/completions", json=body) as answer:
         if answer.status_code != 200:
@@ -71,7 +77,8 @@ async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int, str
                 ended = True
             elif line.startswith("data: "):
                 part = json.loads(line[6:])
-                first = first or time.perf_counter() - started
+                pieces.append(time.perf_counter())
+                first = first or pieces[-1] - started
                 text += "".join(choice["text"] for choice in part.get("choices", []))
                 tokens = part["usage"]["completion_tokens"] if part.get("usage") else tokens
     return 200 if ended else 0, text, tokens, first
@@ -85,7 +92,7 @@ async def one_client(
     while time.perf_counter() < end:
         kind = turn % KINDS
         started = time.perf_counter()
-        status, text, tokens, first = await ask(client, {"model": name, **request(kind)})
+        status, text, tokens, first = await ask(client, {"model": name, **request(kind)}, seen.pieces)
         if status in (429, 503):
             seen.refused[status] += 1
             await asyncio.sleep(WAIT)
@@ -94,7 +101,7 @@ async def one_client(
         seen.answers += 1
         seen.first.append(first)
         seen.whole.append(time.perf_counter() - started)
-        seen.tokens.append((time.perf_counter(), tokens))
+        seen.tokens += tokens
         if status != 200 or text != right[kind]:
             seen.wrong.append(f"kind {kind}, status {status}: {text[:60]!r} is not {right[kind][:60]!r}")
 
@@ -112,7 +119,7 @@ async def load(url: str, name: str, process: psutil.Process, clients: int, secon
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
         right = []
         for kind in range(KINDS):
-            status, text, _, _ = await ask(client, {"model": name, **request(kind)})
+            status, text, _, _ = await ask(client, {"model": name, **request(kind)}, [])
             assert status == 200, status
             right.append(text)
         seen, began = Seen(), time.perf_counter()
@@ -129,7 +136,7 @@ def summary(seen: Seen, began: float, clients: int, seconds: float) -> dict[str,
     def quantile(values: Sequence[float], share: float) -> float:
         return round(sorted(values)[int(share * (len(values) - 1))], 4) if values else 0.0
 
-    windows = Counter(int((at - began) / WINDOW) for at, count in seen.tokens for _ in range(count))
+    windows = Counter(int((at - began) / WINDOW) for at in seen.pieces)
     rates = [windows[number] / WINDOW for number in range(1, int(seconds / WINDOW))]  # the first one warms up
     return {
         "clients": clients,
@@ -137,7 +144,8 @@ def summary(seen: Seen, began: float, clients: int, seconds: float) -> dict[str,
         "answers": seen.answers,
         "wrong": len(seen.wrong),
         "refused": dict(seen.refused),
-        "tokens_per_second": round(sum(count for _, count in seen.tokens) / seconds, 1),
+        "tokens_per_second": round(seen.tokens / seconds, 1),
+        "pieces_per_second": [round(rate) for rate in rates],
         "least_of_peak": round(min(rates) / max(rates), 3) if rates else 0.0,
         "first_token_seconds": {"median": quantile(seen.first, 0.5), "p99": quantile(seen.first, 0.99)},
         "answer_seconds": {"median": quantile(seen.whole, 0.5), "most": quantile(seen.whole, 1.0)},
@@ -151,6 +159,7 @@ def main(arguments: Sequence[str]) -> None:
     model = Path(arguments[0])
     clients, seconds = (int(arguments[1]), float(arguments[2])) if len(arguments) > 1 else (CLIENTS, SECONDS)
     command = [sys.executable, "-m", "scratchlm", "serve", f"model={model}", "--port", "0"]
+    command += ["--cache-mib", str(CACHE_MIB)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         line = next(each for each in server.stderr if "http://" in each)
@@ -165,7 +174,9 @@ def main(arguments: Sequence[str]) -> None:
             server.wait()
             drain.wait()
     print(json.dumps(result, indent=1))
-    write("serving/load", {"task": f"{clients} clients for {seconds:g} s", **result})
+    write(
+        "serving/load" if seconds < SOAK else "serving/soak", {"task": f"{clients} clients for {seconds:g} s", **result}
+    )
     if result["wrong"]:
         raise SystemExit(1)
 

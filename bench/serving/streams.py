@@ -24,7 +24,7 @@ from bench.store import write
 
 from scratchlm.base.statistics import spread
 
-STREAMS, REQUESTS, TURNS = 8, 48, 5
+STREAMS, REQUESTS, TURNS = 8, 32, 3
 
 
 class Asked(NamedTuple):
