@@ -39,7 +39,7 @@ from scratchlm.model.quantized import QuantizedWeight, multiply_in, quantize_out
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.weights.arena import Arena
+from scratchlm.weights.hugepages import HugePages
 from scratchlm.weights.stored import (
     CONFIG_FILE,
     FORMAT,
@@ -319,13 +319,13 @@ def load_training_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    arena, read = Arena(), {}
+    pages, read = HugePages(), {}
     try:
         with open_tensors(path) as file:
             for stored in file.keys():  # noqa: SIM118 - no dictionary
                 name, tensor = _current(stored), file.get_tensor(stored)
                 wanted = tensor.dtype if name.endswith(KEPT_DTYPE) else dtype or tensor.dtype
-                read[name] = require_finite(arena.copy(tensor, wanted), name, path)
+                read[name] = require_finite(pages.copy(tensor, wanted), name, path)
     except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
     return read

@@ -12,7 +12,7 @@ PART = 1 << 25
 """Bytes that are asked of the system at least."""
 
 
-class Arena:
+class HugePages:
     """Keeps copies of tensors in large arrays, for which numpy asks Linux for huge pages.
 
     A decode step reads all weights. With pages of 4 KiB, of which matrices of their own get many, the processor must
