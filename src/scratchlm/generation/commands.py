@@ -80,7 +80,10 @@ def chat(config: ChatConfig) -> None:
 
 def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
     """Hold a conversation with a model of this machine, as `converse` does."""
-    converse(LocalSpeaker(model), config)
+    speaker = LocalSpeaker(model)
+    if config.message is None:
+        speaker.wake()
+    converse(speaker, config)
 
 
 def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:

@@ -75,6 +75,7 @@ class Prompt:
         from prompt_toolkit.history import InMemoryHistory
 
         completer = WordCompleter(list(commands), sentence=True)
+        _markdown("")  # imports what answers are drawn with before the first one is waited for
         self._session: Any = PromptSession(
             "> ", history=InMemoryHistory(), completer=completer, complete_while_typing=False
         )

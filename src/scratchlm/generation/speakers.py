@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
@@ -41,6 +42,11 @@ class LocalSpeaker:
         self.model = model
         self.learned = model.saved.template is not None
         self.note = "" if self.learned else "it has learned no conversations, so it continues your words as text"
+
+    def wake(self) -> None:
+        """Write two tokens and forget them: what a first answer loads or compiles is there before it is waited for."""
+        with contextlib.suppress(UserError):
+            list(self.answer([{"role": "user", "content": "."}], SamplingConfig(max_tokens=2)))
 
     def answer(self, turns: Turns, sampling: SamplingConfig) -> Iterator[str]:
         """Yield the next message piece by piece."""
