@@ -256,19 +256,23 @@ def test_the_readme_counts_cards_and_experiments_rightly() -> None:
     assert f"{len(EXPERIMENTS)} experiments" in text
 
 
-def test_the_three_numbers_of_the_readme_are_those_of_the_benchmarks() -> None:
+def test_the_four_numbers_of_the_readme_are_those_of_the_benchmarks() -> None:
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
     def result(place: str) -> dict[str, Any]:
         return json.loads((ROOT / "bench" / "results" / place).read_text(encoding="utf-8"))
 
+    names = ("scratchlm, int8", "scratchlm, int4", "llama.cpp, Q4_1", "transformers, bf16")
+    written = result("serving/decoding.json")["contenders"]
+    eight, four, llama, peer = (round(written[name]["written_per_second"]["median"]) for name in names)
+    assert f"{eight} tokens/s in int8, {four} in int4; llama.cpp {llama}, transformers {peer} " in text
     speeds = result("learning/throughput.json")["tokens_per_second"]
     ours, transformers, litgpt = (round(speeds[who]) for who in ("ours", "transformers", "litgpt"))
     assert f"{ours} tokens/s, transformers {transformers}, litgpt {litgpt} " in text
     medians = result("learning/shakespeare.json")["medians"]
     ours, peer = medians["characters-quick"], medians["nanoGPT's recipe in transformers"]
     assert f"{ours['loss']:.3f} nats after {ours['seconds']:.1f} s; " in text
-    assert f"recipe reaches {peer['loss']:.3f} after {peer['seconds']:.0f} s" in text
+    assert f"recipe {peer['loss']:.3f} after {peer['seconds']:.0f} s" in text
     every = result("finetuning/adapters.json")["contenders"]
     lora, peft = (every[f"{who}, bf16"]["tokens_per_second"]["median"] for who in ("scratchlm", "PEFT on transformers"))
     assert f"{lora:.0f} tokens/s, PEFT {peft:.0f} " in text
