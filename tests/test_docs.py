@@ -265,7 +265,7 @@ def test_the_four_numbers_of_the_readme_are_those_of_the_benchmarks() -> None:
     names = ("scratchlm, int8", "scratchlm, int4", "llama.cpp, Q4_1", "transformers, bf16")
     written = result("serving/decoding.json")["contenders"]
     eight, four, llama, peer = (round(written[name]["written_per_second"]["median"]) for name in names)
-    assert f"{eight} tokens/s in int8, {four} in int4; llama.cpp {llama}, transformers {peer} " in text
+    assert f"{eight} tokens/s in int8, {four} in int4; llama.cpp (Q4_1) {llama}, transformers (bf16) {peer} " in text
     speeds = result("learning/throughput.json")["tokens_per_second"]
     ours, transformers, litgpt = (round(speeds[who]) for who in ("ours", "transformers", "litgpt"))
     assert f"{ours} tokens/s, transformers {transformers}, litgpt {litgpt} " in text
