@@ -75,15 +75,15 @@ def chat(config: ChatConfig) -> None:
         converse(RemoteSpeaker(Endpoint(resolved.url, str(resolved.model))), resolved)
         return
     set_threads(config.threads)
-    talk(load(config.model, config.device), resolved)
+    model = load(config.model, config.device)
+    if config.message is None:
+        LocalSpeaker(model).wake()
+    talk(model, resolved)
 
 
 def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
     """Hold a conversation with a model of this machine, as `converse` does."""
-    speaker = LocalSpeaker(model)
-    if config.message is None:
-        speaker.wake()
-    converse(speaker, config)
+    converse(LocalSpeaker(model), config)
 
 
 def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
