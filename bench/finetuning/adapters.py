@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench.store import by_turns
 
-from scratchlm.base.statistics import spread
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.loraconfig import LoRAConfig
 
@@ -105,19 +105,9 @@ def measure(init: Path, folder: Path) -> dict[str, Any]:
     hf = folder / "hf"
     if not hf.exists():
         subprocess.run([sys.executable, "-m", "scratchlm", "export", init, "--to", "hf", "--out", hf], check=True)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-    for _ in range(TURNS):
-        for name in CONTENDERS:
-            command = [sys.executable, "-m", "bench.finetuning.adapters", name, str(init), str(hf)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
-            print(name, found[name][-1], flush=True)
     return {
         "task": f"LoRA of rank {RANK} on all matrices, {ROWS} rows of {LENGTH} tokens",
-        "contenders": {
-            name: {key: spread([each[key] for each in runs])._asdict() for key in runs[0]}
-            for name, runs in found.items()
-        },
+        "contenders": by_turns("bench.finetuning.adapters", list(CONTENDERS), [str(init), str(hf)], TURNS),
     }
 
 

@@ -19,9 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.store import read, write
-
-from scratchlm.base.statistics import spread
+from bench.store import by_turns, read, write
 
 THREADS, TURNS = 2, 3
 PROMPT, BEFORE, NEW = 512, 32, 128
@@ -129,27 +127,16 @@ def run_one(name: str, model: Path, work: Path) -> dict[str, float]:
 def measure(model: Path, work: Path, names: Sequence[str]) -> dict[str, Any]:
     """Measure all contenders by turns."""
     prepare(model, work)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for turn in range(TURNS + 1):
-        for name in names:
-            command = [sys.executable, "-m", "bench.serving.decoding", "--one", name, str(model), str(work)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            if turn:  # the first turn compiles, and reads files into memory
-                found[name].append(json.loads(done.stdout.splitlines()[-1]))
-                print(name, found[name][-1], flush=True)
     return {
         "task": f"one text, {THREADS} threads: {PROMPT} tokens read, {NEW} tokens written after {BEFORE}",
-        "contenders": {
-            name: {key: spread([each[key] for each in runs])._asdict() for key in runs[0]}
-            for name, runs in found.items()
-        },
+        "contenders": by_turns("bench.serving.decoding", names, ["--one", str(model), str(work)], TURNS, unmeasured=1),
     }
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, or measure one contender with `--one`."""
-    if arguments[0] == "--one":
-        print(json.dumps(run_one(arguments[1], Path(arguments[2]), Path(arguments[3]))))
+    """Measure, or, with `--one`, the contender that is named first."""
+    if "--one" in arguments:
+        print(json.dumps(run_one(arguments[0], Path(arguments[2]), Path(arguments[3]))))
         return
     model, work, *names = arguments
     result = measure(Path(model), Path(work), names or list(CONTENDERS))

@@ -28,7 +28,7 @@ CLIENTS, SECONDS, WINDOW = 200, 60.0, 5.0
 SOAK = 300.0
 """Seconds from which a run is stored as a soak."""
 CACHE_MIB = 256
-"""Memory of keys and values: small, so that it is full after some seconds and the rest can be seen to stay."""
+"""MiB of the KV cache: small, so that it is full after some seconds and further growth would be a leak."""
 KINDS = 24
 WAIT = 0.05
 """Seconds that a client waits after a refusal."""

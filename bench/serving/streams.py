@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,9 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.serving.decoding import THREADS, prepare
-from bench.store import write
-
-from scratchlm.base.statistics import spread
+from bench.store import by_turns, write
 
 STREAMS, REQUESTS, TURNS = 8, 32, 3
 
@@ -121,27 +118,16 @@ CONTENDERS: dict[str, Callable[[Path, Path], dict[str, float]]] = {
 def measure(model: Path, work: Path, names: Sequence[str]) -> dict[str, Any]:
     """Measure all contenders by turns."""
     prepare(model, work)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for turn in range(TURNS + 1):
-        for name in names:
-            command = [sys.executable, "-m", "bench.serving.streams", "--one", name, str(model), str(work)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            if turn:  # the first turn compiles and converts
-                found[name].append(json.loads(done.stdout.splitlines()[-1]))
-                print(name, found[name][-1], flush=True)
     return {
         "task": f"{STREAMS} texts at a time, {THREADS} threads: {REQUESTS} requests of 8 to 64 and 16 to 128 tokens",
-        "contenders": {
-            name: {key: spread([each[key] for each in runs])._asdict() for key in runs[0]}
-            for name, runs in found.items()
-        },
+        "contenders": by_turns("bench.serving.streams", names, ["--one", str(model), str(work)], TURNS, unmeasured=1),
     }
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, or measure one contender with `--one`."""
-    if arguments[0] == "--one":
-        print(json.dumps(CONTENDERS[arguments[1]](Path(arguments[2]), Path(arguments[3]))))
+    """Measure, or, with `--one`, the contender that is named first."""
+    if "--one" in arguments:
+        print(json.dumps(CONTENDERS[arguments[0]](Path(arguments[2]), Path(arguments[3]))))
         return
     model, work, *names = arguments
     write("serving/streams", measure(Path(model), Path(work), names or list(CONTENDERS)))
