@@ -9,7 +9,7 @@ from numba import carray, njit
 
 from scratchlm.compiled.atomic import pointer
 from scratchlm.compiled.parts import exponential, normalise, rotate
-from scratchlm.compiled.products import FLAGS, f32, group_values, matrix, multiply, multiply_rows
+from scratchlm.compiled.products import FLAGS, dot, f32, group_values, matrix, multiply
 from scratchlm.compiled.tables import (
     BIAS,
     CODES,
@@ -71,12 +71,13 @@ def product(layer: Layer, which: int, x: Any, out: Any, first: int, last: int) -
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def adapt(of: Any, x: Any, out: Any, first: int, last: int) -> None:
     """Add the scaled low-rank products of an adapter to some outputs."""
-    rank, scale, none = of[LORA_RANK], vector(of[LORA_SCALE], 1)[0], np.empty(0, f32)
-    narrow = np.empty((x.shape[0], rank), f32)
-    multiply_rows(carray(pointer(of[LORA_A]), (rank, x.shape[1]), np.float32), none, x, narrow, 0, rank)
+    rank, scale = of[LORA_RANK], vector(of[LORA_SCALE], 1)[0]
+    narrowing = carray(pointer(of[LORA_A]), (rank, x.shape[1]), np.float32)
     rows = carray(pointer(of[LORA_B]), (out.shape[1], rank), np.float32)
+    inside = np.empty(rank, f32)
     for b in range(x.shape[0]):
-        inside = narrow[b]
+        for r in range(rank):
+            inside[r] = dot(narrowing[r], x[b])
         for i in range(first, last):
             row, total = rows[i], f32(0)
             for r in range(rank):

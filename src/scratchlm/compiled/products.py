@@ -164,13 +164,14 @@ def multiply_square(w: Any, v: Any, x: Any, b: int, out: Any, output: int) -> No
 def multiply_tiles(codes: Any, scales: Any, minima: Any, x: Any, out: Any, span: Any) -> None:
     """Multiply int4 tiles with one vector.
 
-    The lanes of a vector instruction are outputs, so no sum goes across them. The minimum of a group is multiplied once
-    with the sum of its inputs.
+    The lanes of a vector instruction are outputs, so no sum goes across them. A byte holds two codes, of which only the
+    lower is cut out: the products of whole bytes, less those of the lower codes, are 16 times those of the upper. The
+    minimum of a group is multiplied once with the sum of its inputs.
     """
     first, last = span
     groups = x.size // GROUP
     low, high = np.empty(HALF, f32), np.empty(HALF, f32)
-    part_low, part_high = np.empty(HALF, f32), np.empty(HALF, f32)
+    part_low, part_both = np.empty(HALF, f32), np.empty(HALF, f32)
     for tile in range(first // TILE, (last + TILE - 1) // TILE):
         low[:] = f32(0)
         high[:] = f32(0)
@@ -179,25 +180,19 @@ def multiply_tiles(codes: Any, scales: Any, minima: Any, x: Any, out: Any, span:
             for i in range(group * GROUP, (group + 1) * GROUP):
                 total += x[i]
             part_low[:] = f32(0)
-            part_high[:] = f32(0)
-            for i in range(group * GROUP, (group + 1) * GROUP, 4):
-                w0, w1, w2, w3 = codes[tile, i], codes[tile, i + 1], codes[tile, i + 2], codes[tile, i + 3]
-                x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+            part_both[:] = f32(0)
+            for i in range(group * GROUP, (group + 1) * GROUP, 2):
+                w0, w1, x0, x1 = codes[tile, i], codes[tile, i + 1], x[i], x[i + 1]
                 for r in range(HALF):
-                    b0, b1, b2, b3 = i32(w0[r]), i32(w1[r]), i32(w2[r]), i32(w3[r])
-                    part_low[r] += (
-                        f32(i32(b0 & LOW)) * x0 + f32(i32(b1 & LOW)) * x1 + f32(i32(b2 & LOW)) * x2
-                        + f32(i32(b3 & LOW)) * x3
-                    )  # fmt: skip
-                    part_high[r] += (
-                        f32(i32(b0 >> FOUR)) * x0 + f32(i32(b1 >> FOUR)) * x1 + f32(i32(b2 >> FOUR)) * x2
-                        + f32(i32(b3 >> FOUR)) * x3
-                    )  # fmt: skip
+                    b0, b1 = i32(w0[r]), i32(w1[r])
+                    part_low[r] += f32(i32(b0 & LOW)) * x0 + f32(i32(b1 & LOW)) * x1
+                    part_both[r] += f32(b0) * x0 + f32(b1) * x1
             scale_low, scale_high = scales[tile, group, :HALF], scales[tile, group, HALF:]
             least_low, least_high = minima[tile, group, :HALF], minima[tile, group, HALF:]
             for r in range(HALF):
+                part_high = (part_both[r] - part_low[r]) * f32(1 / 16)
                 low[r] += part_low[r] * number(scale_low[r]) + total * number(least_low[r])
-                high[r] += part_high[r] * number(scale_high[r]) + total * number(least_high[r])
+                high[r] += part_high * number(scale_high[r]) + total * number(least_high[r])
         at = tile * TILE
         for r in range(min(HALF, out.size - at)):
             out[at + r] = low[r]

@@ -229,9 +229,9 @@ def score(turn: Turn, whole: Layer, stream: Any, normed: Any, logits: Any) -> No
     wait(turn.board, turn.phase, chunks)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", inline="always")
 def take_part(call: Call, epoch: int, model: Model) -> None:
-    """Take part in a step, with all threads that do so."""
+    """Take part in a step, with all threads that do so. It has one caller, and is compiled as a part of it."""
     board, door, letter = call.boards[epoch % 2], call.doors[epoch % 2], call.letters[epoch % 2]
     if not enter(door, epoch):
         return
@@ -315,12 +315,17 @@ def _build(stamp: int) -> Any:
         """
         if stamp == 0:
             return
-        if not helps:
-            take_part(call, fetch(bell), model)
-            return
-        fetch_add(mine[AWAKE:], 1)
-        while called(bell, mine):
-            take_part(call, mine[HEARD], model)
+        if helps:
+            fetch_add(mine[AWAKE:], 1)
+        goes_on = True
+        while goes_on:
+            if not helps:
+                goes_on, epoch = False, fetch(bell)
+            elif called(bell, mine):
+                epoch = mine[HEARD]
+            else:
+                return
+            take_part(call, epoch, model)
 
     return decode
 

@@ -11,20 +11,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN, HEAD = range(8)
+
+def _numbers(first: int, last: int, step: int = 1) -> tuple[Any, ...]:
+    """Return integers of numpy. numba takes an integer of Python for a constant, and compiles a function for each."""
+    return tuple(np.int64(number) for number in range(first, last, step))
+
+
+QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN, HEAD = _numbers(0, 8)
 """Matrices. Each has `OF_MATRIX` numbers in a table, from `OF_MATRIX * matrix` on."""
-CODES, SCALES, MINIMA, BIAS, LORA_A, LORA_B, LORA_RANK, LORA_SCALE = range(8)
+CODES, SCALES, MINIMA, BIAS, LORA_A, LORA_B, LORA_RANK, LORA_SCALE = _numbers(0, 8)
 """Of a matrix: addresses, 0 for none, and the rank of its adapter."""
 OF_MATRIX = 8
-ATTENTION_NORM, ATTENTION_OUT_NORM, FEED_FORWARD_NORM, FEED_FORWARD_OUT_NORM, QUERY_NORM, KEY_NORM = range(64, 76, 2)
+ATTENTION_NORM, ATTENTION_OUT_NORM, FEED_FORWARD_NORM, FEED_FORWARD_OUT_NORM, QUERY_NORM, KEY_NORM = _numbers(64, 76, 2)
 """Norms: weight and bias, 0 for none."""
-CACHED_KEYS, CACHED_VALUES, COS, SIN, WINDOW, VALUE_GATE, VALUE_TABLE = range(76, 83)
-VALUE_SCALES, X0_STREAM, X0_EMBEDDED = 83, 84, 85
+CACHED_KEYS, CACHED_VALUES, COS, SIN, WINDOW, VALUE_GATE, VALUE_TABLE = _numbers(76, 83)
+VALUE_SCALES, X0_STREAM, X0_EMBEDDED = _numbers(83, 86)
 PLACES = 86
 """Numbers of a layer in the table."""
 FINAL_NORM = ATTENTION_NORM
 """Place of the final norm in the table of what belongs to no layer."""
-ROWS, MOST_BLOCKS, IDS, POSITIONS, TABLES, ARRAYS = range(6)
+ROWS, MOST_BLOCKS, IDS, POSITIONS, TABLES, ARRAYS = _numbers(0, 6)
 """Numbers of a letter, which tells threads of a step: sizes, then addresses; the last is the first of `Work`."""
 LETTER = 16
 """Numbers of a letter."""

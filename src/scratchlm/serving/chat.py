@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from scratchlm.generation.requests import Logprobs
-from scratchlm.serving.answers import Answers, unless_gone
+from scratchlm.serving.answers import Answer, Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.errors import ApiError
 from scratchlm.serving.models import Served
@@ -52,6 +52,14 @@ async def answer(body: ChatRequest, served: Served, worker: Worker, request: Req
         return Events(_stream(body, served, prompt, answers), answers.cancel)
     whole = await unless_gone(answers, leaving(request))
     counted = usage([prompt], sum(len(each.tokens) for each in whole))
+    choices = await asyncio.to_thread(_choices, body, served, whole)  # log-probabilities may be many megabytes
+    if body.stream:
+        return Events(_whole_as_stream(body, served, choices, counted), answers.cancel)
+    whole_body = {**heading("chatcmpl", "chat.completion", served), "choices": choices, "usage": counted}
+    return await asyncio.to_thread(JSONResponse, whole_body)
+
+
+def _choices(body: ChatRequest, served: Served, whole: Sequence[Answer]) -> list[dict[str, Any]]:
     choices = []
     for index, each in enumerate(whole):
         text, calls = _calls(each.text) if _offered(body) else (each.text, [])
@@ -60,9 +68,7 @@ async def answer(body: ChatRequest, served: Served, worker: Worker, request: Req
         if calls:
             message["tool_calls"], choice["finish_reason"] = calls, "tool_calls"
         choices.append(choice | {"logprobs": _logprobs(body, served.tokenizer, each.tokens, each.logprobs)})
-    if body.stream:
-        return Events(_whole_as_stream(body, served, choices, counted), answers.cancel)
-    return JSONResponse({**heading("chatcmpl", "chat.completion", served), "choices": choices, "usage": counted})
+    return choices
 
 
 async def _stream(

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from scratchlm.generation.requests import Logprobs
-from scratchlm.serving.answers import Answers, unless_gone
+from scratchlm.serving.answers import Answer, Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import CompletionRequest
@@ -42,8 +42,14 @@ async def complete(body: CompletionRequest, served: Served, worker: Worker, requ
     answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream:
         return Events(_stream(body, served, prompts, answers), answers.cancel)
-    offsets = [0] * len(requests)
     whole = await unless_gone(answers, leaving(request))
+    return await asyncio.to_thread(_response, body, served, prompts, whole)  # log-probabilities may be many megabytes
+
+
+def _response(
+    body: CompletionRequest, served: Served, prompts: Sequence[Sequence[int]], whole: Sequence[Answer]
+) -> JSONResponse:
+    offsets = [0] * len(whole)
     choices = [
         {
             "index": index,
