@@ -157,8 +157,8 @@ def test_a_bad_step_is_skipped_logged_and_dumped_and_the_run_goes_on(bad, micro_
     assert torch.equal(second, first)
     assert not torch.equal(third, second)
     assert third.isfinite().all()
-    assert [path.name for path in (tmp_path / "nonfinite").iterdir()] == ["00000002.json"]
-    assert json.loads((tmp_path / "nonfinite" / "00000002.json").read_text())["ids"] == poison.ids.tolist()
+    assert [path.name for path in (tmp_path / "skipped").iterdir()] == ["00000002.json"]
+    assert json.loads((tmp_path / "skipped" / "00000002.json").read_text())["ids"] == poison.ids.tolist()
     (record,) = (record for record in read_log(tmp_path / "metrics.jsonl") if record.step == 2)
     assert record.skipped
     assert (record.loss in ("nan", "inf")) or record.gradient_norm is None
@@ -189,7 +189,7 @@ def test_too_many_bad_steps_in_a_row_end_the_run_with_a_remedy(tmp_path: Path) -
         )
     assert torch.equal(watch.weights[-1], watch.weights[1])
     assert all(parameter.isfinite().all() for parameter in decoder.parameters())
-    assert len(list((tmp_path / "nonfinite").iterdir())) == 3
+    assert len(list((tmp_path / "skipped").iterdir())) == 3
 
 
 def test_bad_steps_that_are_not_in_a_row_never_end_the_run() -> None:

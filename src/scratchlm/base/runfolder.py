@@ -5,7 +5,7 @@
     metrics.jsonl   the log: one JSON object a line, only ever appended to
     checkpoints/    what a resume continues from
     samples/        texts written during training
-    nonfinite/      batches whose loss was not finite
+    skipped/        batches that were skipped, since their loss was far too high or not finite
     result.json     what the run found
     report.html     the same as a page
     model/          the model that a fine-tuning keeps
@@ -38,7 +38,7 @@ RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
 SAMPLES = "samples"
-BAD_BATCHES = "nonfinite"
+SKIPPED = "skipped"
 MODEL = "model"
 
 
@@ -143,8 +143,17 @@ class Rollout(Record):
     sample: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rollback(Record):
+    """A return to the checkpoint of `step`: what came after it in the log is gone, its batches are not read again."""
+
+    kind = "rollback"
+    from_step: int
+    reason: str
+
+
 _READINGS = tuple(field.name for field in dataclasses.fields(Timing))
-KINDS: dict[str, type[Record]] = {each.kind: each for each in (Train, Evaluation, Sample, Rollout)}
+KINDS: dict[str, type[Record]] = {each.kind: each for each in (Train, Evaluation, Sample, Rollout, Rollback)}
 
 
 class RunLog:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Protocol, runtime_checkable
 
@@ -64,6 +64,8 @@ class Batch:
     targets: Int[Tensor, "B T"]
     documents: Int[Tensor, "B T"] | None = None
     """The document of each token of packed rows, which attention must not cross; None: each row is one text."""
+    starts: Int[Tensor, " B"] | None = field(default=None, kw_only=True)
+    """Where in the training text each row begins, so that what is wrong with one can be found; None: not known."""
 
     @property
     def target_count(self) -> int:
@@ -93,7 +95,8 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         documents = None if self.documents is None else change(self.documents)
-        return Batch(change(self.ids), change(self.targets), documents)
+        starts = None if self.starts is None else change(self.starts)
+        return Batch(change(self.ids), change(self.targets), documents, starts=starts)
 
 
 class Order:
@@ -163,9 +166,10 @@ class WindowBatches(Batches):
             )
 
     def _batch(self, order: Order) -> Batch:
-        rows = [self.tokens.read(start, start + self.length + 1) for start in order.take(self.rows)]
+        starts = order.take(self.rows)
+        rows = [self.tokens.read(start, start + self.length + 1) for start in starts]
         table = torch.from_numpy(np.stack(rows).astype(np.int64))
-        return Batch(table[:, :-1].contiguous(), table[:, 1:].contiguous())
+        return Batch(table[:, :-1].contiguous(), table[:, 1:].contiguous(), starts=torch.tensor(starts))
 
     def _order(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng([self.seed, epoch])

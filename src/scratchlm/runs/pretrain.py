@@ -28,6 +28,7 @@ from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
 from scratchlm.runs.runs import begin_run, device_name, dtype_name, end_run, held, run_fit, stored_values
+from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
@@ -87,6 +88,7 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     loop = Loop(saved.decoder, training_batches(train, training, config.seed), training, runtime=runtime)
+    loop.describe = documents_in(train, tokenizer)
     scores = HeldOut(
         tokenizer,
         held_out,
@@ -207,7 +209,7 @@ def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     last = [record for record in records if isinstance(record, Evaluation)][-1]
     steps = [record for record in records if isinstance(record, Train)]
     speed = sum(r.tokens for r in steps) / max(sum(r.timing.seconds for r in steps), 1e-9)
-    write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"))
+    write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"), skipped=skipped_steps(out))
     assert last.loss is not None
     assert last.bits_per_byte is not None
     return PretrainResult(str(out), last.step, decoder.parameter_count(), last.loss, last.bits_per_byte, speed, seconds)

@@ -25,7 +25,6 @@ from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
 from scratchlm.base.runfolder import (
-    BAD_BATCHES,
     CHECKPOINTS,
     LOG_FILE,
     MANIFEST_FILE,
@@ -33,6 +32,7 @@ from scratchlm.base.runfolder import (
     REPORT_FILE,
     RESULT_FILE,
     SAMPLES,
+    SKIPPED,
 )
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.finetuning.config import FinetuneConfig
@@ -48,7 +48,7 @@ RUN_KIND = "run"
 """Kind in the marker of a run folder."""
 RUN_FILES = [
     *(RECIPE_FILE, MANIFEST_FILE, LOG_FILE, REPORT_FILE, RESULT_FILE),
-    *(f"{SAMPLES}/*.txt", f"{BAD_BATCHES}/*.json"),
+    *(f"{SAMPLES}/*.txt", f"{SKIPPED}/*.json"),
 ]
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
 FORMAT = 2
@@ -132,7 +132,7 @@ def run_fit(
         flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
         peak=product_peak(loop.runtime.device, loop.runtime.dtype),
     )
-    checkpoints = Checkpoints(out / CHECKPOINTS, saved, training.keep_checkpoints)
+    checkpoints = Checkpoints(out / CHECKPOINTS, saved, training.keep_checkpoints, training.checkpoint_every)
     try:
         with stop_on_signals() as stop, progress:
             fit(

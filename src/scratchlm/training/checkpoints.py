@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +36,8 @@ class TrainingState:
     log_lines: Amount
     steps: Annotated[int | None, Range(1)] = None
     """Steps of the whole run, which a pace may have changed."""
+    rollbacks: Amount = 0
+    spikes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -50,24 +52,45 @@ class Checkpoints:
     folder: Path
     model: SavedModel
     keep: int = 2
+    every: int = 0
+    """Steps between two; what a stop saved between them is kept until the next, and no run returns to it."""
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of `step`, then remove those beyond the newest `keep`."""
+        """Write the checkpoint of `step`, then remove all but the newest `keep`, and what was saved between these."""
         path = self.folder / f"{step:08d}"
         save_checkpoint(path, self.model, tensors, {"step": step, **state})
         self._prune()
         return path
 
     def _prune(self) -> None:
-        for old in list_checkpoints(self.folder)[: -self.keep]:
+        found = list_checkpoints(self.folder)
+        kept = self._regular()[-self.keep :] or found[-self.keep :]
+        for old in [each for each in found[:-1] if each not in kept]:
             discard(old)
 
-    def restore(self) -> tuple[dict[str, Tensor], TrainingState] | None:
-        """Load the latest checkpoint into the model and return the optimizer's tensors and the loop's state.
+    def _regular(self) -> list[Path]:
+        return [each for each in list_checkpoints(self.folder) if self.every and int(each.name) % self.every == 0]
 
-        None where there is no checkpoint. Raises `UserError` when the latest is truncated or altered.
+    def last_good(self, step: int | None) -> Path | None:
+        """Return the checkpoint to go back to: the newest up to a step; where all are later, the oldest.
+
+        None where there is none. Only those that every run has count, so that one that was stopped goes back as far.
         """
-        latest = latest_checkpoint(self.folder)
+        found = self._regular()
+        early = [each for each in found if step is None or int(each.name) <= step]
+        return max(early, default=min(found, default=None))
+
+    def drop_after(self, kept: Path) -> None:
+        """Remove the checkpoints that are newer than one."""
+        for later in [each for each in list_checkpoints(self.folder) if each.name > kept.name]:
+            discard(later)
+
+    def restore(self, latest: Path | None = None) -> tuple[dict[str, Tensor], TrainingState] | None:
+        """Load a checkpoint, or the latest, into the model; return the optimizer's tensors and the loop's state.
+
+        None where there is no checkpoint. Raises `UserError` when it is truncated or altered.
+        """
+        latest = latest or latest_checkpoint(self.folder)
         if latest is None:
             return None
         try:

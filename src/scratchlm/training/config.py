@@ -87,6 +87,19 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class SpikeConfig:
+    """What is done where the loss leaps: skip the batch, and return to a checkpoint where skipping does not help."""
+
+    sigma: Annotated[float, Range(0, 1000)] = 6.0
+    """A step whose loss or gradient norm is so many standard deviations above the mean of the last ones is skipped; 0:
+    only one that is not finite."""
+    window: Annotated[int, Range(2, 100_000)] = 128
+    """Steps that mean and deviation are taken over; the first half of them are never skipped."""
+    max_rollbacks: Amount = 3
+    """Returns to an earlier checkpoint before the run ends with an error."""
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """How `fit` trains: sizes, optimizer, schedule, and how often it evaluates, samples and saves."""
 
@@ -132,8 +145,10 @@ class TrainingConfig:
     """Steps between two checkpoints; 0: only at the end."""
     keep_checkpoints: Count = 2
     """Newest checkpoints that are kept."""
+    spikes: SpikeConfig = field(default_factory=SpikeConfig)
+    """What is done about a batch that is far worse than those before it."""
     max_bad_steps: Count = 5
-    """Steps in a row with a loss or gradient that is not finite before the run stops."""
+    """Skipped steps in a row after which the run returns to an earlier checkpoint, or ends where there is none."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""

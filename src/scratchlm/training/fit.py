@@ -14,11 +14,12 @@ import torch
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.reading import whole
-from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, Record, RunLog, Timing, Train
+from scratchlm.base.runfolder import LOG_FILE, SKIPPED, Record, Rollback, RunLog, Timing, Train
 from scratchlm.base.signals import StopRequest
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
 from scratchlm.training.loop import Loop, StepRecord
+from scratchlm.training.spikes import DivergenceError
 
 Pace = Callable[[int], int]
 """Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time. It
@@ -70,7 +71,8 @@ def fit(
 
     With a `folder`, `metrics.jsonl` is written there; with `checkpoints`, `resume` continues the run. A `pace`
     may change the number of steps, and the schedule with it. Raises `Interrupted` after saving when `stop` was
-    requested; `UserError` when too many steps in a row are not finite, and for a pace beside a tail average.
+    requested; `DivergenceError` where the loss stays too high and no return to a checkpoint helps; `UserError` for a
+    pace beside a tail average.
 
     A program that only trains takes a third off a step's time on a CPU by calling `base.memory.keep_freed_memory`
     first, as the commands do; `fit` leaves the process's memory settings alone.
@@ -81,22 +83,16 @@ def fit(
             "their number; set it to 0, or train without a pace"
         )
     log = None if folder is None else RunLog(folder / LOG_FILE)
-    loop.bad_batches = None if folder is None else folder / BAD_BATCHES
+    loop.skipped = None if folder is None else folder / SKIPPED
     run, stop = _Run(loop, log, checkpoints, hooks, watcher), stop or StopRequest()
     if resume:
         run.resume()
-    run.call_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
-    run.follow(pace)
-    for record in loop.steps():
-        run.write(record)
-        stopping = stop.requested
-        if loop.step == loop.config.steps or stopping or _due(loop.step, loop.config.checkpoint_every):
-            run.save()
-        if stopping and loop.step < loop.config.steps:
-            saved = "everything is saved" if checkpoints else "nothing is saved"
-            raise Interrupted(f"stopped after step {loop.step} of {loop.config.steps}; {saved}")
-        run.call_hooks()
-        run.follow(pace)
+    while True:
+        try:
+            run.train(stop, pace)
+            return
+        except DivergenceError as reason:
+            run.roll_back(reason)
 
 
 def _due(step: int, every: int) -> bool:
@@ -125,6 +121,41 @@ class _Run:
             lines = state.log_lines
         if self.log is not None:
             self.log.cut_to(lines)
+
+    def train(self, stop: StopRequest, pace: Pace | None) -> None:
+        """Take the steps that are left. Raises `Interrupted` and `DivergenceError`."""
+        loop = self.loop
+        self.call_hooks()  # of the step that a checkpoint was written after, be it the last: the log was cut to it
+        self.follow(pace)
+        for record in loop.steps():
+            self.write(record)
+            stopping = stop.requested
+            if loop.step == loop.config.steps or stopping or _due(loop.step, loop.config.checkpoint_every):
+                self.save()
+            if stopping and loop.step < loop.config.steps:
+                saved = "everything is saved" if self.checkpoints else "nothing is saved"
+                raise Interrupted(f"stopped after step {loop.step} of {loop.config.steps}; {saved}")
+            self.call_hooks()
+            self.follow(pace)
+
+    def roll_back(self, reason: DivergenceError) -> None:
+        """Return to the last good checkpoint, and go on with the batches that come next; raise `reason` without one."""
+        loop, checkpoints = self.loop, self.checkpoints
+        kept = None if checkpoints is None else checkpoints.last_good(loop.watch.good_step)
+        if checkpoints is None or kept is None or loop.rollbacks >= loop.config.spikes.max_rollbacks:
+            done = f" after {loop.rollbacks} returns to a checkpoint" if loop.rollbacks else ""
+            remedy = "lower training.optimizer.learning_rate, or use --dtype fp32"
+            raise DivergenceError(f"{reason}{done}; {remedy}") from reason
+        batches, rollbacks, left = loop.batch_state, loop.rollbacks + 1, loop.step
+        checkpoints.drop_after(kept)
+        self.resume()
+        loop.batch_state, loop.rollbacks, loop.bad_steps = batches, rollbacks, 0
+        loop.watch.forget()
+        record = Rollback(step=loop.step, from_step=left, reason=str(reason))
+        if self.log is not None:
+            self.log.write(record)
+        if self.watcher is not None:
+            self.watcher.note(record.kind, loop.step, record.values())
 
     def follow(self, pace: Pace | None) -> None:
         """Give the run the number of steps that the pace says, at least one more while any is left."""
@@ -159,6 +190,8 @@ class _Run:
         state = {
             "batches": loop.batch_state,
             "bad_steps": loop.bad_steps,
+            "rollbacks": loop.rollbacks,
+            "spikes": loop.watch.state(),
             "steps": loop.config.steps,
             "scaler": loop.scaler.state_dict(),
             "hooks": {hook.name: hook.state() for hook in self.hooks},

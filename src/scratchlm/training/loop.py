@@ -12,17 +12,16 @@ that was killed continues bit for bit (on a CPU, with an equal number of threads
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scratchlm.base.device import autocast
-from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.data.batches import Batch, State
 from scratchlm.model.network import SequenceModel
@@ -30,9 +29,10 @@ from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.loss import Loss, next_token_loss
+from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
 from scratchlm.training.schedule import lr_factor
+from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
 BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
@@ -52,7 +52,13 @@ class StepRecord:
     gradient_norm: float
     tokens: int
     seconds: float
-    skipped: bool = False
+    problem: str | None = None
+    """Why the step was skipped."""
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the weights were left as they were."""
+        return self.problem is not None
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,14 @@ class Loop:
     config: TrainingConfig
     loss: Loss = next_token_loss
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    bad_batches: Path | None = None
-    """Folder that keeps batches whose loss or gradient was not finite."""
+    skipped: Path | None = None
+    """Folder that keeps the batches of skipped steps."""
+    describe: Callable[[Batch, Tensor], Mapping[str, Any]] | None = None
+    """What to keep of a skipped batch beside its ids, as JSON values; called with the loss of each of its tokens."""
     step: int = 0
     bad_steps: int = 0
     """Steps in a row that were skipped."""
+    rollbacks: int = 0
     batch_state: State | None = None
 
     def __post_init__(self) -> None:
@@ -86,22 +95,27 @@ class Loop:
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
         self.average = TailAverage(self.decoder, self.config.tail_average)
+        self.watch = SpikeWatch(self.config.spikes)
         fp16 = self.runtime.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=fp16)
 
     def steps(self) -> Iterator[StepRecord]:
         """Train until `config.steps`; yield the record of each step after it was taken.
 
-        The loop's state is whole whenever a record is yielded. Raises `UserError` after `config.max_bad_steps` steps in
-        a row whose loss or gradient is not finite.
+        The loop's state is whole whenever a record is yielded. Raises `DivergenceError` after `config.max_bad_steps`
+        skipped steps in a row, and where the loss has risen for many steps.
         """
         with compiled_blocks(self.decoder) if self.config.compile else contextlib.nullcontext():
             stream = self.batches(self.batch_state)
             while self.step < self.config.steps:
+                if (risen := self.watch.risen()) is not None:
+                    raise DivergenceError(f"step {self.step}: {risen}")
                 batch, self.batch_state = next(stream)
                 record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1
                 self.average.update(self.step, self.config.steps)
+                if not record.skipped:
+                    self.watch.add(self.step, record.loss, record.gradient_norm)
                 yield record
 
     def train_step(self, batch: Batch) -> StepRecord:
@@ -112,6 +126,7 @@ class Loop:
         factor = lr_factor(self.step, config.steps, config.schedule)
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
+        self.watch.begin(batch.ids.shape)
         count = batch.target_count
         total = torch.zeros((), device=runtime.device)
         for part in batch.split(config.micro_batch_size):
@@ -121,9 +136,9 @@ class Loop:
             scaled.backward()  # type: ignore[no-untyped-call]
             total += part_loss.detach()
         loss, norm = total.item() / max(count, 1), self._clip()
-        finite = math.isfinite(loss) and math.isfinite(norm)
-        if not finite:
-            self._skip(batch, loss, norm)
+        problem = self.watch.problem(loss, norm)
+        if problem is not None:
+            self._skip(batch, problem)
         elif self.scaler.is_enabled():
             for member in self.optimizers.members:
                 self.scaler.step(member)
@@ -131,10 +146,10 @@ class Loop:
             self.optimizers.zero_grad()
         else:
             self.optimizers.step()
-        self.bad_steps = 0 if finite else self.bad_steps + 1
+        self.bad_steps = 0 if problem is None else self.bad_steps + 1
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
-        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, not finite)
+        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, problem)
 
     def _clip(self) -> float:
         """Scale a too long gradient down; return its norm before."""
@@ -145,20 +160,19 @@ class Loop:
         norm: Tensor = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), limit)
         return norm.item()
 
-    def _skip(self, batch: Batch, loss: float, norm: float) -> None:
-        """Leave the weights as they are and keep the batch that broke them for a look."""
+    def _skip(self, batch: Batch, problem: str) -> None:
+        """Leave the weights as they are and keep the batch that was too bad for them for a look."""
         self.optimizers.zero_grad()
         if self.scaler.is_enabled():
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
-        if self.bad_batches is not None:
-            dump = {"loss": repr(loss), "gradient_norm": repr(norm), "ids": batch.ids.tolist()}
-            write_json(self.bad_batches / f"{self.step + 1:08d}.json", dump)
-        if self.bad_steps + 1 >= self.config.max_bad_steps:
-            kept = "" if self.bad_batches is None else f" (the batches are in {self.bad_batches.name}/)"
-            raise UserError(
-                f"step {self.step + 1}: loss {loss} and gradient norm {norm}, not finite {self.bad_steps + 1} steps "
-                f"in a row; lower training.optimizer.learning_rate or use --dtype fp32{kept}"
+        if self.skipped is not None:
+            told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
+            write_json(
+                self.skipped / f"{self.step + 1:08d}.json", {"problem": problem, **told, "ids": batch.ids.tolist()}
             )
+        if self.bad_steps + 1 >= self.config.max_bad_steps:
+            where = "" if self.skipped is None else f" (the batches are in {self.skipped.name}/)"
+            raise DivergenceError(f"step {self.step + 1}: {problem}, {self.bad_steps + 1} steps in a row{where}")
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimizers' and the average's state by name; `restore` takes it back."""
@@ -171,6 +185,8 @@ class Loop:
         self.optimizers.load_tensors({name: tensor for name, tensor in moved.items() if name not in means})
         self.average.load_tensors(means)
         self.step, self.bad_steps, self.batch_state = state.step, state.bad_steps, state.batches
+        self.rollbacks = state.rollbacks
+        self.watch.restore(state.spikes)
         self.config = replace(self.config, steps=state.steps or self.config.steps)
         if state.scaler:
             self.scaler.load_state_dict(state.scaler)

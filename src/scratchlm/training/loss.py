@@ -66,6 +66,16 @@ def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float =
     return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
 
 
+@torch.no_grad()
+def token_losses(model: Any, batch: Batch) -> Float[Tensor, "B T"]:
+    """Return the loss of each target, in nats, 0 where nothing is predicted; a row at a time, to need little memory."""
+    training = model.training
+    model.eval()
+    rows = [-token_log_probabilities(model, row) for row in batch.split(1)]
+    model.train(training)
+    return torch.cat(rows)
+
+
 def next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 

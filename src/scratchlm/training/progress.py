@@ -51,6 +51,8 @@ class TrainingProgress:
 
     def step(self, record: StepRecord) -> None:
         """Take note of a finished step."""
+        if record.problem is not None:
+            self.note("skipped", record.step, {"since": record.problem})
         speed = record.tokens / record.seconds
         self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
         self._loss = record.loss if not self._loss else 0.9 * self._loss + 0.1 * record.loss

@@ -27,7 +27,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, output_folder
-from scratchlm.base.runfolder import BAD_BATCHES, LOG_FILE, REPORT_FILE, SAMPLES
+from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, SAMPLES, SKIPPED
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.data.batches import ArrayTokens, WindowBatches
@@ -66,7 +66,7 @@ from scratchlm.weights.checkpoint import SavedModel, save_model
 RESULT_FILE = "quickstart.json"
 KIND = "quickstart"
 """Kind in the marker of the folder."""
-FILES = [RESULT_FILE, LOG_FILE, REPORT_FILE, "questions.jsonl", f"{SAMPLES}/*.txt", f"{BAD_BATCHES}/*.json"]
+FILES = [RESULT_FILE, LOG_FILE, REPORT_FILE, "questions.jsonl", f"{SAMPLES}/*.txt", f"{SKIPPED}/*.json"]
 """What a quickstart writes, as the marker names it; its model has a marker of its own."""
 PRETRAIN_SHARE = 0.62
 """Fraction of the whole budget that pretraining ends at, where conversations follow."""
