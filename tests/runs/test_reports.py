@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from scratchlm.base import runfolder
-from scratchlm.base.runfolder import LOG_FILE, Evaluation, Rollout, RunLog, Timing, Train
+from scratchlm.base.runfolder import LOG_FILE, Evaluation, Rollback, Rollout, RunLog, Timing, Train
 from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
@@ -27,6 +27,7 @@ from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quic
 from scratchlm.runs.reports import page
 from scratchlm.runs.reports.chart import apart, chart, shown, ticks
 from scratchlm.runs.reports.page import REPORT_FILE, write_report
+from scratchlm.runs.skipped import BadDocument, SkippedStep
 
 HOSTILE = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>{{ 7 * 7 }}</style>"
 BETWEEN = Interval(0.251, 0.752)
@@ -96,7 +97,13 @@ def quickstart(out: Path) -> None:
 
 def pretrain(out: Path) -> None:
     machine = {"processor": HOSTILE}
-    write_report(out, "pretrain.jinja", manifest={"machine": machine, "threads": 3, "dtype": "bf16", "seed": 5})
+    skipped = [
+        SkippedStep(15, HOSTILE, (BadDocument(31, 9.87, 12, HOSTILE), BadDocument(3, None, 1, ""))),
+        SkippedStep(16, ""),
+    ]
+    RunLog(out / LOG_FILE).write(Rollback(step=12, from_step=17, reason=HOSTILE))
+    manifest = {"machine": machine, "threads": 3, "dtype": "bf16", "seed": 5}
+    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped)
 
 
 def instruct(out: Path) -> None:
@@ -165,7 +172,7 @@ def experiment(out: Path) -> None:
 NUMBERS = {
     quickstart: ["123,456", "0.840", "0.987", "1,718", "43%", "12%", "67", "77 of 88", "1.2 s", "4.6 s", "17 minutes",
                  "1 of 1", "25%", "57%", "31%", "8"],
-    pretrain: ["1.2345", "3.1000", "1,234", "20", "3 threads in bf16, seed 5"],
+    pretrain: ["1.2345", "3.1000", "1,234", "20", "3 threads in bf16, seed 5", "31", "9.87", "step 12"],
     instruct: ["4,321", "98", "51.2%", "25.1% to 75.2%", "45.6", "40.1 to 50.2", "87%", "1.111", "2.222", "step 7"],
     prefer: ["4,321", "98", "3 pairs", "65.4%", "54.3%", "25.1% to 75.2%", "76.5%", "1.23", "0.0123", "step 7"],
     reinforce: ["98", "65.4%", "54.3%", "25.1% to 75.2%", "+0.45", "+0.05", "reward hacking", "step 7"],

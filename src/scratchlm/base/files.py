@@ -66,6 +66,16 @@ def explain_os_error(error: OSError, path: Path | str) -> UserError:
     return UserError(f"{path}: {error.strerror or error}; check the file and try again")
 
 
+def require_space(folder: Path, needed: float, what: str, remedy: str) -> None:
+    """Refuse what needs more bytes of disk than are free where `folder` is, or will be. Raises `UserError`."""
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise UserError(
+            f"{folder}: {what} take about {needed / 1e9:,.2f} GB, and {free / 1e9:,.2f} GB are free; {remedy}"
+        )
+
+
 def sync(path: Path) -> None:
     """Force a file or folder to disk; folders cannot be opened for this on Windows, where the rename suffices."""
     if path.is_dir() and os.name == "nt":

@@ -152,8 +152,18 @@ class Rollback(Record):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutOfMemory(Record):
+    """Memory was too small: from this step on a forward pass has fewer rows, and a step as many as before."""
+
+    kind = "out_of_memory"
+    micro_batch_size: int
+
+
 _READINGS = tuple(field.name for field in dataclasses.fields(Timing))
-KINDS: dict[str, type[Record]] = {each.kind: each for each in (Train, Evaluation, Sample, Rollout, Rollback)}
+KINDS: dict[str, type[Record]] = {
+    each.kind: each for each in (Train, Evaluation, Sample, Rollout, Rollback, OutOfMemory)
+}
 
 
 class RunLog:

@@ -132,7 +132,10 @@ def run_fit(
         flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
         peak=product_peak(loop.runtime.device, loop.runtime.dtype),
     )
-    checkpoints = Checkpoints(out / CHECKPOINTS, saved, training.keep_checkpoints, training.checkpoint_every)
+    checkpoints = Checkpoints(
+        out / CHECKPOINTS, saved, training.keep_checkpoints, training.checkpoint_every, training.keep_best
+    )
+    checkpoints.require_space()
     try:
         with stop_on_signals() as stop, progress:
             fit(

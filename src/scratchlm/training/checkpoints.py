@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.files import require_space
 from scratchlm.base.folders import discard
 from scratchlm.base.ranges import Amount, Range, out_of_range
 from scratchlm.weights.checkpoint import (
@@ -25,6 +26,16 @@ from scratchlm.weights.checkpoint import (
 
 
 @dataclass(frozen=True)
+class Best:
+    """The step with the lowest loss on held-out text."""
+
+    step: Amount
+    loss: float
+    tokens: int | None
+    """Held-out tokens that were scored; losses of different ones are not compared."""
+
+
+@dataclass(frozen=True)
 class TrainingState:
     """What the loop remembers across a resume, beside tensors."""
 
@@ -36,6 +47,8 @@ class TrainingState:
     log_lines: Amount
     steps: Annotated[int | None, Range(1)] = None
     """Steps of the whole run, which a pace may have changed."""
+    micro_batch_size: Annotated[int | None, Range(1)] = None
+    best: Best | None = None
     rollbacks: Amount = 0
     spikes: dict[str, Any] = field(default_factory=dict)
 
@@ -45,7 +58,7 @@ class TrainingState:
         raise_all(out_of_range(self, "state") + [f"state.{each}: must not be negative" for each in negative])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoints:
     """The folder `checkpoints/` of a run; each inside is named by the number of steps done."""
 
@@ -54,6 +67,27 @@ class Checkpoints:
     keep: int = 2
     every: int = 0
     """Steps between two; what a stop saved between them is kept until the next, and no run returns to it."""
+    keep_best: bool = False
+    best: Best | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of one, at most: weights, and two numbers of an optimizer for each that is trained."""
+        parameters = list(self.model.decoder.parameters())
+        return sum(p.numel() * p.element_size() * (3 if p.requires_grad else 1) for p in parameters)
+
+    def require_space(self) -> None:
+        """Refuse a run whose checkpoints do not fit on the disk. Raises `UserError`."""
+        count = self.keep + self.keep_best + 1  # one is written before an older one goes
+        missing = max(0, count - len(list_checkpoints(self.folder)))
+        remedy = "free some, choose another folder or lower training.keep_checkpoints"
+        require_space(self.folder, missing * self.size, f"{missing} checkpoints", remedy)
+
+    def compare(self, step: int, loss: float, tokens: int | None) -> None:
+        """Take note of a loss on held-out text: the checkpoint of the step with the lowest is kept."""
+        best = self.best
+        if self.keep_best and (best is None or (best.tokens == tokens and loss < best.loss)):
+            self.best = Best(step, loss, tokens)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
         """Write the checkpoint of `step`, then remove all but the newest `keep`, and what was saved between these."""
@@ -65,7 +99,8 @@ class Checkpoints:
     def _prune(self) -> None:
         found = list_checkpoints(self.folder)
         kept = self._regular()[-self.keep :] or found[-self.keep :]
-        for old in [each for each in found[:-1] if each not in kept]:
+        best = None if self.best is None else f"{self.best.step:08d}"
+        for old in [each for each in found[:-1] if each not in kept and each.name != best]:
             discard(old)
 
     def _regular(self) -> list[Path]:
@@ -98,6 +133,7 @@ class Checkpoints:
             state = read_known(TrainingState, latest / STATE_FILE)
         except UserError as error:
             raise UserError(f"{error}; removing {latest} resumes from the one before") from error
+        self.best = state.best
         load_weights(self.model.decoder, latest)
         self._prune()  # a kill may have come between the save and this
         return tensors, state

@@ -145,6 +145,8 @@ class TrainingConfig:
     """Steps between two checkpoints; 0: only at the end."""
     keep_checkpoints: Count = 2
     """Newest checkpoints that are kept."""
+    keep_best: bool = True
+    """Whether the checkpoint of the step with the lowest loss on held-out text is kept too."""
     spikes: SpikeConfig = field(default_factory=SpikeConfig)
     """What is done about a batch that is far worse than those before it."""
     max_bad_steps: Count = 5

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ import torch
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.reading import whole
-from scratchlm.base.runfolder import LOG_FILE, SKIPPED, Record, Rollback, RunLog, Timing, Train
+from scratchlm.base.runfolder import LOG_FILE, SKIPPED, Evaluation, OutOfMemory, Record, Rollback, RunLog, Timing, Train
 from scratchlm.base.signals import StopRequest
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
@@ -167,6 +167,8 @@ class _Run:
         """Show a step, and log it when a line is due."""
         if self.watcher is not None:
             self.watcher.step(record)
+        if self.log is not None and record.smaller_micro_batch is not None:
+            self.log.write(OutOfMemory(step=record.step, micro_batch_size=record.smaller_micro_batch))
         due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped
         if self.log is not None and due:
             told = Train(
@@ -194,6 +196,8 @@ class _Run:
             "spikes": loop.watch.state(),
             "steps": loop.config.steps,
             "scaler": loop.scaler.state_dict(),
+            "micro_batch_size": loop.micro_batch_size,
+            "best": None if self.checkpoints.best is None else asdict(self.checkpoints.best),
             "hooks": {hook.name: hook.state() for hook in self.hooks},
             "log_lines": 0 if self.log is None else self.log.lines(),
         }
@@ -206,6 +210,8 @@ class _Run:
             loop.decoder.eval()
             with torch.no_grad(), uncompiled() if loop.config.compile else contextlib.nullcontext():
                 record = hook(loop.step, loop.decoder)
+            if isinstance(record, Evaluation) and record.loss is not None and self.checkpoints is not None:
+                self.checkpoints.compare(loop.step, record.loss, record.tokens)
             if record is not None and self.log is not None:
                 self.log.write(record)
             if record is not None and self.watcher is not None:

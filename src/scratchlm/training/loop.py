@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.device import autocast
+from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.data.batches import Batch, State
 from scratchlm.model.network import SequenceModel
@@ -36,6 +37,10 @@ from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
 BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
+
+
+NO_MEMORY = "can't allocate memory"
+"""What torch says where a CPU's memory is too small."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class StepRecord:
     seconds: float
     problem: str | None = None
     """Why the step was skipped."""
+    smaller_micro_batch: int | None = None
+    """Rows of a forward pass from this step on, where memory was too small for more."""
 
     @property
     def skipped(self) -> bool:
@@ -96,6 +103,7 @@ class Loop:
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
         self.average = TailAverage(self.decoder, self.config.tail_average)
         self.watch = SpikeWatch(self.config.spikes)
+        self.micro_batch_size = self.config.micro_batch_size
         fp16 = self.runtime.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=fp16)
 
@@ -128,13 +136,8 @@ class Loop:
         self.decoder.train()
         self.watch.begin(batch.ids.shape)
         count = batch.target_count
-        total = torch.zeros((), device=runtime.device)
-        for part in batch.split(config.micro_batch_size):
-            with autocast(runtime.device, runtime.dtype):
-                part_loss = self.loss(self.decoder, part)
-            scaled: Tensor = self.scaler.scale(part_loss / max(count, 1))
-            scaled.backward()  # type: ignore[no-untyped-call]
-            total += part_loss.detach()
+        rows = self.micro_batch_size
+        total = self._add_gradients(batch, max(count, 1))
         loss, norm = total.item() / max(count, 1), self._clip()
         problem = self.watch.problem(loss, norm)
         if problem is not None:
@@ -149,7 +152,40 @@ class Loop:
         self.bad_steps = 0 if problem is None else self.bad_steps + 1
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
-        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, problem)
+        smaller = None if self.micro_batch_size == rows else self.micro_batch_size
+        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, problem, smaller)
+
+    def _add_gradients(self, batch: Batch, count: int) -> Tensor:
+        """Compute the gradient of the mean loss over `count` targets, a micro-batch at a time; return the summed loss.
+
+        Where memory is too small, the micro-batches are halved, for good, and the step begins again.
+        """
+        while True:
+            try:
+                return self._gradients(batch, count)
+            except (MemoryError, RuntimeError) as error:  # torch tells of a CPU's memory by a plain RuntimeError
+                size = min(self.micro_batch_size or len(batch.ids), len(batch.ids))
+                if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)):
+                    raise
+                if size == 1:
+                    raise UserError(
+                        f"step {self.step + 1}: out of memory with one row of {batch.ids.shape[1]} tokens; lower "
+                        "training.sequence_length or the model's size, or close other programs"
+                    ) from error
+                self.micro_batch_size = size // 2
+            self.optimizers.zero_grad()  # outside: the error holds what the step had computed
+            if self.runtime.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _gradients(self, batch: Batch, count: int) -> Tensor:
+        total = torch.zeros((), device=self.runtime.device)
+        for part in batch.split(self.micro_batch_size):
+            with autocast(self.runtime.device, self.runtime.dtype):
+                part_loss = self.loss(self.decoder, part)
+            scaled: Tensor = self.scaler.scale(part_loss / count)
+            scaled.backward()  # type: ignore[no-untyped-call]
+            total += part_loss.detach()
+        return total
 
     def _clip(self) -> float:
         """Scale a too long gradient down; return its norm before."""
@@ -186,6 +222,7 @@ class Loop:
         self.average.load_tensors(means)
         self.step, self.bad_steps, self.batch_state = state.step, state.bad_steps, state.batches
         self.rollbacks = state.rollbacks
+        self.micro_batch_size = state.micro_batch_size or self.config.micro_batch_size
         self.watch.restore(state.spikes)
         self.config = replace(self.config, steps=state.steps or self.config.steps)
         if state.scaler:

@@ -53,6 +53,8 @@ class TrainingProgress:
         """Take note of a finished step."""
         if record.problem is not None:
             self.note("skipped", record.step, {"since": record.problem})
+        if record.smaller_micro_batch is not None:
+            self.note("out of memory", record.step, {"micro_batch_size is now": record.smaller_micro_batch})
         speed = record.tokens / record.seconds
         self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
         self._loss = record.loss if not self._loss else 0.9 * self._loss + 0.1 * record.loss
