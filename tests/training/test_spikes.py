@@ -13,7 +13,8 @@ import torch
 from scratchlm.base.errors import Interrupted
 from scratchlm.base.runfolder import Rollback, Train, read_log
 from scratchlm.base.signals import StopRequest
-from scratchlm.data.batches import Batch
+from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.model.config import MultiTokenPredictionConfig
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import AdamWConfig, SpikeConfig, TrainingConfig
@@ -100,6 +101,61 @@ def test_a_watch_that_was_kept_and_read_again_judges_alike() -> None:
     for loss in (3.0, 3.3, 3.5, 4.0):
         assert other.problem(loss, loss / 3) == one.problem(loss, loss / 3)
     assert other.risen() == one.risen()
+
+
+def test_a_row_far_above_the_others_is_bad_and_one_that_is_merely_hard_is_not() -> None:
+    watch = watching([])
+    draw = torch.Generator().manual_seed(0)
+    for step in range(1, 65):
+        assert not watch.bad_rows(torch.tensor([30.0])).any()
+        watch.add(step, 4.0, 1.0, 4 + 0.3 * torch.randn(16, generator=draw))
+    rows = torch.tensor([4.0, 4.9, 5.7, 6.5, 9.0])
+    assert watch.bad_rows(rows).tolist() == [False, False, False, True, True]
+    assert watch.problem(4.0, 1.0, torch.tensor([4.0] * 15 + [9.0])) is None
+    assert "5 of 16 rows have a loss over 5." in (watch.problem(4.0, 1.0, torch.tensor([4.0] * 11 + [9.0] * 5)) or "")
+    steady = watching([])
+    for step in range(1, 65):
+        steady.add(step, 0.01, 0.01, torch.full((16,), 0.01))
+    assert steady.bad_rows(torch.tensor([0.5, 0.9, 1.2])).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["default", "speedrun"])
+@pytest.mark.parametrize("rows", [None, 2])
+def test_a_step_without_its_bad_rows_is_that_of_the_other_rows(name: str, rows: int | None) -> None:
+    ids = random_ids(8, 13, POISON)
+    batch = Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+    batch.targets[1, 4:] = IGNORED
+    bad = torch.tensor([False, True, False, False, True, False, False, False])
+    config = toy_config(name, multi_token_prediction=MultiTokenPredictionConfig())
+    seen: list[torch.Tensor] = []
+
+    def note(losses: torch.Tensor) -> torch.Tensor:
+        seen.append(losses)
+        return torch.zeros(len(losses), dtype=torch.bool)
+
+    next_token_loss(random_decoder(config), batch, note)
+    of_bad = seen[0][bad]
+
+    def step(of: Batch) -> tuple[int, torch.Tensor, dict[str, torch.Tensor]]:
+        decoder, found = random_decoder(config), {}
+        loop = Loop(
+            decoder,
+            lambda state: iter([(of, {"index": 1})]),
+            TrainingConfig(steps=1, batch_size=8, micro_batch_size=rows, clip=None),
+        )
+        loop.watch.bad_rows = lambda losses: torch.isclose(losses[:, None], of_bad, atol=1e-5).any(1)
+        loop.optimizers.step = lambda: found.update(
+            {name: p.grad.clone() for name, p in decoder.named_parameters() if p.grad is not None}
+        )
+        (record,) = loop.steps()
+        return record.left_out, torch.tensor(record.loss), found
+
+    (left, loss, gradients), (none, loss_alone, alone) = step(batch), step(batch.select(~bad))
+    assert (left, none) == (2, 0)
+    torch.testing.assert_close(loss, loss_alone)
+    assert gradients.keys() == alone.keys()
+    for each, gradient in alone.items():
+        torch.testing.assert_close(gradients[each], gradient, rtol=1e-4, atol=1e-6)
 
 
 # --- whole runs

@@ -88,6 +88,8 @@ class Train(Record):
     """None where it is not finite."""
     tokens: int
     skipped: bool
+    left_out: int | None = None
+    """Rows that had no part in the step, if any."""
 
     @property
     def speed(self) -> float:

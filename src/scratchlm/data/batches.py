@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
@@ -77,6 +77,10 @@ class Batch:
         if rows is None or rows >= len(self.ids):
             return [self]
         return [self._each(itemgetter(slice(at, at + rows))) for at in range(0, len(self.ids), rows)]
+
+    def select(self, wanted: Bool[Tensor, " B"]) -> Batch:
+        """Return some of the rows."""
+        return self._each(itemgetter(wanted))
 
     def parts_by_length(self) -> list[Batch]:
         """Split into parts of rows of similar length, `PART_ROWS` each, without the columns after their last targets.

@@ -169,7 +169,7 @@ class _Run:
             self.watcher.step(record)
         if self.log is not None and record.smaller_micro_batch is not None:
             self.log.write(OutOfMemory(step=record.step, micro_batch_size=record.smaller_micro_batch))
-        due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped
+        due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped or record.left_out
         if self.log is not None and due:
             told = Train(
                 step=record.step,
@@ -178,6 +178,7 @@ class _Run:
                 gradient_norm=record.gradient_norm if math.isfinite(record.gradient_norm) else None,
                 tokens=record.tokens,
                 skipped=record.skipped,
+                left_out=record.left_out or None,
                 timing=Timing(record.seconds, time.time()),
             )
             self.log.write(told)

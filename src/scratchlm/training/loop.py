@@ -12,6 +12,7 @@ that was killed continues bit for bit (on a CPU, with an equal number of threads
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,8 @@ class StepRecord:
     """Why the step was skipped."""
     smaller_micro_batch: int | None = None
     """Rows of a forward pass from this step on, where memory was too small for more."""
+    left_out: int = 0
+    """Rows that were far worse than those of earlier steps, and had no part in it."""
 
     @property
     def skipped(self) -> bool:
@@ -102,7 +105,10 @@ class Loop:
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
         self.average = TailAverage(self.decoder, self.config.tail_average)
-        self.watch = SpikeWatch(self.config.spikes)
+        self.watch = SpikeWatch(self.config.spikes, self.config.clip)
+        self._row_losses: list[Tensor] = []
+        judges = self.config.spikes.sigma > 0 and "judge" in inspect.signature(self.loss).parameters
+        self._judge: dict[str, Any] = {"judge": self._judge_rows} if judges else {}
         self.micro_batch_size = self.config.micro_batch_size
         fp16 = self.runtime.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=fp16)
@@ -122,8 +128,6 @@ class Loop:
                 record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1
                 self.average.update(self.step, self.config.steps)
-                if not record.skipped:
-                    self.watch.add(self.step, record.loss, record.gradient_norm)
                 yield record
 
     def train_step(self, batch: Batch) -> StepRecord:
@@ -136,24 +140,46 @@ class Loop:
         self.decoder.train()
         self.watch.begin(batch.ids.shape)
         count = batch.target_count
-        rows = self.micro_batch_size
+        before = self.micro_batch_size
         total = self._add_gradients(batch, max(count, 1))
+        rows = torch.cat(self._row_losses) if self._row_losses else None
+        bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
+        if bad.any():
+            count = self._leave_out(batch, bad, count)
         loss, norm = total.item() / max(count, 1), self._clip()
-        problem = self.watch.problem(loss, norm)
-        if problem is not None:
-            self._skip(batch, problem)
-        elif self.scaler.is_enabled():
-            for member in self.optimizers.members:
-                self.scaler.step(member)
-            self.scaler.update()
-            self.optimizers.zero_grad()
+        problem = self.watch.problem(loss, norm, rows)
+        if problem is None:
+            self._update()
+            self.watch.add(self.step + 1, loss, norm, None if rows is None else rows[~bad])
         else:
-            self.optimizers.step()
+            self._skip(batch, problem)
         self.bad_steps = 0 if problem is None else self.bad_steps + 1
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
-        smaller = None if self.micro_batch_size == rows else self.micro_batch_size
-        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, problem, smaller)
+        smaller = None if self.micro_batch_size == before else self.micro_batch_size
+        told = (problem, smaller, int(bad.sum()))
+        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, *told)
+
+    def _update(self) -> None:
+        """Let the optimizers take their step."""
+        if not self.scaler.is_enabled():
+            self.optimizers.step()
+            return
+        for member in self.optimizers.members:
+            self.scaler.step(member)
+        self.scaler.update()
+        self.optimizers.zero_grad()
+
+    def _leave_out(self, batch: Batch, bad: Tensor, count: int) -> int:
+        """Keep the bad rows of a batch for a look; make the gradient the mean over the others' targets; count these.
+
+        `count` is how many targets it is the mean over. The rows' own part is out of it already, by the loss.
+        """
+        self._keep(batch.select(bad), self.watch.told_of_rows(int(bad.sum()), len(bad)))
+        left = batch.select(~bad).target_count
+        gradients = [p.grad for p in self.decoder.parameters() if p.grad is not None]
+        torch._foreach_mul_(gradients, max(count, 1) / max(left, 1))
+        return left
 
     def _add_gradients(self, batch: Batch, count: int) -> Tensor:
         """Compute the gradient of the mean loss over `count` targets, a micro-batch at a time; return the summed loss.
@@ -179,13 +205,18 @@ class Loop:
 
     def _gradients(self, batch: Batch, count: int) -> Tensor:
         total = torch.zeros((), device=self.runtime.device)
+        self._row_losses = []
         for part in batch.split(self.micro_batch_size):
             with autocast(self.runtime.device, self.runtime.dtype):
-                part_loss = self.loss(self.decoder, part)
+                part_loss = self.loss(self.decoder, part, **self._judge)
             scaled: Tensor = self.scaler.scale(part_loss / count)
             scaled.backward()  # type: ignore[no-untyped-call]
             total += part_loss.detach()
         return total
+
+    def _judge_rows(self, losses: Tensor) -> Tensor:
+        self._row_losses.append(losses)
+        return self.watch.bad_rows(losses)
 
     def _clip(self) -> float:
         """Scale a too long gradient down; return its norm before."""
@@ -209,6 +240,13 @@ class Loop:
         if self.bad_steps + 1 >= self.config.max_bad_steps:
             where = "" if self.skipped is None else f" (the batches are in {self.skipped.name}/)"
             raise DivergenceError(f"step {self.step + 1}: {problem}, {self.bad_steps + 1} steps in a row{where}")
+
+    def _keep(self, batch: Batch, problem: str) -> None:
+        """Write what had no part in a step into the folder of such batches, if there is one."""
+        if self.skipped is not None:
+            told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
+            kept = {"problem": problem, **told, "ids": batch.ids.tolist()}
+            write_json(self.skipped / f"{self.step + 1:08d}.json", kept)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimizers' and the average's state by name; `restore` takes it back."""

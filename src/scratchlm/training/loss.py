@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scratchlm.data.batches import IGNORED, Batch
@@ -18,6 +19,9 @@ from scratchlm.model.network import SequenceModel
 Loss = Callable[[Any, Batch], Tensor]
 """Of the network that the loop was handed: a sum over the batch's targets, as a scalar tensor, which the loop divides
 by `Batch.target_count`."""
+
+Judge = Callable[[Float[Tensor, " B"]], Bool[Tensor, " B"]]
+"""Takes the mean loss of each row, in nats; returns which rows are left out of loss and gradient."""
 
 CHUNK_LOGITS = 1 << 20
 """Logits that are worked on at once in fp32, about: few enough to stay near the processor between the passes."""
@@ -45,7 +49,7 @@ def plain_next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor,
     def of_head(weight: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy_sum(decoder.capped(F.linear(hidden, weight)), targets)
 
-    return _with_second_gradient(decoder, batch, of_head)
+    return _with_second_gradient(decoder, batch, of_head(decoder.head_weight, batch.targets), of_head)
 
 
 def kl_estimate(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
@@ -76,22 +80,33 @@ def token_losses(model: Any, batch: Batch) -> Float[Tensor, "B T"]:
     return torch.cat(rows)
 
 
-def next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
+def next_token_loss(decoder: SequenceModel, batch: Batch, judge: Judge | None = None) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 
     The logits, by far the largest tensor of a small model, are never in memory as a whole, and positions without a
-    target never reach the head.
+    target never reach the head. With a `judge`, rows that it leaves out are taken away again, as if they had no target.
     """
     hidden = decoder.hidden(batch.ids, documents=batch.documents)
+    states = hidden.flatten(0, 1)
 
-    def of_head(weight: Tensor, targets: Tensor) -> Tensor:
-        rows, of = hidden.flatten(0, 1), targets.flatten()
+    def of_head(weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        of = targets.flatten()
         wanted = of != IGNORED
-        if not bool(wanted.all()):
-            rows, of = rows[wanted], of[wanted]
-        return linear_cross_entropy(rows, of, weight, decoder.config.logit_softcap)
+        rows, of = (states, of) if bool(wanted.all()) else (states[wanted], of[wanted])
+        return linear_cross_entropies(rows, of, weight, decoder.config.logit_softcap)
 
-    return _with_second_gradient(decoder, batch, of_head)
+    loss, losses = of_head(decoder.head_weight, batch.targets)
+    if judge is not None and bool((bad := judge(row_means(losses, batch.targets))).any()):
+        loss = loss - of_head(decoder.head_weight, batch.targets.masked_fill(~bad[:, None], IGNORED))[0]
+        batch = replace(batch, targets=batch.targets.masked_fill(bad[:, None], IGNORED))
+    return _with_second_gradient(decoder, batch, loss, lambda weight, targets: of_head(weight, targets)[0])
+
+
+def row_means(losses: Float[Tensor, " N"], targets: Int[Tensor, "B T"]) -> Float[Tensor, " B"]:
+    """Return the mean of each row's losses, given one after the other for all targets; 0 for a row without any."""
+    wanted = targets != IGNORED
+    table = torch.zeros(targets.shape, device=losses.device).masked_scatter(wanted, losses)
+    return table.sum(1) / wanted.sum(1).clamp(min=1)
 
 
 def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
@@ -104,9 +119,11 @@ def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
     return second
 
 
-def _with_second_gradient(decoder: SequenceModel, batch: Batch, of_head: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _with_second_gradient(
+    decoder: SequenceModel, batch: Batch, loss: Tensor, of_head: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
     """Return the head's loss; in training, with a second head, its gradient is that of `loss + weight * second`."""
-    loss, prediction = of_head(decoder.head_weight, batch.targets), decoder.config.multi_token_prediction
+    prediction = decoder.config.multi_token_prediction
     if decoder.mtp_head is None or not decoder.training:
         return loss
     assert isinstance(prediction, MultiTokenPredictionConfig)
@@ -144,10 +161,17 @@ def linear_cross_entropy(
 
     Under autocast the products run in its dtype, all else in fp32.
     """
+    return linear_cross_entropies(hidden, targets, weight, softcap)[0]
+
+
+def linear_cross_entropies(
+    hidden: Float[Tensor, "N D"], targets: Int[Tensor, " N"], weight: Float[Tensor, "V D"], softcap: float | None = None
+) -> tuple[Float[Tensor, ""], Float[Tensor, " N"]]:
+    """Return what `linear_cross_entropy` returns, and the loss of each row, which has no gradient."""
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, softcap, dtype)  # type: ignore[no-untyped-call]
-    return loss
+    found: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, targets, softcap, dtype)  # type: ignore[no-untyped-call]
+    return found
 
 
 def held_rows(vocabulary_size: int, dtype: torch.dtype) -> int:
@@ -161,46 +185,50 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float | None, dtype: torch.dtype
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         wanted = ctx.needs_input_grad[:2]
         rows, head = hidden.detach().to(dtype), weight.detach().to(dtype)
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
+        losses = torch.empty(len(rows), device=hidden.device, dtype=torch.float32)
         for_hidden = torch.empty_like(hidden) if wanted[0] else None
         for_weight = torch.zeros_like(weight) if wanted[1] and not len(rows) else None
         size = held_rows(len(weight), dtype)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
             logits = rows[part] @ head.T
-            total += _replace_by_gradient(logits, targets[part, None], softcap, any(wanted))
+            total += _replace_by_gradient(logits, targets[part, None], softcap, any(wanted), losses[part])
             if for_hidden is not None:
                 for_hidden[part] = logits @ head
             if wanted[1]:
                 product = logits.T @ rows[part]
                 for_weight = product.to(weight.dtype) if for_weight is None else for_weight.add_(product)
         ctx.save_for_backward(for_hidden, for_weight)
-        return total
+        ctx.mark_non_differentiable(losses)
+        return total, losses
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, outer: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         for_hidden, for_weight = (None if each is None else each * outer for each in ctx.saved_tensors)
         return for_hidden, for_weight, None, None, None
 
 
-def _replace_by_gradient(logits: Tensor, targets: Tensor, softcap: float | None, wanted: bool) -> Tensor:
-    """Return the summed loss of rows of logits; where `wanted`, put the gradient in their place."""
+def _replace_by_gradient(
+    logits: Tensor, targets: Tensor, softcap: float | None, wanted: bool, losses: Tensor
+) -> Tensor:
+    """Return the summed loss of rows of logits, and set that of each; where `wanted`, put the gradient in place."""
     size = max(CHUNK_LOGITS // logits.size(1), 1)
     total = torch.zeros((), device=logits.device, dtype=torch.float32)
     for start in range(0, len(logits), size):
         part = slice(start, start + size)
-        loss, gradient = _chunk(logits[part].float(), targets[part], softcap, wanted)
-        total += loss
+        losses[part], gradient = _chunk(logits[part].float(), targets[part], softcap, wanted)
+        total += losses[part].sum()
         if wanted:
             logits[part] = gradient
     return total
 
 
 def _chunk(logits: Tensor, targets: Tensor, softcap: float | None, with_gradient: bool) -> tuple[Tensor, Tensor]:
-    """Return the summed loss of some rows of logits and its gradient by them, which overwrites them."""
+    """Return the loss of each of some rows of logits and its gradient by them, which overwrites them."""
     slope = None
     if softcap is not None:
         capped = logits.div_(softcap).tanh_()
@@ -210,7 +238,7 @@ def _chunk(logits: Tensor, targets: Tensor, softcap: float | None, with_gradient
     largest = logits.amax(1, keepdim=True)
     powers = logits.sub_(largest).exp_()
     sums = powers.sum(1, keepdim=True)
-    loss = (sums.log() + largest - of_target).sum()
+    loss = (sums.log() + largest - of_target).squeeze(1)
     if not with_gradient:
         return loss, powers
     gradient = powers.div_(sums)

@@ -26,6 +26,7 @@ class TrainingProgress:
         self._share = flops_per_token / peak if peak else 0.0
         self._speed = 0.0
         self._loss = 0.0
+        self._told = False
         self._started = self._printed = time.monotonic()
         drawn = console(stderr=True)
         self._live = drawn.is_terminal and not drawn.is_jupyter
@@ -53,6 +54,9 @@ class TrainingProgress:
         """Take note of a finished step."""
         if record.problem is not None:
             self.note("skipped", record.step, {"since": record.problem})
+        if record.left_out and not self._told:
+            self._told = True
+            self.note("bad rows", record.step, {"left out": record.left_out, "these and later ones are in": "skipped/"})
         if record.smaller_micro_batch is not None:
             self.note("out of memory", record.step, {"micro_batch_size is now": record.smaller_micro_batch})
         speed = record.tokens / record.seconds

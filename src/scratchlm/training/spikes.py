@@ -1,8 +1,9 @@
-"""Loss spikes: a batch that is far worse than those before it is skipped, and a loss that rises is noticed.
+"""Loss spikes: what is far worse than the text before it never reaches the weights, and a loss that rises is noticed.
 
-The rule for one batch is that of OLMo 2 (2024, arXiv 2501.00656): its loss or gradient norm is more than `sigma`
-standard deviations above the mean of the last steps. It is judged before the optimizer's step, so it never reaches the
-weights. A loss that rises slowly passes that rule; it is compared with the lowest mean of the run.
+The rule for a batch is that of OLMo 2 (2024, arXiv 2501.00656): its loss or gradient norm is more than `sigma` standard
+deviations above the mean of the last steps. The same rule for single rows finds a bad document among many good ones,
+whose loss a batch hides: only its rows are left out. A loss that rises slowly passes both rules; it is compared with
+the lowest mean of the run.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.training.config import SpikeConfig
 
 RECENT = 32
 """Steps whose mean loss is compared with the lowest such mean."""
+MOST_ROWS = 0.25
+"""Fraction of a batch's rows that may be left out; where more are bad, the batch is skipped."""
+LEAST_ROW = 1.0
+"""Nats that a row is above the mean, at least, where it is left out: rare and hard text is not bad."""
 LEAST = 0.01
 """Least standard deviation that is reckoned with, in nats, and as a fraction of the mean gradient norm: a run that has
 learned its text by heart has losses near 0 that hardly differ."""
@@ -31,8 +38,9 @@ class DivergenceError(UserError):
 class SpikeWatch:
     """The losses and gradient norms of the last good steps, as plain numbers that a checkpoint keeps."""
 
-    def __init__(self, config: SpikeConfig) -> None:
-        self.config = config
+    def __init__(self, config: SpikeConfig, clip: float | None = None) -> None:
+        """`clip` is the norm to which gradients are scaled down: none below it is too long."""
+        self.config, self.clip = config, clip or 0.0
         self._shape: tuple[int, ...] | None = None
         self.forget()
 
@@ -40,6 +48,7 @@ class SpikeWatch:
         """Begin anew, as after a return to an earlier checkpoint."""
         self._losses: deque[float] = deque(maxlen=self.config.window)
         self._norms: deque[float] = deque(maxlen=self.config.window)
+        self._rows: deque[tuple[int, float, float]] = deque(maxlen=self.config.window)
         self._lowest: tuple[int, float, float] | None = None
 
     def begin(self, shape: Sequence[int]) -> None:
@@ -48,24 +57,44 @@ class SpikeWatch:
             self._shape = tuple(shape)
             self.forget()
 
-    def problem(self, loss: float, norm: float) -> str | None:
-        """Say what is wrong with a step before it is taken; None where it may be."""
+    def bad_rows(self, losses: Float[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Tell which rows are to be left out, by the mean loss of each, in nats."""
+        return losses > self._row_limit()
+
+    def told_of_rows(self, bad: int, rows: int) -> str:
+        """Say that rows are bad."""
+        return f"{bad} of {rows} rows have a loss over {self._row_limit():.4g}"
+
+    def _row_limit(self) -> float:
+        """Return the mean loss of a row above which it is left out."""
+        if self.config.sigma == 0 or len(self._rows) < self.config.window // 2:
+            return math.inf
+        count, total, squares = np.array(self._rows).sum(0)
+        mean = total / count
+        return float(mean + max(self.config.sigma * math.sqrt(max(squares / count - mean * mean, 0.0)), LEAST_ROW))
+
+    def problem(self, loss: float, norm: float, rows: Float[Tensor, " B"] | None = None) -> str | None:
+        """Say what is wrong with a step before it is taken; None where it may be. `rows` are the losses of all rows."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return f"loss {loss} and gradient norm {norm}, not finite"
+        bad = 0 if rows is None else int(self.bad_rows(rows).sum())
+        if rows is not None and bad > MOST_ROWS * len(rows):
+            return self.told_of_rows(bad, len(rows))
         if self.config.sigma == 0 or len(self._losses) < self.config.window // 2:
             return None
         losses, norms = np.array(self._losses), np.array(self._norms)
-        spread = max(losses.std(), LEAST), max(norms.std(), LEAST * norms.mean())
-        for name, value, mean, deviation in zip(
-            ("loss", "gradient norm"), (loss, norm), (losses.mean(), norms.mean()), spread, strict=True
-        ):
-            limit = mean + self.config.sigma * deviation
-            if value > limit:
-                return f"{name} {value:.4g}, over {limit:.4g} ({self.config.sigma:g} standard deviations)"
+        limit = losses.mean() + self.config.sigma * max(losses.std(), LEAST)
+        if loss > limit:
+            return f"loss {loss:.4g}, over {limit:.4g} ({self.config.sigma:g} standard deviations)"
+        limit = norms.mean() + self.config.sigma * max(norms.std(), LEAST * norms.mean())
+        if norm > max(limit, self.clip):
+            return f"gradient norm {norm:.4g}, over {limit:.4g} ({self.config.sigma:g} standard deviations)"
         return None
 
-    def add(self, step: int, loss: float, norm: float) -> None:
-        """Take note of a step that was taken."""
+    def add(self, step: int, loss: float, norm: float, rows: Float[Tensor, " B"] | None = None) -> None:
+        """Take note of a step that was taken; `rows` are the losses of its rows that were not left out."""
+        if rows is not None:
+            self._rows.append((len(rows), float(rows.double().sum()), float(rows.double().square().sum())))
         self._losses.append(loss)
         self._norms.append(norm)
         if len(self._losses) >= max(RECENT, self.config.window // 2):
@@ -94,7 +123,7 @@ class SpikeWatch:
 
     def state(self) -> dict[str, Any]:
         """Return what a resume needs, as JSON values."""
-        told = {"losses": list(self._losses), "norms": list(self._norms)}
+        told = {"losses": list(self._losses), "norms": list(self._norms), "rows": list(self._rows)}
         return {**told, "lowest": self._lowest, "shape": self._shape}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -102,5 +131,6 @@ class SpikeWatch:
         self.forget()
         self._losses.extend(state.get("losses", ()))
         self._norms.extend(state.get("norms", ()))
+        self._rows.extend(tuple(each) for each in state.get("rows", ()))
         self._lowest = tuple(state["lowest"]) if state.get("lowest") else None
         self._shape = tuple(state["shape"]) if state.get("shape") else None
