@@ -165,6 +165,9 @@ def main(arguments: Arguments | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what is not UTF-8 shows as ? instead of failing
     given = sys.argv[1:] if arguments is None else arguments
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks for all
+    if not is_first:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
     if given and given[0] in TRAINING:
         keep_freed_memory()  # this process is the command's own; `fit` leaves a program's as it is
         wait_briefly()
@@ -175,7 +178,8 @@ def main(arguments: Arguments | None = None) -> None:
         print(one_line(f"scratchlm: {error}"), file=sys.stderr)
         raise SystemExit(1) from None
     except (Interrupted, KeyboardInterrupt) as request:
-        print(one_line(f"scratchlm: {str(request) or 'interrupted'}"), file=sys.stderr)
+        if is_first:
+            print(one_line(f"scratchlm: {str(request) or 'interrupted'}"), file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nobody to tell

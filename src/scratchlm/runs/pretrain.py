@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
+from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 
@@ -63,12 +65,13 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
     everything saved.
     """
-    with held(config):
+    with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
+        ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
-        return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume))
+        return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume), ranks)
 
 
-def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
+def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     assert config.data is not None
     assert config.out is not None
     started, out = time.perf_counter(), config.out
@@ -77,17 +80,20 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
     inputs = {"data": data_hash(train, held_out)}
     if config.init is not None:
         inputs["init"] = digest_of_model(config.init)
-    if config.resume is not None:
-        require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
+    resume = config.resume
+    if resume is not None:
+        read, allowed = inputs["data"], config.allow_changes
+        ranks.from_first(lambda: require_unchanged(resume, inputs, read, threads, ranks=ranks.size, allowed=allowed))
     saved = _beginning(config, tokenizer)
-    if config.resume is None:
+    if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config = _resolve(config, saved.decoder, train)
-        _begin(out, config, tokenizer, inputs)
+        config = ranks.from_first(lambda: _resolve(config, saved.decoder, train))
+        ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks))
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
-    loop = Loop(saved.decoder, training_batches(train, training, config.seed), training, runtime=runtime)
+    batches = training_batches(train, training, config.seed)
+    loop = Loop(saved.decoder, batches, training, runtime=runtime, ranks=ranks)
     loop.describe = documents_in(train, tokenizer)
     scores = HeldOut(
         tokenizer,
@@ -100,8 +106,8 @@ def _pretrain(config: ResolvedPretrainConfig) -> PretrainResult:
         last_limit=training.last_evaluation_tokens,
     )
     sample = Sample(tokenizer, out / SAMPLES, every=training.sample_every, seed=config.seed)
-    run_fit("scratchlm pretrain", out, saved, loop, hooks=[scores, sample], resume=config.resume is not None)
-    return _finish(out, saved.decoder, time.perf_counter() - started)
+    run_fit("scratchlm pretrain", out, saved, loop, hooks=[scores, sample], resume=resume is not None)
+    return ranks.from_first(lambda: _finish(out, saved.decoder, time.perf_counter() - started))
 
 
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
@@ -170,7 +176,9 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
 
 
-def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str]) -> None:
+def _begin(
+    out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str], ranks: Ranks
+) -> None:
     """Write the run's recipe, each value marked default, recipe or flag, and its manifest."""
     values, recipe = stored_values(config, out), load_recipe(config.recipe, config.depth)
     described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=recipe.training))))
@@ -180,7 +188,7 @@ def _begin(out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inpu
     }
     if Path(config.recipe).is_file():
         values["recipe"] = stored_path(Path(config.recipe), out)
-    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint}
+    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
     begin_run(out, values, marks, {**told, "data_hash": inputs["data"], "inputs": inputs})
 
 

@@ -113,10 +113,13 @@ class Manifest:
     recipe_hash: str | None = None
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
     changes: list[Any] = dataclasses.field(default_factory=list)
+    ranks: int = 1
 
 
-def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, threads: int, *, allowed: bool) -> None:
-    """Refuse to go on where recipe, inputs or the number of threads are not those that the run began with.
+def require_unchanged(
+    run: Path, inputs: Mapping[str, str], data_hash: str, threads: int, *, ranks: int = 1, allowed: bool
+) -> None:
+    """Refuse to go on where recipe, inputs or the number of threads or ranks are not those that the run began with.
 
     `inputs` are the hashes of what is read now, by the settings that name it; `data_hash` is what runs without recorded
     inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. Raises `UserError`
@@ -140,13 +143,19 @@ def require_unchanged(run: Path, inputs: Mapping[str, str], data_hash: str, thre
             f"--threads: the run began with {manifest.threads} and would go on with {threads}, which rounds "
             f"otherwise; give --threads {manifest.threads}"
         )
+    if manifest.ranks != ranks:
+        changes.append(f"ranks {manifest.ranks} to {ranks}")
+        problems.append(
+            f"ranks: the run began with {manifest.ranks} and would go on with {ranks}, which rounds "
+            f"otherwise; start {manifest.ranks}"
+        )
     if problems and not allowed:
         raise UserError(
             f"--resume {run}: {'; '.join(problems)}; or go on all the same with --allow-changes, which is recorded"
         )
     if changes:
         told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
-        changed = {"threads": threads, "changes": [*manifest.changes, told_now]}
+        changed = {"threads": threads, "ranks": ranks, "changes": [*manifest.changes, told_now]}
         write_json(run / MANIFEST_FILE, {**written, **now, **changed})
 
 

@@ -135,9 +135,9 @@ def run_fit(
     checkpoints = Checkpoints(
         out / CHECKPOINTS, saved, training.keep_checkpoints, training.checkpoint_every, training.keep_best
     )
-    checkpoints.require_space()
+    loop.ranks.from_first(checkpoints.require_space)
     try:
-        with stop_on_signals() as stop, progress:
+        with stop_on_signals() as stop, progress if loop.ranks.is_first else nullcontext():
             fit(
                 loop,
                 folder=out,

@@ -82,9 +82,11 @@ def fit(
             f"training.tail_average is {loop.config.tail_average}: it averages the last steps, and a pace may change "
             "their number; set it to 0, or train without a pace"
         )
-    log = None if folder is None else RunLog(folder / LOG_FILE)
+    first = loop.ranks.is_first
+    log = None if folder is None or not first else RunLog(folder / LOG_FILE)
     loop.skipped = None if folder is None else folder / SKIPPED
-    run, stop = _Run(loop, log, checkpoints, hooks, watcher), stop or StopRequest()
+    run = _Run(loop, log, checkpoints, hooks if first else (), watcher if first else None)
+    stop = stop or StopRequest()
     if resume:
         run.resume()
     while True:
@@ -111,9 +113,10 @@ class _Run:
 
     def resume(self) -> None:
         """Restore the latest checkpoint and cut the log to it; without one, as after an early kill, begin again."""
-        lines = 0
-        if self.checkpoints is not None and (restored := self.checkpoints.restore()) is not None:
+        lines, ranks = 0, self.loop.ranks
+        if self.checkpoints is not None and (restored := ranks.from_first(self.checkpoints.restore)) is not None:
             tensors, state = restored
+            ranks.copy_from_first(list(self.loop.decoder.parameters()))
             with whole(self.checkpoints.folder, "checkpoint"):
                 self.loop.restore(tensors, state)
                 for hook in self.hooks:
@@ -129,7 +132,7 @@ class _Run:
         self.follow(pace)
         for record in loop.steps():
             self.write(record)
-            stopping = stop.requested
+            stopping = loop.ranks.any(stop.requested)
             if loop.step == loop.config.steps or stopping or _due(loop.step, loop.config.checkpoint_every):
                 self.save()
             if stopping and loop.step < loop.config.steps:
@@ -141,13 +144,15 @@ class _Run:
     def roll_back(self, reason: DivergenceError) -> None:
         """Return to the last good checkpoint, and go on with the batches that come next; raise `reason` without one."""
         loop, checkpoints = self.loop, self.checkpoints
-        kept = None if checkpoints is None else checkpoints.last_good(loop.watch.good_step)
+        kept = (
+            None if checkpoints is None else loop.ranks.from_first(lambda: checkpoints.last_good(loop.watch.good_step))
+        )
         if checkpoints is None or kept is None or loop.rollbacks >= loop.config.spikes.max_rollbacks:
             done = f" after {loop.rollbacks} returns to a checkpoint" if loop.rollbacks else ""
             remedy = "lower training.optimizer.learning_rate, or use --dtype fp32"
             raise DivergenceError(f"{reason}{done}; {remedy}") from reason
         batches, rollbacks, left = loop.batch_state, loop.rollbacks + 1, loop.step
-        checkpoints.drop_after(kept)
+        loop.ranks.from_first(lambda: checkpoints.drop_after(kept))
         self.resume()
         loop.batch_state, loop.rollbacks, loop.bad_steps = batches, rollbacks, 0
         loop.watch.forget()
@@ -161,7 +166,8 @@ class _Run:
         """Give the run the number of steps that the pace says, at least one more while any is left."""
         loop = self.loop
         if pace is not None and loop.step < loop.config.steps:
-            loop.config = replace(loop.config, steps=max(pace(loop.step), loop.step + 1))
+            steps = loop.ranks.from_first(lambda: pace(loop.step))
+            loop.config = replace(loop.config, steps=max(steps, loop.step + 1))
 
     def write(self, record: StepRecord) -> None:
         """Show a step, and log it when a line is due."""
@@ -187,9 +193,12 @@ class _Run:
         """Write a checkpoint; the log is forced to disk first, so that it is never behind."""
         if self.checkpoints is None:
             return
+        loop = self.loop
+        loop.ranks.require_equal(list(loop.decoder.parameters()), "weights")
+        if not loop.ranks.is_first:
+            return
         if self.log is not None:
             self.log.sync()
-        loop = self.loop
         state = {
             "batches": loop.batch_state,
             "bad_steps": loop.bad_steps,

@@ -33,6 +33,7 @@ from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
+from scratchlm.training.ranks import Ranks
 from scratchlm.training.schedule import lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
@@ -89,6 +90,8 @@ class Loop:
     config: TrainingConfig
     loss: Loss = next_token_loss
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    ranks: Ranks = field(default_factory=Ranks)
+    """The processes that train together; batches and losses are those of all."""
     skipped: Path | None = None
     """Folder that keeps the batches of skipped steps."""
     describe: Callable[[Batch, Tensor], Mapping[str, Any]] | None = None
@@ -141,8 +144,9 @@ class Loop:
         self.watch.begin(batch.ids.shape)
         count = batch.target_count
         before = self.micro_batch_size
-        total = self._add_gradients(batch, max(count, 1))
-        rows = torch.cat(self._row_losses) if self._row_losses else None
+        total = self.ranks.add(self._add_gradients(self.ranks.part(batch), max(count, 1)))
+        self.ranks.add_gradients(list(self.decoder.parameters()))
+        rows = self.ranks.place(torch.cat(self._row_losses), len(batch.ids)) if self._row_losses else None
         bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
         if bad.any():
             count = self._leave_out(batch, bad, count)
@@ -243,7 +247,7 @@ class Loop:
 
     def _keep(self, batch: Batch, problem: str) -> None:
         """Write what had no part in a step into the folder of such batches, if there is one."""
-        if self.skipped is not None:
+        if self.skipped is not None and self.ranks.is_first:
             told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
             kept = {"problem": problem, **told, "ids": batch.ids.tolist()}
             write_json(self.skipped / f"{self.step + 1:08d}.json", kept)

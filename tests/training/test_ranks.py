@@ -1,0 +1,108 @@
+"""Several processes train as one: the same gradients, one loss curve, a resume on any number of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scratchlm.base.runfolder import Train, read_log
+from training import on_ranks
+
+SCRIPT = Path(on_ranks.__file__)
+ROOT = SCRIPT.parent.parent.parent
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks are tried on Linux")]
+
+
+def on(ranks: int, *command: str, fails: bool = False) -> str:
+    """Run a program on so many ranks, by torchrun where they are more than one; return what it printed."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [*(start if ranks > 1 else [sys.executable]), *command], capture_output=True, text=True, env=environment,
+        cwd=ROOT, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict]:
+    folder = tmp_path_factory.mktemp("gradients")
+    for ranks in (1, 2, 4):
+        on(ranks, str(SCRIPT), str(folder / str(ranks)))
+    return {ranks: torch.load(folder / str(ranks)) for ranks in (1, 2, 4)}
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_gradients_are_the_same_on_any_number_of_ranks_in_any_micro_batches(gradients: dict, ranks: int) -> None:
+    for name in gradients[1]:
+        if name == "left out":
+            continue
+        whole = gradients[1][name.rsplit(",", 1)[0] + ", micro None"]
+        assert gradients[ranks][name].keys() == whole.keys()
+        for each, value in whole.items():
+            difference = (gradients[ranks][name][each] - value).abs().max()
+            assert difference <= 1e-6 * max(1.0, float(value.abs().max())), (name, each)
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_rows_that_are_left_out_are_so_for_all(gradients: dict, ranks: int) -> None:
+    alone, together = gradients[1]["left out"], gradients[ranks]["left out"]
+    assert alone["rows"].nonzero().flatten().tolist() == [29, 34]
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    on(1, "-m", "scratchlm", "prepare", "storyworld:100KB", "--out", str(folder / "data"), "--vocabulary-size", "400")
+    return folder / "data"
+
+
+def settings(data: Path, out: Path) -> list[str]:
+    sizes = ["--training.batch-size", "6", "--training.sequence-length", "32", "--training.steps", "24"]
+    often = ["--training.log-every", "1", "--training.evaluate-every", "8", "--training.checkpoint-every", "8"]
+    fixed = ["--dtype", "fp32", "--threads", "1", "--seed", "3"]
+    return ["-m", "scratchlm", "pretrain", "tiny", "--data", str(data), "--out", str(out), *sizes, *often, *fixed]
+
+
+def losses(run: Path) -> list[float]:
+    return [float(record.loss) for record in read_log(run / "metrics.jsonl") if isinstance(record, Train)]
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 4), (4, 2)])
+def test_a_run_goes_on_with_another_number_of_ranks(data: Path, tmp_path: Path, before: int, after: int) -> None:
+    on(1, *settings(data, tmp_path / "whole"))
+    on(before, *settings(data, tmp_path / "run"))
+    for later in [path for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name > "00000016"]:
+        for file in later.iterdir():
+            file.unlink()
+        later.rmdir()  # as if it had been killed after step 16
+    resume = ["-m", "scratchlm", "pretrain", "--resume", str(tmp_path / "run")]
+    refused = on(after, *resume, fails=True)
+    assert f"ranks: the run began with {before} and would go on with {after}" in refused
+    assert refused.count("ranks: the run began") == 1  # one rank speaks for all
+    on(after, *resume, "--allow-changes")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["ranks"] == after
+    assert manifest["changes"][0]["changed"] == [f"ranks {before} to {after}"]
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+
+
+@pytest.mark.xdist_group("ranks")
+def test_a_mistake_is_told_once_and_ends_all_ranks(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("mine")
+    told = on(2, *settings(data, tmp_path / "taken"), fails=True)
+    assert told.count("scratchlm: ") == 1
+    assert (tmp_path / "taken" / "letter.txt").read_text() == "mine"
