@@ -62,6 +62,8 @@ def lines_of(text: str) -> Iterator[list[str]]:
             words = shlex.split(part, comments=True)
             while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
                 words = words[1:]
+            if words and words[0] == "torchrun":  # starts several processes of a command of ours
+                words = words[words.index("scratchlm") :]
             if words:
                 yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
 

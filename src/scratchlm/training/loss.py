@@ -93,7 +93,7 @@ def next_token_loss(decoder: SequenceModel, batch: Batch, judge: Judge | None = 
         of = targets.flatten()
         wanted = of != IGNORED
         rows, of = (states, of) if bool(wanted.all()) else (states[wanted], of[wanted])
-        return linear_cross_entropies(rows, of, weight, decoder.config.logit_softcap)
+        return linear_losses(rows, of, weight, decoder.config.logit_softcap)
 
     loss, losses = of_head(decoder.head_weight, batch.targets)
     if judge is not None and bool((bad := judge(row_means(losses, batch.targets))).any()):
@@ -161,10 +161,10 @@ def linear_cross_entropy(
 
     Under autocast the products run in its dtype, all else in fp32.
     """
-    return linear_cross_entropies(hidden, targets, weight, softcap)[0]
+    return linear_losses(hidden, targets, weight, softcap)[0]
 
 
-def linear_cross_entropies(
+def linear_losses(
     hidden: Float[Tensor, "N D"], targets: Int[Tensor, " N"], weight: Float[Tensor, "V D"], softcap: float | None = None
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " N"]]:
     """Return what `linear_cross_entropy` returns, and the loss of each row, which has no gradient."""
