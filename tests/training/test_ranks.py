@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +109,61 @@ def test_a_mistake_is_told_once_and_ends_all_ranks(data: Path, tmp_path: Path) -
     told = on(2, *settings(data, tmp_path / "taken"), fails=True)
     assert told.count("scratchlm: ") == 1
     assert (tmp_path / "taken" / "letter.txt").read_text() == "mine"
+
+
+@pytest.mark.xdist_group("ranks")
+def test_a_killed_rank_is_told_and_all_start_again_from_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
+    on(2, *settings(data, tmp_path / "whole"))
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*start, "--max-restarts", "2", *settings(data, tmp_path / "run"), "--training.sample-every", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    torchrun = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
+    )
+    checkpoint = tmp_path / "run" / "checkpoints" / "00000008"
+    while not checkpoint.exists() and torchrun.poll() is None:
+        time.sleep(0.02)
+    listed = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()
+    os.kill(int(listed[-1]), signal.SIGKILL)
+    told, _ = torchrun.communicate(timeout=300)
+    assert torchrun.returncode == 0, told
+    assert "scratchlm: rank 0: lost another rank" in told
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    weights = [
+        (tmp_path / run / "checkpoints" / "00000024" / "model.safetensors").read_bytes() for run in ("run", "whole")
+    ]
+    assert weights[0] == weights[1]
+
+
+FROZEN = """
+import os, signal, sys, time
+from torch.distributed import TCPStore
+from scratchlm.training.watchdog import watched
+
+rank = int(sys.argv[1])
+store = TCPStore("127.0.0.1", int(sys.argv[2]), 2, is_master=rank == 0)
+with watched(store, rank, 2, silence=3.0):
+    time.sleep(2)
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.xdist_group("ranks")
+def test_a_frozen_rank_is_named(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", FROZEN, str(rank), port], stderr=subprocess.PIPE, text=True, env=environment
+        )
+        for rank in (0, 1)
+    ]
+    _, told = ranks[0].communicate(timeout=60)
+    ranks[1].kill()
+    ranks[1].communicate()
+    assert ranks[0].returncode == 1
+    assert "scratchlm: rank 0: no sign of life from rank 1 for 3 s; resume the run" in told

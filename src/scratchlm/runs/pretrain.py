@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
-from scratchlm.base.runfolder import LOG_FILE, SAMPLES, Evaluation, Train, read_log
+from scratchlm.base.runfolder import LOG_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
 from scratchlm.model.decoder import Decoder, build_decoder, outline
@@ -65,6 +66,8 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
     everything saved.
     """
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and config.out and (config.out / RECIPE_FILE).exists():
+        config = PretrainConfig(resume=config.out, threads=config.threads)  # torchrun starts all ranks again
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())

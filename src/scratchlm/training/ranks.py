@@ -8,6 +8,7 @@ there are. All ranks then take the same step. `torchrun` starts them; torch.dist
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,9 +18,12 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.training.watchdog import watched
 
 T = TypeVar("T")
 BUCKET = 1 << 20
@@ -138,8 +142,30 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    shared, rank, size = next(rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = PrefixStore(f"attempt {attempt}", shared)  # ranks that are started again would read addresses of dead ones
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        with watched(PrefixStore("watchdog", store), rank, size), _lost_ranks_explained(rank):
+            yield Ranks(rank, size)
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _lost_ranks_explained(rank: int) -> Iterator[None]:
+    """Turn what torch.distributed raises where another rank has gone into one line."""
+    try:
+        yield
+    except dist.DistError as error:
+        raise _lost(rank, error) from error
+    except RuntimeError as error:
+        if not re.search(r"gloo|nccl|connection", str(error), flags=re.IGNORECASE):
+            raise
+        raise _lost(rank, error) from error
+
+
+def _lost(rank: int, error: Exception) -> UserError:
+    return UserError(f"rank {rank}: lost another rank ({str(error).splitlines()[0][:120]}); resume the run")
