@@ -58,7 +58,7 @@ def left_out(ranks: Ranks) -> dict[str, torch.Tensor]:
                 ids[4] = random_ids(1, 13, VOCABULARY, seed=number)[0]
             yield Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous()), {"index": number}
 
-    config = TrainingConfig(steps=40, batch_size=6, spikes=SpikeConfig(window=16))
+    config = TrainingConfig(steps=40, batch_size=6, spikes=SpikeConfig(sigma=6.0, window=16))
     records = list(Loop(decoder, batches, config, ranks=ranks).steps())
     rows = torch.tensor([float(record.left_out) for record in records])
     return {"rows": rows, **{name: p.detach().clone() for name, p in decoder.named_parameters()}}

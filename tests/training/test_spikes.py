@@ -47,6 +47,8 @@ def test_only_what_is_far_above_the_last_steps_is_a_problem() -> None:
     assert watch.problem(1.0, 0.1) is None
     assert "loss 3.6, over" in (watch.problem(3.6, 1.0) or "")
     assert "gradient norm 1.5, over" in (watch.problem(3.0, 1.5) or "")
+    watch.clipped = True
+    assert watch.problem(3.0, 1.5) is None
     assert "not finite" in (watch.problem(float("nan"), 1.0) or "")
     assert "not finite" in (watch.problem(3.0, float("inf")) or "")
 
@@ -95,7 +97,7 @@ def test_a_slow_rise_is_noticed_and_its_lowest_step_known() -> None:
 
 
 def test_a_watch_that_was_kept_and_read_again_judges_alike() -> None:
-    one, other = watching([*noisy(3.0, 200), *noisy(3.2, 40)]), SpikeWatch(SpikeConfig())
+    one, other = watching([*noisy(3.0, 200), *noisy(3.2, 40)]), SpikeWatch(SpikeConfig(sigma=6.0))
     other.restore(json.loads(json.dumps(one.state())))
     assert other.state() == one.state()
     for loss in (3.0, 3.3, 3.5, 4.0):
@@ -141,7 +143,7 @@ def test_a_step_without_its_bad_rows_is_that_of_the_other_rows(name: str, rows: 
         loop = Loop(
             decoder,
             lambda state: iter([(of, {"index": 1})]),
-            TrainingConfig(steps=1, batch_size=8, micro_batch_size=rows, clip=None),
+            TrainingConfig(steps=1, batch_size=8, micro_batch_size=rows, clip=None, spikes=SpikeConfig(sigma=6.0)),
         )
         loop.watch.bad_rows = lambda losses: torch.isclose(losses[:, None], of_bad, atol=1e-5).any(1)
         loop.optimizers.step = lambda: found.update(
@@ -274,6 +276,14 @@ def test_a_loss_that_stays_high_is_taken_as_it_is_after_one_return(tmp_path: Pat
     assert loop.step == 40
 
 
-def test_without_a_checkpoint_there_is_no_return(tmp_path: Path) -> None:
-    with pytest.raises(DivergenceError, match=r"3 steps in a row.*; lower training\.optimizer\.learning_rate"):
-        train(tmp_path, {7, 8, 9})
+def test_without_a_checkpoint_numbers_that_are_not_finite_end_the_run(tmp_path: Path) -> None:
+    told = r"not finite, 3 steps in a row.*; lower training\.optimizer\.learning_rate"
+    with pytest.raises(DivergenceError, match=told):
+        train(tmp_path / "nan", {7, 8, 9}, factor=float("nan"))
+    assert train(tmp_path / "high", {7, 8, 9}).step == 40  # finite ones do not
+
+
+def test_a_loop_alone_goes_on_from_a_loss_that_stays_high() -> None:
+    config = TrainingConfig(steps=40, batch_size=4, spikes=SpikeConfig(sigma=6.0, window=WINDOW), max_bad_steps=3)
+    loop = Loop(random_decoder(toy_config("default")), source_of(set(range(20, 99))), config, leaping(10))
+    assert [record.step for record in loop.steps() if record.skipped] == [20, 21, 22]

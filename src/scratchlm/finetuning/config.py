@@ -16,7 +16,7 @@ from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Ran
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import LongTexts
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, SpikeConfig, TrainingConfig
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 
 NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
 """What a fine-tuning cannot do without, unless it is resumed."""
@@ -33,7 +33,6 @@ def _gentle(learning_rate: float, batch_size: int, evaluate_every: int) -> Train
         checkpoint_every=evaluate_every,
         keep_checkpoints=1,
         keep_best=False,  # the best model is kept apart
-        spikes=SpikeConfig(sigma=0.0),  # there are few steps, and their batches differ much
     )
 
 

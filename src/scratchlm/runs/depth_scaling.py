@@ -23,6 +23,8 @@ from scratchlm.weights.config import published_shapes
 
 ScalingName = Literal["default", "speedrun"]
 PRESETS = Path(__file__).parent / "presets"
+SIGMA = 6.0
+"""Standard deviations above the mean from which on `pretrain` takes a loss for a spike, as OLMo 2 does."""
 MAX_DEPTH = 48
 """The largest depth."""
 
@@ -88,8 +90,19 @@ def resolve(config: PretrainConfig) -> ResolvedPretrainConfig:
     if isinstance(config, ResolvedPretrainConfig):
         return config
     recipe = load_recipe(config.recipe, config.depth)
-    parts = {"model": config.model or recipe.model, "training": config.training or recipe.training}
+    parts = {"model": config.model or recipe.model, "training": config.training or guarded(recipe)}
     return ResolvedPretrainConfig(**{**vars(config), **parts})
+
+
+def guarded(recipe: Recipe) -> TrainingConfig:
+    """Return a recipe's training, guarded against loss spikes unless the recipe says how.
+
+    The steps of experiments are not: what they compare is to see the same batches.
+    """
+    if "training.spikes.sigma" in recipe.described:
+        return recipe.training
+    spikes = dataclasses.replace(recipe.training.spikes, sigma=SIGMA)
+    return dataclasses.replace(recipe.training, spikes=spikes)
 
 
 def resolve_plan(config: PlanConfig) -> ResolvedPlanConfig | PublishedConfig:

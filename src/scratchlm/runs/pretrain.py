@@ -25,7 +25,7 @@ from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_repor
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import load_recipe, resolve
+from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
@@ -184,7 +184,7 @@ def _begin(
 ) -> None:
     """Write the run's recipe, each value marked default, recipe or flag, and its manifest."""
     values, recipe = stored_values(config, out), load_recipe(config.recipe, config.depth)
-    described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=recipe.training))))
+    described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=guarded(recipe)))))
     marks = {
         name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
         for name, value in flatten(values)

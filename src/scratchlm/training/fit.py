@@ -84,7 +84,7 @@ def fit(
         )
     first = loop.ranks.is_first
     log = None if folder is None or not first else RunLog(folder / LOG_FILE)
-    loop.skipped = None if folder is None else folder / SKIPPED
+    loop.skipped, loop.returns = None if folder is None else folder / SKIPPED, True
     run = _Run(loop, log, checkpoints, hooks if first else (), watcher if first else None)
     stop = stop or StopRequest()
     if resume:
@@ -142,15 +142,22 @@ class _Run:
             self.follow(pace)
 
     def roll_back(self, reason: DivergenceError) -> None:
-        """Return to the last good checkpoint, and go on with the batches that come next; raise `reason` without one."""
+        """Return to the last good checkpoint, and go on with the batches that come next.
+
+        Raises `reason` where that was done often enough, and without a checkpoint where numbers are not finite.
+        """
         loop, checkpoints = self.loop, self.checkpoints
         kept = (
             None if checkpoints is None else loop.ranks.from_first(lambda: checkpoints.last_good(loop.watch.good_step))
         )
+        if reason.finite and (checkpoints is None or kept is None):
+            loop.bad_steps = 0
+            loop.watch.forget()  # another kind of text, perhaps
+            return
         if checkpoints is None or kept is None or loop.rollbacks >= loop.config.spikes.max_rollbacks:
             done = f" after {loop.rollbacks} returns to a checkpoint" if loop.rollbacks else ""
             remedy = "lower training.optimizer.learning_rate, or use --dtype fp32"
-            raise DivergenceError(f"{reason}{done}; {remedy}") from reason
+            raise DivergenceError(f"{reason}{done}; {remedy}", reason.finite) from reason
         batches, rollbacks, left = loop.batch_state, loop.rollbacks + 1, loop.step
         loop.ranks.from_first(lambda: checkpoints.drop_after(kept))
         self.resume()

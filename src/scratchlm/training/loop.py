@@ -99,6 +99,9 @@ class Loop:
     step: int = 0
     bad_steps: int = 0
     """Steps in a row that were skipped."""
+    returns: bool = False
+    """Whether who iterates over the steps answers a `DivergenceError`; if not, only one of numbers that are not finite
+    is raised."""
     rollbacks: int = 0
     batch_state: State | None = None
 
@@ -108,7 +111,7 @@ class Loop:
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
         self.average = TailAverage(self.decoder, self.config.tail_average)
-        self.watch = SpikeWatch(self.config.spikes, self.config.clip)
+        self.watch = SpikeWatch(self.config.spikes, self.config.clip is not None)
         self._row_losses: list[Tensor] = []
         judges = self.config.spikes.sigma > 0 and "judge" in inspect.signature(self.loss).parameters
         self._judge: dict[str, Any] = {"judge": self._judge_rows} if judges else {}
@@ -125,7 +128,7 @@ class Loop:
         with compiled_blocks(self.decoder) if self.config.compile else contextlib.nullcontext():
             stream = self.batches(self.batch_state)
             while self.step < self.config.steps:
-                if (risen := self.watch.risen()) is not None:
+                if self.returns and (risen := self.watch.risen()) is not None:
                     raise DivergenceError(f"step {self.step}: {risen}")
                 batch, self.batch_state = next(stream)
                 record = self.train_step(batch.to(self.runtime.device))
@@ -236,14 +239,14 @@ class Loop:
         self.optimizers.zero_grad()
         if self.scaler.is_enabled():
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
-        if self.skipped is not None:
-            told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
-            write_json(
-                self.skipped / f"{self.step + 1:08d}.json", {"problem": problem, **told, "ids": batch.ids.tolist()}
-            )
+        self._keep(batch, problem)
         if self.bad_steps + 1 >= self.config.max_bad_steps:
             where = "" if self.skipped is None else f" (the batches are in {self.skipped.name}/)"
-            raise DivergenceError(f"step {self.step + 1}: {problem}, {self.bad_steps + 1} steps in a row{where}")
+            finite = "not finite" not in problem
+            reason = f"step {self.step + 1}: {problem}, {self.bad_steps + 1} steps in a row{where}"
+            if self.returns or not finite:
+                raise DivergenceError(reason, finite)
+            self.watch.forget()
 
     def _keep(self, batch: Batch, problem: str) -> None:
         """Write what had no part in a step into the folder of such batches, if there is one."""

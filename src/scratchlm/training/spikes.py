@@ -1,9 +1,9 @@
 """Loss spikes: what is far worse than the text before it never reaches the weights, and a loss that rises is noticed.
 
-The rule for a batch is that of OLMo 2 (2024, arXiv 2501.00656): its loss or gradient norm is more than `sigma` standard
-deviations above the mean of the last steps. The same rule for single rows finds a bad document among many good ones,
-whose loss a batch hides: only its rows are left out. A loss that rises slowly passes both rules; it is compared with
-the lowest mean of the run.
+The rule for a batch is that of OLMo 2 (2024, arXiv 2501.00656): its loss is more than `sigma` standard deviations above
+the mean of the last steps; so is its gradient norm, where nothing clips it. The same rule for single rows finds a bad
+document among many good ones, whose loss a batch hides: only its rows are left out. A loss that rises slowly passes
+both rules; it is compared with the lowest mean of the run.
 """
 
 from __future__ import annotations
@@ -34,13 +34,18 @@ learned its text by heart has losses near 0 that hardly differ."""
 class DivergenceError(UserError):
     """The loss is not finite, or far too high, for many steps: the run cannot go on from these weights."""
 
+    def __init__(self, told: str, finite: bool = True) -> None:
+        super().__init__(told)
+        self.finite = finite
+        """Whether the numbers are finite, so that a run that cannot return may go on all the same."""
+
 
 class SpikeWatch:
     """The losses and gradient norms of the last good steps, as plain numbers that a checkpoint keeps."""
 
-    def __init__(self, config: SpikeConfig, clip: float | None = None) -> None:
-        """`clip` is the norm to which gradients are scaled down: none below it is too long."""
-        self.config, self.clip = config, clip or 0.0
+    def __init__(self, config: SpikeConfig, clipped: bool = False) -> None:
+        """Where gradients are `clipped`, none is too long."""
+        self.config, self.clipped = config, clipped
         self._shape: tuple[int, ...] | None = None
         self.forget()
 
@@ -87,7 +92,7 @@ class SpikeWatch:
         if loss > limit:
             return f"loss {loss:.4g}, over {limit:.4g} ({self.config.sigma:g} standard deviations)"
         limit = norms.mean() + self.config.sigma * max(norms.std(), LEAST * norms.mean())
-        if norm > max(limit, self.clip):
+        if norm > limit and not self.clipped:
             return f"gradient norm {norm:.4g}, over {limit:.4g} ({self.config.sigma:g} standard deviations)"
         return None
 
