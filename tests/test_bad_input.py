@@ -189,6 +189,15 @@ def test_numbers_that_run_away_stop_the_run_with_a_remedy(
     assert len(list((tmp_path / "run" / "skipped").iterdir())) >= 5
 
 
+def test_a_fine_tuning_on_several_processes_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    line = fails(capsys, "finetune", "reinforce", "--init", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert "only pretrain trains on several" in line
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_a_stopped_run_saves_and_tells_how_to_go_on(days: Path, tmp_path: Path, name: str) -> None:

@@ -8,6 +8,7 @@ metrics.jsonl    the log; checkpoints/ what a resume goes on from
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +20,7 @@ import torch
 import scratchlm
 from scratchlm.base.config import to_dict, to_toml
 from scratchlm.base.device import DTYPES, DtypeName, machine
-from scratchlm.base.errors import Interrupted
+from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
@@ -63,6 +64,9 @@ def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None
     A run to resume is held as it is, a new one must find its folder free, or replaceable by `force`. Without either
     nothing is held, since nothing is written.
     """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and isinstance(config, FinetuneConfig):
+        raise UserError(f"torchrun with {processes} processes: only pretrain trains on several; start this without it")
     if config.resume is not None:
         return locked(config.resume)
     if config.out is None:
