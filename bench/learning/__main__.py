@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.learning import books, draw, grammar, law, parts, shakespeare, throughput
+from bench.learning import books, draw, grammar, law, parts, poisoned, shakespeare, throughput
 from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
-TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "draw")
+TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "poisoned", "draw")
 
 
 def main() -> None:
@@ -41,6 +41,7 @@ def main() -> None:
         "parts": lambda: parts.measure(seeds),
         "books": lambda: books.measure(seeds, folder / "books"),
         "law": law.measure,
+        "poisoned": lambda: poisoned.measure(seeds),
         "grammar": lambda: grammar.measure(folder / "grammar"),
     }
     for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:

@@ -165,7 +165,8 @@ def main(arguments: Arguments | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what is not UTF-8 shows as ? instead of failing
     given = sys.argv[1:] if arguments is None else arguments
-    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks for all
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    is_first = alone or os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks for all
     if not is_first:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
     if given and given[0] in TRAINING:

@@ -90,7 +90,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     saved = _beginning(config, tokenizer)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config = ranks.from_first(lambda: _resolve(config, saved.decoder, train))
+        config = ranks.from_first(lambda: _resolve(config, saved.decoder, train, ranks))
         ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks))
     saved.provenance = _provenance(config, saved)
     training = config.training
@@ -153,8 +153,11 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     return saved
 
 
-def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -> ResolvedPretrainConfig:
-    """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read."""
+def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks) -> ResolvedPretrainConfig:
+    """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read.
+
+    What is timed is a step of one rank's rows, without the sum over ranks.
+    """
     runtime = RuntimeConfig(torch.device(config.device), seed=config.seed)
     training = config.training
     dtype = config.dtype
@@ -164,7 +167,8 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens) -
         if config.minutes is not None and training.compile and budget < COMPILING:
             print(f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not", file=sys.stderr)
             training = dataclasses.replace(training, compile=False)
-        chosen, seconds = measure_step(dtype, decoder, tokens, training, runtime, budget)
+        own = dataclasses.replace(training, batch_size=-(-training.batch_size // ranks.size))
+        chosen, seconds = measure_step(dtype, decoder, tokens, own, runtime, budget)
         spent = time.perf_counter() - started  # a compilation is in it, which the run then finds done
         dtype = dtype_name(chosen)
         if config.minutes is not None:
