@@ -64,6 +64,8 @@ def lines_of(text: str) -> Iterator[list[str]]:
                 words = words[1:]
             if words and words[0] == "torchrun":  # starts several processes of a command of ours
                 words = words[words.index("scratchlm") :]
+            if words[:2] == ["python", "launch/on_ray.py"]:  # so does this
+                words = ["scratchlm", *words[3:]]
             if words:
                 yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
 

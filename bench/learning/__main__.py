@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.learning import books, draw, grammar, law, parts, poisoned, shakespeare, throughput
+from bench.learning import books, draw, grammar, halving, law, parts, poisoned, ranks, shakespeare, throughput
 from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
-TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "poisoned", "draw")
+TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "poisoned", "halving", "ranks", "draw")
 
 
 def main() -> None:
@@ -42,6 +42,8 @@ def main() -> None:
         "books": lambda: books.measure(seeds, folder / "books"),
         "law": law.measure,
         "poisoned": lambda: poisoned.measure(seeds),
+        "ranks": lambda: ranks.measure(chosen.seeds),
+        "halving": lambda: halving.measure(seeds),
         "grammar": lambda: grammar.measure(folder / "grammar"),
     }
     for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:

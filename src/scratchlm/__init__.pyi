@@ -79,7 +79,7 @@ def compare_tokenizers(
 @overload
 def compare_tokenizers(config: CompareTokenizersConfig, /) -> CompareResult: ...
 @overload
-def doctor(*, threads: int | None = None) -> Diagnosis:
+def doctor(*, threads: int | None = None, distributed: bool = False) -> Diagnosis:
     """What this machine can do; every fast path against the plain one."""
 
 @overload
@@ -117,8 +117,9 @@ def finetune_classify(
     keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
     seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
-    training: TrainingConfig = ..., text_column: str | None = None, label_column: str | None = None,
-    positive: str | None = None, class_weights: Literal["none", "balanced"] = "none", prompt: str = "{text}",
+    track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
+    text_column: str | None = None, label_column: str | None = None, positive: str | None = None,
+    class_weights: Literal["none", "balanced"] = "none", prompt: str = "{text}",
     pooling: Literal["last", "mean"] = "last", long: Literal["head", "head-and-tail", "windows"] = "head",
     validation: float = 0.1, overrides: Mapping[str, Any] | None = None,
 ) -> ClassifyResult:
@@ -134,8 +135,9 @@ def finetune_instruct(
     keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
     seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
-    training: TrainingConfig = ..., rehearse: str | Path | None = None, preview: int = 0, scored: int = 100,
-    reply_tokens: int = 160, overrides: Mapping[str, Any] | None = None,
+    track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
+    rehearse: str | Path | None = None, preview: int = 0, scored: int = 100, reply_tokens: int = 160,
+    overrides: Mapping[str, Any] | None = None,
 ) -> InstructResult | None:
     """Teach a model to answer in conversations."""
 
@@ -149,7 +151,8 @@ def finetune_prefer(
     keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
     seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
-    training: TrainingConfig = ..., method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
+    track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
+    method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
     loss: DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> PreferResult:
@@ -164,7 +167,7 @@ def finetune_reinforce(
     keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
     seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32", threads: int | None = None, force: bool = False,
-    training: TrainingConfig = ...,
+    track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     task: Literal["sums", "storyworld", "sums-exploitable", "own"] | Task | None = "sums", questions: int = 16,
     group_size: int = 8, temperature: float = 1.0, reply_tokens: int = 16, kl_weight: float = 0.0, scaled: bool = True,
     overrides: Mapping[str, Any] | None = None,
@@ -227,7 +230,10 @@ def pretrain(
     minutes: float | None = None, depth: int | None = None, init: str | Path | None = None,
     resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None, force: bool = False, model: DecoderConfig | None = None,
+    threads: int | None = None, force: bool = False, sharding: Literal["none", "full", "hybrid"] = "none",
+    track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (),
+    sweep: str | Path | Sequence[str | Path] = (), sweep_processes: int | None = None,
+    sweep_on: Literal["here", "ray"] = "here", model: DecoderConfig | None = None,
     training: TrainingConfig | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> PretrainResult:
     """Train from random weights, continue a model, or resume a run."""

@@ -20,6 +20,7 @@ from scratchlm.base.terminal import console, guarded, one_line
 from scratchlm.base.waiting import wait_briefly
 from scratchlm.verb import Arguments, Verb
 
+PLAIN = "use --device cpu --dtype fp32"
 PIPED_WIDTH = 180
 """Columns of a table that no terminal shows."""
 
@@ -80,8 +81,9 @@ def _talk(config: Any, result: Any) -> None:
 
 
 def _require_health(config: Any, result: Any) -> None:
-    if not result.healthy:
-        raise UserError("doctor: a fast path differs from the plain one on this machine; use --device cpu --dtype fp32")
+    if failed := [check.name for check in result.checks if not check.passed]:
+        remedy = "start ranks that are alike" if all(name.startswith("ranks") for name in failed) else PLAIN
+        raise UserError(f"doctor: {', '.join(failed)}: differ; {remedy}")
 
 
 def _experiment(arguments: Arguments) -> None:

@@ -17,6 +17,7 @@ import torch
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.training.config import SpikeConfig, TrainingConfig
 from scratchlm.training.loop import Loop
+from scratchlm.training.parts import whole
 from scratchlm.training.ranks import Ranks, joined
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
 
@@ -34,19 +35,20 @@ def batch_of(rows: int, packed: bool) -> Batch:
     return Batch(ids, targets, documents)
 
 
-def step(rows: int, packed: bool, micro: int | None, ranks: Ranks) -> dict[str, torch.Tensor]:
+def step(rows: int, packed: bool, micro: int | None, ranks: Ranks, sharding: str) -> dict[str, torch.Tensor]:
     """Return loss and gradients of one step."""
     decoder, found = random_decoder(toy_config("speedrun")), dict[str, torch.Tensor]()
     config = TrainingConfig(steps=1, batch_size=rows, micro_batch_size=micro, clip=None)
-    loop = Loop(decoder, lambda state: iter([(batch_of(rows, packed), {"index": 1})]), config, ranks=ranks)
+    batches = lambda state: iter([(batch_of(rows, packed), {"index": 1})])  # noqa: E731
+    loop = Loop(decoder, batches, config, ranks=ranks, sharding=sharding)
     loop.optimizers.step = lambda: found.update(  # type: ignore[method-assign]
-        {name: p.grad.clone() for name, p in decoder.named_parameters() if p.grad is not None}
+        {name: whole(p.grad).clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
     )
     (record,) = loop.steps()
     return {"loss": torch.tensor(record.loss, dtype=torch.float64), **found}
 
 
-def left_out(ranks: Ranks) -> dict[str, torch.Tensor]:
+def left_out(ranks: Ranks, sharding: str = "none", folder: Path | None = None) -> dict[str, torch.Tensor]:
     """Return the weights after steps of which two hold a row of random ids, and how many rows were left out."""
     decoder = random_decoder(toy_config("default"))
 
@@ -59,20 +61,41 @@ def left_out(ranks: Ranks) -> dict[str, torch.Tensor]:
             yield Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous()), {"index": number}
 
     config = TrainingConfig(steps=40, batch_size=6, spikes=SpikeConfig(sigma=6.0, window=16))
-    records = list(Loop(decoder, batches, config, ranks=ranks).steps())
+    loop = Loop(decoder, batches, config, ranks=ranks, sharding=sharding, skipped=folder)
+    loop.describe = lambda batch, losses: {"losses": losses.tolist()}
+    records = list(loop.steps())
+    loop.collect()
     rows = torch.tensor([float(record.left_out) for record in records])
     return {"rows": rows, **{name: p.detach().clone() for name, p in decoder.named_parameters()}}
+
+
+def held_by_one(ranks: Ranks, sharding: str) -> list[int]:
+    """Return how many numbers a rank holds of weights and optimizer, and how many there are."""
+    decoder = random_decoder(toy_config("default"))
+    config = TrainingConfig(steps=1, batch_size=4)
+    loop = Loop(decoder, lambda state: iter([(batch_of(4, False), {})]), config, ranks=ranks, sharding=sharding)
+    list(loop.steps())
+    tensors = [*loop.decoder.parameters(), *loop.optimizers.tensors().values()]
+    local = sum(each.to_local().numel() for each in tensors if hasattr(each, "to_local"))
+    return [local, sum(each.numel() for each in tensors if each.dim())]
 
 
 def main() -> None:
     with joined(torch.device("cpu")) as ranks:
         found = {
-            f"{name}, packed {packed}, micro {micro}": step(rows, packed, micro, ranks)
+            f"{name}, packed {packed}, micro {micro}": step(rows, packed, micro, ranks, "none")
             for name, rows in ROWS.items()
             for packed in PACKED
             for micro in MICRO
         }
         found["left out"] = left_out(ranks)
+        for how, near in (("full", ranks.size), ("hybrid", 2)) if ranks.size > 1 else ():
+            os.environ["LOCAL_WORLD_SIZE"] = str(near)
+            for name, rows in ROWS.items():
+                found[f"{name}, {how}, packed True, micro 1"] = step(rows, True, 1, ranks, how)
+                found[f"{name}, {how}, packed False, micro None"] = step(rows, False, None, ranks, how)
+            found[f"left out, {how}"] = left_out(ranks, how, Path(sys.argv[1]).with_suffix(f".{how}"))
+            found[f"held, {how}"] = {"numbers": torch.tensor(held_by_one(ranks, how))}
         if ranks.is_first:
             torch.save(found, sys.argv[1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -57,8 +58,25 @@ def test_gradients_are_the_same_on_any_number_of_ranks_in_any_micro_batches(grad
 
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_rows_that_are_left_out_are_so_for_all(gradients: dict, ranks: int) -> None:
-    alone, together = gradients[1]["left out"], gradients[ranks]["left out"]
+@pytest.mark.parametrize("how", ["full", "hybrid"])
+def test_gradients_in_parts_are_those_of_one_process(gradients: dict, ranks: int, how: str) -> None:
+    named = [name for name in gradients[ranks] if f", {how}, packed" in name]
+    assert len(named) == 6
+    for name in named:
+        whole = gradients[1][name.replace(f", {how}", "").rsplit(",", 1)[0] + ", micro None"]
+        assert gradients[ranks][name].keys() == whole.keys()
+        for each, value in whole.items():
+            difference = (gradients[ranks][name][each] - value).abs().max()
+            assert difference <= 1e-6 * max(1.0, float(value.abs().max())), (name, each)
+    held, numbers = gradients[ranks][f"held, {how}"]["numbers"].tolist()
+    assert held <= 1.2 * numbers / (ranks if how == "full" else 2)
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("how", ["", ", full", ", hybrid"])
+def test_rows_that_are_left_out_are_so_for_all(gradients: dict, ranks: int, how: str) -> None:
+    alone, together = gradients[1]["left out"], gradients[ranks][f"left out{how}"]
     assert alone["rows"].nonzero().flatten().tolist() == [29, 34]
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5)
@@ -100,6 +118,25 @@ def test_a_run_goes_on_with_another_number_of_ranks(data: Path, tmp_path: Path, 
     assert manifest["ranks"] == after
     assert manifest["changes"][0]["changed"] == [f"ranks {before} to {after}"]
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+
+
+@pytest.mark.xdist_group("ranks")
+def test_a_run_in_parts_has_the_losses_and_checkpoints_of_one_process(data: Path, tmp_path: Path) -> None:
+    on(1, *settings(data, tmp_path / "whole"))
+    on(4, *settings(data, tmp_path / "run"), "--sharding", "full")
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+    for file in (tmp_path / "run" / "checkpoints" / "00000024").iterdir():
+        file.unlink()
+    (tmp_path / "run" / "checkpoints" / "00000024").rmdir()  # as if it had been killed after step 16
+    resume = ["-m", "scratchlm", "pretrain", "--resume", str(tmp_path / "run"), "--allow-changes"]
+    copied = tmp_path / "copy"
+    shutil.copytree(tmp_path / "run", copied)
+    on(2, *resume)
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+    on(1, *resume[:4], str(copied), "--allow-changes")  # one process holds all of it again
+    assert losses(copied) == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+    told = on(1, *settings(data, tmp_path / "alone"), "--sharding", "full", fails=True)
+    assert "--sharding full: needs several processes; start them with torchrun" in told
 
 
 @pytest.mark.xdist_group("ranks")

@@ -91,7 +91,7 @@ def config_from(
         raise UserError(f"{where}: {', '.join(missing)}: missing; give a value for each")
     values = {name: _accepted(hints[name], value) for name, value in named.items()}
     config = from_dict(cls, values, "", base)
-    return from_dict(cls, _nested(where, overrides), "", config) if overrides else config
+    return from_dict(cls, nested(where, overrides), "", config) if overrides else config
 
 
 def _accepted(hint: Any, value: Any) -> Any:
@@ -104,7 +104,7 @@ def _accepted(hint: Any, value: Any) -> Any:
     return str(value) if isinstance(value, Path) and wants_text else value
 
 
-def _nested(where: str, dotted: Mapping[str, Any]) -> dict[str, Any]:
+def nested(where: str, dotted: Mapping[str, Any]) -> dict[str, Any]:
     """Turn dotted names into nested tables."""
     tables: dict[str, Any] = {}
     for name, value in dotted.items():

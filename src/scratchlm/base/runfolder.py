@@ -9,6 +9,9 @@
     result.json     what the run found
     report.html     the same as a page
     model/          the model that a fine-tuning keeps
+    trials/         run folders of a sweep, one a trial and number of steps, with what their processes print
+    best.toml       recipe of its best trial
+    tracking/       what other programs show of it
 
 Each record of the log is a dataclass below. Its clock readings, `timing`, are the last value of its line; without them
 two runs of the same work write the same bytes.
@@ -40,6 +43,9 @@ CHECKPOINTS = "checkpoints"
 SAMPLES = "samples"
 SKIPPED = "skipped"
 MODEL = "model"
+TRIALS = "trials"
+TRACKING = "tracking"
+BEST_FILE = "best.toml"
 
 
 @dataclass(frozen=True)

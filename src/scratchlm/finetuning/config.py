@@ -16,7 +16,7 @@ from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Ran
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import LongTexts
-from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
+from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrackerName, TrainingConfig
 
 NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
 """What a fine-tuning cannot do without, unless it is resumed."""
@@ -84,6 +84,8 @@ class FinetuneConfig:
     """CPU threads; all cores if not given."""
     force: bool = False
     """Replace a run that is in the folder already."""
+    track: tuple[TrackerName, ...] = ()
+    """Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     json: bool = False
     """Print the result as JSON."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -12,7 +12,7 @@ from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import ModelFolder, UnlessResumed
 from scratchlm.base.ranges import Count, Minutes, Range, Seed, Threads, out_of_range
 from scratchlm.model.config import DecoderConfig
-from scratchlm.training.config import TrainingConfig
+from scratchlm.training.config import ShardingName, TrackerName, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,19 @@ class PretrainConfig:
     """CPU threads; all cores if not given."""
     force: bool = False
     """Replace a run that is in the folder already."""
+    sharding: ShardingName = "none"
+    """With torchrun: what a rank holds; none: all weights, full: a part of them, hybrid: the ranks of each machine hold
+    all of them together."""
+    track: tuple[TrackerName, ...] = ()
+    """Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
+    sweep: tuple[str, ...] = ()
+    """Train every combination of values, as in KEY=A,B,C, the best third of them longer, and so on to one that takes
+    all steps; give the flag again for another key."""
+    sweep_processes: Annotated[int | None, Range(1, 4096)] = None
+    """Trials at a time, which share the threads; as many as there are threads if not given, fewer where memory is
+    short."""
+    sweep_on: Literal["here", "ray"] = "here"
+    """Where trials are trained: ray takes the machines of a cluster, and --threads for each trial."""
     model: DecoderConfig | None = None
     """Shape to train; None: the recipe's. One that is given replaces the recipe's whole."""
     training: TrainingConfig | None = None
@@ -56,6 +69,12 @@ class PretrainConfig:
         """Check ranges; every problem is reported at once."""
         idle = self.allow_changes and self.resume is None
         problems = ["--allow-changes: has no part without --resume; leave it out"] if idle else []
+        if not self.sweep and (self.sweep_processes is not None or self.sweep_on != "here"):
+            problems.append("--sweep-processes and --sweep-on: have no part without --sweep; leave them out")
+        if self.sharding != "none" and self.minutes is not None:
+            problems.append("--minutes: steps are timed with a whole model; beside --sharding give --training.steps")
+        if self.sweep and self.minutes is not None:
+            problems.append("--minutes: trials are compared after equal steps; give --training.steps instead")
         raise_all(problems + out_of_range(self))
 
     def missing(self) -> list[str]:
@@ -141,6 +160,8 @@ class DoctorConfig:
 
     threads: Threads = None
     """CPU threads; all cores if not given."""
+    distributed: bool = False
+    """With torchrun: tell who the ranks are, how fast they sum, and whether they round alike."""
     json: bool = False
     """Print the findings as JSON."""
 

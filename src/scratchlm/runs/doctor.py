@@ -11,7 +11,7 @@ import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from scratchlm.base.device import machine, set_threads
+from scratchlm.base.device import choose_device, machine, set_threads
 from scratchlm.base.result import Result
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
@@ -19,6 +19,7 @@ from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.runs.config import DoctorConfig
+from scratchlm.runs.doctor_ranks import RanksFound, ranks_found
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.profiling import product_peak
@@ -41,6 +42,8 @@ class Diagnosis(Result):
     speed: dict[str, float]
     """Matrix products by device and dtype, in GFLOP/s."""
     checks: list[Check]
+    ranks: RanksFound | None = None
+    """What several processes can do together."""
 
     @property
     def healthy(self) -> bool:
@@ -60,7 +63,7 @@ class Diagnosis(Result):
         checks = Table("check", "", "detail")
         for check in self.checks:
             checks.add_row(check.name, "equal" if check.passed else "DIFFERENT", check.detail)
-        return Group(about, checks)
+        return Group(about, checks) if self.ranks is None else Group(about, checks, _shown(self.ranks))
 
 
 def doctor(config: DoctorConfig) -> Diagnosis:
@@ -77,7 +80,22 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     }
     checks = [_check_tokenizer(), _check_cache(), _check_attention()]
     checks += [_check_device(device) for device in devices[1:]]
-    return Diagnosis(about, speed, checks)
+    found = ranks_found(choose_device()) if config.distributed else None
+    if found is not None:
+        detail = "products of equal numbers" if found.round_alike else "a run resumed on other ranks changes its bits"
+        checks.append(Check("ranks: bit for bit", found.round_alike, detail))
+        told = "; ".join(f"{name}: {' and '.join(values)}" for name, values in found.differing.items())
+        checks.append(Check("ranks: versions and processors", not told, told or f"{len(found.ranks)} alike"))
+    return Diagnosis(about, speed, checks, found)
+
+
+def _shown(found: RanksFound) -> Table:
+    table = Table("rank", "host", "cores", "threads", title="ranks", title_justify="left")
+    for each in found.ranks:
+        table.add_row(*(str(each[name]) for name in ("rank", "host", "cores", "threads")))
+    for name, milliseconds in found.sums.items():
+        table.add_row("all", f"sum of {name}", "", f"{milliseconds:,.2f} ms")
+    return table
 
 
 def _memory() -> str:

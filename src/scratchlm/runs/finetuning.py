@@ -35,6 +35,7 @@ from scratchlm.runs.runs import (
     stored_values,
     write_run_result,
 )
+from scratchlm.runs.tracking import require_trackers
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import Hook
 from scratchlm.training.loop import BatchSource, Loop, RuntimeConfig
@@ -123,6 +124,7 @@ def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
     started = time.perf_counter()
     with held(config):
         config = resolved(config)
+        require_trackers(config.track)
         model = open_model(config)
         stage = stage_of(config, model)
         equip(model, stage.config)
@@ -151,7 +153,8 @@ def _trained(stage: Stage[C, R], model: SavedModel, out: Path, runtime: RuntimeC
     loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime)
     pace = best.pace if config.patience else None
     hooks, resume = [best, *stage.hooks], config.resume is not None
-    run_fit(f"scratchlm finetune {stage.kind}", out, model, loop, hooks=hooks, pace=pace, resume=resume)
+    command, track = f"scratchlm finetune {stage.kind}", config.track
+    run_fit(command, out, model, loop, hooks=hooks, pace=pace, resume=resume, track=track)
     return best
 
 

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Group, RenderableType
 
 from scratchlm.base.config import flatten, to_dict
-from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.device import DTYPES, choose_device, faster_dtype, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
+from scratchlm.base.memory import available_memory
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import LOG_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
+from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
@@ -31,13 +34,20 @@ from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
 from scratchlm.runs.runs import begin_run, device_name, dtype_name, end_run, held, run_fit, stored_values
 from scratchlm.runs.skipped import documents_in, skipped_steps
+from scratchlm.runs.sweep.run import Sweep, SweepResult
+from scratchlm.runs.sweep.runners import Local, OnRay
+from scratchlm.runs.sweep.trials import trials_of
+from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
-from scratchlm.training.profiling import fitted_to_minutes, require_training_memory
+from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
+
+OF_A_PROCESS = 400_000_000
+"""Bytes that Python, PyTorch and the data take beside a training."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,12 +61,15 @@ class PretrainResult(Result):
     bits_per_byte: float
     tokens_per_second: float
     seconds: float
+    sweep: SweepResult | None = None
+    """Of which this run is the best."""
 
-    def __rich__(self) -> str:
-        return (
+    def __rich__(self) -> RenderableType:
+        told = (
             f"{self.out}: {self.steps:,} steps, {self.parameters:,} parameters, held-out loss {self.loss:.4f}, "
             f"{self.bits_per_byte:.4f} bits per byte, {self.tokens_per_second:,.0f} tokens/s, {self.seconds:.0f} s"
         )
+        return told if self.sweep is None else Group(self.sweep.table(), told)
 
 
 def pretrain(config: PretrainConfig) -> PretrainResult:
@@ -71,7 +84,46 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
-        return _pretrain(resolve(config) if config.resume is None else _stored(config, config.resume), ranks)
+        resolved = resolve(config) if config.resume is None else _stored(config, config.resume)
+        return _sweep(resolved, ranks) if resolved.sweep else _pretrain(resolved, ranks)
+
+
+def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
+    """Train the trials of a sweep, and return where the best one ended."""
+    assert config.data is not None
+    assert config.out is not None
+    if ranks.size > 1:
+        raise UserError("--sweep: its trials are processes of their own; start it without torchrun")
+    trials_of(config)  # which tells what is wrong before anything is begun
+    on_ray = config.sweep_on == "ray"
+    started, out, threads = time.perf_counter(), config.out, set_threads(config.threads or (1 if on_ray else None))
+    tokenizer, train, held_out = open_data(config.data)
+    inputs = {"data": data_hash(train, held_out)}
+    if config.init is not None:
+        inputs["init"] = digest_of_model(config.init)
+    if config.resume is not None:
+        require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
+    else:
+        device = choose_device(config.device)
+        config = dataclasses.replace(config, threads=threads, device=device_name(device))
+        config = _resolve(config, _beginning(config, tokenizer).decoder, train, ranks)
+        config = dataclasses.replace(config, sweep_processes=1 if on_ray else _at_once(config, threads))
+        _begin(out, config, tokenizer, inputs, ranks)
+    runner = OnRay(pretrain) if on_ray else Local(pretrain, threads)
+    sweep = Sweep(out, config, trials_of(config), runner, config.sweep_processes or 1)
+    found = sweep.train()
+    end_run(out)
+    parameters = outline(sweep.trials[found.trials[0].number].config.model).parameter_count()
+    return dataclasses.replace(_told(sweep.best(), parameters, time.perf_counter() - started), sweep=found)
+
+
+def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
+    """Return how many trials are trained at a time: one a thread, fewer where memory is short, one on a GPU."""
+    if config.device != "cpu":
+        return 1
+    wanted, available = min(config.sweep_processes or threads, threads), available_memory()
+    each = estimate_memory(outline(config.model), config.training, DTYPES[config.dtype]).total + OF_A_PROCESS
+    return wanted if available is None else max(1, min(wanted, available // each))
 
 
 def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
@@ -83,20 +135,22 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     inputs = {"data": data_hash(train, held_out)}
     if config.init is not None:
         inputs["init"] = digest_of_model(config.init)
+    require_trackers(config.track)
     resume = config.resume
     if resume is not None:
         read, allowed = inputs["data"], config.allow_changes
         ranks.from_first(lambda: require_unchanged(resume, inputs, read, threads, ranks=ranks.size, allowed=allowed))
-    saved = _beginning(config, tokenizer)
+        config = dataclasses.replace(config, sharding=config.sharding if ranks.size > 1 else "none")
+    saved = _beginning_on(ranks, config, tokenizer)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config = ranks.from_first(lambda: _resolve(config, saved.decoder, train, ranks))
+        config = _resolve(config, saved.decoder, train, ranks)
         ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks))
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     batches = training_batches(train, training, config.seed)
-    loop = Loop(saved.decoder, batches, training, runtime=runtime, ranks=ranks)
+    loop = Loop(saved.decoder, batches, training, runtime=runtime, ranks=ranks, sharding=config.sharding)
     loop.describe = documents_in(train, tokenizer)
     scores = HeldOut(
         tokenizer,
@@ -109,7 +163,9 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
         last_limit=training.last_evaluation_tokens,
     )
     sample = Sample(tokenizer, out / SAMPLES, every=training.sample_every, seed=config.seed)
-    run_fit("scratchlm pretrain", out, saved, loop, hooks=[scores, sample], resume=resume is not None)
+    run_fit(
+        "scratchlm pretrain", out, saved, loop, hooks=[scores, sample], resume=resume is not None, track=config.track
+    )
     return ranks.from_first(lambda: _finish(out, saved.decoder, time.perf_counter() - started))
 
 
@@ -122,6 +178,22 @@ def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
         raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
     threads = config.threads or stored.threads
     return dataclasses.replace(stored, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)
+
+
+def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
+    """Return `_beginning` on every rank; where each is to hold a part, the first alone holds the whole."""
+    if config.sharding == "none":
+        return _beginning(config, tokenizer)
+    if ranks.size == 1:
+        raise UserError(f"--sharding {config.sharding}: needs several processes; start them with torchrun")
+    first: list[SavedModel] = []
+
+    def begin() -> DecoderConfig:
+        first.append(_beginning(config, tokenizer))
+        return first[0].decoder.config
+
+    shape = ranks.from_first(begin)
+    return first[0] if first else SavedModel(outline(shape), tokenizer)
 
 
 def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
@@ -156,31 +228,37 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
 def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks) -> ResolvedPretrainConfig:
     """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read.
 
-    What is timed is a step of one rank's rows, without the sum over ranks.
+    All ranks time a step of their rows at once, as they will compute it, and then the sum of their gradients.
     """
-    runtime = RuntimeConfig(torch.device(config.device), seed=config.seed)
-    training = config.training
-    dtype = config.dtype
-    if dtype == "auto" or config.minutes is not None:
-        started = time.perf_counter()
+    training, dtype = config.training, config.dtype
+    if config.sharding != "none":  # no rank has the whole model to time
+        dtype = dtype_name(faster_dtype()) if dtype == "auto" else dtype
+    elif dtype == "auto" or config.minutes is not None:
+        runtime, started = RuntimeConfig(torch.device(config.device), seed=config.seed), time.perf_counter()
         budget = probe_seconds(config.minutes, training.compile)
         if config.minutes is not None and training.compile and budget < COMPILING:
-            print(f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not", file=sys.stderr)
+            _tell(ranks, f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not")
             training = dataclasses.replace(training, compile=False)
         own = dataclasses.replace(training, batch_size=-(-training.batch_size // ranks.size))
         chosen, seconds = measure_step(dtype, decoder, tokens, own, runtime, budget)
-        spent = time.perf_counter() - started  # a compilation is in it, which the run then finds done
-        dtype = dtype_name(chosen)
+        dtype = ranks.from_first(lambda: dtype_name(chosen))
+        seconds = ranks.most(seconds) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
+        spent = ranks.most(time.perf_counter() - started)  # a compilation is in it, which the run then finds done
         if config.minutes is not None:
             training = fitted_to_minutes(training, config.minutes, seconds, spent)
-            print(
+            _tell(
+                ranks,
                 f"{config.minutes:g} minutes: {training.steps:,} steps of "
                 f"{training.batch_size * training.sequence_length:,} tokens in {dtype}, about {seconds:.2g} s each; "
                 f"held-out text is scored on up to {training.evaluation_tokens:,} tokens on the way and up to "
                 f"{training.last_evaluation_tokens:,} at the end",
-                file=sys.stderr,
             )
     return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
+
+
+def _tell(ranks: Ranks, line: str) -> None:
+    if ranks.is_first:
+        print(line, file=sys.stderr)
 
 
 def _begin(
@@ -220,11 +298,16 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
 def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
     end_run(out)
+    write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"), skipped=skipped_steps(out))
+    return _told(out, decoder.parameter_count(), seconds)
+
+
+def _told(out: Path, parameters: int, seconds: float) -> PretrainResult:
+    """Return where a run ended, by its log."""
     records = list(read_log(out / LOG_FILE))
     last = [record for record in records if isinstance(record, Evaluation)][-1]
     steps = [record for record in records if isinstance(record, Train)]
     speed = sum(r.tokens for r in steps) / max(sum(r.timing.seconds for r in steps), 1e-9)
-    write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"), skipped=skipped_steps(out))
     assert last.loss is not None
     assert last.bits_per_byte is not None
-    return PretrainResult(str(out), last.step, decoder.parameter_count(), last.loss, last.bits_per_byte, speed, seconds)
+    return PretrainResult(str(out), last.step, parameters, last.loss, last.bits_per_byte, speed, seconds)

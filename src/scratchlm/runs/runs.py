@@ -26,6 +26,7 @@ from scratchlm.base.folders import write_marker
 from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
 from scratchlm.base.runfolder import (
+    BEST_FILE,
     CHECKPOINTS,
     LOG_FILE,
     MANIFEST_FILE,
@@ -34,22 +35,26 @@ from scratchlm.base.runfolder import (
     RESULT_FILE,
     SAMPLES,
     SKIPPED,
+    TRACKING,
+    TRIALS,
 )
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.tracking import tracked
 from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.config import TrackerName
 from scratchlm.training.fit import Hook, Pace, fit
 from scratchlm.training.loop import Loop
 from scratchlm.training.profiling import product_peak
 from scratchlm.training.progress import TrainingProgress
-from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.weights.checkpoint import SavedModel, latest_checkpoint
 
 RUN_KIND = "run"
 """Kind in the marker of a run folder."""
 RUN_FILES = [
-    *(RECIPE_FILE, MANIFEST_FILE, LOG_FILE, REPORT_FILE, RESULT_FILE),
-    *(f"{SAMPLES}/*.txt", f"{SKIPPED}/*.json"),
+    *(RECIPE_FILE, MANIFEST_FILE, LOG_FILE, REPORT_FILE, RESULT_FILE, BEST_FILE),
+    *(f"{SAMPLES}/*.txt", f"{SKIPPED}/*.json", f"{TRIALS}/*.log", f"{TRACKING}/*"),
 ]
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
 FORMAT = 2
@@ -127,8 +132,12 @@ def run_fit(
     hooks: Sequence[Hook],
     pace: Pace | None = None,
     resume: bool = False,
+    track: Sequence[TrackerName] = (),
 ) -> None:
-    """Train a run in its folder, with progress, checkpoints and Ctrl-C; a stop is answered with how to continue."""
+    """Train a run in its folder, with progress, checkpoints and Ctrl-C; a stop is answered with how to continue.
+
+    `track` names programs that are told too.
+    """
     training = loop.config
     progress = TrainingProgress(
         command.removeprefix("scratchlm "),
@@ -140,14 +149,17 @@ def run_fit(
         out / CHECKPOINTS, saved, training.keep_checkpoints, training.checkpoint_every, training.keep_best
     )
     loop.ranks.from_first(checkpoints.require_space)
+    first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None
+    step = int(latest.name) if latest is not None else 0
+    watched = tracked(progress, track if first else (), out, step, training.log_every)
     try:
-        with stop_on_signals() as stop, progress if loop.ranks.is_first else nullcontext():
+        with stop_on_signals() as stop, progress if first else nullcontext(), watched as watcher:
             fit(
                 loop,
                 folder=out,
                 checkpoints=checkpoints,
                 hooks=hooks,
-                watcher=progress,
+                watcher=watcher,
                 stop=stop,
                 pace=pace,
                 resume=resume,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from scratchlm.training.parts import part_like
+
 SUFFIX = ":average"
 """Marks the averages among a checkpoint's tensors."""
 
@@ -38,4 +40,5 @@ class TailAverage:
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore what `tensors` returned, into fresh memory."""
-        self._means = {name.removesuffix(SUFFIX): value.clone() for name, value in tensors.items()}
+        parts = {name.removesuffix(SUFFIX): value for name, value in tensors.items()}
+        self._means = {name: part_like(value, self._weights[name]).clone() for name, value in parts.items()}

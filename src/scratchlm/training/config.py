@@ -8,6 +8,11 @@ from typing import Annotated, ClassVar, Literal
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Decay, Fraction, Length, Positive, Range, Rows, out_of_range
 
+ShardingName = Literal["none", "full", "hybrid"]
+"""Whether ranks hold a whole model each, a part each, or a whole one together on each machine."""
+TrackerName = Literal["tensorboard", "trackio", "mlflow", "wandb"]
+"""Programs that show the curves of many runs."""
+
 
 @dataclass(frozen=True)
 class AdamWConfig:

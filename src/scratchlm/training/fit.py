@@ -85,7 +85,7 @@ def fit(
     first = loop.ranks.is_first
     log = None if folder is None or not first else RunLog(folder / LOG_FILE)
     loop.skipped, loop.returns = None if folder is None else folder / SKIPPED, True
-    run = _Run(loop, log, checkpoints, hooks if first else (), watcher if first else None)
+    run = _Run(loop, log, checkpoints, hooks, watcher if first else None)
     stop = stop or StopRequest()
     if resume:
         run.resume()
@@ -116,7 +116,7 @@ class _Run:
         lines, ranks = 0, self.loop.ranks
         if self.checkpoints is not None and (restored := ranks.from_first(self.checkpoints.restore)) is not None:
             tensors, state = restored
-            ranks.copy_from_first(list(self.loop.decoder.parameters()))
+            self.loop.spread()
             with whole(self.checkpoints.folder, "checkpoint"):
                 self.loop.restore(tensors, state)
                 for hook in self.hooks:
@@ -201,7 +201,10 @@ class _Run:
         if self.checkpoints is None:
             return
         loop = self.loop
-        loop.ranks.require_equal(list(loop.decoder.parameters()), "weights")
+        if loop.sharding == "none":
+            loop.ranks.require_equal(list(loop.decoder.parameters()), "weights")
+        loop.collect()
+        tensors = loop.tensors()
         if not loop.ranks.is_first:
             return
         if self.log is not None:
@@ -218,15 +221,18 @@ class _Run:
             "hooks": {hook.name: hook.state() for hook in self.hooks},
             "log_lines": 0 if self.log is None else self.log.lines(),
         }
-        self.checkpoints.save(loop.step, loop.tensors(), state)
+        self.checkpoints.save(loop.step, tensors, state)
 
     def call_hooks(self) -> None:
-        """Call the hooks that are due and log what they answer."""
+        """Call the hooks that are due, on the first rank, and log what they answer."""
         loop = self.loop
-        for hook in [each for each in self.hooks if _due(loop.step, each.every) or loop.step == loop.config.steps]:
-            loop.decoder.eval()
+        due = [each for each in self.hooks if _due(loop.step, each.every) or loop.step == loop.config.steps]
+        if due:
+            loop.collect()
+        for hook in due if loop.ranks.is_first else ():
+            loop.whole.eval()
             with torch.no_grad(), uncompiled() if loop.config.compile else contextlib.nullcontext():
-                record = hook(loop.step, loop.decoder)
+                record = hook(loop.step, loop.whole)
             if isinstance(record, Evaluation) and record.loss is not None and self.checkpoints is not None:
                 self.checkpoints.compare(loop.step, record.loss, record.tokens)
             if record is not None and self.log is not None:

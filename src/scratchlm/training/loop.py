@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,17 +25,22 @@ from torch import Tensor
 from scratchlm.base.device import autocast
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
-from scratchlm.data.batches import Batch, State
+from scratchlm.data.batches import IGNORED, Batch, State
+from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import SequenceModel
 from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks
-from scratchlm.training.config import TrainingConfig
+from scratchlm.training.config import ShardingName, TrainingConfig
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
+from scratchlm.training.parts import whole
 from scratchlm.training.ranks import Ranks
 from scratchlm.training.schedule import lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
+
+if TYPE_CHECKING:
+    from scratchlm.training.sharding import Shards
 
 BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
@@ -92,6 +97,8 @@ class Loop:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     ranks: Ranks = field(default_factory=Ranks)
     """The processes that train together; batches and losses are those of all."""
+    sharding: ShardingName = "none"
+    """Whether each rank holds all weights, or a part of them."""
     skipped: Path | None = None
     """Folder that keeps the batches of skipped steps."""
     describe: Callable[[Batch, Tensor], Mapping[str, Any]] | None = None
@@ -106,7 +113,10 @@ class Loop:
     batch_state: State | None = None
 
     def __post_init__(self) -> None:
-        """Move the model to its device and build its optimizers."""
+        """Move the model to its device, in parts where they are asked for, and build its optimizers."""
+        self.whole = self.decoder
+        """The model to look at and to save: `decoder` itself, or what `collect` fills on the first rank."""
+        self._shards = None if self.sharding == "none" else self._in_parts()
         self.decoder.to(self.runtime.device)
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
@@ -145,10 +155,11 @@ class Loop:
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
         self.watch.begin(batch.ids.shape)
-        count = batch.target_count
+        count, self._rows = batch.target_count, len(batch.ids)
         before = self.micro_batch_size
         total = self.ranks.add(self._add_gradients(self.ranks.part(batch), max(count, 1)))
-        self.ranks.add_gradients(list(self.decoder.parameters()))
+        if self._shards is None:
+            self.ranks.add_gradients(list(self.decoder.parameters()))
         rows = self.ranks.place(torch.cat(self._row_losses), len(batch.ids)) if self._row_losses else None
         bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
         if bad.any():
@@ -200,6 +211,11 @@ class Loop:
                 size = min(self.micro_batch_size or len(batch.ids), len(batch.ids))
                 if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)):
                     raise
+                if self._shards is not None:  # the other ranks wait for this one in the middle of the model
+                    raise UserError(
+                        f"step {self.step + 1}: out of memory with {size} rows of {batch.ids.shape[1]} tokens; resume "
+                        "with fewer in training.micro_batch_size, or on more ranks"
+                    ) from error
                 if size == 1:
                     raise UserError(
                         f"step {self.step + 1}: out of memory with one row of {batch.ids.shape[1]} tokens; lower "
@@ -213,7 +229,12 @@ class Loop:
     def _gradients(self, batch: Batch, count: int) -> Tensor:
         total = torch.zeros((), device=self.runtime.device)
         self._row_losses = []
-        for part in batch.split(self.micro_batch_size):
+        parts = list(batch.split(self.micro_batch_size))
+        if self._shards is not None:  # all ranks compute together, so those with fewer rows pass one without targets
+            row = batch.select(torch.tensor([0], device=batch.ids.device))
+            row = replace(row, targets=torch.full_like(row.targets, IGNORED))
+            parts += [row] * (self.ranks.passes(self._rows, self.micro_batch_size) - len(parts))
+        for part in parts:
             with autocast(self.runtime.device, self.runtime.dtype):
                 part_loss = self.loss(self.decoder, part, **self._judge)
             scaled: Tensor = self.scaler.scale(part_loss / count)
@@ -232,7 +253,7 @@ class Loop:
                 self.scaler.unscale_(member)
         limit = float("inf") if self.config.clip is None else self.config.clip
         norm: Tensor = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), limit)
-        return norm.item()
+        return whole(norm).item()
 
     def _skip(self, batch: Batch, problem: str) -> None:
         """Leave the weights as they are and keep the batch that was too bad for them for a look."""
@@ -250,14 +271,43 @@ class Loop:
 
     def _keep(self, batch: Batch, problem: str) -> None:
         """Write what had no part in a step into the folder of such batches, if there is one."""
-        if self.skipped is not None and self.ranks.is_first:
-            told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
+        if self.skipped is None or (self._shards is None and not self.ranks.is_first):
+            return
+        told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
+        if self._shards is not None:
+            self._shards.drop_gathered()
+        if self.ranks.is_first:
             kept = {"problem": problem, **told, "ids": batch.ids.tolist()}
             write_json(self.skipped / f"{self.step + 1:08d}.json", kept)
 
+    def _in_parts(self) -> Shards:
+        from scratchlm.training.sharding import Shards  # a second of imports, which only such runs need
+
+        assert isinstance(self.whole, Decoder)
+        shards = Shards(self.whole, self.runtime.device, self.ranks, self.sharding)
+        self.decoder = shards.decoder
+        return shards
+
+    def collect(self) -> None:
+        """Bring `whole` up to date on the first rank; all ranks call this together."""
+        if self._shards is not None:
+            self._shards.collect()
+
+    def spread(self) -> None:
+        """Give all ranks the weights of `whole` on the first one."""
+        if self._shards is None:
+            self.ranks.copy_from_first(list(self.decoder.parameters()))
+        else:
+            self._shards.spread()
+
     def tensors(self) -> dict[str, Tensor]:
-        """Return the optimizers' and the average's state by name; `restore` takes it back."""
-        return {**self.optimizers.tensors(), **self.average.tensors()}
+        """Return the optimizers' and the average's state by name, all of it; `restore` takes it back.
+
+        Where it lies in parts, all ranks call this together, and the first alone gets it.
+        """
+        parts = {**self.optimizers.tensors(), **self.average.tensors()}
+        found = ((name, whole(tensor)) for name, tensor in parts.items())
+        return {name: tensor for name, tensor in found if self.ranks.is_first}
 
     def restore(self, tensors: Mapping[str, Tensor], state: TrainingState) -> None:
         """Continue from a checkpoint's state; the decoder's weights are restored by `Checkpoints`."""

@@ -20,6 +20,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Block
 from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
+from scratchlm.training.parts import part_like, whole
 
 
 class GroupOptimizer(torch.optim.Optimizer):
@@ -112,15 +113,16 @@ class Muon(GroupOptimizer):
             gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
             torch._foreach_lerp_(buffers, gradients, 1 - self.config.momentum)
             ahead = torch._foreach_lerp(gradients, buffers, self.config.momentum)  # Nesterov: where the momentum leads
-            updates = newton_schulz(torch.stack(ahead).to(self.dtype), self.config.steps)
+            stacked = torch.stack([whole(each) for each in ahead]).to(self.dtype)
+            orthogonal = newton_schulz(stacked, self.config.steps).unbind()
+            updates = [part_like(update, matrix) for update, matrix in zip(orthogonal, matrices, strict=True)]
             if decay and self.config.cautious:
-                weights = torch.stack(matrices)
-                shrunk = weights.mul_(weights * updates > 0).mul_(rate * decay)
-                torch._foreach_sub_(matrices, list(shrunk.unbind()))
+                for matrix, update in zip(matrices, updates, strict=True):
+                    matrix.sub_((matrix * (matrix * update > 0)).mul_(rate * decay))
             elif decay:
                 torch._foreach_mul_(matrices, 1 - rate * decay)
             scale = rate * math.sqrt(max(1.0, rows / columns))
-            torch._foreach_add_(matrices, list(updates.unbind()), alpha=-scale)
+            torch._foreach_add_(matrices, updates, alpha=-scale)
 
     def _momentum(self, matrix: Tensor) -> Tensor:
         state = self.state[matrix]
@@ -208,7 +210,7 @@ class Optimizers:
             owner = owners.get(parameter_name)
             if owner is None or (value.dim() and value.shape != owner[1].shape):
                 raise UserError(f"{name}: the checkpoint's optimizer does not fit the model; restore the checkpoint")
-            owner[0].state[owner[1]][key] = value.clone()
+            owner[0].state[owner[1]][key] = part_like(value, owner[1]).clone() if value.dim() else value.clone()
 
 
 def _adamw(parameters: Sequence[Tensor], config: AdamWConfig) -> torch.optim.Optimizer:

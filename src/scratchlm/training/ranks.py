@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from scratchlm.base.errors import UserError
@@ -54,6 +56,11 @@ class Ranks:
         row = batch.select(torch.tensor([0]))
         return replace(row, targets=torch.full_like(row.targets, IGNORED))
 
+    def passes(self, rows: int, size: int | None) -> int:
+        """Return how many forward passes the rank with the most of a batch's rows takes, with `size` rows in each."""
+        most = -(-rows // self.size)
+        return -(-most // min(size or most, most))
+
     def place(self, values: Tensor, rows: int) -> Tensor:
         """Return the values of all `rows` rows of a batch, of which `values` are this rank's."""
         if self.size == 1:
@@ -71,9 +78,10 @@ class Ranks:
 
     def add_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Replace each gradient by its sum over all ranks; some at a time, while others are on their way."""
-        if self.size == 1:
-            return
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.size > 1:
+            self._add_in_place([p.grad for p in parameters if p.grad is not None])
+
+    def _add_in_place(self, gradients: Sequence[Tensor]) -> None:
         buckets: list[list[Tensor]] = [[]]
         for gradient in gradients:
             if sum(each.numel() for each in buckets[-1]) >= BUCKET:
@@ -86,9 +94,37 @@ class Ranks:
             parts = torch.split(flat, [each.numel() for each in bucket])
             torch._foreach_copy_(bucket, [part.view_as(each) for part, each in zip(parts, bucket, strict=True)])
 
+    def seconds_of_sum(self, numbers: int, device: torch.device) -> float:
+        """Return the time of a sum of so many numbers over all ranks: the median of three after one."""
+        if self.size == 1:
+            return 0.0
+        seconds = []
+        for _ in range(4):
+            values = [torch.zeros(min(BUCKET, numbers), device=device) for _ in range(-(-numbers // BUCKET))]
+            started = time.perf_counter()
+            self._add_in_place(values)
+            seconds.append(time.perf_counter() - started)
+        return self.most(sorted(seconds[1:])[1])
+
+    def most(self, value: float) -> float:
+        """Return the largest of all ranks' values."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return tensor.item()
+
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set on any rank."""
         return flag if self.size == 1 else bool(self.add(torch.tensor(int(flag))))
+
+    def from_all(self, value: T) -> list[T]:
+        """Return the values of all ranks in their order; plain values, which are sent as bytes."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
 
     def from_first(self, function: Callable[[], T]) -> T:
         """Call a function on the first rank alone; return there and elsewhere what it returns.
@@ -136,22 +172,43 @@ class Ranks:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Join the ranks that torchrun started, and leave them at the end; alone, where it started none."""
+    """Join the ranks that torchrun started, and leave them at the end; alone, where it started none.
+
+    Where ranks are joined already, as by Ray Train, they stay so.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    shared, rank, size = next(rendezvous("env://"))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = PrefixStore(f"attempt {attempt}", shared)  # ranks that are started again would read addresses of dead ones
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    begun = not dist.is_initialized()
+    store = _join(device) if begun else _store_beside()
+    rank, size = dist.get_rank(), dist.get_world_size()
     try:
         with watched(PrefixStore("watchdog", store), rank, size), _lost_ranks_explained(rank):
             yield Ranks(rank, size)
     finally:
-        dist.destroy_process_group()
+        if begun:
+            dist.destroy_process_group()
+
+
+def _join(device: torch.device) -> Store:
+    """Begin a group by the addresses that torchrun left in the environment; return its store."""
+    shared, rank, size = next(rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = PrefixStore(f"attempt {attempt}", shared)  # ranks that are started again would read addresses of dead ones
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    return store
+
+
+def _store_beside() -> Store:
+    """Begin a store for ranks that are joined already."""
+    host, first = os.environ.get("MASTER_ADDR", "127.0.0.1"), dist.get_rank() == 0
+    server = TCPStore(host, 0, is_master=True, wait_for_workers=False) if first else None
+    port = [server.port if server is not None else 0]
+    dist.broadcast_object_list(port, src=0)
+    return server if server is not None else TCPStore(host, port[0], is_master=False)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""One run with many settings: which of them is best."""

@@ -1,0 +1,100 @@
+"""The files of launch/ start what they say: tried with stand-ins for the cluster's own commands, or on a local one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scratchlm.base.runfolder import Train, read_log
+from scratchlm.data.prepare import prepare
+from scratchlm.tokens.config import PrepareConfig
+from scratchlm.verbs import PRETRAIN
+
+LAUNCH = Path(__file__).resolve().parent.parent / "launch"
+SMALL = ["--training.steps", "6", "--training.batch-size", "4", "--training.sequence-length", "16"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text") / "data"
+    prepare(PrepareConfig(("storyworld:100KB",), out=folder, vocabulary_size=400))
+    return folder
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", **more}
+
+
+def steps(run: Path) -> list[int]:
+    return [record.step for record in read_log(run / "metrics.jsonl") if isinstance(record, Train)]
+
+
+def test_the_kubernetes_job_runs_a_command_that_there_is() -> None:
+    job = yaml.safe_load((LAUNCH / "kubernetes.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
+    trainer = job["spec"]["trainer"]
+    assert trainer["command"][-2:] == ["-m", "scratchlm"]
+    assert trainer["args"][0] == "pretrain"
+    config = PRETRAIN.from_arguments(trainer["args"][1:])
+    (patch,) = job["spec"]["runtimePatches"]
+    (part,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    pod = part["template"]["spec"]["template"]["spec"]
+    mount = pod["containers"][0]["volumeMounts"][0]
+    assert mount["name"] == pod["volumes"][0]["name"]
+    assert [str(path).startswith(mount["mountPath"]) for path in (config.data, config.out)] == [True, True]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("kubeflow_trainer_api") is None, reason="needs kubeflow-trainer-api")
+def test_the_kubernetes_job_is_one_by_kubeflows_own_description() -> None:
+    from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
+
+    job = yaml.safe_load((LAUNCH / "kubernetes.yaml").read_text(encoding="utf-8"))
+    read = TrainerV1alpha1TrainJob.from_dict(job)
+    assert read.to_dict() == job  # which leaves out what it does not know
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks are tried on Linux")
+def test_the_slurm_script_trains_and_goes_on(data: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    stand_ins = {
+        "scontrol": 'echo "127.0.0.1"',  # show hostnames LIST
+        "srun": 'exec "$@"',
+        "torchrun": f'exec "{sys.executable}" -m torch.distributed.run "$@"',
+    }
+    for name, line in stand_ins.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    job = {"SLURM_JOB_NODELIST": "one", "SLURM_NNODES": "1", "SLURM_CPUS_PER_TASK": "2", "SLURM_JOB_ID": "7"}
+    place = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "RANKS": "2"}
+    command = ["bash", str(LAUNCH / "slurm.sh"), str(data), str(tmp_path / "run"), "--depth", "2", *SMALL]
+    for _ in range(2):  # the second goes on with a run that has ended
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(**job, **place), timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+        assert (manifest["ranks"], manifest["threads"]) == (2, 1)
+        assert steps(tmp_path / "run") == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
+def test_two_workers_of_a_local_ray_train_one_model(data: Path, tmp_path: Path) -> None:
+    run, flags = tmp_path / "run", ["--depth", "2", "--threads", "1", "--training.log-every", "1", *SMALL]
+    command = [sys.executable, str(LAUNCH / "on_ray.py"), "2", "pretrain", "default", "--data", "data", "--out", "run"]
+    (tmp_path / "data").symlink_to(data)
+    done = subprocess.run(
+        [*command, *flags], cwd=tmp_path, capture_output=True, text=True, env=environment(), timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((run / "manifest.json").read_text())["ranks"] == 2
+    assert steps(run) == [1, 2, 3, 4, 5, 6]
