@@ -201,9 +201,11 @@ def inspect_tokenizer(
 def inspect_tokenizer(config: InspectTokenizerConfig, /) -> InspectResult: ...
 @overload
 def plan(
-    recipe: str = "default", *, depth: int | None = None, minutes: float | None = None, probe: bool = True,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None, model: DecoderConfig | None = None, training: TrainingConfig | None = None,
+    recipe: str = "default", *, depth: int | None = None, minutes: float | None = None, data: str | Path | None = None,
+    probe: bool = True, ranks: int = 1, ranks_per_machine: int = 8,
+    sharding: Literal["none", "full", "hybrid"] = "none", device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None,
+    model: DecoderConfig | None = None, training: TrainingConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Plan | Published:
     """Parameters, memory and time of a run before it begins, or the size of a published model."""

@@ -28,6 +28,7 @@ from scratchlm.runs.reports import page
 from scratchlm.runs.reports.chart import apart, chart, shown, ticks
 from scratchlm.runs.reports.page import REPORT_FILE, write_report
 from scratchlm.runs.skipped import BadDocument, SkippedStep
+from scratchlm.runs.sweep.run import Ended, SweepResult, write_sweep_report
 
 HOSTILE = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>{{ 7 * 7 }}</style>"
 BETWEEN = Interval(0.251, 0.752)
@@ -169,6 +170,15 @@ def experiment(out: Path) -> None:
     write_experiment(out, outcome)
 
 
+def sweep(out: Path) -> None:
+    trials = [
+        Ended(1, {"training.rate": 0.02, HOSTILE: HOSTILE}, [2.3456, 1.9876]),
+        Ended(0, {"training.rate": 0.0015, HOSTILE: "x"}, [2.4567]),
+        Ended(2, {"training.rate": 7.5, HOSTILE: "x"}, [], HOSTILE),
+    ]
+    write_sweep_report(out, SweepResult(["training.rate", HOSTILE], [300, 1234], trials), out / "trials" / "001-1234")
+
+
 NUMBERS = {
     quickstart: ["123,456", "0.840", "0.987", "1,718", "43%", "12%", "67", "77 of 88", "1.2 s", "4.6 s", "17 minutes",
                  "1 of 1", "25%", "57%", "31%", "8"],
@@ -178,6 +188,7 @@ NUMBERS = {
     reinforce: ["98", "65.4%", "54.3%", "25.1% to 75.2%", "+0.45", "+0.05", "reward hacking", "step 7"],
     classify: ["4,321", "98", "80 held out", "1.23", "0.099", "0.046", "0.432", "0.543", "0.987", "step 7 of 9"],
     classify_many: ["4,321", "1.23", "0.099", "0.046", "0.987"],
+    sweep: ["3 trials", "0.02", "0.0015", "7.5", "2.3456", "1.9876", "2.4567", "300 steps", "1,234 steps"],
     experiment: ["0 of 1", "0.1234", "0.1", "0.2", "does not hold"],
 }  # fmt: skip
 

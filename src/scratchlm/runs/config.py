@@ -126,8 +126,17 @@ class PlanConfig:
     """Layers, from which the other sizes follow (depth scaling)."""
     minutes: Minutes | None = None
     """Time to train for: tells how many steps fit, and which loss each depth is expected to reach."""
+    data: Path | None = None
+    """Folder that `scratchlm prepare` wrote, to try learning rates on; without, steps are timed on random ids."""
     probe: bool = True
     """Whether to time a few steps; without, only what can be counted is told."""
+    ranks: Annotated[int, Range(1, 100_000)] = 1
+    """Processes that train together; tells what each of them holds and sends."""
+    ranks_per_machine: Annotated[int, Range(1, 64)] = 8
+    """Of these, with --sharding hybrid."""
+    sharding: ShardingName = "none"
+    """What a rank holds; none: all weights, full: a part of them, hybrid: the ranks of each machine hold all of them
+    together."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -144,6 +153,13 @@ class PlanConfig:
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
         problems = out_of_range(self)
+        if self.ranks == 1 and self.sharding != "none":
+            problems.append(f"--sharding {self.sharding}: has no part with one rank; give --ranks too, or leave it out")
+        if self.sharding == "hybrid" and self.ranks % self.ranks_per_machine:
+            told = f"{self.ranks} ranks are not divisible by the {self.ranks_per_machine} of --ranks-per-machine"
+            problems.append(f"--sharding hybrid: {told}; change one of them")
+        if self.data is not None and not self.probe:
+            problems.append("--data: learning rates are tried by training; leave out --no-probe")
         if self.minutes is not None and not self.probe:
             problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")
         raise_all(problems)

@@ -6,20 +6,26 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
+from scratchlm.data.batches import Tokens
+from scratchlm.data.prepare import open_data
+from scratchlm.model.config import DecoderConfig
 from scratchlm.model.counting import TRAINING_BYTES
-from scratchlm.model.decoder import build_decoder, outline
+from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
+from scratchlm.runs.plan_ranks import RankPlan, plan_of_rank
 from scratchlm.runs.published_training import beside_reference
 from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import fitted, loss_law
+from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import COMPILING, probe_seconds
@@ -30,9 +36,12 @@ from scratchlm.training.profiling import (
     product_peak,
     require_training_memory,
 )
-from scratchlm.training.stages import measure_step, stages
+from scratchlm.training.rates import STEPS, RateTest, rate_test
+from scratchlm.training.stages import measure_step, stages, training_batches
 from scratchlm.weights.families.published import sizes_of_published
 
+LONGEST_TEST, FEWEST_RATES = 60.0, 20
+"""Seconds that a range test of the learning rate takes at most, where so few steps fit."""
 LARGEST_PROBE = 300_000_000
 """Parameters up to which a plan builds the model to time it."""
 TOKENS_A_PARAMETER = 20
@@ -64,6 +73,12 @@ class Plan(Result):
     """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
     sizes: list[Size] = field(default_factory=list)
     """The expected loss of each depth in the given minutes."""
+    learning_rate: float | None = None
+    """Of the recipe."""
+    rates: RateTest | None = None
+    """What a range test of the learning rate saw."""
+    rank: RankPlan | None = None
+    """What one of several ranks holds and sends."""
 
     @property
     def seconds(self) -> float | None:
@@ -88,6 +103,12 @@ class Plan(Result):
             f"{memory.gradients / 1e6:,.0f}, optimizer {memory.optimizer / 1e6:,.0f}, activations "
             f"{memory.activations / 1e6:,.0f} (estimated)",
         )
+        if self.rank is not None:
+            held, sent = self.rank.total / 1e6, self.rank.sent / 1e6
+            first = f", the first {(self.rank.total + self.rank.first) / 1e6:,.0f}" if self.rank.first else ""
+            table.add_row(
+                f"each of {self.rank.ranks} ranks", f"holds {held:,.0f} MB{first}; sends {sent:,.0f} MB a step"
+            )
         if self.step_seconds is None or self.seconds is None or self.peak_flops is None:
             table.add_row("time", "not probed")
         else:
@@ -98,6 +119,9 @@ class Plan(Result):
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
+        if self.rates is not None:
+            told = f"the loss falls fastest at {self.rates.steepest:.2g} and is lowest at {self.rates.lowest:.2g}"
+            table.add_row("learning rate", f"{self.learning_rate:g} in this recipe; rising over some steps, {told}")
         table.add_row("expected loss", self.expected())
         return Group(table, _sizes_table(self.sizes)) if self.sizes else table
 
@@ -151,37 +175,43 @@ def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
     return plan_published(resolved) if isinstance(resolved, PublishedConfig) else plan_recipe(resolved)
 
 
+@dataclass(frozen=True)
+class _Probed:
+    """What some steps on this machine told."""
+
+    dtype: torch.dtype
+    seconds: float | None = None
+    """Of a step."""
+    peak: float | None = None
+    rates: RateTest | None = None
+
+
 def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     """Count, and time, what a recipe's values need."""
     set_threads(config.threads)
     runtime = RuntimeConfig(choose_device(config.device))
-    decoder = outline(config.model)
-    training, ids = config.training, random_tokens(config.model, config.training)
-    chosen = DTYPES["fp32" if config.dtype == "auto" else config.dtype]
-    seconds = peak = None
+    training, model = config.training, config.model
+    ids: Tokens = random_tokens(model, training)
+    if config.data is not None:
+        tokenizer, ids, _ = open_data(config.data)
+        model = dataclasses.replace(model, vocabulary_size=tokenizer.vocabulary_size)
+    decoder = outline(model)
     budget = probe_seconds(config.minutes) / (1 if config.minutes is None else 2)  # the other half is for the sizes
+    probed = _Probed(DTYPES["fp32" if config.dtype == "auto" else config.dtype])
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
-        if runtime.device.type == "cpu":
-            require_training_memory(decoder, training, DTYPES["bf16"])
-        chosen, seconds = measure_step(config.dtype, build_decoder(config.model), ids, training, runtime, budget)
-        peak = product_peak(runtime.device, chosen)
-    dtype = dtype_name(chosen)
+        probed = _probe(config, model, ids, runtime, budget)
     sizes: list[Size] = []
     if config.minutes is not None:
-        if seconds is None:
+        if probed.seconds is None:
             raise UserError(
                 f"--minutes {config.minutes:g}: {decoder.parameter_count():,} parameters are over the "
                 f"{LARGEST_PROBE:,} that a plan probes; leave it out, or choose a smaller model"
             )
-        training = fitted_to_minutes(training, config.minutes, seconds, probe_seconds(config.minutes))
+        training = fitted_to_minutes(training, config.minutes, probed.seconds, probe_seconds(config.minutes))
         if fitted(config.recipe):
+            vocabulary, dtype = model.vocabulary_size, dtype_name(probed.dtype)
             sizes = sizes_within(
-                config.recipe,
-                config.minutes,
-                vocabulary_size=config.model.vocabulary_size,
-                dtype=dtype,
-                runtime=runtime,
-                budget=budget,
+                config.recipe, config.minutes, vocabulary_size=vocabulary, dtype=dtype, runtime=runtime, budget=budget
             )
     parts = stages(ids, training, 0)
     planned = Plan(
@@ -191,20 +221,50 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         steps=training.steps,
         tokens=sum(part.tokens for part in parts),
         training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
-        memory=estimate_memory(decoder, training, chosen),
-        dtype=dtype,
-        step_seconds=seconds,
-        peak_flops=peak,
+        memory=estimate_memory(decoder, training, probed.dtype),
+        dtype=dtype_name(probed.dtype),
+        step_seconds=probed.seconds,
+        peak_flops=probed.peak,
         uncompiled=training.compile and budget < COMPILING,
         sizes=sizes,
+        learning_rate=training.optimizer.learning_rate,
+        rates=probed.rates,
+        rank=None if config.ranks == 1 else _of_rank(config, decoder, training, probed.dtype),
     )
-    if not fitted(config.recipe):
+    return _with_expected_loss(planned, matrix_weights(decoder))
+
+
+def _with_expected_loss(planned: Plan, weights: int) -> Plan:
+    law, recipe = loss_law(), planned.recipe
+    if not fitted(recipe):
         return planned
-    law, weights = loss_law(), matrix_weights(decoder)
-    bits, measured = law.bits(config.recipe, weights, planned.tokens), law.covers(weights, planned.tokens)
+    bits, measured = law.bits(recipe, weights, planned.tokens), law.covers(weights, planned.tokens)
     return dataclasses.replace(
         planned, expected_bits_per_byte=bits, expected_error=law.error, expected_measured=measured
     )
+
+
+def _probe(
+    config: ResolvedPlanConfig, model: DecoderConfig, ids: Tokens, runtime: RuntimeConfig, budget: float
+) -> _Probed:
+    """Time a step, and try learning rates where there is data to try them on."""
+    training = config.training
+    if runtime.device.type == "cpu":
+        require_training_memory(outline(model), training, DTYPES["bf16"])
+    decoder = build_decoder(model)
+    dtype, seconds = measure_step(config.dtype, decoder, ids, training, runtime, budget)
+    peak = product_peak(runtime.device, dtype)
+    if config.data is None:
+        return _Probed(dtype, seconds, peak)
+    steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / seconds)))
+    runtime = dataclasses.replace(runtime, dtype=dtype)
+    return _Probed(
+        dtype, seconds, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps)
+    )
+
+
+def _of_rank(config: ResolvedPlanConfig, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype) -> RankPlan:
+    return plan_of_rank(decoder, training, dtype, config.ranks, config.sharding, config.ranks_per_machine)
 
 
 def _sizes_table(sizes: list[Size]) -> Table:

@@ -18,6 +18,7 @@ from scratchlm.text import catalogue, stdlib
 from scratchlm.text.catalogue import CATALOGUE, Source
 from scratchlm.text.counts import Counts, Document, Problems, printable
 from scratchlm.text.documents import read_documents
+from scratchlm.text.remote import is_remote, local_copy
 from scratchlm.text.walk import find_files, format_of
 
 STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
@@ -84,6 +85,8 @@ def open_source(
 ) -> OpenedSource:
     """Open the source `spec`: `storyworld[:SIZE]`, `stdlib`, a name of the catalogue, `gutenberg:NUMBER`, or a path.
 
+    A path may be an address in object storage, as in s3://BUCKET/FOLDER, of which `cache` gets a copy.
+
     A known name takes precedence over a file of that name, for which write `./NAME`. A named source is read from
     `from_local` when given, else from `cache` (default `default_cache()`), else downloaded into it. `text_field`,
     `split_on` and `strict` are for paths (see `read_documents`), `seed` for storyworld, `progress(bytes, total)` for
@@ -107,7 +110,7 @@ def open_source(
         raise UserError(
             f"--from-local {from_local}: goes with a named source, and {spec!r} is none; name the file itself"
         )
-    path = Path(spec).expanduser()
+    path = local_copy(spec, cache or default_cache()) if is_remote(spec) else Path(spec).expanduser()
     if not _is_path(spec, path):
         known = catalogue.names()
         hint = nearest(name, known)

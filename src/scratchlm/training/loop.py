@@ -31,7 +31,7 @@ from scratchlm.model.network import SequenceModel
 from scratchlm.training.averaging import SUFFIX, TailAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks
-from scratchlm.training.config import ShardingName, TrainingConfig
+from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
 from scratchlm.training.parts import whole
@@ -110,6 +110,8 @@ class Loop:
     """Whether who iterates over the steps answers a `DivergenceError`; if not, only one of numbers that are not finite
     is raised."""
     rollbacks: int = 0
+    lr_factor: Callable[[int, int, ScheduleConfig], float] = lr_factor
+    """Of a step, the steps of the run and its schedule: the learning rate as a fraction of its peak."""
     batch_state: State | None = None
 
     def __post_init__(self) -> None:
@@ -119,7 +121,7 @@ class Loop:
         self._shards = None if self.sharding == "none" else self._in_parts()
         self.decoder.to(self.runtime.device)
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
-        self.optimizers = Optimizers(self.decoder, self.config.optimizer, products)
+        self.optimizers = Optimizers(self.decoder, self.config.optimizer, products, self.ranks)
         self.average = TailAverage(self.decoder, self.config.tail_average)
         self.watch = SpikeWatch(self.config.spikes, self.config.clip is not None)
         self._row_losses: list[Tensor] = []
@@ -151,7 +153,7 @@ class Loop:
         started = time.perf_counter()
         config, runtime = self.config, self.runtime
         torch.manual_seed(runtime.seed * 1_000_003 + self.step)  # dropout follows the step, not the past
-        factor = lr_factor(self.step, config.steps, config.schedule)
+        factor = self.lr_factor(self.step, config.steps, config.schedule)
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
         self.watch.begin(batch.ids.shape)

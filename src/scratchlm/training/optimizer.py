@@ -21,6 +21,7 @@ from scratchlm.model.decoder import Block
 from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 from scratchlm.training.parts import part_like, whole
+from scratchlm.training.ranks import ALONE, Ranks
 
 
 class GroupOptimizer(torch.optim.Optimizer):
@@ -95,12 +96,17 @@ class Muon(GroupOptimizer):
 
     Matrices of one shape are stacked and handled in one batch, which is what makes it affordable on a CPU.
     `dtype` is that of the products: the iteration forgives bf16's rounding. Not for embeddings, heads or vectors.
+    Ranks that train together share the matrices among them.
     """
 
     def __init__(
-        self, groups: Iterable[dict[str, Any]], config: MuonConfig, dtype: torch.dtype = torch.float32
+        self,
+        groups: Iterable[dict[str, Any]],
+        config: MuonConfig,
+        dtype: torch.dtype = torch.float32,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.dtype = config, dtype
+        self.config, self.dtype, self.ranks = config, dtype, ranks
         super().__init__(groups, config)
 
     def step_group(self, parameters: list[Tensor], rate: float, decay: float) -> None:
@@ -114,8 +120,8 @@ class Muon(GroupOptimizer):
             torch._foreach_lerp_(buffers, gradients, 1 - self.config.momentum)
             ahead = torch._foreach_lerp(gradients, buffers, self.config.momentum)  # Nesterov: where the momentum leads
             stacked = torch.stack([whole(each) for each in ahead]).to(self.dtype)
-            orthogonal = newton_schulz(stacked, self.config.steps).unbind()
-            updates = [part_like(update, matrix) for update, matrix in zip(orthogonal, matrices, strict=True)]
+            orthogonal = self.ranks.shared(stacked, lambda some: newton_schulz(some, self.config.steps))
+            updates = [part_like(update, matrix) for update, matrix in zip(orthogonal.unbind(), matrices, strict=True)]
             if decay and self.config.cautious:
                 for matrix, update in zip(matrices, updates, strict=True):
                     matrix.sub_((matrix * (matrix * update > 0)).mul_(rate * decay))
@@ -151,13 +157,15 @@ def matrix_weights(model: nn.Module) -> int:
 class Optimizers:
     """The optimizers of one model behind one `step`, with every rate following one schedule."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype = torch.float32, ranks: Ranks = ALONE
+    ) -> None:
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
         parameters: list[Tensor] = list(self.names)
         self.members: list[torch.optim.Optimizer] = []
         if isinstance(config, MuonConfig):
             if matrices := matrices_of(model):
-                self.members.append(Muon([{"params": matrices}], config, dtype))
+                self.members.append(Muon([{"params": matrices}], config, dtype, ranks))
             chosen = set(matrices)
             parameters = [p for p in parameters if p not in chosen]
             config = config.adam

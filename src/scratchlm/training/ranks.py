@@ -94,6 +94,21 @@ class Ranks:
             parts = torch.split(flat, [each.numel() for each in bucket])
             torch._foreach_copy_(bucket, [part.view_as(each) for part, each in zip(parts, bucket, strict=True)])
 
+    def shared(self, items: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `function(items)`, of which each rank computes some of the first dimension and gets the others'.
+
+        The function must handle each item by itself and keep its shape; items must be the same on all ranks.
+        """
+        if self.size == 1:
+            return function(items)
+        each = -(-len(items) // self.size)
+        mine = items[self.rank * each : (self.rank + 1) * each]
+        found = items.new_empty(self.size * each, *items.shape[1:])
+        own = found.new_zeros(each, *items.shape[1:])
+        own[: len(mine)] = function(mine) if len(mine) else mine
+        dist.all_gather_into_tensor(found, own)
+        return found[: len(items)]
+
     def seconds_of_sum(self, numbers: int, device: torch.device) -> float:
         """Return the time of a sum of so many numbers over all ranks: the median of three after one."""
         if self.size == 1:
@@ -168,6 +183,10 @@ class Ranks:
                 f"rank {self.rank}: {what} differ between ranks; run all of them on processors of one kind, with as "
                 "many threads each"
             )
+
+
+ALONE = Ranks()
+"""One process."""
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -250,8 +251,14 @@ class Sweep:
         recipe = {"preset": "default", "model": to_dict(config.model), "training": to_dict(config.training)}
         write_text(self.out / BEST_FILE, to_toml(recipe))
         write_run_result(self.out, dataclasses.asdict(found))
-        page = render("sweep.jinja", name=self.out.absolute().name, found=found, best=self.best().name)
-        write_text(self.out / REPORT_FILE, page)
+        write_sweep_report(self.out, found, self.best())
+
+
+def write_sweep_report(out: Path, found: SweepResult, best: Path) -> None:
+    """Write what a sweep found as a page; `best` is the run folder of the best trial."""
+    name = out.absolute().name
+    run, recipe = (shlex.quote(f"{name}/{place}") for place in (f"{TRIALS}/{best.name}", BEST_FILE))
+    write_text(out / REPORT_FILE, render("sweep.jinja", name=name, found=found, run=run, recipe=recipe))
 
 
 def score(run: Path) -> float | None:
