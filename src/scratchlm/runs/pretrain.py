@@ -21,7 +21,7 @@ from scratchlm.base.files import read_json
 from scratchlm.base.memory import available_memory
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
-from scratchlm.base.runfolder import LOG_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
+from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
 from scratchlm.model.config import DecoderConfig
@@ -46,6 +46,8 @@ from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 
+JOB = "torchrun_job"
+"""In the manifest: which job of torchrun began the run."""
 OF_A_PROCESS = 400_000_000
 """Bytes that Python, PyTorch and the data take beside a training."""
 
@@ -79,13 +81,28 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
     everything saved.
     """
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and config.out and (config.out / RECIPE_FILE).exists():
-        config = PretrainConfig(resume=config.out, threads=config.threads)  # torchrun starts all ranks again
+    if config.out is not None and _begun_by_this_torchrun(config.out):
+        config = PretrainConfig(resume=config.out, threads=config.threads)
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
         resolved = resolve(config) if config.resume is None else _stored(config, config.resume)
         return _sweep(resolved, ranks) if resolved.sweep else _pretrain(resolved, ranks)
+
+
+def _begun_by_this_torchrun(out: Path) -> bool:
+    """Tell whether torchrun has started this run before: then it starts all ranks again, since one of them was lost."""
+    if not (out / RECIPE_FILE).exists():
+        return False
+    job = _torchrun_job()
+    same = job is not None and read_json(out / MANIFEST_FILE).get(JOB) == job
+    return same or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def _torchrun_job() -> str | None:
+    """Return the name of the job that torchrun's --rdzv-id gives, if it has one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return None if name == "none" else name
 
 
 def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
@@ -274,6 +291,7 @@ def _begin(
     if Path(config.recipe).is_file():
         values["recipe"] = stored_path(Path(config.recipe), out)
     told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
+    told |= {JOB: job} if (job := _torchrun_job()) is not None else {}
     begin_run(out, values, marks, {**told, "data_hash": inputs["data"], "inputs": inputs})
 
 

@@ -103,11 +103,11 @@ class Ranks:
             return function(items)
         each = -(-len(items) // self.size)
         mine = items[self.rank * each : (self.rank + 1) * each]
-        found = items.new_empty(self.size * each, *items.shape[1:])
-        own = found.new_zeros(each, *items.shape[1:])
+        found = items.new_empty(self.size, each, *items.shape[1:])
+        own = items.new_zeros(each, *items.shape[1:])
         own[: len(mine)] = function(mine) if len(mine) else mine
-        dist.all_gather_into_tensor(found, own)
-        return found[: len(items)]
+        dist.all_gather(list(found.unbind()), own)
+        return found.flatten(0, 1)[: len(items)]
 
     def seconds_of_sum(self, numbers: int, device: torch.device) -> float:
         """Return the time of a sum of so many numbers over all ranks: the median of three after one."""
@@ -214,8 +214,11 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 def _join(device: torch.device) -> Store:
     """Begin a group by the addresses that torchrun left in the environment; return its store."""
     shared, rank, size = next(rendezvous("env://"))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = PrefixStore(f"attempt {attempt}", shared)  # ranks that are started again would read addresses of dead ones
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    # A store that torchrun keeps holds addresses of ranks that have died. A store of the ranks themselves is new, and
+    # machines that came back later count fewer attempts.
+    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}" if kept else "attempt"
+    store = PrefixStore(attempt, shared)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     return store
