@@ -227,6 +227,7 @@ def test_a_reward_that_can_be_had_without_the_task_is_found_out(base: Path, tmp_
     assert "reward hacking" in result.__rich__()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scratchlm.runs import reinforce
 

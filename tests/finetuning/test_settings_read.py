@@ -48,7 +48,9 @@ KINDS: dict[str, tuple[verbs.Verb[Any], dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "reinforce" else kind for kind in KINDS]
+)
 def test_every_setting_of_training_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     verb, row, more = KINDS[kind]
     tokenizer = byte_tokenizer()

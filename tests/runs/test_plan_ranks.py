@@ -13,7 +13,7 @@ import torch
 from commands import fails, run
 from scratchlm.model.decoder import outline
 from scratchlm.model.presets import qwen3_shaped
-from scratchlm.runs.plan_ranks import plan_of_rank
+from scratchlm.runs.ranks.plan import plan_of_rank
 from scratchlm.training.config import AdamWConfig, TrainingConfig
 
 ADAM = TrainingConfig(optimizer=AdamWConfig(), batch_size=64, sequence_length=256)

@@ -211,6 +211,7 @@ def test_a_call_that_the_model_writes_is_read_back(client: OpenAI) -> None:
         assert reason == "tool_calls"
 
 
+@pytest.mark.slow
 def test_many_clients_at_once_get_each_its_own_answer(client: OpenAI, here: LanguageModel) -> None:
     prompts = [f"Once {number} the" for number in range(24)]
     asked = {"max_tokens": 24, "temperature": 0.9}

@@ -19,7 +19,7 @@ from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.runs.config import DoctorConfig
-from scratchlm.runs.doctor_ranks import RanksFound, ranks_found
+from scratchlm.runs.ranks.doctor import RanksFound, ranks_found
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.profiling import product_peak

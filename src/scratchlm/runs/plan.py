@@ -21,8 +21,8 @@ from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
-from scratchlm.runs.plan_ranks import RankPlan, plan_of_rank
 from scratchlm.runs.published_training import beside_reference
+from scratchlm.runs.ranks.plan import RankPlan, plan_of_rank
 from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import fitted, loss_law
 from scratchlm.training.config import TrainingConfig
