@@ -29,8 +29,9 @@ def possible() -> bool:
     """Tell whether this user may make network namespaces."""
     if sys.platform != "linux" or shutil.which("ip") is None or os.geteuid() != 0:
         return False
-    made = subprocess.run(["ip", "netns", "add", "scratchlm-probe"], capture_output=True).returncode == 0
-    subprocess.run(["ip", "netns", "delete", "scratchlm-probe"], capture_output=True)
+    probe = f"scratchlm-probe-{os.getpid()}"  # test processes ask at the same time
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True).returncode == 0
+    subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
     return made
 
 
