@@ -132,6 +132,13 @@ class WeightsAndBiases:
         self.run.finish()
 
 
+REPORTS_OF_USE = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
+"""Switches of what these programs would tell their makers, off unless the user has set them."""
 TRACKERS: Mapping[TrackerName, Callable[[Path, str, int], Tracker]] = {
     "tensorboard": TensorBoard,
     "trackio": Trackio,
@@ -194,6 +201,8 @@ def tracked(watcher: Watcher, names: Sequence[TrackerName], out: Path, step: int
     if not names:
         yield watcher
         return
+    for switch, off in REPORTS_OF_USE.items():  # before the programs are imported, which read them then
+        os.environ.setdefault(switch, off)
     tracking = Tracking(watcher, every)
     for name in names:
         try:

@@ -103,6 +103,7 @@ class OnRay:
     threads = math.inf  # Ray decides how many run at a time
 
     def __init__(self, train: Train) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # which it reads when it begins
         try:
             ray = import_module("ray")
         except ImportError as error:
