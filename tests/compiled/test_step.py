@@ -33,6 +33,19 @@ def run(decoder: Decoder, ids: list[list[int]], threads: int = 2) -> list[torch.
     return [torch.stack(each) for each in found]
 
 
+def read(decoder: Decoder, ids: list[list[int]], threads: int = 2) -> torch.Tensor:
+    """Feed all tokens of all texts in one step, and return the logits after the last two of each."""
+    most = -(-max(map(len, ids)) // BLOCK)
+    compiled = CompiledDecoder(decoder, Blocks(decoder, most * len(ids)), threads)
+    begun, places, blocks, wanted = list[list[int]](), list[int](), list[list[int]](), list[int]()
+    for row, text in enumerate(ids):
+        begun += [text[: at + 1] for at in range(len(text))]
+        places += range(len(text))
+        blocks += [[row * most + block for block in range(most)]] * len(text)
+        wanted += [len(begun) - 2, len(begun) - 1]
+    return compiled.step(begun, places, blocks, wanted)
+
+
 def texts(lengths: list[int], seed: int = 0) -> list[list[int]]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randint(VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
@@ -42,6 +55,8 @@ def check(decoder: Decoder, ids: list[list[int]]) -> None:
     with torch.no_grad():
         for text, logits in zip(ids, run(decoder, ids), strict=True):
             torch.testing.assert_close(logits, decoder(torch.tensor([text]))[0], atol=2e-4, rtol=1e-4)
+        expected = torch.cat([decoder(torch.tensor([text]))[0, -2:] for text in ids])
+        torch.testing.assert_close(read(decoder, ids), expected, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*TOYS, *FAMILIES])

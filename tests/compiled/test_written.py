@@ -41,7 +41,7 @@ def test_texts_of_one_compiled_engine_are_those_of_plain_generation(name: str) -
     decoder, chance = toy(name), random.Random(0)
     engine, requests = Engine(decoder, rows=5, compiled=True), []
     for number in range(10):
-        prompt = random_ids(1, chance.randrange(1, 60), seed=number)[0].tolist()
+        prompt = random_ids(1, chance.randrange(1, 90), seed=number)[0].tolist()
         config = SamplingConfig(
             max_tokens=chance.randrange(1, 90), temperature=chance.choice([0.0, 0.8]), top_k=20, seed=number
         )

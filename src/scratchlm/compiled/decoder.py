@@ -103,7 +103,7 @@ class CompiledDecoder:
         kind = _kind(next(iter(_matrices(_blocks(decoder)[0]).values())))
         self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
         self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(_head(decoder))])
-        self._arrays = self._buffers(1)
+        self._arrays = self._buffers(1, 1)
         self._gather(threads)
 
     def _gather(self, threads: int) -> None:
@@ -117,13 +117,18 @@ class CompiledDecoder:
 
     @torch.no_grad()
     def step(
-        self, texts: Sequence[Sequence[int]], positions: Sequence[int], blocks: Sequence[Sequence[int]]
+        self,
+        texts: Sequence[Sequence[int]],
+        positions: Sequence[int],
+        blocks: Sequence[Sequence[int]],
+        wanted: Sequence[int] | None = None,
     ) -> Float[Tensor, "B V"]:
         """Return the logits after the last token of each text, which the cache does not hold yet.
 
-        They are overwritten by the next step. `positions` are those of the last tokens; of a text, the last `reach`
-        tokens are enough. Several rows may be of one text, at positions that follow each other. `blocks` says where
-        each text's blocks lie; that of each position must be there.
+        `wanted` are the rows whose logits are returned, rising; by default all. They are overwritten by the next step.
+        `positions` are those of the last tokens; of a text, the last `reach` tokens are enough. Several rows may be of
+        one text, at positions that follow each other. `blocks` says where each text's blocks lie; that of each
+        position must be there.
         """
         rows = len(texts)
         table = np.zeros((rows, max(map(len, blocks))), np.int64)
@@ -132,7 +137,8 @@ class CompiledDecoder:
         if self._process != os.getpid() or self.threads != torch.get_num_threads():
             self._gather(torch.get_num_threads())  # threads are not forked with their process
         with self._lock:
-            work = self._for(rows)
+            scored = np.arange(rows) if wanted is None else np.array(wanted)
+            work = self._for(rows, len(scored))
             new, place = torch.tensor([text[-1] for text in texts]), torch.tensor(positions)
             work.embedded[:] = self._embed(texts, new, place).float().numpy()
             epoch = int(self._team.bell[0]) + 1
@@ -143,7 +149,7 @@ class CompiledDecoder:
                     note.daemon = True
                     note.start()
                 prepare(board, door, epoch)
-                self._call.letters[epoch % 2] = _letter(Rows(new.numpy(), place.numpy(), table), work)
+                self._call.letters[epoch % 2] = _letter(Rows(new.numpy(), place.numpy(), table, scored), work)
                 self._team.call()
                 decode(self._call, self._team.bell, self._team.bell, False, self._model)
             except BaseException:  # an interrupt while the code is compiled: nobody may enter any more
@@ -169,18 +175,18 @@ class CompiledDecoder:
             x = x + self.decoder.ngrams(table, filled)[:, -1]  # what fills a row up is another document
         return self.decoder.placed(x[:, None], place[:, None])[:, 0]
 
-    def _for(self, rows: int) -> Work:
-        """Return the arrays of so many rows: the first ones of those that are held."""
-        if len(self._arrays.stream) < rows:
-            self._arrays = self._buffers(rows)
+    def _for(self, rows: int, wanted: int) -> Work:
+        """Return the arrays of so many rows and logits of so many: the first ones of those that are held."""
         held = self._arrays
-        parts = {name: each[:rows] for name, each in held._asdict().items() if name != "heads"}
-        return Work(heads=Heads(*(each[:rows] for each in held.heads)), **parts)
+        if len(held.stream) < rows or len(held.logits) < wanted:
+            held = self._arrays = self._buffers(max(rows, len(held.stream)), max(wanted, len(held.logits)))
+        parts = {name: each[:rows] for name, each in held._asdict().items() if name not in ("heads", "logits")}
+        return Work(heads=Heads(*(each[:rows] for each in held.heads)), logits=held.logits[:wanted], **parts)
 
-    def _buffers(self, rows: int) -> Work:
+    def _buffers(self, rows: int, wanted: int) -> Work:
         sizes = self._sizes
 
-        def array(size: int) -> np.ndarray:
+        def array(size: int, rows: int = rows) -> np.ndarray:
             return np.zeros((rows, size), np.float32)
 
         inside, shared = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
@@ -192,7 +198,7 @@ class CompiledDecoder:
             branch=array(sizes.width),
             gate=array(sizes.hidden),
             inner=array(sizes.hidden),
-            logits=array(sizes.vocabulary),
+            logits=array(sizes.vocabulary, wanted),
         )
 
     def _address(self, tensor: Tensor | None) -> int:
@@ -249,8 +255,8 @@ class CompiledDecoder:
 def _letter(rows: Rows, work: Work) -> list[int]:
     """Tell threads of a step: sizes, and addresses of arrays that must stay until it ends."""
     arrays: list[Any] = [work.embedded, work.stream, *work.heads, *work[3:]]
-    addresses = [each.ctypes.data for each in (rows.ids, rows.positions, rows.blocks, *arrays)]
-    found = [len(rows.ids), rows.blocks.shape[1], *addresses]
+    addresses = [each.ctypes.data for each in (*rows, *arrays)]
+    found = [len(rows.ids), rows.blocks.shape[1], len(rows.wanted), *addresses]
     return found + [0] * (LETTER - len(found))
 
 

@@ -55,6 +55,8 @@ from scratchlm.compiled.tables import (
     TABLES,
     UP,
     VALUE_TABLE,
+    WANTED,
+    WANTED_ROWS,
     WINDOW,
     X0_EMBEDDED,
     X0_STREAM,
@@ -209,18 +211,20 @@ def widen(turn: Turn, layer: Layer, stream: Any, normed: Any, gates: Any, inner:
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def score(turn: Turn, whole: Layer, stream: Any, normed: Any, logits: Any) -> None:
-    """Compute the logits."""
+def score(turn: Turn, whole: Layer, wanted: Any, stream: Any, normed: Any, logits: Any) -> None:
+    """Compute the logits of the wanted rows."""
     sizes, chunks = whole.sizes, 8 * whole.sizes.chunks
     chunk = claim(turn.board, turn.phase)
     if chunk < chunks:
-        norm_rows(whole, FINAL_NORM, stream, normed)
+        for b in range(wanted.size):
+            copy(stream[wanted[b]], normed[b])
+        norm_rows(whole, FINAL_NORM, normed[: wanted.size], normed[: wanted.size])
     while chunk < chunks:
         first, last = bounds(whole, chunk, chunks, sizes.vocabulary)
-        product(whole, HEAD, normed, logits, first, last)
+        product(whole, HEAD, normed[: wanted.size], logits, first, last)
         if sizes.logit_softcap > 0:
             cap = f32(sizes.logit_softcap)
-            for b in range(normed.shape[0]):
+            for b in range(wanted.size):
                 part = logits[b, first:last]
                 for i in range(part.size):
                     part[i] = cap * (f32(2) / (f32(1) + exponential(f32(-2) * part[i] / cap)) - f32(1))
@@ -256,7 +260,7 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
         if sizes.norm_after:
             add_normed(Turn(board, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
         phase += PHASES
-    score(Turn(board, phase), whole, stream, normed, work.logits)
+    score(Turn(board, phase), whole, rows.wanted, stream, normed, work.logits)
     leave(door)
 
 
@@ -268,6 +272,7 @@ def new_rows(letter: Any) -> Rows:
         carray(pointer(letter[IDS]), (count,), np.int64),
         carray(pointer(letter[POSITIONS]), (count,), np.int64),
         carray(pointer(letter[TABLES]), (count, most), np.int64),
+        carray(pointer(letter[WANTED]), (letter[WANTED_ROWS],), np.int64),
     )
 
 
@@ -294,7 +299,7 @@ def arrays(letter: Any, sizes: Any) -> Work:
         floats(letter[ARRAYS + 6], count, sizes.width),
         floats(letter[ARRAYS + 7], count, sizes.hidden),
         floats(letter[ARRAYS + 8], count, sizes.hidden),
-        floats(letter[ARRAYS + 9], count, sizes.vocabulary),
+        floats(letter[ARRAYS + 9], letter[WANTED_ROWS], sizes.vocabulary),
     )
 
 

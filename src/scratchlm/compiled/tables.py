@@ -30,9 +30,9 @@ PLACES = 86
 """Numbers of a layer in the table."""
 FINAL_NORM = ATTENTION_NORM
 """Place of the final norm in the table of what belongs to no layer."""
-ROWS, MOST_BLOCKS, IDS, POSITIONS, TABLES, ARRAYS = _numbers(0, 6)
+ROWS, MOST_BLOCKS, WANTED_ROWS, IDS, POSITIONS, TABLES, WANTED, ARRAYS = _numbers(0, 8)
 """Numbers of a letter, which tells threads of a step: sizes, then addresses; the last is the first of `Work`."""
-LETTER = 16
+LETTER = 24
 """Numbers of a letter."""
 PHASES = 9
 """Phases of a layer."""
@@ -85,6 +85,8 @@ class Rows(NamedTuple):
     positions: npt.NDArray[np.int64]
     blocks: npt.NDArray[np.int64]
     """Where the blocks of each row's text lie in the cache, shape `(rows, most blocks of a text)`."""
+    wanted: npt.NDArray[np.int64]
+    """Rows whose logits are computed, rising."""
 
 
 class Heads(NamedTuple):
@@ -96,7 +98,10 @@ class Heads(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays that the threads share, with a row for each new token. A letter lists them in this order."""
+    """Arrays that the threads share, with a row for each new token, or, of logits, for each that is wanted.
+
+    A letter lists them in this order.
+    """
 
     embedded: npt.NDArray[np.float32]
     stream: npt.NDArray[np.float32]

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from scratchlm.base.errors import UserError
+from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import ROWS, Engine, worth_compiling
+from scratchlm.generation.engine import ROWS, Engine
 from scratchlm.generation.requests import Request
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.decoder import Decoder

@@ -19,8 +19,8 @@ from scratchlm.base.reading import require_table
 from scratchlm.base.signals import StopRequest, stop_on_signals
 from scratchlm.base.terminal import one_line, raw, visible
 from scratchlm.generation.chatting import Chat
+from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
-from scratchlm.generation.engine import worth_compiling
 from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
 from scratchlm.generation.requests import Drafter, Extras, Grammar
 from scratchlm.generation.screen import MarkdownScreen, Prompt, read_line

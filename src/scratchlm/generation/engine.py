@@ -7,11 +7,9 @@ prompt has been read. Texts join and leave at any step. Equal to plain generatio
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -20,6 +18,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import padded
 from scratchlm.generation.choosing import choose
+from scratchlm.generation.compiling import compiled_form, is_hooked
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import window_start
 from scratchlm.generation.paging import Content, Paged, Pool, contents
@@ -28,15 +27,13 @@ from scratchlm.generation.weights import Weights
 from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder
 
-if TYPE_CHECKING:
-    from scratchlm.compiled.decoder import CompiledDecoder
-
 PREFILL_CHUNK = 512
 """Most prompt tokens that one step reads: bounds how long the other texts wait, and the memory of the scores."""
+SHORT = 64
+"""Prompt tokens that compiled code reads in a step beside the newest tokens of other texts, so that each weight is read
+once for all. For more, PyTorch is as fast (log, entry 257)."""
 FIRST_BLOCKS = 32
 """Blocks that are held at first where the system does not give memory lazily."""
-WORTH_COMPILING = 1_000_000
-"""Parameters from which compiled code is used."""
 ROWS = 64
 """Most texts that are continued together."""
 
@@ -153,11 +150,7 @@ class Engine:
                 if reading := self._readers():
                     self._read(reading)
                 self._sweep()
-                for request in list(self.running):
-                    if request.pending == 1 and request in self.running:
-                        self._propose(request)
-                        self._make_room(request, 1 + len(request.draft))
-                if ready := [each for each in self.running if each.pending == 1]:
+                if ready := self._ready():
                     self._continue(ready)
             finally:
                 self._stepping = False
@@ -167,7 +160,7 @@ class Engine:
         """Return texts whose prompts are read together: the first that waits for it, and others that fit beside it."""
         chosen: list[Request] = []
         longest = furthest = 0
-        for request in [each for each in self.running if each.pending > 1]:
+        for request in [each for each in self.running if each.pending > self._short]:
             if request not in self.running:  # it made room for one before it
                 break
             size = self._part(request)
@@ -180,10 +173,26 @@ class Engine:
                 longest, furthest = wide, far
         return [each for each in chosen if each in self.running]
 
+    @property
+    def _short(self) -> int:
+        """Tokens of a text that are few enough for the step that writes."""
+        return SHORT if self._compiled is not None and not self._plainly else 1
+
     def _part(self, request: Request) -> int:
         """Return how many tokens of a prompt are read at once: all but the last where compiled code can read that."""
-        last = 1 if self._compiled is not None and not self._plainly else 0
-        return min(PREFILL_CHUNK, request.pending - last)
+        return min(PREFILL_CHUNK, request.pending - (self._short > 1))
+
+    def _ready(self) -> list[Request]:
+        """Return texts whose next token can be written, with what is proposed for them and room for all of it."""
+        chosen, left = set[Request](), SHORT
+        for request in list(self.running):
+            if request not in self.running or request.pending > self._short or request.pending - 1 > left:
+                continue
+            left -= request.pending - 1
+            self._propose(request)
+            self._make_room(request, request.pending + len(request.draft))
+            chosen.add(request)
+        return [each for each in self.running if each in chosen]
 
     def _admit(self) -> None:
         """Let texts begin, the first that came first, while there are rows and memory for their prompts."""
@@ -272,7 +281,7 @@ class Engine:
         request.draft, drafter = [], request.extras.drafter
         held = BLOCK * (len(request.blocks) + self.pool.available) - request.cached - 1
         most = min(request.left - 1, self.context - len(request.seen), held)
-        if drafter is not None and most > 0:
+        if drafter is not None and most > 0 and request.pending == 1:
             guesses, size = drafter.propose(request.ids, most)[:most], self.decoder.config.vocabulary_size
             request.draft = list(itertools.takewhile(lambda id: id < size, guesses))
 
@@ -294,7 +303,8 @@ class Engine:
         going, depth = list(range(len(requests))), 0
         while going:
             for each in going:
-                self._stored(requests[each], 1)
+                self.tokens_read += requests[each].pending - 1  # of a short prompt
+                self._stored(requests[each], requests[each].pending)
             rows = [firsts[each] + depth for each in going]
             self._write([requests[each] for each in going], logits if len(rows) == len(logits) else logits[rows])
             going = [
@@ -308,7 +318,9 @@ class Engine:
 
     def _next_logits(self, requests: Sequence[Request]) -> Float[Tensor, "N V"]:
         """Return the logits after the newest token of each text and after each token of its draft, text by text."""
-        tails = [each.ids[max(each.start, len(each.ids) - self.reach) :] + each.draft for each in requests]
+        tails = [
+            each.ids[max(each.start, len(each.ids) - each.pending + 1 - self.reach) :] + each.draft for each in requests
+        ]
         if self._compiled is None or self._plainly:
             sizes, lengths = [1 + len(request.draft) for request in requests], [request.cached for request in requests]
             if max(sizes) == 1:
@@ -323,14 +335,15 @@ class Engine:
                 else torch.cat([row[:size] for row, size in zip(hidden, sizes, strict=True)])
             )
             return self.decoder.logits(rows)
-        texts: list[Sequence[int]] = []
-        places, blocks = [], []
+        texts, places = list[Sequence[int]](), list[int]()
+        blocks, wanted = list[Sequence[int]](), list[int]()
         for request, tail in zip(requests, tails, strict=True):
-            for ahead in range(1 + len(request.draft)):
-                texts.append(tail[: len(tail) - len(request.draft) + ahead])
-                places.append(request.cached + ahead)
-                blocks.append(request.blocks)
-        return self._compiled.step(texts, places, blocks)
+            count = request.pending + len(request.draft)
+            texts += [tail[: len(tail) - count + 1 + ahead] for ahead in range(count)]
+            places += range(request.cached, request.cached + count)
+            blocks += [request.blocks] * count
+            wanted += range(len(texts) - 1 - len(request.draft), len(texts))
+        return self._compiled.step(texts, places, blocks, wanted)
 
     def _stored(self, request: Request, new: int) -> None:
         """Note that positions were computed, and make the blocks that they filled known."""
@@ -353,29 +366,6 @@ class Engine:
             if request.finish_reason is None and start != request.start:
                 self._drop_blocks(request)
                 request.start = start
-
-
-def worth_compiling(decoder: Decoder) -> bool:
-    """Tell whether a model is so large that it should write by compiled code, whose first use takes seconds."""
-    return decoder.device.type == "cpu" and decoder.parameter_count() >= WORTH_COMPILING
-
-
-def is_hooked(decoder: Decoder) -> bool:
-    """Tell whether a part of the layers has a hook or another forward, which compiled code would not call."""
-    parts = [*decoder.blocks.modules(), decoder.final_norm, *([] if decoder.head is None else [decoder.head])]
-    return any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
-
-
-def compiled_form(decoder: Decoder, blocks: Blocks) -> CompiledDecoder | None:
-    """Return the compiled form of a decoder; None where there is no code for it, or numba does not work here."""
-    if decoder.device.type != "cpu":
-        return None
-    try:
-        from scratchlm.compiled.decoder import CompiledDecoder, unsupported
-    except (ImportError, RuntimeError) as error:  # no numba, or no folder to keep compiled code in
-        print(f"(numba does not work here, so tokens are written more slowly: {error})", file=sys.stderr)
-        return None
-    return None if unsupported(decoder) else CompiledDecoder(decoder, blocks, torch.get_num_threads())
 
 
 def stream_ids(

@@ -18,6 +18,7 @@ from scratchlm.base.reading import require_table
 from scratchlm.generation.assembling import assemble
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.beam import beam_search
+from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import (
     ChatConfig,
     GenerateConfig,
@@ -25,7 +26,7 @@ from scratchlm.generation.config import (
     ResolvedGenerateConfig,
     SamplingConfig,
 )
-from scratchlm.generation.engine import Engine, worth_compiling
+from scratchlm.generation.engine import Engine
 from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.grammar import Grammars
 from scratchlm.generation.requests import NO_EXTRAS, Extras, Request

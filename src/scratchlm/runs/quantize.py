@@ -19,8 +19,9 @@ from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import Engine, stream_ids, worth_compiling
+from scratchlm.generation.engine import Engine, stream_ids
 from scratchlm.model.config import ExpertsConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.gptq import quantize_layers

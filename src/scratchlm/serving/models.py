@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
+from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import Engine, worth_compiling
+from scratchlm.generation.engine import Engine
 from scratchlm.generation.grammar import Grammars
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.model.blocks import BLOCK
