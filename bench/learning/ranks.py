@@ -32,7 +32,9 @@ def measure(turns: int) -> dict[str, Any]:
     """Return tokens a second of each way for each model, and the ratio to one process."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        scratchlm.prepare(data_file("pretrain/the-verdict.txt"), out=place / "data", split="tail:0.05")
+        scratchlm.prepare(
+            data_file("pretrain/the-verdict.txt"), out=place / "data", split="tail:0.05", vocabulary_size=2000
+        )
         found = {
             model: {way: [_run(place, model, way, turn) for turn in range(turns)] for way in WAYS} for model in MODELS
         }

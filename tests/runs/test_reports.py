@@ -104,7 +104,8 @@ def pretrain(out: Path) -> None:
     ]
     RunLog(out / LOG_FILE).write(Rollback(step=12, from_step=17, reason=HOSTILE))
     manifest = {"machine": machine, "threads": 3, "dtype": "bf16", "seed": 5}
-    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped)
+    rows = [("seconds", "1,234", HOSTILE)]
+    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped, forecast=rows)
 
 
 def instruct(out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,17 +56,17 @@ def test_the_stored_law_is_the_fit_of_the_stored_runs() -> None:
 @pytest.mark.parametrize("recipe", ["default", "speedrun"])
 def test_more_steps_and_a_larger_model_are_expected_to_learn_more(recipe: str) -> None:
     short, long = planned(recipe, 4, 300), planned(recipe, 4, 900)
-    assert short.expected_bits_per_byte > long.expected_bits_per_byte > 1
-    assert planned(recipe, 6, 900).expected_bits_per_byte < long.expected_bits_per_byte
+    assert short.expected_loss.bits_per_byte > long.expected_loss.bits_per_byte > 1
+    assert planned(recipe, 6, 900).expected_loss.bits_per_byte < long.expected_loss.bits_per_byte
 
 
 def test_a_run_far_from_those_measured_is_called_an_extrapolation() -> None:
-    assert planned("default", 4, 900).expected_measured
-    assert "off by at most" in planned("default", 4, 900).expected()
-    assert not planned("default", 24).expected_measured
+    assert planned("default", 4, 900).expected_loss.measured
+    assert re.search(r"[\d.]+ \([\d.]+ to [\d.]+\)$", planned("default", 4, 900).expected())
+    assert not planned("default", 24).expected_loss.measured
     assert "beyond the runs measured" in planned("default", 24).expected()
 
 
 def test_no_loss_is_expected_of_a_recipe_that_was_not_measured() -> None:
-    assert planned("characters").expected_bits_per_byte is None
+    assert planned("characters").expected_loss is None
     assert "not known" in planned("characters").expected()

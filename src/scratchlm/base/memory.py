@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
@@ -30,6 +31,19 @@ def available_memory() -> int | None:
         except (OSError, ValueError):
             continue  # no such group, or `max`: no limit
     return min(found) if found else None
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes that this process has held at once, or None where the system does not tell."""
+    try:
+        told = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(told.split("VmHWM:")[1].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        if sys.platform == "win32":
+            return None
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def require_memory(needed: float, what: str, remedy: str) -> None:

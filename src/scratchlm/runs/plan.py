@@ -21,13 +21,13 @@ from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
 from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
 from scratchlm.runs.depth_scaling import resolve_plan
+from scratchlm.runs.forecast import forecast
 from scratchlm.runs.published_training import beside_reference
 from scratchlm.runs.ranks.plan import RankPlan, plan_of_rank
 from scratchlm.runs.runs import dtype_name
-from scratchlm.runs.scaling_law import fitted, loss_law
+from scratchlm.runs.scaling_law import ExpectedLoss, fitted, loss_law
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
-from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import (
     Memory,
@@ -65,12 +65,10 @@ class Plan(Result):
     peak_flops: float | None = None
     uncompiled: bool = False
     """Whether the recipe compiles blocks, which a probe of seconds cannot: the run takes less time."""
-    expected_bits_per_byte: float | None = None
-    """Held-out loss on English prose by `runs.scaling_law`; None for recipes that it was not fitted to."""
-    expected_error: float = 0.0
-    """Largest error in bits a byte of measured runs that were left out of the fit."""
-    expected_measured: bool = True
-    """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
+    expected_loss: ExpectedLoss | None = None
+    """Held-out loss on English prose; None for recipes that the law was not fitted to."""
+    process_memory: int = 0
+    """Most bytes that the run's process holds, Python and PyTorch among them."""
     sizes: list[Size] = field(default_factory=list)
     """The expected loss of each depth in the given minutes."""
     learning_rate: float | None = None
@@ -101,7 +99,7 @@ class Plan(Result):
             "memory",
             f"{memory.total / 1e6:,.0f} MB: weights {memory.weights / 1e6:,.0f}, gradients "
             f"{memory.gradients / 1e6:,.0f}, optimizer {memory.optimizer / 1e6:,.0f}, activations "
-            f"{memory.activations / 1e6:,.0f} (estimated)",
+            f"{memory.activations / 1e6:,.0f} (estimated); {self.process_memory / 1e6:,.0f} with Python and PyTorch",
         )
         if self.rank is not None:
             held, sent = self.rank.total / 1e6, self.rank.sent / 1e6
@@ -127,10 +125,9 @@ class Plan(Result):
 
     def expected(self) -> str:
         """Say what loss is expected, and how sure that is."""
-        if self.expected_bits_per_byte is None:
+        if self.expected_loss is None:
             return "not known: measured for the recipes default and speedrun alone"
-        how = f"off by at most {self.expected_error:.2f}" if self.expected_measured else "beyond the runs measured"
-        return f"{self.expected_bits_per_byte:.2f} bits a byte on unseen English prose ({how})"
+        return f"bits a byte on unseen English prose: {self.expected_loss}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,33 +211,26 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 config.recipe, config.minutes, vocabulary_size=vocabulary, dtype=dtype, runtime=runtime, budget=budget
             )
     parts = stages(ids, training, 0)
-    planned = Plan(
+    tokens = sum(part.tokens for part in parts)
+    told = forecast(config.recipe, decoder, training, probed.dtype, tokens, probed.seconds)
+    return Plan(
         config.recipe,
         decoder.parameter_count(),
         embedding_parameters=decoder.embedding.weight.numel() * (1 if config.model.tied else 2),
         steps=training.steps,
-        tokens=sum(part.tokens for part in parts),
+        tokens=tokens,
         training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
         memory=estimate_memory(decoder, training, probed.dtype),
         dtype=dtype_name(probed.dtype),
         step_seconds=probed.seconds,
         peak_flops=probed.peak,
         uncompiled=training.compile and budget < COMPILING,
+        expected_loss=told.loss,
+        process_memory=told.memory,
         sizes=sizes,
         learning_rate=training.optimizer.learning_rate,
         rates=probed.rates,
         rank=None if config.ranks == 1 else _of_rank(config, decoder, training, probed.dtype),
-    )
-    return _with_expected_loss(planned, matrix_weights(decoder))
-
-
-def _with_expected_loss(planned: Plan, weights: int) -> Plan:
-    law, recipe = loss_law(), planned.recipe
-    if not fitted(recipe):
-        return planned
-    bits, measured = law.bits(recipe, weights, planned.tokens), law.covers(weights, planned.tokens)
-    return dataclasses.replace(
-        planned, expected_bits_per_byte=bits, expected_error=law.error, expected_measured=measured
     )
 
 

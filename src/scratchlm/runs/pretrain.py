@@ -29,6 +29,7 @@ from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
+from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, forecast
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
@@ -43,13 +44,11 @@ from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
-from scratchlm.training.stages import measure_step, training_batches
+from scratchlm.training.stages import measure_step, stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 
 JOB = "torchrun_job"
 """In the manifest: which job of torchrun began the run."""
-OF_A_PROCESS = 400_000_000
-"""Bytes that Python, PyTorch and the data take beside a training."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,7 +122,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     else:
         device = choose_device(config.device)
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config = _resolve(config, _beginning(config, tokenizer).decoder, train, ranks)
+        config, _ = _resolve(config, _beginning(config, tokenizer).decoder, train, ranks)
         config = dataclasses.replace(config, sweep_processes=1 if on_ray else _at_once(config, threads))
         _begin(out, config, tokenizer, inputs, ranks)
     runner = OnRay(pretrain) if on_ray else Local(pretrain, threads)
@@ -161,8 +160,9 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     saved = _beginning_on(ranks, config, tokenizer)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config = _resolve(config, saved.decoder, train, ranks)
-        ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks))
+        config, step = _resolve(config, saved.decoder, train, ranks)
+        told = _forecast(config, train, step) if ranks.size == 1 else None
+        ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks, told))
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
@@ -242,12 +242,20 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     return saved
 
 
-def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks) -> ResolvedPretrainConfig:
+def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:
+    read = sum(stage.tokens for stage in stages(tokens, config.training, config.seed))
+    return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, step)
+
+
+def _resolve(
+    config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks
+) -> tuple[ResolvedPretrainConfig, float | None]:
     """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read.
 
-    All ranks time a step of their rows at once, as they will compute it, and then the sum of their gradients.
+    Returns the seconds of a step too, where it was timed. All ranks time a step of their rows at once, as they will
+    compute it, and then the sum of their gradients.
     """
-    training, dtype = config.training, config.dtype
+    training, dtype, seconds = config.training, config.dtype, None
     if config.sharding != "none":  # no rank has the whole model to time
         dtype = dtype_name(faster_dtype()) if dtype == "auto" else dtype
     elif dtype == "auto" or config.minutes is not None:
@@ -270,7 +278,7 @@ def _resolve(config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, r
                 f"held-out text is scored on up to {training.evaluation_tokens:,} tokens on the way and up to "
                 f"{training.last_evaluation_tokens:,} at the end",
             )
-    return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config)
+    return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config), seconds
 
 
 def _tell(ranks: Ranks, line: str) -> None:
@@ -279,7 +287,12 @@ def _tell(ranks: Ranks, line: str) -> None:
 
 
 def _begin(
-    out: Path, config: ResolvedPretrainConfig, tokenizer: Tokenizer, inputs: dict[str, str], ranks: Ranks
+    out: Path,
+    config: ResolvedPretrainConfig,
+    tokenizer: Tokenizer,
+    inputs: dict[str, str],
+    ranks: Ranks,
+    expected: Forecast | None = None,
 ) -> None:
     """Write the run's recipe, each value marked default, recipe or flag, and its manifest."""
     values, recipe = stored_values(config, out), load_recipe(config.recipe, config.depth)
@@ -290,9 +303,10 @@ def _begin(
     }
     if Path(config.recipe).is_file():
         values["recipe"] = stored_path(Path(config.recipe), out)
+    before = None if expected is None else dataclasses.asdict(expected)
     told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
     told |= {JOB: job} if (job := _torchrun_job()) is not None else {}
-    begin_run(out, values, marks, {**told, "data_hash": inputs["data"], "inputs": inputs})
+    begin_run(out, values, marks, {**told, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:
@@ -316,7 +330,9 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
 def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
     end_run(out)
-    write_report(out, "pretrain.jinja", manifest=read_json(out / "manifest.json"), skipped=skipped_steps(out))
+    manifest = read_json(out / MANIFEST_FILE)
+    rows = compared(out, manifest)
+    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped_steps(out), forecast=rows)
     return _told(out, decoder.parameter_count(), seconds)
 
 

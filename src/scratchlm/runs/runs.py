@@ -23,6 +23,7 @@ from scratchlm.base.device import DTYPES, DtypeName, machine
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
+from scratchlm.base.memory import peak_memory
 from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
 from scratchlm.base.runfolder import (
@@ -100,8 +101,8 @@ def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], to
 
 
 def end_run(out: Path) -> None:
-    """Add the end to the manifest."""
-    ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    """Add the end to the manifest, with the most memory that this process held."""
+    ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "peak_memory": peak_memory()}
     write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended})
 
 

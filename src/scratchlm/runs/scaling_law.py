@@ -53,6 +53,22 @@ class LossLaw:
         return inside and self.fewest_tokens / 1.5 <= tokens <= 1.5 * self.most_tokens
 
 
+@dataclass(frozen=True)
+class ExpectedLoss:
+    """The loss that the law expects of a run, on unseen English prose."""
+
+    bits_per_byte: float
+    error: float
+    """Largest error in bits a byte of measured runs that were left out of the fit."""
+    measured: bool
+    """Whether runs as small and as large as this one were measured; else the figure is an extrapolation."""
+
+    def __str__(self) -> str:
+        low, high = self.bits_per_byte - self.error, self.bits_per_byte + self.error
+        beyond = "" if self.measured else ", beyond the runs measured"
+        return f"{self.bits_per_byte:.2f} ({low:.2f} to {high:.2f}){beyond}"
+
+
 class Measured(NamedTuple):
     """A finished run: its matrix weights, the tokens it read, and the held-out bits a byte where it ended."""
 
@@ -84,6 +100,14 @@ def fit_law(runs: Sequence[Measured]) -> LossLaw:
 def fitted(recipe: str) -> TypeGuard[Fitted]:
     """Tell whether the law was fitted to runs of this recipe."""
     return recipe in get_args(Fitted)
+
+
+def expected_loss(recipe: str, weights: int, tokens: int) -> ExpectedLoss | None:
+    """Return what the law expects of a run; None for a recipe that it was not fitted to."""
+    if not fitted(recipe):
+        return None
+    law = loss_law()
+    return ExpectedLoss(law.bits(recipe, weights, tokens), law.error, law.covers(weights, tokens))
 
 
 def loss_law() -> LossLaw:
