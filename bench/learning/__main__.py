@@ -23,7 +23,9 @@ from bench.store import write
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
-TASKS = ("throughput", "shakespeare", "parts", "books", "law", "grammar", "poisoned", "halving", "ranks", "draw")
+MODELS = ("throughput", "shakespeare", "parts", "books", "grammar")
+SETTINGS = ("law", "larger", "poisoned", "halving", "ranks")
+TASKS = (*MODELS, *SETTINGS, "draw")
 
 
 def main() -> None:
@@ -41,6 +43,7 @@ def main() -> None:
         "parts": lambda: parts.measure(seeds),
         "books": lambda: books.measure(seeds, folder / "books"),
         "law": law.measure,
+        "larger": law.measure_larger,
         "poisoned": lambda: poisoned.measure(seeds),
         "ranks": lambda: ranks.measure(chosen.seeds),
         "halving": lambda: halving.measure(seeds),

@@ -12,9 +12,11 @@ from bench.store import read, write_between_marks
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.outcome import Curves
 from scratchlm.lab.harness.plots import as_svg
+from scratchlm.runs.scaling_law import LossLaw
 
 ROOT = Path(__file__).parent.parent.parent
-PLOT, PAGE, LOG = ROOT / "docs" / "learning.svg", ROOT / "docs" / "benchmarks.md", ROOT / "bench" / "LOG.md"
+PLOT, LAW = ROOT / "docs" / "learning.svg", ROOT / "docs" / "scaling.svg"
+PAGE, LOG = ROOT / "docs" / "benchmarks.md", ROOT / "bench" / "LOG.md"
 
 
 def plot(result: dict[str, Any]) -> str:
@@ -26,6 +28,21 @@ def plot(result: dict[str, Any]) -> str:
         label = f"{name}: {losses[-1]:.3f} after {seconds[-1]:.0f} s"
         lines[label] = (seconds, losses)
     return as_svg(Curves("", "seconds of training on two cores", "nats a character, held-out Shakespeare", lines, True))
+
+
+def law_plot(result: dict[str, Any], larger: dict[str, Any] | None) -> str:
+    """Return an SVG: the runs that the law was fitted to and a larger one, each size with the band of the law."""
+    by_size: dict[int, list[dict[str, Any]]] = {}
+    for run in (*(run for run in result["runs"] if run["dial"] == "default"), *([larger] if larger else [])):
+        by_size.setdefault(run["weights"], []).append(run)
+    law, lines, bands = LossLaw(**result["law"]), {}, {}
+    for weights, runs in sorted(by_size.items()):
+        name = f"{weights / 1e6:.2g} million weights" + ", not in the fit" * (runs == [larger])
+        tokens = [run["tokens"] for run in runs]
+        told = [law.bits("default", weights, each) for each in tokens]
+        lines[name] = (tokens, [run["bits_per_byte"] for run in runs])
+        bands[name] = ([each - law.error for each in told], [each + law.error for each in told])
+    return as_svg(Curves("", "tokens of training", "bits per byte of held-out books", lines, True, bands))
 
 
 def table() -> list[str]:
@@ -111,6 +128,8 @@ def main() -> None:
     """Write the plot, and the tables between the marks."""
     if (shakespeare := read("learning/shakespeare")) is not None:
         write_text(PLOT, plot(shakespeare))
+    if (fitted := read("learning/law")) is not None:
+        write_text(LAW, law_plot(fitted, read("learning/larger")))
     write_between_marks(PAGE, "bench/learning", table())
     if (parts := read("learning/parts")) is not None:
         write_between_marks(LOG, "bench/learning", parts_table(parts))

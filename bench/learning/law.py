@@ -29,6 +29,8 @@ from scratchlm.training.stages import training_batches
 
 GRID = [*((depth, tokens) for depth in (2, 4, 6) for tokens in (250_000, 1_000_000, 4_000_000)), (8, 1_000_000)]
 SPEEDRUN_GRID = [(4, 1_000_000), (6, 1_000_000), (6, 4_000_000)]
+LARGER = 10, 1_000_000
+"""Depth and tokens of a run that is larger than all that the law was fitted to."""
 EFFICIENCIES = np.arange(0.8, 3.01, 0.02)
 
 
@@ -84,6 +86,14 @@ def measure() -> dict[str, Any]:
                 runs.append(train(dial, depth, tokens, text))
                 print(runs[-1], flush=True)
     return conclude(runs)
+
+
+def measure_larger() -> dict[str, Any]:
+    """Train one run of `default` that is larger than those of the fit, and compare it with the law."""
+    law, (depth, tokens) = expected.loss_law(), LARGER
+    with tempfile.TemporaryDirectory() as folder:
+        run = train("default", depth, tokens, prepared(Path(folder) / "data"))
+    return {"task": "a run larger than those of the law", "depth": depth, **vars(run), "error": error(law, run)}
 
 
 def conclude(runs: Sequence[Run]) -> dict[str, Any]:

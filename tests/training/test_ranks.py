@@ -10,12 +10,15 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 
+from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import Train, read_log
+from scratchlm.training import ranks as joining
 from training import on_ranks
 
 SCRIPT = Path(on_ranks.__file__)
@@ -146,6 +149,36 @@ def test_a_mistake_is_told_once_and_ends_all_ranks(data: Path, tmp_path: Path) -
     told = on(2, *settings(data, tmp_path / "taken"), fails=True)
     assert told.count("scratchlm: ") == 1
     assert (tmp_path / "taken" / "letter.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("set_too", "told"), [({"RANK": "0"}, "MASTER_ADDR, MASTER_PORT not set"), ({}, "RANK, MASTER")]
+)
+def test_half_an_address_of_the_others_is_a_mistake(
+    set_too: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **set_too}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=told), joining.joined(torch.device("cpu")):
+        pass
+
+
+def test_a_rank_that_never_comes_is_missed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(joining, "JOINING", timedelta(seconds=3))
+    monkeypatch.setattr(joining, "NOTE_AFTER", 0.1)
+    with (
+        pytest.raises(UserError, match=f"rank 0 of 2: not all came to 127.0.0.1:{port}"),
+        joining.joined(torch.device("cpu")),
+    ):
+        pass
+    assert f"waiting for the others at 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 @pytest.mark.xdist_group("ranks")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,10 @@ BUCKET = 1 << 20
 """Numbers of the gradient that are sent at once, at least."""
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others, which may evaluate or write a checkpoint meanwhile."""
+JOINING = timedelta(minutes=5)
+"""How long a rank waits for the others to begin."""
+NOTE_AFTER = 10.0
+"""Seconds after which it says that it waits."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 def _join(device: torch.device) -> Store:
     """Begin a group by the addresses that torchrun left in the environment; return its store."""
-    shared, rank, size = next(rendezvous("env://"))
+    shared, rank, size = _meet()
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     # A store that torchrun keeps holds addresses of ranks that have died. A store of the ranks themselves is new, and
     # machines that came back later count fewer attempts.
@@ -222,6 +228,28 @@ def _join(device: torch.device) -> Store:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     return store
+
+
+def _meet() -> tuple[Store, int, int]:
+    """Return the store that all ranks share, this rank and their number, when all are there."""
+    told = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
+    if lacking := [name for name, value in told.items() if not value]:
+        raise UserError(f"WORLD_SIZE is {told['WORLD_SIZE']}, but {', '.join(lacking)} not set; start it with torchrun")
+    here = f"rank {told['RANK']} of {told['WORLD_SIZE']}"
+    place = f"{told['MASTER_ADDR']}:{told['MASTER_PORT']}"
+    note = threading.Timer(NOTE_AFTER, print, [f"{here}: waiting for the others at {place}"], {"file": sys.stderr})
+    note.daemon = True
+    note.start()
+    try:
+        shared, rank, size = next(rendezvous("env://", timeout=JOINING))
+    except (dist.DistError, RuntimeError) as error:
+        minutes = JOINING.total_seconds() / 60
+        raise UserError(
+            f"{here}: not all came to {place} within {minutes:g} minutes; start all of them, with the same address"
+        ) from error
+    finally:
+        note.cancel()
+    return shared, rank, size
 
 
 def _store_beside() -> Store:
