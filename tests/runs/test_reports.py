@@ -103,7 +103,7 @@ def pretrain(out: Path) -> None:
         SkippedStep(16, ""),
     ]
     RunLog(out / LOG_FILE).write(Rollback(step=12, from_step=17, reason=HOSTILE))
-    manifest = {"machine": machine, "threads": 3, "dtype": "bf16", "seed": 5}
+    manifest = {"machine": machine, "threads": 3, "dtype": "bf16", "seed": 5, "joules": 1234567.0}
     rows = [("seconds", "1,234", HOSTILE)]
     write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped, forecast=rows)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from scratchlm.base import runfolder
+from scratchlm.base.energy import EnergyCounter
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import Evaluation, Timing
 from scratchlm.data.batches import ArrayTokens, Tokens
@@ -32,6 +33,19 @@ class Stateless:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take back nothing."""
+
+
+@dataclass
+class Energy(Stateless):
+    """Looks at the counters of energy, which begin again now and then; logs nothing."""
+
+    name = "energy"
+    counter: EnergyCounter
+    every: int
+
+    def __call__(self, step: int, decoder: Decoder) -> None:
+        """Look."""
+        self.counter.look()
 
 
 @dataclass

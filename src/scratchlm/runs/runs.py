@@ -20,6 +20,7 @@ import torch
 import scratchlm
 from scratchlm.base.config import to_dict, to_toml
 from scratchlm.base.device import DTYPES, DtypeName, machine
+from scratchlm.base.energy import EnergyCounter
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
@@ -42,6 +43,7 @@ from scratchlm.base.runfolder import (
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.hooks import Energy
 from scratchlm.runs.tracking import tracked
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrackerName
@@ -153,13 +155,14 @@ def run_fit(
     first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None
     step = int(latest.name) if latest is not None else 0
     watched = tracked(progress, track if first else (), out, step, training.log_every)
+    counter = EnergyCounter()
     try:
         with stop_on_signals() as stop, progress if first else nullcontext(), watched as watcher:
             fit(
                 loop,
                 folder=out,
                 checkpoints=checkpoints,
-                hooks=hooks,
+                hooks=[*hooks, Energy(counter, training.log_every)],
                 watcher=watcher,
                 stop=stop,
                 pace=pace,
@@ -167,6 +170,10 @@ def run_fit(
             )
     except Interrupted as request:
         raise Interrupted(f"{request}; continue with: {command} --resume {out}") from request
+    finally:
+        if first and (joules := counter.look()) is not None:
+            manifest = read_json(out / MANIFEST_FILE)
+            write_json(out / MANIFEST_FILE, {**manifest, "joules": manifest.get("joules", 0.0) + joules})
 
 
 def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
