@@ -139,7 +139,7 @@ def dot(w: Any, x: Any) -> Any:
     return total
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS, inline="always")
 def multiply_square(w: Any, v: Any, x: Any, b: int, out: Any, output: int) -> None:
     """Set two outputs of four vectors, from `b` on, to their products with two rows of a matrix, each read once."""
     x0, x1, x2, x3 = x[b], x[b + 1], x[b + 2], x[b + 3]
