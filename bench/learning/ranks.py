@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bench.store import data_file
 import scratchlm
 from scratchlm.base.runfolder import LOG_FILE, Train, read_log
 
-STEPS, UNMEASURED = 40, 5
+STEPS, UNMEASURED = 25, 5
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 WAYS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "one process, two threads": ((), ("--threads", "2")),
@@ -35,9 +36,9 @@ def measure(turns: int) -> dict[str, Any]:
         scratchlm.prepare(
             data_file("pretrain/the-verdict.txt"), out=place / "data", split="tail:0.05", vocabulary_size=2000
         )
-        found = {
-            model: {way: [_run(place, model, way, turn) for turn in range(turns)] for way in WAYS} for model in MODELS
-        }
+        found: dict[str, dict[str, list[float]]] = {model: {way: [] for way in WAYS} for model in MODELS}
+        for model, turn, way in product(MODELS, range(turns), WAYS):
+            found[model][way].append(_run(place, model, way, turn))
     medians = {model: {way: statistics.median(speeds) for way, speeds in ways.items()} for model, ways in found.items()}
     alone = next(iter(WAYS))
     ratios = {model: {way: speed / ways[alone] for way, speed in ways.items()} for model, ways in medians.items()}
