@@ -18,7 +18,7 @@ from scratchlm.training.optimizer import matrix_weights
 from scratchlm.training.profiling import estimate_memory
 
 OF_A_PROCESS = 380_000_000
-"""Bytes that Python, PyTorch and the data take beside a training (log, entry 260)."""
+"""Bytes that Python, PyTorch and the data take beside a training (log, entry 264)."""
 
 
 @dataclass(frozen=True)
