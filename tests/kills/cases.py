@@ -28,8 +28,10 @@ CLOCKED = (
     "notes",
     "seal",
     "due",
+    "peak_memory",
+    "joules",
 )
-"""Keys of JSON whose values a clock decides, or how often a command was started."""
+"""Keys of JSON whose values a clock or the machine decides, or how often a command was started."""
 WORDS = ("cat", "dog", "hen", "cow", "pig", "fox")
 CARDS = 5
 """New cards that the quiz asks."""
