@@ -220,7 +220,8 @@ def prepare(
     tokenizer: Literal["characters", "words"] | str | Path | None = None, vocabulary_size: int = 4096,
     split: str = "hash:0.05", text_field: str | None = None, split_on: str | None = None, strict: bool = False,
     from_local: str | Path | None = None, overlap: bool = True, clean: CleanConfig = ..., seed: int = 0,
-    threads: int | None = None, force: bool = False, overrides: Mapping[str, Any] | None = None,
+    threads: int | None = None, on: Literal["here", "ray"] = "here", force: bool = False,
+    overrides: Mapping[str, Any] | None = None,
 ) -> PrepareResult:
     """Text in, cleaned and counted, token shards out."""
 

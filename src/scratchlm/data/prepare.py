@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ from scratchlm.base.files import require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
+from scratchlm.data.encoding import Encoded, Encoder, Here, OnRay
 from scratchlm.data.shards import SUFFIX, ShardSet, ShardWriter
 from scratchlm.text.clean import clean
 from scratchlm.text.config import SplitConfig
@@ -127,10 +129,11 @@ def _write_data(
     tokenizer = _tokenizer(config, documents, size)
     with atomic_folder(config.out, DATA_KIND) as folder:
         with ExitStack() as stack:
-            writer = _Sides(folder, tokenizer, config.threads, stack)
+            encoder = (OnRay if config.on == "ray" else Here)(tokenizer, config.threads)
+            writer = _Sides(folder, tokenizer, encoder, stack)
             for side, document in split_documents(lambda: documents(counts), split, counts):
                 writer.add(side, document)
-            writer.flush()
+            writer.finish()
         if writer.unknown:
             counts.note(
                 f"tokenizer: {writer.unknown:,} of {sum(writer.tokens.values()):,} tokens are {UNKNOWN}, words that it "
@@ -174,14 +177,15 @@ def _tokenizer(config: PrepareConfig, documents: MakeDocuments, total: int) -> T
 
 
 class _Sides:
-    """Writes the shards of both parts as documents arrive; text is encoded in batches on all threads."""
+    """Writes the shards of both parts as documents arrive; text is encoded in batches, and written in its order."""
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, threads: int | None, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, tokenizer: Tokenizer, encoder: Encoder, stack: ExitStack) -> None:
         self.tokens: dict[Side, int] = {"train": 0, "validation": 0}
         self.documents: dict[Side, int] = {"train": 0, "validation": 0}
         self.unknown = 0
-        self._folder, self._tokenizer, self._threads, self._stack = folder, tokenizer, threads, stack
+        self._folder, self._tokenizer, self._encoder, self._stack = folder, tokenizer, encoder, stack
         self._waiting: list[tuple[Side, Document]] = []
+        self._begun: deque[tuple[list[tuple[Side, Document]], Encoded]] = deque()
         self._characters = 0
         self._shards: dict[Side, int] = {"train": 0, "validation": 0}
         self._inside: dict[Side, bool] = {"train": False, "validation": False}
@@ -191,7 +195,7 @@ class _Sides:
         self._waiting.append((side, document))
         self._characters += len(document.text)
         if self._characters >= BATCH_CHARACTERS:
-            self.flush()
+            self._begin()
 
     def _next_shard(self, side: Side) -> ShardWriter:
         path = self._folder / f"{side}-{self._shards[side]:05d}{SUFFIX}"
@@ -199,11 +203,25 @@ class _Sides:
         writer = ShardWriter(path, self._tokenizer.fingerprint, self._tokenizer.vocabulary_size)
         return self._stack.enter_context(writer)
 
-    def flush(self) -> None:
-        encoded = self._tokenizer.encode_batch([document.text for _, document in self._waiting], self._threads)
+    def finish(self) -> None:
+        """Encode and write what is left."""
+        self._begin()
+        while self._begun:
+            self._write()
+
+    def _begin(self) -> None:
+        """Have what waits encoded; write the oldest batch where enough are begun."""
+        encoded = self._encoder.start([document.text for _, document in self._waiting])
+        self._begun.append((self._waiting, encoded))
+        self._waiting, self._characters = [], 0
+        if len(self._begun) >= self._encoder.most:
+            self._write()
+
+    def _write(self) -> None:
+        documents, encoded = self._begun.popleft()
         end = self._tokenizer.end_of_text
         unknown = unknown_id(self._tokenizer)
-        for (side, document), ids in zip(self._waiting, encoded, strict=True):
+        for (side, document), ids in zip(documents, encoded(), strict=True):
             self.unknown += 0 if unknown is None else int((ids == unknown).sum())
             if not document.continued:
                 ids = np.append(ids, np.asarray(end, dtype=ids.dtype))
@@ -213,7 +231,6 @@ class _Sides:
             self._inside[side] = document.continued
             self.tokens[side] += len(ids)
             self.documents[side] += not document.continued
-        self._waiting, self._characters = [], 0
 
 
 def data_hash(train: ShardSet, held_out: ShardSet) -> str:

@@ -124,6 +124,8 @@ class PrepareConfig:
     """Seed of generated sources."""
     threads: Threads = None
     """Threads to encode with; all cores if not given."""
+    on: Literal["here", "ray"] = "here"
+    """Where to encode: ray takes the machines of a cluster, and --threads for each batch, one if not given."""
     force: bool = False
     """Replace existing data in the folder."""
     json: bool = False

@@ -10,10 +10,10 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from scratchlm.base.cluster import joined_ray
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.base.waiting import wait_briefly
@@ -103,15 +103,8 @@ class OnRay:
     threads = math.inf  # Ray decides how many run at a time
 
     def __init__(self, train: Train) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # which it reads when it begins
-        try:
-            ray = import_module("ray")
-        except ImportError as error:
-            raise UserError('--sweep-on ray: needs Ray; run pip install "scratchlm[cluster]"') from error
-        self.train, self.ray = train, ray
+        self.train, self.ray = train, joined_ray("--sweep-on")
         self.tasks: list[Any] = []
-        if not ray.is_initialized():
-            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
 
     def start(self, config: PretrainConfig, threads: int, log: Path) -> Future[None]:
         """Hand the run to Ray."""
