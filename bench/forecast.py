@@ -3,7 +3,7 @@
     python -m bench.forecast
 
 Each is planned, and then trained on nine million words of books, in processes of their own. Leave the machine alone
-meanwhile. Results: bench/results/forecast.json, a table for each kind of processor.
+meanwhile. Results: bench/results/forecast-PROCESSOR.json, a file for each kind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scratchlm.base.files import read_json
 from scratchlm.base.runfolder import LOG_FILE, Evaluation, Train, read_log
 
 RUNS = (
-    *(("default", depth, steps) for depth, steps in ((2, 240), (3, 240), (4, 240), (6, 120))),
+    *(("default", depth, steps) for depth, steps in ((2, 120), (3, 120), (4, 120), (6, 60))),
     *(("speedrun", depth, steps) for depth, steps in ((2, 240), (3, 240), (4, 240), (6, 120))),
 )
 """Recipe, depth and steps."""

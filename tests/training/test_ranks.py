@@ -99,14 +99,22 @@ def settings(data: Path, out: Path) -> list[str]:
     return ["-m", "scratchlm", "pretrain", "tiny", "--data", str(data), "--out", str(out), *sizes, *often, *fixed]
 
 
+@pytest.fixture(scope="module")
+def alone(data: Path) -> Path:
+    """A run on one process."""
+    on(1, *settings(data, data.parent / "alone"))
+    return data.parent / "alone"
+
+
 def losses(run: Path) -> list[float]:
     return [float(record.loss) for record in read_log(run / "metrics.jsonl") if isinstance(record, Train)]
 
 
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 4), (4, 2)])
-def test_a_run_goes_on_with_another_number_of_ranks(data: Path, tmp_path: Path, before: int, after: int) -> None:
-    on(1, *settings(data, tmp_path / "whole"))
+def test_a_run_goes_on_with_another_number_of_ranks(
+    data: Path, alone: Path, tmp_path: Path, before: int, after: int
+) -> None:
     on(before, *settings(data, tmp_path / "run"))
     for later in [path for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name > "00000016"]:
         for file in later.iterdir():
@@ -120,14 +128,13 @@ def test_a_run_goes_on_with_another_number_of_ranks(data: Path, tmp_path: Path, 
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["ranks"] == after
     assert manifest["changes"][0]["changed"] == [f"ranks {before} to {after}"]
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone), abs=2e-5)
 
 
 @pytest.mark.xdist_group("ranks")
-def test_a_run_in_parts_has_the_losses_and_checkpoints_of_one_process(data: Path, tmp_path: Path) -> None:
-    on(1, *settings(data, tmp_path / "whole"))
+def test_a_run_in_parts_has_the_losses_and_checkpoints_of_one_process(data: Path, alone: Path, tmp_path: Path) -> None:
     on(4, *settings(data, tmp_path / "run"), "--sharding", "full")
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone), abs=2e-5)
     for file in (tmp_path / "run" / "checkpoints" / "00000024").iterdir():
         file.unlink()
     (tmp_path / "run" / "checkpoints" / "00000024").rmdir()  # as if it had been killed after step 16
@@ -135,10 +142,10 @@ def test_a_run_in_parts_has_the_losses_and_checkpoints_of_one_process(data: Path
     copied = tmp_path / "copy"
     shutil.copytree(tmp_path / "run", copied)
     on(2, *resume)
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone), abs=2e-5)
     on(1, *resume[:4], str(copied), "--allow-changes")  # one process holds all of it again
-    assert losses(copied) == pytest.approx(losses(tmp_path / "whole"), abs=2e-5)
-    told = on(1, *settings(data, tmp_path / "alone"), "--sharding", "full", fails=True)
+    assert losses(copied) == pytest.approx(losses(alone), abs=2e-5)
+    told = on(1, *settings(data, tmp_path / "one"), "--sharding", "full", fails=True)
     assert "--sharding full: needs several processes; start them with torchrun" in told
 
 
