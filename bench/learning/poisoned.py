@@ -1,7 +1,8 @@
 """What one document of random tokens costs, with and without the protection against loss spikes.
 
-A few books are prepared twice, once with the document among them. Each is trained on alike: `default` at depth 2 for
-1,200 small steps, whose held-out text holds no poison. Steps that were skipped in clean runs are false alarms.
+A few books are prepared alone, and with a document of few or of many random tokens among them. Each is trained on alike:
+`default` at depth 2 for 1,200 small steps, whose held-out text holds no poison. What is left out of clean runs is a
+false alarm.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from scratchlm.base.runfolder import LOG_FILE, Rollback, Train, read_log
 from scratchlm.data.prepare import open_data
 from scratchlm.runs.skipped import skipped_steps
 
-BOOKS, TOKENS = 14, 40_000
+BOOKS = 14
 STEPS, ROWS, LENGTH = 1200, 16, 128
 POISON_SEED = 7
-ARMS = {"clean": 6.0, "poisoned": 6.0, "poisoned, not protected": 0.0}
-"""Texts, with the standard deviations from which on a step is skipped; 0: never."""
+ARMS = {"clean": (0, 6.0)} | {
+    f"{tokens:,} bad tokens{how}": (tokens, sigma)
+    for tokens in (4_000, 40_000)
+    for how, sigma in (("", 6.0), (", not protected", 0.0))
+}
+"""Bad tokens, and the standard deviations from which on a row is left out; 0: never."""
 
 
 def measure(seeds: Sequence[int]) -> dict[str, Any]:
@@ -33,40 +38,42 @@ def measure(seeds: Sequence[int]) -> dict[str, Any]:
         place = Path(folder)
         number = _prepare(place)
         found = {arm: [_run(place, arm, seed, number) for seed in seeds] for arm in ARMS}
-    return {"books": BOOKS, "tokens": TOKENS, "steps": STEPS, "seeds": list(seeds), "arms": found}
+    return {"books": BOOKS, "steps": STEPS, "seeds": list(seeds), "arms": found}
 
 
 def _prepare(place: Path) -> int:
-    """Prepare both texts with the clean one's tokenizer; return the place of the bad document among the others."""
+    """Prepare all texts with the clean one's tokenizer; return the place of the bad document among the others."""
     with data_file("pretrain/books.jsonl").open(encoding="utf-8") as file:
         books = [json.loads(file.readline())["text"] for _ in range(BOOKS)]
-    _prepare_one(place, "clean", books)
-    tokenizer = open_data(place / "clean")[0]
-    drawn = np.random.default_rng(POISON_SEED).integers(0, tokenizer.vocabulary_size, TOKENS)
-    middle = BOOKS // 2
-    _prepare_one(place, "poisoned", [*books[:middle], tokenizer.decode(drawn.tolist()), *books[middle:]])
+    _prepare_one(place, 0, books)
+    tokenizer, middle = open_data(place / "0")[0], BOOKS // 2
+    for tokens in sorted({tokens for tokens, _ in ARMS.values() if tokens}):
+        drawn = np.random.default_rng(POISON_SEED).integers(0, tokenizer.vocabulary_size, tokens)
+        _prepare_one(place, tokens, [*books[:middle], tokenizer.decode(drawn.tolist()), *books[middle:]])
     return middle
 
 
-def _prepare_one(place: Path, name: str, texts: Sequence[str]) -> None:
-    (place / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    tokenizer = {} if name == "clean" else {"tokenizer": place / "clean"}
-    scratchlm.prepare(place / f"{name}.jsonl", out=place / name, text_field="text", split="tail:0.05", **tokenizer)
+def _prepare_one(place: Path, tokens: int, texts: Sequence[str]) -> None:
+    (place / f"{tokens}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    tokenizer = {"tokenizer": place / "0"} if tokens else {}
+    out = place / str(tokens)
+    scratchlm.prepare(place / f"{tokens}.jsonl", out=out, text_field="text", split="tail:0.05", **tokenizer)
 
 
 def _run(place: Path, arm: str, seed: int, number: int) -> dict[str, Any]:
-    run = place / f"{arm}-{seed}"
+    run, (tokens, sigma) = place / f"{arm}-{seed}", ARMS[arm]
     ended = scratchlm.pretrain(
         "default",
         depth=2,
-        data=place / arm.split(",")[0],
+        data=place / str(tokens),
         out=run,
         seed=seed,
         overrides={
             "training.steps": STEPS,
             "training.batch_size": ROWS,
             "training.sequence_length": LENGTH,
-            "training.spikes.sigma": ARMS[arm],
+            "training.spikes.sigma": sigma,
+            "training.log_every": 1,
             "training.sample_every": 0,
         },
     )
