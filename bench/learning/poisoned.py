@@ -1,8 +1,8 @@
 """What one document of random tokens costs, with and without the protection against loss spikes.
 
-A few books are prepared alone, and with a document of few or of many random tokens among them. Each is trained on alike:
-`default` at depth 2 for 1,200 small steps, whose held-out text holds no poison. What is left out of clean runs is a
-false alarm.
+A few books are prepared alone, and with a document of few or of many random tokens among them. Each is trained on
+alike: `default` at depth 2 for 1,200 small steps, whose held-out text holds no poison. What is left out of clean runs
+is a false alarm.
 """
 
 from __future__ import annotations
