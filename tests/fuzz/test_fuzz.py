@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 CASES = 300
-"""Of some 6,000, from every command, every file that it reads and every numeric flag; some forty seconds on two free cores."""
+"""Of some 6,000, from every command, every file that it reads and every numeric flag."""
 
 
 @pytest.mark.slow

@@ -42,6 +42,8 @@ from scratchlm.weights.families.published import sizes_of_published
 
 LONGEST_TEST, FEWEST_RATES = 60.0, 20
 """Seconds that a range test of the learning rate takes at most, where so few steps fit."""
+PROBE = 10.0
+"""Seconds in which steps are timed where the run has no budget of time."""
 LARGEST_PROBE = 300_000_000
 """Parameters up to which a plan builds the model to time it."""
 TOKENS_A_PARAMETER = 20
@@ -193,7 +195,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         tokenizer, ids, _ = open_data(config.data)
         model = dataclasses.replace(model, vocabulary_size=tokenizer.vocabulary_size)
     decoder = outline(model)
-    budget = probe_seconds(config.minutes) / (1 if config.minutes is None else 2)  # the other half is for the sizes
+    budget = PROBE if config.minutes is None else probe_seconds(config.minutes) / 2  # the other half is for the sizes
     probed = _Probed(DTYPES["fp32" if config.dtype == "auto" else config.dtype])
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
         probed = _probe(config, model, ids, runtime, budget)

@@ -29,6 +29,8 @@ Clock = Callable[[], float]
 
 PROBE = 2.0
 """Seconds of a probe where no budget says otherwise."""
+MOST_STEPS = 300
+"""Whole steps that are timed at most."""
 PROBE_SHARE = 0.05
 """Fraction of a budget that its probes take at most."""
 COMPILING = 30.0
@@ -118,7 +120,7 @@ class _Probe:
     def steps(self) -> float:
         """Return the median of whole steps, of which at least one is taken."""
         seconds: list[float] = []
-        while not seconds or (self.left > seconds[-1] and len(seconds) < 1000):
+        while not seconds or (self.left > seconds[-1] and len(seconds) < MOST_STEPS):
             began = self.clock()  # the making of the batch counts too
             batch, _ = next(self.stream)
             self.loop.train_step(batch.to(self.loop.runtime.device))
