@@ -21,11 +21,9 @@ import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
-# Before anything imports the package: annotations of shapes become checks. `.ci/run` leaves them out of the slow tests,
-# which mostly train: they would take a sixth longer, and the everyday tests have them.
-if os.environ.get("CHECK_SHAPES", "1") == "1":
-    for part in ("model", "training", "generation"):
-        install_import_hook(f"scratchlm.{part}", "beartype.beartype")
+# Before anything imports the package: annotations of shapes become checks.
+for part in ("model", "training", "generation"):
+    install_import_hook(f"scratchlm.{part}", "beartype.beartype")
 
 from scripts import data, fuzzed, scripts  # noqa: E402
 

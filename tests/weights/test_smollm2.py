@@ -92,7 +92,7 @@ def test_sixty_four_greedy_tokens_are_those_of_transformers(
     ours = greedy_batch(model.decoder, prompts, 64, frozenset())
     print(f"{64 * len(prompts) / (time.perf_counter() - started):.0f} tokens/s")
     for prompt, written in zip(prompts, ours, strict=True):
-        # Each is the one that transformers would write next: what it generates one by one, in a twentieth of the time.
+        # Each is the one that transformers would write next: what it generates one by one, in less time.
         likeliest = reference(torch.tensor([[*prompt, *written]])).logits[0].argmax(-1)
         assert list(written) == likeliest[len(prompt) - 1 : -1].tolist()
 

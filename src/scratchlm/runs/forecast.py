@@ -53,9 +53,9 @@ def compared(out: Path, manifest: dict[str, Any]) -> Sequence[tuple[str, str, st
     records = list(read_log(out / LOG_FILE))
     logged = [record.timing.seconds for record in records if isinstance(record, Train)]
     last = [record for record in records if isinstance(record, Evaluation)][-1]
-    took = last.step * median(logged)  # not every step is logged, and blocks are compiled in the first
     rows = []
-    if told.seconds is not None:
+    if told.seconds is not None and logged:
+        took = last.step * median(logged)  # not every step is logged, and blocks are compiled in the first
         rows.append(("seconds of all steps, by the median of those in the log", f"{told.seconds:,.0f}", f"{took:,.0f}"))
     if manifest.get("peak_memory"):
         rows.append(("memory, MB", f"{told.memory / 1e6:,.0f}", f"{manifest['peak_memory'] / 1e6:,.0f}"))
