@@ -234,6 +234,7 @@ def pretrain(
     resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     threads: int | None = None, force: bool = False, sharding: Literal["none", "full", "hybrid"] = "none",
+    tensor_parallel: int = 1, context_parallel: int = 1,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (),
     sweep: str | Path | Sequence[str | Path] = (), sweep_processes: int | None = None,
     sweep_on: Literal["here", "ray"] = "here", model: DecoderConfig | None = None,

@@ -1,4 +1,4 @@
-"""One step in all combinations of micro-batches and packing, on the ranks that torchrun started; gradients to a file.
+"""One step in all combinations of micro-batches, packing and sharing, on the ranks of torchrun; gradients to a file.
 
 torchrun --nproc-per-node 2 tests/training/on_ranks.py FILE
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -15,15 +16,33 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.model.config import DecoderConfig, ExpertsConfig, NgramEmbeddingConfig
 from scratchlm.training.config import SpikeConfig, TrainingConfig
 from scratchlm.training.loop import Loop
 from scratchlm.training.parts import whole
 from scratchlm.training.ranks import Ranks, joined
-from toys import VOCABULARY, random_decoder, random_ids, toy_config
+from toys import TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
 MICRO = (None, 1, 3, 8)
 PACKED = (False, True)
 ROWS = {"as many as ranks or more": 8, "not divisible": 5, "fewer than ranks": 1}
+
+
+def attending(**changes: object) -> DecoderConfig:
+    """A toy whose attention is another one."""
+    config = toy_config("default")
+    return replace(config, attention=replace(config.attention, **changes))
+
+
+SHAPES = {
+    **{name: toy_config(name) for name in TOYS},
+    "norms of all heads": attending(qk_norm_span="all"),
+    "windows, biases, a cap": attending(window=5, softcap=20.0, bias=True, output_bias=True),
+    "experts": toy_config("default", feed_forward=ExpertsConfig(hidden=16, experts=4, chosen=2)),
+    "n-grams": toy_config("tiny", ngrams=NgramEmbeddingConfig(longest=3, rows=500)),
+}
+GRIDS = {2: [(2, 1), (1, 2)], 4: [(2, 1), (1, 2), (2, 2), (4, 1), (1, 4)]}
+"""Of so many ranks: how many share layers, and how many texts."""
 
 
 def batch_of(rows: int, packed: bool) -> Batch:
@@ -35,9 +54,11 @@ def batch_of(rows: int, packed: bool) -> Batch:
     return Batch(ids, targets, documents)
 
 
-def step(rows: int, packed: bool, micro: int | None, ranks: Ranks, sharding: str) -> dict[str, torch.Tensor]:
+def step(
+    rows: int, packed: bool, micro: int | None, ranks: Ranks, sharding: str, shape: str = "speedrun"
+) -> dict[str, torch.Tensor]:
     """Return loss and gradients of one step."""
-    decoder, found = random_decoder(toy_config("speedrun")), dict[str, torch.Tensor]()
+    decoder, found = random_decoder(SHAPES[shape]), dict[str, torch.Tensor]()
     config = TrainingConfig(steps=1, batch_size=rows, micro_batch_size=micro, clip=None)
     batches = lambda state: iter([(batch_of(rows, packed), {"index": 1})])  # noqa: E731
     loop = Loop(decoder, batches, config, ranks=ranks, sharding=sharding)
@@ -45,7 +66,8 @@ def step(rows: int, packed: bool, micro: int | None, ranks: Ranks, sharding: str
         {name: whole(p.grad).clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
     )
     (record,) = loop.steps()
-    return {"loss": torch.tensor(record.loss, dtype=torch.float64), **found}
+    told = {"loss": record.loss, "gradient norm": record.gradient_norm}
+    return {**{name: torch.tensor(value, dtype=torch.float64) for name, value in told.items()}, **found}
 
 
 def left_out(ranks: Ranks, sharding: str = "none", folder: Path | None = None) -> dict[str, torch.Tensor]:
@@ -80,6 +102,20 @@ def held_by_one(ranks: Ranks, sharding: str) -> list[int]:
     return [local, sum(each.numel() for each in tensors if each.dim())]
 
 
+def shared(ranks: Ranks, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Return loss and gradients of a step where ranks share layers and texts; on one rank what they should be."""
+    found = {}
+    for number, name in enumerate(SHAPES):
+        for tensor, context in GRIDS[ranks.size] if number % 2 or ranks.size == 2 else GRIDS[ranks.size][2:]:
+            if SHAPES[name].attention.kv_heads % tensor == 0:
+                grid, packed = replace(ranks, tensor=tensor, context=context), tensor == 1 or ranks.size == 2
+                found[f"{name}, shared {tensor} {context}, {packed}"] = step(5, packed, 2, grid, "full", name)
+    for tensor, context in GRIDS[2] if ranks.size == 2 else [(2, 2)]:
+        grid = replace(ranks, tensor=tensor, context=context)
+        found[f"left out, shared {tensor} {context}"] = left_out(grid, "full", folder)
+    return found
+
+
 def main() -> None:
     with joined(torch.device("cpu")) as ranks:
         found = {
@@ -89,6 +125,12 @@ def main() -> None:
             for micro in MICRO
         }
         found["left out"] = left_out(ranks)
+        if ranks.size > 1:
+            found |= shared(ranks, Path(sys.argv[1]).with_suffix(".shared"))
+        else:
+            found |= {
+                f"{name}, {packed}": step(5, packed, None, ranks, "none", name) for name in SHAPES for packed in PACKED
+            }
         for how, near in (("full", ranks.size), ("hybrid", 2)) if ranks.size > 1 else ():
             os.environ["LOCAL_WORLD_SIZE"] = str(near)
             for name, rows in ROWS.items():

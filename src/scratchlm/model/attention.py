@@ -72,14 +72,14 @@ class ValueEmbedding(nn.Module):
     def __init__(self, config: DecoderConfig, values: ValueEmbeddingConfig) -> None:
         super().__init__()
         attention = config.attention
-        self.heads, self.channels = attention.kv_heads, min(values.gate_channels, config.width)
+        self.channels = min(values.gate_channels, config.width)
         self.table = nn.Embedding(config.vocabulary_size, attention.kv_heads * attention.head_dim)
         self.gate = nn.Linear(self.channels, attention.kv_heads, bias=False)
 
     def forward(self, x: Float[Tensor, "B T D"], ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T K E"]:
         """Return what is added to the values."""
         gate = 2.0 * torch.sigmoid(self.gate(x[..., : self.channels]))  # (B, T, K)
-        return gate[..., None] * self.table(ids).unflatten(-1, (self.heads, -1))
+        return gate[..., None] * self.table(ids).unflatten(-1, (gate.size(-1), -1))
 
 
 class Projections(nn.Module):

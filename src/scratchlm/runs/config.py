@@ -50,6 +50,10 @@ class PretrainConfig:
     sharding: ShardingName = "none"
     """With torchrun: what a rank holds; none: all weights, full: a part of them, hybrid: the ranks of each machine hold
     all of them together."""
+    tensor_parallel: Annotated[int, Range(1, 64)] = 1
+    """With --sharding: how many ranks share the matrices of each layer."""
+    context_parallel: Annotated[int, Range(1, 4096)] = 1
+    """With --sharding: how many ranks share each text."""
     track: tuple[TrackerName, ...] = ()
     """Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     sweep: tuple[str, ...] = ()
@@ -73,6 +77,10 @@ class PretrainConfig:
             problems.append("--sweep-processes and --sweep-on: have no part without --sweep; leave them out")
         if self.sharding != "none" and self.minutes is not None:
             problems.append("--minutes: steps are timed with a whole model; beside --sharding give --training.steps")
+        shared = {"--tensor-parallel": self.tensor_parallel, "--context-parallel": self.context_parallel}
+        if self.sharding == "none":
+            told = "needs --sharding full or hybrid; add one of them"
+            problems += [f"{flag} {ranks}: {told}" for flag, ranks in shared.items() if ranks > 1]
         if self.sweep and self.minutes is not None:
             problems.append("--minutes: trials are compared after equal steps; give --training.steps instead")
         raise_all(problems + out_of_range(self))

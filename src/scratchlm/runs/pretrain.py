@@ -156,7 +156,9 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     if resume is not None:
         read, allowed = inputs["data"], config.allow_changes
         ranks.from_first(lambda: require_unchanged(resume, inputs, read, threads, ranks=ranks.size, allowed=allowed))
-        config = dataclasses.replace(config, sharding=config.sharding if ranks.size > 1 else "none")
+        if ranks.size == 1:
+            config = dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
+    ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
     saved = _beginning_on(ranks, config, tokenizer)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
@@ -203,11 +205,15 @@ def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Token
         return _beginning(config, tokenizer)
     if ranks.size == 1:
         raise UserError(f"--sharding {config.sharding}: needs several processes; start them with torchrun")
+    from scratchlm.training.sharding import require_shared  # a second of imports, which only such runs need
+
     first: list[SavedModel] = []
 
     def begin() -> DecoderConfig:
         first.append(_beginning(config, tokenizer))
-        return first[0].decoder.config
+        shape = first[0].decoder.config
+        require_shared(ranks, config.sharding, shape, config.training)
+        return shape
 
     shape = ranks.from_first(begin)
     return first[0] if first else SavedModel(outline(shape), tokenizer)

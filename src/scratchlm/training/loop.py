@@ -34,7 +34,7 @@ from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
-from scratchlm.training.parts import whole
+from scratchlm.training.parts import layouts, whole
 from scratchlm.training.ranks import Ranks
 from scratchlm.training.schedule import lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
@@ -152,16 +152,19 @@ class Loop:
         """Take one optimizer step on a batch and return its record."""
         started = time.perf_counter()
         config, runtime = self.config, self.runtime
-        torch.manual_seed(runtime.seed * 1_000_003 + self.step)  # dropout follows the step, not the past
+        # Dropout follows the step, not the past; ranks that compute the same share it.
+        torch.manual_seed(runtime.seed * 1_000_003 + self.step + self.ranks.rank // self.ranks.tensor * 2**40)
         factor = self.lr_factor(self.step, config.steps, config.schedule)
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
         self.watch.begin(batch.ids.shape)
         count, self._rows = batch.target_count, len(batch.ids)
         before = self.micro_batch_size
-        total = self.ranks.add(self._add_gradients(self.ranks.part(batch), max(count, 1)))
+        total = self.ranks.add_loss(self._add_gradients(self.ranks.part(batch), max(count, 1)))
         if self._shards is None:
             self.ranks.add_gradients(list(self.decoder.parameters()))
+        else:
+            self._shards.finish_gradients()
         rows = self.ranks.place(torch.cat(self._row_losses), len(batch.ids)) if self._row_losses else None
         bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
         if bad.any():
@@ -237,7 +240,9 @@ class Loop:
             row = replace(row, targets=torch.full_like(row.targets, IGNORED))
             parts += [row] * (self.ranks.passes(self._rows, self.micro_batch_size) - len(parts))
         for part in parts:
-            with autocast(self.runtime.device, self.runtime.dtype):
+            self._counts = (part.targets != IGNORED).sum(1)
+            shared = contextlib.nullcontext() if self._shards is None else self._shards.texts()
+            with shared, autocast(self.runtime.device, self.runtime.dtype):
                 part_loss = self.loss(self.decoder, part, **self._judge)
             scaled: Tensor = self.scaler.scale(part_loss / count)
             scaled.backward()  # type: ignore[no-untyped-call]
@@ -245,6 +250,8 @@ class Loop:
         return total
 
     def _judge_rows(self, losses: Tensor) -> Tensor:
+        if self._shards is not None:
+            losses = self._shards.row_means(losses, self._counts)
         self._row_losses.append(losses)
         return self.watch.bad_rows(losses)
 
@@ -254,8 +261,14 @@ class Loop:
             if self.scaler.is_enabled() and any(g["params"] for g in member.param_groups):
                 self.scaler.unscale_(member)
         limit = float("inf") if self.config.clip is None else self.config.clip
-        norm: Tensor = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), limit)
-        return whole(norm).item()
+        groups = layouts(self.decoder.parameters())
+        norms = [whole(torch.nn.utils.get_total_norm(p.grad for p in each if p.grad is not None)) for each in groups]
+        norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        if self._shards is not None:  # summed in another order, it may differ in its last digit
+            self.ranks.copy_from_first([norm])
+        for each in groups:
+            torch.nn.utils.clip_grads_with_norm_(each, limit, norm)
+        return norm.item()
 
     def _skip(self, batch: Batch, problem: str) -> None:
         """Leave the weights as they are and keep the batch that was too bad for them for a look."""

@@ -20,7 +20,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Block
 from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
-from scratchlm.training.parts import part_like, whole
+from scratchlm.training.parts import layouts, part_like, whole
 from scratchlm.training.ranks import ALONE, Ranks
 
 
@@ -114,7 +114,8 @@ class Muon(GroupOptimizer):
         alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
         for parameter in parameters:
             alike[parameter.shape].append(parameter)
-        for (rows, columns), matrices in alike.items():
+        groups = [(shape, group) for shape, same in alike.items() for group in layouts(same)]
+        for (rows, columns), matrices in groups:
             buffers = [self._momentum(matrix) for matrix in matrices]
             gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
             torch._foreach_lerp_(buffers, gradients, 1 - self.config.momentum)
@@ -225,7 +226,7 @@ def _adamw(parameters: Sequence[Tensor], config: AdamWConfig) -> torch.optim.Opt
     """Build AdamW with decay on matrices only: to shrink a norm's weight or a bias towards zero helps nobody."""
     matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
     parts = ((matrices, config.weight_decay), (vectors, 0.0))
-    groups = [{"params": part, "weight_decay": decay} for part, decay in parts if part]
+    groups = [{"params": group, "weight_decay": decay} for part, decay in parts for group in layouts(part)]
     if config.implementation == "plain":
         return PlainAdamW(groups, config)
     betas = (config.beta1, config.beta2)
