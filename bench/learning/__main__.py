@@ -17,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.learning import books, draw, grammar, halving, law, parts, poisoned, ranks, shakespeare, throughput
+from bench.learning import books, draw, grammar, halving, law, little, parts, poisoned, ranks, shakespeare, throughput
 from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
 MODELS = ("throughput", "shakespeare", "parts", "books", "grammar")
-SETTINGS = ("law", "larger", "poisoned", "halving", "ranks")
+SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "little")
 TASKS = (*MODELS, *SETTINGS, "draw")
 
 
@@ -47,6 +47,7 @@ def main() -> None:
         "poisoned": lambda: poisoned.measure(seeds),
         "ranks": lambda: ranks.measure(chosen.seeds),
         "halving": lambda: halving.measure(seeds),
+        "little": lambda: little.measure(seeds, folder / "little"),
         "grammar": lambda: grammar.measure(folder / "grammar"),
     }
     for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:

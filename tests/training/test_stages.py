@@ -11,7 +11,7 @@ from torch import nn
 
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import ArrayTokens, WindowBatches
-from scratchlm.training.averaging import TailAverage
+from scratchlm.training.averaging import WeightAverage
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.stages import stages, training_batches
 
@@ -65,7 +65,7 @@ def test_all_problems_of_a_warm_up_are_reported_at_once() -> None:
 
 def test_the_tail_average_is_the_mean_of_the_last_weights_and_only_the_last_step_changes_the_model() -> None:
     model = nn.Linear(3, 2)
-    average = TailAverage(model, 0.3)
+    average = WeightAverage(model, TrainingConfig(tail_average=0.3))
     seen = []
     for step in range(1, 11):
         with torch.no_grad():
@@ -80,8 +80,28 @@ def test_the_tail_average_is_the_mean_of_the_last_weights_and_only_the_last_step
 
 def test_no_share_averages_nothing() -> None:
     model = nn.Linear(3, 2)
-    average, before = TailAverage(model, 0.0), model.weight.detach().clone()
+    average, before = WeightAverage(model, TrainingConfig()), model.weight.detach().clone()
     for step in range(1, 5):
         average.update(step, 4)
     assert torch.equal(model.weight, before)
     assert average.tensors() == {}
+
+
+def test_the_exponential_average_is_that_of_all_weights_and_only_the_last_step_changes_the_model() -> None:
+    model, steps, decay = torch.nn.Linear(2, 2), 30, 0.7
+    average = WeightAverage(model, TrainingConfig(ema_decay=decay))
+    expected = None
+    for step in range(1, steps + 1):
+        with torch.no_grad():
+            model.weight.add_(torch.full_like(model.weight, float(step)))
+        now = model.weight.detach().clone()
+        share = min(decay, step / (step + 10))
+        expected = now if expected is None else share * expected + (1 - share) * now
+        average.update(step, steps)
+        assert torch.equal(model.weight, now) == (step < steps)
+    torch.testing.assert_close(model.weight, expected)
+
+
+def test_two_averages_at_once_are_refused() -> None:
+    with pytest.raises(UserError, match=r"training\.ema_decay: not beside training\.tail_average"):
+        TrainingConfig(ema_decay=0.9, tail_average=0.2)

@@ -66,6 +66,8 @@ class Batch:
     """The document of each token of packed rows, which attention must not cross; None: each row is one text."""
     starts: Int[Tensor, " B"] | None = field(default=None, kw_only=True)
     """Where in the training text each row begins, so that what is wrong with one can be found; None: not known."""
+    both_ways: Bool[Tensor, " B"] | None = field(default=None, kw_only=True)
+    """Rows whose positions see what is after them too; None: there is none."""
 
     @property
     def target_count(self) -> int:
@@ -100,7 +102,8 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         documents = None if self.documents is None else change(self.documents)
         starts = None if self.starts is None else change(self.starts)
-        return Batch(change(self.ids), change(self.targets), documents, starts=starts)
+        both_ways = None if self.both_ways is None else change(self.both_ways)
+        return Batch(change(self.ids), change(self.targets), documents, starts=starts, both_ways=both_ways)
 
 
 class Order:
@@ -153,13 +156,15 @@ class Batches(ABC):
 class WindowBatches(Batches):
     """Windows of `length` ids of a token sequence, in a new random order and with a new offset each epoch.
 
-    Each epoch predicts every token once, except a few at its ends. Calling with a state continues after it.
+    Each epoch predicts every token once, except a few at its ends. Calling with a state continues after it. Without
+    `offsets` windows are the same in all epochs.
     """
 
     tokens: Tokens
     rows: int
     length: int
     seed: int
+    offsets: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a corpus shorter than one window."""
@@ -178,7 +183,7 @@ class WindowBatches(Batches):
     def _order(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng([self.seed, epoch])
         spare = len(self.tokens) - 1 - self.length
-        phase = int(generator.integers(0, min(self.length, spare + 1)))
+        phase = int(generator.integers(0, min(self.length, spare + 1))) if self.offsets else 0
         return generator.permutation(np.arange(phase, spare + 1, self.length))
 
 

@@ -18,11 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.base.device import autocast
-from scratchlm.data.batches import IGNORED, ArrayTokens, Tokens, overlapping_windows, whole_windows
+from scratchlm.data.batches import IGNORED, ArrayTokens, Batch, Tokens, overlapping_windows, whole_windows
+from scratchlm.model.ensemble import Ensemble
 from scratchlm.model.network import CausalLM
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.simple import unknown_id
-from scratchlm.training.loss import next_token_loss
+from scratchlm.training.loss import cross_entropy_sum, next_token_loss
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,18 @@ def held_out_loss(
     device = decoder.device
     first = first_token(tokenizer) or 0
     nats, count = 0.0, 0
+    loss = _loss_of_logits if isinstance(decoder, Ensemble) else next_token_loss
     for batch in whole_windows(source, length or decoder.config.context, rows, first):
         with autocast(device, dtype):
-            nats += float(next_token_loss(decoder, batch.to(device)))
+            nats += float(loss(decoder, batch.to(device)))
         count += batch.target_count
     return HeldOutLoss(nats, count, count_text_bytes(source, tokenizer))
+
+
+def _loss_of_logits(network: CausalLM, batch: Batch) -> Tensor:
+    """Return what `next_token_loss` returns, of a network without a head of its own."""
+    wanted = batch.targets != IGNORED
+    return cross_entropy_sum(network.logits(network.hidden(batch.ids)[wanted]), batch.targets[wanted])
 
 
 @torch.no_grad()

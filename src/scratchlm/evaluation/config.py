@@ -31,7 +31,7 @@ class EvaluateConfig:
     model: Positional[
         Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint="(required, except with --compare or --replay)")]
     ] = None
-    """Model folder or run folder."""
+    """Model folder or run folder; for a text also a folder of several (an ensemble, of their mean probabilities)."""
     data: Path | None = None
     """Folder that prepare wrote; its held-out side is measured."""
     text: Path | None = None

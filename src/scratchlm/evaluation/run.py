@@ -37,6 +37,7 @@ from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.simple import UNKNOWN
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
+from scratchlm.weights.ensemble import load_network
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,21 +108,21 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
     started = time.perf_counter()
     set_threads(config.threads)
     assert config.model is not None
-    folder = find_model(config.model)
-    saved = load_model(folder)
+    network, tokenizer, models = load_network(config.model)
     tokens: Tokens
     if config.data is not None:
-        shards = ShardSet.open(config.data, "validation", saved.tokenizer)
+        shards = ShardSet.open(config.data, "validation", tokenizer)
         tokens, documents, name = shards, len(shards.document_starts), str(config.data)
     else:
-        tokens, documents = _encode(config, saved.tokenizer)
+        tokens, documents = _encode(config, tokenizer)
         name = str(config.text)
     if len(tokens) == 0:
         raise UserError(f"{name}: holds no token to predict; name a text that is not empty")
-    saved.decoder.to(choose_device(config.device))
-    held_out = held_out_loss(saved.decoder, saved.tokenizer, tokens)
-    unknown = count_unknown(tokens, saved.tokenizer)
-    return EvaluateResult(str(folder), name, held_out, documents, time.perf_counter() - started, unknown)
+    network.to(choose_device(config.device))
+    held_out = held_out_loss(network, tokenizer, tokens)
+    unknown = count_unknown(tokens, tokenizer)
+    told = str(find_model(config.model)) if models == 1 else f"{config.model}: {models} models as one"
+    return EvaluateResult(told, name, held_out, documents, time.perf_counter() - started, unknown)
 
 
 def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, int]:

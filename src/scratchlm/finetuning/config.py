@@ -133,6 +133,8 @@ class FinetuneConfig:
         """Return the settings that no fine-tuning of this kind reads, by dotted names, with what to do instead."""
         return {
             "training.steps": "--epochs sets it",
+            "training.offsets": "each row is a text; leave it out",
+            "training.masked": "conversations are read forwards; leave it out",
             "training.size_warmup": "all steps have the same rows; leave it out",
             "training.sample_every": "no samples are written; leave it out",
             "training.evaluation_tokens": "all that is held out is measured; leave it out",
@@ -148,6 +150,9 @@ class FinetuneConfig:
         if self.patience > 0 and self.training.tail_average > 0:
             average = f"--training.tail-average {self.training.tail_average:g}"
             problems.append(f"{average}: the last steps are averaged, so their number must be known; give --patience 0")
+        if self.patience > 0 and self.training.ema_decay > 0:
+            average = f"--training.ema-decay {self.training.ema_decay:g}"
+            problems.append(f"{average}: takes the place of the last step's weights; give --patience 0")
         if self.allow_changes and self.resume is None:
             problems.append("--allow-changes: has no part without --resume; leave it out")
         return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -71,8 +72,8 @@ class X0Residual(nn.Module):
 class Decoder(Transformer, CausalLM):
     """A language model: `decoder(ids) -> logits`, where logits at t score the token at t + 1.
 
-    Changing token t never changes logits before t. Does no I/O and holds no position: with a `cache`, the new ids
-    continue what the cache holds.
+    Changing token t never changes logits before t, but where all is read `both_ways`. Does no I/O and holds no
+    position: with a `cache`, the new ids continue what the cache holds.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -97,9 +98,17 @@ class Decoder(Transformer, CausalLM):
         """
         return self.logits(self.hidden(ids, cache, documents))
 
-    def hidden(self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None) -> Stream:
-        """Return the residual stream after the final norm: all of the model but the head."""
+    def hidden(
+        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, *, both_ways: bool = False
+    ) -> Stream:
+        """Return the residual stream after the final norm: all of the model but the head.
+
+        Read `both_ways`, each position sees those after it too, in its window and document; this excludes a cache.
+        """
         embedded, contexts = self.entering(ids, cache, documents)
+        if both_ways:
+            assert cache is None, "a cache holds what is before alone"
+            contexts = [_seeing_both_ways(context) for context in contexts]
         x = embedded
         for number, context in enumerate(contexts):
             x = self.layer(number, x, embedded, context)
@@ -157,6 +166,12 @@ class Decoder(Transformer, CausalLM):
     def keys_seen(self, length: int) -> float:
         """Return how many keys a token of a text of `length` sees in all layers, on average."""
         return sum(attention.keys_seen(length) for attention in self.attentions)
+
+
+def _seeing_both_ways(context: AttentionContext) -> AttentionContext:
+    """Return the same context, in which each position sees later ones too, as far as it sees earlier ones."""
+    mask = None if context.mask is None else context.mask | context.mask.transpose(-2, -1)
+    return replace(context, mask=mask, causal=False)
 
 
 def initialise(network: N, seed: int) -> N:

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.flags import ModelFolder, UnlessResumed
-from scratchlm.base.ranges import Count, Minutes, Range, Seed, Threads, out_of_range
+from scratchlm.base.ranges import Count, Fraction, Minutes, Range, Seed, Threads, out_of_range
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import ShardingName, TrackerName, TrainingConfig
 
@@ -32,6 +32,10 @@ class PretrainConfig:
     """Layers, from which width, heads, learning rate, batch and length follow (depth scaling)."""
     init: Path | None = None
     """Model folder to continue from, instead of random weights; `further` is the recipe for an imported model."""
+    teacher: Path | None = None
+    """Model, or a folder of several (an ensemble), to learn the probabilities of beside the text (distillation)."""
+    distillation: Fraction = 0.5
+    """With --teacher: how much of the gradient comes from its probabilities, the rest from the text."""
     resume: Path | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags are refused, but
     for those that say where its data and model were moved."""
@@ -81,6 +85,10 @@ class PretrainConfig:
         if self.sharding == "none":
             told = "needs --sharding full or hybrid; add one of them"
             problems += [f"{flag} {ranks}: {told}" for flag, ranks in shared.items() if ranks > 1]
+        if self.teacher is None and self.distillation != PretrainConfig.distillation:
+            problems.append(f"--distillation {self.distillation:g}: has no part without --teacher; give that too")
+        if self.teacher is not None and self.minutes is not None:
+            problems.append("--minutes: steps are timed without a teacher; beside --teacher give --training.steps")
         if self.sweep and self.minutes is not None:
             problems.append("--minutes: trials are compared after equal steps; give --training.steps instead")
         raise_all(problems + out_of_range(self))

@@ -22,7 +22,7 @@ from scratchlm.base.memory import available_memory
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
-from scratchlm.data.batches import Tokens
+from scratchlm.data.batches import Tokens, pad_of
 from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
@@ -40,12 +40,15 @@ from scratchlm.runs.sweep.runners import Local, OnRay
 from scratchlm.runs.sweep.trials import trials_of
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
+from scratchlm.training.distilling import distillation_loss
 from scratchlm.training.loop import Loop, RuntimeConfig
+from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
+from scratchlm.weights.ensemble import digest_of_models, load_network
 
 JOB = "torchrun_job"
 """In the manifest: which job of torchrun began the run."""
@@ -151,6 +154,8 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     inputs = {"data": data_hash(train, held_out)}
     if config.init is not None:
         inputs["init"] = digest_of_model(config.init)
+    if config.teacher is not None:
+        inputs["teacher"] = digest_of_models(config.teacher)
     require_trackers(config.track)
     resume = config.resume
     if resume is not None:
@@ -160,6 +165,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
             config = dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
     ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
     saved = _beginning_on(ranks, config, tokenizer)
+    loss = _loss(config, saved, device)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
         config, step = _resolve(config, saved.decoder, train, ranks)
@@ -168,8 +174,16 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
-    batches = training_batches(train, training, config.seed)
-    loop = Loop(saved.decoder, batches, training, runtime=runtime, ranks=ranks, sharding=config.sharding)
+    batches = training_batches(train, training, config.seed, pad_of(tokenizer))
+    loop = Loop(
+        saved.decoder,
+        batches,
+        training,
+        loss=loss,
+        runtime=runtime,
+        ranks=ranks,
+        sharding=config.sharding,
+    )
     loop.describe = documents_in(train, tokenizer)
     scores = HeldOut(
         tokenizer,
@@ -246,6 +260,28 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     unpack_base(saved.decoder)
     saved.base, saved.nf4 = None, False  # everything is trained, so everything is stored
     return saved
+
+
+def _loss(config: ResolvedPretrainConfig, saved: SavedModel, device: torch.device) -> Loss:
+    """Return the loss of the run: that of its text, or a teacher's too."""
+    if config.teacher is None:
+        return next_token_loss
+    teacher, tokenizer, _ = load_network(config.teacher)
+    problems = []
+    if tokenizer.fingerprint != saved.tokenizer.fingerprint:
+        problems.append(
+            f"--teacher {config.teacher}: its tokenizer ({tokenizer.fingerprint[:12]}) is not that of --data "
+            f"{config.data} ({saved.tokenizer.fingerprint[:12]}); take a teacher that learned with the same"
+        )
+    if teacher.config.context < config.training.sequence_length:
+        problems.append(
+            f"training.sequence_length {config.training.sequence_length}: exceeds the context of --teacher, "
+            f"{teacher.config.context}; lower it"
+        )
+    if saved.decoder.mtp_head is not None:
+        problems.append("--teacher: teaches no model.multi_token_prediction; leave one of them out")
+    raise_all(problems)
+    return distillation_loss(teacher.to(device), config.distillation)
 
 
 def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:

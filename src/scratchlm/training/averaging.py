@@ -1,38 +1,54 @@
-"""Tail averaging: the final weights are the mean over the last steps (Izmailov et al. 2018, arXiv 1803.05407)."""
+"""Averages of weights over a run, which take the place of the last step's weights at its end.
+
+Over the last steps, all alike (Izmailov et al. 2018, arXiv 1803.05407); or over all steps, the recent ones most (an
+exponential moving average, Polyak and Juditsky 1992).
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from scratchlm.training.parts import part_like
+from scratchlm.training.config import TrainingConfig
+from scratchlm.training.parts import layouts, part_like
 
 SUFFIX = ":average"
 """Marks the averages among a checkpoint's tensors."""
 
 
-class TailAverage:
-    """The running mean of a model's weights over the last `fraction` of a run's steps, whose number must not change."""
+class WeightAverage:
+    """The running mean of a model's weights that `tail_average` or `ema_decay` ask for.
 
-    def __init__(self, model: nn.Module, fraction: float) -> None:
-        self._weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._share = fraction
+    The steps of a run with a tail average must not change.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
+        self._weights: dict[str, Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._tail, self._decay = config.tail_average, config.ema_decay
         self._means: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def update(self, step: int, steps: int) -> None:
         """Take note of the weights after `step` of `steps` steps; after the last, put the mean in their place."""
-        first = steps - int(self._share * steps) + 1
-        if step < first:
+        share = self._share(step, steps)
+        if share is None:
             return
         if not self._means:
             self._means = {name: weight.detach().clone() for name, weight in self._weights.items()}
             return
-        means = [self._means[name] for name in self._weights]
-        weights: list[Tensor] = list(self._weights.values())
-        torch._foreach_lerp_(means, weights, 1.0 / (step - first + 1))
-        if step == steps:
-            torch._foreach_copy_(weights, means)
+        names = {weight: name for name, weight in self._weights.items()}
+        for weights in layouts(self._weights.values()):
+            means = [self._means[names[weight]] for weight in weights]
+            torch._foreach_lerp_(means, weights, share)
+            if step == steps:
+                torch._foreach_copy_(weights, means)
+
+    def _share(self, step: int, steps: int) -> float | None:
+        """Return how much of the mean is what the weights are now; None where nothing is averaged."""
+        if self._decay:  # less in early steps, so that the first weights do not stay in the mean for long
+            return 1.0 - min(self._decay, step / (step + 10))
+        first = steps - int(self._tail * steps) + 1
+        return None if step < first else 1.0 / (step - first + 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as named tensors."""

@@ -73,7 +73,26 @@ class SizeWarmupConfig:
     """Tokens in a row of this stage."""
 
 
+@dataclass(frozen=True)
+class NoMaskedConfig:
+    """All rows predict the next token from those before it."""
+
+    type: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class MaskedConfig:
+    """Masked next-token prediction: some rows are read both ways and predict hidden tokens (GPT-BERT, 2410.24159)."""
+
+    type: ClassVar[str] = "masked"
+    fraction: Fraction = 0.0625
+    """Fraction of the rows of each batch."""
+    hidden: Annotated[float, Range(over=0, most=1)] = 0.15
+    """Probability that a token of these rows is hidden."""
+
+
 SizeWarmupChoice = NoSizeWarmupConfig | SizeWarmupConfig
+MaskedChoice = NoMaskedConfig | MaskedConfig
 OptimizerConfig = MuonConfig | AdamWConfig
 
 
@@ -131,6 +150,12 @@ class TrainingConfig:
     tail_average: Fraction = 0.0
     """Fraction of all steps, at the end, whose weights are averaged into the final ones; 0: the last step's alone.
     Not beside what may end a run early."""
+    offsets: bool = True
+    """Whether each epoch divides the text into rows at other places."""
+    ema_decay: Decay = 0.0
+    """Memory of an exponential moving average of the weights, which takes their place at the end; 0: none."""
+    masked: MaskedChoice = field(default_factory=NoMaskedConfig)
+    """Whether some rows are read both ways, and predict tokens that are hidden in them."""
     clip: Annotated[float | None, Range(over=0)] = 1.0
     """Largest norm of the whole gradient; a longer one is scaled down to it. None: never."""
     compile: bool = False
@@ -159,4 +184,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
-        raise_all(out_of_range(self, "training"))
+        problems = out_of_range(self, "training")
+        if self.ema_decay and self.tail_average:
+            problems.append("training.ema_decay: not beside training.tail_average, which averages too; choose one")
+        raise_all(problems)

@@ -80,8 +80,13 @@ def texts_shared(decoder: Decoder, mesh: DeviceMesh) -> Iterator[None]:
     whole = decoder.hidden
 
     def hidden(
-        ids: Int[Tensor, "B T"], cache: Cache | None = None, documents: Int[Tensor, "B T"] | None = None
+        ids: Int[Tensor, "B T"],
+        cache: Cache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
+        *,
+        both_ways: bool = False,
     ) -> Tensor:
+        assert not both_ways, "ranks that share a text read it forwards"
         each = ids.size(1) // mesh.size()
         own = slice(mesh.get_local_rank() * each, (mesh.get_local_rank() + 1) * each)
         found = whole(ids[:, own], SharedText(ids, documents, own, mesh))

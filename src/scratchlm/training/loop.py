@@ -28,7 +28,7 @@ from scratchlm.base.files import write_json
 from scratchlm.data.batches import IGNORED, Batch, State
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import SequenceModel
-from scratchlm.training.averaging import SUFFIX, TailAverage
+from scratchlm.training.averaging import SUFFIX, WeightAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
@@ -122,7 +122,7 @@ class Loop:
         self.decoder.to(self.runtime.device)
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products, self.ranks)
-        self.average = TailAverage(self.decoder, self.config.tail_average)
+        self.average = WeightAverage(self.decoder, self.config)
         self.watch = SpikeWatch(self.config.spikes, self.config.clip is not None)
         self._row_losses: list[Tensor] = []
         judges = self.config.spikes.sigma > 0 and "judge" in inspect.signature(self.loss).parameters

@@ -39,12 +39,25 @@ def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*
     return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
+def hidden_states(network: SequenceModel, batch: Batch) -> Float[Tensor, "B T D"]:
+    """Return what the head reads, of rows that are read forwards and of those that are read both ways."""
+    if batch.both_ways is None or not bool(batch.both_ways.any()):
+        return network.hidden(batch.ids, documents=batch.documents)
+    assert isinstance(network, Decoder), "a network that can read both ways"
+    forwards, both = batch.select(~batch.both_ways), batch.select(batch.both_ways)
+    found = network.hidden(both.ids, documents=both.documents, both_ways=True)
+    if not len(forwards.ids):
+        return found
+    order = torch.cat([(~batch.both_ways).nonzero(), batch.both_ways.nonzero()]).flatten().argsort()
+    return torch.cat([network.hidden(forwards.ids, documents=forwards.documents), found])[order]
+
+
 def plain_next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
     """Return the summed cross-entropy of the next token: the whole objective of a language model.
 
     In training, a decoder with `MultiTokenPredictionConfig` gets the gradient of that loss too, never its value.
     """
-    hidden = decoder.hidden(batch.ids, documents=batch.documents)
+    hidden = hidden_states(decoder, batch)
 
     def of_head(weight: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy_sum(decoder.capped(F.linear(hidden, weight)), targets)
@@ -86,8 +99,7 @@ def next_token_loss(decoder: SequenceModel, batch: Batch, judge: Judge | None = 
     The logits, by far the largest tensor of a small model, are never in memory as a whole, and positions without a
     target never reach the head. With a `judge`, rows that it leaves out are taken away again, as if they had no target.
     """
-    hidden = decoder.hidden(batch.ids, documents=batch.documents)
-    states = hidden.flatten(0, 1)
+    states = hidden_states(decoder, batch).flatten(0, 1)
 
     def of_head(weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         of = targets.flatten()

@@ -53,7 +53,7 @@ def rate_test(
     def rising(step: int, steps: int, _: object) -> float:
         return LOWEST * (HIGHEST / LOWEST) ** (step / max(1, steps - 1))
 
-    config = replace(config, steps=steps, tail_average=0.0, compile=False, spikes=SpikeConfig())
+    config = replace(config, steps=steps, tail_average=0.0, ema_decay=0.0, compile=False, spikes=SpikeConfig())
     loop = Loop(copy.deepcopy(decoder), batches, config, runtime=runtime, lr_factor=rising)
     rates: list[float] = []
     losses: list[float] = []

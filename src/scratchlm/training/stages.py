@@ -14,8 +14,9 @@ import torch
 
 from scratchlm.base.device import DtypeName
 from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
+from scratchlm.data.masking import HiddenTokens
 from scratchlm.model.decoder import Decoder
-from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
+from scratchlm.training.config import MaskedConfig, SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, RuntimeConfig
 from scratchlm.training.probing import PROBE, choose_dtype, step_seconds
 
@@ -35,19 +36,23 @@ class Stage:
 
 def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[Stage]:
     """Return the stages of a run in order. Raises `UserError` where the tokens do not fill a window."""
-    main = WindowBatches(tokens, config.batch_size, config.sequence_length, seed)
+    main = WindowBatches(tokens, config.batch_size, config.sequence_length, seed, config.offsets)
     warmup = config.size_warmup
     if not isinstance(warmup, SizeWarmupConfig):
         return [Stage(config.steps, main)]
     early = int(warmup.fraction * config.steps)
-    first = WindowBatches(tokens, warmup.batch_size, warmup.sequence_length, seed)
+    first = WindowBatches(tokens, warmup.batch_size, warmup.sequence_length, seed, config.offsets)
     return [Stage(early, first), Stage(config.steps - early, main)]
 
 
-def training_batches(tokens: Tokens, config: TrainingConfig, seed: int) -> BatchSource:
-    """Return the batches of a whole run on one long row of tokens."""
+def training_batches(tokens: Tokens, config: TrainingConfig, seed: int, mask: int = 0) -> BatchSource:
+    """Return the batches of a whole run on one long row of tokens; `mask` is the id of what is hidden, if anything."""
     first, *rest = stages(tokens, config, seed)
-    return Staged(first.batches, first.steps, rest[0].batches) if rest else first.batches
+    batches = Staged(first.batches, first.steps, rest[0].batches) if rest else first.batches
+    masked = config.masked
+    if not isinstance(masked, MaskedConfig):
+        return batches
+    return HiddenTokens(batches, masked.fraction, masked.hidden, mask, seed)
 
 
 def measure_step(

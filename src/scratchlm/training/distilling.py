@@ -1,0 +1,41 @@
+"""Distillation: a student learns the probabilities of a teacher beside the text (Hinton et al. 2015, arXiv 1503.02531).
+
+Where text is short, a teacher may be an ensemble of models that learned the same text from other seeds (Kim et al.
+2025, arXiv 2509.14786): the student keeps much of what they know together.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.model.network import CausalLM
+from scratchlm.training.loss import Judge, Loss, hidden_states, row_means
+
+
+def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
+    """Return a loss whose value is that of `next_token_loss` and whose gradient is a mixture.
+
+    It is `1 - weight` of the cross-entropy with the next token, and `weight` of that with the teacher's probabilities.
+    Holds the logits of a batch three times: teacher, student, gradient.
+    """
+    teacher.eval().requires_grad_(False)
+
+    def loss(student: CausalLM, batch: Batch, judge: Judge | None = None) -> Float[Tensor, ""]:
+        wanted = batch.targets != IGNORED
+        scores = student.logits(hidden_states(student, batch)[wanted]).float().log_softmax(-1)
+        losses = F.nll_loss(scores, batch.targets[wanted], reduction="none")
+        with torch.no_grad():
+            taught = teacher.logits(teacher.hidden(batch.ids, documents=batch.documents)[wanted]).float().softmax(-1)
+        mixed = (1.0 - weight) * losses - weight * (taught * scores).sum(-1)
+        if judge is not None:
+            bad = judge(row_means(losses.detach(), batch.targets))
+            kept = ~bad[:, None].expand_as(wanted)[wanted]
+            losses, mixed = losses[kept], mixed[kept]
+        total = mixed.sum()
+        return losses.detach().sum() + total - total.detach()
+
+    return loss

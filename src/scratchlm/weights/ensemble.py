@@ -1,0 +1,56 @@
+"""Several model folders as one network: those in a folder that is no model itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scratchlm.base.errors import UserError
+from scratchlm.base.files import sha256_of, sha256_of_files
+from scratchlm.model.ensemble import Ensemble
+from scratchlm.model.network import CausalLM
+from scratchlm.tokens.base import Tokenizer
+from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
+
+
+def find_models(place: Path) -> list[Path]:
+    """Return the model folder at `place`, or, where there is none, all in the folders within it, by name.
+
+    Raises `UserError` where there is no model at all.
+    """
+    try:
+        return [find_model(place)]
+    except UserError:
+        within = sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
+        found = [model for each in within if (model := _model_or_none(each)) is not None]
+        if not found:
+            raise
+        return found
+
+
+def load_network(place: Path) -> tuple[CausalLM, Tokenizer, int]:
+    """Load the model at `place`, or the ensemble of the models within it; return its tokenizer and how many they are.
+
+    Raises `UserError` where their tokenizers differ.
+    """
+    found = [(folder, load_model(folder)) for folder in find_models(place)]
+    (first, saved), *others = found
+    for folder, other in others:
+        if other.tokenizer.fingerprint != saved.tokenizer.fingerprint:
+            raise UserError(f"{place}: the tokenizers of {first} and {folder} differ; an ensemble needs one for all")
+    network = saved.decoder if not others else Ensemble([each.decoder for _, each in found])
+    return network, saved.tokenizer, len(found)
+
+
+def digest_of_models(place: Path) -> str:
+    """Return a hash of the model or the models at `place`, from their verified files."""
+    found = find_models(place)
+    if len(found) == 1:
+        return sha256_of(found[0] / HASHES_FILE)
+    return sha256_of_files({folder / HASHES_FILE: folder.relative_to(place).as_posix() for folder in found})
+
+
+def _model_or_none(place: Path) -> Path | None:
+    try:
+        return find_model(place)
+    except UserError:
+        return None

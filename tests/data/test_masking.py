@@ -1,0 +1,46 @@
+"""Masked next-token prediction hides tokens in some rows, and nothing else changes."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+from scratchlm.data.batches import IGNORED, ArrayTokens, WindowBatches
+from scratchlm.data.masking import HiddenTokens
+
+SOURCE = WindowBatches(ArrayTokens(np.arange(1000) % 50), 8, 20, 3)
+MASK = 99
+
+
+def test_a_hidden_token_is_the_target_of_the_position_before_it() -> None:
+    hiding = HiddenTokens(SOURCE, 0.25, 0.3, MASK, 5)
+    counted = []
+    for (batch, state), (plain, plain_state) in itertools.islice(zip(hiding(None), SOURCE(None), strict=False), 20):
+        assert state == plain_state
+        assert batch.both_ways is not None
+        assert batch.both_ways.tolist() == [True, True, *[False] * 6]
+        assert torch.equal(batch.ids[2:], plain.ids[2:])
+        assert torch.equal(batch.targets[2:], plain.targets[2:])
+        hidden = batch.ids[:2] == MASK
+        assert torch.equal(batch.ids[:2][~hidden], plain.ids[:2][~hidden])
+        assert not hidden[:, 0].any()
+        wanted = batch.targets[:2] != IGNORED
+        assert torch.equal(wanted[:, :-1], hidden[:, 1:])
+        assert not wanted[:, -1].any()
+        assert torch.equal(batch.targets[:2][wanted], plain.targets[:2][wanted])
+        assert wanted.any(1).all()
+        counted.append(hidden[:, 1:].float().mean().item())
+    assert 0.25 < np.mean(counted) < 0.35
+
+
+def test_what_is_hidden_follows_from_the_state() -> None:
+    hiding = HiddenTokens(SOURCE, 0.5, 0.2, MASK, 5)
+    batches = list(itertools.islice(hiding(None), 12))
+    _, state = batches[6]
+    resumed, _ = next(hiding(state))
+    assert torch.equal(resumed.ids, batches[7][0].ids)
+    assert torch.equal(resumed.targets, batches[7][0].targets)
+    other, _ = next(HiddenTokens(SOURCE, 0.5, 0.2, MASK, 6)(None))
+    assert not torch.equal(other.ids, batches[0][0].ids)

@@ -1,0 +1,113 @@
+"""Distillation mixes two gradients, and what reads both ways is learned beside what reads forwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import scratchlm
+from scratchlm.base.errors import UserError
+from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.model.ensemble import Ensemble
+from scratchlm.training.distilling import distillation_loss
+from scratchlm.training.loss import next_token_loss, plain_next_token_loss
+from toys import TOYS, random_decoder, random_ids, toy_config
+
+
+def batch_of(rows: int) -> Batch:
+    targets = random_ids(rows, 12, seed=2)
+    targets[:, 3] = IGNORED
+    return Batch(random_ids(rows, 12), targets)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_the_gradient_is_the_mixture_and_the_value_that_of_the_text(weight: float) -> None:
+    student = random_decoder(toy_config("default"))
+    teacher = Ensemble([random_decoder(toy_config("default"), seed) for seed in (5, 6)])
+    batch = batch_of(4)
+    loss = distillation_loss(teacher, weight)(student, batch)
+    loss.backward()
+    found = {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
+    torch.testing.assert_close(loss, next_token_loss(student, batch).detach())
+
+    student.zero_grad()
+    scores = student(batch.ids).log_softmax(-1)
+    wanted = batch.targets != IGNORED
+    hard = F.nll_loss(scores[wanted], batch.targets[wanted], reduction="sum")
+    soft = -(torch.stack([member(batch.ids).softmax(-1) for member in teacher.members]).mean(0) * scores)[wanted].sum()
+    ((1 - weight) * hard + weight * soft).backward()
+    for name, parameter in student.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-3)
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_rows_that_are_left_out_have_no_part() -> None:
+    student, teacher = (random_decoder(toy_config("default"), seed) for seed in (1, 2))
+    batch = batch_of(4)
+    told = []
+
+    def judge(losses: torch.Tensor) -> torch.Tensor:
+        told.append(losses)
+        return torch.tensor([False, True, False, False])
+
+    of = distillation_loss(teacher, 0.5)
+    left = of(student, batch, judge)
+    torch.testing.assert_close(left, of(student, batch.select(torch.tensor([True, False, True, True]))))
+    assert told[0].shape == (4,)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_rows_of_both_kinds_have_the_loss_of_each_alone(name: str) -> None:
+    decoder, batch = random_decoder(toy_config(name)), batch_of(5)
+    both = torch.tensor([True, False, False, True, False])
+    mixed = Batch(batch.ids, batch.targets, both_ways=both)
+    hidden = decoder.hidden(batch.ids[both], both_ways=True)
+    expected = F.cross_entropy(
+        decoder.logits(hidden).flatten(0, 1), batch.targets[both].flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    expected = expected + next_token_loss(decoder, batch.select(~both))
+    torch.testing.assert_close(next_token_loss(decoder, mixed), expected)
+    torch.testing.assert_close(plain_next_token_loss(decoder, mixed), expected)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared text, and a folder of two runs."""
+    place = tmp_path_factory.mktemp("teachers")
+    scratchlm.prepare("storyworld:60KB", out=place / "data", vocabulary_size=300)
+    for seed in (0, 1):
+        train(place, place / "two" / str(seed), seed=seed)
+    return place
+
+
+def train(folder: Path, out: Path, **given: object) -> scratchlm.PretrainResult:
+    small = {
+        "training.steps": 12, "training.batch_size": 4, "training.sequence_length": 32, "training.sample_every": 0,
+        "training.log_every": 1,
+    }  # fmt: skip
+    return scratchlm.pretrain("tiny", data=folder / "data", out=out, dtype="fp32", threads=1, overrides=small, **given)  # type: ignore[arg-type]
+
+
+def test_a_folder_of_models_is_measured_and_teaches(folder: Path) -> None:
+    alone = [scratchlm.evaluate(folder / "two" / seed, data=folder / "data").held_out.loss for seed in "01"]
+    together = scratchlm.evaluate(folder / "two", data=folder / "data")
+    assert together.model.endswith("two: 2 models as one")
+    assert together.held_out.loss < sum(alone) / 2  # by Jensen's inequality
+    taught = train(folder, folder / "student", teacher=folder / "two", distillation=0.9)
+    assert taught.loss < 6.0
+
+
+def test_what_cannot_teach_is_told(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--distillation 0\.9: has no part without --teacher"):
+        train(folder, tmp_path / "run", distillation=0.9)
+    with pytest.raises(UserError, match="no such model folder"):
+        train(folder, tmp_path / "run", teacher=tmp_path / "nobody")
+    with pytest.raises(UserError, match=r"--minutes: steps are timed without a teacher"):
+        train(folder, tmp_path / "run", teacher=folder / "two", minutes=1)
+    scratchlm.prepare("storyworld:60KB", out=tmp_path / "data", vocabulary_size=320)
+    with pytest.raises(UserError, match=r"its tokenizer .* is not that of --data"):
+        train(tmp_path, tmp_path / "run", teacher=folder / "two")
+    assert not (tmp_path / "run").exists()
