@@ -186,3 +186,15 @@ def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
         ShardSet.open(tmp_path / "absent")
     with pytest.raises(UserError, match="no token shards"):
         ShardSet([])
+
+
+def test_empty_and_unequal_shards_are_read_as_one_sequence(tmp_path: Path) -> None:
+    rows = [list(range(at, at + size)) for at, size in ((0, 0), (0, 7), (7, 0), (7, 0), (7, 1), (8, 40), (48, 0))]
+    for number, row in enumerate(rows):
+        write(tmp_path / f"train-{number}.tokens", [row] if row else [])
+    shards = ShardSet.open(tmp_path, "train")
+    assert len(shards) == 48
+    for start in range(49):
+        for stop in range(start, 49):
+            assert shards.read(start, stop).tolist() == list(range(start, stop))
+    assert shards.document_starts.tolist() == [0, 7, 8]

@@ -259,6 +259,32 @@ def test_a_killed_rank_is_told_and_all_start_again_from_the_last_checkpoint(data
     assert weights[0] == weights[1]
 
 
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.skipif(not (sys.platform == "linux" and os.geteuid() == 0), reason="only root may mount a small disk")
+def test_a_disk_that_is_full_on_the_rank_that_writes_ends_all_and_spoils_nothing(data: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    # Room for the checkpoint that is kept and the one being written; then another program takes some of it.
+    taking = 'while ! [ -d "$DISK/run/checkpoints/00000008" ]; do sleep 0.1; done; head -c 9m /dev/zero > "$DISK/other"'
+    script = f'mount -t tmpfs -o size=10m tmpfs "$DISK" || exit 77; ({taking}) 2>/dev/null & "$@"; code=$?; '
+    script += 'kill $! 2>/dev/null; cp -r "$DISK/run" "$KEPT"; exit $code'
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", script, "bash", *start, *settings(data, disk / "run")],
+        env={**environment, "DISK": str(disk), "KEPT": str(tmp_path / "run")},
+        capture_output=True, text=True, cwd=ROOT, timeout=300,
+    )  # fmt: skip
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this machine lets not even root mount")
+    assert done.returncode == 1, done.stderr
+    assert "scratchlm: " in done.stderr
+    assert "disk is full" in done.stderr
+    assert "src/scratchlm" not in done.stderr  # torchrun has a traceback of its own
+    on(1, "-m", "scratchlm", "pretrain", "--resume", str(tmp_path / "run"), "--allow-changes", "--data", str(data))
+    assert len(losses(tmp_path / "run")) == 24
+
+
 FROZEN = """
 import os, signal, sys, time
 from torch.distributed import TCPStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -190,3 +191,15 @@ def test_a_run_killed_at_an_arbitrary_moment_resumes_bit_for_bit(unbroken: dict[
     assert EVERY <= int(latest_checkpoint(tmp_path / "checkpoints").name) < STEPS
     run(tmp_path, "muon", resume=True, seed=9)
     assert_alike(tmp_path, unbroken["muon"])
+
+
+def test_a_clock_that_jumps_changes_no_number(
+    unbroken: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps = itertools.cycle([0.0, 4e9, -7200.0, 1.7e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    stop = StopRequest()
+    with pytest.raises(Interrupted):
+        run(tmp_path, "muon", stop=stop, watcher=StopAt(17, stop))
+    run(tmp_path, "muon", resume=True, seed=1)
+    assert_alike(unbroken["muon"], tmp_path)
