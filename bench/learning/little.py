@@ -1,7 +1,8 @@
 """What helps where text is short: switches of `pretrain`, each beside the same run without it.
 
-Half a megabyte of books is read many times by `default` at depth 4; some books are held out. First lengths and weight
-decays are tried with a seed of their own, so that what is compared is tuned. Then each arm trains with several seeds.
+Parts of some books, 100 kB, are read many times by `default` at depth 3, which has seven weights in its blocks for each
+token; parts of other books are held out. First lengths and weight decays are tried with a seed of their own, so that
+what is compared is tuned. Then each arm trains with several seeds.
 An ensemble is made of the runs with the best weight decay, and students learn from it. Two processes of one thread
 each train at a time.
 """
@@ -19,18 +20,19 @@ from typing import Any
 from bench.store import data_file
 
 import scratchlm
-from scratchlm.base.errors import UserError
+from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, Evaluation, read_log
 
-BOOKS, CHARACTERS, HELD_OUT = 24, 25_000, 0.16
+BOOKS, CHARACTERS, HELD_OUT = 36, 5_000, 0.45
 """Books, characters of each, and the fraction at the end that is held out."""
-DEPTH, ROWS, LENGTH = 4, 16, 128
+VOCABULARY = 512
+DEPTH, ROWS, LENGTH = 3, 8, 128
 TUNING_SEED = 100
 EPOCHS = (8, 16, 32)
-DECAYS = (0.0, 0.1, 0.4, 1.2)
+DECAYS = (0.0, 0.1, 0.5, 2.0)
 """Of the matrices in blocks, beside Muon's learning rate."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
-    "strong weight decay": {},  # the best of DECAYS but the plain arm's, at the best number of epochs for it
+    "weight decay": {},  # the best of DECAYS but the plain arm's, at the best number of epochs for it
     "dropout 0.1": {"model.dropout": 0.1},
     "dropout 0.2": {"model.dropout": 0.2},
     "the same rows in all epochs": {"training.offsets": False},
@@ -53,16 +55,14 @@ def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
             for decay in DECAYS
         }
         tried = _train(pool, folder, {name: [job] for name, job in tuning.items()})
-        epochs, decay = min(((e, d) for e in EPOCHS for d in DECAYS), key=lambda at: tried[_named(*at)][0])
+        epochs, decay = min(((e, d) for e in EPOCHS for d in DECAYS[1:]), key=lambda at: tried[_named(*at)][0])
         plain_epochs = min(EPOCHS, key=lambda e: tried[_named(e, DECAYS[0])][0])
         arms = {name: [(seed, plain_epochs, values, None) for seed in seeds] for name, values in ARMS.items()}
         strong = {"training.optimizer.weight_decay": decay}
-        arms["strong weight decay"] = [(seed, epochs, strong, None) for seed in seeds]
+        arms["weight decay"] = [(seed, epochs, strong, None) for seed in seeds]
         found = _train(pool, folder, arms)
-        together = {
-            str(count): _ensembles(folder, "strong weight decay", seeds, count) for count in range(2, len(seeds) + 1)
-        }
-        teacher = folder / "strong weight decay"
+        together = {str(count): _ensembles(folder, "weight decay", seeds, count) for count in range(2, len(seeds) + 1)}
+        teacher = folder / "weight decay"
         students = {
             f"student of {len(seeds)}": [(seed + 50, epochs, strong, teacher) for seed in seeds],
         }
@@ -80,7 +80,13 @@ def _prepare(folder: Path) -> None:
         texts = [json.loads(file.readline())["text"] for _ in range(BOOKS)]
     lines = (json.dumps({"text": text[20_000 : 20_000 + CHARACTERS]}) + "\n" for text in texts)
     (folder / "books.jsonl").write_text("".join(lines), encoding="utf-8")
-    scratchlm.prepare(folder / "books.jsonl", out=folder / "data", text_field="text", split=f"tail:{HELD_OUT}")
+    scratchlm.prepare(
+        folder / "books.jsonl",
+        out=folder / "data",
+        text_field="text",
+        split=f"tail:{HELD_OUT}",
+        vocabulary_size=VOCABULARY,
+    )
 
 
 def _train(pool: ProcessPoolExecutor, folder: Path, arms: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
@@ -92,10 +98,8 @@ def _train(pool: ProcessPoolExecutor, folder: Path, arms: Mapping[str, Sequence[
 def _run(folder: Path, arm: str, seed: int, epochs: int, values: Mapping[str, Any], teacher: Path | None) -> float:
     """Train one run, or measure the one that is there; return its loss on held-out text."""
     out = folder / arm / str(seed)
-    try:
-        return scratchlm.evaluate(out / "model", data=folder / "data", threads=1).held_out.loss
-    except UserError:
-        pass
+    if (out / MANIFEST_FILE).exists() and "ended" in json.loads((out / MANIFEST_FILE).read_text()):
+        return [record.loss for record in read_log(out / LOG_FILE) if isinstance(record, Evaluation)][-1] or 0.0
     tokens = json.loads((folder / "data" / "prepare.json").read_text())["tokens"]["train"]
     steps = round(epochs * tokens / (ROWS * LENGTH))
     ended = scratchlm.pretrain(
@@ -109,6 +113,7 @@ def _run(folder: Path, arm: str, seed: int, epochs: int, values: Mapping[str, An
             "training.sample_every": 0,
             "training.checkpoint_every": 0,
             "training.optimizer.weight_decay": 0.0,
+            "model.context": LENGTH,  # as long as what it is measured on
             **values,
         },
     )  # fmt: skip
@@ -119,11 +124,11 @@ def _run(folder: Path, arm: str, seed: int, epochs: int, values: Mapping[str, An
 def _ensembles(folder: Path, arm: str, seeds: Sequence[int], count: int) -> list[float]:
     """Return the losses of ensembles of so many of an arm's runs: of all such, or of the first five."""
     losses = []
-    for number, chosen in enumerate(list(combinations(seeds, count))[:5]):
-        place = folder / f"ensemble {count} {number}"
+    for chosen in list(combinations(seeds, count))[:5]:
+        place = folder / f"ensemble of {' '.join(map(str, chosen))}"
         place.mkdir(exist_ok=True)
         for seed in chosen:
-            if not (place / str(seed)).exists():
-                (place / str(seed)).symlink_to(folder / arm / str(seed))
+            (place / str(seed)).unlink(missing_ok=True)
+            (place / str(seed)).symlink_to((folder / arm / str(seed)).absolute())
         losses.append(scratchlm.evaluate(place, data=folder / "data", threads=2).held_out.loss)
     return losses

@@ -70,6 +70,19 @@ def step(
     return {**{name: torch.tensor(value, dtype=torch.float64) for name, value in told.items()}, **found}
 
 
+def averaged(ranks: Ranks, sharding: str = "none") -> dict[str, torch.Tensor]:
+    """Return the weights after steps whose averages take their place."""
+    found = {}
+    for name, share in {"tail": {"tail_average": 0.5}, "ema": {"ema_decay": 0.8}}.items():
+        decoder = random_decoder(toy_config("default"))
+        config = TrainingConfig(steps=4, batch_size=4, **share)
+        loop = Loop(decoder, lambda state: iter([(batch_of(4, False), {})] * 4), config, ranks=ranks, sharding=sharding)
+        list(loop.steps())
+        loop.collect()
+        found |= {f"{name} {each}": p.detach().clone() for each, p in decoder.named_parameters()}
+    return found
+
+
 def left_out(ranks: Ranks, sharding: str = "none", folder: Path | None = None) -> dict[str, torch.Tensor]:
     """Return the weights after steps of which two hold a row of random ids, and how many rows were left out."""
     decoder = random_decoder(toy_config("default"))
@@ -124,7 +137,9 @@ def main() -> None:
             for packed in PACKED
             for micro in MICRO
         }
-        found["left out"] = left_out(ranks)
+        found["left out"], found["averaged"] = left_out(ranks), averaged(ranks)
+        if ranks.size > 1:
+            found["averaged, full"] = averaged(ranks, "full")
         if ranks.size > 1:
             found |= shared(ranks, Path(sys.argv[1]).with_suffix(".shared"))
         else:

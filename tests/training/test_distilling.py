@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.ensemble import Ensemble
 from scratchlm.training.distilling import distillation_loss
 from scratchlm.training.loss import next_token_loss, plain_next_token_loss
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, save_model
 from toys import TOYS, random_decoder, random_ids, toy_config
 
 
@@ -91,6 +95,28 @@ def train(folder: Path, out: Path, **given: object) -> scratchlm.PretrainResult:
     return scratchlm.pretrain("tiny", data=folder / "data", out=out, dtype="fp32", threads=1, overrides=small, **given)  # type: ignore[arg-type]
 
 
+def test_rows_read_both_ways_are_taught_by_the_text_alone_and_never_judged() -> None:
+    student, teacher = (random_decoder(toy_config("default"), seed) for seed in (1, 2))
+    both = torch.tensor([True, False, True, False])
+    batch = dataclasses.replace(batch_of(4), both_ways=both)
+    told = []
+
+    def judge(losses: torch.Tensor) -> torch.Tensor:
+        told.append(losses)
+        return losses > 1e9
+
+    mixed = distillation_loss(teacher, 1.0)(student, batch, judge)
+    mixed.backward()
+    found = student.embedding.weight.grad.clone()
+    student.zero_grad()
+    (
+        distillation_loss(teacher, 1.0)(student, batch.select(~both)) + next_token_loss(student, batch.select(both))
+    ).backward()
+    torch.testing.assert_close(found, student.embedding.weight.grad, rtol=1e-3, atol=1e-3)
+    next_token_loss(student, batch, judge)
+    assert [losses.isnan().tolist() for losses in told] == [both.tolist()] * 2
+
+
 def test_a_folder_of_models_is_measured_and_teaches(folder: Path) -> None:
     alone = [scratchlm.evaluate(folder / "two" / seed, data=folder / "data").held_out.loss for seed in "01"]
     together = scratchlm.evaluate(folder / "two", data=folder / "data")
@@ -98,6 +124,18 @@ def test_a_folder_of_models_is_measured_and_teaches(folder: Path) -> None:
     assert together.held_out.loss < sum(alone) / 2  # by Jensen's inequality
     taught = train(folder, folder / "student", teacher=folder / "two", distillation=0.9)
     assert taught.loss < 6.0
+    manifest = json.loads((folder / "student" / "manifest.json").read_text())
+    assert set(manifest["inputs"]) == {"data", "teacher"}
+    (folder / "one").mkdir()
+    shutil.copytree(folder / "two" / "0", folder / "one" / "0")
+    assert scratchlm.evaluate(folder / "one", data=folder / "data").held_out.loss == pytest.approx(alone[0])
+
+
+def test_a_student_never_takes_the_place_of_its_teacher_or_comes_among_them(folder: Path) -> None:
+    for out in (folder / "two", folder / "two" / "student"):
+        with pytest.raises(UserError):
+            train(folder, out, teacher=folder / "two", force=True)
+    assert sorted(each.name for each in (folder / "two").iterdir()) == ["0", "1"]
 
 
 def test_what_cannot_teach_is_told(folder: Path, tmp_path: Path) -> None:
@@ -110,4 +148,15 @@ def test_what_cannot_teach_is_told(folder: Path, tmp_path: Path) -> None:
     scratchlm.prepare("storyworld:60KB", out=tmp_path / "data", vocabulary_size=320)
     with pytest.raises(UserError, match=r"its tokenizer .* is not that of --data"):
         train(tmp_path, tmp_path / "run", teacher=folder / "two")
+    with pytest.raises(UserError, match=r"--teacher .*: its tokenizer"):
+        train(tmp_path, tmp_path / "run", teacher=folder / "two", sweep=("seed=1,2",))
+    wider = load_model(find_model(folder / "two" / "0"))
+    shape = dataclasses.replace(wider.decoder.config, vocabulary_size=wider.decoder.config.vocabulary_size + 20)
+    save_model(tmp_path / "wider", SavedModel(random_decoder(shape), wider.tokenizer))
+    with pytest.raises(UserError, match=r"--teacher .*: scores \d+ ids, the student \d+"):
+        train(folder, tmp_path / "run", teacher=tmp_path / "wider")
+    shutil.copytree(folder / "two" / "0", tmp_path / "both" / "0")
+    shutil.copytree(tmp_path / "wider", tmp_path / "both" / "1")
+    with pytest.raises(UserError, match="an ensemble needs as many of all"):
+        scratchlm.evaluate(tmp_path / "both", data=folder / "data")
     assert not (tmp_path / "run").exists()

@@ -105,6 +105,14 @@ def test_rows_that_are_left_out_are_so_for_all(gradients: dict, ranks: int, how:
         torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("how", ["", ", full"])
+def test_averages_of_weights_are_those_of_one_process(gradients: dict, ranks: int, how: str) -> None:
+    for name, value in gradients[1]["averaged"].items():
+        torch.testing.assert_close(gradients[ranks][f"averaged{how}"][name], value, rtol=1e-4, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")

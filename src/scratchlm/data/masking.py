@@ -21,7 +21,7 @@ class HiddenTokens:
 
     source: Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
     fraction: float
-    """Of the rows; at least one where it is not 0."""
+    """Of the rows; at least one."""
     hidden: float
     """Probability that a token is hidden, and the target of the position before it."""
     mask: int

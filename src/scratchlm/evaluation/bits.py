@@ -23,7 +23,7 @@ from scratchlm.model.ensemble import Ensemble
 from scratchlm.model.network import CausalLM
 from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.simple import unknown_id
-from scratchlm.training.loss import cross_entropy_sum, next_token_loss
+from scratchlm.training.loss import cross_entropy_sum, held_rows, next_token_loss
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ def held_out_loss(
 def _loss_of_logits(network: CausalLM, batch: Batch) -> Tensor:
     """Return what `next_token_loss` returns, of a network without a head of its own."""
     wanted = batch.targets != IGNORED
-    return cross_entropy_sum(network.logits(network.hidden(batch.ids)[wanted]), batch.targets[wanted])
+    rows = held_rows(network.config.vocabulary_size, torch.float32)
+    parts = zip(*(torch.split(each[wanted], rows) for each in (network.hidden(batch.ids), batch.targets)), strict=True)
+    return torch.stack([cross_entropy_sum(network.logits(hidden), targets) for hidden, targets in parts]).sum()
 
 
 @torch.no_grad()

@@ -121,7 +121,7 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
     network.to(choose_device(config.device))
     held_out = held_out_loss(network, tokenizer, tokens)
     unknown = count_unknown(tokens, tokenizer)
-    told = str(find_model(config.model)) if models == 1 else f"{config.model}: {models} models as one"
+    told = str(models[0]) if len(models) == 1 else f"{config.model}: {len(models)} models as one"
     return EvaluateResult(told, name, held_out, documents, time.perf_counter() - started, unknown)
 
 

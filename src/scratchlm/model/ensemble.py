@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -29,8 +30,8 @@ class Ensemble(CausalLM):
     def logits(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
         """Return the logarithm of the mean probability of each token."""
         parts = enumerate(torch.split(hidden, self._widths, dim=-1))
-        scores = torch.stack([self._of(number).logits(part).float().log_softmax(-1) for number, part in parts])
-        return scores.logsumexp(0) - math.log(len(scores))
+        scores = (self._of(number).logits(part).float().log_softmax(-1) for number, part in parts)
+        return reduce(torch.logaddexp, scores) - math.log(len(self._widths))
 
     def flops_per_token(self, length: int) -> float:
         """Sum those of the members."""

@@ -85,7 +85,7 @@ class PretrainConfig:
         if self.sharding == "none":
             told = "needs --sharding full or hybrid; add one of them"
             problems += [f"{flag} {ranks}: {told}" for flag, ranks in shared.items() if ranks > 1]
-        if self.teacher is None and self.distillation != PretrainConfig.distillation:
+        if self.teacher is None and self.resume is None and self.distillation != PretrainConfig.distillation:
             problems.append(f"--distillation {self.distillation:g}: has no part without --teacher; give that too")
         if self.teacher is not None and self.minutes is not None:
             problems.append("--minutes: steps are timed without a teacher; beside --teacher give --training.steps")

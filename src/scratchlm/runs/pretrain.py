@@ -38,17 +38,16 @@ from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.runs.sweep.run import Sweep, SweepResult
 from scratchlm.runs.sweep.runners import Local, OnRay
 from scratchlm.runs.sweep.trials import trials_of
+from scratchlm.runs.teaching import loss_of
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.training.distilling import distillation_loss
 from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
-from scratchlm.weights.ensemble import digest_of_models, load_network
+from scratchlm.weights.ensemble import digest_of_models, find_models
 
 JOB = "torchrun_job"
 """In the manifest: which job of torchrun began the run."""
@@ -117,15 +116,15 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     on_ray = config.sweep_on == "ray"
     started, out, threads = time.perf_counter(), config.out, set_threads(config.threads or (1 if on_ray else None))
     tokenizer, train, held_out = open_data(config.data)
-    inputs = {"data": data_hash(train, held_out)}
-    if config.init is not None:
-        inputs["init"] = digest_of_model(config.init)
+    inputs = _inputs(config, data_hash(train, held_out))
     if config.resume is not None:
         require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
     else:
         device = choose_device(config.device)
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config, _ = _resolve(config, _beginning(config, tokenizer).decoder, train, ranks)
+        saved = _beginning(config, tokenizer)
+        loss_of(config, saved, ranks)  # which tells what is wrong before anything is begun
+        config, _ = _resolve(config, saved.decoder, train, ranks)
         config = dataclasses.replace(config, sweep_processes=1 if on_ray else _at_once(config, threads))
         _begin(out, config, tokenizer, inputs, ranks)
     runner = OnRay(pretrain) if on_ray else Local(pretrain, threads)
@@ -136,12 +135,26 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     return dataclasses.replace(_told(sweep.best(), parameters, time.perf_counter() - started), sweep=found)
 
 
+def _inputs(config: ResolvedPretrainConfig, data: str) -> dict[str, str]:
+    """Return the hash of each thing that a run reads."""
+    inputs = {"data": data}
+    if config.init is not None:
+        inputs["init"] = digest_of_model(config.init)
+    if config.teacher is not None:
+        inputs["teacher"] = digest_of_models(config.teacher)
+    return inputs
+
+
 def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
     """Return how many trials are trained at a time: one a thread, fewer where memory is short, one on a GPU."""
     if config.device != "cpu":
         return 1
     wanted, available = min(config.sweep_processes or threads, threads), available_memory()
     each = estimate_memory(outline(config.model), config.training, DTYPES[config.dtype]).total + OF_A_PROCESS
+    if config.teacher is not None:
+        each += sum(
+            file.stat().st_size for model in find_models(config.teacher) for file in model.glob("*.safetensors")
+        )
     return wanted if available is None else max(1, min(wanted, available // each))
 
 
@@ -151,11 +164,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     started, out = time.perf_counter(), config.out
     tokenizer, train, held_out = open_data(config.data)
     threads, device = set_threads(config.threads), choose_device(config.device)
-    inputs = {"data": data_hash(train, held_out)}
-    if config.init is not None:
-        inputs["init"] = digest_of_model(config.init)
-    if config.teacher is not None:
-        inputs["teacher"] = digest_of_models(config.teacher)
+    inputs = _inputs(config, data_hash(train, held_out))
     require_trackers(config.track)
     resume = config.resume
     if resume is not None:
@@ -165,7 +174,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
             config = dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
     ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
     saved = _beginning_on(ranks, config, tokenizer)
-    loss = _loss(config, saved, device)
+    loss = loss_of(config, saved, ranks)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
         config, step = _resolve(config, saved.decoder, train, ranks)
@@ -262,28 +271,6 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     return saved
 
 
-def _loss(config: ResolvedPretrainConfig, saved: SavedModel, device: torch.device) -> Loss:
-    """Return the loss of the run: that of its text, or a teacher's too."""
-    if config.teacher is None:
-        return next_token_loss
-    teacher, tokenizer, _ = load_network(config.teacher)
-    problems = []
-    if tokenizer.fingerprint != saved.tokenizer.fingerprint:
-        problems.append(
-            f"--teacher {config.teacher}: its tokenizer ({tokenizer.fingerprint[:12]}) is not that of --data "
-            f"{config.data} ({saved.tokenizer.fingerprint[:12]}); take a teacher that learned with the same"
-        )
-    if teacher.config.context < config.training.sequence_length:
-        problems.append(
-            f"training.sequence_length {config.training.sequence_length}: exceeds the context of --teacher, "
-            f"{teacher.config.context}; lower it"
-        )
-    if saved.decoder.mtp_head is not None:
-        problems.append("--teacher: teaches no model.multi_token_prediction; leave one of them out")
-    raise_all(problems)
-    return distillation_loss(teacher.to(device), config.distillation)
-
-
 def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:
     read = sum(stage.tokens for stage in stages(tokens, config.training, config.seed))
     return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, step)
@@ -365,6 +352,7 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
         "steps": config.training.steps,
         "sources": sources + earlier,
         "init": None if config.init is None else config.init.name,
+        "teacher": None if config.teacher is None else config.teacher.name,
         "licence": before.provenance.get("licence"),
     }
 

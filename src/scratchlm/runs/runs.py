@@ -79,7 +79,8 @@ def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None
         return locked(config.resume)
     if config.out is None:
         return nullcontext()
-    sources = [path for path in (config.init, config.data, getattr(config, "held_out", None)) if path is not None]
+    others = (getattr(config, "held_out", None), getattr(config, "teacher", None))
+    sources = [path for path in (config.init, config.data, *others) if path is not None]
     return output_folder(config.out, RUN_KIND, force=config.force, sources=sources)
 
 
@@ -149,7 +150,12 @@ def run_fit(
         peak=product_peak(loop.runtime.device, loop.runtime.dtype),
     )
     checkpoints = Checkpoints(
-        out / CHECKPOINTS, saved, training.keep_checkpoints, training.checkpoint_every, training.keep_best
+        out / CHECKPOINTS,
+        saved,
+        training.keep_checkpoints,
+        training.checkpoint_every,
+        training.keep_best,
+        averaged=training.tail_average > 0 or training.ema_decay > 0,
     )
     loop.ranks.from_first(checkpoints.require_space)
     first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None

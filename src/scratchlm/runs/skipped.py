@@ -72,7 +72,8 @@ def _documents_of_row(shards: ShardSet, tokenizer: Tokenizer, start: int, losses
         last = min(end, following)
         text = " ".join(tokenizer.decode(shards.read(first, min(last, first + SHOWN)).tolist()).split())
         part = losses[first - start - 1 : last - start - 1]
-        mean = float(part.mean())
+        predicted = part[part != 0.0]
+        mean = float(predicted.mean()) if len(predicted) else math.nan
         yield BadDocument(at, round(mean, 4) if math.isfinite(mean) else None, len(part), text[:SHOWN])
         first, at = last, at + 1
 

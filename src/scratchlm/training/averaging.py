@@ -41,7 +41,8 @@ class WeightAverage:
             means = [self._means[names[weight]] for weight in weights]
             torch._foreach_lerp_(means, weights, share)
             if step == steps:
-                torch._foreach_copy_(weights, means)
+                for weight, mean in zip(weights, means, strict=True):  # all at once is unknown to tensors in parts
+                    weight.copy_(mean)
 
     def _share(self, step: int, steps: int) -> float | None:
         """Return how much of the mean is what the weights are now; None where nothing is averaged."""

@@ -69,12 +69,14 @@ class Checkpoints:
     """Steps between two; what a stop saved between them is kept until the next, and no run returns to it."""
     keep_best: bool = False
     best: Best | None = None
+    averaged: bool = False
+    """Whether an average of the weights is kept too."""
 
     @property
     def size(self) -> int:
-        """Bytes of one, at most: weights, and two numbers of an optimizer for each that is trained."""
-        parameters = list(self.model.decoder.parameters())
-        return sum(p.numel() * p.element_size() * (3 if p.requires_grad else 1) for p in parameters)
+        """Bytes of one, at most: weights, and two numbers of an optimizer and an average for each that is trained."""
+        parameters, trained = list(self.model.decoder.parameters()), 4 if self.averaged else 3
+        return sum(p.numel() * p.element_size() * (trained if p.requires_grad else 1) for p in parameters)
 
     def require_space(self) -> None:
         """Refuse a run whose checkpoints do not fit on the disk. Raises `UserError`."""

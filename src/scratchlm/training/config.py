@@ -85,8 +85,8 @@ class MaskedConfig:
     """Masked next-token prediction: some rows are read both ways and predict hidden tokens (GPT-BERT, 2410.24159)."""
 
     type: ClassVar[str] = "masked"
-    fraction: Fraction = 0.0625
-    """Fraction of the rows of each batch."""
+    fraction: Annotated[float, Range(over=0, most=1)] = 0.0625
+    """Fraction of the rows of each batch, at least one row."""
     hidden: Annotated[float, Range(over=0, most=1)] = 0.15
     """Probability that a token of these rows is hidden."""
 
@@ -187,4 +187,7 @@ class TrainingConfig:
         problems = out_of_range(self, "training")
         if self.ema_decay and self.tail_average:
             problems.append("training.ema_decay: not beside training.tail_average, which averages too; choose one")
+        lengths = [self.sequence_length, getattr(self.size_warmup, "sequence_length", self.sequence_length)]
+        if isinstance(self.masked, MaskedConfig) and min(lengths) < 2:
+            problems.append("training.masked: needs rows of 2 tokens at least; raise training.sequence_length")
         raise_all(problems)

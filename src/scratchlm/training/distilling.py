@@ -13,14 +13,14 @@ from torch import Tensor
 
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.network import CausalLM
-from scratchlm.training.loss import Judge, Loss, hidden_states, row_means
+from scratchlm.training.loss import Judge, Loss, hidden_states, judged_losses
 
 
 def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
     """Return a loss whose value is that of `next_token_loss` and whose gradient is a mixture.
 
-    It is `1 - weight` of the cross-entropy with the next token, and `weight` of that with the teacher's probabilities.
-    Holds the logits of a batch three times: teacher, student, gradient.
+    It is `1 - weight` of the cross-entropy with the next token, and `weight` of that with the teacher's probabilities;
+    in rows that are read both ways the text alone teaches. Holds the logits of a micro-batch about five times.
     """
     teacher.eval().requires_grad_(False)
 
@@ -30,9 +30,11 @@ def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
         losses = F.nll_loss(scores, batch.targets[wanted], reduction="none")
         with torch.no_grad():
             taught = teacher.logits(teacher.hidden(batch.ids, documents=batch.documents)[wanted]).float().softmax(-1)
-        mixed = (1.0 - weight) * losses - weight * (taught * scores).sum(-1)
+        forwards = torch.ones_like(wanted) if batch.both_ways is None else ~batch.both_ways[:, None].expand_as(wanted)
+        share = weight * forwards[wanted]
+        mixed = (1.0 - share) * losses - share * (taught * scores).sum(-1)
         if judge is not None:
-            bad = judge(row_means(losses.detach(), batch.targets))
+            bad = judge(judged_losses(losses.detach(), batch))
             kept = ~bad[:, None].expand_as(wanted)[wanted]
             losses, mixed = losses[kept], mixed[kept]
         total = mixed.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ Loss = Callable[[Any, Batch], Tensor]
 by `Batch.target_count`."""
 
 Judge = Callable[[Float[Tensor, " B"]], Bool[Tensor, " B"]]
-"""Takes the mean loss of each row, in nats; returns which rows are left out of loss and gradient."""
+"""Takes the mean loss of each row, in nats, NaN where it is not judged; returns which rows are left out."""
 
 CHUNK_LOGITS = 1 << 20
 """Logits that are worked on at once in fp32, about: few enough to stay near the processor between the passes."""
@@ -78,7 +79,7 @@ def kl_estimate(reference: Float[Tensor, "*B"], now: Float[Tensor, "*B"]) -> Flo
 def token_log_probabilities(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> Float[Tensor, "B T"]:
     """Return the log-probability of each target as it is drawn at a temperature, 0 where nothing is predicted."""
     wanted = batch.targets != IGNORED
-    hidden = decoder.hidden(batch.ids)[wanted]
+    hidden = hidden_states(decoder, batch)[wanted]
     losses = F.cross_entropy(decoder.logits(hidden).float() / temperature, batch.targets[wanted], reduction="none")
     return torch.zeros(batch.targets.shape, device=losses.device).masked_scatter(wanted, -losses)
 
@@ -108,7 +109,7 @@ def next_token_loss(decoder: SequenceModel, batch: Batch, judge: Judge | None = 
         return linear_losses(rows, of, weight, decoder.config.logit_softcap)
 
     loss, losses = of_head(decoder.head_weight, batch.targets)
-    if judge is not None and bool((bad := judge(row_means(losses, batch.targets))).any()):
+    if judge is not None and bool((bad := judge(judged_losses(losses, batch))).any()):
         loss = loss - of_head(decoder.head_weight, batch.targets.masked_fill(~bad[:, None], IGNORED))[0]
         batch = replace(batch, targets=batch.targets.masked_fill(bad[:, None], IGNORED))
     return _with_second_gradient(decoder, batch, loss, lambda weight, targets: of_head(weight, targets)[0])
@@ -119,6 +120,12 @@ def row_means(losses: Float[Tensor, " N"], targets: Int[Tensor, "B T"]) -> Float
     wanted = targets != IGNORED
     table = torch.zeros(targets.shape, device=losses.device).masked_scatter(wanted, losses)
     return table.sum(1) / wanted.sum(1).clamp(min=1)
+
+
+def judged_losses(losses: Float[Tensor, " N"], batch: Batch) -> Float[Tensor, " B"]:
+    """Return the mean loss of each row, NaN for those read both ways: few targets each, which say little of a row."""
+    means = row_means(losses, batch.targets)
+    return means if batch.both_ways is None else means.masked_fill(batch.both_ways, math.nan)
 
 
 def second_targets(batch: Batch) -> Int[Tensor, "B T"]:

@@ -112,6 +112,7 @@ def estimate_memory(decoder: Decoder, config: TrainingConfig, dtype: torch.dtype
     model, numbers = decoder.config, decoder.parameter_count()
     inside = matrix_weights(decoder)
     state = numbers * 2 if config.optimizer.type == "adamw" else inside + 2 * (numbers - inside)
+    state += numbers if config.tail_average or config.ema_decay else 0
     rows = min(config.micro_batch_size or config.batch_size, config.batch_size)
     tokens = rows * config.sequence_length
     size = 4 if dtype == torch.float32 else 2

@@ -115,8 +115,12 @@ def require_shared(ranks: Ranks, how: ShardingName, model: DecoderConfig, traini
     ]
     if ranks.context > 1 and isinstance(model.multi_token_prediction, MultiTokenPredictionConfig):
         problems.append("--context-parallel: not beside model.multi_token_prediction, whose targets lie in two parts")
-    if ranks.context > 1 and isinstance(training.masked, MaskedConfig):
-        problems.append("--context-parallel: not beside training.masked, whose rows are read both ways; leave one out")
+    if isinstance(
+        training.masked, MaskedConfig
+    ):  # not all ranks would have rows of both kinds, and wait for each other
+        problems.append(
+            "training.masked: not beside --sharding, under which all ranks read alike; leave out one of them"
+        )
     if together > 1 and training.compile:
         problems.append("training.compile: not where ranks share layers or texts; leave it out")
     near = _near(ranks)

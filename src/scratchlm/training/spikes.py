@@ -97,8 +97,12 @@ class SpikeWatch:
         return None
 
     def add(self, step: int, loss: float, norm: float, rows: Float[Tensor, " B"] | None = None) -> None:
-        """Take note of a step that was taken; `rows` are the losses of its rows that were not left out."""
+        """Take note of a step that was taken; `rows` are the losses of its rows that were not left out.
+
+        A row whose loss is NaN is not judged.
+        """
         if rows is not None:
+            rows = rows[~rows.isnan()]
             self._rows.append((len(rows), float(rows.double().sum()), float(rows.double().square().sum())))
         self._losses.append(loss)
         self._norms.append(norm)

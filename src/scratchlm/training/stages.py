@@ -48,7 +48,11 @@ def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[Stage]:
 def training_batches(tokens: Tokens, config: TrainingConfig, seed: int, mask: int = 0) -> BatchSource:
     """Return the batches of a whole run on one long row of tokens; `mask` is the id of what is hidden, if anything."""
     first, *rest = stages(tokens, config, seed)
-    batches = Staged(first.batches, first.steps, rest[0].batches) if rest else first.batches
+    return _masked(Staged(first.batches, first.steps, rest[0].batches) if rest else first.batches, config, seed, mask)
+
+
+def _masked(batches: BatchSource, config: TrainingConfig, seed: int, mask: int) -> BatchSource:
+    """Hide tokens where the configuration says so."""
     masked = config.masked
     if not isinstance(masked, MaskedConfig):
         return batches
@@ -69,11 +73,13 @@ def measure_step(
     """
     *before, last = stages(tokens, config, runtime.seed)
     each = budget / (1 + len(before) / 2)  # a stage before is timed in one dtype
-    dtype, seconds = choose_dtype(name, decoder, last.batches, config, runtime, budget=each)
+    dtype, seconds = choose_dtype(name, decoder, _masked(last.batches, config, 0, 0), config, runtime, budget=each)
     total = seconds * last.steps
     for stage in before:
         runtime = replace(runtime, dtype=dtype)
-        total += stage.steps * step_seconds(decoder, stage.batches, config, runtime, budget=each / 2)
+        total += stage.steps * step_seconds(
+            decoder, _masked(stage.batches, config, 0, 0), config, runtime, budget=each / 2
+        )
     return dtype, total / config.steps
 
 

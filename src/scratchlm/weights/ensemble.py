@@ -27,18 +27,23 @@ def find_models(place: Path) -> list[Path]:
         return found
 
 
-def load_network(place: Path) -> tuple[CausalLM, Tokenizer, int]:
-    """Load the model at `place`, or the ensemble of the models within it; return its tokenizer and how many they are.
+def load_network(place: Path) -> tuple[CausalLM, Tokenizer, list[Path]]:
+    """Load the model at `place`, or the ensemble of the models within it; return its tokenizer and their folders.
 
-    Raises `UserError` where their tokenizers differ.
+    Raises `UserError` where their tokenizers or the sizes of their vocabularies differ.
     """
     found = [(folder, load_model(folder)) for folder in find_models(place)]
     (first, saved), *others = found
     for folder, other in others:
         if other.tokenizer.fingerprint != saved.tokenizer.fingerprint:
             raise UserError(f"{place}: the tokenizers of {first} and {folder} differ; an ensemble needs one for all")
+        sizes = [each.decoder.config.vocabulary_size for each in (saved, other)]
+        if sizes[0] != sizes[1]:
+            raise UserError(
+                f"{place}: {first} scores {sizes[0]:,} ids and {folder} {sizes[1]:,}; an ensemble needs as many of all"
+            )
     network = saved.decoder if not others else Ensemble([each.decoder for _, each in found])
-    return network, saved.tokenizer, len(found)
+    return network, saved.tokenizer, [folder for folder, _ in found]
 
 
 def digest_of_models(place: Path) -> str:
