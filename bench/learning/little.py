@@ -28,7 +28,7 @@ VOCABULARY = 512
 DEPTH, ROWS, LENGTH = 3, 8, 128
 TUNING_SEED = 100
 EPOCHS = (8, 16, 32)
-DECAYS = (0.0, 0.1, 0.5, 2.0)
+DECAYS = (0.0, 0.1, 0.5, 2.0, 6.0)
 """Of the matrices in blocks, beside Muon's learning rate."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
@@ -38,8 +38,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "the same rows in all epochs": {"training.offsets": False},
     "moving average of weights": {"training.ema_decay": 0.99},
     "average of the last tenth": {"training.tail_average": 0.1},
-    "masked rows, 1 of 16": {"training.masked": {"type": "masked", "fraction": 0.0625}},
-    "masked rows, 4 of 16": {"training.masked": {"type": "masked", "fraction": 0.25}},
+    "masked rows, 1 of 16": {"training.masked_fraction": 0.0625},
+    "masked rows, 4 of 16": {"training.masked_fraction": 0.25},
 }
 
 

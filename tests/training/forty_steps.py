@@ -23,7 +23,7 @@ from scratchlm.data.batches import ArrayTokens, Batch, State
 from scratchlm.model.config import NgramEmbeddingConfig, ValueEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.config import AdamWConfig, MaskedConfig, MuonConfig, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.config import AdamWConfig, MuonConfig, SizeWarmupConfig, TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import BatchSource, Loop
 from scratchlm.training.stages import training_batches
@@ -46,7 +46,7 @@ SETTINGS = {
         decay_with_lr=True,
         tail_average=0.4,
     ),
-    "masked": replace(PLAIN, masked=MaskedConfig(fraction=0.5, hidden=0.3), ema_decay=0.8),
+    "masked": replace(PLAIN, masked_fraction=0.5, hidden_fraction=0.3, ema_decay=0.8),
 }
 """Each a run's configuration; 'every part' has every part that learns faster, in the model too."""
 

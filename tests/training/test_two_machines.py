@@ -18,10 +18,10 @@ from scratchlm.base.runfolder import Train, read_log
 from scratchlm.data.prepare import prepare
 from scratchlm.tokens.config import PrepareConfig
 
-STEPS = 300
+STEPS = 120
 MACHINES = ("scratchlm-a", "scratchlm-b")
 ADDRESSES = ("10.231.7.1", "10.231.7.2")
-SIZES = f"--training.batch-size 6 --training.sequence-length 32 --training.steps {STEPS} --training.checkpoint-every 25"
+SIZES = f"--training.batch-size 6 --training.sequence-length 32 --training.steps {STEPS} --training.checkpoint-every 10"
 FIXED = "--training.log-every 1 --training.evaluate-every 0 --dtype fp32 --threads 1 --seed 3"
 
 

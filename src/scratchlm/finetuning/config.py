@@ -134,7 +134,8 @@ class FinetuneConfig:
         return {
             "training.steps": "--epochs sets it",
             "training.offsets": "each row is a text; leave it out",
-            "training.masked": "conversations are read forwards; leave it out",
+            "training.masked_fraction": "texts are read forwards; leave it out",
+            "training.hidden_fraction": "texts are read forwards; leave it out",
             "training.size_warmup": "all steps have the same rows; leave it out",
             "training.sample_every": "no samples are written; leave it out",
             "training.evaluation_tokens": "all that is held out is measured; leave it out",

@@ -73,26 +73,7 @@ class SizeWarmupConfig:
     """Tokens in a row of this stage."""
 
 
-@dataclass(frozen=True)
-class NoMaskedConfig:
-    """All rows predict the next token from those before it."""
-
-    type: ClassVar[str] = "none"
-
-
-@dataclass(frozen=True)
-class MaskedConfig:
-    """Masked next-token prediction: some rows are read both ways and predict hidden tokens (GPT-BERT, 2410.24159)."""
-
-    type: ClassVar[str] = "masked"
-    fraction: Annotated[float, Range(over=0, most=1)] = 0.0625
-    """Fraction of the rows of each batch, at least one row."""
-    hidden: Annotated[float, Range(over=0, most=1)] = 0.15
-    """Probability that a token of these rows is hidden."""
-
-
 SizeWarmupChoice = NoSizeWarmupConfig | SizeWarmupConfig
-MaskedChoice = NoMaskedConfig | MaskedConfig
 OptimizerConfig = MuonConfig | AdamWConfig
 
 
@@ -154,8 +135,11 @@ class TrainingConfig:
     """Whether each epoch divides the text into rows at other places."""
     ema_decay: Decay = 0.0
     """Memory of an exponential moving average of the weights, which takes their place at the end; 0: none."""
-    masked: MaskedChoice = field(default_factory=NoMaskedConfig)
-    """Whether some rows are read both ways, and predict tokens that are hidden in them."""
+    masked_fraction: Fraction = 0.0
+    """Fraction of the rows of each batch, at least one, that are read both ways and predict hidden tokens (GPT-BERT,
+    arXiv 2410.24159); 0: none."""
+    hidden_fraction: Annotated[float, Range(over=0, most=1)] = 0.15
+    """Of these rows, the fraction of tokens that are hidden."""
     clip: Annotated[float | None, Range(over=0)] = 1.0
     """Largest norm of the whole gradient; a longer one is scaled down to it. None: never."""
     compile: bool = False
@@ -188,6 +172,6 @@ class TrainingConfig:
         if self.ema_decay and self.tail_average:
             problems.append("training.ema_decay: not beside training.tail_average, which averages too; choose one")
         lengths = [self.sequence_length, getattr(self.size_warmup, "sequence_length", self.sequence_length)]
-        if isinstance(self.masked, MaskedConfig) and min(lengths) < 2:
-            problems.append("training.masked: needs rows of 2 tokens at least; raise training.sequence_length")
+        if self.masked_fraction and min(lengths) < 2:
+            problems.append("training.masked_fraction: needs rows of 2 tokens at least; raise training.sequence_length")
         raise_all(problems)

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 from scratchlm.base.errors import raise_all
 from scratchlm.model.config import DecoderConfig, MultiTokenPredictionConfig
 from scratchlm.model.decoder import Decoder, outline
-from scratchlm.training.config import MaskedConfig, ShardingName, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.config import ShardingName, SizeWarmupConfig, TrainingConfig
 from scratchlm.training.context_parallel import texts_shared
 from scratchlm.training.parts import part_like, whole
 from scratchlm.training.ranks import Ranks
@@ -115,11 +115,9 @@ def require_shared(ranks: Ranks, how: ShardingName, model: DecoderConfig, traini
     ]
     if ranks.context > 1 and isinstance(model.multi_token_prediction, MultiTokenPredictionConfig):
         problems.append("--context-parallel: not beside model.multi_token_prediction, whose targets lie in two parts")
-    if isinstance(
-        training.masked, MaskedConfig
-    ):  # not all ranks would have rows of both kinds, and wait for each other
+    if training.masked_fraction:  # not all ranks would have rows of both kinds, and wait for each other
         problems.append(
-            "training.masked: not beside --sharding, under which all ranks read alike; leave out one of them"
+            "training.masked_fraction: not beside --sharding, under which all ranks read alike; leave out one of them"
         )
     if together > 1 and training.compile:
         problems.append("training.compile: not where ranks share layers or texts; leave it out")

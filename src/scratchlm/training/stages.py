@@ -16,7 +16,7 @@ from scratchlm.base.device import DtypeName
 from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.data.masking import HiddenTokens
 from scratchlm.model.decoder import Decoder
-from scratchlm.training.config import MaskedConfig, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, RuntimeConfig
 from scratchlm.training.probing import PROBE, choose_dtype, step_seconds
 
@@ -53,10 +53,9 @@ def training_batches(tokens: Tokens, config: TrainingConfig, seed: int, mask: in
 
 def _masked(batches: BatchSource, config: TrainingConfig, seed: int, mask: int) -> BatchSource:
     """Hide tokens where the configuration says so."""
-    masked = config.masked
-    if not isinstance(masked, MaskedConfig):
+    if not config.masked_fraction:
         return batches
-    return HiddenTokens(batches, masked.fraction, masked.hidden, mask, seed)
+    return HiddenTokens(batches, config.masked_fraction, config.hidden_fraction, mask, seed)
 
 
 def measure_step(
