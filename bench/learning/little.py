@@ -27,7 +27,7 @@ BOOKS, CHARACTERS, HELD_OUT = 36, 5_000, 0.45
 VOCABULARY = 512
 DEPTH, ROWS, LENGTH = 3, 8, 128
 TUNING_SEED = 100
-EPOCHS = (8, 16, 32)
+EPOCHS = (4, 8, 16)
 DECAYS = (0.0, 0.1, 0.5, 2.0, 6.0)
 """Of the matrices in blocks, beside Muon's learning rate."""
 ARMS: Mapping[str, Mapping[str, Any]] = {

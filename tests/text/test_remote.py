@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.text.counts import Counts
-from scratchlm.text.remote import is_remote, local_copy
+from scratchlm.text.remote import address_of, is_remote, local_copy
 from scratchlm.text.sources import open_source
 
 STORE = "memory://bucket"
@@ -120,3 +121,52 @@ def test_prepare_takes_an_address(
     assert run(capsys, "prepare", f"{STORE}/long.txt", "--out", out, "--vocabulary-size", "280")[0] == 0
     assert (out / "prepare.json").exists()
     assert "nothing to read lies there" in fails(capsys, "prepare", f"{STORE}/none", "--out", tmp_path / "no")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/data", "gs://b/some/data", "memory://bucket/data"])
+def test_an_address_that_was_taken_for_a_path_is_an_address_again(address: str) -> None:
+    assert address_of(Path(address)) == address
+
+
+@pytest.mark.parametrize("path", ["data", "/tmp/data", "./s3", "../gs:/x", "."])
+def test_a_path_is_no_address(path: str) -> None:
+    assert address_of(Path(path)) is None
+
+
+def test_a_model_is_trained_on_prepared_data_in_a_store_and_the_run_goes_on(
+    store: fsspec.AbstractFileSystem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here, there = tmp_path / "data", f"{STORE}/data"
+    assert run(capsys, "prepare", "storyworld:40KB", "--out", here, "--vocabulary-size", "300")[0] == 0
+    assert "put what scratchlm prepare wrote there" in fails(
+        capsys, "pretrain", "tiny", "--data", f"{STORE}/none", "--out", tmp_path / "no"
+    )
+    store.put(str(here), "/bucket/data", recursive=True)
+    small = [
+        "--training.steps",
+        "6",
+        "--training.batch-size",
+        "2",
+        "--training.sequence-length",
+        "16",
+        "--threads",
+        "1",
+    ]
+    small += ["--dtype", "fp32", "--training.checkpoint-every", "3", "--training.log-every", "1"]
+    for data, out in ((here, "one"), (there, "other")):
+        code, _, err = run(capsys, "pretrain", "tiny", "--data", data, "--out", tmp_path / out, *small)
+        assert code == 0, err
+    weights = [tmp_path / out / "checkpoints" / "00000006" / "model.safetensors" for out in ("one", "other")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    shutil.rmtree(tmp_path / "other" / "checkpoints" / "00000006")
+    shutil.rmtree(tmp_path / "cache")
+    code, _, err = run(capsys, "pretrain", "--resume", tmp_path / "other")
+    assert code == 0, err
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    code, out, err = run(capsys, "evaluate", tmp_path / "other", "--data", there)
+    assert code == 0, err
+    assert "bits per byte" in out

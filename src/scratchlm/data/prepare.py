@@ -37,11 +37,13 @@ from scratchlm.text.clean import clean
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
 from scratchlm.text.overlap import overlap_report
-from scratchlm.text.sources import OpenedSource, open_source
+from scratchlm.text.remote import address_of, local_copy
+from scratchlm.text.sources import OpenedSource, default_cache, open_source
 from scratchlm.text.split import MakeDocuments, Side, parse_split, split_documents
 from scratchlm.tokens import fast
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
+from scratchlm.tokens.format import FILE_NAME
 from scratchlm.tokens.patterns import sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.simple import UNKNOWN, train_symbols, unknown_id
@@ -249,17 +251,29 @@ class StoredReport:
 
 def read_report(folder: Path) -> StoredReport:
     """Read the report of a prepared folder. Raises `UserError` for one without sources or hashes."""
-    report = read_known(StoredReport, folder / REPORT_FILE)
+    report = read_known(StoredReport, data_folder(folder) / REPORT_FILE)
     if not all(isinstance(each.get("name"), str) and "licence" in each for each in report.sources):
         raise UserError(f"{folder / REPORT_FILE}: a source has no name or licence; restore the folder")
     return report
 
 
+def data_folder(place: Path) -> Path:
+    """Return a prepared folder, of one in object storage the copy in the cache; it may be missing."""
+    address = address_of(place)
+    return place if address is None else local_copy(address, default_cache(), _is_prepared)
+
+
+def _is_prepared(path: Path) -> bool:
+    return path.name in (REPORT_FILE, FILE_NAME) or path.suffix == SUFFIX
+
+
 def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
     """Open a prepared folder: its tokenizer, training and held-out tokens, with every id verified.
 
-    Raises `UserError` where it is missing, altered or incomplete, or its shards are of another tokenizer.
+    It may lie in object storage, and is copied into the cache then. Raises `UserError` where it is missing, altered or
+    incomplete, or its shards are of another tokenizer.
     """
+    folder = data_folder(folder)
     if not (folder / REPORT_FILE).exists():
         raise UserError(
             f"--data {folder}: holds no {REPORT_FILE}; make it with scratchlm prepare SOURCE --out {folder}"

@@ -17,6 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_file_place, sha256_of
 from scratchlm.base.result import Result
 from scratchlm.data.batches import ArrayTokens, Tokens
+from scratchlm.data.prepare import data_folder
 from scratchlm.data.shards import ShardSet
 from scratchlm.evaluation.bits import HeldOutLoss, count_unknown, held_out_loss
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
@@ -111,7 +112,7 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
     network, tokenizer, models = load_network(config.model)
     tokens: Tokens
     if config.data is not None:
-        shards = ShardSet.open(config.data, "validation", tokenizer)
+        shards = ShardSet.open(data_folder(config.data), "validation", tokenizer)
         tokens, documents, name = shards, len(shards.document_starts), str(config.data)
     else:
         tokens, documents = _encode(config, tokenizer)

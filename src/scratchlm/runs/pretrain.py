@@ -23,7 +23,7 @@ from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens, pad_of
-from scratchlm.data.prepare import REPORT_FILE, data_hash, open_data, read_report
+from scratchlm.data.prepare import REPORT_FILE, data_folder, data_hash, open_data, read_report
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
@@ -216,7 +216,7 @@ def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     stored = stored_settings(ResolvedPretrainConfig, run, config)
     usual = [] if isinstance(config, ResolvedPretrainConfig) else [PretrainConfig()]  # one of a command holds the run's
     refuse_flags(config, stored, usual)
-    if stored.data is None or not (stored.data / REPORT_FILE).exists():
+    if stored.data is None or not (data_folder(stored.data) / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
     threads = config.threads or stored.threads
     return dataclasses.replace(stored, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)

@@ -1,4 +1,4 @@
-"""Texts in object storage: s3://, gs://, https:// and what else fsspec knows, copied into a local cache.
+"""Files in object storage: s3://, gs://, https:// and what else fsspec knows, copied into a local cache.
 
 A file is fetched again when its size, tag or time has changed there. Without a network, what was fetched before is
 read.
@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,13 +25,25 @@ SIGNS = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modif
 """What stores tell of a file that changes with it."""
 
 
+def _is_text(path: Path) -> bool:
+    return format_of(path) is not None
+
+
 def is_remote(spec: str) -> bool:
     """Tell whether a source is an address."""
     return ADDRESS.match(spec) is not None
 
 
-def local_copy(address: str, cache: Path) -> Path:
+def address_of(path: Path) -> str | None:
+    """Return the address that a path was made of, which has lost a slash; None for a path of this machine."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):[/\\]", str(path))
+    return None if scheme is None else f"{scheme[1]}://{path.as_posix()[len(scheme[0]) :].lstrip('/')}"
+
+
+def local_copy(address: str, cache: Path, wanted: Callable[[Path], bool] = _is_text) -> Path:
     """Return a local file or folder with what lies at an address, fetched where it is new or has changed.
+
+    Of a folder only the `wanted` files are fetched: those that can be read as text, if nothing else is said.
 
     Raises `UserError` where the store cannot be reached and nothing was fetched before, where nothing readable lies
     there, and where the disk has no room.
@@ -40,7 +52,7 @@ def local_copy(address: str, cache: Path) -> Path:
     place = cache / "remote" / hashlib.sha256(address.encode()).hexdigest()[:16]
     known: dict[str, Any] = read_json(place / INDEX) if (place / INDEX).exists() else {}
     try:
-        system, files = _listed(address)
+        system, files = _listed(address, wanted)
     except UserError:
         raise
     except Exception as error:  # each store has its own kinds
@@ -65,8 +77,8 @@ def local_copy(address: str, cache: Path) -> Path:
     return place / name
 
 
-def _listed(address: str) -> tuple[Any, dict[str, tuple[str, Mapping[str, Any]]]]:
-    """Return the store, and its readable files by their place below the address; that of a file itself is empty."""
+def _listed(address: str, wanted: Callable[[Path], bool]) -> tuple[Any, dict[str, tuple[str, Mapping[str, Any]]]]:
+    """Return the store, and its wanted files by their place below the address; that of a file itself is empty."""
     import fsspec
 
     try:
@@ -75,14 +87,15 @@ def _listed(address: str) -> tuple[Any, dict[str, tuple[str, Mapping[str, Any]]]
         raise UserError(one_line(f"{address}: {error}; fetch the files another way and name their folder")) from error
     if system.isfile(root):
         return system, {"": (root, system.info(root))}
-    found = {path: about for path, about in system.find(root, detail=True).items() if format_of(Path(path))}
+    found = {path: about for path, about in system.find(root, detail=True).items() if wanted(Path(path))}
     if not found:
-        raise UserError(f"{address}: nothing to read lies there; put {KINDS} there, or correct the address")
+        kinds = KINDS if wanted is _is_text else "what scratchlm prepare wrote"
+        raise UserError(f"{address}: nothing to read lies there; put {kinds} there, or correct the address")
     return system, {path.removeprefix(root).lstrip("/"): (path, about) for path, about in sorted(found.items())}
 
 
 def _fetch(system: Any, source: str, target: Path, about: Mapping[str, Any]) -> None:
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")  # ranks may fetch it at the same time
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         require_free_space(target.parent, int(about.get("size") or 0))
