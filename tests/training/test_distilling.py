@@ -87,8 +87,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def train(folder: Path, out: Path, **given: object) -> scratchlm.PretrainResult:
+def train(folder: Path, out: Path, checkpoint_every: int = 0, **given: object) -> scratchlm.PretrainResult:
     small = {
+        "training.checkpoint_every": checkpoint_every,
         "training.steps": 12, "training.batch_size": 4, "training.sequence_length": 32, "training.sample_every": 0,
         "training.log_every": 1,
     }  # fmt: skip
@@ -129,6 +130,24 @@ def test_a_folder_of_models_is_measured_and_teaches(folder: Path) -> None:
     (folder / "one").mkdir()
     shutil.copytree(folder / "two" / "0", folder / "one" / "0")
     assert scratchlm.evaluate(folder / "one", data=folder / "data").held_out.loss == pytest.approx(alone[0])
+
+
+def test_a_student_goes_on_bit_for_bit_with_the_teacher_it_began_with(folder: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teachers"
+    shutil.copytree(folder / "two", teacher)
+    out = tmp_path / "student"
+    train(folder, out, teacher=teacher, checkpoint_every=6)
+    whole = (out / "checkpoints" / "00000012" / "model.safetensors").read_bytes()
+    shutil.rmtree(out / "checkpoints" / "00000012")
+    teacher.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"its teacher .* is gone; put it back, or name where it lies now"):
+        scratchlm.pretrain(resume=out)
+    shutil.copytree(tmp_path / "moved", tmp_path / "other")
+    shutil.rmtree(tmp_path / "other" / "1")
+    with pytest.raises(UserError, match="--teacher has changed since the run began"):
+        scratchlm.pretrain(resume=out, teacher=tmp_path / "other")
+    scratchlm.pretrain(resume=out, teacher=tmp_path / "moved")
+    assert (out / "checkpoints" / "00000012" / "model.safetensors").read_bytes() == whole
 
 
 def test_a_student_never_takes_the_place_of_its_teacher_or_comes_among_them(folder: Path) -> None:
