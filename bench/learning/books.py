@@ -81,7 +81,8 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
     )
     decoder = build_decoder(dataclasses.replace(recipe.model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     budget = probe_seconds(contender.minutes, config.compile)
-    dtype, seconds = measure_step("auto", decoder, text.train, config, RuntimeConfig(seed=seed), budget)
+    dtype, found = measure_step("auto", decoder, text.train, config, RuntimeConfig(seed=seed), budget)
+    seconds = found.seconds
     left = 60 * contender.minutes - (time.perf_counter() - started)
     config = dataclasses.replace(config, steps=steps_within(left, seconds))
 

@@ -24,7 +24,7 @@ from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfi
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import next_token_loss
-from scratchlm.training.probing import step_seconds
+from scratchlm.training.probing import step_time
 from scratchlm.training.profiling import Deadline, steps_within
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
 
@@ -292,7 +292,7 @@ def test_bfloat16_trains_close_to_fp32_and_keeps_fp32_weights() -> None:
 def test_a_probe_leaves_the_model_as_it_was() -> None:
     decoder = random_decoder(toy_config("default"))
     before = [p.detach().clone() for p in decoder.parameters()]
-    seconds = step_seconds(decoder, repeat(unequal_batch()), TrainingConfig(), RuntimeConfig(), budget=0.05)
+    seconds = step_time(decoder, repeat(unequal_batch()), TrainingConfig(), RuntimeConfig(), budget=0.05).seconds
     assert 0 < seconds < 5
     assert all(torch.equal(a, b) for a, b in zip(before, decoder.parameters(), strict=True))
     assert steps_within(10.0, 0.25) == 40

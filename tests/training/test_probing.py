@@ -15,10 +15,11 @@ from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.training.probing import (
+    StepTime,
     candidates,
     choose_dtype,
     probe_seconds,
-    step_seconds,
+    step_time,
 )
 from scratchlm.training.stages import measure_step
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
@@ -54,9 +55,9 @@ def windows(rows: int, length: int = 96):
 def probe(machine: SlowMachine, budget: float, rows: int = 32) -> float:
     decoder = random_decoder(replace(toy_config("default"), context=128))
     config, peak = TrainingConfig(batch_size=rows), decoder.flops_per_token(96) / machine.seconds_a_token / 0.2
-    return step_seconds(
+    return step_time(
         decoder, windows(rows), config, RuntimeConfig(), budget=budget, loss=machine.loss, clock=machine, peak=peak
-    )
+    ).seconds
 
 
 @pytest.mark.parametrize("seconds_a_token", [1.0, 0.03, 0.003, 0.0001])
@@ -105,11 +106,11 @@ def test_bf16_is_not_timed_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch)
     assert candidates(CPU) == ["fp32"]
     timed = []
 
-    def note(*args: object, **kwargs: object) -> float:
+    def note(*args: object, **kwargs: object) -> StepTime:
         timed.append(args[4].dtype if len(args) > 4 else args[3].dtype)  # type: ignore[attr-defined]
-        return 1.0
+        return StepTime(1.0)
 
-    monkeypatch.setattr(probing, "step_seconds", note)
+    monkeypatch.setattr(probing, "step_time", note)
     decoder = random_decoder(toy_config("default"))
     chosen, _ = choose_dtype("auto", decoder, windows(2, 12), TrainingConfig(), RuntimeConfig())
     assert chosen == torch.float32
@@ -121,12 +122,12 @@ def test_bf16_is_not_timed_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch)
 def test_probes_of_all_stages_and_dtypes_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     budgets = []
 
-    def note(*_: object, budget: float, **__: object) -> float:
+    def note(*_: object, budget: float, **__: object) -> StepTime:
         budgets.append(budget)
-        return 1.0
+        return StepTime(1.0)
 
     monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
-    monkeypatch.setattr(probing, "step_seconds", note)
+    monkeypatch.setattr(probing, "step_time", note)
     tokens = ArrayTokens(random_ids(1, 2000, VOCABULARY)[0].numpy())
     decoder = random_decoder(toy_config("default"))
     measure_step("auto", decoder, tokens, TrainingConfig(batch_size=2, sequence_length=12), RuntimeConfig(), 1.0)

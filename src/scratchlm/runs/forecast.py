@@ -16,10 +16,14 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.runs.scaling_law import ExpectedLoss, expected_loss
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.optimizer import matrix_weights
+from scratchlm.training.probing import StepTime
 from scratchlm.training.profiling import estimate_memory
 
 OF_A_PROCESS = 380_000_000
 """Bytes that Python, PyTorch and the data take beside a training (log, entry 264)."""
+
+OF_COMPILING = 80_000_000
+"""Bytes that compiling blocks takes besides (log, entries 269 and 270)."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,13 @@ class Forecast:
 
 
 def forecast(
-    recipe: str, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype, tokens: int, step: float | None
+    recipe: str, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype, tokens: int, step: StepTime | None
 ) -> Forecast:
-    """Forecast a run of so many tokens, whose steps take `step` seconds; takes a model without memory too."""
+    """Forecast a run of so many tokens, whose steps take what was timed; takes a model without memory too."""
+    compiling = OF_COMPILING if training.compile else 0
     return Forecast(
-        memory=estimate_memory(decoder, training, dtype).total + OF_A_PROCESS,
-        seconds=None if step is None else training.steps * step,
+        memory=estimate_memory(decoder, training, dtype).total + OF_A_PROCESS + compiling,
+        seconds=None if step is None else training.steps * step.seconds + step.beginning,
         loss=expected_loss(recipe, matrix_weights(decoder), tokens),
     )
 

@@ -26,9 +26,9 @@ from scratchlm.runs.published_training import beside_reference
 from scratchlm.runs.ranks.plan import RankPlan, plan_of_rank
 from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import ExpectedLoss, fitted, loss_law
-from scratchlm.training.config import TrainingConfig
+from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
-from scratchlm.training.probing import COMPILING, probe_seconds
+from scratchlm.training.probing import COMPILING, StepTime, candidates, probe_seconds
 from scratchlm.training.profiling import (
     Memory,
     estimate_memory,
@@ -64,6 +64,8 @@ class Plan(Result):
     memory: Memory
     dtype: str
     step_seconds: float | None = None
+    beginning: float = 0.0
+    """Seconds that the first step takes longer, in which blocks are compiled."""
     peak_flops: float | None = None
     uncompiled: bool = False
     """Whether the recipe compiles blocks, which a probe of seconds cannot: the run takes less time."""
@@ -83,7 +85,7 @@ class Plan(Result):
     @property
     def seconds(self) -> float | None:
         """Time of all steps, without evaluations."""
-        return None if self.step_seconds is None else self.steps * self.step_seconds
+        return None if self.step_seconds is None else self.steps * self.step_seconds + self.beginning
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
@@ -118,7 +120,8 @@ class Plan(Result):
             how = " without compiled blocks" if self.uncompiled else ""
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
-            table.add_row("time", _duration(self.seconds))
+            compiling = f", of which {_duration(self.beginning)} to compile blocks" if self.beginning else ""
+            table.add_row("time", _duration(self.seconds) + compiling)
         if self.rates is not None:
             told = f"the loss falls fastest at {self.rates.steepest:.2g} and is lowest at {self.rates.lowest:.2g}"
             table.add_row("learning rate", f"{self.learning_rate:g} in this recipe; rising over some steps, {told}")
@@ -179,8 +182,7 @@ class _Probed:
     """What some steps on this machine told."""
 
     dtype: torch.dtype
-    seconds: float | None = None
-    """Of a step."""
+    step: StepTime | None = None
     peak: float | None = None
     rates: RateTest | None = None
 
@@ -195,18 +197,18 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         tokenizer, ids, _ = open_data(config.data)
         model = dataclasses.replace(model, vocabulary_size=tokenizer.vocabulary_size)
     decoder = outline(model)
-    budget = PROBE if config.minutes is None else probe_seconds(config.minutes) / 2  # the other half is for the sizes
+    budget = _probe_budget(config, runtime.device)
     probed = _Probed(DTYPES["fp32" if config.dtype == "auto" else config.dtype])
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
         probed = _probe(config, model, ids, runtime, budget)
     sizes: list[Size] = []
     if config.minutes is not None:
-        if probed.seconds is None:
+        if probed.step is None:
             raise UserError(
                 f"--minutes {config.minutes:g}: {decoder.parameter_count():,} parameters are over the "
                 f"{LARGEST_PROBE:,} that a plan probes; leave it out, or choose a smaller model"
             )
-        training = fitted_to_minutes(training, config.minutes, probed.seconds, probe_seconds(config.minutes))
+        training = fitted_to_minutes(training, config.minutes, probed.step.seconds, probe_seconds(config.minutes))
         if fitted(config.recipe):
             vocabulary, dtype = model.vocabulary_size, dtype_name(probed.dtype)
             sizes = sizes_within(
@@ -214,7 +216,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
             )
     parts = stages(ids, training, 0)
     tokens = sum(part.tokens for part in parts)
-    told = forecast(config.recipe, decoder, training, probed.dtype, tokens, probed.seconds)
+    told = forecast(config.recipe, decoder, training, probed.dtype, tokens, probed.step)
     return Plan(
         config.recipe,
         decoder.parameter_count(),
@@ -224,7 +226,8 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
         memory=estimate_memory(decoder, training, probed.dtype),
         dtype=dtype_name(probed.dtype),
-        step_seconds=probed.seconds,
+        step_seconds=None if probed.step is None else probed.step.seconds,
+        beginning=0.0 if probed.step is None else probed.step.beginning,
         peak_flops=probed.peak,
         uncompiled=training.compile and budget < COMPILING,
         expected_loss=told.loss,
@@ -236,6 +239,17 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     )
 
 
+def _probe_budget(config: ResolvedPlanConfig, device: torch.device) -> float:
+    """Return the seconds of a probe: half of a time's share, where the other half is for the sizes."""
+    if config.minutes is not None:
+        return probe_seconds(config.minutes) / 2
+    if not config.training.compile:
+        return PROBE
+    tried = len(candidates(device)) if config.dtype == "auto" else 1
+    stages_before = int(isinstance(config.training.size_warmup, SizeWarmupConfig))
+    return COMPILING * tried * (1 + stages_before / 2)  # as `measure_step` divides it
+
+
 def _probe(
     config: ResolvedPlanConfig, model: DecoderConfig, ids: Tokens, runtime: RuntimeConfig, budget: float
 ) -> _Probed:
@@ -244,15 +258,13 @@ def _probe(
     if runtime.device.type == "cpu":
         require_training_memory(outline(model), training, DTYPES["bf16"])
     decoder = build_decoder(model)
-    dtype, seconds = measure_step(config.dtype, decoder, ids, training, runtime, budget)
+    dtype, step = measure_step(config.dtype, decoder, ids, training, runtime, budget)
     peak = product_peak(runtime.device, dtype)
     if config.data is None:
-        return _Probed(dtype, seconds, peak)
-    steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / seconds)))
+        return _Probed(dtype, step, peak)
+    steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / step.seconds)))
     runtime = dataclasses.replace(runtime, dtype=dtype)
-    return _Probed(
-        dtype, seconds, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps)
-    )
+    return _Probed(dtype, step, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps))
 
 
 def _of_rank(config: ResolvedPlanConfig, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype) -> RankPlan:

@@ -42,7 +42,7 @@ from scratchlm.runs.teaching import loss_of
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.loop import Loop, RuntimeConfig
-from scratchlm.training.probing import COMPILING, probe_seconds
+from scratchlm.training.probing import COMPILING, StepTime, probe_seconds
 from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, stages, training_batches
@@ -273,7 +273,8 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
 
 def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:
     read = sum(stage.tokens for stage in stages(tokens, config.training, config.seed))
-    return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, step)
+    found = None if step is None else StepTime(step)
+    return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, found)
 
 
 def _resolve(
@@ -294,9 +295,9 @@ def _resolve(
             _tell(ranks, f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not")
             training = dataclasses.replace(training, compile=False)
         own = dataclasses.replace(training, batch_size=-(-training.batch_size // ranks.size))
-        chosen, seconds = measure_step(dtype, decoder, tokens, own, runtime, budget)
+        chosen, found = measure_step(dtype, decoder, tokens, own, runtime, budget)
         dtype = ranks.from_first(lambda: dtype_name(chosen))
-        seconds = ranks.most(seconds) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
+        seconds = ranks.most(found.seconds) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
         spent = ranks.most(time.perf_counter() - started)  # a compilation is in it, which the run then finds done
         if config.minutes is not None:
             training = fitted_to_minutes(training, config.minutes, seconds, spent)

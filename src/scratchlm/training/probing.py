@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 
@@ -49,7 +50,15 @@ def probe_seconds(minutes: float | None, compiled: bool = False) -> float:
     return allowed if compiled and allowed >= COMPILING else min(PROBE, allowed)
 
 
-def step_seconds(
+class StepTime(NamedTuple):
+    """What a step takes."""
+
+    seconds: float
+    beginning: float = 0.0
+    """Seconds that the first one takes longer, in which blocks are compiled."""
+
+
+def step_time(
     decoder: Decoder,
     batches: BatchSource,
     config: TrainingConfig,
@@ -59,8 +68,8 @@ def step_seconds(
     loss: Loss = next_token_loss,
     clock: Clock = time.perf_counter,
     peak: float | None = None,
-) -> float:
-    """Return the seconds of one optimizer step, measured for at most about `budget` seconds on a copy of the model.
+) -> StepTime:
+    """Return what one optimizer step takes, measured for at most about `budget` seconds on a copy of the model.
 
     Where whole steps fit, their median is returned, without the first, which allocates memory and picks kernels. Where
     they do not, the time of the largest piece of a batch that fits is scaled up. Blocks are compiled only where
@@ -75,8 +84,10 @@ def step_seconds(
         loop = Loop(trial, batches, config, loss, runtime)  # the first optimizer of a process takes torch a second
         probe = _Probe(loop, clock() + budget, clock, peak)
         if not compiled and not probe.pieces_promise_steps():
-            return probe.scaled_up()
-        return probe.steps()
+            return StepTime(probe.scaled_up())
+        seconds = probe.steps()
+        usual = spread(seconds[1:] or seconds).median
+        return StepTime(usual, max(0.0, seconds[0] - usual) if compiled else 0.0)
 
 
 @dataclass
@@ -117,15 +128,15 @@ class _Probe:
             self.timed.append((tokens, min(seconds)))
         return 2 * self.scaled_up() < self.left
 
-    def steps(self) -> float:
-        """Return the median of whole steps, of which at least one is taken."""
+    def steps(self) -> list[float]:
+        """Return the seconds of whole steps, of which at least one is taken."""
         seconds: list[float] = []
         while not seconds or (self.left > seconds[-1] and len(seconds) < MOST_STEPS):
             began = self.clock()  # the making of the batch counts too
             batch, _ = next(self.stream)
             self.loop.train_step(batch.to(self.loop.runtime.device))
             seconds.append(self.clock() - began)
-        return spread(seconds[1:] or seconds).median
+        return seconds
 
     def scaled_up(self) -> float:
         """Return the seconds of a whole step, judged by the pieces."""
@@ -194,8 +205,8 @@ def choose_dtype(
     runtime: RuntimeConfig,
     loss: Loss = next_token_loss,
     budget: float = PROBE,
-) -> tuple[torch.dtype, float]:
-    """Return the dtype to train in and the seconds of one step in it, measured for at most about `budget` seconds.
+) -> tuple[torch.dtype, StepTime]:
+    """Return the dtype to train in and what a step in it takes, measured for at most about `budget` seconds.
 
     `auto` times fp32 and bf16 and keeps the faster. On a CPU bf16 is timed only where its products are faster, which
     `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss.
@@ -203,7 +214,7 @@ def choose_dtype(
     names = [name] if name != "auto" else candidates(runtime.device)
     each, timed = budget / len(names), {}
     for dtype in (DTYPES[one] for one in names):
-        timed[dtype] = step_seconds(decoder, batches, config, replace(runtime, dtype=dtype), budget=each, loss=loss)
+        timed[dtype] = step_time(decoder, batches, config, replace(runtime, dtype=dtype), budget=each, loss=loss)
     best = min(timed, key=timed.__getitem__)
     return best, timed[best]
 

@@ -24,7 +24,7 @@ from scratchlm.runs.scaling_law import loss_law
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
-from scratchlm.training.probing import step_seconds
+from scratchlm.training.probing import step_time
 
 VOCABULARY = 3072
 """Tokens of the vocabulary that speeds are measured with."""
@@ -112,8 +112,8 @@ def measure_speeds(dtype: DtypeName, seed: int, budget: float) -> tuple[DtypeNam
     timed: dict[tuple[int, int], float] = {}
     for layers, width in TIMED:
         decoder = build_decoder(shape_of(layers, width, VOCABULARY))
-        seconds = step_seconds(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
-        timed[layers, width] = seconds / (ROWS * LENGTH)
+        found = step_time(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
+        timed[layers, width] = found.seconds / (ROWS * LENGTH)
     return dtype, speeds_of(timed)
 
 
