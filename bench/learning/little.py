@@ -38,9 +38,11 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "the same rows in all epochs": {"training.offsets": False},
     "moving average of weights": {"training.ema_decay": 0.99},
     "average of the last tenth": {"training.tail_average": 0.1},
-    "masked rows, 1 of 16": {"training.masked_fraction": 0.0625},
-    "masked rows, 4 of 16": {"training.masked_fraction": 0.25},
+    "masked rows, 1 of 8": {"training.masked_fraction": 0.125},
+    "masked rows, 2 of 8": {"training.masked_fraction": 0.25},
 }
+BESIDE = ("dropout 0.1", "moving average of weights", "masked rows, 1 of 8")
+"""Arms that are trained beside the weight decay too."""
 
 
 def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
@@ -60,11 +62,14 @@ def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
         arms = {name: [(seed, plain_epochs, values, None) for seed in seeds] for name, values in ARMS.items()}
         strong = {"training.optimizer.weight_decay": decay}
         arms["weight decay"] = [(seed, epochs, strong, None) for seed in seeds]
+        for name in BESIDE:
+            arms[f"weight decay and {name}"] = [(seed, epochs, {**strong, **ARMS[name]}, None) for seed in seeds]
         found = _train(pool, folder, arms)
         together = {str(count): _ensembles(folder, "weight decay", seeds, count) for count in range(2, len(seeds) + 1)}
         teacher = folder / "weight decay"
         students = {
             f"student of {len(seeds)}": [(seed + 50, epochs, strong, teacher) for seed in seeds],
+            "student of one": [(seed + 50, epochs, strong, teacher / str(seed)) for seed in seeds],
         }
         found |= _train(pool, folder, students)
     chosen = {"plain": {"epochs": plain_epochs}, "strong": {"epochs": epochs, "weight decay": decay}}
