@@ -1,6 +1,6 @@
 """What helps where text is short: switches of `pretrain`, each beside the same run without it.
 
-Parts of some books, 100 kB, are read many times by `default` at depth 3, which has seven weights in its blocks for each
+Parts of some books, 100 kB, are read many times by `default` at depth 3, which has eight weights in its blocks for each
 token; parts of other books are held out. First lengths and weight decays are tried with a seed of their own, so that
 what is compared is tuned. Then each arm trains with several seeds.
 An ensemble is made of the runs with the best weight decay, and students learn from it. Two processes of one thread
