@@ -27,6 +27,7 @@ from scratchlm.data.prepare import REPORT_FILE, data_folder, data_hash, open_dat
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
+from scratchlm.model.network import CausalLM
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
 from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, forecast
@@ -38,16 +39,17 @@ from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.runs.sweep.run import Sweep, SweepResult
 from scratchlm.runs.sweep.runners import Local, OnRay
 from scratchlm.runs.sweep.trials import trials_of
-from scratchlm.runs.teaching import loss_of
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
+from scratchlm.training.distilling import distillation_loss, load_teacher
 from scratchlm.training.loop import Loop, RuntimeConfig
+from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.probing import COMPILING, StepTime, probe_seconds
 from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
-from scratchlm.weights.ensemble import digest_of_models, find_models
+from scratchlm.weights.ensemble import digest_of_models, find_models, load_network
 
 JOB = "torchrun_job"
 """In the manifest: which job of torchrun began the run."""
@@ -123,7 +125,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
         device = choose_device(config.device)
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
         saved = _beginning(config, tokenizer)
-        loss_of(config, saved, ranks)  # which tells what is wrong before anything is begun
+        _loss(config, saved, ranks)  # which tells what is wrong before anything is begun
         config, _ = _resolve(config, saved.decoder, train, ranks)
         config = dataclasses.replace(config, sweep_processes=1 if on_ray else _at_once(config, threads))
         _begin(out, config, tokenizer, inputs, ranks)
@@ -174,7 +176,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
             config = dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
     ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
     saved = _beginning_on(ranks, config, tokenizer)
-    loss = loss_of(config, saved, ranks)
+    loss = _loss(config, saved, ranks)
     if resume is None:
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
         config, step = _resolve(config, saved.decoder, train, ranks)
@@ -269,6 +271,17 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     unpack_base(saved.decoder)
     saved.base, saved.nf4 = None, False  # everything is trained, so everything is stored
     return saved
+
+
+def _loss(config: ResolvedPretrainConfig, saved: SavedModel, ranks: Ranks) -> Loss:
+    """Return the loss that trains a model; what keeps a teacher from teaching is told on the first rank."""
+    place, length = config.teacher, config.training.sequence_length
+    if place is None:
+        return next_token_loss
+    found: list[CausalLM] = []
+    ranks.from_first(lambda: found.append(load_teacher(place, saved, length)))
+    teacher = found[0] if found else load_network(place)[0]
+    return distillation_loss(teacher.to(choose_device(config.device)), config.distillation)
 
 
 def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:

@@ -6,14 +6,20 @@ Where text is short, a teacher may be an ensemble of models that learned the sam
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.network import CausalLM
 from scratchlm.training.loss import Judge, Loss, hidden_states, judged_losses
+from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.weights.ensemble import load_network
 
 
 def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
@@ -41,3 +47,33 @@ def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
         return losses.detach().sum() + total - total.detach()
 
     return loss
+
+
+def load_teacher(place: Path, student: SavedModel, length: int) -> CausalLM:
+    """Load the model or the ensemble at `place`, to teach a student on rows of `length`, and say who teaches.
+
+    Raises `UserError` with all that keeps it from teaching.
+    """
+    try:
+        teacher, tokenizer, models = load_network(place)
+    except UserError as error:
+        raise UserError(f"--teacher {error}") from error
+    given, problems = f"--teacher {place}", []
+    if tokenizer.fingerprint != student.tokenizer.fingerprint:
+        problems.append(
+            f"{given}: its tokenizer ({tokenizer.fingerprint[:12]}) is not that of --data "
+            f"({student.tokenizer.fingerprint[:12]}); take a teacher that learned with the same"
+        )
+    sizes = teacher.config.vocabulary_size, student.decoder.config.vocabulary_size
+    if sizes[0] != sizes[1]:
+        problems.append(f"{given}: scores {sizes[0]:,} ids, the student {sizes[1]:,}; take one that scores as many")
+    if teacher.config.context < length:
+        problems.append(
+            f"training.sequence_length {length}: exceeds the context of --teacher, {teacher.config.context}; lower it"
+        )
+    if student.decoder.mtp_head is not None:
+        problems.append("--teacher: teaches no model.multi_token_prediction; leave one of them out")
+    raise_all(problems)
+    if len(models) > 1:
+        print(f"{given}: {len(models)} models teach as one", file=sys.stderr)
+    return teacher
