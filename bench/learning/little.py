@@ -104,7 +104,9 @@ def _run(folder: Path, arm: str, seed: int, epochs: int, values: Mapping[str, An
     """Train one run, or measure the one that is there; return its loss on held-out text."""
     out = folder / arm / str(seed)
     if (out / MANIFEST_FILE).exists() and "ended" in json.loads((out / MANIFEST_FILE).read_text()):
-        return [record.loss for record in read_log(out / LOG_FILE) if isinstance(record, Evaluation)][-1] or 0.0
+        last = [record.loss for record in read_log(out / LOG_FILE) if isinstance(record, Evaluation)][-1]
+        assert last is not None
+        return last
     tokens = json.loads((folder / "data" / "prepare.json").read_text())["tokens"]["train"]
     steps = round(epochs * tokens / (ROWS * LENGTH))
     ended = scratchlm.pretrain(

@@ -17,7 +17,7 @@ from scratchlm.data.batches import IGNORED, Batch, State
 
 @dataclass(frozen=True)
 class HiddenTokens:
-    """The batches of a source, in which the first `rows` of each batch have hidden tokens."""
+    """The batches of a source, in which the first rows of each batch have hidden tokens."""
 
     source: Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
     fraction: float

@@ -240,8 +240,9 @@ class Loop:
             row = replace(row, targets=torch.full_like(row.targets, IGNORED))
             parts += [row] * (self.ranks.passes(self._rows, self.micro_batch_size) - len(parts))
         for part in parts:
-            self._counts = (part.targets != IGNORED).sum(1)
-            shared = contextlib.nullcontext() if self._shards is None else self._shards.texts()
+            shared: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+            if self._shards is not None:
+                self._counts, shared = (part.targets != IGNORED).sum(1), self._shards.texts()
             with shared, autocast(self.runtime.device, self.runtime.dtype):
                 part_loss = self.loss(self.decoder, part, **self._judge)
             scaled: Tensor = self.scaler.scale(part_loss / count)
