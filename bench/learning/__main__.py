@@ -17,14 +17,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.learning import books, draw, grammar, halving, law, little, parts, poisoned, ranks, shakespeare, throughput
+from bench.learning import (
+    books,
+    draw,
+    grammar,
+    halving,
+    hidden,
+    law,
+    little,
+    parts,
+    poisoned,
+    ranks,
+    shakespeare,
+    throughput,
+)
 from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
 MODELS = ("throughput", "shakespeare", "parts", "books", "grammar")
-SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "little")
+SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "hidden", "little")
 TASKS = (*MODELS, *SETTINGS, "draw")
 
 
@@ -46,6 +59,7 @@ def main() -> None:
         "larger": law.measure_larger,
         "poisoned": lambda: poisoned.measure(seeds),
         "ranks": lambda: ranks.measure(chosen.seeds),
+        "hidden": hidden.measure,
         "halving": lambda: halving.measure(seeds),
         "little": lambda: little.measure(seeds, folder / "little"),
         "grammar": lambda: grammar.measure(folder / "grammar"),

@@ -12,7 +12,7 @@ from bench.store import read, write_between_marks
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.outcome import Curves
 from scratchlm.lab.harness.plots import as_svg
-from scratchlm.runs.scaling_law import LossLaw
+from scratchlm.runs.scaling_law import USUAL_STEP, LossLaw
 
 ROOT = Path(__file__).parent.parent.parent
 PLOT, LAW = ROOT / "docs" / "learning.svg", ROOT / "docs" / "scaling.svg"
@@ -31,16 +31,16 @@ def plot(result: dict[str, Any]) -> str:
 
 
 def law_plot(result: dict[str, Any], larger: dict[str, Any] | None) -> str:
-    """Return an SVG: the runs that the law was fitted to and a larger one, each size with the band of the law."""
-    by_size: dict[int, list[dict[str, Any]]] = {}
-    for run in (*(run for run in result["runs"] if run["dial"] == "default"), *([larger] if larger else [])):
-        by_size.setdefault(run["weights"], []).append(run)
-    law, lines, bands = LossLaw(**result["law"]), {}, {}
+    """Return an SVG: runs of `default` with its usual steps, and larger ones, each size with the band of the law."""
+    law, by_size, lines, bands = LossLaw(**result["law"]), dict[int, list[dict[str, Any]]](), {}, {}
+    beyond = larger["runs"] if larger else []
+    for run in (*result["runs"], *beyond):
+        if run["dial"] == "default" and (run in beyond or run["tokens_a_step"] == USUAL_STEP["default"]):
+            by_size.setdefault(run["weights"], []).append(run)
     for weights, runs in sorted(by_size.items()):
-        name = f"{weights / 1e6:.2g} million weights" + ", not in the fit" * (runs == [larger])
-        tokens = [run["tokens"] for run in runs]
-        told = [law.bits("default", weights, each) for each in tokens]
-        lines[name] = (tokens, [run["bits_per_byte"] for run in runs])
+        name = f"{weights / 1e6:.2g} million weights" + ", not in the fit" * (runs[0] in beyond)
+        told = [law.bits("default", weights, run["tokens"], run["tokens_a_step"]) for run in runs]
+        lines[name] = ([run["tokens"] for run in runs], [run["bits_per_byte"] for run in runs])
         bands[name] = ([each - law.error for each in told], [each + law.error for each in told])
     return as_svg(Curves("", "tokens of training", "bits per byte of held-out books", lines, True, bands))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from scratchlm.runs.config import PlanConfig
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.runs.plan import Plan, plan
-from scratchlm.runs.scaling_law import LossLaw, Measured, fit_law, fitted, loss_law
+from scratchlm.runs.scaling_law import USUAL_STEP, LossLaw, Measured, fit_law, fitted, loss_law
 
 RESULT = Path(__file__).parents[2] / "bench" / "results" / "learning" / "law.json"
 
@@ -31,8 +32,9 @@ def test_the_law_is_the_measured_one_and_misses_no_run_by_more_than_it_says() ->
     assert law.error == max(abs(run["left_out_error"]) for run in measured["runs"])
     for run in measured["runs"]:
         assert fitted(run["dial"])
-        assert abs(law.bits(run["dial"], run["weights"], run["tokens"]) - run["bits_per_byte"]) <= law.error
-        assert law.covers(run["weights"], run["tokens"])
+        size = run["weights"], run["tokens"], run["tokens_a_step"]
+        assert abs(law.bits(run["dial"], *size) - run["bits_per_byte"]) <= law.error
+        assert law.covers(*size)
 
 
 def test_a_law_is_found_again_from_runs_that_follow_it() -> None:
@@ -47,10 +49,32 @@ def test_a_law_is_found_again_from_runs_that_follow_it() -> None:
 
 
 def test_the_stored_law_is_the_fit_of_the_stored_runs() -> None:
-    runs = [run for run in json.loads(RESULT.read_text(encoding="utf-8"))["runs"] if run["dial"] == "default"]
-    found = fit_law([Measured(run["weights"], run["tokens"], run["bits_per_byte"]) for run in runs])
+    runs = json.loads(RESULT.read_text(encoding="utf-8"))["runs"]
+    usual = [run for run in runs if run["dial"] == "default" and run["tokens_a_step"] == USUAL_STEP["default"]]
+    found = fit_law([Measured(run["weights"], run["tokens"], run["bits_per_byte"]) for run in usual])
     for name in ("floor", "a", "alpha", "b", "beta"):
         assert getattr(found, name) == getattr(loss_law(), name)
+
+
+def test_larger_steps_learn_less_from_as_many_tokens_until_only_their_number_counts() -> None:
+    law = dataclasses.replace(loss_law(), critical=10_000.0)
+    run = 10**6, 10**6
+    assert law.bits("default", *run) == law.bits("default", *run, USUAL_STEP["default"])
+    bits = [law.bits("default", *run, 2**power) for power in range(8, 24)]
+    assert bits == sorted(bits)
+    # far above the critical batch, twice the tokens in steps twice as large teach hardly more
+    assert law.bits("default", 10**6, 2 * 10**8, 2 * 10**6) == pytest.approx(
+        law.bits("default", 10**6, 10**8, 10**6), abs=1e-3
+    )
+    assert dataclasses.replace(law, critical=math.inf).bits("default", *run, 2**20) == law.bits("default", *run)
+
+
+def test_the_larger_runs_that_were_not_fitted_are_within_the_interval() -> None:
+    law = loss_law()
+    for run in json.loads((RESULT.parent / "larger.json").read_text(encoding="utf-8"))["runs"]:
+        told = law.bits(run["dial"], run["weights"], run["tokens"], run["tokens_a_step"])
+        assert run["weights"] > law.most_weights
+        assert abs(told - run["bits_per_byte"]) <= law.error
 
 
 @pytest.mark.parametrize("recipe", ["default", "speedrun"])

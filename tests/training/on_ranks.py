@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,8 +18,9 @@ import torch
 
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.config import DecoderConfig, ExpertsConfig, NgramEmbeddingConfig
+from scratchlm.training import gradient_sums
 from scratchlm.training.config import SpikeConfig, TrainingConfig
-from scratchlm.training.loop import Loop
+from scratchlm.training.loop import NO_MEMORY, Loop
 from scratchlm.training.parts import whole
 from scratchlm.training.ranks import Ranks, joined
 from toys import TOYS, VOCABULARY, random_decoder, random_ids, toy_config
@@ -68,6 +70,31 @@ def step(
     (record,) = loop.steps()
     told = {"loss": record.loss, "gradient norm": record.gradient_norm}
     return {**{name: torch.tensor(value, dtype=torch.float64) for name, value in told.items()}, **found}
+
+
+def interrupted(ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Return the gradients of a step that ran out of memory near its end on the last rank, which computes it again.
+
+    And how many sums were on their way by then, of how many: those of the layers that come last.
+    """
+    decoder, found, told = random_decoder(toy_config("default")), dict[str, torch.Tensor](), list[int]()
+
+    def fail_once(_: torch.Tensor) -> None:
+        if (sums := loop.sums) is not None and not told:
+            told.extend((len(sums._sent), len(sums._buckets)))
+            if ranks.rank == ranks.size - 1:
+                raise RuntimeError(NO_MEMORY)
+
+    decoder.embedding.weight.register_post_accumulate_grad_hook(fail_once)  # before the sums' own
+    config = TrainingConfig(steps=1, batch_size=8, clip=None)
+    with mock.patch.object(gradient_sums, "BUCKET", 500):
+        loop = Loop(decoder, lambda state: iter([(batch_of(8, False), {})]), config, ranks=ranks)
+    loop.optimizers.step = lambda: found.update(  # type: ignore[method-assign]
+        {name: p.grad.clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
+    )
+    (record,) = loop.steps()
+    halved = record.smaller_micro_batch is not None
+    return {**found, "sent": torch.tensor(told), "halved": torch.tensor(sum(ranks.from_all(halved)))}
 
 
 def averaged(ranks: Ranks, sharding: str = "none") -> dict[str, torch.Tensor]:
@@ -138,6 +165,7 @@ def main() -> None:
             for micro in MICRO
         }
         found["left out"], found["averaged"] = left_out(ranks), averaged(ranks)
+        found["interrupted"] = interrupted(ranks)
         if ranks.size > 1:
             found["averaged, full"] = averaged(ranks, "full")
         if ranks.size > 1:

@@ -81,7 +81,7 @@ def sizes_within(
             seconds = flops / flops_per_second
         tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is told as it is
         weights = matrix_weights(decoder)
-        bits, measured = law.bits(recipe, weights, tokens), law.covers(weights, tokens)
+        bits, measured = law.bits(recipe, weights, tokens, step), law.covers(weights, tokens, step)
         found.append(Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed))
         if depth - best_of(found).depth >= PAST_BEST:
             break

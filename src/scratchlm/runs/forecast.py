@@ -43,10 +43,11 @@ def forecast(
 ) -> Forecast:
     """Forecast a run of so many tokens, whose steps take what was timed; takes a model without memory too."""
     compiling = OF_COMPILING if training.compile else 0
+    tokens_a_step = training.batch_size * training.sequence_length
     return Forecast(
         memory=estimate_memory(decoder, training, dtype).total + OF_A_PROCESS + compiling,
         seconds=None if step is None else training.steps * step.seconds + step.beginning,
-        loss=expected_loss(recipe, matrix_weights(decoder), tokens),
+        loss=expected_loss(recipe, matrix_weights(decoder), tokens, tokens_a_step),
     )
 
 

@@ -1,13 +1,16 @@
 """What loss a run on English prose is expected to reach, before it begins.
 
-bits a byte = floor + a / N^alpha + b / (e D)^beta, the form of Hoffmann et al. 2022 (arXiv 2203.15556): N weights of
-the matrices inside blocks, D tokens read, e how much more a token teaches the recipe `speedrun` than `default`. The
-figures in `loss_law.json` are fitted by `bench/learning` to short whole runs on nine million words of books, with a
-vocabulary of 4,096.
+bits a byte = floor + a / N^alpha + b / (e r D)^beta, the form of Hoffmann et al. 2022 (arXiv 2203.15556): N weights of
+the matrices inside blocks, D tokens read, e how much more a token teaches the recipe `speedrun` than `default`, and r
+what a token is worth in a step of B tokens beside a step of the recipe's usual B0: (1 + B0/Bc) / (1 + B/Bc), the trade
+of steps for tokens of McCandlish et al. 2018 (arXiv 1812.06162) with its critical batch Bc held fixed. The figures in
+`loss_law.json` are fitted by `bench/learning` to short whole runs on nine million words of books, with a vocabulary of
+4,096.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ EXPONENTS = np.arange(0.05, 0.81, 0.025)
 """Exponents that are tried."""
 Fitted = Literal["default", "speedrun"]
 """Recipes that the law was fitted to."""
+USUAL_STEP: dict[Fitted, int] = {"default": 16 * 256, "speedrun": 8 * 256}
+"""Tokens of a step of each up to depth 8."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +40,35 @@ class LossLaw:
     b: float
     beta: float
     speedrun: float = 1.0
+    critical: float = math.inf
+    """Tokens of a step from which on larger steps hardly learn more, so that their further tokens are lost."""
     error: float = 0.0
     """Largest error in bits a byte of a run that was left out of the fit."""
     fewest_weights: int = 0
     most_weights: int = 0
     fewest_tokens: int = 0
     most_tokens: int = 0
+    smallest_step: int = 0
+    largest_step: int = 0
 
-    def bits(self, recipe: Fitted, weights: int, tokens: float) -> float:
-        """Return the expected held-out bits a byte of a run of so many matrix weights and tokens."""
-        worth = tokens * (self.speedrun if recipe == "speedrun" else 1.0)
+    def bits(self, recipe: Fitted, weights: int, tokens: float, tokens_a_step: int | None = None) -> float:
+        """Return the expected held-out bits a byte of a run of so many matrix weights and tokens.
+
+        Steps are the recipe's usual ones unless their tokens are given.
+        """
+        usual = USUAL_STEP[recipe]
+        of_a_token = (1 + usual / self.critical) / (1 + (tokens_a_step or usual) / self.critical)
+        worth = tokens * of_a_token * (self.speedrun if recipe == "speedrun" else 1.0)
         return self.floor + self.a * weights**-self.alpha + self.b * worth**-self.beta
 
-    def covers(self, weights: int, tokens: int) -> bool:
+    def covers(self, weights: int, tokens: int, tokens_a_step: int) -> bool:
         """Tell whether runs about as small and as large were measured: within half as much again."""
-        inside = self.fewest_weights / 1.5 <= weights <= 1.5 * self.most_weights
-        return inside and self.fewest_tokens / 1.5 <= tokens <= 1.5 * self.most_tokens
+        bounds = (
+            (weights, self.fewest_weights, self.most_weights),
+            (tokens, self.fewest_tokens, self.most_tokens),
+            (tokens_a_step, self.smallest_step, self.largest_step),
+        )
+        return all(fewest / 1.5 <= size <= 1.5 * most for size, fewest, most in bounds)
 
 
 @dataclass(frozen=True)
@@ -102,12 +120,12 @@ def fitted(recipe: str) -> TypeGuard[Fitted]:
     return recipe in get_args(Fitted)
 
 
-def expected_loss(recipe: str, weights: int, tokens: int) -> ExpectedLoss | None:
+def expected_loss(recipe: str, weights: int, tokens: int, tokens_a_step: int) -> ExpectedLoss | None:
     """Return what the law expects of a run; None for a recipe that it was not fitted to."""
     if not fitted(recipe):
         return None
-    law = loss_law()
-    return ExpectedLoss(law.bits(recipe, weights, tokens), law.error, law.covers(weights, tokens))
+    law, run = loss_law(), (weights, tokens, tokens_a_step)
+    return ExpectedLoss(law.bits(recipe, *run), law.error, law.covers(*run))
 
 
 def loss_law() -> LossLaw:

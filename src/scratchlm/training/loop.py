@@ -32,6 +32,7 @@ from scratchlm.training.averaging import SUFFIX, WeightAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
+from scratchlm.training.gradient_sums import GradientSums
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
 from scratchlm.training.parts import layouts, whole
@@ -120,6 +121,9 @@ class Loop:
         """The model to look at and to save: `decoder` itself, or what `collect` fills on the first rank."""
         self._shards = None if self.sharding == "none" else self._in_parts()
         self.decoder.to(self.runtime.device)
+        sums = self.ranks.size > 1 and self._shards is None
+        self.sums = GradientSums(list(self.decoder.parameters())) if sums else None
+        """Of whole gradients over ranks; None where there are no others, or each has parts."""
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products, self.ranks)
         self.average = WeightAverage(self.decoder, self.config)
@@ -160,11 +164,12 @@ class Loop:
         self.watch.begin(batch.ids.shape)
         count, self._rows = batch.target_count, len(batch.ids)
         before = self.micro_batch_size
-        total = self.ranks.add_loss(self._add_gradients(self.ranks.part(batch), max(count, 1)))
-        if self._shards is None:
-            self.ranks.add_gradients(list(self.decoder.parameters()))
-        else:
+        total = self._add_gradients(self.ranks.part(batch), max(count, 1))
+        if self._shards is not None:
             self._shards.finish_gradients()
+        elif self.sums is not None:
+            self.sums.finish()
+        total = self.ranks.add_loss(total)
         rows = self.ranks.place(torch.cat(self._row_losses), len(batch.ids)) if self._row_losses else None
         bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
         if bad.any():
@@ -227,6 +232,8 @@ class Loop:
                         "training.sequence_length or the model's size, or close other programs"
                     ) from error
                 self.micro_batch_size = size // 2
+                if self.sums is not None:
+                    self.sums.interrupt()
             self.optimizers.zero_grad()  # outside: the error holds what the step had computed
             if self.runtime.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -239,13 +246,15 @@ class Loop:
             row = batch.select(torch.tensor([0], device=batch.ids.device))
             row = replace(row, targets=torch.full_like(row.targets, IGNORED))
             parts += [row] * (self.ranks.passes(self._rows, self.micro_batch_size) - len(parts))
-        for part in parts:
+        for number, part in enumerate(parts, start=1):
             shared: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
             if self._shards is not None:
                 self._counts, shared = (part.targets != IGNORED).sum(1), self._shards.texts()
             with shared, autocast(self.runtime.device, self.runtime.dtype):
                 part_loss = self.loss(self.decoder, part, **self._judge)
             scaled: Tensor = self.scaler.scale(part_loss / count)
+            if self.sums is not None and number == len(parts):
+                self.sums.expect()
             scaled.backward()  # type: ignore[no-untyped-call]
             total += part_loss.detach()
         return total

@@ -27,11 +27,10 @@ from torch.distributed.rendezvous import rendezvous
 
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.training.gradient_sums import BUCKET, add_in_place
 from scratchlm.training.watchdog import watched
 
 T = TypeVar("T")
-BUCKET = 1 << 20
-"""Numbers of the gradient that are sent at once, at least."""
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others, which may evaluate or write a checkpoint meanwhile."""
 JOINING = timedelta(minutes=5)
@@ -116,24 +115,6 @@ class Ranks:
             dist.all_reduce(tensor)
         return tensor
 
-    def add_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Replace each gradient by its sum over all ranks; some at a time, while others are on their way."""
-        if self.size > 1:
-            self._add_in_place([p.grad for p in parameters if p.grad is not None])
-
-    def _add_in_place(self, gradients: Sequence[Tensor]) -> None:
-        buckets: list[list[Tensor]] = [[]]
-        for gradient in gradients:
-            if sum(each.numel() for each in buckets[-1]) >= BUCKET:
-                buckets.append([])
-            buckets[-1].append(gradient)
-        sent = [torch.cat([each.flatten() for each in bucket]) for bucket in buckets if bucket]
-        works = [dist.all_reduce(flat, async_op=True) for flat in sent]
-        for work, flat, bucket in zip(works, sent, buckets, strict=True):
-            cast(Any, work).wait()
-            parts = torch.split(flat, [each.numel() for each in bucket])
-            torch._foreach_copy_(bucket, [part.view_as(each) for part, each in zip(parts, bucket, strict=True)])
-
     def shared(self, items: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return `function(items)`, of which each rank computes some of the first dimension and gets the others'.
 
@@ -157,7 +138,7 @@ class Ranks:
         for _ in range(4):
             values = [torch.zeros(min(BUCKET, numbers), device=device) for _ in range(-(-numbers // BUCKET))]
             started = time.perf_counter()
-            self._add_in_place(values)
+            add_in_place(values)
             seconds.append(time.perf_counter() - started)
         return self.most(sorted(seconds[1:])[1])
 

@@ -1,0 +1,103 @@
+"""Sums of gradients that are sent during the backward pass, beside the same sums sent after it.
+
+Two processes of one thread each, joined by the loopback device of a network namespace, which may be slowed to a line
+of so many megabits a second (`tc`; needs root). Both ways take turns in the same processes.
+
+    python -m torch.distributed.run --standalone --nproc-per-node 2 -m bench.learning.hidden    without a namespace
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from scratchlm.data.batches import ArrayTokens
+from scratchlm.model.decoder import build_decoder
+from scratchlm.runs.compute_optimal import random_tokens
+from scratchlm.runs.depth_scaling import at_depth
+from scratchlm.training.gradient_sums import GradientSums
+from scratchlm.training.loop import Loop
+from scratchlm.training.ranks import joined
+from scratchlm.training.stages import training_batches
+
+DEPTH, ROUNDS, STEPS, UNMEASURED = 6, 4, 3, 2
+LINES = (None, 1000, 400)
+"""Megabits a second; None is the loopback device as it is."""
+NAMESPACE = "scratchlm-line"
+
+
+def measure() -> dict[str, Any]:
+    """Return seconds of a step both ways, and of waiting for sums, over each line."""
+    found = []
+    for line in LINES:
+        with _namespace(line) as inside:
+            command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", __name__]
+            done = subprocess.run([*inside, sys.executable, *command], capture_output=True, text=True, check=True)
+        found.append({"megabits a second": line, **json.loads(done.stdout.splitlines()[-1])})
+        print(found[-1], flush=True)
+    return {"task": f"default at depth {DEPTH}, two processes of one thread", "lines": found}
+
+
+@contextmanager
+def _namespace(line: int | None) -> Iterator[list[str]]:
+    inside = ["ip", "netns", "exec", NAMESPACE]
+    slow = [
+        "tc",
+        "qdisc",
+        "add",
+        "dev",
+        "lo",
+        "root",
+        "tbf",
+        "rate",
+        f"{line}mbit",
+        "burst",
+        "256kb",
+        "latency",
+        "50ms",
+    ]
+    try:
+        subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        if line is not None:
+            subprocess.run([*inside, *slow], check=True)
+        yield inside
+    finally:
+        subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False)
+
+
+def main() -> None:
+    """Train a few steps each way by turns on the ranks of torchrun; the first prints the medians as JSON."""
+    torch.set_num_threads(1)
+    model, training = at_depth(DEPTH)
+    ids: ArrayTokens = random_tokens(model, training)
+    found: dict[str, list[tuple[float, float]]] = {"during": [], "after": []}
+    expect = GradientSums.expect
+    with joined(torch.device("cpu")) as ranks:
+        loop = Loop(build_decoder(model, 0), training_batches(ids, training, 0), training, ranks=ranks)
+        assert loop.sums is not None, "started by torchrun"
+        steps = loop.steps()
+        for turn in range(ROUNDS * 2):
+            way = ("during", "after")[turn % 2]
+            GradientSums.expect = expect if way == "during" else lambda self: None  # type: ignore[method-assign]
+            for _ in range(UNMEASURED if turn < 2 else 0):
+                next(steps)
+            found[way] += [(next(steps).seconds, loop.sums.waited) for _ in range(STEPS)]
+        if ranks.is_first:
+            names = ("seconds a step", "seconds of waiting")
+            medians = {
+                way: dict(zip(names, map(statistics.median, zip(*values, strict=True)), strict=True))
+                for way, values in found.items()
+            }
+            print(json.dumps(medians))
+
+
+if __name__ == "__main__":
+    main()
