@@ -5,11 +5,13 @@ torchrun --nproc-per-node 2 tests/training/on_ranks.py FILE
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -72,29 +74,44 @@ def step(
     return {**{name: torch.tensor(value, dtype=torch.float64) for name, value in told.items()}, **found}
 
 
-def interrupted(ranks: Ranks) -> dict[str, torch.Tensor]:
-    """Return the gradients of a step that ran out of memory near its end on the last rank, which computes it again.
+def interrupted(ranks: Ranks, error: Exception, failing: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return the gradients of a step whose last backward pass failed near its end on some ranks.
 
-    And how many sums were on their way by then, of how many: those of the layers that come last.
+    Where memory was too small the step computes it again; after another error it is begun anew. And how many sums were
+    on their way by then, of how many: those of the layers that come last.
     """
     decoder, found, told = random_decoder(toy_config("default")), dict[str, torch.Tensor](), list[int]()
 
     def fail_once(_: torch.Tensor) -> None:
-        if (sums := loop.sums) is not None and not told:
+        if (sums := loop.sums) is not None and sums._sent and not told:
             told.extend((len(sums._sent), len(sums._buckets)))
-            if ranks.rank == ranks.size - 1:
-                raise RuntimeError(NO_MEMORY)
+            if ranks.rank in failing:
+                raise error
 
     decoder.embedding.weight.register_post_accumulate_grad_hook(fail_once)  # before the sums' own
-    config = TrainingConfig(steps=1, batch_size=8, clip=None)
-    with mock.patch.object(gradient_sums, "BUCKET", 500):
-        loop = Loop(decoder, lambda state: iter([(batch_of(8, False), {})]), config, ranks=ranks)
+    config = TrainingConfig(steps=1, batch_size=8, micro_batch_size=2, clip=None)
+    loop = Loop(decoder, lambda state: iter([(batch_of(8, False), {})]), config, ranks=ranks)
     loop.optimizers.step = lambda: found.update(  # type: ignore[method-assign]
         {name: p.grad.clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
     )
-    (record,) = loop.steps()
-    halved = record.smaller_micro_batch is not None
-    return {**found, "sent": torch.tensor(told), "halved": torch.tensor(sum(ranks.from_all(halved)))}
+    try:
+        (record,) = loop.steps()
+    except ValueError:
+        loop.optimizers.zero_grad()
+        (record,) = loop.steps()
+    halved = sum(ranks.from_all(record.smaller_micro_batch is not None))
+    return {**found, "told": torch.tensor([*told, halved])}
+
+
+def let_go(ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Return whether a model is freed with its loop."""
+    decoder = random_decoder(toy_config("default"))
+    weight = weakref.ref(decoder.embedding.weight)
+    loop = Loop(decoder, lambda state: iter([(batch_of(4, False), {})]), TrainingConfig(steps=1), ranks=ranks)
+    list(loop.steps())
+    del decoder, loop
+    gc.collect()
+    return {"freed": torch.tensor(weight() is None)}
 
 
 def averaged(ranks: Ranks, sharding: str = "none") -> dict[str, torch.Tensor]:
@@ -157,6 +174,7 @@ def shared(ranks: Ranks, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def main() -> None:
+    gradient_sums.BUCKET = 500  # several sums for a toy
     with joined(torch.device("cpu")) as ranks:
         found = {
             f"{name}, packed {packed}, micro {micro}": step(rows, packed, micro, ranks, "none")
@@ -165,7 +183,9 @@ def main() -> None:
             for micro in MICRO
         }
         found["left out"], found["averaged"] = left_out(ranks), averaged(ranks)
-        found["interrupted"] = interrupted(ranks)
+        found["without memory"] = interrupted(ranks, RuntimeError(NO_MEMORY), [ranks.size - 1])
+        found["begun anew"] = interrupted(ranks, ValueError("a bug"), range(ranks.size))
+        found["let go"] = let_go(ranks)
         if ranks.size > 1:
             found["averaged, full"] = averaged(ranks, "full")
         if ranks.size > 1:

@@ -1,16 +1,16 @@
 """Sums of gradients over ranks, sent while the rest of the gradient is still being computed.
 
 Gradients go in buckets, the last layers' first, since the way back begins there. A bucket is sent as soon as its
-gradients are whole and the bucket before it is on its way, so all ranks send the same sums in the same order, as Li
-et al. 2020, "PyTorch Distributed" (arXiv 2006.15704), do.
+gradients are whole and the bucket before it is on its way, so all ranks send the same sums in the same order, as in Li
+et al. 2020, "PyTorch Distributed" (arXiv 2006.15704).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from functools import partial
-from typing import Any, cast
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
@@ -20,24 +20,41 @@ BUCKET = 1 << 20
 """Numbers of the gradient that are sent at once, at least."""
 
 
+class _Sent(NamedTuple):
+    work: Any
+    flat: Tensor
+    had: list[bool]
+    """Which parameters of the bucket had a gradient on this rank."""
+
+
 class GradientSums:
     """The gradients of a model's parameters, summed over all ranks of a step.
 
-    A step calls `expect` before the backward pass that makes the gradients whole, the last of its micro-batches, and
-    `finish` after it. A backward pass that failed may be repeated: what was sent before stays sent.
+    A step calls `begin`, then `expect` before the backward pass that makes the gradients whole, the last of its
+    micro-batches, then `finish`. A gradient that was sent is no longer the parameter's, until its sum takes its place.
+
+    A backward pass that ran out of memory may be repeated after `interrupt`: what was sent before stays sent. Where it
+    drew dropout masks, the repetition draws others, for the gradients that were not sent yet.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         """Watch the parameters: the same on all ranks, in the order in which the model uses them."""
         self._buckets = in_buckets([each for each in reversed(parameters) if each.requires_grad])
-        self._sent: list[tuple[Any, Tensor]] = []
+        self._sent: list[_Sent] = []
         self._expecting = False
         self._lacking: list[int] = []
         self.waited = 0.0
-        """Seconds that the last step waited for sums after its gradients were computed."""
+        """Seconds that the last step waited on a CPU for sums after its gradients were computed."""
         for number, bucket in enumerate(self._buckets):
             for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, number))  # type: ignore[no-untyped-call]
+                parameter.register_post_accumulate_grad_hook(_telling(self, number))  # type: ignore[no-untyped-call]
+
+    def begin(self) -> None:
+        """Forget what a step that failed has sent."""
+        self._expecting = False
+        for sent in self._sent:
+            sent.work.wait()
+        self._sent = []
 
     def expect(self) -> None:
         """Begin to send gradients, of the backward pass that follows."""
@@ -48,18 +65,23 @@ class GradientSums:
         self._expecting = False
 
     def finish(self) -> None:
-        """Send what is left and replace each gradient by its sum; a gradient that no rank has stays None."""
+        """Send what is left and give each parameter the sum of its gradients; None where no rank has one."""
         self._expecting = False
         while len(self._sent) < len(self._buckets):
             self._send()
         started = time.perf_counter()
-        for bucket, (work, flat) in zip(self._buckets, self._sent, strict=True):
+        for bucket, (work, flat, had) in zip(self._buckets, self._sent, strict=True):
             work.wait()
-            _receive(flat, bucket)
+            for parameter, part, here in zip(bucket, parts_of(flat, bucket), had, strict=True):
+                parameter.grad = part if here or bool(part.any()) else None
         self.waited, self._sent = time.perf_counter() - started, []
 
-    def _arrived(self, number: int, _: Tensor) -> None:
+    def arrived(self, number: int, parameter: Tensor) -> None:
+        """Take note that a parameter of a bucket has its gradient; send the buckets that are whole."""
         if not self._expecting:
+            return
+        if number < len(self._sent):  # by the pass before, which was interrupted
+            parameter.grad = None
             return
         self._lacking[number] -= 1
         while len(self._sent) < len(self._buckets) and self._lacking[len(self._sent)] == 0:
@@ -67,8 +89,22 @@ class GradientSums:
 
     def _send(self) -> None:
         bucket = self._buckets[len(self._sent)]
+        had = [parameter.grad is not None for parameter in bucket]
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in bucket])
-        self._sent.append((dist.all_reduce(flat, async_op=True), flat))
+        self._sent.append(_Sent(dist.all_reduce(flat, async_op=True), flat, had))
+        for parameter in bucket:
+            parameter.grad = None
+
+
+def _telling(sums: GradientSums, number: int) -> Callable[[Tensor], None]:
+    """Return a hook that keeps nothing alive: not the sums, and so not the model that they watch."""
+    reference = weakref.ref(sums)
+
+    def tell(parameter: Tensor) -> None:
+        if (alive := reference()) is not None:
+            alive.arrived(number, parameter)
+
+    return tell
 
 
 def add_in_place(tensors: Sequence[Tensor]) -> None:
@@ -96,11 +132,3 @@ def parts_of(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return the parts of a vector in the shapes of the tensors that it was made of."""
     parts = torch.split(flat, [each.numel() for each in tensors])
     return [part.view_as(each) for part, each in zip(parts, tensors, strict=True)]
-
-
-def _receive(flat: Tensor, bucket: Sequence[Tensor]) -> None:
-    for parameter, part in zip(bucket, parts_of(flat, bucket), strict=True):
-        if parameter.grad is not None:
-            parameter.grad.copy_(part)
-        elif bool(part.any()):  # another rank's rows used it
-            parameter.grad = part.clone()

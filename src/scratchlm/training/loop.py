@@ -214,6 +214,8 @@ class Loop:
 
         Where memory is too small, the micro-batches are halved, for good, and the step begins again.
         """
+        if self.sums is not None:
+            self.sums.begin()
         while True:
             try:
                 return self._gradients(batch, count)
