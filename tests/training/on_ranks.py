@@ -83,8 +83,8 @@ def interrupted(ranks: Ranks, error: Exception, failing: Sequence[int]) -> dict[
     decoder, found, told = random_decoder(toy_config("default")), dict[str, torch.Tensor](), list[int]()
 
     def fail_once(_: torch.Tensor) -> None:
-        if (sums := loop.sums) is not None and sums._sent and not told:
-            told.extend((len(sums._sent), len(sums._buckets)))
+        if (sums := loop.sums) is not None and sums.sent and not told:
+            told.extend((len(sums.sent), len(sums.buckets)))
             if ranks.rank in failing:
                 raise error
 

@@ -20,7 +20,9 @@ BUCKET = 1 << 20
 """Numbers of the gradient that are sent at once, at least."""
 
 
-class _Sent(NamedTuple):
+class Sent(NamedTuple):
+    """The sum of a bucket, on its way."""
+
     work: Any
     flat: Tensor
     had: list[bool]
@@ -39,26 +41,28 @@ class GradientSums:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         """Watch the parameters: the same on all ranks, in the order in which the model uses them."""
-        self._buckets = in_buckets([each for each in reversed(parameters) if each.requires_grad])
-        self._sent: list[_Sent] = []
+        self.buckets = in_buckets([each for each in reversed(parameters) if each.requires_grad])
+        """Groups of parameters whose gradients are summed at once, in the order in which they are sent."""
+        self.sent: list[Sent] = []
+        """The sums of this step that are on their way, of the first buckets."""
         self._expecting = False
         self._lacking: list[int] = []
         self.waited = 0.0
         """Seconds that the last step waited on a CPU for sums after its gradients were computed."""
-        for number, bucket in enumerate(self._buckets):
+        for number, bucket in enumerate(self.buckets):
             for parameter in bucket:
                 parameter.register_post_accumulate_grad_hook(_telling(self, number))  # type: ignore[no-untyped-call]
 
     def begin(self) -> None:
         """Forget what a step that failed has sent."""
         self._expecting = False
-        for sent in self._sent:
+        for sent in self.sent:
             sent.work.wait()
-        self._sent = []
+        self.sent = []
 
     def expect(self) -> None:
         """Begin to send gradients, of the backward pass that follows."""
-        self._expecting, self._lacking = True, [len(bucket) for bucket in self._buckets]
+        self._expecting, self._lacking = True, [len(bucket) for bucket in self.buckets]
 
     def interrupt(self) -> None:
         """Send nothing until `expect` is called again: the gradients are computed anew."""
@@ -67,31 +71,31 @@ class GradientSums:
     def finish(self) -> None:
         """Send what is left and give each parameter the sum of its gradients; None where no rank has one."""
         self._expecting = False
-        while len(self._sent) < len(self._buckets):
+        while len(self.sent) < len(self.buckets):
             self._send()
         started = time.perf_counter()
-        for bucket, (work, flat, had) in zip(self._buckets, self._sent, strict=True):
+        for bucket, (work, flat, had) in zip(self.buckets, self.sent, strict=True):
             work.wait()
             for parameter, part, here in zip(bucket, parts_of(flat, bucket), had, strict=True):
                 parameter.grad = part if here or bool(part.any()) else None
-        self.waited, self._sent = time.perf_counter() - started, []
+        self.waited, self.sent = time.perf_counter() - started, []
 
     def arrived(self, number: int, parameter: Tensor) -> None:
         """Take note that a parameter of a bucket has its gradient; send the buckets that are whole."""
         if not self._expecting:
             return
-        if number < len(self._sent):  # by the pass before, which was interrupted
+        if number < len(self.sent):  # by the pass before, which was interrupted
             parameter.grad = None
             return
         self._lacking[number] -= 1
-        while len(self._sent) < len(self._buckets) and self._lacking[len(self._sent)] == 0:
+        while len(self.sent) < len(self.buckets) and self._lacking[len(self.sent)] == 0:
             self._send()
 
     def _send(self) -> None:
-        bucket = self._buckets[len(self._sent)]
+        bucket = self.buckets[len(self.sent)]
         had = [parameter.grad is not None for parameter in bucket]
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in bucket])
-        self._sent.append(_Sent(dist.all_reduce(flat, async_op=True), flat, had))
+        self.sent.append(Sent(dist.all_reduce(flat, async_op=True), flat, had))
         for parameter in bucket:
             parameter.grad = None
 
