@@ -1,8 +1,8 @@
 """Measure how fast models learn here, beside peers, and draw the table and plot of docs/benchmarks.md.
 
-    python -m bench.learning                      all but the two-hour run, one seed after the other
+    python -m bench.learning                      all but the hours for grammar, one seed after the other
     python -m bench.learning throughput books     some of it
-    python -m bench.learning grammar              the two-hour run
+    python -m bench.learning grammar looks        the two-hour run, and short ones that try its settings
     python -m bench.learning draw                 the tables and the plot, from bench/results/learning
 
 Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
@@ -25,6 +25,7 @@ from bench.learning import (
     hidden,
     law,
     little,
+    looks,
     parts,
     poisoned,
     ranks,
@@ -37,7 +38,7 @@ from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
 MODELS = ("throughput", "shakespeare", "parts", "books", "grammar")
-SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "hidden", "little")
+SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "hidden", "little", "looks")
 TASKS = (*MODELS, *SETTINGS, "draw")
 
 
@@ -62,9 +63,10 @@ def main() -> None:
         "hidden": hidden.measure,
         "halving": lambda: halving.measure(seeds),
         "little": lambda: little.measure(seeds, folder / "little"),
+        "looks": lambda: looks.measure(folder / "grammar"),
         "grammar": lambda: grammar.measure(folder / "grammar"),
     }
-    for task in chosen.tasks or [name for name in TASKS if name != "grammar"]:
+    for task in chosen.tasks or [name for name in TASKS if name not in ("grammar", "looks")]:
         if task == "draw":
             draw.main()
         else:
