@@ -1,6 +1,6 @@
 """Sums of gradients that are sent during the backward pass, beside the same sums sent after it.
 
-Two processes of one thread each, joined by the loopback device of a network namespace, which may be slowed to a line
+Two processes of one thread each, joined by the loopback device of a network namespace, which may be slowed to a link
 of so many megabits a second (`tc`; needs root). Both ways take turns in the same processes.
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 -m bench.learning.hidden    without a namespace
@@ -28,46 +28,32 @@ from scratchlm.training.ranks import joined
 from scratchlm.training.stages import training_batches
 
 DEPTH, ROUNDS, STEPS, UNMEASURED = 6, 4, 3, 2
-LINES = (None, 1000, 400)
+LINKS = (None, 1000, 400)
 """Megabits a second; None is the loopback device as it is."""
-NAMESPACE = "scratchlm-line"
+NAMESPACE = "scratchlm-link"
 
 
 def measure() -> dict[str, Any]:
-    """Return seconds of a step both ways, and of waiting for sums, over each line."""
+    """Return seconds of a step both ways, and of waiting for sums, over each link."""
     found = []
-    for line in LINES:
-        with _namespace(line) as inside:
+    for link in LINKS:
+        with _namespace(link) as inside:
             command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", __name__]
             done = subprocess.run([*inside, sys.executable, *command], capture_output=True, text=True, check=True)
-        found.append({"megabits a second": line, **json.loads(done.stdout.splitlines()[-1])})
+        found.append({"megabits a second": link, **json.loads(done.stdout.splitlines()[-1])})
         print(found[-1], flush=True)
-    return {"task": f"default at depth {DEPTH}, two processes of one thread", "lines": found}
+    return {"task": f"default at depth {DEPTH}, two processes of one thread", "links": found}
 
 
 @contextmanager
-def _namespace(line: int | None) -> Iterator[list[str]]:
+def _namespace(link: int | None) -> Iterator[list[str]]:
     inside = ["ip", "netns", "exec", NAMESPACE]
-    slow = [
-        "tc",
-        "qdisc",
-        "add",
-        "dev",
-        "lo",
-        "root",
-        "tbf",
-        "rate",
-        f"{line}mbit",
-        "burst",
-        "256kb",
-        "latency",
-        "50ms",
-    ]
+    slow = f"tc qdisc add dev lo root tbf rate {link}mbit burst 256kb latency 50ms"
     try:
         subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
         subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        if line is not None:
-            subprocess.run([*inside, *slow], check=True)
+        if link is not None:
+            subprocess.run([*inside, *slow.split()], check=True)
         yield inside
     finally:
         subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False)

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bench.learning.law import Run, fit
 
 from scratchlm.runs.config import PlanConfig
 from scratchlm.runs.depth_scaling import load_recipe
@@ -50,9 +51,9 @@ def test_a_law_is_found_again_from_runs_that_follow_it() -> None:
 
 def test_the_stored_law_is_the_fit_of_the_stored_runs() -> None:
     runs = json.loads(RESULT.read_text(encoding="utf-8"))["runs"]
-    usual = [run for run in runs if run["dial"] == "default" and run["tokens_a_step"] == USUAL_STEP["default"]]
-    found = fit_law([Measured(run["weights"], run["tokens"], run["bits_per_byte"]) for run in usual])
-    for name in ("floor", "a", "alpha", "b", "beta"):
+    kinds = [field.name for field in dataclasses.fields(Run)]
+    found = fit([Run(**{name: run[name] for name in kinds}) for run in runs])
+    for name in ("floor", "a", "alpha", "b", "beta", "speedrun", "critical"):
         assert getattr(found, name) == getattr(loss_law(), name)
 
 
