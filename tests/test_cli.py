@@ -255,6 +255,31 @@ def test_evaluate_divides_by_the_bytes_of_the_text(
     assert json.loads(out)["bytes"] == len(text.encode("utf-8"))
 
 
+def test_evaluate_tells_of_the_model_of_ngrams_and_of_both(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
+    arguments = ["evaluate", workshop / "run", "--data", workshop / "data"]
+    alone = json.loads(run(capsys, *arguments, "--json")[1])
+    assert "ngram_order" not in alone
+    told = json.loads(run(capsys, *arguments, "--ngrams", "6", "--json")[1])
+    assert told["loss"] == pytest.approx(alone["loss"], rel=1e-5)
+    assert told["ngrams_bits_per_byte"] < told["bits_per_byte"], "twelve steps learn less than counting"
+    assert told["ngram_weight"] > 0.9
+    assert told["interpolated_bits_per_byte"] < told["bits_per_byte"]
+    shown = " ".join(run(capsys, *arguments, "--ngrams", "6")[1].split())
+    assert f"interpolated with them: {told['interpolated_bits_per_byte']:.4f}" in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--text", "x.txt", "--ngrams", "5"], "--ngrams: are counted in the training side of prepared data"),
+        (["--data", "d", "--ngrams", "0"], "--ngrams 0: must be at least 1"),
+        (["--data", "d", "--ngrams", "99"], "--ngrams 99: must be at most 12"),
+    ],
+)
+def test_wrong_ngrams_are_told_of(capsys: pytest.CaptureFixture[str], flags: list[str], problem: str) -> None:
+    assert problem in fails(capsys, "evaluate", "m", *flags, code=2)
+
+
 def test_a_finished_run_resumes_to_the_same_end(capsys: pytest.CaptureFixture[str], workshop: Path) -> None:
     before = (workshop / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     code, _, err = run(capsys, "pretrain", "--resume", workshop / "run")

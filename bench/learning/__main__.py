@@ -23,6 +23,7 @@ from bench.learning import (
     grammar,
     halving,
     hidden,
+    interpolated,
     law,
     little,
     looks,
@@ -37,7 +38,7 @@ from bench.store import write
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
-MODELS = ("throughput", "shakespeare", "parts", "books", "grammar")
+MODELS = ("throughput", "shakespeare", "parts", "books", "interpolated", "grammar")
 SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "hidden", "little", "looks")
 TASKS = (*MODELS, *SETTINGS, "draw")
 
@@ -56,6 +57,7 @@ def main() -> None:
         "shakespeare": lambda: shakespeare.measure(seeds),
         "parts": lambda: parts.measure(seeds),
         "books": lambda: books.measure(seeds, folder / "books"),
+        "interpolated": lambda: interpolated.measure(seeds, folder / "interpolated"),
         "law": law.measure,
         "larger": law.measure_larger,
         "poisoned": lambda: poisoned.measure(seeds),

@@ -22,7 +22,7 @@ from scratchlm.base.files import read_json, write_json
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import open_data, prepare
 from scratchlm.evaluation.bits import held_out_loss
-from scratchlm.model.decoder import build_decoder
+from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
@@ -71,8 +71,8 @@ def prepared(folder: Path) -> Text:
     return Text(*open_data(folder))
 
 
-def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
-    """Train one contender; return the curve in bits per byte and the result."""
+def train(contender: Contender, text: Text, seed: int) -> tuple[Decoder, dict[str, Any]]:
+    """Train one contender; return the model, and the result with the curve in bits per byte."""
     started = time.perf_counter()
     recipe = load_recipe(contender.recipe, contender.depth)
     optimizer = contender.optimizer or recipe.training.optimizer
@@ -96,8 +96,8 @@ def train(contender: Contender, text: Text, seed: int) -> dict[str, Any]:
     loop = Loop(decoder, batches, config, runtime=RuntimeConfig(dtype=dtype, seed=seed))
     fit(loop, hooks=[curve], pace=pace)
     used, bits = curve.points[-1]
-    return {"seed": seed, "parameters": decoder.parameter_count(), "steps": loop.step, "seconds": used,
-            "bits_per_byte": bits, "curve": curve.points}  # fmt: skip
+    result = {"seed": seed, "parameters": decoder.parameter_count(), "steps": loop.step, "seconds": used}
+    return decoder, {**result, "bits_per_byte": bits, "curve": curve.points}
 
 
 def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def measure(seeds: Sequence[int], folder: Path) -> dict[str, Any]:
         for name, contender in CONTENDERS.items():
             file = folder / f"{name}, seed {seed}.json"
             if not file.exists():
-                write_json(file, train(contender, text, seed))
+                write_json(file, train(contender, text, seed)[1])
             runs[name].append(read_json(file))
             print(f"{file.stem}: {runs[name][-1]['bits_per_byte']:.4f} bits per byte", flush=True)
     medians = {

@@ -48,7 +48,8 @@ def law_plot(result: dict[str, Any], larger: dict[str, Any] | None) -> str:
 def table() -> list[str]:
     """Return the rows of the page: what, measured here, baseline."""
     rows = ["| what | measured | baseline |", "|---|---|---|"]
-    tables = {"shakespeare": _characters, "throughput": _throughput, "books": _books, "grammar": _grammar}
+    tables = {"shakespeare": _characters, "throughput": _throughput, "books": _books, "interpolated": _interpolated}
+    tables |= {"grammar": _grammar}
     for name, of in tables.items():
         if (result := read(f"learning/{name}")) is not None:
             rows += [f"| {' | '.join(cells)} |" for cells in of(result)]
@@ -99,6 +100,15 @@ def _books(result: dict[str, Any]) -> list[tuple[str, str, str]]:
             continue
         what = f"nine million words of books, `{name.split(',')[0]}`, {_seeds(seeds)}"
         rows.append((what, f"{found['bits_per_byte']:.3f} bits per byte after {found['seconds']:.0f} s", beside))
+    return rows
+
+
+def _interpolated(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows, seeds = [], len(next(iter(result["runs"].values())))
+    for name, found in result["medians"].items():
+        cell = f"{found['interpolated']:.3f} after {found['seconds']:.0f} s; {result['bounds'][name]} was aimed at"
+        alone = f"each alone: the network {found['network']:.3f}, the n-grams {found['n-grams']:.3f} after "
+        rows.append((f"{name}, {_seeds(seeds)}", cell, f"{alone}{found['counting']:.1f} s"))
     return rows
 
 

@@ -23,7 +23,6 @@ from bench.store import data_file
 from scratchlm.base.device import autocast, faster_dtype
 from scratchlm.data.batches import ArrayTokens, whole_windows
 from scratchlm.model.decoder import Decoder, build_decoder
-from scratchlm.model.ensemble import Ensemble
 from scratchlm.model.network import CausalLM
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.training.config import TrainingConfig
@@ -34,13 +33,10 @@ from scratchlm.training.profiling import Deadline
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.training.stages import training_batches
 
-ENSEMBLE = "three of `characters`, an ensemble"
-BOUNDS = {"characters-quick": 1.88, "characters": 1.4697, ENSEMBLE: 1.42}
-"""Target of each: nanoGPT's held-out loss on a CPU and on a GPU, from its README, and a lower one for the ensemble."""
+BOUNDS = {"characters-quick": 1.88, "characters": 1.4697}
+"""Target of each: nanoGPT's held-out loss on a CPU and on a GPU, from its README."""
 LIMITS = {"characters-quick": 120.0, "characters": 1800.0}
 """Time limit of training in seconds."""
-MEMBERS, MEMBER_STEPS, MEMBER_LIMIT = 3, 1830, 300.0
-"""Of an ensemble: 15 minutes in all."""
 SETTLED = 40
 """Steps after which their time is used for planning."""
 
@@ -71,14 +67,12 @@ def held_out_nats(network: CausalLM, ids: np.ndarray, before: int, length: int, 
     return total / len(ids)
 
 
-def train_recipe(recipe: str, seed: int, steps: int | None = None, limit: float | None = None) -> Trained:
-    """Train by a recipe of this package, in the steps and the seconds given or its usual ones."""
+def train_recipe(recipe: str, seed: int, limit: float) -> Trained:
+    """Train by a recipe of this package, in its usual steps, or fewer where they would exceed the limit in seconds."""
     train, held_out, symbols = read_ids()
-    started = time.perf_counter()
-    found, limit = load_recipe(recipe), LIMITS[recipe] if limit is None else limit
-    changes = {"steps": found.training.steps if steps is None else steps}
+    started, found = time.perf_counter(), load_recipe(recipe)
     quiet = {"evaluate_every": 0, "sample_every": 0, "checkpoint_every": 0}
-    config: TrainingConfig = dataclasses.replace(found.training, **changes, **quiet)
+    config: TrainingConfig = dataclasses.replace(found.training, **quiet)
     decoder = build_decoder(dataclasses.replace(found.model, vocabulary_size=symbols), seed)
     curve = Curve(
         lambda model: held_out_nats(model, held_out, int(train[-1]), config.sequence_length, torch.float32),
@@ -92,7 +86,7 @@ def train_recipe(recipe: str, seed: int, steps: int | None = None, limit: float 
 
     def pace(step: int) -> int:
         planned = deadline(step)  # the first steps compile, so their time predicts nothing
-        return changes["steps"] if step < SETTLED else min(changes["steps"], planned)
+        return found.training.steps if step < SETTLED else min(found.training.steps, planned)
 
     loop = Loop(decoder, batches, config, runtime=runtime)
     with progress:
@@ -102,28 +96,10 @@ def train_recipe(recipe: str, seed: int, steps: int | None = None, limit: float 
 
 def result_of(recipe: str, seed: int) -> dict[str, Any]:
     """Train by a recipe; return the loss curve and the result."""
-    decoder, steps, curve = train_recipe(recipe, seed)
+    decoder, steps, curve = train_recipe(recipe, seed, LIMITS[recipe])
     seconds, loss = curve.points[-1]
     return {"seed": seed, "parameters": decoder.parameter_count(), "steps": steps, "seconds": seconds, "loss": loss,
             "curve": curve.points}  # fmt: skip
-
-
-def result_of_ensemble(seed: int) -> dict[str, Any]:
-    """Train the members one after the other, each from a seed of its own; return the result of all together."""
-    train, held_out, _ = read_ids()
-    members = [
-        train_recipe("characters", MEMBERS * seed + number, MEMBER_STEPS, MEMBER_LIMIT) for number in range(MEMBERS)
-    ]
-    network, curve, seconds = Ensemble([each.decoder for each in members]), [], 0.0
-    for count, member in enumerate(members, start=1):
-        seconds += member.curve.points[-1][0]
-        some = Ensemble([each.decoder for each in members[:count]])
-        length = network.config.context
-        curve.append((seconds, held_out_nats(some, held_out, int(train[-1]), length, torch.float32)))
-    parameters = sum(each.decoder.parameter_count() for each in members)
-    steps = sum(each.steps for each in members)
-    return {"seed": seed, "parameters": parameters, "steps": steps, "seconds": seconds, "loss": curve[-1][1],
-            "curve": curve}  # fmt: skip
 
 
 def nanogpt_in_transformers(seed: int, steps: int = 2000) -> dict[str, Any]:
@@ -176,7 +152,6 @@ def _peer_nats(model: torch.nn.Module, ids: np.ndarray, before: int, length: int
 def measure(seeds: Sequence[int]) -> dict[str, Any]:
     """Train each recipe and the peer once for each seed."""
     runs = {name: [result_of(name, seed) for seed in seeds] for name in LIMITS}
-    runs[ENSEMBLE] = [result_of_ensemble(seed) for seed in seeds]
     try:
         runs["nanoGPT's recipe in transformers"] = [nanogpt_in_transformers(seed) for seed in seeds]
     except ImportError as error:

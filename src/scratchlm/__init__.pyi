@@ -87,8 +87,8 @@ def doctor(config: DoctorConfig, /) -> Diagnosis: ...
 @overload
 def evaluate(
     model: str | Path | None = None, *, data: str | Path | None = None, text: str | Path | None = None,
-    text_field: str | None = None, task: str | Path | Sequence[str | Path] = (), shots: int = 0,
-    example: str | Path | Sequence[str | Path] = (), limit: int | None = None, chat: bool = False,
+    ngrams: int | None = None, text_field: str | None = None, task: str | Path | Sequence[str | Path] = (),
+    shots: int = 0, example: str | Path | Sequence[str | Path] = (), limit: int | None = None, chat: bool = False,
     normalisation: str | Path | Sequence[str | Path] = (), answer_tokens: int = 256, shuffled: bool = False,
     trained_on: str | Path | Sequence[str | Path] = (), text_column: str | None = None,
     label_column: str | None = None, out: str | Path | None = None, replay: str | Path | None = None,

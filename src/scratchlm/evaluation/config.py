@@ -36,6 +36,9 @@ class EvaluateConfig:
     """Folder that prepare wrote; its held-out side is measured."""
     text: Path | None = None
     """Or a text of your own: a file or folder, every document of it."""
+    ngrams: Annotated[int | None, Range(1, 12)] = None
+    """With --data: also count the n-grams of its training side, up to so many tokens (5 is usual for subwords, 7 for
+    characters), and measure them alone and interpolated with the model."""
     text_field: str | None = None
     """Field or column of a structured file that holds the text."""
     task: tuple[str, ...] = ()
@@ -107,6 +110,8 @@ class EvaluateConfig:
             idle = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) != usual[name].default]
             if idle:
                 return [f"{', '.join(idle)}: have no effect without --task; leave them out"]
+        if self.ngrams is not None and self.data is None:
+            return ["--ngrams: are counted in the training side of prepared data; name it with --data DIR"]
         if self.example and not self.shots:
             return ["--example: few-shot examples are used with --shots N only; give it"]
         if self.judge is not None and self.compare is None:

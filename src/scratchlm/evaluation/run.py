@@ -19,9 +19,10 @@ from scratchlm.base.result import Result
 from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.data.prepare import data_folder
 from scratchlm.data.shards import ShardSet
-from scratchlm.evaluation.bits import HeldOutLoss, count_unknown, held_out_loss
+from scratchlm.evaluation.bits import HeldOutLoss, count_text_bytes, count_unknown, held_out_loss, token_nats
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig
 from scratchlm.evaluation.contamination import contamination
+from scratchlm.evaluation.interpolation import NgramLoss, count_ngrams, ngram_loss
 from scratchlm.evaluation.judge import judge_results
 from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.results import (
@@ -52,11 +53,14 @@ class EvaluateResult(Result):
     seconds: float
     unknown: int = 0
     """Tokens that are `<|unk|>`."""
+    ngrams: NgramLoss | None = None
+    """With `--ngrams`: the n-grams of the training text, and the model interpolated with them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data."""
         told = {"model": self.model, "text": self.text, "documents": self.documents, **self.held_out.as_dict()}
-        return {**told, "unknown": self.unknown, "seconds": self.seconds}
+        counted = {} if self.ngrams is None else self.ngrams.as_dict()
+        return {**told, **counted, "unknown": self.unknown, "seconds": self.seconds}
 
     def __rich__(self) -> str:
         held = self.held_out
@@ -65,6 +69,13 @@ class EvaluateResult(Result):
             f"{held.perplexity:.2f}, over {held.tokens:,} tokens ({held.text_bytes:,} bytes, {self.documents:,} "
             f"documents), each predicted once; {self.seconds:.1f} s"
         )
+        if self.ngrams is not None:
+            alone, both = self.ngrams.alone, self.ngrams.interpolated
+            told += (
+                f"\nthe {self.ngrams.order}-grams of its training text alone: {alone.bits_per_byte:.4f} bits per byte; "
+                f"the model interpolated with them: {both.bits_per_byte:.4f}, at the end with weight "
+                f"{self.ngrams.weight:.2f} for the n-grams"
+            )
         unknown = (
             f"\n{self.unknown:,} of the tokens are {UNKNOWN}, words outside the vocabulary: they count no bytes, "
             "and bits per byte cannot be compared with other tokenizers"
@@ -120,10 +131,19 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
     if len(tokens) == 0:
         raise UserError(f"{name}: holds no token to predict; name a text that is not empty")
     network.to(choose_device(config.device))
-    held_out = held_out_loss(network, tokenizer, tokens)
+    counted = None
+    if config.ngrams is None:
+        held_out = held_out_loss(network, tokenizer, tokens)
+    else:
+        assert config.data is not None
+        training = ShardSet.open(data_folder(config.data), "train", tokenizer)
+        ngrams = count_ngrams(training, tokenizer, config.ngrams)
+        nats = token_nats(network, tokenizer, tokens)
+        held_out = HeldOutLoss(float(nats.sum()), len(nats), count_text_bytes(tokens, tokenizer))
+        counted = ngram_loss(nats, ngrams, tokenizer, tokens, held_out.text_bytes)
     unknown = count_unknown(tokens, tokenizer)
     told = str(models[0]) if len(models) == 1 else f"{config.model}: {len(models)} models as one"
-    return EvaluateResult(told, name, held_out, documents, time.perf_counter() - started, unknown)
+    return EvaluateResult(told, name, held_out, documents, time.perf_counter() - started, unknown, counted)
 
 
 def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, int]:
