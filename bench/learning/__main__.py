@@ -6,8 +6,8 @@
     python -m bench.learning draw                 the tables and the plot, from bench/results/learning
 
 Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
-is not installed is left out and said so. Leave the machine alone meanwhile. Books and grammar keep their runs in a
-folder (`--folder`), from which a later call goes on; remove it after changing what they measure.
+is not installed is left out and said so. Leave the machine alone meanwhile. Books, interpolated and grammar keep their
+runs in a folder (`--folder`), from which a later call goes on; remove it after changing what they measure.
 """
 
 from __future__ import annotations

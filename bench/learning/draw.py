@@ -104,11 +104,13 @@ def _books(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _interpolated(result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    rows, seeds = [], len(next(iter(result["runs"].values())))
+    rows = []
     for name, found in result["medians"].items():
-        cell = f"{found['interpolated']:.3f} after {found['seconds']:.0f} s; {result['bounds'][name]} was aimed at"
+        unit, bound = result["about"][name]["unit"], result["about"][name]["bound"]
+        cell = f"{found['interpolated']:.3f} {unit} after {found['seconds']:.0f} s"
+        cell += f"; under {bound}" if found["interpolated"] < bound else f"; {bound} is not reached"
         alone = f"each alone: the network {found['network']:.3f}, the n-grams {found['n-grams']:.3f} after "
-        rows.append((f"{name}, {_seeds(seeds)}", cell, f"{alone}{found['counting']:.1f} s"))
+        rows.append((f"{name}, {_seeds(len(result['runs'][name]))}", cell, f"{alone}{found['counting']:.1f} s"))
     return rows
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from scratchlm.base.errors import UserError
 from scratchlm.classic.ngram import PlainKneserNey
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.interpolation import BLOCK, count_ngrams, interpolate, ngram_loss, ngram_nats
+from scratchlm.tokens.base import first_token
+from scratchlm.tokens.bpe import ReadableBPE
 from toys import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -48,6 +52,21 @@ def test_each_weight_is_learned_from_the_tokens_before_alone() -> None:
     assert np.array_equal(interpolate(network[:cut], ngrams[:cut])[0], found[:cut]), "later tokens were looked at"
 
 
+def test_probabilities_of_all_tokens_sum_to_one() -> None:
+    random = np.random.default_rng(2)
+    before, after = random.exponential(2.0, (2, 2 * BLOCK + 5)), random.dirichlet(np.ones(9), 2)
+    total = 0.0
+    for token in range(9):
+        network, ngrams = np.append(before, -np.log(after[:, token])[:, None], axis=1)
+        total += math.exp(-interpolate(network, ngrams)[0][-1])
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_losses_of_two_texts_are_refused() -> None:
+    with pytest.raises(ValueError, match="64 tokens and of 65"):
+        interpolate(np.ones(BLOCK), np.ones(BLOCK + 1))
+
+
 def test_a_model_beside_its_equal_stays_as_it_is_and_one_that_is_always_better_is_trusted() -> None:
     nats = np.random.default_rng(1).exponential(2.0, 10_000)
     assert interpolate(nats, nats)[0] == pytest.approx(nats, abs=1e-12)
@@ -69,11 +88,24 @@ def test_an_interpolated_loss_is_below_both_where_each_knows_what_the_other_does
     )
 
 
-@pytest.mark.parametrize("ids", [[], [65]])
-def test_texts_of_no_token_and_of_one_are_scored(ids: list[int]) -> None:
-    tokens = ArrayTokens(np.array(ids, dtype=np.int64))
+def test_texts_of_no_token_and_of_one_are_scored() -> None:
     ngrams = count_ngrams(ArrayTokens(TRAINING), TOKENIZER, 3)
-    assert ngram_loss(np.full(len(ids), 5.0), ngrams, TOKENIZER, tokens, len(ids)).interpolated.tokens == len(ids)
+    none, one = (ArrayTokens(np.array(ids, dtype=np.int64)) for ids in ([], HELD_OUT[:1]))
+    assert ngram_loss(np.zeros(0), ngrams, TOKENIZER, none, 0).interpolated.nats == 0
+    expected = ngram_nats(ngrams, TOKENIZER, one)[0]
+    both = (math.exp(-5.0) + math.exp(-expected)) / 2
+    found = ngram_loss(np.full(1, 5.0), ngrams, TOKENIZER, one, 1)
+    assert (found.alone.nats, found.interpolated.nats) == (pytest.approx(expected), pytest.approx(-math.log(both)))
+
+
+def test_a_tokenizer_without_a_first_token_begins_with_the_empty_context() -> None:
+    tokenizer = ReadableBPE(dataclasses.replace(TOKENIZER.vocabulary, specials={}))
+    assert first_token(tokenizer) is None
+    text = ArrayTokens(np.array(tokenizer.encode("the cat sat on the cat ")))
+    ngrams = count_ngrams(text, tokenizer, 3)
+    found = ngram_nats(ngrams, tokenizer, text)
+    assert len(found) == len(text)
+    assert found == pytest.approx(-ngrams.token_log_probabilities(text.read(0, len(text))))
 
 
 def test_too_much_text_for_the_memory_is_refused_in_one_line(monkeypatch) -> None:
@@ -83,5 +115,5 @@ def test_too_much_text_for_the_memory_is_refused_in_one_line(monkeypatch) -> Non
         def __len__(self) -> int:
             return 100_000_000
 
-    with pytest.raises(Exception, match=r"counting 5-grams in 100,000,000 tokens: .*give a lower --ngrams"):
+    with pytest.raises(UserError, match=r"counting 5-grams in 100,000,000 tokens: .*give a lower --ngrams"):
         count_ngrams(Long(TRAINING), TOKENIZER, 5)

@@ -1,7 +1,7 @@
-"""A model interpolated with n-grams counted in its training text: what can be counted, and the network has not learned.
+"""A network interpolated with n-grams: one model of language made of two.
 
-At each token the probability is the weighted mean of both. The weight is learned from the tokens before it, so it needs
-no text of its own, and the probabilities are still those of a language model.
+The probability of a token is the weighted mean of both. Each block of tokens has one weight, learned from the tokens
+before the block. So no text is needed to tune it, and no probability depends on a later token.
 
 Source: Jelinek & Mercer 1980, "Interpolated estimation of Markov source parameters from sparse data", whose weights the
 EM algorithm finds; here each token is an observation as soon as it has been predicted.
@@ -21,16 +21,16 @@ from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.tokens.base import Tokenizer, first_token
 
 BLOCK = 64
-"""Tokens with one weight: that of all tokens before them."""
+"""Tokens with the same weight."""
 WORKING_BYTES = 100
 """Memory for each token that is counted, besides the n-grams."""
 NGRAM_BYTES = 24
-"""Memory of each n-gram; at most as many of each order as there are tokens."""
+"""Memory of each distinct n-gram."""
 
 
 @dataclass(frozen=True)
 class NgramLoss:
-    """The loss of the n-grams of a training text, and of the network interpolated with them."""
+    """The loss of n-grams on a text, and of a network interpolated with them."""
 
     order: int
     alone: HeldOutLoss
@@ -48,17 +48,22 @@ class NgramLoss:
 
 
 def count_ngrams(training: Tokens, tokenizer: Tokenizer, order: int) -> KneserNey:
-    """Count the n-grams of all orders up to `order` in a training text, one stream of tokens as a network reads it.
+    """Count the n-grams of all orders up to `order` in a text, one stream of tokens as a network reads it.
 
     Raises `UserError` where the machine has too little memory for that.
     """
-    most = len(training) * (WORKING_BYTES + NGRAM_BYTES * order)
-    require_memory(most, f"counting {order}-grams in {len(training):,} tokens", "give a lower --ngrams, or less data")
-    return KneserNey.fit([_as_read(training, tokenizer)], tokenizer.vocabulary_size, order)
+    size = tokenizer.vocabulary_size
+    distinct = sum(min(size**length, len(training)) for length in range(1, order + 1))
+    needed = WORKING_BYTES * len(training) + NGRAM_BYTES * distinct
+    require_memory(needed, f"counting {order}-grams in {len(training):,} tokens", "give a lower --ngrams, or less data")
+    return KneserNey.fit([_as_read(training, tokenizer)], size, order)
 
 
 def ngram_nats(ngrams: KneserNey, tokenizer: Tokenizer, tokens: Tokens) -> Float[np.ndarray, " T"]:
-    """Return the loss of each token of a text by n-grams, in nats; the first follows the end-of-text token, if any."""
+    """Return the loss of each token of a text by n-grams, in nats.
+
+    Before the first stands the token that begins a text, where the tokenizer has one.
+    """
     read = _as_read(tokens, tokenizer)
     return -ngrams.token_log_probabilities(read)[len(read) - len(tokens) :]
 
@@ -66,10 +71,12 @@ def ngram_nats(ngrams: KneserNey, tokenizer: Tokenizer, tokens: Tokens) -> Float
 def interpolate(
     network: Float[np.ndarray, " T"], ngrams: Float[np.ndarray, " T"]
 ) -> tuple[Float[np.ndarray, " T"], float]:
-    """Return the loss of each token of a text by both together, in nats, and the weight of the n-grams after it.
+    """Return the loss of each token of a text by both together, in nats, and the weight that n-grams end with.
 
-    `network` and `ngrams` are the losses of each alone, in nats. Before any token is seen both weigh the same.
+    `network` and `ngrams` are the losses of each alone, in nats. In the first block both weigh the same.
     """
+    if len(network) != len(ngrams):
+        raise ValueError(f"losses of {len(network):,} tokens and of {len(ngrams):,}: they must be of the same text")
     found, trusted, seen = np.empty(len(network)), 1.0, 2.0
     for start in range(0, len(network), BLOCK):
         part, weight = slice(start, start + BLOCK), trusted / seen

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.device import DTYPES, choose_device, machine, set_threads
@@ -38,6 +39,7 @@ from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.simple import UNKNOWN
+from scratchlm.training.loss import held_rows
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
 from scratchlm.weights.ensemble import load_network
 
@@ -54,7 +56,7 @@ class EvaluateResult(Result):
     unknown: int = 0
     """Tokens that are `<|unk|>`."""
     ngrams: NgramLoss | None = None
-    """With `--ngrams`: the n-grams of the training text, and the model interpolated with them."""
+    """With `--ngrams`: n-grams of the training side of the data, and the model interpolated with them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data."""
@@ -72,9 +74,9 @@ class EvaluateResult(Result):
         if self.ngrams is not None:
             alone, both = self.ngrams.alone, self.ngrams.interpolated
             told += (
-                f"\nthe {self.ngrams.order}-grams of its training text alone: {alone.bits_per_byte:.4f} bits per byte; "
-                f"the model interpolated with them: {both.bits_per_byte:.4f}, at the end with weight "
-                f"{self.ngrams.weight:.2f} for the n-grams"
+                f"\n{self.ngrams.order}-grams of the training side alone: {alone.bits_per_byte:.4f} bits per byte; the "
+                f"model interpolated with them: {both.bits_per_byte:.4f} (weight of the n-grams at the end: "
+                f"{self.ngrams.weight:.2f})"
             )
         unknown = (
             f"\n{self.unknown:,} of the tokens are {UNKNOWN}, words outside the vocabulary: they count no bytes, "
@@ -138,7 +140,8 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
         assert config.data is not None
         training = ShardSet.open(data_folder(config.data), "train", tokenizer)
         ngrams = count_ngrams(training, tokenizer, config.ngrams)
-        nats = token_nats(network, tokenizer, tokens)
+        rows = held_rows(network.config.vocabulary_size, torch.float32) // network.config.context
+        nats = token_nats(network, tokenizer, tokens, rows=min(max(rows, 1), 16))
         held_out = HeldOutLoss(float(nats.sum()), len(nats), count_text_bytes(tokens, tokenizer))
         counted = ngram_loss(nats, ngrams, tokenizer, tokens, held_out.text_bytes)
     unknown = count_unknown(tokens, tokenizer)
