@@ -269,7 +269,9 @@ def test_evaluate_tells_of_the_model_of_ngrams_and_of_both(capsys: pytest.Captur
     counted = KneserNey.fit(begun[:1], tokenizer.vocabulary_size, 6).token_log_probabilities(begun[1])[1:]
     assert told["ngrams_loss"] == pytest.approx(-counted.mean()), "not counted in the training side alone"
     assert 0.9 < told["ngram_weight"] < 1, "twelve steps learn less than counting"
-    assert told["interpolated_bits_per_byte"] < 1.01 * told["ngrams_bits_per_byte"] < told["bits_per_byte"]
+    learning = told["tokens"] * (told["interpolated_loss"] - told["ngrams_loss"])  # what it costs to learn the weight
+    assert 0 < learning < 100
+    assert told["interpolated_bits_per_byte"] < told["bits_per_byte"] / 2
     shown = " ".join(run(capsys, *arguments, "--ngrams", "6")[1].split())
     assert f"interpolated with them: {told['interpolated_bits_per_byte']:.4f}" in shown
 

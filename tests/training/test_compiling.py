@@ -37,3 +37,30 @@ def test_without_a_compiler_the_blocks_stay_plain_and_a_warning_says_so(monkeypa
         entered = compiled_blocks(decoder).__enter__()
     assert not entered
     assert "forward" not in vars(decoder.blocks[0])
+
+
+BROKEN = """
+import json, sys, warnings
+import torch
+from scratchlm.training.compiling import compiled_blocks
+from toys import random_decoder, random_ids, toy_config
+
+decoder = random_decoder(toy_config("default"))
+ids = random_ids(2, 8)
+plain = decoder(ids).sum()
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    with compiled_blocks(decoder):
+        found = decoder(ids).sum()
+        found.backward()
+print(json.dumps({"same": bool(found == plain), "told": [str(each.message) for each in told]}))
+"""
+
+
+def test_where_compiling_fails_the_run_goes_on_plainly_and_one_warning_says_so() -> None:
+    environment = {**paths(), "CXX": "false"}  # a program that is there and compiles nothing
+    done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["same"]
+    assert len([each for each in found["told"] if each.startswith("torch.compile failed")]) == 1, found["told"]
