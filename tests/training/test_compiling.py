@@ -57,6 +57,7 @@ print(json.dumps({"same": bool(found == plain), "told": [str(each.message) for e
 """
 
 
+@pytest.mark.slow
 def test_where_compiling_fails_the_run_goes_on_plainly_and_one_warning_says_so() -> None:
     environment = {**paths(), "CXX": "false"}  # a program that is there and compiles nothing
     done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False)
