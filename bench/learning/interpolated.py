@@ -51,7 +51,7 @@ BUILDING = 1.0
 RUNS = (
     Run("characters of Shakespeare", "nats a character", "characters", None, 3, 7, 1.4697),
     Run("characters of Shakespeare", "nats a character", "characters", None, 10, 7, 1.42),
-    Run("nine million words of books", "bits a byte", "default", 3, 10, 5, 1.70),
+    Run("nine million words of books", "bits per byte", "default", 3, 10, 5, 1.70),
 )
 TEMPERATURES = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4)
 
