@@ -279,7 +279,7 @@ def test_evaluate_tells_of_the_model_of_ngrams_and_of_both(capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--text", "x.txt", "--ngrams", "5"], "--ngrams: are counted in the training side of prepared data"),
+        (["--text", "x.txt", "--ngrams", "5"], "--ngrams: n-grams are counted in the training side of prepared data"),
         (["--data", "d", "--ngrams", "0"], "--ngrams 0: must be at least 1"),
         (["--data", "d", "--ngrams", "99"], "--ngrams 99: must be at most 12"),
     ],

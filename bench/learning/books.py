@@ -1,7 +1,7 @@
 """Nine million words of books: bits per byte on the last 5% after ten minutes.
 
-`default` and `speedrun` are compared with the default model trained by plain AdamW. All share one tokenizer, trained on a
-sample of all books as `scratchlm prepare` does. A time limit ends a run, as with `scratchlm pretrain --minutes`: a
+`default` and `speedrun` are compared with the default model trained by plain AdamW. All share one tokenizer, trained on
+a sample of all books as `scratchlm prepare` does. A time limit ends a run, as with `scratchlm pretrain --minutes`: a
 probe, which counts as training time, plans its steps, and the plan is updated during the run. `speedrun` also runs for
 half the time, to match AdamW after the full time. Finished runs are kept in a folder, so that a later call resumes.
 """

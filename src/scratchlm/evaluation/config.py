@@ -111,7 +111,7 @@ class EvaluateConfig:
             if idle:
                 return [f"{', '.join(idle)}: have no effect without --task; leave them out"]
         if self.ngrams is not None and self.data is None:
-            return ["--ngrams: are counted in the training side of prepared data; name it with --data DIR"]
+            return ["--ngrams: n-grams are counted in the training side of prepared data; name it with --data DIR"]
         if self.example and not self.shots:
             return ["--example: few-shot examples are used with --shots N only; give it"]
         if self.judge is not None and self.compare is None:
