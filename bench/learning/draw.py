@@ -48,8 +48,13 @@ def law_plot(result: dict[str, Any], larger: dict[str, Any] | None) -> str:
 def table() -> list[str]:
     """Return the rows of the page: what, measured here, baseline."""
     rows = ["| what | measured | baseline |", "|---|---|---|"]
-    tables = {"shakespeare": _characters, "throughput": _throughput, "books": _books, "interpolated": _interpolated}
-    tables |= {"grammar": _grammar}
+    tables = {
+        "shakespeare": _characters,
+        "throughput": _throughput,
+        "books": _books,
+        "interpolated": _interpolated,
+        "grammar": _grammar,
+    }
     for name, of in tables.items():
         if (result := read(f"learning/{name}")) is not None:
             rows += [f"| {' | '.join(cells)} |" for cells in of(result)]

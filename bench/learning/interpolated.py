@@ -85,7 +85,7 @@ def of_characters(run: Run, seed: int) -> dict[str, Any]:
 
 
 def of_books(run: Run, seed: int, folder: Path) -> dict[str, Any]:
-    """Count and train on 95% of the books and score the rest, in bits a byte."""
+    """Count and train on 95% of the books and score the rest, in bits per byte."""
     assert run.depth is not None
     text = books.prepared(folder / "data")
     started = time.perf_counter()

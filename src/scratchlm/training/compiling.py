@@ -49,8 +49,8 @@ def _compiled_or_plain(plain: Callable[..., Any], works: list[bool]) -> Callable
                 return compiled(*arguments, **named)
             except BackendCompilerFailed as error:
                 works[0] = False
-                last = str(error.inner_exception).strip().splitlines()[0]
-                warnings.warn(f"torch.compile failed ({last}): the run goes on uncompiled, more slowly", stacklevel=2)
+                cause = type(error.inner_exception).__name__
+                warnings.warn(f"torch.compile failed ({cause}): the run goes on uncompiled, more slowly", stacklevel=2)
         return plain(*arguments, **named)
 
     return forward
