@@ -111,7 +111,7 @@ def test_a_running_stream_keeps_the_adapter_that_it_began_with() -> None:
     stop = threading.Event()
 
     def choose() -> str:
-        while not stop.is_set():
+        while not stop.wait(0.001):  # a loop without a pause would take the processor from what reads
             for name in names:
                 model.use(name)
         return ""

@@ -14,7 +14,9 @@ from scratchlm.base.files import sha256_of
 from scratchlm.cli import main
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.pretrain import pretrain
+from scratchlm.runs.resuming import refuse_flags
 from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.checkpoint import SavedModel, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -144,6 +146,27 @@ def test_other_threads_are_refused_and_once_allowed_recorded(
     manifest = json.loads((runs / "run" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["threads"] == 2
     assert manifest["changes"][0]["changed"] == ["--threads 1 to 2"]
+
+
+@pytest.mark.parametrize("name", ["run", "taught"])
+def test_a_smaller_micro_batch_is_taken_and_recorded_and_no_larger_one(
+    name: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb = ("pretrain",) if name == "run" else ("finetune", "instruct")
+    last = runs / name / "checkpoints" / "00000002"
+    shutil.rmtree(last if name == "run" else runs / name / "checkpoints")  # so that there is something left to train
+    code, _, err = run(capsys, *verb, "--resume", runs / name, "--training.micro-batch-size", "2")
+    assert code == 0, err
+    manifest = json.loads((runs / name / "manifest.json").read_text(encoding="utf-8"))
+    assert [each["changed"] for each in manifest["changes"]] == [["training.micro_batch_size none to 2"]]
+    assert manifest["recipe_hash"] == sha256_of(runs / name / "recipe.toml")
+    state = max((runs / name / "checkpoints").iterdir()) / "training.json"
+    assert json.loads(state.read_text(encoding="utf-8"))["micro_batch_size"] == 2
+    with pytest.raises(UserError, match=r"--training\.micro-batch-size 8: the run has 4"):
+        refuse_flags(
+            PretrainConfig(resume=runs / "run", training=TrainingConfig(micro_batch_size=8)),
+            PretrainConfig(resume=runs / "run", training=TrainingConfig(micro_batch_size=4)),
+        )
 
 
 def test_changed_inputs_are_all_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,6 +164,15 @@ def test_minutes_become_numbers_that_fit_them() -> None:
     assert fitted_to_minutes(config, 60.0, 0.5, 5.0).evaluation_tokens == 65_536
 
 
+@pytest.mark.parametrize("minutes", [0.5, 2.0, 60.0, 600.0])
+@pytest.mark.parametrize("save", [7, 200])
+def test_in_minutes_every_look_falls_on_a_checkpoint(minutes: float, save: int) -> None:
+    fitted = fitted_to_minutes(TrainingConfig(checkpoint_every=save), minutes, 0.5, 5.0)
+    assert fitted.evaluate_every % fitted.checkpoint_every == 0
+    assert fitted.steps // fitted.evaluate_every <= 10
+    assert fitted.checkpoint_every <= save
+
+
 def test_minutes_in_which_not_one_step_fits_are_refused() -> None:
     with pytest.raises(UserError, match=r"--minutes 0.2: a step takes about 62 s .* give --minutes 1\.\d or more"):
         fitted_to_minutes(TrainingConfig(), 0.2, 62.0, 0.5)

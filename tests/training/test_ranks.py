@@ -245,6 +245,30 @@ def test_a_mistake_is_told_once_and_ends_all_ranks(data: Path, tmp_path: Path) -
     assert (tmp_path / "taken" / "letter.txt").read_text() == "mine"
 
 
+OTHER = """
+import os, sys
+from scratchlm.cli import main
+
+arguments = sys.argv[1:]
+if os.environ["RANK"] == "1":
+    arguments[arguments.index("--data") + 1] = os.environ["OTHER_DATA"]
+main(arguments)
+"""
+
+
+@pytest.mark.xdist_group("ranks")
+def test_a_rank_that_reads_other_data_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    given = ["storyworld:120KB", "--tokenizer", str(data), "--out", str(other)]
+    on(1, "-m", "scratchlm", "prepare", *given)
+    (tmp_path / "other.py").write_text(OTHER, encoding="utf-8")
+    monkeypatch.setenv("OTHER_DATA", str(other))
+    told = on(2, str(tmp_path / "other.py"), *settings(data, tmp_path / "run")[2:], fails=True)
+    assert told.count("scratchlm: ") == 1
+    assert "scratchlm: rank 1: its --data is not that of rank 0; give all ranks the same files" in told
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("set_too", "told"), [({"RANK": "0"}, "MASTER_ADDR, MASTER_PORT not set"), ({}, "RANK, MASTER")]
 )

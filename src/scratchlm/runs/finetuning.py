@@ -24,7 +24,14 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.runs.reports.page import write_report
-from scratchlm.runs.resuming import digest_of, digest_of_model, refuse_flags, require_unchanged, stored_settings
+from scratchlm.runs.resuming import (
+    digest_of,
+    digest_of_model,
+    refuse_flags,
+    require_unchanged,
+    stored_settings,
+    with_micro_batch,
+)
 from scratchlm.runs.runs import (
     begin_run,
     device_name,
@@ -168,8 +175,9 @@ def resolved(config: C) -> C:
         return dataclasses.replace(config, threads=set_threads(config.threads))
     run, stored = config.resume, stored_settings(type(config), config.resume, config)
     refuse_flags(config, stored, [type(config)()])
-    threads = set_threads(config.threads or stored.threads)
-    require_unchanged(run, *_inputs(stored), threads, allowed=config.allow_changes)
+    threads, stored = set_threads(config.threads or stored.threads), with_micro_batch(stored, config)
+    size = stored.training.micro_batch_size
+    require_unchanged(run, *_inputs(stored), threads, allowed=config.allow_changes, micro_batch_size=size)
     return dataclasses.replace(stored, out=run, resume=run, threads=threads, json=config.json)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from scratchlm.base.files import read_json
 from scratchlm.base.memory import available_memory
 from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
-from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, SAMPLES, Evaluation, Train, read_log
+from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens, pad_of
 from scratchlm.data.prepare import REPORT_FILE, data_folder, data_hash, open_data, read_report
 from scratchlm.model.config import DecoderConfig
@@ -33,7 +32,16 @@ from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
 from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, forecast
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
-from scratchlm.runs.resuming import digest_of_model, refuse_flags, require_unchanged, stored_settings
+from scratchlm.runs.resuming import (
+    JOB,
+    begun_by_this_torchrun,
+    digest_of_model,
+    refuse_flags,
+    require_unchanged,
+    stored_settings,
+    torchrun_job,
+    with_micro_batch,
+)
 from scratchlm.runs.runs import begin_run, device_name, dtype_name, end_run, held, run_fit, stored_values
 from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.runs.sweep.run import Sweep, SweepResult
@@ -50,9 +58,6 @@ from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 from scratchlm.weights.ensemble import digest_of_models, find_models, load_network
-
-JOB = "torchrun_job"
-"""In the manifest: which job of torchrun began the run."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,28 +89,13 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
     everything saved.
     """
-    if config.out is not None and _begun_by_this_torchrun(config.out):
+    if config.out is not None and begun_by_this_torchrun(config.out):
         config = PretrainConfig(resume=config.out, threads=config.threads)
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
         resolved = resolve(config) if config.resume is None else _stored(config, config.resume)
         return _sweep(resolved, ranks) if resolved.sweep else _pretrain(resolved, ranks)
-
-
-def _begun_by_this_torchrun(out: Path) -> bool:
-    """Tell whether torchrun has started this run before: then it starts all ranks again, since one of them was lost."""
-    if not (out / RECIPE_FILE).exists():
-        return False
-    job = _torchrun_job()
-    same = job is not None and read_json(out / MANIFEST_FILE).get(JOB) == job
-    return same or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-
-
-def _torchrun_job() -> str | None:
-    """Return the name of the job that torchrun's --rdzv-id gives, if it has one."""
-    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return None if name == "none" else name
 
 
 def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
@@ -167,11 +157,18 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     tokenizer, train, held_out = open_data(config.data)
     threads, device = set_threads(config.threads), choose_device(config.device)
     inputs = _inputs(config, data_hash(train, held_out))
+    ranks.require_same({f"--{name}": digest for name, digest in inputs.items()}, "give all ranks the same files")
     require_trackers(config.track)
     resume = config.resume
     if resume is not None:
         read, allowed = inputs["data"], config.allow_changes
-        ranks.from_first(lambda: require_unchanged(resume, inputs, read, threads, ranks=ranks.size, allowed=allowed))
+        fewer_came, size = begun_by_this_torchrun(resume), config.training.micro_batch_size
+        ranks.from_first(
+            lambda: require_unchanged(
+                resume, inputs, read, threads, allowed=allowed, ranks=ranks.size, fewer_came=fewer_came,
+                micro_batch_size=size,
+            )
+        )  # fmt: skip
         if ranks.size == 1:
             config = dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
     ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
@@ -220,8 +217,11 @@ def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     refuse_flags(config, stored, usual)
     if stored.data is None or not (data_folder(stored.data) / REPORT_FILE).exists():
         raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
+    lowered = with_micro_batch(stored, config)
+    if stored.sweep and lowered is not stored:
+        raise UserError("--training.micro-batch-size: the trials of a sweep keep their settings; leave it out")
     threads = config.threads or stored.threads
-    return dataclasses.replace(stored, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)
+    return dataclasses.replace(lowered, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)
 
 
 def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
@@ -348,7 +348,7 @@ def _begin(
         values["recipe"] = stored_path(Path(config.recipe), out)
     before = None if expected is None else dataclasses.asdict(expected)
     told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
-    told |= {JOB: job} if (job := _torchrun_job()) is not None else {}
+    told |= {JOB: job} if (job := torchrun_job()) is not None else {}
     begin_run(out, values, marks, {**told, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
 
 

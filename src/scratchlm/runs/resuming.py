@@ -22,8 +22,28 @@ from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
 FREE = (*NOT_STORED, "threads")
 """Settings that may be given beside `--resume`; another number of threads needs `--allow-changes`."""
+MICRO_BATCH = "training.micro_batch_size"
+"""Setting that may be lowered beside `--resume`, for a machine with too little memory."""
+
+JOB = "torchrun_job"
+"""In the manifest: which job of torchrun began the run."""
 
 T = TypeVar("T")
+
+
+def begun_by_this_torchrun(out: Path) -> bool:
+    """Tell whether torchrun has started this run before: then it starts all ranks again, since one of them was lost."""
+    if not (out / RECIPE_FILE).exists():
+        return False
+    job = torchrun_job()
+    same = job is not None and read_json(out / MANIFEST_FILE).get(JOB) == job
+    return same or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def torchrun_job() -> str | None:
+    """Return the name of the job that torchrun's --rdzv-id gives, if it has one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return None if name == "none" else name
 
 
 def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
@@ -72,7 +92,8 @@ def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
     for name, value in flatten(to_dict(config)):
         same = value == theirs.get(name) or (name in paths and _same_place(value, theirs.get(name)))
         moved = name in paths and Path(value).exists()  # what lies there is compared with what the run read
-        if name in FREE or same or moved or any(value == each.get(name) for each in others):
+        lower = name == MICRO_BATCH and _smaller(value, theirs.get(name))
+        if name in FREE or same or moved or lower or any(value == each.get(name) for each in others):
             continue
         problems.append(f"{_flag(name)} {value}: the run has {theirs.get(name)}")
     if problems:
@@ -82,6 +103,20 @@ def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
     if config.force:
         problems.append("--force: replaces nothing beside --resume; leave it out")
     raise_all(problems)
+
+
+def _smaller(given: Any, theirs: Any) -> bool:
+    return isinstance(given, int) and (not isinstance(theirs, int) or given < theirs)
+
+
+def with_micro_batch(stored: T, given: Any) -> T:
+    """Return a run's settings with the micro-batch of the config `given`, where that is smaller."""
+    training, size = cast(Any, stored).training, None if given.training is None else given.training.micro_batch_size
+    if not _smaller(size, training.micro_batch_size):
+        return stored
+    return cast(
+        T, dataclasses.replace(cast(Any, stored), training=dataclasses.replace(training, micro_batch_size=size))
+    )
 
 
 def _same_place(one: str, other: str | None) -> bool:
@@ -117,13 +152,22 @@ class Manifest:
 
 
 def require_unchanged(
-    run: Path, inputs: Mapping[str, str], data_hash: str, threads: int, *, ranks: int = 1, allowed: bool
+    run: Path,
+    inputs: Mapping[str, str],
+    data_hash: str,
+    threads: int,
+    *,
+    allowed: bool,
+    ranks: int = 1,
+    fewer_came: bool = False,
+    micro_batch_size: int | None = None,
 ) -> None:
     """Refuse to go on where recipe, inputs or the number of threads or ranks are not those that the run began with.
 
     `inputs` are the hashes of what is read now, by the settings that name it; `data_hash` is what runs without recorded
-    inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. Raises `UserError`
-    that names all of them.
+    inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. A smaller
+    micro-batch needs no leave, nor does another number of ranks with `fewer_came`, where torchrun itself starts the
+    ranks that are left; both are written down. Raises `UserError` that names all changes.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
     deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line
@@ -137,26 +181,28 @@ def require_unchanged(
         found = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
         changes = [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
     problems = [f"{name} has changed since the run began; put the old one back" for name in changes]
-    if manifest.threads != threads:
-        changes.append(f"--threads {manifest.threads} to {threads}")
-        problems.append(
-            f"--threads: the run began with {manifest.threads} and would go on with {threads}, which rounds "
-            f"otherwise; give --threads {manifest.threads}"
-        )
-    if manifest.ranks != ranks:
-        changes.append(f"ranks {manifest.ranks} to {ranks}")
-        problems.append(
-            f"ranks: the run began with {manifest.ranks} and would go on with {ranks}, which rounds "
-            f"otherwise; start {manifest.ranks}"
-        )
+    for name, before, after in (("--threads", manifest.threads, threads), ("ranks", manifest.ranks, ranks)):
+        if before != after:
+            changes.append(f"{name} {before} to {after}")
+            if not (name == "ranks" and fewer_came):
+                remedy = f"give --threads {before}" if name == "--threads" else f"start {before}"
+                told = f"the run began with {before} and would go on with {after}, which rounds otherwise"
+                problems.append(f"{name}: {told}; {remedy}")
     if problems and not allowed:
         raise UserError(
             f"--resume {run}: {'; '.join(problems)}; or go on all the same with --allow-changes, which is recorded"
         )
+    changes += _lowered(run, micro_batch_size)
     if changes:
         told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
         changed = {"threads": threads, "ranks": ranks, "changes": [*manifest.changes, told_now]}
         write_json(run / MANIFEST_FILE, {**written, **now, **changed})
+
+
+def _lowered(run: Path, size: int | None) -> list[str]:
+    """Return a line for the manifest where the micro-batch is smaller than in the run's recipe."""
+    stored = read_toml(run / RECIPE_FILE).get("training", {}).get("micro_batch_size")
+    return [f"{MICRO_BATCH} {stored or 'none'} to {size}"] if _smaller(size, stored) else []
 
 
 def _flags(inputs: Mapping[str, str]) -> dict[str, str]:

@@ -86,9 +86,9 @@ class Checkpoints:
         require_space(self.folder, missing * self.size, f"{missing} checkpoints", remedy)
 
     def compare(self, step: int, loss: float, tokens: int | None) -> None:
-        """Take note of a loss on held-out text: the checkpoint of the step with the lowest is kept."""
-        best = self.best
-        if self.keep_best and (best is None or (best.tokens == tokens and loss < best.loss)):
+        """Take note of a loss on held-out text: of the steps that were saved, the one with the lowest is kept."""
+        best, saved = self.best, (self.folder / f"{step:08d}").exists()
+        if self.keep_best and saved and (best is None or (best.tokens == tokens and loss < best.loss)):
             self.best = Best(step, loss, tokens)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:

@@ -160,7 +160,8 @@ class TrainingConfig:
     keep_checkpoints: Count = 2
     """Newest checkpoints that are kept."""
     keep_best: bool = True
-    """Whether the checkpoint of the step with the lowest loss on held-out text is kept too."""
+    """Whether the best checkpoint is kept too: of those whose step is scored on held-out text, the one with the lowest
+    loss. So `evaluate_every` and `checkpoint_every` should be equal, or one a multiple of the other."""
     spikes: SpikeConfig = field(default_factory=SpikeConfig)
     """What is done about a batch that is far worse than those before it."""
     max_bad_steps: Count = 5

@@ -344,7 +344,8 @@ class Loop:
         self.average.load_tensors(means)
         self.step, self.bad_steps, self.batch_state = state.step, state.bad_steps, state.batches
         self.rollbacks = state.rollbacks
-        self.micro_batch_size = state.micro_batch_size or self.config.micro_batch_size
+        sizes = [size for size in (state.micro_batch_size, self.config.micro_batch_size) if size is not None]
+        self.micro_batch_size = min(sizes, default=None)  # it may have been halved, or lowered by who resumes
         self.watch.restore(state.spikes)
         self.config = replace(self.config, steps=state.steps or self.config.steps)
         if state.scaler:

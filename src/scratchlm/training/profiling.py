@@ -48,6 +48,10 @@ def fitted_to_minutes(config: TrainingConfig, minutes: float, step: float, spent
     steps = steps_within(left, step)
     forward = FORWARD_SPEED * config.batch_size * config.sequence_length / step
     every = max(config.evaluate_every, -(-steps // LOOKS)) if config.evaluate_every else 0
+    save = config.checkpoint_every
+    if every and save:  # what is scored is saved too, so that the best can be kept
+        save = min(save, every)
+        every = -(-every // save) * save
     looks = 1 + steps // every if every else 1
     least_tokens = 4 * config.sequence_length
     on_the_way = max(least_tokens, int(LOOKS_SHARE * seconds * forward / looks))
@@ -55,6 +59,7 @@ def fitted_to_minutes(config: TrainingConfig, minutes: float, step: float, spent
         config,
         steps=steps,
         evaluate_every=every,
+        checkpoint_every=save,
         sample_every=max(config.sample_every, -(-steps // LOOKS)) if config.sample_every else 0,
         evaluation_tokens=min(config.evaluation_tokens, on_the_way),
         last_evaluation_tokens=max(least_tokens, int(LAST_SHARE * seconds * forward)),

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.training.gradient_sums import BUCKET, add_in_place
 from scratchlm.training.watchdog import watched
@@ -190,6 +190,19 @@ class Ranks:
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), src=0)
+
+    def require_same(self, values: Mapping[str, str], remedy: str) -> None:
+        """Raise `UserError` where values, such as hashes of what is read, are not the first rank's."""
+        first, *others = self.from_all(dict(values))
+        differing = {
+            rank: [name for name in {**first, **theirs} if first.get(name) != theirs.get(name)]
+            for rank, theirs in enumerate(others, 1)
+        }
+        problems = [
+            f"rank {rank}: its {', '.join(names)} is not that of rank 0" for rank, names in differing.items() if names
+        ]
+        problems = problems[:3] + ([f"and {len(problems) - 3} more ranks"] if len(problems) > 3 else [])
+        self.from_first(lambda: raise_all([f"{'; '.join(problems)}; {remedy}"] if problems else []))
 
     def require_equal(self, tensors: Sequence[Tensor], what: str) -> None:
         """Raise `UserError` where tensors differ between ranks, as between processors that round otherwise."""
