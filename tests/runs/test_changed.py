@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,9 +16,13 @@ from scratchlm.cli import main
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.pretrain import pretrain
 from scratchlm.runs.resuming import refuse_flags
+from scratchlm.tokens.base import DEFAULT_SPECIALS
+from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.tokens.patterns import GPT2
+from scratchlm.tokens.vocabulary import trained_vocabulary
 from scratchlm.training.config import TrainingConfig
-from scratchlm.weights.checkpoint import SavedModel, save_model
+from scratchlm.weights.checkpoint import SavedModel, save_checkpoint, save_model, write_hashes
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 
@@ -209,3 +214,39 @@ def test_a_run_begun_before_hashes_were_recorded_goes_on_and_says_what_is_not_ch
     got, _, err = run(capsys, *verb, "--resume", runs / name)
     assert got == 1
     assert "what it reads (the data, or the model it began from) has changed" in err
+
+
+def test_a_run_of_a_later_format_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = runs / "run" / "recipe.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("format = 2", "format = 3"), encoding="utf-8")
+    assert "its format is 3, and this version reads up to 2; update scratchlm" in fails(
+        capsys, "pretrain", "--resume", runs / "run", "--allow-changes"
+    )
+
+
+@pytest.mark.parametrize("change", ["model", "tokenizer", "a later format"])
+def test_a_checkpoint_that_is_not_the_runs_own_is_refused(
+    change: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = runs / "run" / "checkpoints" / "00000002"
+    tokenizer, shape = byte_tokenizer(), toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=80)
+    if change == "model":
+        shape = dataclasses.replace(shape, layers=1, width=64)
+    if change == "tokenizer":
+        tokenizer = ReadableBPE(trained_vocabulary([], GPT2, DEFAULT_SPECIALS))
+    state = json.loads((last / "training.json").read_text(encoding="utf-8"))
+    shutil.rmtree(last)
+    save_checkpoint(last, SavedModel(random_decoder(shape), tokenizer), {}, state)
+    if change == "a later format":
+        config = json.loads((last / "config.json").read_text(encoding="utf-8"))
+        (last / "config.json").write_text(json.dumps({**config, "format": 9}), encoding="utf-8")
+        (last / "files.json").unlink()
+        write_hashes(last)
+    told = {
+        "model": "is a checkpoint of another model (model.width, model.layers differ); put back the run's own",
+        "tokenizer": "is a checkpoint of another model (tokenizer differ); put back the run's own",
+        "a later format": "format 9 is newer than 2, which this version reads; update",
+    }
+    line = fails(capsys, "pretrain", "--resume", runs / "run")
+    assert told[change] in line
+    assert f"removing {last} resumes from the one before" in line

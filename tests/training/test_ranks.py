@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ import torch
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import Train, read_log
 from scratchlm.training import ranks as joining
+from scratchlm.training import watchdog
 from training import on_ranks
 
 SCRIPT = Path(on_ranks.__file__)
@@ -351,11 +354,11 @@ def test_a_disk_that_is_full_on_the_rank_that_writes_ends_all_and_spoils_nothing
 FROZEN = """
 import os, signal, sys, time
 from torch.distributed import TCPStore
-from scratchlm.training.watchdog import watched
+from scratchlm.training.watchdog import Pulse, watched
 
 rank = int(sys.argv[1])
 store = TCPStore("127.0.0.1", int(sys.argv[2]), 2, is_master=rank == 0)
-with watched(store, rank, 2, silence=3.0):
+with watched(store, rank, 2, Pulse(), silence=3.0):
     time.sleep(2)
     if rank == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -380,3 +383,65 @@ def test_a_frozen_rank_is_named(tmp_path: Path) -> None:
     ranks[1].communicate()
     assert ranks[0].returncode == 1
     assert "scratchlm: rank 0: no sign of life from rank 1 for 3 s; resume the run" in told
+
+
+HANGING = """
+import os, sys, time
+from scratchlm.cli import main
+from scratchlm.training import watchdog
+from scratchlm.training.loop import Loop
+
+watchdog.HANGING = 3.0
+watchdog.TIMES = 1.0
+usual = Loop.train_step
+
+def never_ends(loop, batch):
+    while loop.step == 12 and os.environ["RANK"] == "1":
+        time.sleep(0.1)
+    return usual(loop, batch)
+
+Loop.train_step = never_ends
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_a_rank_that_hangs_in_a_step_is_named(data: Path, tmp_path: Path, sharding: str) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING, encoding="utf-8")
+    script = [str(tmp_path / "hanging.py"), *settings(data, tmp_path / "run")[2:], "--sharding", sharding]
+    started = time.monotonic()
+    told = on(2, *script, fails=True)
+    assert time.monotonic() - started < 120
+    assert re.search("scratchlm: rank [01]: the others have waited for rank 1 for [0-9]+ s", told), told
+    assert (tmp_path / "run" / "checkpoints" / "00000008").exists()
+
+
+def test_only_one_rank_that_all_others_wait_for_hangs() -> None:
+    hanging = watchdog.Hanging()
+    elsewhere, computes, waits = watchdog.ELSEWHERE, watchdog.COMPUTES, watchdog.WAITS
+    assert hanging.look([computes, waits, waits], 10.0) == 0.0
+    assert hanging.look([computes, waits, waits], 14.0) == 4.0
+    assert hanging.look([computes, computes, waits], 15.0) == 0.0
+    assert hanging.look([waits, computes, waits], 16.0) == 0.0
+    assert hanging.look([waits, computes, waits], 18.0) == 2.0
+    assert hanging.look([elsewhere, computes, waits], 19.0) == 0.0  # the first evaluates
+    assert hanging.look([waits, waits, waits], 30.0) == 0.0
+
+
+def test_a_pulse_tells_a_thread_that_computes_from_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulse, seen = watchdog.Pulse(), []
+    assert pulse.state() == watchdog.ELSEWHERE
+    assert pulse.limit == watchdog.FIRST
+    with pulse.step():
+        looking = threading.Thread(target=lambda: seen.extend((pulse.state(), pulse.place())))
+        looking.start()
+        looking.join()
+        monkeypatch.setattr(watchdog, "WAITING", (threading.__file__,))
+        waiting = threading.Thread(target=lambda: seen.append(pulse.state()))
+        waiting.start()
+        waiting.join()
+    assert seen[0] == watchdog.COMPUTES
+    assert "threading.py" in seen[1]  # where this thread waited for the other to end
+    assert seen[2] == watchdog.WAITS
+    assert pulse.limit == watchdog.HANGING

@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
 from scratchlm.base.paths import found_path
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, read_log
-from scratchlm.runs.runs import NOT_STORED
+from scratchlm.runs.runs import FORMAT, NOT_STORED
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
 FREE = (*NOT_STORED, "threads")
@@ -54,7 +54,12 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
     if not (run / RECIPE_FILE).exists():
         raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
     values = read_toml(run / RECIPE_FILE)
-    if values.pop("format", 1) == 1:  # in which None was the text "none", whatever the field
+    form = values.pop("format", 1)
+    if form not in range(1, FORMAT + 1):
+        raise UserError(
+            f"--resume {run}: its format is {form}, and this version reads up to {FORMAT}; update scratchlm"
+        )
+    if form == 1:  # in which None was the text "none", whatever the field
         hints = typing.get_type_hints(cls)
         optional = {key for key in values if type(None) in typing.get_args(hints.get(key))}
         values = {key: {} if value == "none" and key in optional else value for key, value in values.items()}

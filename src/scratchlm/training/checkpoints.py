@@ -21,6 +21,7 @@ from scratchlm.weights.checkpoint import (
     list_checkpoints,
     load_training_state,
     load_weights,
+    require_checkpoint_of,
     save_checkpoint,
 )
 
@@ -132,6 +133,7 @@ class Checkpoints:
             return None
         try:
             tensors, _ = load_training_state(latest)
+            require_checkpoint_of(self.model, latest)
             state = read_known(TrainingState, latest / STATE_FILE)
         except UserError as error:
             raise UserError(f"{error}; removing {latest} resumes from the one before") from error

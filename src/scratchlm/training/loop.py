@@ -146,8 +146,9 @@ class Loop:
             while self.step < self.config.steps:
                 if self.returns and (risen := self.watch.risen()) is not None:
                     raise DivergenceError(f"step {self.step}: {risen}")
-                batch, self.batch_state = next(stream)
-                record = self.train_step(batch.to(self.runtime.device))
+                with self.ranks.pulse.step():
+                    batch, self.batch_state = next(stream)
+                    record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1
                 self.average.update(self.step, self.config.steps)
                 yield record

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -28,7 +28,7 @@ from torch.distributed.rendezvous import rendezvous
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.training.gradient_sums import BUCKET, add_in_place
-from scratchlm.training.watchdog import watched
+from scratchlm.training.watchdog import Pulse, watched
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
@@ -52,6 +52,8 @@ class Ranks:
     """Ranks that share the matrices of each layer (`tensor_parallel`)."""
     context: int = 1
     """Ranks that share each text (`context_parallel`)."""
+    pulse: Pulse = field(default_factory=Pulse, compare=False, repr=False)
+    """What this process tells the watchdog."""
 
     @property
     def is_first(self) -> bool:
@@ -238,8 +240,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     store = _join(device) if begun else _store_beside()
     rank, size = dist.get_rank(), dist.get_world_size()
     try:
-        with watched(PrefixStore("watchdog", store), rank, size), _lost_ranks_explained(rank):
-            yield Ranks(rank, size)
+        ranks = Ranks(rank, size)
+        with watched(PrefixStore("watchdog", store), rank, size, ranks.pulse), _lost_ranks_explained(rank):
+            yield ranks
     finally:
         if begun:
             dist.destroy_process_group()
