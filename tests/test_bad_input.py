@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -177,6 +178,20 @@ def small_run(data: Path, out: Path) -> list[str]:
     """Return the arguments of a run on prepared text."""
     sizes = ["--training.batch-size", "2", "--training.sequence-length", "32", "--dtype", "fp32", "--threads", "1"]
     return ["pretrain", "tiny", "--data", str(data), "--out", str(out), *sizes]
+
+
+def test_a_run_whose_checkpoints_do_not_fit_or_whose_folder_is_locked_is_refused(
+    days: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if LINUX_ROOT:  # in /sys not even root may write
+        line = fails(capsys, "pretrain", "tiny", "--data", days, "--out", "/sys/run")
+        assert "permission" in line
+        assert "/sys" in line
+    monkeypatch.setattr("scratchlm.base.files.shutil.disk_usage", lambda place: SimpleNamespace(free=1))
+    line = fails(capsys, "pretrain", "tiny", "--data", days, "--out", tmp_path / "run")
+    assert "4 checkpoints take about" in line
+    assert "lower training.keep_checkpoints" in line
+    assert not list(tmp_path.glob("run/checkpoints/*"))
 
 
 def test_numbers_that_run_away_stop_the_run_with_a_remedy(

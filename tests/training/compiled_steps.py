@@ -5,6 +5,7 @@ A process of its own, because torch.compile does not see through the shape check
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import tempfile
@@ -14,12 +15,14 @@ import torch
 
 from scratchlm.base.errors import Interrupted
 from scratchlm.base.signals import StopRequest
-from scratchlm.data.batches import ArrayTokens
+from scratchlm.data.batches import ArrayTokens, Batch
 from scratchlm.model.decoder import build_decoder
 from scratchlm.training.checkpoints import Checkpoints
+from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig, StepRecord
+from scratchlm.training.loss import next_token_loss
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_ids, toy_config
@@ -58,8 +61,19 @@ def train(compiled: bool, dropout: float, folder: Path, stop_at: int = 0) -> tup
     return losses.seen, decoder.head_weight.detach()
 
 
+def packed(compiled: bool) -> list[float]:
+    """Return loss and gradient norms of rows that hold three documents each."""
+    decoder = build_decoder(toy_config("speedrun", vocabulary_size=BYTE_VOCABULARY)).train()
+    ids, targets = random_ids(3, 16), random_ids(3, 16, seed=2)
+    documents = torch.tensor([0] * 5 + [1] * 4 + [2] * 7).expand(3, -1)
+    with compiled_blocks(decoder) if compiled else contextlib.nullcontext():
+        loss = next_token_loss(decoder, Batch(ids, targets, documents))
+        loss.backward()
+    return [loss.item(), *(float(p.grad.norm()) for p in decoder.parameters() if p.grad is not None)]
+
+
 if __name__ == "__main__":
-    found = {}
+    found: dict[str, object] = {"packed": [packed(compiled) for compiled in (False, True)]}
     with tempfile.TemporaryDirectory() as folder:
         for dropout in (0.0, 0.2):
             parts = [Path(folder) / f"{dropout}-{name}" for name in ("plain", "compiled", "cut")]

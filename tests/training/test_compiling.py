@@ -28,6 +28,9 @@ def test_compiled_training_follows_the_plain_one_and_resumes_bit_for_bit() -> No
     assert found["0.0"]["plain"][-1] < found["0.0"]["plain"][0] - 0.2
     assert found["0.0"]["resumed alike"]
     assert found["0.2"]["resumed alike"]
+    plain, compiled = found["packed"]
+    assert compiled == pytest.approx(plain, rel=1e-4, abs=1e-5)
+    assert len(plain) > 10
 
 
 def test_without_a_compiler_the_blocks_stay_plain_and_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

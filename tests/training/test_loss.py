@@ -119,10 +119,15 @@ def test_the_loss_is_the_sum_of_minus_log_probabilities_by_hand() -> None:
     assert cross_entropy_sum(logits, targets).item() == pytest.approx(0.693147 + 1.313262, abs=1e-5)
 
 
-def test_the_loss_of_packed_documents_is_the_sum_of_theirs() -> None:
-    decoder = random_decoder(toy_config("default"))
+@pytest.mark.parametrize("toy", TOYS)
+def test_loss_and_gradient_of_packed_documents_are_the_sums_of_theirs(toy: str) -> None:
+    decoder = random_decoder(toy_config(toy))
     ids, targets = random_ids(1, 14), random_ids(1, 14, seed=2)
     numbers = torch.tensor([[1] * 6 + [2] * 8])
-    packed = next_token_loss(decoder, Batch(ids, targets, numbers))
+    value, packed = graded(decoder, next_token_loss, Batch(ids, targets, numbers), torch.float32)
     parts = [Batch(ids[:, a:b], targets[:, a:b]) for a, b in ((0, 6), (6, 14))]
-    torch.testing.assert_close(packed, sum(next_token_loss(decoder, part) for part in parts))
+    values, gradients = zip(*(graded(decoder, next_token_loss, part, torch.float32) for part in parts), strict=True)
+    assert value == pytest.approx(sum(values), rel=1e-6)
+    norm = float(torch.nn.utils.get_total_norm(packed.values()))  # sums are rounded in another order
+    for name, gradient in packed.items():
+        assert (gradient - sum(each[name] for each in gradients)).abs().max() <= 1e-6 * norm, name

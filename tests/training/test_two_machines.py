@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -69,12 +70,12 @@ def command(data: Path, out: Path) -> list[str]:
     return [*run, *SIZES.split(), *FIXED.split()]
 
 
-def start(number: int, data: Path, out: Path) -> subprocess.Popen[bytes]:
-    """Start the torchrun of a machine."""
-    torchrun = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "5"]
+def start(number: int, data: Path, out: Path, machines: str = "2") -> subprocess.Popen[bytes]:
+    """Start the torchrun of a machine; of `machines`, so many must be there."""
+    torchrun = ["-m", "torch.distributed.run", "--nnodes", machines, "--nproc-per-node", "1", "--max-restarts", "5"]
     # Both machines have one name here, so neither could tell from the endpoint which of them it is.
     meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{ADDRESSES[0]}:29417", "--rdzv-id", "both"]
-    meet += ["--rdzv-conf", f"is_host={int(number == 0)},keep_alive_interval=1"]
+    meet += ["--rdzv-conf", f"is_host={int(number == 0)},keep_alive_interval=1,last_call_timeout=3"]
     inside = ["ip", "netns", "exec", MACHINES[number], sys.executable, *torchrun, *meet]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # or a machine that comes back is told no address
@@ -98,18 +99,31 @@ def losses(run: Path) -> list[float]:
     return [float(record.loss) for record in read_log(run / "metrics.jsonl") if isinstance(record, Train)]
 
 
-def test_a_machine_that_was_killed_comes_back_and_the_run_goes_on(machines: None, tmp_path: Path) -> None:
-    data, out = tmp_path / "data", tmp_path / "run"
-    prepare(PrepareConfig(("storyworld:100KB",), out=data, vocabulary_size=400))
+def kill_second_at(checkpoint: Path, both: list[subprocess.Popen[bytes]]) -> None:
+    """Wait for a checkpoint, and kill the second machine."""
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    kill_all(1)
+    both[1].wait()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared text, and beside it the same run on one process."""
+    folder = tmp_path_factory.mktemp("data")
+    prepare(PrepareConfig(("storyworld:100KB",), out=folder / "data", vocabulary_size=400))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, *command(data, tmp_path / "alone")], check=True, env=environment, timeout=300)
+    alone = command(folder / "data", folder / "alone")
+    subprocess.run([sys.executable, *alone], check=True, env=environment, timeout=300)
+    return folder / "data"
+
+
+def test_a_machine_that_was_killed_comes_back_and_the_run_goes_on(machines: None, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
     both = [start(number, data, out) for number in (0, 1)]
     try:
-        until = time.monotonic() + 120
-        while not (out / "checkpoints" / "00000050").exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        kill_all(1)
-        both[1].wait()
+        kill_second_at(out / "checkpoints" / "00000050", both)
         time.sleep(8)  # as long as torchrun takes to believe it
         both[1] = start(1, data, out)
         for torchrun in both:
@@ -117,5 +131,21 @@ def test_a_machine_that_was_killed_comes_back_and_the_run_goes_on(machines: None
     finally:
         kill_all(0)
         kill_all(1)
-    assert losses(out) == pytest.approx(losses(tmp_path / "alone"), abs=2e-4)
+    assert losses(out) == pytest.approx(losses(data.parent / "alone"), abs=2e-4)
     assert len(losses(out)) == STEPS
+
+
+def test_a_run_goes_on_without_a_machine_that_stays_away(machines: None, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    both = [start(number, data, out, machines="1:2") for number in (0, 1)]
+    try:
+        kill_second_at(out / "checkpoints" / "00000050", both)
+        assert both[0].wait(240) == 0, out.with_suffix(".0").read_text()
+    finally:
+        kill_all(0)
+        kill_all(1)
+    assert losses(out) == pytest.approx(losses(data.parent / "alone"), abs=2e-4)
+    assert len(losses(out)) == STEPS
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["ranks"] == 1
+    assert [each["changed"] for each in manifest["changes"]] == [["ranks 2 to 1"]]
