@@ -11,11 +11,12 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="kills are counted as Linux does")
-def test_fifteen_killed_commands_lose_and_leave_nothing() -> None:
+@pytest.mark.parametrize(("kills", "only"), [(10, ""), (8, "pretrain")])
+def test_killed_commands_lose_and_leave_nothing(kills: int, only: str) -> None:
     # In a process of its own: those that pytest runs in have threads, which are not to be forked.
-    command = [sys.executable, "-m", "tests.kills", "--kills", "15"]
+    command = [sys.executable, "-m", "tests.kills", "--kills", str(kills), "--only", only]
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "15 kills, 0 went wrong" in done.stdout
+    assert f"{kills} kills, 0 went wrong" in done.stdout

@@ -21,12 +21,15 @@ import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections import Counter  # noqa: E402
 from importlib import import_module  # noqa: E402
+from itertools import count  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
+from bench.store import write  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from tests.kills.cases import CASES, Case, build_shop  # noqa: E402
-from tests.kills.kill import Killed, Undisturbed, kill, leave_alone  # noqa: E402
+from tests.kills.kill import ENDED, Killed, Undisturbed, kill, leave_alone  # noqa: E402
 
 IMPORTED = (
     *("runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.reinforce"),
@@ -47,8 +50,10 @@ def main() -> int:
     """Kill as often as is asked for; return 1 where something was lost, left or changed."""
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=100, help="how many kills, spread over the commands")
+    parser.add_argument("--each", type=int, help="kill each command until so many kills came before it had ended")
     parser.add_argument("--seed", type=int, default=0, help="seed of commands and moments")
     parser.add_argument("--only", default="", help="only commands whose name holds this")
+    parser.add_argument("--record", help="name of a file in bench/results/kills for what was found")
     parser.add_argument("--keep", type=Path, help="folder to keep what went wrong in")
     given = parser.parse_args()
     for module in IMPORTED:
@@ -59,8 +64,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="scratchlm-kills.") as name:
         place = Path(name)
         build_shop(place / "shop")
-        for number in range(given.kills):
-            killed.append(_one(cases[number % len(cases)], number, given.seed, place, alone))
+        for number in count():
+            left = cases if given.each is None else [each for each in cases if _early(killed, each) < given.each]
+            if not left or (given.each is None and number == given.kills):
+                break
+            killed.append(_one(left[number % len(left)], number, given.seed, place, alone))
             if killed[-1].wrong:
                 print(f"kill {number}: {killed[-1]}", file=sys.stderr, flush=True)
                 if given.keep is not None:
@@ -68,8 +76,32 @@ def main() -> int:
             shutil.rmtree(place / f"{number}")
     Console(width=140).print(_table(killed))
     wrong = sum(each.wrong for each in killed)
-    print(f"{len(killed)} kills, {wrong} went wrong, {time.monotonic() - started:.0f} s, seed {given.seed}")
+    seconds = time.monotonic() - started
+    print(f"{len(killed)} kills, {wrong} went wrong, {seconds:.0f} s, seed {given.seed}")
+    if given.record:
+        title = "commands killed for good at seeded moments, started again, and compared with one that was left alone"
+        told = {"task": title, "seed": given.seed, "seconds": seconds, "kills": len(killed), "wrong": wrong}
+        write(f"kills/{given.record}", {**told, "commands": _counted(killed)})
     return min(wrong, 1)
+
+
+def _early(killed: list[Killed], case: Case) -> int:
+    """Return how many kills came before the command had ended."""
+    return sum(each.case == case.name and each.moments[0] != ENDED for each in killed)
+
+
+def _counted(killed: list[Killed]) -> dict[str, dict[str, Any]]:
+    """Return for each command how often it was killed, at which moments, and how often it went wrong."""
+    found = {}
+    for name in sorted({each.case for each in killed}):
+        own = [each for each in killed if each.case == name]
+        moments = Counter(moment for each in own for moment in each.moments)
+        found[name] = {
+            "kills": len(own),
+            "wrong": sum(each.wrong for each in own),
+            "moments": dict(sorted(moments.items())),
+        }
+    return found
 
 
 def _one(case: Case, number: int, seed: int, place: Path, alone: dict[str, Undisturbed]) -> Killed:

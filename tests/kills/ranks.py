@@ -9,6 +9,7 @@ weights are, bit for bit, those of a run that was left alone.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import signal
@@ -17,6 +18,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from bench.store import write
 
 from scratchlm.base.runfolder import Train, read_log
 from scratchlm.data.prepare import prepare
@@ -58,15 +62,18 @@ def outcome(out: Path) -> Ended:
     return [f"{record.step} {record.loss!r}" for record in records], weights.read_bytes()
 
 
-def kill_one(data: Path, out: Path, draw: random.Random, seconds: float, more: list[str]) -> tuple[float, float]:
-    """Kill a rank after a part of `seconds`; return how long the others took to end, and the run altogether."""
+def kill_one(data: Path, out: Path, draw: random.Random, seconds: float, more: list[str]) -> tuple[float | None, float]:
+    """Kill a rank after a part of `seconds`; return how long the others took to end, and the run altogether.
+
+    None where the run had ended before.
+    """
     began = time.monotonic()
     torchrun = start(data, out, *more)
     time.sleep(draw.uniform(0.1, 0.95) * seconds)
     ranks = ranks_of(torchrun)
     if not ranks:
         torchrun.wait(LONGEST)
-        return 0.0, time.monotonic() - began
+        return None, time.monotonic() - began
     os.kill(draw.choice(ranks), signal.SIGKILL)
     killed = time.monotonic()
     while any(Path(f"/proc/{pid}").exists() for pid in ranks) and time.monotonic() - killed < LONGEST:
@@ -82,8 +89,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="how many runs, of each of which one rank is killed")
     parser.add_argument("--seed", type=int, default=0, help="seed of ranks and moments")
     parser.add_argument("--sharding", default="none", help="what a rank holds: none, full")
+    parser.add_argument("--record", help="name of a file in bench/results/kills for what was found")
     given = parser.parse_args()
-    draw, wrong, longest = random.Random(given.seed), 0, 0.0
+    draw, found = random.Random(given.seed), list[dict[str, Any]]()
     more = ["--sharding", given.sharding]
     with tempfile.TemporaryDirectory(prefix="scratchlm-kills.") as name:
         place = Path(name)
@@ -92,18 +100,25 @@ def main() -> int:
         start(place / "data", place / "alone", *more).wait(LONGEST)
         seconds = time.monotonic() - began
         expected = outcome(place / "alone")
-        for number in range(given.kills):
+        for number in itertools.count():
+            if sum(each["noticed"] is not None for each in found) == given.kills:
+                break
             out = place / str(number)
             noticed, took = kill_one(place / "data", out, draw, seconds, more)
             try:
                 same = outcome(out) == expected
             except OSError:
                 same = False
-            wrong, longest = wrong + (not same), max(longest, noticed)
+            found.append({"noticed": noticed, "took": took, "same": same})
             told = "the same" if same else "DIFFERENT: " + out.with_suffix(".said").read_text(errors="replace")[-500:]
-            times = f"others ended after {noticed:.1f} s, the run after {took:.0f} s"
-            print(f"kill {number + 1}: {times}, {told}", flush=True)
+            when = "too late" if noticed is None else f"others ended after {noticed:.1f} s"
+            print(f"kill {number + 1}: {when}, the run after {took:.0f} s, {told}", flush=True)
+    wrong, longest = sum(not each["same"] for each in found), max(each["noticed"] or 0.0 for each in found)
     print(f"{given.kills} kills of one of {RANKS} ranks: {wrong} wrong, others ended within {longest:.1f} s")
+    if given.record:
+        told = f"one of {RANKS} ranks killed for good at random moments, and all started again by torchrun"
+        kept = {"task": told, "sharding": given.sharding, "seed": given.seed, "wrong": wrong, "longest": longest}
+        write(f"kills/{given.record}", {**kept, "runs": found})
     return int(wrong > 0)
 
 

@@ -1,4 +1,4 @@
-"""What a plan says of one rank of many, by hand and by PyTorch's own tracker of memory on pretended ranks."""
+"""What a plan says of one rank of many, by hand and by what PyTorch itself holds and sends on pretended ranks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,23 @@ from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils._python_dispatch import TorchDispatchMode
 from scratchlm.model import network
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.presets import qwen3_shaped
+
+class Collectives(TorchDispatchMode):  # counts the bytes that go through each kind
+    def __init__(self):
+        super().__init__()
+        self.bytes = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.namespace == "c10d":
+            whole = max(each.numel() * each.itemsize for each in args if isinstance(each, torch.Tensor))
+            name = function.overloadpacket.__name__
+            self.bytes[name] = self.bytes.get(name, 0) + whole
+        return function(*args, **(kwargs or {}))
+
 
 width, layers, rows = map(int, sys.argv[1:])
 dist.init_process_group("fake", rank=0, world_size=64, store=FakeStore())
@@ -40,8 +54,9 @@ with FakeTensorMode():
         fully_shard(part, mesh=mesh)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-3)
     tracker = FSDPMemTracker(decoder, optimizer)
-    with tracker:
+    with tracker, Collectives() as collectives:
         for _ in range(2):
+            collectives.bytes = {}
             ids = torch.zeros(rows, 256, dtype=torch.long)
             logits = decoder(ids)
             torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
@@ -51,6 +66,7 @@ with FakeTensorMode():
     peak = tracker.get_tracker_snapshot("peak")
     for device, parts in peak.items():
         print({str(kind): value for kind, value in parts.items()})
+print(collectives.bytes)
 """
 
 
@@ -84,15 +100,18 @@ def test_a_plan_tells_of_a_rank(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
-def test_64_ranks_hold_what_torchs_own_tracker_says(size: str) -> None:
+def test_64_ranks_hold_and_send_what_pytorch_says(size: str) -> None:
     width, layers = SIZES[size]
     rows = ADAM.batch_size // 64
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", TRACKED, str(width), str(layers), str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
-    parts = eval(done.stdout.splitlines()[-1])
+    parts, sent = map(eval, done.stdout.splitlines()[-2:])
     decoder = outline(qwen3_shaped(32_000, width=width, layers=layers, context=256, head_dim=64))
     planned = plan_of_rank(decoder, ADAM, torch.float32, 64, "full", 8)
     total = next(value for kind, value in parts.items() if "otal" in kind)
     assert planned.total == pytest.approx(total, rel=0.1), parts
+    assert sent.keys() == {"_allgather_base_", "_reduce_scatter_base_"}
+    in_a_ring = 63 / 64 * sum(sent.values())  # each rank sends all but its own part of what is gathered or summed
+    assert planned.sent == pytest.approx(in_a_ring, rel=0.1), sent
