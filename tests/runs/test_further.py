@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from commands import run
+from scratchlm.base.energy import EnergyCounter
 from scratchlm.base.runfolder import history_of
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.card import model_card
@@ -48,6 +50,35 @@ def test_a_continued_model_keeps_its_template_and_tells_of_all_its_data(
     assert "nats a token" in card
     assert re.search(r"- Energy: not measured; \d+\.\d\d hours, about \d+ Wh if it drew 65 W", card)
     assert (folder / "hf" / "model.safetensors").stat().st_mode == (folder / "hf" / "config.json").stat().st_mode
+
+
+def test_energy_is_told_where_the_machine_counts_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "counters" / "intel-rapl:0"
+    package.mkdir(parents=True)
+    for name, value in (("name", "package-0"), ("max_energy_range_uj", "9999999999"), ("energy_uj", "0")):
+        (package / name).write_text(f"{value}\n", encoding="ascii")
+
+    class Rising(EnergyCounter):
+        def __init__(self) -> None:
+            super().__init__(package.parent)
+
+        def look(self) -> float | None:
+            file = package / "energy_uj"
+            file.write_text(f"{int(file.read_text(encoding='ascii')) + 3_600_000}", encoding="ascii")
+            return super().look()
+
+    monkeypatch.setattr("scratchlm.runs.runs.EnergyCounter", Rising)
+    text, data, out = folder / "days.txt", tmp_path / "data", tmp_path / "run"
+    assert run(capsys, "prepare", text, "--tokenizer", folder / "before", "--split-on", "\\n\\n", "--out", data)[0] == 0
+    sizes = ("--training.steps", "3", "--training.sequence-length", "16", "--training.log-every", "1")
+    assert run(capsys, "pretrain", "tiny", "--data", data, "--out", out, *sizes)[0] == 0
+    joules = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["joules"]
+    assert joules == pytest.approx(3.6 * 5)  # a look before the first step and after each, and one at the end
+    assert "kJ meanwhile" in (out / "report.html").read_text(encoding="utf-8")
+    assert run(capsys, "export", out, "--to", "hf", "--out", tmp_path / "hf")[0] == 0
+    assert "- Energy: 0.005 Wh, what the processors" in (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
 
 
 def test_one_licence_is_stated_where_a_hub_reads_it(folder: Path) -> None:

@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 from scratchlm.base.config import known_values
 from scratchlm.base.errors import UserError
-from scratchlm.base.files import explain_os_error, write_text
+from scratchlm.base.files import explain_os_error, read_json, write_text
 from scratchlm.base.reading import parse_json, read_plain_text, require_table
 
 RECIPE_FILE = "recipe.toml"
@@ -243,12 +243,13 @@ def history_of(checkpoint: Path) -> dict[str, Any]:
     """Return `tokens`, `seconds` and the last held-out `loss` and `bits_per_byte` up to a checkpoint's step.
 
     Empty for a model folder outside a run. A record of the log covers the steps since the previous one, so tokens and
-    seconds are estimates.
+    seconds are estimates. Of the last checkpoint also `joules`, where the machine counts them.
     """
     if not checkpoint.name.isdigit():
         return {}
-    end = int(checkpoint.name)
-    records = [record for record in read_log(checkpoint.parent.parent / LOG_FILE) if record.step <= end]
+    end, run = int(checkpoint.name), checkpoint.parent.parent
+    every = list(read_log(run / LOG_FILE))
+    records = [record for record in every if record.step <= end]
     steps = [record for record in records if isinstance(record, Train)]
     if not steps:
         return {}
@@ -258,4 +259,7 @@ def history_of(checkpoint: Path) -> dict[str, Any]:
         told["tokens"] += (after - begin) * record.tokens
         told["seconds"] += (after - begin) * record.timing.seconds
     last = next((record.values() for record in reversed(records) if isinstance(record, Evaluation)), {})
+    manifest = read_json(run / MANIFEST_FILE) if (run / MANIFEST_FILE).exists() else {}
+    if len(records) == len(every) and "joules" in manifest:
+        told["joules"] = manifest["joules"]
     return told | {key: last[key] for key in ("loss", "bits_per_byte") if key in last}

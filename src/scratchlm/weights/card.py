@@ -46,7 +46,7 @@ def model_card(model: SavedModel, architecture: str) -> str:
     if told.get("bits_per_byte") is not None:
         loss = f", {told['loss']:.3f} nats a token" if told.get("loss") is not None else ""
         lines.append(f"- Held-out loss: {told['bits_per_byte']:.3f} bits a byte{loss}")
-    lines.append(f"- Energy: {_energy(told.get('seconds'))}")
+    lines.append(f"- Energy: {_energy(told.get('seconds'), told.get('joules'))}")
     if len(known) > 1:
         mixed = ", ".join(sorted(known.values()))
         lines += ["", f"**Material of different licences was mixed: {mixed}.** Heed each before sharing."]
@@ -67,8 +67,10 @@ def _use(model: SavedModel) -> str:
     return f"{use} It is small, and as good as the texts that it learned from."
 
 
-def _energy(seconds: float | None) -> str:
-    """Estimate the energy from the time of training, with the assumption."""
+def _energy(seconds: float | None, joules: float | None) -> str:
+    """Tell the energy as it was counted, or estimate it from the time of training, with the assumption."""
+    if joules is not None:
+        return f"{joules / 3600:.3g} Wh, what the processors of the whole machine took during the training"
     if not seconds:
         return "not measured"
     return f"not measured; {seconds / 3600:.2f} hours, about {WATTS * seconds / 3600:.0f} Wh if it drew {WATTS} W"
