@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,12 +63,10 @@ def test_the_kubernetes_job_is_one_by_kubeflows_own_description() -> None:
     assert read.to_dict() == job  # which leaves out what it does not know
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ranks")
-@pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks are tried on Linux")
-def test_the_slurm_script_trains_and_goes_on(data: Path, tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
+def slurm(data: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """Start the script in a job whose commands are stand-ins."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
     stand_ins = {
         "scontrol": 'echo "127.0.0.1"',  # show hostnames LIST
         "srun": 'exec "$@"',
@@ -76,13 +77,35 @@ def test_the_slurm_script_trains_and_goes_on(data: Path, tmp_path: Path) -> None
         (programs / name).chmod(0o755)
     job = {"SLURM_JOB_NODELIST": "one", "SLURM_NNODES": "1", "SLURM_CPUS_PER_TASK": "2", "SLURM_JOB_ID": "7"}
     place = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "RANKS": "2"}
-    command = ["bash", str(LAUNCH / "slurm.sh"), str(data), str(tmp_path / "run"), "--depth", "2", *SMALL]
+    command = ["bash", str(LAUNCH / "slurm.sh"), str(data), str(folder / "run"), "--depth", "2", *SMALL, *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(**job, **place)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks are tried on Linux")
+def test_the_slurm_script_saves_where_its_time_runs_out_and_goes_on(data: Path, tmp_path: Path) -> None:
+    often = ["--training.steps", "300", "--training.log-every", "1", "--training.checkpoint-every", "100"]
+    job = slurm(data, tmp_path, *often)
+    log = tmp_path / "run" / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while not (log.exists() and len(steps(tmp_path / "run")) > 20) and time.monotonic() < until:
+        time.sleep(0.05)
+    (torchrun,) = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(torchrun), signal.SIGTERM)  # as SLURM does to the steps of a job
+    told, _ = job.communicate(timeout=120)
+    (stopped,) = re.findall("stopped after step ([0-9]+) of 300; everything is saved", told)
+    assert 20 < int(stopped) < 300
+    assert (tmp_path / "run" / "checkpoints" / f"{int(stopped):08d}").exists()
     for _ in range(2):  # the second goes on with a run that has ended
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(**job, **place), timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
+        job = slurm(data, tmp_path, *often)
+        told, _ = job.communicate(timeout=300)
+        assert job.returncode == 0, told
         manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
         assert (manifest["ranks"], manifest["threads"]) == (2, 1)
-        assert steps(tmp_path / "run") == [1]
+        assert steps(tmp_path / "run") == list(range(1, 301))
 
 
 @pytest.mark.slow
