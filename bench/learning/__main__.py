@@ -2,7 +2,7 @@
 
     python -m bench.learning                      all but the hours for grammar, one seed after the other
     python -m bench.learning throughput books     some of it
-    python -m bench.learning grammar looks        the two-hour run, and short ones that try its settings
+    python -m bench.learning grammar ablations    the two-hour run, and short ones that try its settings
     python -m bench.learning draw                 the tables and the plot, from bench/results/learning
 
 Set SCRATCHLM_DATA to the folder that holds pretrain/ and evaluate/. Peers come with `pip install -e ".[bench]"`; what
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.learning import (
+    ablations,
     books,
     draw,
     grammar,
@@ -26,7 +27,6 @@ from bench.learning import (
     interpolated,
     law,
     little,
-    looks,
     parts,
     poisoned,
     ranks,
@@ -39,7 +39,7 @@ from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.memory import keep_freed_memory
 
 MODELS = ("throughput", "shakespeare", "parts", "books", "interpolated", "grammar")
-SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "hidden", "little", "looks")
+SETTINGS = ("law", "larger", "poisoned", "halving", "ranks", "hidden", "little", "ablations")
 TASKS = (*MODELS, *SETTINGS, "draw")
 
 
@@ -65,10 +65,10 @@ def main() -> None:
         "hidden": hidden.measure,
         "halving": lambda: halving.measure(seeds),
         "little": lambda: little.measure(seeds, folder / "little"),
-        "looks": lambda: looks.measure(folder / "grammar"),
+        "ablations": lambda: ablations.measure(folder / "grammar"),
         "grammar": lambda: grammar.measure(folder / "grammar"),
     }
-    for task in chosen.tasks or [name for name in TASKS if name not in ("grammar", "looks")]:
+    for task in chosen.tasks or [name for name in TASKS if name not in ("grammar", "ablations")]:
         if task == "draw":
             draw.main()
         else:

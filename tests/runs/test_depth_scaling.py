@@ -8,6 +8,7 @@ import pytest
 
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import NgramEmbeddingConfig
+from scratchlm.model.decoder import outline
 from scratchlm.runs.depth_scaling import MAX_DEPTH, at_depth, load_recipe, recipe_names
 from scratchlm.storyworld import build_world, parses, sentences
 from scratchlm.storyworld.portraits import portraits
@@ -18,6 +19,12 @@ from scratchlm.storyworld.quiz import statement
 def test_every_depth_gives_a_valid_shape_that_grows(scaling) -> None:
     widths = [at_depth(depth, scaling)[0].width for depth in range(1, MAX_DEPTH + 1)]
     assert widths == sorted(widths)
+
+
+def test_the_dial_goes_from_a_third_of_a_million_parameters_to_more_than_a_billion() -> None:
+    shapes = [outline(at_depth(depth)[0]) for depth in (1, MAX_DEPTH)]
+    assert shapes[0].parameter_count() == pytest.approx(0.31e6, rel=0.02)
+    assert shapes[1].parameter_count() > 1e9
 
 
 def test_the_speedrun_turns_with_the_dial_and_has_its_parts_at_every_depth() -> None:
