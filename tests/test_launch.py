@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -121,3 +122,44 @@ def test_two_workers_of_a_local_ray_train_one_model(data: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((run / "manifest.json").read_text())["ranks"] == 2
     assert steps(run) == [1, 2, 3, 4, 5, 6]
+
+
+def workers_below(pid: int) -> list[int]:
+    """Return the processes of Ray's workers that train, of all that a process has started."""
+    found, parents = [], {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with contextlib.suppress(OSError):
+                status = (place / "status").read_text(encoding="utf-8")
+                parents[int(place.name)] = int(re.findall(r"^PPid:\t([0-9]+)", status, flags=re.MULTILINE)[0])
+                if b"TrainWorker" in (place / "cmdline").read_bytes():
+                    found.append(int(place.name))
+
+    def below(child: int) -> bool:
+        return child == pid or (child in parents and below(parents[child]))
+
+    return [worker for worker in found if below(worker)]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found as Linux lists them")
+def test_a_worker_of_ray_that_dies_is_replaced(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    flags = ["--depth", "2", "--threads", "1", "--training.log-every", "1", *SMALL]
+    flags += ["--training.steps", "400", "--training.checkpoint-every", "20"]
+    command = [sys.executable, str(LAUNCH / "on_ray.py"), "2", "pretrain", "default"]
+    with (tmp_path / "said").open("wb") as said:
+        trainer = subprocess.Popen(
+            [*command, "--data", str(data), "--out", str(run), *flags], stdout=said, stderr=said, env=environment()
+        )
+    until = time.monotonic() + 200
+    while not (run / "checkpoints" / "00000040").exists() and trainer.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    workers = workers_below(trainer.pid)
+    assert len(workers) == 2, (tmp_path / "said").read_text(errors="replace")
+    os.kill(workers[-1], signal.SIGKILL)
+    assert trainer.wait(300) == 0, (tmp_path / "said").read_text(errors="replace")
+    assert steps(run) == list(range(1, 401))
+    assert "changes" not in json.loads((run / "manifest.json").read_text(encoding="utf-8"))
