@@ -299,7 +299,7 @@ def test_the_norm_that_contributing_adds_is_one() -> None:
 
 
 # The slow half: the lines of a page, one after the other, on toy data. Those of training.md, whose flags matter more,
-# run as they are written, in test_training_page.py.
+# run as they are written, in training/test_page.py.
 
 SMALL_TRAINING = ["--training.steps", "2", "--training.batch-size", "2", "--training.sequence-length", "16"]
 SMALL = {

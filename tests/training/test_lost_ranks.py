@@ -118,11 +118,11 @@ def test_a_disk_that_is_full_on_the_rank_that_writes_ends_all_and_spoils_nothing
 FROZEN = """
 import os, signal, sys, time
 from torch.distributed import TCPStore
-from scratchlm.training.watchdog import Pulse, watched
+from scratchlm.training.watchdog import Heartbeat, watched
 
 rank = int(sys.argv[1])
 store = TCPStore("127.0.0.1", int(sys.argv[2]), 2, is_master=rank == 0)
-with watched(store, rank, 2, Pulse(), silence=3.0):
+with watched(store, rank, 2, Heartbeat(), silence=3.0):
     time.sleep(2)
     if rank == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -193,19 +193,19 @@ def test_only_one_rank_that_all_others_wait_for_hangs() -> None:
     assert hanging.look([waits, waits, waits], 30.0) == 0.0
 
 
-def test_a_pulse_tells_a_thread_that_computes_from_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    pulse, seen = watchdog.Pulse(), []
-    assert pulse.state() == watchdog.ELSEWHERE
-    assert pulse.limit == watchdog.FIRST
-    with pulse.step():
-        looking = threading.Thread(target=lambda: seen.extend((pulse.state(), pulse.place())))
+def test_a_heartbeat_tells_a_thread_that_computes_from_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat, seen = watchdog.Heartbeat(), []
+    assert heartbeat.state() == watchdog.ELSEWHERE
+    assert heartbeat.limit == watchdog.FIRST
+    with heartbeat.step():
+        looking = threading.Thread(target=lambda: seen.extend((heartbeat.state(), heartbeat.place())))
         looking.start()
         looking.join()
         monkeypatch.setattr(watchdog, "WAITING", (threading.__file__,))
-        waiting = threading.Thread(target=lambda: seen.append(pulse.state()))
+        waiting = threading.Thread(target=lambda: seen.append(heartbeat.state()))
         waiting.start()
         waiting.join()
     assert seen[0] == watchdog.COMPUTES
     assert "threading.py" in seen[1]  # where this thread waited for the other to end
     assert seen[2] == watchdog.WAITS
-    assert pulse.limit == watchdog.HANGING
+    assert heartbeat.limit == watchdog.HANGING

@@ -146,7 +146,7 @@ class Loop:
             while self.step < self.config.steps:
                 if self.returns and (risen := self.watch.risen()) is not None:
                     raise DivergenceError(f"step {self.step}: {risen}")
-                with self.ranks.pulse.step():
+                with self.ranks.heartbeat.step():
                     batch, self.batch_state = next(stream)
                     record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1

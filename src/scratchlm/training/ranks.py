@@ -28,7 +28,7 @@ from torch.distributed.rendezvous import rendezvous
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.training.gradient_sums import BUCKET, add_in_place
-from scratchlm.training.watchdog import Pulse, watched
+from scratchlm.training.watchdog import Heartbeat, watched
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
@@ -52,7 +52,7 @@ class Ranks:
     """Ranks that share the matrices of each layer (`tensor_parallel`)."""
     context: int = 1
     """Ranks that share each text (`context_parallel`)."""
-    pulse: Pulse = field(default_factory=Pulse, compare=False, repr=False)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat, compare=False, repr=False)
     """What this process tells the watchdog."""
 
     @property
@@ -241,7 +241,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     rank, size = dist.get_rank(), dist.get_world_size()
     try:
         ranks = Ranks(rank, size)
-        with watched(PrefixStore("watchdog", store), rank, size, ranks.pulse), _lost_ranks_explained(rank):
+        with watched(PrefixStore("watchdog", store), rank, size, ranks.heartbeat), _lost_ranks_explained(rank):
             yield ranks
     finally:
         if begun:

@@ -35,8 +35,8 @@ WAITING = (str(Path(torch.distributed.__file__).parent), gradient_sums.__file__)
 """Where the code lies in which ranks wait for each other."""
 
 
-class Pulse:
-    """What the thread that trains does, for its watchdog."""
+class Heartbeat:
+    """The heartbeat of a rank: what the thread that trains does, for its watchdog."""
 
     def __init__(self) -> None:
         """Begin outside of any step."""
@@ -78,14 +78,14 @@ class Pulse:
 
 
 @contextmanager
-def watched(store: Store, rank: int, size: int, pulse: Pulse, silence: float = SILENCE) -> Iterator[None]:
+def watched(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: float = SILENCE) -> Iterator[None]:
     """Give signs of life and watch those of the other ranks; where one is lost or hangs, name it and end this process.
 
     The process ends at once, with exit code 1: its main thread may wait for the lost rank and hear nothing else.
     """
     ended = threading.Event()
     store.add(f"alive/{rank}", KINDS)
-    thread = threading.Thread(target=_watch, args=(store, rank, size, pulse, silence, ended), daemon=True)
+    thread = threading.Thread(target=_watch, args=(store, rank, size, heartbeat, silence, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -94,11 +94,11 @@ def watched(store: Store, rank: int, size: int, pulse: Pulse, silence: float = S
         thread.join(timeout=5 * BEAT)
 
 
-def _watch(store: Store, rank: int, size: int, pulse: Pulse, silence: float, ended: threading.Event) -> None:
+def _watch(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: float, ended: threading.Event) -> None:
     heard: dict[int, tuple[int, float]] = {}
     hanging, told = Hanging(), ELSEWHERE
     while not ended.wait(BEAT):
-        now, state = time.monotonic(), pulse.state()
+        now, state = time.monotonic(), heartbeat.state()
         try:
             store.add(f"alive/{rank}", KINDS + state - told)  # the state is what is left of a division by KINDS
             told = state
@@ -117,8 +117,8 @@ def _watch(store: Store, rank: int, size: int, pulse: Pulse, silence: float, end
             names = ", ".join(map(str, lost))
             _end(f"rank {rank}: no sign of life from rank {names} for {silence:.0f} s")
         states = [state if each == rank else beats[each] % KINDS for each in range(size)]
-        if (seconds := hanging.look(states, now)) > pulse.limit:
-            where = f"; it hangs in {pulse.place()}" if hanging.rank == rank else ""
+        if (seconds := hanging.look(states, now)) > heartbeat.limit:
+            where = f"; it hangs in {heartbeat.place()}" if hanging.rank == rank else ""
             _end(f"rank {rank}: the others have waited for rank {hanging.rank} for {seconds:.0f} s{where}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "training.md"
 FEWER = {"--minutes": "0.15", "--training.steps": "9"}
 """Values of the page, and what is run in their place."""
