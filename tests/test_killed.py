@@ -19,4 +19,4 @@ def test_killed_commands_lose_and_leave_nothing(kills: int, only: str) -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert f"{kills} kills, 0 went wrong" in done.stdout
+    assert f"\n{kills} kills, 0 went wrong" in done.stdout

@@ -55,7 +55,10 @@ Scores = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Isolated:
-    """Batches in which the sentences of a row do not see each other, as when a pair is scored."""
+    """Batches in which the sentences of a row do not see each other, and each begins at the first position.
+
+    So are the sentences of a pair scored.
+    """
 
     source: BatchSource
     begin: int
@@ -71,10 +74,12 @@ def measure(folder: Path) -> dict[str, Any]:
     """Train all, or those that are missing in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     spelling, found = prepared(folder), {}
+    settings = {"depth": DEPTH, "steps": STEPS, "pairs": PAIRS, "seed": SEED, "order": ORDER, **WINDOWS}
     for name, changes in CHANGES.items():
         kept = folder / f"ablation, {name}.json"
-        if not kept.exists():
-            write_json(kept, _trained(folder, spelling, changes, isolated="do not see" in name))
+        if not kept.exists() or read_json(kept)["settings"] != settings:
+            trained = _trained(folder, spelling, changes, isolated="do not see" in name)
+            write_json(kept, {"settings": settings, **trained})
         found[name] = read_json(kept)
         print(name, {key: value for key, value in found[name].items() if key != "sets"}, flush=True)
     return {"task": f"BLiMP after {STEPS} steps of {WINDOWS}, percent", "seed": SEED, "runs": found}
@@ -132,6 +137,7 @@ def forms_of_scoring(
     alone = np.log(often / often.sum())
     by_form = {
         "likelihood": network,
+        "n-grams alone": counted,
         "0.1 of n-grams": [
             np.logaddexp(np.log(0.9) + a, np.log(0.1) + b) for a, b in zip(network, counted, strict=True)
         ],

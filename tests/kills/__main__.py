@@ -21,7 +21,6 @@ import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections import Counter  # noqa: E402
 from importlib import import_module  # noqa: E402
-from itertools import count  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -64,9 +63,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="scratchlm-kills.") as name:
         place = Path(name)
         build_shop(place / "shop")
-        for number in count():
+        most = given.kills if given.each is None else 3 * given.each * len(cases)  # some come too late
+        for number in range(most):
             left = cases if given.each is None else [each for each in cases if _early(killed, each) < given.each]
-            if not left or (given.each is None and number == given.kills):
+            if not left:
                 break
             killed.append(_one(left[number % len(left)], number, given.seed, place, alone))
             if killed[-1].wrong:

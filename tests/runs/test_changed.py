@@ -140,6 +140,16 @@ def test_an_edited_recipe_is_refused_and_once_allowed_recorded(
     assert run(capsys, *verb, "--resume", folder)[0] == 0  # what was allowed is not asked again
 
 
+def test_a_setting_of_the_model_that_changes_no_tensor_may_be_allowed_too(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = runs / "run" / "recipe.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("dropout = 0.0", "dropout = 0.1"), encoding="utf-8")
+    assert "recipe.toml has changed" in fails(capsys, "pretrain", "--resume", runs / "run")
+    code, _, err = run(capsys, "pretrain", "--resume", runs / "run", "--allow-changes")
+    assert code == 0, err
+
+
 def test_other_threads_are_refused_and_once_allowed_recorded(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,10 +253,10 @@ def test_a_checkpoint_that_is_not_the_runs_own_is_refused(
         (last / "files.json").unlink()
         write_hashes(last)
     told = {
-        "model": "is a checkpoint of another model (model.width, model.layers differ); put back the run's own",
-        "tokenizer": "is a checkpoint of another model (tokenizer differ); put back the run's own",
+        "model": "is a checkpoint of another model (other: embedding.weight, ",
+        "tokenizer": "is a checkpoint of another model (other: its tokenizer); put back the run's own",
         "a later format": "format 9 is newer than 2, which this version reads; update",
     }
     line = fails(capsys, "pretrain", "--resume", runs / "run")
     assert told[change] in line
-    assert f"removing {last} resumes from the one before" in line
+    assert "removing" not in line  # which is for one that is damaged

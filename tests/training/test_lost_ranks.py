@@ -152,51 +152,67 @@ def test_a_frozen_rank_is_named(tmp_path: Path) -> None:
 HANGING = """
 import os, sys, time
 from scratchlm.cli import main
+from scratchlm.model.feedforward import SwiGLU
 from scratchlm.training import watchdog
 from scratchlm.training.loop import Loop
 
 watchdog.HANGING = 3.0
 watchdog.TIMES = 1.0
-usual = Loop.train_step
+where, step, forward, now = sys.argv.pop(1), Loop.train_step, SwiGLU.forward, []
 
-def never_ends(loop, batch):
-    while loop.step == 12 and os.environ["RANK"] == "1":
+def never_ends(inside):
+    while inside == where and now == [12] and os.environ["RANK"] == "1":
         time.sleep(0.1)
-    return usual(loop, batch)
 
-Loop.train_step = never_ends
+def taken(loop, batch):
+    now[:] = [loop.step]
+    never_ends("step")
+    return step(loop, batch)
+
+def passed(layer, x):
+    never_ends("forward")
+    return forward(layer, x)
+
+Loop.train_step, SwiGLU.forward = taken, passed
 main(sys.argv[1:])
 """
 
 
 @pytest.mark.xdist_group("ranks")
-@pytest.mark.parametrize("sharding", ["none", "full"])
-def test_a_rank_that_hangs_in_a_step_is_named(data: Path, tmp_path: Path, sharding: str) -> None:
+@pytest.mark.parametrize(("where", "sharding"), [("step", "none"), ("forward", "full")])
+def test_a_rank_that_hangs_in_a_step_is_named(data: Path, tmp_path: Path, where: str, sharding: str) -> None:
     (tmp_path / "hanging.py").write_text(HANGING, encoding="utf-8")
-    script = [str(tmp_path / "hanging.py"), *settings(data, tmp_path / "run")[2:], "--sharding", sharding]
+    script = [str(tmp_path / "hanging.py"), where, *settings(data, tmp_path / "run")[2:], "--sharding", sharding]
     started = time.monotonic()
     told = on(2, *script, fails=True)
     assert time.monotonic() - started < 120
-    assert re.search("scratchlm: rank [01]: the others have waited for rank 1 for [0-9]+ s", told), told
+    assert re.search(
+        "scratchlm: rank 1: the others have waited for it for [0-9]+ s; it hangs in .*hanging.py, line [0-9]+, "
+        "never_ends; resume the run",
+        told,
+    ), told
     assert (tmp_path / "run" / "checkpoints" / "00000008").exists()
 
 
-def test_only_one_rank_that_all_others_wait_for_hangs() -> None:
+def test_only_one_rank_that_all_others_wait_for_in_one_step_hangs() -> None:
     hanging = watchdog.Hanging()
     elsewhere, computes, waits = watchdog.ELSEWHERE, watchdog.COMPUTES, watchdog.WAITS
-    assert hanging.look([computes, waits, waits], 10.0) == 0.0
-    assert hanging.look([computes, waits, waits], 14.0) == 4.0
-    assert hanging.look([computes, computes, waits], 15.0) == 0.0
-    assert hanging.look([waits, computes, waits], 16.0) == 0.0
-    assert hanging.look([waits, computes, waits], 18.0) == 2.0
-    assert hanging.look([elsewhere, computes, waits], 19.0) == 0.0  # the first evaluates
-    assert hanging.look([waits, waits, waits], 30.0) == 0.0
+    assert hanging.look([computes, waits, waits], 7, 10.0) == 0.0
+    assert hanging.look([computes, waits, waits], 7, 14.0) == 4.0
+    assert hanging.look([computes, computes, waits], 7, 15.0) == 0.0
+    assert hanging.look([waits, computes, waits], 7, 16.0) == 0.0
+    assert hanging.look([waits, computes, waits], 7, 18.0) == 2.0
+    assert hanging.look([waits, computes, waits], 8, 19.0) == 0.0  # the next step, so it came to its end
+    assert hanging.look([waits, computes, waits], 8, 22.0) == 3.0
+    assert hanging.look([waits, computes, waits], 8, 922.0) == 0.0  # the whole job was suspended meanwhile
+    assert hanging.look([elsewhere, computes, waits], 8, 923.0) == 0.0  # the first evaluates
+    assert hanging.look([waits, waits, waits], 8, 924.0) == 0.0
+    assert watchdog.Hanging().look([computes], 1, 1.0) == 0.0
 
 
 def test_a_heartbeat_tells_a_thread_that_computes_from_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat, seen = watchdog.Heartbeat(), []
     assert heartbeat.state() == watchdog.ELSEWHERE
-    assert heartbeat.limit == watchdog.FIRST
     with heartbeat.step():
         looking = threading.Thread(target=lambda: seen.extend((heartbeat.state(), heartbeat.place())))
         looking.start()
@@ -208,4 +224,22 @@ def test_a_heartbeat_tells_a_thread_that_computes_from_one_that_waits(monkeypatc
     assert seen[0] == watchdog.COMPUTES
     assert "threading.py" in seen[1]  # where this thread waited for the other to end
     assert seen[2] == watchdog.WAITS
-    assert heartbeat.limit == watchdog.HANGING
+    assert heartbeat.steps == 1
+    assert heartbeat.longest > 0
+
+
+TWICE = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+
+
+@pytest.mark.xdist_group("ranks")
+def test_what_was_refused_is_refused_again_where_torchrun_starts_anew(data: Path, tmp_path: Path) -> None:
+    on(1, *settings(data, tmp_path / "run"))
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    start = [sys.executable, *TWICE, "-m", "scratchlm", "pretrain"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    for given in (["--resume", str(tmp_path / "run")], settings(data, tmp_path / "run")[3:]):
+        done = subprocess.run([*start, *given], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=200)
+        assert done.returncode != 0, done.stdout
+        refused = "would go on with 2" if "--resume" in given else "--force"
+        assert done.stderr.count(refused) == 2, done.stderr
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before

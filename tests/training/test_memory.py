@@ -138,7 +138,8 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path: Path) -> None:
     for step, loss in ((10, 3.0), (20, 2.0), (30, 2.5), (40, 2.6), (50, 2.7)):
         kept.save(step, {}, {**state, "best": kept.best and vars(kept.best)})
         kept.compare(step, loss, 1000)
-        kept.compare(step + 5, 1.0, 1000)  # of a step that was not saved, so it cannot be kept
+        kept.save(step + 5, {}, {**state, "best": None})  # as where the run was stopped
+        kept.compare(step + 5, 1.0, 1000)  # no other run has it, so it is no rival
     kept.compare(50, 1.0, 2000)  # of other tokens, so no rival
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["00000020", "00000040", "00000050"]
     again = Checkpoints(tmp_path, model, keep=2, every=10, keep_best=True)

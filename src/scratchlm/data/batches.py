@@ -96,10 +96,8 @@ class Batch:
         return [self._each(itemgetter((part, slice(int(ends[part[-1]]))))) for part in parts]
 
     def to(self, device: torch.device) -> Batch:
-        """Move to a device; to a GPU from pinned memory, so that the CPU need not wait."""
-        if device.type != "cuda" or self.ids.device.type != "cpu":
-            return self._each(lambda tensor: tensor.to(device))
-        return self._each(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
+        """Move to a device."""
+        return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         documents = None if self.documents is None else change(self.documents)

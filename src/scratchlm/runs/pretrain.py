@@ -89,9 +89,10 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
     model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
     everything saved.
     """
-    if config.out is not None and begun_by_this_torchrun(config.out):
-        config = PretrainConfig(resume=config.out, threads=config.threads)
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
+        out = config.out
+        if out is not None and ranks.from_first(lambda: begun_by_this_torchrun(out)):
+            config = PretrainConfig(resume=out, threads=config.threads)
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
         resolved = resolve(config) if config.resume is None else _stored(config, config.resume)
@@ -162,11 +163,11 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     resume = config.resume
     if resume is not None:
         read, allowed = inputs["data"], config.allow_changes
-        fewer_came, size = begun_by_this_torchrun(resume), config.training.micro_batch_size
+        size = config.training.micro_batch_size
         ranks.from_first(
             lambda: require_unchanged(
-                resume, inputs, read, threads, allowed=allowed, ranks=ranks.size, fewer_came=fewer_came,
-                micro_batch_size=size,
+                resume, inputs, read, threads, allowed=allowed, ranks=ranks.size,
+                same_job=begun_by_this_torchrun(resume), micro_batch_size=size,
             )
         )  # fmt: skip
         if ranks.size == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import sys
 import time
 import typing
@@ -33,17 +34,26 @@ T = TypeVar("T")
 
 def begun_by_this_torchrun(out: Path) -> bool:
     """Tell whether torchrun has started this run before: then it starts all ranks again, since one of them was lost."""
-    if not (out / RECIPE_FILE).exists():
-        return False
     job = torchrun_job()
-    same = job is not None and read_json(out / MANIFEST_FILE).get(JOB) == job
-    return same or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if job is None or not (out / RECIPE_FILE).exists():
+        return False
+    return bool(read_json(out / MANIFEST_FILE).get(JOB) == job)
 
 
 def torchrun_job() -> str | None:
-    """Return the name of the job that torchrun's --rdzv-id gives, if it has one."""
-    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return None if name == "none" else name
+    """Return the name of the job that torchrun's --rdzv-id gives, or else a name of the torchrun of this machine.
+
+    None where no torchrun has started this process.
+    """
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    if name is None or name != "none":
+        return name
+    parent = os.getppid()
+    try:
+        began = Path(f"/proc/{parent}/stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        began = ""  # no Linux: numbers of processes are used again, but not soon
+    return f"torchrun {platform.node()} {parent} {began}".strip()
 
 
 def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
@@ -97,7 +107,8 @@ def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
     for name, value in flatten(to_dict(config)):
         same = value == theirs.get(name) or (name in paths and _same_place(value, theirs.get(name)))
         moved = name in paths and Path(value).exists()  # what lies there is compared with what the run read
-        lower = name == MICRO_BATCH and _smaller(value, theirs.get(name))
+        rows = theirs.get(name) or theirs.get("training.batch_size")
+        lower = name == MICRO_BATCH and _smaller(value, rows)
         if name in FREE or same or moved or lower or any(value == each.get(name) for each in others):
             continue
         problems.append(f"{_flag(name)} {value}: the run has {theirs.get(name)}")
@@ -110,14 +121,14 @@ def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
     raise_all(problems)
 
 
-def _smaller(given: Any, theirs: Any) -> bool:
-    return isinstance(given, int) and (not isinstance(theirs, int) or given < theirs)
+def _smaller(given: Any, rows: Any) -> bool:
+    return isinstance(given, int) and (not isinstance(rows, int) or given < rows)
 
 
 def with_micro_batch(stored: T, given: Any) -> T:
     """Return a run's settings with the micro-batch of the config `given`, where that is smaller."""
     training, size = cast(Any, stored).training, None if given.training is None else given.training.micro_batch_size
-    if not _smaller(size, training.micro_batch_size):
+    if not _smaller(size, training.micro_batch_size or training.batch_size):
         return stored
     return cast(
         T, dataclasses.replace(cast(Any, stored), training=dataclasses.replace(training, micro_batch_size=size))
@@ -164,22 +175,22 @@ def require_unchanged(
     *,
     allowed: bool,
     ranks: int = 1,
-    fewer_came: bool = False,
+    same_job: bool = False,
     micro_batch_size: int | None = None,
 ) -> None:
     """Refuse to go on where recipe, inputs or the number of threads or ranks are not those that the run began with.
 
     `inputs` are the hashes of what is read now, by the settings that name it; `data_hash` is what runs without recorded
     inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. A smaller
-    micro-batch needs no leave, nor does another number of ranks with `fewer_came`, where torchrun itself starts the
-    ranks that are left; both are written down. Raises `UserError` that names all changes.
+    micro-batch needs no leave, nor does another number of ranks with `same_job`, where torchrun itself starts those
+    that are left; both are written down. Raises `UserError` that names all changes.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
     deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line
     now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
     if manifest.recipe_hash is None:
-        told = f"scratchlm: {run}: recorded no hashes of its recipe and inputs when it began; only its data are checked"
-        print(told, file=sys.stderr)
+        note = "recorded no hashes of its recipe and inputs when it began; only its data are checked"
+        print(f"scratchlm: {run}: {note}", file=sys.stderr)
         changes = [] if manifest.data_hash == data_hash else ["what it reads (the data, or the model it began from)"]
     else:
         recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}
@@ -189,19 +200,21 @@ def require_unchanged(
     for name, before, after in (("--threads", manifest.threads, threads), ("ranks", manifest.ranks, ranks)):
         if before != after:
             changes.append(f"{name} {before} to {after}")
-            if not (name == "ranks" and fewer_came):
+            if not (name == "ranks" and same_job):
                 remedy = f"give --threads {before}" if name == "--threads" else f"start {before}"
-                told = f"the run began with {before} and would go on with {after}, which rounds otherwise"
-                problems.append(f"{name}: {told}; {remedy}")
+                why = f"the run began with {before} and would go on with {after}, which rounds otherwise"
+                problems.append(f"{name}: {why}; {remedy}")
     if problems and not allowed:
         raise UserError(
             f"--resume {run}: {'; '.join(problems)}; or go on all the same with --allow-changes, which is recorded"
         )
-    changes += _lowered(run, micro_batch_size)
+    changes += [each for each in _lowered(run, micro_batch_size) if each not in str(manifest.changes[-1:])]
+    told: dict[str, Any] = {} if (job := torchrun_job()) is None else {JOB: job}
     if changes:
         told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
-        changed = {"threads": threads, "ranks": ranks, "changes": [*manifest.changes, told_now]}
-        write_json(run / MANIFEST_FILE, {**written, **now, **changed})
+        told |= {**now, "threads": threads, "ranks": ranks, "changes": [*manifest.changes, told_now]}
+    if told:
+        write_json(run / MANIFEST_FILE, {**written, **told})
 
 
 def _lowered(run: Path, size: int | None) -> list[str]:

@@ -162,6 +162,7 @@ def run_fit(
     step = int(latest.name) if latest is not None else 0
     watched = tracked(progress, track if first else (), out, step, training.log_every)
     counter = EnergyCounter()
+    counts = loop.runtime.device.type == "cpu" and loop.ranks.size == 1  # what GPUs and other machines take is not seen
     try:
         with stop_on_signals() as stop, progress if first else nullcontext(), watched as watcher:
             fit(
@@ -177,7 +178,7 @@ def run_fit(
     except Interrupted as request:
         raise Interrupted(f"{request}; continue with: {command} --resume {out}") from request
     finally:
-        if first and (joules := counter.look()) is not None:
+        if counts and (joules := counter.look()) is not None:
             manifest = read_json(out / MANIFEST_FILE)
             write_json(out / MANIFEST_FILE, {**manifest, "joules": manifest.get("joules", 0.0) + joules})
 

@@ -87,9 +87,9 @@ class Checkpoints:
         require_space(self.folder, missing * self.size, f"{missing} checkpoints", remedy)
 
     def compare(self, step: int, loss: float, tokens: int | None) -> None:
-        """Take note of a loss on held-out text: of the steps that were saved, the one with the lowest is kept."""
-        best, saved = self.best, (self.folder / f"{step:08d}").exists()
-        if self.keep_best and saved and (best is None or (best.tokens == tokens and loss < best.loss)):
+        """Take note of a loss on held-out text: of the steps that every run saves, the one with the lowest is kept."""
+        best, regular = self.best, self.every > 0 and step % self.every == 0
+        if self.keep_best and regular and (best is None or (best.tokens == tokens and loss < best.loss)):
             self.best = Best(step, loss, tokens)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
@@ -133,11 +133,12 @@ class Checkpoints:
             return None
         try:
             tensors, _ = load_training_state(latest)
-            require_checkpoint_of(self.model, latest)
             state = read_known(TrainingState, latest / STATE_FILE)
         except UserError as error:
             raise UserError(f"{error}; removing {latest} resumes from the one before") from error
-        self.best = state.best
+        require_checkpoint_of(self.model, latest)
+        best = state.best
+        self.best = best if best is not None and (self.folder / f"{best.step:08d}").exists() else None
         load_weights(self.model.decoder, latest)
         self._prune()  # a kill may have come between the save and this
         return tensors, state

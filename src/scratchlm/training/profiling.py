@@ -49,9 +49,9 @@ def fitted_to_minutes(config: TrainingConfig, minutes: float, step: float, spent
     forward = FORWARD_SPEED * config.batch_size * config.sequence_length / step
     every = max(config.evaluate_every, -(-steps // LOOKS)) if config.evaluate_every else 0
     save = config.checkpoint_every
-    if every and save:  # what is scored is saved too, so that the best can be kept
+    if every and save and config.keep_best:  # which needs steps that are scored and saved
         save = min(save, every)
-        every = -(-every // save) * save
+        every = max(1, round(every / save)) * save
     looks = 1 + steps // every if every else 1
     least_tokens = 4 * config.sequence_length
     on_the_way = max(least_tokens, int(LOOKS_SHARE * seconds * forward / looks))

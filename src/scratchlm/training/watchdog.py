@@ -6,6 +6,7 @@ by a number in the store that `torchrun` keeps that it lives, and what its main 
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -28,11 +29,15 @@ SILENCE = 20.0
 HANGING, TIMES, FIRST = 120.0, 5.0, 600.0
 """Seconds for which all others wait for a rank in a step after which it counts as hanging, at least; how many times as
 long as the longest step so far; and at least in the first step, which may compile."""
+LATER = 5.0
+"""Seconds that the others wait longer, so that the rank that hangs can tell where."""
 ELSEWHERE, COMPUTES, WAITS = 0, 1, 2
 """What a main thread does: something between steps, the rank's own part of a step, or it waits there for others."""
 KINDS = 3
 WAITING = (str(Path(torch.distributed.__file__).parent), gradient_sums.__file__)
 """Where the code lies in which ranks wait for each other."""
+CALLS = torch._ops.__file__
+"""Through which Python calls the operations of PyTorch."""
 
 
 class Heartbeat:
@@ -41,7 +46,10 @@ class Heartbeat:
     def __init__(self) -> None:
         """Begin outside of any step."""
         self._thread: int | None = None
-        self._longest: float | None = None
+        self.steps = 0
+        """How many were taken."""
+        self.longest = 0.0
+        """Seconds of the longest step; of a rank that waited in it for one that evaluated, with that time."""
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -51,19 +59,16 @@ class Heartbeat:
             yield
         finally:
             self._thread = None
-        self._longest = max(self._longest or 0.0, time.monotonic() - started)
-
-    @property
-    def limit(self) -> float:
-        """Seconds after which a rank that all others wait for counts as hanging."""
-        return FIRST if self._longest is None else max(HANGING, TIMES * self._longest)
+        self.steps, self.longest = self.steps + 1, max(self.longest, time.monotonic() - started)
 
     def state(self) -> int:
-        """Return what the thread does now."""
-        frame = innermost = self._frame()
-        while frame is not None and not frame.f_code.co_filename.startswith(WAITING):
+        """Return what the thread does now. Waits are seen on CPUs; on GPUs a rank waits where it reads a number."""
+        frame = self._frame()
+        if frame is None:
+            return ELSEWHERE
+        while frame.f_code.co_filename == CALLS and frame.f_back is not None:
             frame = frame.f_back
-        return ELSEWHERE if innermost is None else COMPUTES if frame is None else WAITS
+        return WAITS if frame.f_code.co_filename.startswith(WAITING) else COMPUTES
 
     def place(self) -> str:
         """Return the line of code that the thread is at, and the function."""
@@ -84,8 +89,8 @@ def watched(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: f
     The process ends at once, with exit code 1: its main thread may wait for the lost rank and hear nothing else.
     """
     ended = threading.Event()
-    store.add(f"alive/{rank}", KINDS)
-    thread = threading.Thread(target=_watch, args=(store, rank, size, heartbeat, silence, ended), daemon=True)
+    told = store.add(f"alive/{rank}", KINDS) % KINDS  # something else than 0 where the store is older than this process
+    thread = threading.Thread(target=_watch, args=(store, rank, size, heartbeat, told, silence, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -94,15 +99,21 @@ def watched(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: f
         thread.join(timeout=5 * BEAT)
 
 
-def _watch(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: float, ended: threading.Event) -> None:
+def _watch(
+    store: Store, rank: int, size: int, heartbeat: Heartbeat, told: int, silence: float, ended: threading.Event
+) -> None:
     heard: dict[int, tuple[int, float]] = {}
-    hanging, told = Hanging(), ELSEWHERE
+    hanging, longest = Hanging(), 0
     while not ended.wait(BEAT):
         now, state = time.monotonic(), heartbeat.state()
         try:
             store.add(f"alive/{rank}", KINDS + state - told)  # the state is what is left of a division by KINDS
-            told = state
+            store.add(f"longest/{rank}", math.ceil(heartbeat.longest) - longest)
+            told, longest = state, math.ceil(heartbeat.longest)
             beats = {other: store.add(f"alive/{other}", 0) for other in range(size) if other != rank}
+            states = [state if each == rank else beats[each] % KINDS for each in range(size)]
+            seconds = hanging.look(states, heartbeat.steps, now)
+            limit = _limit(store, size) if seconds > HANGING else math.inf
         except (RuntimeError, ConnectionError):
             if not ended.is_set():
                 _end(f"rank {rank}: the store of the ranks is gone")
@@ -116,10 +127,16 @@ def _watch(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: fl
         if lost:
             names = ", ".join(map(str, lost))
             _end(f"rank {rank}: no sign of life from rank {names} for {silence:.0f} s")
-        states = [state if each == rank else beats[each] % KINDS for each in range(size)]
-        if (seconds := hanging.look(states, now)) > heartbeat.limit:
-            where = f"; it hangs in {heartbeat.place()}" if hanging.rank == rank else ""
-            _end(f"rank {rank}: the others have waited for rank {hanging.rank} for {seconds:.0f} s{where}")
+        if hanging.rank == rank and seconds > limit:
+            _end(f"rank {rank}: the others have waited for it for {seconds:.0f} s; it hangs in {heartbeat.place()}")
+        if seconds > limit + LATER:
+            _end(f"rank {rank}: all have waited for rank {hanging.rank} for {seconds:.0f} s")
+
+
+def _limit(store: Store, size: int) -> float:
+    """Return after how many seconds a rank hangs: by the rank with the shortest steps, which waited for no other."""
+    longest = min(store.add(f"longest/{each}", 0) for each in range(size))
+    return max(HANGING, TIMES * longest) if longest else max(HANGING, FIRST)
 
 
 class Hanging:
@@ -128,15 +145,21 @@ class Hanging:
     def __init__(self) -> None:
         """Begin with none."""
         self.rank: int | None = None
-        self._since = 0.0
+        self._since = self._looked = 0.0
+        self._steps = -1
 
-    def look(self, states: Sequence[int], now: float) -> float:
-        """Return for how many seconds all other ranks have waited for one and the same; 0 where they do not."""
+    def look(self, states: Sequence[int], steps: int, now: float) -> float:
+        """Return for how many seconds all other ranks have waited for one and the same, in one and the same step.
+
+        `steps` is how many were taken; ranks take them together. What was not looked at for a while, as where the
+        whole job was suspended, does not count. 0 where no rank waits, or not all do.
+        """
         computing = [rank for rank, state in enumerate(states) if state == COMPUTES]
-        alone = len(computing) == 1 and states.count(WAITS) == len(states) - 1
+        alone = len(computing) == 1 and 0 < states.count(WAITS) == len(states) - 1
         rank = computing[0] if alone else None
-        if rank is None or rank != self.rank:
-            self.rank, self._since = rank, now
+        if rank is None or (rank, steps) != (self.rank, self._steps) or now - self._looked > 5 * BEAT:
+            self.rank, self._steps, self._since = rank, steps, now
+        self._looked = now
         return now - self._since
 
 

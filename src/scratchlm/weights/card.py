@@ -70,7 +70,7 @@ def _use(model: SavedModel) -> str:
 def _energy(seconds: float | None, joules: float | None) -> str:
     """Tell the energy as it was counted, or estimate it from the time of training, with the assumption."""
     if joules is not None:
-        return f"{joules / 3600:.3g} Wh, what the processors of the whole machine took during the training"
+        return f"at least {joules / 3600:.3g} Wh, counted for the processors of the whole machine during the training"
     if not seconds:
         return "not measured"
     return f"not measured; {seconds / 3600:.2f} hours, about {WATTS * seconds / 3600:.0f} Wh if it drew {WATTS} W"

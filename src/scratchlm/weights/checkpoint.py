@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from scratchlm.base.config import flatten, to_dict
+from scratchlm.base.config import to_dict
 from scratchlm.base.device import faster_dtype
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, sha256_of, write_json, write_text
@@ -304,17 +304,18 @@ def require_trainable(model: SavedModel, where: Path) -> None:
 
 
 def require_checkpoint_of(model: SavedModel, folder: Path) -> None:
-    """Raise `UserError` for a checkpoint of a model of another shape, with other adapters or another tokenizer."""
-    stored = read_stored(folder)
-    theirs, ours = (dict(flatten(to_dict(each))) for each in (stored.decoder, model.decoder.config))
-    differing = [f"model.{name}" for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    if stored.adapters != model.adapters:
-        differing.append("adapters")
+    """Raise `UserError` for a checkpoint of a model with other tensors or another tokenizer, or of a later format."""
+    read_stored(folder)
+    parts = model.decoder.named_parameters()
+    ours = {name: list(part.shape) for name, part in parts if model.base is None or name in model.base.own}
+    with open_tensors(folder / WEIGHTS_FILE) as file:
+        theirs = {_current(name): file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     if load_tokenizer(folder).fingerprint != model.tokenizer.fingerprint:
-        differing.append("tokenizer")
+        differing.append("its tokenizer")
     if differing:
-        told = ", ".join(differing[:4]) + (f" and {len(differing) - 4} more" if len(differing) > 4 else "")
-        raise UserError(f"{folder}: is a checkpoint of another model ({told} differ); put back the run's own")
+        told = ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+        raise UserError(f"{folder}: is a checkpoint of another model (other: {told}); put back the run's own")
 
 
 def load_weights(decoder: Decoder, folder: Path) -> None:
