@@ -135,11 +135,13 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path: Path) -> None:
     model = SavedModel(random_decoder(toy_config("default")), byte_tokenizer())
     kept = Checkpoints(tmp_path, model, keep=2, every=10, keep_best=True)
     state = {"bad_steps": 0, "batches": None, "scaler": {}, "hooks": {}, "log_lines": 0}
+    kept.compare(0, 1.0, 1000)  # nor what comes before all that is saved
     for step, loss in ((10, 3.0), (20, 2.0), (30, 2.5), (40, 2.6), (50, 2.7)):
         kept.save(step, {}, {**state, "best": kept.best and vars(kept.best)})
         kept.compare(step, loss, 1000)
-        kept.save(step + 5, {}, {**state, "best": None})  # as where the run was stopped
-        kept.compare(step + 5, 1.0, 1000)  # no other run has it, so it is no rival
+        if step == 30:
+            kept.save(35, {}, {**state, "best": kept.best and vars(kept.best)})  # as where the run was stopped
+        kept.compare(step + 5, 1.0, 1000)  # what other runs do not save is no rival
     kept.compare(50, 1.0, 2000)  # of other tokens, so no rival
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["00000020", "00000040", "00000050"]
     again = Checkpoints(tmp_path, model, keep=2, every=10, keep_best=True)

@@ -71,7 +71,7 @@ class FinetuneConfig:
     chosen."""
     resume: Path | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags are refused,
-    but for those that say where its data and model were moved."""
+    but for those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
     allow_changes: bool = False
     """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
     seed: Seed = 0

@@ -88,7 +88,7 @@ class Checkpoints:
 
     def compare(self, step: int, loss: float, tokens: int | None) -> None:
         """Take note of a loss on held-out text: of the steps that every run saves, the one with the lowest is kept."""
-        best, regular = self.best, self.every > 0 and step % self.every == 0
+        best, regular = self.best, self.every > 0 and step > 0 and step % self.every == 0
         if self.keep_best and regular and (best is None or (best.tokens == tokens and loss < best.loss)):
             self.best = Best(step, loss, tokens)
 
