@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
 import sys
 import time
 import typing
@@ -27,7 +26,7 @@ MICRO_BATCH = "training.micro_batch_size"
 """Setting that may be lowered beside `--resume`, for a machine with too little memory."""
 
 JOB = "torchrun_job"
-"""In the manifest: which job of torchrun began the run."""
+"""In the manifest: which job of torchrun began the run, or last went on with it."""
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ def begun_by_this_torchrun(out: Path) -> bool:
 
 
 def torchrun_job() -> str | None:
-    """Return the name of the job that torchrun's --rdzv-id gives, or else a name of the torchrun of this machine.
+    """Return the name of the job that torchrun's --rdzv-id gives, or else one of the torchrun that began this process.
 
     None where no torchrun has started this process.
     """
@@ -53,7 +52,7 @@ def torchrun_job() -> str | None:
         began = Path(f"/proc/{parent}/stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         began = ""  # no Linux: numbers of processes are used again, but not soon
-    return f"torchrun {platform.node()} {parent} {began}".strip()
+    return f"torchrun {parent} {began}".strip()
 
 
 def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
