@@ -42,8 +42,9 @@ def command(line: str) -> list[str]:
         "python": [sys.executable, str(ROOT / words[1])],
     }[words[0]]
     words = words[2 if words[0] == "python" else 1 :]
-    trains = "pretrain" in words or words[:2] == ["plan", "default"]
-    return [*start, *words, *(SMALL if trains and "--resume" not in words else [])]
+    trains = ("pretrain" in words and "--resume" not in words) or words[:2] == ["plan", "default"]
+    flat = ["--depth", "2"] if trains and "depth" not in line else []
+    return [*start, *words, *flat, *(SMALL if trains else [])]
 
 
 def test_every_line_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
