@@ -253,6 +253,13 @@ def test_a_sweep_that_was_stopped_goes_on(data: Path, whole: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("sweeps")
+def test_a_smaller_micro_batch_is_refused_beside_a_sweep(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "pretrain", "--resume", whole, "--training.micro-batch-size", "2")
+    assert "--training.micro-batch-size: the trials of a sweep keep their settings; leave it out" in line
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("sweeps")
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 def test_trials_run_on_ray_as_they_do_here(data: Path, whole: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -45,7 +45,7 @@ def torchrun_job() -> str | None:
     None where no torchrun has started this process.
     """
     name = os.environ.get("TORCHELASTIC_RUN_ID")
-    if name is None or name != "none":
+    if name != "none":
         return name
     parent = os.getppid()
     try:
@@ -181,8 +181,8 @@ def require_unchanged(
 
     `inputs` are the hashes of what is read now, by the settings that name it; `data_hash` is what runs without recorded
     inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. A smaller
-    micro-batch needs no leave, nor does another number of ranks with `same_job`, where torchrun itself starts those
-    that are left; both are written down. Raises `UserError` that names all changes.
+    micro-batch is taken without it, and with `same_job`, where torchrun itself starts the ranks that are left, so is
+    another number of ranks; both are written down. Raises `UserError` that names all changes.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
     deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line

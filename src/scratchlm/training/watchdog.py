@@ -136,7 +136,7 @@ def _watch(
 def _limit(store: Store, size: int) -> float:
     """Return after how many seconds a rank hangs: by the rank with the shortest steps, which waited for no other."""
     longest = min(store.add(f"longest/{each}", 0) for each in range(size))
-    return max(HANGING, TIMES * longest) if longest else max(HANGING, FIRST)
+    return max(HANGING, TIMES * longest) if longest else FIRST
 
 
 class Hanging:
