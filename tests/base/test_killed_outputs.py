@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from scratchlm.base.errors import UserError
 from scratchlm.base.folders import MARKER_FILE, atomic_folder, discard, write_marker
 from scratchlm.base.outputs import clear, occupied, output_folder
-from scratchlm.runs.runs import begin_run
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.runs import begin_run, held
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -78,6 +80,27 @@ def test_what_has_a_recipe_has_all_that_resuming_needs(tmp_path: Path, number: i
     with killed_before(os, "replace", number):
         begin_run(tmp_path, {"steps": 1}, {}, {"data_hash": "0"})
     assert not (tmp_path / "recipe.toml").exists()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_run_whose_beginning_was_killed_begins_without_force(tmp_path: Path, number: int) -> None:
+    out = tmp_path / "run"
+    config = PretrainConfig(out=out)
+    with killed_before(os, "replace", number):
+        begin_run(out, {"steps": 1}, {}, {"data_hash": "0"})
+    with held(config):
+        begin_run(out, {"steps": 2}, {}, {"data_hash": "0"})
+    assert "steps = 2" in (out / "recipe.toml").read_text()
+    with pytest.raises(UserError, match="exists already"), held(config):
+        pass
+
+
+def test_a_manifest_of_somebody_else_is_not_taken_for_a_beginning(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
+    for _ in range(2):
+        with pytest.raises(UserError, match="exists already"), held(PretrainConfig(out=tmp_path)):
+            pass
+        write_marker(tmp_path, "model", ["manifest.json"])
 
 
 def test_a_checkpoint_is_never_half_removed_and_what_was_not_removed_goes_at_the_next_start(

@@ -23,6 +23,7 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import load_recipe, resolve
 from scratchlm.runs.pretrain import pretrain
+from scratchlm.runs.runs import begin_run
 from scratchlm.runs.sweep.halving import Halving, Round, rounds
 from scratchlm.runs.sweep.run import Sweep, score
 from scratchlm.runs.sweep.trials import changed, trials_of
@@ -207,6 +208,14 @@ def test_a_trial_that_fails_ends_no_other(data: Path, tmp_path: Path) -> None:
     config = small(data, tmp_path, "training.sequence_length=1001,1000")
     with pytest.raises(UserError, match=r"no trial came to its end; the first: training\.sequence_length 1001"):
         Sweep(tmp_path / "trials", config, trials_of(config), InTurn(), 1).train()
+
+
+def test_a_trial_that_was_stopped_while_its_folder_began_is_trained(data: Path, tmp_path: Path) -> None:
+    config = changed(small(data, tmp_path, "seed=1,2"), {"training.steps": 20})
+    begin_run(tmp_path / "trials" / "000-20", {}, {}, {})
+    (tmp_path / "trials" / "000-20" / "recipe.toml").unlink()  # which is written last
+    found = Sweep(tmp_path, config, trials_of(config), InTurn(), 1).train()
+    assert [each.problem for each in found.trials] == [None, None]
 
 
 def begin(data: Path, out: Path) -> list[str]:

@@ -29,8 +29,13 @@ SHOWN = 3
 
 
 @contextmanager
-def output_folder(out: Path, kind: str, *, force: bool = False, sources: Sequence[Path] = ()) -> Iterator[None]:
+def output_folder(
+    out: Path, kind: str, *, force: bool = False, sources: Sequence[Path] = (), first: Sequence[str] = ()
+) -> Iterator[None]:
     """Hold the folder `out`, which a command is going to write from scratch, against other processes.
+
+    `first` are files that the command writes before anything that could be lost: a folder of this `kind` that a kill
+    left with these alone is written anew, as if it were empty.
 
     Raises `UserError` before anything is changed: for a folder that is not empty without `force`; with it, for one
     that carries no marker of this `kind` or holds files that the marker does not name; for one that lies inside a
@@ -38,7 +43,7 @@ def output_folder(out: Path, kind: str, *, force: bool = False, sources: Sequenc
     """
     _check_place(out, sources)
     with locked(out):
-        _check_ours(out, kind, force)
+        _check_ours(out, kind, force, first)
         yield
 
 
@@ -98,11 +103,14 @@ def strangers(out: Path) -> list[str]:
     return found
 
 
-def occupied(out: Path) -> bool:
-    """Tell whether a folder holds anything but what a kill leaves that came before its first whole file."""
+def occupied(out: Path, first: Sequence[str] = ()) -> bool:
+    """Tell whether a folder holds anything but what a kill leaves that came before its first whole file.
+
+    Files that `first` names do not count.
+    """
     if not out.is_dir():
         return False
-    left = [each for each in out.iterdir() if each.name != MARKER_FILE]
+    left = [each for each in out.iterdir() if each.name not in (MARKER_FILE, *first)]
     return any(not (TEMPORARY.fullmatch(each.name) and abandoned(each)) for each in left)
 
 
@@ -138,9 +146,9 @@ def _check_place(out: Path, sources: Sequence[Path]) -> None:
         raise UserError(f"--out {out}: no permission to write in {parent}; choose another folder")
 
 
-def _check_ours(out: Path, kind: str, force: bool) -> None:
+def _check_ours(out: Path, kind: str, force: bool, first: Sequence[str]) -> None:
     try:
-        if not occupied(out):
+        if not occupied(out, first) and (not occupied(out) or (read_marker(out) or ("",))[0] == kind):
             return
     except OSError as error:
         raise explain_os_error(error, out) from error

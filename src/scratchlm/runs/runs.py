@@ -69,7 +69,8 @@ NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
 def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None]:
     """Hold the run folder that `config` names: one process at a time writes a run, and only what is ours goes.
 
-    A run to resume is held as it is, a new one must find its folder free, or replaceable by `force`. Without either
+    A run to resume is held as it is, a new one must find its folder free, or replaceable by `force`. A folder with a
+    manifest and no recipe is free: `begin_run` was killed there, and no run has been in it. Without resume and folder
     nothing is held, since nothing is written.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -81,7 +82,7 @@ def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None
         return nullcontext()
     others = (getattr(config, "held_out", None), getattr(config, "teacher", None))
     sources = [path for path in (config.init, config.data, *others) if path is not None]
-    return output_folder(config.out, RUN_KIND, force=config.force, sources=sources)
+    return output_folder(config.out, RUN_KIND, force=config.force, sources=sources, first=(MANIFEST_FILE,))
 
 
 def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:
