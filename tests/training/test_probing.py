@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -133,6 +134,40 @@ def test_probes_of_all_stages_and_dtypes_share_one_budget(monkeypatch: pytest.Mo
     measure_step("auto", decoder, tokens, TrainingConfig(batch_size=2, sequence_length=12), RuntimeConfig(), 1.0)
     assert len(budgets) == 2
     assert sum(budgets) == pytest.approx(1.0)
+
+
+def test_blocks_are_compiled_in_the_faster_dtype_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = []
+
+    def note(*given: object, budget: float, **__: object) -> StepTime:
+        config, runtime = given[2:4]
+        timed.append((config.compile, runtime.dtype, budget))  # type: ignore[attr-defined]
+        return StepTime(1.0 if runtime.dtype == torch.float32 else 0.5)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
+    monkeypatch.setattr(probing, "step_time", note)
+    decoder = random_decoder(toy_config("default"))
+    config = TrainingConfig(compile=True)
+    chosen, _ = choose_dtype("auto", decoder, windows(2, 12), config, RuntimeConfig(), budget=30.0)
+    assert chosen == torch.bfloat16
+    assert timed == [(False, torch.float32, 1.0), (False, torch.bfloat16, 1.0), (True, torch.bfloat16, 30.0)]
+
+
+def test_a_step_after_the_compiling_is_timed_even_where_that_took_the_whole_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine, extra = SlowMachine(1e-3), [100.0]  # of the first step; 7 where compiled code is found
+
+    def loss(decoder: Decoder, batch: Batch) -> torch.Tensor:
+        machine.now += extra.pop() if extra else 0.0
+        return machine.loss(decoder, batch)
+
+    monkeypatch.setattr(probing, "compiled_blocks", lambda decoder: contextlib.nullcontext())
+    monkeypatch.setattr(torch.compiler, "reset", lambda: extra.append(7.0))
+    decoder = random_decoder(replace(toy_config("default"), context=128))
+    config = TrainingConfig(batch_size=4, compile=True)
+    found = step_time(decoder, windows(4), config, RuntimeConfig(), budget=30.0, loss=loss, clock=machine, peak=1e9)
+    assert found == pytest.approx(StepTime(4 * 96e-3, 7.0))
 
 
 def test_a_probe_takes_at_most_a_twentieth_of_the_time() -> None:

@@ -28,7 +28,7 @@ from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import ExpectedLoss, fitted, loss_law
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
-from scratchlm.training.probing import COMPILING, StepTime, candidates, probe_seconds
+from scratchlm.training.probing import COMPILING, StepTime, probe_seconds
 from scratchlm.training.profiling import (
     Memory,
     estimate_memory,
@@ -120,7 +120,7 @@ class Plan(Result):
             how = " without compiled blocks" if self.uncompiled else ""
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
-            compiling = f", of which {_duration(self.beginning)} to compile blocks" if self.beginning else ""
+            compiling = f", of which {_duration(self.beginning)} to compile blocks" if self.beginning >= 1 else ""
             table.add_row("time", _duration(self.seconds) + compiling)
         if self.rates is not None:
             told = f"the loss falls fastest at {self.rates.steepest:.2g} and is lowest at {self.rates.lowest:.2g}"
@@ -197,7 +197,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         tokenizer, ids, _ = open_data(config.data)
         model = dataclasses.replace(model, vocabulary_size=tokenizer.vocabulary_size)
     decoder = outline(model)
-    budget = _probe_budget(config, runtime.device)
+    budget = _probe_budget(config)
     probed = _Probed(DTYPES["fp32" if config.dtype == "auto" else config.dtype])
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
         probed = _probe(config, model, ids, runtime, budget)
@@ -239,15 +239,14 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     )
 
 
-def _probe_budget(config: ResolvedPlanConfig, device: torch.device) -> float:
+def _probe_budget(config: ResolvedPlanConfig) -> float:
     """Return the seconds of a probe: half of a time's share, where the other half is for the sizes."""
     if config.minutes is not None:
         return probe_seconds(config.minutes) / 2
     if not config.training.compile:
         return PROBE
-    tried = len(candidates(device)) if config.dtype == "auto" else 1
     stages_before = int(isinstance(config.training.size_warmup, SizeWarmupConfig))
-    return COMPILING * tried * (1 + stages_before / 2)  # as `measure_step` divides it
+    return COMPILING * (1 + stages_before / 2)  # as `measure_step` divides it
 
 
 def _probe(

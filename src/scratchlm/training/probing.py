@@ -55,7 +55,7 @@ class StepTime(NamedTuple):
 
     seconds: float
     beginning: float = 0.0
-    """Seconds that the first one takes longer, in which blocks are compiled."""
+    """Seconds that a run's first one takes longer, in which it finds the blocks that a probe has compiled."""
 
 
 def step_time(
@@ -73,7 +73,8 @@ def step_time(
 
     Where whole steps fit, their median is returned, without the first, which allocates memory and picks kernels. Where
     they do not, the time of the largest piece of a batch that fits is scaled up. Blocks are compiled only where
-    `config.compile` asks for it and the budget has the time. The model is left as it was. `peak` is the machine's
+    `config.compile` asks for it and the budget has the time; then two steps are taken even where the first, in which
+    they are compiled, has used it up. The model is left as it was. `peak` is the machine's
     matrix-product speed in FLOP/s, measured where it is not given: it says which piece to begin with.
     """
     peak = peak or product_peak(runtime.device, runtime.dtype, 256, budget / 10)
@@ -85,9 +86,12 @@ def step_time(
         probe = _Probe(loop, clock() + budget, clock, peak)
         if not compiled and not probe.pieces_promise_steps():
             return StepTime(probe.scaled_up())
-        seconds = probe.steps()
+        seconds = probe.steps(least=2 if compiled else 1)
         usual = spread(seconds[1:] or seconds).median
-        return StepTime(usual, max(0.0, seconds[0] - usual) if compiled else 0.0)
+        if not compiled:
+            return StepTime(usual)
+        torch.compiler.reset()  # this process forgets what it compiled, so a step finds it on disk, as the run will
+        return StepTime(usual, max(0.0, probe.step() - usual))
 
 
 @dataclass
@@ -128,15 +132,19 @@ class _Probe:
             self.timed.append((tokens, min(seconds)))
         return 2 * self.scaled_up() < self.left
 
-    def steps(self) -> list[float]:
-        """Return the seconds of whole steps, of which at least one is taken."""
+    def steps(self, least: int) -> list[float]:
+        """Return the seconds of whole steps, of which at least so many are taken, whatever the time."""
         seconds: list[float] = []
-        while not seconds or (self.left > seconds[-1] and len(seconds) < MOST_STEPS):
-            began = self.clock()  # the making of the batch counts too
-            batch, _ = next(self.stream)
-            self.loop.train_step(batch.to(self.loop.runtime.device))
-            seconds.append(self.clock() - began)
+        while len(seconds) < least or (self.left > seconds[-1] and len(seconds) < MOST_STEPS):
+            seconds.append(self.step())
         return seconds
+
+    def step(self) -> float:
+        """Return the seconds of one whole step."""
+        began = self.clock()  # the making of the batch counts too
+        batch, _ = next(self.stream)
+        self.loop.train_step(batch.to(self.loop.runtime.device))
+        return self.clock() - began
 
     def scaled_up(self) -> float:
         """Return the seconds of a whole step, judged by the pieces."""
@@ -209,11 +217,15 @@ def choose_dtype(
     """Return the dtype to train in and what a step in it takes, measured for at most about `budget` seconds.
 
     `auto` times fp32 and bf16 and keeps the faster. On a CPU bf16 is timed only where its products are faster, which
-    `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss.
+    `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss. Where blocks are compiled,
+    which takes most of a budget, they are compiled in the faster alone, as a short probe without compiling finds it.
     """
-    names = [name] if name != "auto" else candidates(runtime.device)
-    each, timed = budget / len(names), {}
-    for dtype in (DTYPES[one] for one in names):
+    dtypes = [DTYPES[one] for one in ([name] if name != "auto" else candidates(runtime.device))]
+    if len(dtypes) > 1 and config.compile:
+        plain = replace(config, compile=False)
+        dtypes = [choose_dtype(name, decoder, batches, plain, runtime, loss, min(PROBE, budget))[0]]
+    each, timed = budget / len(dtypes), {}
+    for dtype in dtypes:
         timed[dtype] = step_time(decoder, batches, config, replace(runtime, dtype=dtype), budget=each, loss=loss)
     best = min(timed, key=timed.__getitem__)
     return best, timed[best]
