@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from scratchlm.base.errors import Interrupted
 from scratchlm.base.signals import StopRequest
 from scratchlm.data.batches import ArrayTokens, Batch
 from scratchlm.model.decoder import build_decoder
+from scratchlm.model.network import SequenceModel
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import compiled_blocks
 from scratchlm.training.config import TrainingConfig
@@ -72,9 +75,31 @@ def packed(compiled: bool) -> list[float]:
     return [loss.item(), *(float(p.grad.norm()) for p in decoder.parameters() if p.grad is not None)]
 
 
+def graphs_of_a_skipped_batch(folder: Path) -> int:
+    """Return how many graphs are compiled to tell what is in a batch that was too bad."""
+    decoder, training = build_decoder(toy_config("speedrun", vocabulary_size=BYTE_VOCABULARY)), CONFIG
+    factors, told = iter((1.0, math.nan)), []
+
+    def loss(network: SequenceModel, batch: Batch) -> torch.Tensor:
+        return next_token_loss(network, batch) * next(factors)
+
+    batches = training_batches(ArrayTokens(IDS), training, 1)
+    loop = Loop(decoder, batches, dataclasses.replace(training, compile=True), loss=loss)
+    loop.skipped, loop.describe = folder, lambda batch, losses: told.append(losses) or {}
+    with compiled_blocks(decoder):
+        graphs = []
+        for batch, _ in itertools.islice(batches(None), 2):
+            loop.train_step(batch)
+            graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert len(told) == 1
+    assert graphs[0] > 0
+    return graphs[1] - graphs[0]
+
+
 if __name__ == "__main__":
     found: dict[str, object] = {"packed": [packed(compiled) for compiled in (False, True)]}
     with tempfile.TemporaryDirectory() as folder:
+        found["graphs of a skipped batch"] = graphs_of_a_skipped_batch(Path(folder))
         for dropout in (0.0, 0.2):
             parts = [Path(folder) / f"{dropout}-{name}" for name in ("plain", "compiled", "cut")]
             plain, _ = train(False, dropout, parts[0])

@@ -31,6 +31,7 @@ def test_compiled_training_follows_the_plain_one_and_resumes_bit_for_bit() -> No
     plain, compiled = found["packed"]
     assert compiled == pytest.approx(plain, rel=1e-4, abs=1e-5)
     assert len(plain) > 10
+    assert found["graphs of a skipped batch"] == 0
 
 
 def test_without_a_compiler_the_blocks_stay_plain_and_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,9 +56,9 @@ def _compiled_or_plain(plain: Callable[..., Any], works: list[bool]) -> Callable
     return forward
 
 
-def uncompiled() -> contextlib.AbstractContextManager[None]:
-    """Return a context in which compiled blocks run plainly: an evaluation's shapes are not worth compiling for."""
-    return torch.compiler.set_stance("force_eager")
+def uncompiled(compiled: bool) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which blocks, if `compiled`, run plainly: shapes met once are not worth compiling for."""
+    return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
 
 
 def has_compiler() -> bool:

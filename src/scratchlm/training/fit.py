@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -231,7 +230,7 @@ class _Run:
             loop.collect()
         for hook in due if loop.ranks.is_first else ():
             loop.whole.eval()
-            with torch.no_grad(), uncompiled() if loop.config.compile else contextlib.nullcontext():
+            with torch.no_grad(), uncompiled(loop.config.compile):
                 record = hook(loop.step, loop.whole)
             if isinstance(record, Evaluation) and record.loss is not None and self.checkpoints is not None:
                 self.checkpoints.compare(loop.step, record.loss, record.tokens)

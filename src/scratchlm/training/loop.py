@@ -30,7 +30,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import SequenceModel
 from scratchlm.training.averaging import SUFFIX, WeightAverage
 from scratchlm.training.checkpoints import TrainingState
-from scratchlm.training.compiling import compiled_blocks
+from scratchlm.training.compiling import compiled_blocks, uncompiled
 from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
 from scratchlm.training.gradient_sums import GradientSums
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
@@ -301,7 +301,8 @@ class Loop:
         """Write what had no part in a step into the folder of such batches, if there is one."""
         if self.skipped is None or (self._shards is None and not self.ranks.is_first):
             return
-        told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
+        with uncompiled(self.config.compile):
+            told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
         if self._shards is not None:
             self._shards.drop_gathered()
         if self.ranks.is_first:
