@@ -30,6 +30,7 @@ CLOCKED = (
     "due",
     "peak_memory",
     "joules",
+    "product_peak",
 )
 """Keys of JSON whose values a clock or the machine decides, or how often a command was started."""
 WORDS = ("cat", "dog", "hen", "cow", "pig", "fox")

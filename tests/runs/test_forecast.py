@@ -12,7 +12,7 @@ from scratchlm.base.runfolder import Evaluation, RunLog, Timing, Train
 from scratchlm.data.prepare import prepare
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.runs.forecast import compared
+from scratchlm.runs.forecast import compared, flops_utilization
 from scratchlm.runs.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.training.config import TrainingConfig
@@ -32,6 +32,17 @@ def test_what_came_stands_beside_what_was_expected(tmp_path: Path) -> None:
     assert compared(tmp_path, {"forecast": None}) == compared(tmp_path, {}) == []
 
 
+def test_the_use_of_a_machine_is_that_of_the_median_step_on_all_ranks(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "metrics.jsonl")
+    told = {"product_peak": 10_000, "flops_per_token": 8}
+    assert flops_utilization(tmp_path, told) is None
+    for step, seconds in ((1, 9.0), (2, 1.0), (3, 0.8)):
+        log.write(Train(step=step, loss=3.0, gradient_norm=1.0, tokens=500, skipped=False, timing=Timing(seconds)))
+    assert flops_utilization(tmp_path, told) == pytest.approx(0.4)
+    assert flops_utilization(tmp_path, {**told, "ranks": 2}) == pytest.approx(0.2)
+    assert flops_utilization(tmp_path, {}) is None  # a run of an earlier version
+
+
 @pytest.mark.parametrize("recipe", ["default", "tiny"])
 def test_a_run_keeps_its_forecast_and_reports_what_came(recipe: str, tmp_path: Path) -> None:
     prepare(PrepareConfig(("storyworld:100KB",), out=tmp_path / "data", vocabulary_size=400))
@@ -43,7 +54,12 @@ def test_a_run_keeps_its_forecast_and_reports_what_came(recipe: str, tmp_path: P
     assert manifest["forecast"]["seconds"] > 0
     assert (manifest["forecast"]["loss"] is not None) == (recipe == "default")
     assert manifest["peak_memory"] > 10**8
-    assert "What was expected" in (run / "report.html").read_text(encoding="utf-8")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "What was expected" in page
+    use = flops_utilization(run, manifest)
+    assert use is not None
+    assert use > 0
+    assert f"used {use:.0%} of the" in " ".join(page.split())
     assert len(compared(run, manifest)) == (3 if recipe == "default" else 2)
 
 

@@ -105,7 +105,7 @@ def pretrain(out: Path) -> None:
     RunLog(out / LOG_FILE).write(Rollback(step=12, from_step=17, reason=HOSTILE))
     manifest = {"machine": machine, "threads": 3, "dtype": "bf16", "seed": 5, "joules": 1234567.0}
     rows = [("seconds", "1,234", HOSTILE)]
-    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped, forecast=rows)
+    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped, forecast=rows, use=0.4712)
 
 
 def instruct(out: Path) -> None:

@@ -69,3 +69,15 @@ def compared(out: Path, manifest: dict[str, Any]) -> Sequence[tuple[str, str, st
         came = f"{last.bits_per_byte:.2f} on this run's text"
         rows.append(("bits per byte on the books that the law was fitted to", f"{told.loss}", came))
     return rows
+
+
+def flops_utilization(out: Path, manifest: dict[str, Any]) -> float | None:
+    """Return the fraction of the machine's product speed that a run's median step used; None where it is not known.
+
+    The model FLOPs utilization (MFU) of Chowdhery et al. 2022 (arXiv 2204.02311), of the speed that was measured here.
+    """
+    speeds = [record.speed for record in read_log(out / LOG_FILE) if isinstance(record, Train)]
+    if "product_peak" not in manifest or not speeds:
+        return None
+    peak = manifest["product_peak"] * manifest.get("ranks", 1)
+    return float(median(speeds) * manifest["flops_per_token"] / peak)

@@ -29,7 +29,7 @@ from scratchlm.model.lora import unpack_base
 from scratchlm.model.network import CausalLM
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
-from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, forecast
+from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, flops_utilization, forecast
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import (
@@ -376,8 +376,8 @@ def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
     end_run(out)
     manifest = read_json(out / MANIFEST_FILE)
-    rows = compared(out, manifest)
-    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped_steps(out), forecast=rows)
+    rows, use = compared(out, manifest), flops_utilization(out, manifest)
+    write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped_steps(out), forecast=rows, use=use)
     return _told(out, decoder.parameter_count(), seconds)
 
 

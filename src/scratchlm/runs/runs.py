@@ -144,11 +144,10 @@ def run_fit(
     `track` names programs that are told too.
     """
     training = loop.config
+    flops = saved.decoder.flops_per_token(training.sequence_length)
+    peak = product_peak(loop.runtime.device, loop.runtime.dtype)
     progress = TrainingProgress(
-        command.removeprefix("scratchlm "),
-        training.steps,
-        flops_per_token=saved.decoder.flops_per_token(training.sequence_length),
-        peak=product_peak(loop.runtime.device, loop.runtime.dtype),
+        command.removeprefix("scratchlm "), training.steps, flops_per_token=flops, peak=peak * loop.ranks.size
     )
     checkpoints = Checkpoints(
         out / CHECKPOINTS,
@@ -159,6 +158,8 @@ def run_fit(
         averaged=training.tail_average > 0 or training.ema_decay > 0,
     )
     loop.ranks.from_first(checkpoints.require_space)
+    told = {"flops_per_token": flops, "product_peak": round(peak)}
+    loop.ranks.from_first(lambda: write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **told}))
     first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None
     step = int(latest.name) if latest is not None else 0
     watched = tracked(progress, track if first else (), out, step, training.log_every)
