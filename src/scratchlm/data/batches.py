@@ -78,11 +78,11 @@ class Batch:
         """Split into micro-batches of at most `rows` rows."""
         if rows is None or rows >= len(self.ids):
             return [self]
-        return [self.each(itemgetter(slice(at, at + rows))) for at in range(0, len(self.ids), rows)]
+        return [self._each(itemgetter(slice(at, at + rows))) for at in range(0, len(self.ids), rows)]
 
     def select(self, wanted: Bool[Tensor, " B"]) -> Batch:
         """Return some of the rows."""
-        return self.each(itemgetter(wanted))
+        return self._each(itemgetter(wanted))
 
     def parts_by_length(self) -> list[Batch]:
         """Split into parts of rows of similar length, `PART_ROWS` each, without the columns after their last targets.
@@ -93,14 +93,17 @@ class Batch:
         ends = self.targets.shape[1] - (self.targets != IGNORED).int().flip(1).argmax(1)
         order = ends.argsort(stable=True)
         parts = [order[at : at + PART_ROWS] for at in range(0, len(order), PART_ROWS)]
-        return [self.each(itemgetter((part, slice(int(ends[part[-1]]))))) for part in parts]
+        return [self._each(itemgetter((part, slice(int(ends[part[-1]]))))) for part in parts]
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device; from pinned memory without waiting for the copy."""
-        return self.each(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """Return a batch with each tensor changed."""
+    def pinned(self) -> Batch:
+        """Copy into pinned memory, from which a GPU reads without making the processor wait."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         documents = None if self.documents is None else change(self.documents)
         starts = None if self.starts is None else change(self.starts)
         both_ways = None if self.both_ways is None else change(self.both_ways)

@@ -75,7 +75,7 @@ def sizes_within(
         probed = not flops_per_second or end - clock() > each / 2
         if probed:
             ids = random_tokens(model, training)
-            seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)[1].seconds
+            seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)[1]
             flops_per_second = flops / seconds
         else:
             seconds = flops / flops_per_second

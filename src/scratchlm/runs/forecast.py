@@ -16,7 +16,6 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.runs.scaling_law import ExpectedLoss, expected_loss
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.optimizer import matrix_weights
-from scratchlm.training.probing import StepTime
 from scratchlm.training.profiling import estimate_memory
 
 OF_A_PROCESS = 380_000_000
@@ -39,14 +38,14 @@ class Forecast:
 
 
 def forecast(
-    recipe: str, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype, tokens: int, step: StepTime | None
+    recipe: str, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype, tokens: int, step: float | None
 ) -> Forecast:
     """Forecast a run of so many tokens, whose steps take what was timed; takes a model without memory too."""
     compiling = OF_COMPILING if training.compile else 0
     tokens_a_step = training.batch_size * training.sequence_length
     return Forecast(
         memory=estimate_memory(decoder, training, dtype).total + OF_A_PROCESS + compiling,
-        seconds=None if step is None else training.steps * step.seconds + step.beginning,
+        seconds=None if step is None else training.steps * step,
         loss=expected_loss(recipe, matrix_weights(decoder), tokens, tokens_a_step),
     )
 
@@ -72,12 +71,13 @@ def compared(out: Path, manifest: dict[str, Any]) -> Sequence[tuple[str, str, st
 
 
 def flops_utilization(out: Path, manifest: dict[str, Any]) -> float | None:
-    """Return the fraction of the machine's product speed that a run's median step used; None where it is not known.
+    """Return the fraction of the machine's product speed that a run's median step used.
+
+    None where it is not known, as after a change of machine or ranks.
 
     The model FLOPs utilization (MFU) of Chowdhery et al. 2022 (arXiv 2204.02311), of the speed that was measured here.
     """
     speeds = [record.speed for record in read_log(out / LOG_FILE) if isinstance(record, Train)]
-    if "product_peak" not in manifest or not speeds:
+    if "product_peak" not in manifest or manifest.get("changes") or not speeds:
         return None
-    peak = manifest["product_peak"] * manifest.get("ranks", 1)
-    return float(median(speeds) * manifest["flops_per_token"] / peak)
+    return float(median(speeds) * manifest["flops_per_token"] / manifest["product_peak"])

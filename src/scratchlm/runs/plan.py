@@ -28,7 +28,7 @@ from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import ExpectedLoss, fitted, loss_law
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
-from scratchlm.training.probing import COMPILING, StepTime, probe_seconds
+from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import (
     Memory,
     estimate_memory,
@@ -64,8 +64,6 @@ class Plan(Result):
     memory: Memory
     dtype: str
     step_seconds: float | None = None
-    beginning: float = 0.0
-    """Seconds that the first step takes longer, in which blocks are compiled."""
     peak_flops: float | None = None
     uncompiled: bool = False
     """Whether the recipe compiles blocks, which a probe of seconds cannot: the run takes less time."""
@@ -85,7 +83,7 @@ class Plan(Result):
     @property
     def seconds(self) -> float | None:
         """Time of all steps, without evaluations."""
-        return None if self.step_seconds is None else self.steps * self.step_seconds + self.beginning
+        return None if self.step_seconds is None else self.steps * self.step_seconds
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
@@ -120,8 +118,7 @@ class Plan(Result):
             how = " without compiled blocks" if self.uncompiled else ""
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
-            compiling = f", of which {_duration(self.beginning)} to compile blocks" if self.beginning >= 1 else ""
-            table.add_row("time", _duration(self.seconds) + compiling)
+            table.add_row("time", _duration(self.seconds))
         if self.rates is not None:
             told = f"the loss falls fastest at {self.rates.steepest:.2g} and is lowest at {self.rates.lowest:.2g}"
             table.add_row("learning rate", f"{self.learning_rate:g} in this recipe; rising over some steps, {told}")
@@ -182,7 +179,7 @@ class _Probed:
     """What some steps on this machine told."""
 
     dtype: torch.dtype
-    step: StepTime | None = None
+    step: float | None = None
     peak: float | None = None
     rates: RateTest | None = None
 
@@ -208,7 +205,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
                 f"--minutes {config.minutes:g}: {decoder.parameter_count():,} parameters are over the "
                 f"{LARGEST_PROBE:,} that a plan probes; leave it out, or choose a smaller model"
             )
-        training = fitted_to_minutes(training, config.minutes, probed.step.seconds, probe_seconds(config.minutes))
+        training = fitted_to_minutes(training, config.minutes, probed.step, probe_seconds(config.minutes))
         if fitted(config.recipe):
             vocabulary, dtype = model.vocabulary_size, dtype_name(probed.dtype)
             sizes = sizes_within(
@@ -226,8 +223,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
         memory=estimate_memory(decoder, training, probed.dtype),
         dtype=dtype_name(probed.dtype),
-        step_seconds=None if probed.step is None else probed.step.seconds,
-        beginning=0.0 if probed.step is None else probed.step.beginning,
+        step_seconds=probed.step,
         peak_flops=probed.peak,
         uncompiled=training.compile and budget < COMPILING,
         expected_loss=told.loss,
@@ -261,7 +257,7 @@ def _probe(
     peak = product_peak(runtime.device, dtype)
     if config.data is None:
         return _Probed(dtype, step, peak)
-    steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / step.seconds)))
+    steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / step)))
     runtime = dataclasses.replace(runtime, dtype=dtype)
     return _Probed(dtype, step, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps))
 

@@ -52,7 +52,8 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.distilling import distillation_loss, load_teacher
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
-from scratchlm.training.probing import COMPILING, StepTime, probe_seconds
+from scratchlm.training.prefetching import for_device
+from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import measure_step, stages, training_batches
@@ -183,7 +184,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
-    batches = training_batches(train, training, config.seed, pad_of(tokenizer))
+    batches = for_device(training_batches(train, training, config.seed, pad_of(tokenizer)), runtime.device)
     loop = Loop(
         saved.decoder,
         batches,
@@ -287,8 +288,7 @@ def _loss(config: ResolvedPretrainConfig, saved: SavedModel, ranks: Ranks) -> Lo
 
 def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:
     read = sum(stage.tokens for stage in stages(tokens, config.training, config.seed))
-    found = None if step is None else StepTime(step)
-    return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, found)
+    return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, step)
 
 
 def _resolve(
@@ -311,7 +311,7 @@ def _resolve(
         own = dataclasses.replace(training, batch_size=-(-training.batch_size // ranks.size))
         chosen, found = measure_step(dtype, decoder, tokens, own, runtime, budget)
         dtype = ranks.from_first(lambda: dtype_name(chosen))
-        seconds = ranks.most(found.seconds) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
+        seconds = ranks.most(found) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
         spent = ranks.most(time.perf_counter() - started)  # a compilation is in it, which the run then finds done
         if config.minutes is not None:
             training = fitted_to_minutes(training, config.minutes, seconds, spent)

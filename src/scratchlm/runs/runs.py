@@ -70,8 +70,8 @@ def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None
     """Hold the run folder that `config` names: one process at a time writes a run, and only what is ours goes.
 
     A run to resume is held as it is, a new one must find its folder free, or replaceable by `force`. A folder with a
-    manifest and no recipe is free: `begin_run` was killed there, and no run has been in it. Without resume and folder
-    nothing is held, since nothing is written.
+    manifest and nothing else of a run is free: `begin_run` was killed there. Without resume and folder nothing is held,
+    since nothing is written.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and isinstance(config, FinetuneConfig):
@@ -145,10 +145,8 @@ def run_fit(
     """
     training = loop.config
     flops = saved.decoder.flops_per_token(training.sequence_length)
-    peak = product_peak(loop.runtime.device, loop.runtime.dtype)
-    progress = TrainingProgress(
-        command.removeprefix("scratchlm "), training.steps, flops_per_token=flops, peak=peak * loop.ranks.size
-    )
+    peak = product_peak(loop.runtime.device, loop.runtime.dtype) * loop.ranks.size
+    progress = TrainingProgress(command.removeprefix("scratchlm "), training.steps, flops_per_token=flops, peak=peak)
     checkpoints = Checkpoints(
         out / CHECKPOINTS,
         saved,
@@ -158,8 +156,8 @@ def run_fit(
         averaged=training.tail_average > 0 or training.ema_decay > 0,
     )
     loop.ranks.from_first(checkpoints.require_space)
-    told = {"flops_per_token": flops, "product_peak": round(peak)}
-    loop.ranks.from_first(lambda: write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **told}))
+    told = {"flops_per_token": flops, "product_peak": round(peak)}  # a resume keeps what was measured at first
+    loop.ranks.from_first(lambda: write_json(out / MANIFEST_FILE, {**told, **read_json(out / MANIFEST_FILE)}))
     first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None
     step = int(latest.name) if latest is not None else 0
     watched = tracked(progress, track if first else (), out, step, training.log_every)

@@ -36,7 +36,6 @@ from scratchlm.training.gradient_sums import GradientSums
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
 from scratchlm.training.parts import layouts, whole
-from scratchlm.training.prefetching import batches_on
 from scratchlm.training.ranks import Ranks
 from scratchlm.training.schedule import lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
@@ -143,13 +142,13 @@ class Loop:
         skipped steps in a row, and where the loss has risen for many steps.
         """
         with compiled_blocks(self.decoder) if self.config.compile else contextlib.nullcontext():
-            stream = batches_on(self.runtime.device, self.batches(self.batch_state))
+            stream = self.batches(self.batch_state)
             while self.step < self.config.steps:
                 if self.returns and (risen := self.watch.risen()) is not None:
                     raise DivergenceError(f"step {self.step}: {risen}")
                 with self.ranks.heartbeat.step():
                     batch, self.batch_state = next(stream)
-                    record = self.train_step(batch)
+                    record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1
                 self.average.update(self.step, self.config.steps)
                 yield record

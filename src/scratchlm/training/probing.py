@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import torch
 
@@ -50,14 +49,6 @@ def probe_seconds(minutes: float | None, compiled: bool = False) -> float:
     return allowed if compiled and allowed >= COMPILING else min(PROBE, allowed)
 
 
-class StepTime(NamedTuple):
-    """What a step takes."""
-
-    seconds: float
-    beginning: float = 0.0
-    """Seconds that a run's first one takes longer, in which it finds the blocks that a probe has compiled."""
-
-
 def step_time(
     decoder: Decoder,
     batches: BatchSource,
@@ -68,30 +59,26 @@ def step_time(
     loss: Loss = next_token_loss,
     clock: Clock = time.perf_counter,
     peak: float | None = None,
-) -> StepTime:
-    """Return what one optimizer step takes, measured for at most about `budget` seconds on a copy of the model.
+) -> float:
+    """Return the seconds of one optimizer step, measured for at most about `budget` seconds on a copy of the model.
 
     Where whole steps fit, their median is returned, without the first, which allocates memory and picks kernels. Where
     they do not, the time of the largest piece of a batch that fits is scaled up. Blocks are compiled only where
     `config.compile` asks for it and the budget has the time; then two steps are taken even where the first, in which
-    they are compiled, has used it up. The model is left as it was. `peak` is the machine's
-    matrix-product speed in FLOP/s, measured where it is not given: it says which piece to begin with.
+    they are compiled, has used it up. A run finds them compiled on disk. The model is left as it was. `peak` is the
+    machine's matrix-product speed in FLOP/s, measured where it is not given: it says which piece to begin with.
     """
     peak = peak or product_peak(runtime.device, runtime.dtype, 256, budget / 10)
     shared = {id(weight): weight for weight in decoder.parameters() if not weight.requires_grad}
     trial = copy.deepcopy(decoder, shared)
-    compiled = config.compile and budget >= COMPILING
-    with compiled_blocks(trial) if compiled else contextlib.nullcontext():
+    wanted = config.compile and budget >= COMPILING
+    with compiled_blocks(trial) if wanted else contextlib.nullcontext(False) as compiled:
         loop = Loop(trial, batches, config, loss, runtime)  # the first optimizer of a process takes torch a second
         probe = _Probe(loop, clock() + budget, clock, peak)
         if not compiled and not probe.pieces_promise_steps():
-            return StepTime(probe.scaled_up())
+            return probe.scaled_up()
         seconds = probe.steps(least=2 if compiled else 1)
-        usual = spread(seconds[1:] or seconds).median
-        if not compiled:
-            return StepTime(usual)
-        torch.compiler.reset()  # this process forgets what it compiled, so a step finds it on disk, as the run will
-        return StepTime(usual, max(0.0, probe.step() - usual))
+        return spread(seconds[1:] or seconds).median
 
 
 @dataclass
@@ -136,15 +123,11 @@ class _Probe:
         """Return the seconds of whole steps, of which at least so many are taken, whatever the time."""
         seconds: list[float] = []
         while len(seconds) < least or (self.left > seconds[-1] and len(seconds) < MOST_STEPS):
-            seconds.append(self.step())
+            began = self.clock()  # the making of the batch counts too
+            batch, _ = next(self.stream)
+            self.loop.train_step(batch.to(self.loop.runtime.device))
+            seconds.append(self.clock() - began)
         return seconds
-
-    def step(self) -> float:
-        """Return the seconds of one whole step."""
-        began = self.clock()  # the making of the batch counts too
-        batch, _ = next(self.stream)
-        self.loop.train_step(batch.to(self.loop.runtime.device))
-        return self.clock() - began
 
     def scaled_up(self) -> float:
         """Return the seconds of a whole step, judged by the pieces."""
@@ -213,17 +196,17 @@ def choose_dtype(
     runtime: RuntimeConfig,
     loss: Loss = next_token_loss,
     budget: float = PROBE,
-) -> tuple[torch.dtype, StepTime]:
-    """Return the dtype to train in and what a step in it takes, measured for at most about `budget` seconds.
+) -> tuple[torch.dtype, float]:
+    """Return the dtype to train in and the seconds of a step in it, measured for at most about `budget` seconds.
 
     `auto` times fp32 and bf16 and keeps the faster. On a CPU bf16 is timed only where its products are faster, which
     `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss. Where blocks are compiled,
     which takes most of a budget, they are compiled in the faster alone, as a short probe without compiling finds it.
     """
     dtypes = [DTYPES[one] for one in ([name] if name != "auto" else candidates(runtime.device))]
-    if len(dtypes) > 1 and config.compile:
+    if len(dtypes) > 1 and config.compile and budget >= COMPILING:
         plain = replace(config, compile=False)
-        dtypes = [choose_dtype(name, decoder, batches, plain, runtime, loss, min(PROBE, budget))[0]]
+        dtypes = [choose_dtype(name, decoder, batches, plain, runtime, loss, PROBE)[0]]
     each, timed = budget / len(dtypes), {}
     for dtype in dtypes:
         timed[dtype] = step_time(decoder, batches, config, replace(runtime, dtype=dtype), budget=each, loss=loss)

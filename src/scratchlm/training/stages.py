@@ -18,7 +18,7 @@ from scratchlm.data.masking import HiddenTokens
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, RuntimeConfig
-from scratchlm.training.probing import PROBE, StepTime, choose_dtype, step_time
+from scratchlm.training.probing import PROBE, choose_dtype, step_time
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,19 @@ def measure_step(
     config: TrainingConfig,
     runtime: RuntimeConfig,
     budget: float = PROBE,
-) -> tuple[torch.dtype, StepTime]:
-    """Return the dtype to train in and what a step takes, the mean over all stages, by `choose_dtype`.
+) -> tuple[torch.dtype, float]:
+    """Return the dtype to train in and the seconds of a step, the mean over all stages, by `choose_dtype`.
 
     The probes take at most about `budget` seconds together.
     """
     *before, last = stages(tokens, config, runtime.seed)
     each = budget / (1 + len(before) / 2)  # a stage before is timed in one dtype
     dtype, found = choose_dtype(name, decoder, _masked(last.batches, config, 0, 0), config, runtime, budget=each)
-    total, beginning = found.seconds * last.steps, found.beginning
+    total = found * last.steps
     for stage in before:
         runtime, batches = replace(runtime, dtype=dtype), _masked(stage.batches, config, 0, 0)
-        found = step_time(decoder, batches, config, runtime, budget=each / 2)
-        total, beginning = total + stage.steps * found.seconds, beginning + found.beginning
-    return dtype, StepTime(total / config.steps, beginning)
+        total += stage.steps * step_time(decoder, batches, config, runtime, budget=each / 2)
+    return dtype, total / config.steps
 
 
 @dataclass(frozen=True)

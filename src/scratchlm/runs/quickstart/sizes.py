@@ -113,7 +113,7 @@ def measure_speeds(dtype: DtypeName, seed: int, budget: float) -> tuple[DtypeNam
     for layers, width in TIMED:
         decoder = build_decoder(shape_of(layers, width, VOCABULARY))
         found = step_time(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
-        timed[layers, width] = found.seconds / (ROWS * LENGTH)
+        timed[layers, width] = found / (ROWS * LENGTH)
     return dtype, speeds_of(timed)
 
 
