@@ -88,7 +88,7 @@ class Verdict:
     hacked: bool
 
     def __str__(self) -> str:
-        told = f"the reward rose by {self.reward_gain:.2f} and the true score by {self.score_gain:.2f}"
+        told = f"the reward changed by {self.reward_gain:+.2f} and the true score by {self.score_gain:+.2f}"
         if self.hacked:
             return f"reward hacking: {told}; the model earns the reward without doing the task"
         return f"no sign of reward hacking: {told}"
