@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,8 +157,7 @@ def run_fit(
         averaged=training.tail_average > 0 or training.ema_decay > 0,
     )
     loop.ranks.from_first(checkpoints.require_space)
-    told = {"flops_per_token": flops, "product_peak": round(peak)}  # a resume keeps what was measured at first
-    loop.ranks.from_first(lambda: write_json(out / MANIFEST_FILE, {**told, **read_json(out / MANIFEST_FILE)}))
+    loop.ranks.from_first(partial(_add_once, out, {"flops_per_token": flops, "product_peak": round(peak)}))
     first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None
     step = int(latest.name) if latest is not None else 0
     watched = tracked(progress, track if first else (), out, step, training.log_every)
@@ -181,6 +181,12 @@ def run_fit(
         if counts and (joules := counter.look()) is not None:
             manifest = read_json(out / MANIFEST_FILE)
             write_json(out / MANIFEST_FILE, {**manifest, "joules": manifest.get("joules", 0.0) + joules})
+
+
+def _add_once(out: Path, told: Mapping[str, Any]) -> None:
+    """Add what was measured to a run's manifest; a resume keeps what is there."""
+    manifest = read_json(out / MANIFEST_FILE)
+    write_json(out / MANIFEST_FILE, {**manifest, **told, **manifest})
 
 
 def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
