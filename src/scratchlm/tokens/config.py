@@ -120,6 +120,7 @@ class PrepareConfig:
     overlap: bool = True
     """Report how much of the held-out text also occurs in the training text."""
     clean: OmitArgPrefixes[CleanConfig] = field(default_factory=CleanConfig)
+    """How text is cleaned: repairs, and reasons to drop a document."""
     seed: Seed = 0
     """Seed of generated sources."""
     threads: Threads = None
