@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import scratchlm
 from scratchlm import verbs
-from scratchlm.base.calls import has_parts, parameters
+from scratchlm.config.calls import has_parts, parameters
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import Outcome
 

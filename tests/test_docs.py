@@ -26,7 +26,6 @@ import transfer
 from commands import run
 from scratchlm import verbs
 from scratchlm.base.errors import UserError
-from scratchlm.base.flags import given
 from scratchlm.cli import VERBS
 from scratchlm.generation.config import ResolvedChatConfig, ResolvedGenerateConfig
 from scratchlm.lab.catalogue import EXPERIMENTS
@@ -97,8 +96,8 @@ def parsed(words: list[str]) -> Any:
         return None
     if verb in (verbs.GENERATE, verbs.CHAT):  # the values of the model are their defaults
         resolved = ResolvedGenerateConfig if verb == verbs.GENERATE else ResolvedChatConfig
-        verb = dataclasses.replace(verb, config=lambda: resolved, defaults=None, early=None)
-    if "resume" in given(arguments):
+        verb = dataclasses.replace(verb, config=lambda: resolved, defaults=None)
+    if "--resume" in arguments:
         verb = dataclasses.replace(verb, resumed=None)
     return verb.from_arguments(arguments)
 
@@ -207,7 +206,7 @@ def flags() -> set[str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stdout", shown := io.StringIO())
             with pytest.raises(SystemExit):
-                verb.from_arguments(["--help"])
+                verb.from_arguments(["--help-all"])
         found |= set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue()))
     return found
 
@@ -340,6 +339,12 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place in ("smollm2", "quickstart/model", "rewarded", "large", "small"):
         save_model(folder / place, model)
     return folder
+
+
+def given(arguments: list[str]) -> dict[str, str | None]:
+    """Return the flags of a line by their fields' dotted names, each with the word that follows, or None."""
+    pairs = [pair for pair in zip(arguments, [*arguments[1:], "--"], strict=True) if pair[0].startswith("--")]
+    return {flag[2:].replace("-", "_"): None if word.startswith("--") else word for flag, word in pairs}
 
 
 def out_of(arguments: list[str]) -> Path | None:

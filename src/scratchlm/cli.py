@@ -18,6 +18,7 @@ from scratchlm.base.files import explain_os_error
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.base.terminal import console, guarded, one_line
 from scratchlm.base.waiting import wait_briefly
+from scratchlm.config.help import show_commands
 from scratchlm.verb import Arguments, Verb
 
 PLAIN = "use --device cpu --dtype fp32"
@@ -92,9 +93,7 @@ def _experiment(arguments: Arguments) -> None:
 
     program = "scratchlm experiment"
     if not arguments or arguments[0] in ("-h", "--help", "--list"):
-        width = max(map(len, EXPERIMENTS))
-        lines = [f"  {name:<{width}}  {entry.asks}" for name, entry in EXPERIMENTS.items()]
-        print(f"usage: {program} NAME ...\n\n" + "\n".join(lines) + f"\n\n{program} NAME --help tells more.")
+        show_commands(program, {name: entry.asks for name, entry in EXPERIMENTS.items()}, "NAME")
         if not arguments:
             raise SystemExit(2)
         return
@@ -144,9 +143,7 @@ TRAINING = ("quickstart", "plan", "pretrain", "timelapse", "finetune", "experime
 def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Arguments, program: str) -> None:
     """Call the named verb, or list them."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        width = max(map(len, verbs))
-        lines = [f"  {name:<{width}}  {(verb.__doc__ or '').splitlines()[0]}" for name, verb in verbs.items()]
-        print(f"usage: {program} COMMAND ...\n\n" + "\n".join(lines) + f"\n\n{program} COMMAND --help tells more.")
+        show_commands(program, {name: (verb.__doc__ or "").splitlines()[0] for name, verb in verbs.items()})
         if not arguments:
             raise SystemExit(2)
         return

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Concatenate, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar
 
 from scratchlm.base.errors import UserError, raise_all
 
+if TYPE_CHECKING:
+    from scratchlm.config.flags import Line
+
 Arguments = Sequence[str]
+HELP = ("-h", "--help", "--help-all")
 Named = Mapping[str, Any]
 
 
@@ -50,8 +54,6 @@ class Verb(Generic[C]):
     """Returns what is called with a config."""
     defaults: Callable[[Named], Any] | None = None
     """From what is said: the config whose values hold where nothing is. None: the class's own."""
-    early: Callable[[Arguments, str], Named] | None = None
-    """From a command line and its program: what `defaults` asks for."""
     hidden: tuple[str, ...] = ("json",)
     """Fields that mean something on a terminal alone."""
     objects: tuple[str, ...] = ()
@@ -64,36 +66,72 @@ class Verb(Generic[C]):
         return self.function()(config, **objects)
 
     def from_arguments(self, arguments: Arguments) -> Any:
-        """Return the config of a command line; wrong usage prints one line on stderr and exits with 2."""
-        from scratchlm.base.flags import given, parse, renamed_flags, wrong_usage
+        """Return the config of a command line; wrong usage prints one line on stderr and exits with 2.
 
-        cls, program, default = self.config(), f"scratchlm {self.program}", None
-        early: Named = {}
-        stored = self._stored(given(arguments))
-        if stored is not None:
-            default = stored
-        elif self.defaults is not None and self.early is not None:
-            early = self.early(arguments, program)
-            default = self.defaults(early)
-        target: Any = cls if default is None else type(default)
-        arguments = renamed_flags(target, default, arguments)
-        unread = target.unread() if hasattr(target, "unread") else {}
-        if refused := [name for name in unread if name in given(arguments)]:  # its remedy, though it may be no flag
-            told = [f"--{name.replace('_', '-')}: has no part here; {unread[name]}" for name in refused]
-            wrong_usage(program, "; ".join(told))
-        shown = cls if issubclass(target, cls) else target
-        config = parse(target, arguments, program, default, inspect.getdoc(shown))
-        if "recipe" in early and config.recipe != early["recipe"]:  # its values are not the defaults that were used
-            wrong_usage(program, f"the recipe {config.recipe!r} must come first: {program} {config.recipe} ...")
-        if problems := _problems(config, given(arguments)):
-            wrong_usage(program, "; ".join(problems))
+        `--help` and `--help-all` print the settings and exit with 0.
+        """
+        from scratchlm.config.flags import read_line, wrong_usage
+        from scratchlm.config.settings import settings
+
+        cls, program = self.config(), f"scratchlm {self.program}"
+        flags = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+        wanted = [each for each in flags if each in HELP]
+        line = read_line([each for each in arguments if each not in wanted], settings(cls))
+        stored = base = None
+        try:
+            stored = self._stored(line.given)
+            base = stored if stored is not None or self.defaults is None else self.defaults(line.given)
+        except UserError:
+            if not wanted and (problems := [*line.unknown.values(), *line.problems]):  # found before anything is read
+                wrong_usage(program, "; ".join(problems))
+            if not wanted:
+                raise
+        target: Any = cls if base is None else type(base)
+        if wanted:
+            self._show_help(target, base, "--help-all" in wanted)
+        config, problems = self._built(target, read_line(arguments, settings(target)), base)
+        if problems:
+            wrong_usage(program, "; ".join(dict.fromkeys(problems)))
         _refuse_changes(config, stored)
         return config
 
+    def _built(self, target: Any, line: Line, base: Any) -> tuple[Any, list[str]]:
+        """Return the config of what a line says over a base, and all that is wrong with the line."""
+        from scratchlm.base.config import from_dict
+        from scratchlm.config.calls import nested
+        from scratchlm.config.flags import missing
+        from scratchlm.config.settings import settings
+
+        unread = target.unread() if hasattr(target, "unread") else {}
+        idle = [name for name in unread if name in line.given or name in line.unknown]
+        problems = [f"--{name.replace('_', '-')}: has no part here; {unread[name]}" for name in idle]
+        problems += [problem for name, problem in line.unknown.items() if name not in idle]
+        problems += line.problems
+        absent = missing(settings(target), line) if base is None else []
+        if absent:
+            return None, problems + absent
+        try:
+            config = from_dict(target, nested(self.program, line.given), "", base)
+        except UserError as error:
+            return None, [*problems, str(error)]
+        return config, problems + _problems(config, line.given)
+
+    def _show_help(self, target: Any, base: Any, everything: bool) -> NoReturn:
+        """Print the help of a command whose values are those of `base` where nothing is given, and exit with 0."""
+        from scratchlm.config.help import show_settings
+        from scratchlm.config.settings import settings, usual_values
+
+        cls = self.config()
+        if base is None:
+            base = usual_values(target)
+        says = inspect.getdoc(cls if issubclass(target, cls) else target) or self.says
+        show_settings(f"scratchlm {self.program}", says, settings(target, base), base, everything)
+        raise SystemExit(0)
+
     def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
         """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
-        from scratchlm.base.calls import by_place, config_from, named_arguments, parameters
         from scratchlm.base.config import renamed_path, renamed_to
+        from scratchlm.config.calls import by_place, config_from, named_arguments, parameters
 
         cls, where = self.config(), self.program
         if twice := [name for name in named if renamed_to(cls, name) != name and renamed_to(cls, name) in named]:

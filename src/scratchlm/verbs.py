@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.errors import UserError
-from scratchlm.verb import Arguments, Lazy, Named, Verb
+from scratchlm.verb import Lazy, Named, Verb
 
 if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a module is imported when it is asked for
     import scratchlm.data.prepare
@@ -50,14 +50,6 @@ else:
     scratchlm = Lazy("scratchlm")
 
 
-def _recipe_and_depth(arguments: Arguments, program: str) -> Named:
-    from scratchlm.base.flags import given
-
-    depth = given(arguments).get("depth") or ""
-    name = arguments[0] if arguments and not arguments[0].startswith("-") else "default"
-    return {"recipe": name, "depth": int(depth) if depth.lstrip("-").isdigit() else None}
-
-
 def _depth(named: Named) -> int | None:
     depth = named.get("depth")
     return depth if isinstance(depth, int) else None  # what is no number is told by what reads the other settings
@@ -74,28 +66,11 @@ def _planning(named: Named) -> Any:
     return runs.depth_scaling.resolve_plan(runs.config.PlanConfig(name, depth=depth))
 
 
-def _method(arguments: Arguments, program: str) -> Named:
-    from scratchlm.base.flags import given
-
-    return {"method": given(arguments).get("method")}
-
-
 def _preferring(named: Named) -> Any:
     method = named.get("method")  # one that is unknown is told by what reads the other settings
     known = method if method in scratchlm.finetuning.lossconfig.LOSSES else None
     config = scratchlm.finetuning.config.PreferTrainingConfig(method=known, loss=named.get("loss"))
     return scratchlm.finetuning.config.resolve_loss(config)
-
-
-def _model_of(config: Callable[[], Any]) -> Callable[[Arguments, str], Named]:
-    def early(arguments: Arguments, program: str) -> Named:
-        from scratchlm.base.flags import parse
-
-        cls = config()
-        parsed = parse(cls, arguments, program, None, inspect.getdoc(cls.__base__))
-        return {"model": parsed.model, "url": getattr(parsed, "url", None)}
-
-    return early
 
 
 def _sampling_of(config: Callable[[], Any]) -> Callable[[Named], Any]:
@@ -139,12 +114,12 @@ PREPARE = Verb(
 )  # fmt: skip
 PLAN = Verb(
     "plan", "Parameters, memory and time of a run before it begins, or the size of a published model.",
-    lambda: scratchlm.runs.config.PlanConfig, lambda: scratchlm.runs.plan.plan, _planning, _recipe_and_depth
+    lambda: scratchlm.runs.config.PlanConfig, lambda: scratchlm.runs.plan.plan, _planning
 )  # fmt: skip
 PRETRAIN = Verb(
     "pretrain", "Train from random weights, continue a model, or resume a run.",
     lambda: scratchlm.runs.config.PretrainConfig, lambda: scratchlm.runs.pretrain.pretrain, _pretraining,
-    _recipe_and_depth, resumed=lambda: scratchlm.runs.config.ResolvedPretrainConfig
+    resumed=lambda: scratchlm.runs.config.ResolvedPretrainConfig
 )  # fmt: skip
 TIMELAPSE = Verb(
     "timelapse", "Train a small model on the bytes of a text, and write a page that replays its training.",
@@ -167,7 +142,7 @@ FINETUNE_INSTRUCT = Verb(
 FINETUNE_PREFER = Verb(
     "finetune prefer", "Teach a model which of two answers is preferred.",
     lambda: scratchlm.finetuning.config.PreferTrainingConfig, lambda: scratchlm.runs.prefer.finetune_prefer,
-    _preferring, _method, resumed=lambda: scratchlm.finetuning.config.ResolvedPreferTrainingConfig
+    _preferring, resumed=lambda: scratchlm.finetuning.config.ResolvedPreferTrainingConfig
 )  # fmt: skip
 FINETUNE_REINFORCE = Verb(
     "finetune reinforce", "Teach a model by what its own answers are worth.",
@@ -186,14 +161,12 @@ EVALUATE = Verb(
 GENERATE = Verb(
     "generate", "Continue a text.",
     lambda: scratchlm.generation.config.GenerateConfig, lambda: scratchlm.generation.commands.generate,
-    _sampling_of(lambda: scratchlm.generation.config.GenerateConfig),
-    _model_of(lambda: scratchlm.generation.config.ResolvedGenerateConfig)
+    _sampling_of(lambda: scratchlm.generation.config.GenerateConfig)
 )  # fmt: skip
 CHAT = Verb(
     "chat", "Talk with a model.",
     lambda: scratchlm.generation.config.ChatConfig, lambda: scratchlm.generation.commands.chat,
-    _sampling_of(lambda: scratchlm.generation.config.ChatConfig),
-    _model_of(lambda: scratchlm.generation.config.ResolvedChatConfig)
+    _sampling_of(lambda: scratchlm.generation.config.ChatConfig)
 )  # fmt: skip
 SERVE = Verb(
     "serve", "Answer programs that speak OpenAI's API.",
@@ -229,14 +202,11 @@ def experiment_verb(name: str) -> Verb[Any]:
     def defaults(named: Named) -> Any:
         return catalogue.recipe(name, "full" if named.get("full") else "small" if named.get("small") else "default")
 
-    def early(arguments: Arguments, program: str) -> Named:
-        return {catalogue.form_of(arguments): True}
-
     def function() -> Callable[..., Any]:
         return partial(scratchlm.lab.run.experiment, name)
 
     hidden = ("json", "guess")
-    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, early, hidden)
+    return Verb(f"experiment {name}", entry.asks, lambda: entry.config, function, defaults, hidden)
 
 
 FUNCTIONS: Mapping[str, Verb[Any]] = {
@@ -259,7 +229,7 @@ and arguments win over a recipe, a method or a model. A whole part that is given
 
 def function_of(name: str) -> Callable[..., Any]:
     """Return a verb as a Python function: of its settings by name, or of one config."""
-    from scratchlm.base.calls import has_parts, parameters
+    from scratchlm.config.calls import has_parts, parameters
 
     verb = FUNCTIONS[name]
 

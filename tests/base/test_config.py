@@ -14,7 +14,9 @@ import pytest
 
 from scratchlm.base.config import flatten, from_dict, read_toml, to_dict, to_toml
 from scratchlm.base.errors import UserError, nearest
-from scratchlm.base.flags import parse
+from scratchlm.config.calls import nested
+from scratchlm.config.flags import read_line
+from scratchlm.config.settings import settings
 from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig, MultiTokenPredictionConfig
 from scratchlm.model.presets import PRESETS
 from scratchlm.runs.config import ResolvedPretrainConfig
@@ -180,10 +182,17 @@ def test_lists_tables_and_whatever_are_read_by_their_types() -> None:
     assert str(caught.value).count("expected") == 3
 
 
+def with_flags(config: ResolvedPretrainConfig, arguments: list[str]) -> ResolvedPretrainConfig:
+    line = read_line(arguments, settings(ResolvedPretrainConfig))
+    assert not line.problems
+    assert not line.unknown
+    return from_dict(ResolvedPretrainConfig, nested("", line.given), "", config)
+
+
 def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new_ones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scratchlm.base.config._TOLD", set())  # another test may have been told
+    monkeypatch.setattr("scratchlm.base.config._NOTED", set())  # another test may have been told
     recipe = {
         "training": {"batch_rows": 3, "opening": {"type": "stage", "share": 0.5}},
         "model": {"ahead": {"type": "head", "share": 0.2}},
@@ -196,15 +205,15 @@ def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new
     for old, new in (("training.batch_rows", "training.batch_size"), ("model.ahead.share", "model.ahead.weight")):
         assert f"note: {old} is called {new} now\n" in told.replace("multi_token_prediction.", "ahead.")
     flags = ["--training.batch-rows", "5", "--training.decay-with-rate", "--training.micro-batch-rows=2"]
-    parsed = parse(ResolvedPretrainConfig, flags, "scratchlm pretrain", config)
+    parsed = with_flags(config, flags)
     assert (parsed.training.batch_size, parsed.training.micro_batch_size, parsed.training.decay_with_lr) == (5, 2, True)
-    without = parse(ResolvedPretrainConfig, ["--training.no-decay-with-rate"], "scratchlm pretrain", parsed)
+    without = with_flags(parsed, ["--training.no-decay-with-rate"])
     assert not without.training.decay_with_lr
     with pytest.raises(
         UserError, match=r"training\.batch_size is given by its earlier name 'batch_rows' too; give one"
     ):
         from_dict(ResolvedPretrainConfig, {"training": {"batch_rows": 3, "batch_size": 4}})
-    assert "note: training.micro_batch_rows is called training.micro_batch_size now\n" in capsys.readouterr().err
+    assert "note: --training.micro-batch-rows is called --training.micro-batch-size now\n" in capsys.readouterr().err
 
 
 def test_a_path_that_no_system_has_is_a_users_mistake() -> None:

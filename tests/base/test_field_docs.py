@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from scratchlm import verbs
-from scratchlm.base.field_docs import field_docs
+from scratchlm.config.field_docs import field_docs
 
 
 @dataclass
@@ -63,7 +63,7 @@ def test_every_field_of_every_verb_has_a_docstring() -> None:
 def test_reading_docstrings_loads_no_torch() -> None:
     code = (
         "import sys\nfrom scratchlm.runs.config import PretrainConfig\n"
-        "from scratchlm.base.field_docs import field_docs\n"
+        "from scratchlm.config.field_docs import field_docs\n"
         "assert field_docs(PretrainConfig)['data'].startswith('Folder')\nassert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

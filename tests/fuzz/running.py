@@ -21,7 +21,7 @@ PATIENCE = 20.0
 MEMORY = 2 << 30
 """Bytes that no command on files of some kilobytes may need."""
 STOPPED, HELD = -1, -2
-OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "tyro", "sklearn.metrics", "jinja2.sandbox", "gguf",
+OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "sklearn.metrics", "jinja2.sandbox", "gguf",
           "torch._dynamo", "tomllib")  # fmt: skip
 OURS = ("cli", "runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.plan",
         "runs.reinforce", "runs.quickstart.run", "runs.timelapse.run", "runs.synthesize", "evaluation.run",

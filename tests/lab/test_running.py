@@ -13,14 +13,14 @@ import pytest
 from rich.console import Console
 
 from commands import fails, files_that_name, run
+from scratchlm import verbs
 from scratchlm.base.errors import UserError
-from scratchlm.base.flags import parse
 from scratchlm.base.folders import write_marker
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.cli import main
 from scratchlm.lab.catalogue import EXPERIMENTS, recipe
 from scratchlm.lab.experiments import ladder_spam
-from scratchlm.lab.experiments.config import LabelEfficiencyConfig, LadderLmConfig, LadderSpamConfig
+from scratchlm.lab.experiments.config import LadderLmConfig, LadderSpamConfig
 from scratchlm.lab.experiments.ladder_lm import Counted
 from scratchlm.lab.experiments.ladder_spam import at_threshold
 from scratchlm.lab.experiments.ladder_translate import read_pairs
@@ -380,8 +380,7 @@ def test_a_fold_file_that_lists_none_of_the_texts_is_refused(toy_data: Path, tmp
 
 def test_a_list_on_the_command_line_replaces_that_of_the_recipe() -> None:
     def sizes(*arguments: str) -> tuple[int, ...]:
-        config = parse(LabelEfficiencyConfig, arguments, "toy", recipe("label-efficiency", "default"))
-        return config.sizes
+        return verbs.experiment_verb("label-efficiency").from_arguments(arguments).sizes
 
     assert sizes() == (8, 32, 128, 512)
     assert sizes("--sizes", "16") == (16,)
@@ -435,7 +434,7 @@ def test_a_result_changed_by_hand_or_of_another_version_is_refused(
 def test_an_experiment_goes_by_an_earlier_name_too_and_says_so_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scratchlm.base.config._TOLD", set())
+    monkeypatch.setattr("scratchlm.base.config._NOTED", set())
     write_outcome(tmp_path / "old.json", Outcome("knobs", "?"))
     assert read_outcome(tmp_path / "old.json").name == "ablations"
     place = ("--replay", tmp_path / "old.json", "--out", tmp_path, "--data", tmp_path)

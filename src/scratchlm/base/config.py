@@ -1,4 +1,4 @@
-"""The one config system: a frozen dataclass is also TOML, JSON and, through tyro, flags.
+"""The one config system: a frozen dataclass is also TOML, JSON and, by `settings.py`, flags.
 
 A field whose type is a union of dataclasses is stored with a `type` key, the class variable of the same name. Reading
 is strict: an unknown key is an error that offers the nearest name, a wrong type names what was expected, and all
@@ -59,18 +59,22 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", base: T | 
     return typing.cast(T, built)
 
 
-_TOLD: set[str] = set()
+_NOTED: set[str] = set()
 
 
 def renamed_to(cls: Any, key: str, where: str = "") -> str:
     """Return the name of a field today. A class lists earlier names in `renamed`; stderr is told once of each."""
     name = getattr(cls, "renamed", {}).get(key, key)
     if name != key:
-        old, new = (f"{where}.{each}" if where else each for each in (key, name))
-        if old not in _TOLD:
-            _TOLD.add(old)
-            print(one_line(f"note: {old} is called {new} now"), file=sys.stderr)
+        note_earlier_name(*(f"{where}.{each}" if where else each for each in (key, name)))
     return str(name)
+
+
+def note_earlier_name(earlier: str, today: str) -> None:
+    """Say on stderr, once for each name, what a setting is called today."""
+    if earlier not in _NOTED:
+        _NOTED.add(earlier)
+        print(one_line(f"note: {earlier} is called {today} now"), file=sys.stderr)
 
 
 def renamed_path(owner: Any, value: Any, path: str) -> str:
@@ -91,6 +95,7 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
         return None
     names = [field.name for field in dataclasses.fields(cls)]
     values = {} if base is None else {name: getattr(base, name) for name in names}
+    usual = {field.name: field.default_factory for field in dataclasses.fields(cls) if callable(field.default_factory)}
     for key, value in data.items():
         if key == "type" and hasattr(cls, "type"):
             continue
@@ -102,7 +107,8 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
         if key not in names:
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue
-        values[key] = _convert(hints[key], value, place, values.get(key), problems)
+        current = values[key] if key in values else usual[key]() if key in usual else None  # a part's own values
+        values[key] = _convert(hints[key], value, place, current, problems)
     missing = [field.name for field in dataclasses.fields(cls) if field.name not in values and is_required(field)]
     problems.extend(f"missing key {f'{where}.{name}' if where else name!r}" for name in missing)
     return None if problems else cls(**values)

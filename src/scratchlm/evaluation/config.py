@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
 from scratchlm.base.errors import nearest, raise_all
 from scratchlm.base.ranges import Amount, Count, Range, Seed, Threads, out_of_range
+from scratchlm.config.settings import Positional, Spelling
 
 NORMALISATIONS = ("raw", "characters", "bytes", "tokens", "unconditional")
 """How likelihoods of answers of different lengths are normalised."""
@@ -28,9 +27,7 @@ class EvaluateConfig:
     lm-evaluation-harness. A program without these two may score close pairs differently.
     """
 
-    model: Positional[
-        Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint="(required, except with --compare or --replay)")]
-    ] = None
+    model: Annotated[Positional[Path | None], Spelling("MODEL", "required, except with --compare or --replay")] = None
     """Model folder or run folder; for a text also a folder of several (an ensemble, of their mean probabilities)."""
     data: Path | None = None
     """Folder that prepare wrote; its held-out side is measured."""

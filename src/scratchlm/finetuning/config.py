@@ -8,11 +8,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from tyro.conf import Suppress
-
 from scratchlm.base.errors import raise_all
-from scratchlm.base.flags import Sources, UnlessResumed
 from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Range, Rows, Seed, Threads, out_of_range
+from scratchlm.config.settings import Hidden, Sources, UnlessResumed
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import LongTexts
@@ -276,9 +274,9 @@ class ReinforceTrainingConfig(FinetuneConfig):
 
     renamed: ClassVar[dict[str, str]] = {**FinetuneConfig.renamed, "answers": "group_size"}
 
-    data: Suppress[Path | None] = None
-    held_out: Suppress[Path | None] = None
-    split: Suppress[str] = FinetuneConfig.split
+    data: Hidden[Path | None] = None
+    held_out: Hidden[Path | None] = None
+    split: Hidden[str] = FinetuneConfig.split
     task: Literal["sums", "storyworld", "sums-exploitable", "own"] = "sums"
     """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
     had by saying many numbers, to see it happen. From Python, any questions and rewards, recorded as own."""

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional
-
 from scratchlm.base.errors import raise_all
-from scratchlm.base.flags import ModelFolder
 from scratchlm.base.ranges import Count, Fraction, Positive, Range, Seed, Threads, out_of_range
+from scratchlm.config.settings import Flat, ModelFolder, Positional
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class WritingConfig:
 
     model: ModelFolder
     """Model folder or run folder."""
-    sampling: SamplingConfig | None = field(default=None, kw_only=True)
+    sampling: Flat[SamplingConfig | None] = field(default=None, kw_only=True)
     """How tokens are chosen; None: as the model was saved to. One that is given replaces that whole."""
     device: Literal["auto", "cpu", "cuda", "mps"] = field(default="auto", kw_only=True)
     """Where to compute."""
@@ -97,7 +95,7 @@ class GenerateConfig(WritingConfig):
 class ResolvedGenerateConfig(GenerateConfig):
     """A `GenerateConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
 
-    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig, kw_only=True)
+    sampling: Flat[SamplingConfig] = field(default_factory=SamplingConfig, kw_only=True)
     """How the next token is chosen from the model's probabilities."""
 
 
@@ -119,7 +117,7 @@ class ChatConfig(WritingConfig):
 class ResolvedChatConfig(ChatConfig):
     """A `ChatConfig` that holds all its values; `language_model.resolve_sampling` makes it."""
 
-    sampling: OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig, kw_only=True)
+    sampling: Flat[SamplingConfig] = field(default_factory=SamplingConfig, kw_only=True)
     """How the next token is chosen from the model's probabilities."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scratchlm.base.flags import ModelFolder
+from scratchlm.config.settings import ModelFolder
 
 
 @dataclass(frozen=True)

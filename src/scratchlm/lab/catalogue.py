@@ -6,7 +6,7 @@ minutes, `small` and `full` the settings that differ with these flags. Flags ove
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import ClassVar, NamedTuple
 
@@ -77,8 +77,3 @@ def recipe(name: str, form: str) -> ExperimentConfig:
         tables = read_toml(file)
     config = from_dict(cls, tables["default"], f"{name}.default", cls())
     return config if form == "default" else from_dict(cls, {**tables[form], form: True}, f"{name}.{form}", config)
-
-
-def form_of(arguments: Sequence[str]) -> str:
-    """Return the form that a command line selects."""
-    return "full" if "--full" in arguments else "small" if "--small" in arguments else "default"

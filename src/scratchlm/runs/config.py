@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional
-
 from scratchlm.base.errors import raise_all
-from scratchlm.base.flags import ModelFolder, UnlessResumed
 from scratchlm.base.ranges import Count, Fraction, Minutes, Range, Seed, Threads, out_of_range
+from scratchlm.config.settings import ModelFolder, Positional, UnlessResumed
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import ShardingName, TrackerName, TrainingConfig
 

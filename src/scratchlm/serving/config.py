@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Positive, Range, Rows, Threads, out_of_range
+from scratchlm.config.settings import Positional, Spelling
 
 NAMED = re.compile(r"(?:(?P<name>[^=/\\]+)=)?(?P<place>.+)", re.DOTALL)
-Models = Positional[
-    Annotated[
-        tuple[str, ...],
-        arg(metavar="MODEL [MODEL ...]", help_behavior_hint="(required: one or more)"),
-    ]
-]
+Models = Annotated[Positional[tuple[str, ...]], Spelling("MODEL [MODEL ...]", "required: one or more")]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
 from scratchlm.base.errors import raise_all
-from scratchlm.base.flags import Sources
 from scratchlm.base.ranges import Amount, Megabytes, Seed, Threads, Vocabulary, out_of_range
+from scratchlm.config.settings import Flat, Positional, Sources, Spelling
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
@@ -53,7 +51,7 @@ class TrainTokenizerConfig:
 class InspectTokenizerConfig:
     """Show a tokenizer: its merges, its longest tokens, and the tokens of a text."""
 
-    tokenizer: Positional[Annotated[Path, arg(metavar="TOKENIZER")]]
+    tokenizer: Positional[Path]
     """Folder or file of the tokenizer."""
     text: Positional[str | None] = None
     """Text to encode."""
@@ -72,14 +70,9 @@ class InspectTokenizerConfig:
 class CompareTokenizersConfig:
     """Compare tokenizers on one text: bytes per token, number of tokens, speed."""
 
-    paths: Positional[
-        Annotated[
-            tuple[str, ...],
-            arg(
-                metavar="TOKENIZER [TOKENIZER ...] TEXT",
-                help_behavior_hint="(required: one tokenizer or more, then a text)",
-            ),
-        ]
+    paths: Annotated[
+        Positional[tuple[str, ...]],
+        Spelling("TOKENIZER [TOKENIZER ...] TEXT", "required: one tokenizer or more, then a text"),
     ]
     """Folders or files of tokenizers (also GPT-2's vocab.bpe, cl100k_base.tiktoken), then one source of text."""
     sample_mb: Megabytes = 20.0
@@ -119,7 +112,7 @@ class PrepareConfig:
     """Take a named source from this file instead of downloading it."""
     overlap: bool = True
     """Report how much of the held-out text also occurs in the training text."""
-    clean: OmitArgPrefixes[CleanConfig] = field(default_factory=CleanConfig)
+    clean: Flat[CleanConfig] = field(default_factory=CleanConfig)
     """How text is cleaned: repairs, and reasons to drop a document."""
     seed: Seed = 0
     """Seed of generated sources."""

@@ -6,11 +6,9 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tyro.conf import Positional, arg
-
-from scratchlm.base.flags import ModelFolder
+from scratchlm.config.settings import ModelFolder, Positional
 
 
 def published_shapes() -> dict[str, dict[str, Any]]:
@@ -22,7 +20,7 @@ def published_shapes() -> dict[str, dict[str, Any]]:
 class ImportConfig:
     """Import a published model: its weights, tokenizer and chat template, as a model folder."""
 
-    source: Positional[Annotated[str, arg(metavar="SOURCE")]]
+    source: Positional[str]
     """A folder in Hugging Face's format, a .gguf file, a .bin file of llama2.c with its tok*.bin in the same folder, an
     adapter of PEFT (with --base), or a name such as smollm2-135m or a Hugging Face repository owner/name."""
     out: Path

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scratchlm.base.calls import nested
 from scratchlm.base.config import flatten, from_dict, to_dict
 from scratchlm.base.errors import UserError, raise_all
+from scratchlm.config.calls import nested
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import resolve
 

@@ -1,4 +1,4 @@
-"""Which files of slow tests a change can break: `python -m tests.affected < names-of-changed-files`.
+"""Which files of slow tests a change can break.
 
 A test file depends on the modules that it imports, on all that these import (grimp), on the commands that it names, and
 on the files and folders that it names. A command leads to the modules of its config and its function, since `verbs.py`
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -18,9 +17,9 @@ import grimp
 
 from scratchlm import verbs
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
-EVERYTHING = ("pyproject.toml", ".ci/run", "tests/conftest.py", "tests/affected.py")
+EVERYTHING = ("pyproject.toml", ".ci/run", "tests/conftest.py", "tests/affected/changes.py")
 """Files whose change may break any test."""
 TABLES = frozenset({"scratchlm.cli", "scratchlm.verbs", "scratchlm.__main__", "scratchlm"})
 """Modules that lead to every command; a test that imports one depends on the commands that it names."""
@@ -165,7 +164,3 @@ def affected(changes: Iterable[str]) -> list[Path]:
         if modules & reachable or by_file:
             broken.append(file)
     return broken
-
-
-if __name__ == "__main__":
-    print("\n".join(path.relative_to(ROOT).as_posix() for path in affected(sys.stdin)))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-
-import affected
-
-TESTS = Path(affected.TESTS)
+from tests.affected.changes import TESTS, affected, slow_files
 
 
 def names(*changes: str) -> set[str]:
-    return {path.relative_to(TESTS).as_posix() for path in affected.affected(changes)}
+    return {path.relative_to(TESTS).as_posix() for path in affected(changes)}
 
 
 def test_a_change_leads_to_the_tests_whose_imports_reach_it() -> None:
@@ -53,5 +48,5 @@ def test_a_test_that_was_changed_is_run_and_one_that_was_removed_is_not() -> Non
 
 
 def test_what_all_tests_stand_on_affects_all_of_them() -> None:
-    assert affected.affected(["pyproject.toml"]) == affected.slow_files()
-    assert affected.affected([]) == []
+    assert affected(["pyproject.toml"]) == slow_files()
+    assert affected([]) == []

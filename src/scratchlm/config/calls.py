@@ -9,10 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tyro.conf import Positional
-
 from scratchlm.base.config import from_dict
 from scratchlm.base.errors import UserError, nearest
+from scratchlm.config.settings import Place
 
 T = TypeVar("T")
 
@@ -27,7 +26,7 @@ def parameters(cls: type, hidden: Collection[str] = ()) -> list[inspect.Paramete
     for field in dataclasses.fields(cls):
         if field.name in hidden:
             continue
-        first = Positional in getattr(hints[field.name], "__metadata__", ())
+        first = Place.FIRST in getattr(hints[field.name], "__metadata__", ())
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if first else inspect.Parameter.KEYWORD_ONLY
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
