@@ -19,7 +19,7 @@ from scratchlm.base.memory import keep_freed_memory
 from scratchlm.base.terminal import console, guarded, one_line
 from scratchlm.base.waiting import wait_briefly
 from scratchlm.config.help import show_commands
-from scratchlm.verb import Arguments, Verb
+from scratchlm.verb import HELP, Arguments, Verb
 
 PLAIN = "use --device cpu --dtype fp32"
 PIPED_WIDTH = 180
@@ -32,7 +32,7 @@ def _show(result: Any, as_json: bool) -> None:
         for each in result:
             print(json.dumps(each.as_dict(), ensure_ascii=False) if as_json else each)
         return
-    if isinstance(result, Path):
+    if isinstance(result, str | Path):
         print(result)
         return
     if as_json:
@@ -92,7 +92,7 @@ def _experiment(arguments: Arguments) -> None:
     from scratchlm.lab.catalogue import EXPERIMENTS
 
     program = "scratchlm experiment"
-    if not arguments or arguments[0] in ("-h", "--help", "--list"):
+    if not arguments or arguments[0] in (*HELP, "--list"):
         show_commands(program, {name: entry.asks for name, entry in EXPERIMENTS.items()}, "NAME")
         if not arguments:
             raise SystemExit(2)
@@ -134,6 +134,7 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "quantize": _command(verbs.QUANTIZE),
     "experiment": _experiment,
     "quiz": _command(verbs.QUIZ),
+    "completion": _command(verbs.COMPLETION),
 }
 
 
@@ -142,7 +143,7 @@ TRAINING = ("quickstart", "plan", "pretrain", "timelapse", "finetune", "experime
 
 def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Arguments, program: str) -> None:
     """Call the named verb, or list them."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in HELP:
         show_commands(program, {name: (verb.__doc__ or "").splitlines()[0] for name, verb in verbs.items()})
         if not arguments:
             raise SystemExit(2)

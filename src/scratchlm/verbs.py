@@ -12,6 +12,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.verb import Lazy, Named, Verb
 
 if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a module is imported when it is asked for
+    import scratchlm.config.completion
+    import scratchlm.config.settings
     import scratchlm.data.prepare
     import scratchlm.evaluation.config
     import scratchlm.evaluation.run
@@ -190,6 +192,12 @@ QUIZ = Verb(
 )  # fmt: skip
 
 
+COMPLETION = Verb(
+    "completion", "Print a script that completes commands and flags in a shell.",
+    lambda: scratchlm.config.completion.CompletionConfig, lambda: completion
+)  # fmt: skip
+
+
 def experiment_verb(name: str) -> Verb[Any]:
     """Return the verb of an experiment: its form chooses the values that hold where nothing is said.
 
@@ -250,6 +258,14 @@ def function_of(name: str) -> Callable[..., Any]:
         f"`{config.__name__}`.\n{told}Raises `UserError` for an argument that is unknown, missing or wrong."
     )
     return call
+
+
+def completion(config: Any) -> str:
+    """Return the script that completes all commands in the shell of a `CompletionConfig`."""
+    every = [verb for verb in globals().values() if isinstance(verb, Verb)]
+    every += [experiment_verb(name) for name in scratchlm.lab.catalogue.EXPERIMENTS]
+    known = {verb.program: scratchlm.config.settings.settings(verb.config()) for verb in every}
+    return scratchlm.config.completion.script(config.shell, known)
 
 
 def experiment(name: str, *positional: Any, **named: Any) -> Any:
