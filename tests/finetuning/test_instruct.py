@@ -42,7 +42,9 @@ def test_documents_fill_about_half_of_an_epoch_and_every_token_of_them_is_a_targ
 
 def test_what_is_taught_is_answered_and_ends_with_the_turn(model: LanguageModel) -> None:
     instruct(model, TALK, CONFIG, documents=DOCUMENTS)
-    answer = "".join(model.reply([{"role": "user", "content": "Who has 7 cats?"}], temperature=0.0, max_tokens=20))
+    answer = "".join(
+        model.stream_reply([{"role": "user", "content": "Who has 7 cats?"}], temperature=0.0, max_tokens=20)
+    )
     assert answer.startswith("Number ")
     assert answer.endswith(" has.")
     assert "<|im_end|>" not in model.generate("The miller", temperature=1.0, max_tokens=100, seed=5)

@@ -104,7 +104,7 @@ def test_the_plain_path_gives_the_same_text_as_the_cached(changes: dict) -> None
     for prompt in ("Once", "Once upon", "", "🙂"):
         text = model.generate(prompt, max_tokens=60, **changes)
         assert text == model.generate(prompt, max_tokens=60, cached=False, **changes)
-        assert text == "".join(model.stream(prompt, max_tokens=60, **changes))
+        assert text == "".join(model.stream_generate(prompt, max_tokens=60, **changes))
         assert text != ""
 
 
@@ -124,7 +124,7 @@ def test_a_prompt_that_spells_special_tokens_holds_none(prompt: str, merged: Fas
     model.generate(prompt, max_tokens=1)
     assert TOKENIZER.decode(seen[0]) == prompt
     assert not specials & set(seen[0])
-    list(model.reply([{"role": "user", "content": prompt}], max_tokens=1))
+    list(model.stream_reply([{"role": "user", "content": prompt}], max_tokens=1))
     spelled = [id for id in seen[1] if id in specials]
     names = [name for id in spelled for name, number in TOKENIZER.specials.items() if number == id]
     assert names == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]  # the template's own, no more
@@ -141,22 +141,22 @@ def test_an_empty_prompt_follows_the_end_of_a_document() -> None:
 def test_a_prompt_as_long_as_the_context_is_taken_and_a_longer_one_refused() -> None:
     model = language_model()
     assert model.generate("x" * CONTEXT, max_tokens=3)
-    for call in (model.generate, model.stream, lambda prompt: model.generate(prompt, cached=False)):
+    for call in (model.generate, model.stream_generate, lambda prompt: model.generate(prompt, cached=False)):
         with pytest.raises(UserError, match=f"prompt: {CONTEXT + 1} tokens exceed the model's context of {CONTEXT}"):
             call("x" * (CONTEXT + 1))
     with pytest.raises(UserError, match=f"conversation: .* exceed the model's context of {CONTEXT}"):
-        model.reply([{"role": "user", "content": "x" * CONTEXT}])
+        model.stream_reply([{"role": "user", "content": "x" * CONTEXT}])
 
 
 def test_a_model_that_learned_no_conversations_says_so() -> None:
     with pytest.raises(UserError, match="has learned no conversations"):
-        language_model(template=False).reply([{"role": "user", "content": "Hi"}])
+        language_model(template=False).stream_reply([{"role": "user", "content": "Hi"}])
 
 
 def test_a_reply_ends_with_the_turn_and_is_the_likeliest_continuation_of_the_rendered_conversation() -> None:
     model = language_model(context=100)
     conversation = [{"role": "user", "content": "Hi"}]
-    text = "".join(model.reply(conversation, temperature=0.0, max_tokens=20))
+    text = model.reply(conversation, temperature=0.0, max_tokens=20)
     ids = list(model.saved.template.render(conversation, reply=True).ids)
     expected = []
     with torch.no_grad():
@@ -193,8 +193,8 @@ def test_pieces_join_to_the_whole_text_in_order() -> None:
 def test_many_replies_together_are_those_of_each_alone() -> None:
     model = language_model(context=64)
     said = [[{"role": "user", "content": text}] for text in ("a", "some more", "and so on")]
-    together = model.replies(said, 8)
-    alone = ["".join(model.reply(each, temperature=0.0, max_tokens=8)).strip() for each in said]
+    together = model.replies(said, max_tokens=8, temperature=0.0)
+    alone = [model.reply(each, temperature=0.0, max_tokens=8) for each in said]
     assert together == alone
     with pytest.raises(UserError, match="has learned no conversations"):
-        language_model(template=False).replies(said, 8)
+        language_model(template=False).replies(said, max_tokens=8)

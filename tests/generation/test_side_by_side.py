@@ -65,7 +65,7 @@ def test_streams_read_by_turns_give_the_texts_that_they_give_alone(changes: dict
     prompts = ("Once", "Once upon a", "A fox")
     alone = [language_model().generate(prompt, max_tokens=90, **changes) for prompt in prompts]
     model = language_model()
-    assert by_turns(*(model.stream(prompt, max_tokens=90, **changes) for prompt in prompts)) == alone
+    assert by_turns(*(model.stream_generate(prompt, max_tokens=90, **changes) for prompt in prompts)) == alone
     assert len(set(alone)) == 3
 
 
@@ -81,11 +81,14 @@ def test_streams_in_threads_give_the_texts_that_they_give_alone(changes: dict) -
 def test_a_stream_is_untouched_by_replies_and_batches_in_between() -> None:
     model = language_model()
     text = model.generate("Once", max_tokens=40, **GREEDY)
-    reply = "".join(model.reply(HI, max_tokens=30, **GREEDY))
-    replies = model.replies([HI, HI], 20)
-    stream, answer = model.stream("Once", max_tokens=40, **GREEDY), model.reply(HI, max_tokens=30, **GREEDY)
+    reply = model.reply(HI, max_tokens=30, **GREEDY)
+    replies = model.replies([HI, HI], max_tokens=20, **GREEDY)
+    stream, answer = (
+        model.stream_generate("Once", max_tokens=40, **GREEDY),
+        model.stream_reply(HI, max_tokens=30, **GREEDY),
+    )
     written, answered = next(stream), next(answer)
-    assert model.replies([HI, HI], 20) == replies
+    assert model.replies([HI, HI], max_tokens=20, **GREEDY) == replies
     assert model.generate("Once", max_tokens=40, cached=False, **GREEDY) == text
     assert (written + "".join(stream), answered + "".join(answer)) == (text, reply)
 
@@ -94,7 +97,7 @@ def test_a_stream_that_is_left_early_spoils_nothing() -> None:
     model = language_model()
     text = model.generate("Once", max_tokens=40, **GREEDY)
     for taken in (1, 5):
-        written = "".join(itertools.islice(model.stream("Once", max_tokens=40, **GREEDY), taken))
+        written = "".join(itertools.islice(model.stream_generate("Once", max_tokens=40, **GREEDY), taken))
         assert len(written) >= taken
         assert text.startswith(written)
     assert model.generate("Once", max_tokens=40, **GREEDY) == text
@@ -105,9 +108,9 @@ def test_a_running_stream_keeps_the_adapter_that_it_began_with() -> None:
     alone = [with_adapters().use(name).generate("Once", max_tokens=60, **GREEDY) for name in names]
     assert len(set(alone)) == 3
     model = with_adapters()
-    streams = [model.use(name).stream("Once", max_tokens=60, **GREEDY) for name in names]
+    streams = [model.use(name).stream_generate("Once", max_tokens=60, **GREEDY) for name in names]
     assert by_turns(*streams) == alone
-    stream = model.use("poet").stream("Once", max_tokens=60, **GREEDY)
+    stream = model.use("poet").stream_generate("Once", max_tokens=60, **GREEDY)
     stop = threading.Event()
 
     def choose() -> str:

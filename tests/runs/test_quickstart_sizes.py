@@ -55,11 +55,11 @@ class Parrot:
         self.text = text
         self.asked: list[str] = []
 
-    def replies(self, conversations, max_tokens: int) -> list[str]:
+    def replies(self, conversations, **settings) -> list[str]:
         self.asked += [conversation[0]["content"] for conversation in conversations]
         return ["yes" for _ in conversations]
 
-    def stream(self, prompt: str, **settings):
+    def stream_generate(self, prompt: str, **settings):
         yield from self.text.split(" ")
 
 

@@ -121,9 +121,7 @@ def test_the_commands_export_and_import_a_model(tmp_path: Path, capsys: pytest.C
     ):
         assert torch.equal(one, other)
     asked = [{"role": "user", "content": "Where is the ship?"}]
-    first, second = (
-        "".join(load(tmp_path / name).reply(asked, temperature=0.0, max_tokens=8)) for name in ("model", "back")
-    )
+    first, second = (load(tmp_path / name).reply(asked, temperature=0.0, max_tokens=8) for name in ("model", "back"))
     assert first == second
     text = (tmp_path / "out" / "Modelfile").read_text()
     assert text.startswith("FROM ./model.gguf\n")

@@ -100,4 +100,4 @@ def test_sixty_four_greedy_tokens_are_those_of_transformers(
 @pytest.mark.slow
 def test_it_answers_in_a_conversation(imported: tuple[LanguageModel, float, int]) -> None:
     asked = [{"role": "user", "content": "What is the capital of France? Answer with one word."}]
-    assert "Paris" in "".join(imported[0].reply(asked, temperature=0.0, max_tokens=40))
+    assert "Paris" in imported[0].reply(asked, temperature=0.0, max_tokens=40)

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from scratchlm.base.errors import UserError, nearest, raise_all
+from scratchlm.base.errors import UserError, nearest, raise_all, shortened
 from scratchlm.base.files import explain_os_error, read_json
 from scratchlm.base.reading import read_plain_text, require_table
 from scratchlm.base.terminal import one_line
@@ -91,7 +91,7 @@ def renamed_path(owner: Any, value: Any, path: str) -> str:
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
     hints = _hints(cls)
     if not isinstance(data, Mapping):
-        problems.append(f"{where or cls.__name__} is {_shown(data)}: expected named values")
+        problems.append(f"{where or cls.__name__} is {shortened(data)}: expected named values")
         return None
     names = [field.name for field in dataclasses.fields(cls)]
     values = {} if base is None else {name: getattr(base, name) for name in names}
@@ -148,7 +148,7 @@ def _convert(hint: Any, value: Any, place: str, current: Any, problems: list[str
         return None
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    problems.append(f"{place} is {_shown(value)}: expected {_describe(hint)}")
+    problems.append(f"{place} is {shortened(value)}: expected {_describe(hint)}")
     return None
 
 
@@ -169,18 +169,12 @@ def _fits(value: float) -> bool:
     return isinstance(value, float) or abs(value) < 1 << 1000
 
 
-def _shown(value: Any) -> str:
-    """Return a wrong value, or its beginning."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def _convert_union(arguments: tuple[Any, ...], value: Any, place: str, current: Any, problems: list[str]) -> Any:
     tagged = {hint.type: hint for hint in arguments if hasattr(hint, "type")}
     if tagged and isinstance(value, Mapping):
         tag = value.get("type", getattr(current, "type", None))
         if not isinstance(tag, str) or tag not in tagged:
-            problems.append(f"{place}.type is {_shown(tag)}: {nearest(str(tag), tagged)}")
+            problems.append(f"{place}.type is {shortened(tag)}: {nearest(str(tag), tagged)}")
             return None
         return _convert(tagged[tag], value, place, current, problems)
     texts = str in arguments or Path in arguments  # which may well be "none"
@@ -191,7 +185,7 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, place: str, current: 
         converted = _convert(hint, value, place, current, trial)
         if not trial:
             return converted
-    problems.append(f"{place} is {_shown(value)}: expected {' or '.join(map(_describe, arguments))}")
+    problems.append(f"{place} is {shortened(value)}: expected {' or '.join(map(_describe, arguments))}")
     return None
 
 

@@ -31,6 +31,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "none is known"
 
 
+def shortened(value: object) -> str:
+    """Return a wrong value as Python writes it, or its beginning."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def raise_all(problems: Sequence[str]) -> None:
     """Raise one `UserError` that lists every problem, or return when there is none."""
     if problems:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import io
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -14,6 +16,18 @@ WIDTH = 120
 """Columns of a result as text."""
 SHORT = 6
 """Lines of its short form."""
+
+
+def as_html(text: str) -> str:
+    """Return text as a notebook shows it: spaces and lines kept, colours those of the page, its own HTML escaped."""
+    return f'<pre style="white-space: pre-wrap; line-height: 1.25">{html.escape(text)}</pre>'
+
+
+def html_table(rows: Mapping[str, str]) -> str:
+    """Return names and values as the table of a notebook; their own HTML is escaped."""
+    left = 'style="text-align: left; vertical-align: top"'
+    cells = [f"<tr><th {left}>{html.escape(name)}</th><td {left}>{html.escape(rows[name])}</td></tr>" for name in rows]
+    return f"<table>{''.join(cells)}</table>"
 
 
 class Result(ABC):
@@ -34,6 +48,9 @@ class Result(ABC):
         console = Console(file=written, width=WIDTH, markup=False, highlight=False, emoji=False, color_system=None)
         console.print(self, soft_wrap=True)
         return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __repr__(self) -> str:
         lines = [line for line in str(self).splitlines() if any(character.isalnum() for character in line)]

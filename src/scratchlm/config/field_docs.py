@@ -5,11 +5,20 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import inspect
 import itertools
 import linecache
 import sys
-from collections.abc import Mapping
+import textwrap
+import typing
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WIDTH = 100
+"""Columns of a docstring that is made of others."""
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -52,3 +61,31 @@ def _own_docs(body: list[ast.stmt]) -> dict[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
     }
+
+
+def explained(parameters: Iterable[inspect.Parameter], docs: Mapping[str, str]) -> str:
+    """Return the part of a docstring that explains the parameters: a line for each name, its text below it."""
+    lines = ["Arguments:"]
+    for each in parameters:
+        lines.append(f"    {each.name}")
+        lines += textwrap.wrap(docs.get(each.name, ""), WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    return "\n".join(lines)
+
+
+def names_settings_of(cls: type, settings: type) -> Callable[[F], F]:
+    """Let a function that takes `**settings` show each one to `help()` and to editors, as fields of a config.
+
+    Types are those of the TypedDict `settings`; defaults and docstrings are those of the fields of `cls`.
+    """
+
+    def named(function: F) -> F:
+        hints, fields = typing.get_type_hints(settings), {each.name: each for each in dataclasses.fields(cls)}
+        kind = inspect.Parameter.KEYWORD_ONLY
+        known = [inspect.Parameter(name, kind, default=fields[name].default, annotation=hints[name]) for name in hints]
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        function.__signature__ = signature.replace(parameters=[*own, *known])  # type: ignore[attr-defined]
+        function.__doc__ = f"{inspect.getdoc(function)}\n\n{explained(known, field_docs(cls))}"
+        return function
+
+    return named

@@ -41,10 +41,16 @@ def continue_batch(
         )
         for index, prompt in enumerate(prompts)
     ]
-    lengths = sorted((len(request.prompt) + request.room for request in requests), reverse=True)
-    blocks = sum(-(-length // BLOCK) for length in lengths[:rows])
-    Engine(decoder, rows, blocks, compiled=worth_compiling(decoder)).finish(requests)
+    engine_of(decoder, requests, rows).finish(requests)
     return [request.new for request in requests]
+
+
+def engine_of(decoder: Decoder, requests: Sequence[Request], rows: int = ROWS) -> Engine:
+    """Return an engine that has room for `rows` of the requests at a time, whole."""
+    context = decoder.config.context
+    lengths = sorted((min(len(each.prompt) + each.room, context) for each in requests), reverse=True)
+    blocks = sum(-(-length // BLOCK) for length in lengths[:rows])
+    return Engine(decoder, rows, blocks, compiled=worth_compiling(decoder))
 
 
 def greedy_batch(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from scratchlm.base.device import autocast, choose_device, set_threads
 from scratchlm.base.errors import UserError
+from scratchlm.base.result import as_html
 from scratchlm.data.batches import padded
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.generation.config import ClassifyConfig
@@ -51,6 +52,9 @@ class Answer:
         if self.positive is not None:
             cells.append(f"{self.positive} from {self.threshold:.3f}")
         return "\t".join([*cells, " ".join(self.text.split())])
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
 
 class Classifier:

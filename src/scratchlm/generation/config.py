@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Fraction, Positive, Range, Seed, Threads, out_of_range
@@ -40,6 +41,20 @@ class SamplingConfig:
         if "" in self.stop:
             problems.append("--stop '': an empty text would stop at once; leave it out")
         raise_all(problems)
+
+
+class SamplingSettings(TypedDict, total=False):
+    """The fields of `SamplingConfig` as keyword arguments, each of which may be left out."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    stop: str | Sequence[str]
+    stop_ids: Sequence[int]
+    seed: int
 
 
 @dataclass(frozen=True)

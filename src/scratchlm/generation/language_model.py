@@ -6,17 +6,20 @@ import dataclasses
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, Unpack, overload
 
 import torch
 
+from scratchlm.base.calls import config_from
 from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
-from scratchlm.base.errors import UserError, nearest
+from scratchlm.base.errors import UserError, nearest, shortened
+from scratchlm.base.field_docs import names_settings_of
 from scratchlm.base.files import read_json
 from scratchlm.base.reading import require_table
+from scratchlm.base.result import html_table
 from scratchlm.generation.assembling import assemble
-from scratchlm.generation.batch import greedy_batch
+from scratchlm.generation.batch import engine_of
 from scratchlm.generation.beam import beam_search
 from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import (
@@ -25,15 +28,17 @@ from scratchlm.generation.config import (
     ResolvedChatConfig,
     ResolvedGenerateConfig,
     SamplingConfig,
+    SamplingSettings,
 )
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.generate import generate_ids
+from scratchlm.generation.generated import GeneratedText, generated, generated_together
 from scratchlm.generation.grammar import Grammars
-from scratchlm.generation.requests import NO_EXTRAS, Extras, Request
+from scratchlm.generation.requests import NO_EXTRAS, Extras, Request, wanting
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import adapted, answers_alike, use_adapter, with_own_modules
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.chat import ChatTemplate, Conversation
+from scratchlm.tokens.chat import ChatTemplate, Conversation, as_conversation
 from scratchlm.weights.checkpoint import GENERATION_FILE, SavedModel, find_model, join_adapter, load_model
 
 SETTINGS = [field.name for field in dataclasses.fields(SamplingConfig)]
@@ -65,6 +70,17 @@ class LanguageModel:
         self._engines: dict[int, Engine] = {}
         self._view = saved.decoder
 
+    def _repr_html_(self) -> str:
+        shape = self.decoder.config
+        rows = {
+            "shape": f"{shape.layers} layers of {shape.width}, {shape.attention.heads} heads",
+            "parameters": f"{self.decoder.parameter_count():,}",
+            "vocabulary": f"{self.tokenizer.vocabulary_size:,} ids",
+            "context": f"{shape.context:,} tokens",
+            "origin": ", ".join(f"{name}: {_named(value)}" for name, value in self.saved.provenance.items() if value),
+        }
+        return html_table(rows)
+
     def __repr__(self) -> str:
         shape = self.decoder.config
         return (
@@ -82,12 +98,16 @@ class LanguageModel:
         """The tokenizer it was trained with."""
         return self.saved.tokenizer
 
-    def settings(self, **changes: Any) -> SamplingConfig:
-        """Return the model's own sampling settings with changes, for example `temperature=0`."""
-        for name in changes:
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def settings(self, **settings: Unpack[SamplingSettings]) -> SamplingConfig:
+        """Return the model's own sampling settings with changes, for example `temperature=0`.
+
+        Raises `UserError` for a setting that is unknown or has a wrong value.
+        """
+        for name in settings:
             if name not in SETTINGS:
                 raise UserError(f"unknown sampling setting {name!r}: {nearest(name, SETTINGS)}")
-        return dataclasses.replace(sampling_from(self.saved.generation), **changes)
+        return config_from("settings", SamplingConfig, settings, base=sampling_from(self.saved.generation))
 
     def use(self, adapter: str | None) -> LanguageModel:
         """Choose the adapter that answers from now on, None for the model below, and return the model.
@@ -100,37 +120,72 @@ class LanguageModel:
             self.saved.template = self._templates.get(adapter or "") or self._own
         return self
 
-    def generate(self, prompt: str, *, cached: bool = True, **changes: Any) -> str:
-        """Return the text that follows `prompt`; `cached=False` takes the plain path, which gives the same."""
-        return "".join(self.stream(prompt, cached=cached, **changes))
+    @overload
+    def generate(
+        self, prompt: str, *, logprobs: bool = False, top_logprobs: int = 5, cached: bool = True,
+        extras: Extras | None = None, **settings: Unpack[SamplingSettings],
+    ) -> GeneratedText: ...  # fmt: skip
 
-    def stream(self, prompt: str, *, cached: bool = True, extras: Extras = NO_EXTRAS, **changes: Any) -> Iterator[str]:
-        """Yield the text that follows `prompt` piece by piece.
+    @overload
+    def generate(
+        self, prompt: list[str] | tuple[str, ...], *, logprobs: bool = False, top_logprobs: int = 5,
+        cached: bool = True, extras: Extras | None = None, **settings: Unpack[SamplingSettings],
+    ) -> list[GeneratedText]: ...  # fmt: skip
 
-        `extras` may hold a grammar of `grammars()` or a drafter of `speculative.py`; the plain path takes none.
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def generate(
+        self, prompt: str | list[str] | tuple[str, ...], *, logprobs: bool = False, top_logprobs: int = 5,
+        cached: bool = True, extras: Extras | None = None, **settings: Unpack[SamplingSettings],
+    ) -> GeneratedText | list[GeneratedText]:  # fmt: skip
+        """Return the text that follows a prompt; for a list of prompts, the list of texts, computed together.
+
+        A text is a `str`. With `logprobs` it holds the log-probability of each of its tokens and of the `top_logprobs`
+        likeliest. The text of prompt i of a list is the one that the prompt alone has with the seed `seed + i`.
+        `cached=False` takes the plain path, which gives the same text. `extras` may hold a grammar of `grammars()` or a
+        drafter of `speculative.py`. A setting that is left out is as the model was saved, else as shown here. Raises
+        `UserError` for a wrong setting and for a prompt that exceeds the context.
         """
-        if cached:
-            return self.write(self.request(prompt, extras=extras, **changes))
-        config, (decoder, template) = self.settings(**changes), self.answering()
-        ids = generate_ids(decoder, self.prompt_ids(prompt), config, self.end_ids(template))
-        return assemble(ids, self.tokenizer, config.stop)
+        texts, config = _texts(prompt), self.settings(**settings)
+        if not cached and (logprobs or extras):
+            raise UserError("cached=False: the plain path has no logprobs and no extras; leave out one of the two")
+        decoder, template = self.answering()
+        ends, wanted = self.end_ids(template), wanting(extras, logprobs, top_logprobs)
+        requests = [
+            Request(self.prompt_ids(text), dataclasses.replace(config, seed=config.seed + place), ends, extras=wanted)
+            for place, text in enumerate(texts)
+        ]
+        if not cached:
+            found = [generated(each, _plain_ids(decoder, each), self.tokenizer) for each in requests]
+            return found[0] if isinstance(prompt, str) else found
+        return self._generated(decoder, requests[0]) if isinstance(prompt, str) else self._together(decoder, requests)
 
-    def request(self, prompt: str, *, extras: Extras = NO_EXTRAS, **changes: Any) -> Request:
-        """Return a request to continue a text, for `write`; it tells afterwards how many guesses were right."""
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def stream_generate(
+        self, prompt: str, *, extras: Extras | None = None, **settings: Unpack[SamplingSettings]
+    ) -> Iterator[str]:
+        """Yield the text that follows `prompt` piece by piece; joined, the pieces are what `generate` returns."""
+        return self.write(self.request(prompt, extras=extras, **settings))
+
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def request(self, prompt: str, *, extras: Extras | None = None, **settings: Unpack[SamplingSettings]) -> Request:
+        """Return a request to continue a text, for `write`; afterwards it knows how many guesses were right."""
         _, template = self.answering()
-        return Request(self.prompt_ids(prompt), self.settings(**changes), self.end_ids(template), extras=extras)
+        return Request(
+            self.prompt_ids(prompt), self.settings(**settings), self.end_ids(template), extras=extras or NO_EXTRAS
+        )
 
     def write(self, request: Request) -> Iterator[str]:
         """Yield the text of a request piece by piece."""
         decoder, _ = self.answering()
         return assemble(self._written(decoder, request), self.tokenizer, request.config.stop)
 
-    def beams(self, prompt: str, beams: int = 4, **changes: Any) -> list[tuple[str, float]]:
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def beams(self, prompt: str, beams: int = 4, **settings: Unpack[SamplingSettings]) -> list[tuple[str, float]]:
         """Return the continuations that a beam search finds, with the mean log-probability of a token, best first.
 
         The search takes `max_tokens` and `stop_ids` of the settings. Raises `UserError` as `beam_search` does.
         """
-        config, (decoder, template) = self.settings(**changes), self.answering()
+        config, (decoder, template) = self.settings(**settings), self.answering()
         ends = self.end_ids(template).union(config.stop_ids)
         found = beam_search(self._engine(decoder), self.prompt_ids(prompt), beams, config.max_tokens, ends)
         return [(self.tokenizer.decode(each.ids), each.score) for each in found]
@@ -141,29 +196,43 @@ class LanguageModel:
         ends = self.end_ids(template).union(self.settings().stop_ids)
         return Grammars(self.tokenizer, self.decoder.config.vocabulary_size, ends)
 
-    def reply(self, conversation: Conversation, *, extras: Extras = NO_EXTRAS, **changes: Any) -> Iterator[str]:
-        """Yield the assistant's next message piece by piece.
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def reply(
+        self, messages: str | Conversation, *, logprobs: bool = False, top_logprobs: int = 5,
+        extras: Extras | None = None, **settings: Unpack[SamplingSettings],
+    ) -> GeneratedText:  # fmt: skip
+        """Return the assistant's next message: to what a user says, or to a list of messages with role and content.
 
-        Raises `UserError` when the model has learned no conversations, or the conversation exceeds the context.
+        It is a text as `generate` returns. Raises `UserError` when the model has learned no conversations, for a wrong
+        setting or message, and for a conversation that exceeds the context.
         """
-        decoder, template = self._conversing()
-        config = self.settings(**changes)
-        prompt = template.render(conversation, reply=True).ids
-        if not prompt:
-            raise UserError("chat template: lays out nothing; use the template that came with the model")
-        self.check_length(len(prompt), "conversation")
-        request = Request(prompt, config, template.stop_ids, extras=extras)
-        return assemble(self._written(decoder, request), self.tokenizer, config.stop)
+        wanted = wanting(extras, logprobs, top_logprobs)
+        decoder, request = self._asked(messages, self.settings(**settings), wanted)
+        return self._generated(decoder, request)
 
-    def replies(self, conversations: Sequence[Conversation], max_tokens: int) -> list[str]:
-        """Return the assistant's next message to each of many conversations, the likeliest token each time.
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def stream_reply(
+        self, messages: str | Conversation, *, extras: Extras | None = None, **settings: Unpack[SamplingSettings]
+    ) -> Iterator[str]:
+        """Yield the assistant's next message piece by piece; joined, the pieces are what `reply` returns."""
+        decoder, request = self._asked(messages, self.settings(**settings), extras or NO_EXTRAS)
+        return assemble(self._written(decoder, request), self.tokenizer, request.config.stop)
 
-        Raises `UserError` as `reply` does.
+    @names_settings_of(SamplingConfig, SamplingSettings)
+    def replies(
+        self, conversations: Sequence[str | Conversation], *, logprobs: bool = False, top_logprobs: int = 5,
+        extras: Extras | None = None, **settings: Unpack[SamplingSettings],
+    ) -> list[GeneratedText]:  # fmt: skip
+        """Return the assistant's next message to each of many conversations, computed together.
+
+        The message of conversation i is the one that `reply` gives with the seed `seed + i`. Raises `UserError` as
+        `reply` does.
         """
-        decoder, template = self._conversing()
-        prompts = [template.render(each, reply=True).ids for each in conversations]
-        found = greedy_batch(decoder, prompts, max_tokens, template.stop_ids)
-        return [self.tokenizer.decode(ids).strip() for ids in found]
+        config, wanted = self.settings(**settings), wanting(extras, logprobs, top_logprobs)
+        configs = [dataclasses.replace(config, seed=config.seed + place) for place in range(len(conversations))]
+        decoder, _ = self._conversing()
+        requests = [self._asked(*pair, wanted)[1] for pair in zip(conversations, configs, strict=True)]
+        return self._together(decoder, requests)
 
     def end_ids(self, template: ChatTemplate | None) -> frozenset[int]:
         """Return the ids that end a text: of a document, and of a turn where the model has learned conversations."""
@@ -214,6 +283,22 @@ class LanguageModel:
                 engine = self._engines[id(decoder)] = Engine(decoder, compiled=worth_compiling(decoder))
             return engine
 
+    def _asked(self, messages: str | Conversation, config: SamplingConfig, extras: Extras) -> tuple[Decoder, Request]:
+        """Return who answers messages, and the request for the answer."""
+        decoder, template = self._conversing()
+        prompt = template.render(as_conversation(messages), reply=True).ids
+        if not prompt:
+            raise UserError("chat template: lays out nothing; use the template that came with the model")
+        self.check_length(len(prompt), "conversation")
+        return decoder, Request(prompt, config, template.stop_ids, extras=extras)
+
+    def _generated(self, decoder: Decoder, request: Request) -> GeneratedText:
+        return generated(request, self._written(decoder, request), self.tokenizer)
+
+    def _together(self, decoder: Decoder, requests: Sequence[Request]) -> list[GeneratedText]:
+        """Return the texts of many requests, by an engine with room for all of them."""
+        return generated_together(engine_of(decoder, requests), requests, self.tokenizer) if requests else []
+
     def _written(self, decoder: Decoder, request: Request) -> Iterator[int]:
         """Yield new ids through the engine of a decoder."""
         yield from self._engine(decoder).stream(request)
@@ -234,6 +319,25 @@ class LanguageModel:
         context = self.decoder.config.context
         if length > context:
             raise UserError(f"{what}: {length} tokens exceed the model's context of {context}; shorten it")
+
+
+def _texts(prompt: Any) -> list[str]:
+    texts = [prompt] if isinstance(prompt, str) else list(prompt) if isinstance(prompt, list | tuple) else None
+    if texts is None or not all(isinstance(each, str) for each in texts):
+        raise UserError(f"prompt: is {shortened(prompt)}; give a text or a list of texts")
+    return texts
+
+
+def _named(value: Any) -> str:
+    """Return a value of a model's origin for a reader; of a list of sources their names."""
+    return ", ".join(str(each.get("name")) for each in value) if isinstance(value, list) else str(value)
+
+
+def _plain_ids(decoder: Decoder, request: Request) -> Iterator[int]:
+    """Yield what the plain path writes for a request, and let the request take note of it."""
+    for id in generate_ids(decoder, request.prompt, request.config, request.stop_ids):
+        request.accept(id)
+        yield id
 
 
 def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:

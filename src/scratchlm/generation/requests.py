@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -61,6 +61,17 @@ class Extras:
 
 
 NO_EXTRAS = Extras()
+
+
+def wanting(extras: Extras | None, logprobs: bool, top_logprobs: int) -> Extras:
+    """Return what a request asks for, with log-probabilities where they are wanted.
+
+    Raises `UserError` for a negative number of likeliest tokens.
+    """
+    if top_logprobs < 0:
+        raise UserError(f"top_logprobs is {top_logprobs}: must be 0 or more; 0 keeps those of the chosen tokens alone")
+    extras = extras or NO_EXTRAS
+    return replace(extras, logprobs=top_logprobs) if logprobs else extras
 
 
 class Request:

@@ -52,8 +52,8 @@ class LocalSpeaker:
         """Yield the next message piece by piece."""
         settings = dataclasses.asdict(sampling)
         if not self.learned:
-            return self.model.stream(turns[-1]["content"], **settings)
-        return self.model.reply(turns, **settings)
+            return self.model.stream_generate(turns[-1]["content"], **settings)
+        return self.model.stream_reply(turns, **settings)
 
     def count(self, answer: str) -> int:
         """Return how many tokens an answer has."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, shortened
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import TURN_END
@@ -176,6 +176,18 @@ def _texts(told: Any) -> Iterator[str]:
     elif isinstance(told, Sequence):
         for each in told:
             yield from _texts(each)
+
+
+def as_conversation(messages: str | Conversation) -> Conversation:
+    """Return messages, of a text the one in which a user says it. Raises `UserError` for what is neither."""
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    if not isinstance(messages, Sequence) or not all(isinstance(each, Mapping) for each in messages):
+        raise UserError(
+            f"messages: are {shortened(messages)}; give a text, or a list of messages such as "
+            '{"role": "user", "content": "Hello"}; for several conversations use replies'
+        )
+    return messages
 
 
 def _check(conversation: Conversation) -> None:

@@ -99,4 +99,5 @@ def storyteller(
 
 def answers(model: LanguageModel, questions: Sequence[str], most: int) -> list[str]:
     """Answer each question in its own conversation, in at most `most` tokens."""
-    return model.replies([conversation_of(question) for question in questions], most)
+    conversations = [conversation_of(question) for question in questions]
+    return [text.strip() for text in model.replies(conversations, max_tokens=most, temperature=0.0)]

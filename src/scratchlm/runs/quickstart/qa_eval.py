@@ -76,7 +76,8 @@ def ask(
             break
         places = range(first, len(questions), groups)
         prompts = [[{"role": "user", "content": questions[place].question}] for place in places]
-        given.update(zip(places, model.replies(prompts, ANSWER_TOKENS), strict=True))
+        answers = model.replies(prompts, max_tokens=ANSWER_TOKENS, temperature=0.0)
+        given.update(zip(places, (answer.strip() for answer in answers), strict=True))
         longest = max(longest, clock() - at)
     asked = [(questions[place], given[place]) for place in sorted(given)]
     return [Answer(q.split, q.question, q.expected, answer, q.chance) for q, answer in asked]
@@ -115,7 +116,7 @@ def read_aloud(
 def _told(model: LanguageModel, tokens: int, seed: int, end: float, clock: Callable[[], float]) -> str:
     """Sample a text from nothing; once `end` has come it stops where it is."""
     pieces: list[str] = []
-    for piece in model.stream("", max_tokens=tokens, **SAMPLING, seed=seed):
+    for piece in model.stream_generate("", max_tokens=tokens, **SAMPLING, seed=seed):
         pieces.append(piece)
         if clock() > end:
             break
