@@ -12,13 +12,13 @@ import inspect
 import types
 import typing
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import scratchlm
 from scratchlm import verbs
-from scratchlm.config.calls import has_parts, parameters
+from scratchlm.config.calls import parameters
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import Outcome
 
@@ -53,7 +53,7 @@ class Spelling:
     def __init__(self) -> None:
         self.imports: defaultdict[str, set[str]] = defaultdict(set)
         self.imports["typing"] |= {"Any", "Literal", "overload"}
-        self.imports["collections.abc"] |= {"Iterator", "Mapping", "Sequence"}
+        self.imports["collections.abc"] |= {"Callable", "Iterable", "Iterator", "Mapping", "Sequence"}
         self.imports["pathlib"] |= {"Path"}
 
     def use(self, *kinds: Any) -> None:
@@ -77,6 +77,9 @@ class Spelling:
         if typing.get_origin(hint) is tuple and accepted and Ellipsis in arguments:
             one = "str | Path" if arguments[0] in (str, Path) else self.of(arguments[0], accepted=True)
             return f"{one} | Sequence[{one}]" if arguments[0] in (str, Path) else f"Sequence[{one}]"
+        if typing.get_origin(hint) is Callable:
+            taken = ", ".join(self.of(each, accepted=False) for each in arguments[0])
+            return f"Callable[[{taken}], {self.of(arguments[1], accepted=False)}]"
         if arguments:
             inner = ", ".join("..." if each is Ellipsis else self.of(each, accepted=accepted) for each in arguments)
             return f"{typing.get_origin(hint).__name__}[{inner}]"
@@ -106,16 +109,7 @@ def verb(spelling: Spelling, name: str) -> list[str]:
     """Write a verb: called with its settings, or with one config; its own objects go with both."""
     entry = verbs.FUNCTIONS[name]
     config, hints = entry.config(), typing.get_type_hints(entry.function())
-    known = parameters(config, entry.hidden)
-    overrides = inspect.Parameter(
-        "overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=verbs.Named | None
-    )
-    if has_parts(config):
-        known.append(overrides)
-    known = [
-        each.replace(annotation=each.annotation | hints[each.name]) if each.name in entry.objects else each
-        for each in known
-    ]
+    known = verbs.parameters_of(name, hints)
     beside = [f"{key}: {spelling.of(hints[key], accepted=False)} = None" for key in entry.objects]
     kinds = [config]
     if name == "plan":
@@ -127,7 +121,9 @@ def verb(spelling: Spelling, name: str) -> list[str]:
     spelling.use(*kinds)
     whole = [f"config: {' | '.join(each.__name__ for each in kinds)}", "/", *(["*", *beside] if beside else [])]
     calls.append(f"def {name}({', '.join(whole)}) -> {spelling.of(hints['return'], accepted=False)}: ...")
-    first = calls[0].removesuffix(" ...") + f'\n    """{entry.says}"""\n'
+    lines = verbs.docstring_of(name).replace("\\", "\\\\").splitlines()
+    told = "\n".join(f"    {line}".rstrip() for line in lines).strip()
+    first = calls[0].removesuffix(" ...") + f'\n    """{told}\n    """\n'
     return [f"@overload\n{call}" for call in (first, *calls[1:])]
 
 

@@ -2,10 +2,11 @@
 # fmt: off
 # ruff: isort: skip_file
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.data.given import batches_from
 from scratchlm.data.prepare import PrepareResult
 from scratchlm.evaluation.config import EvaluateConfig
 from scratchlm.evaluation.results import ComparisonResult, TasksResult
@@ -16,10 +17,13 @@ from scratchlm.finetuning.config import (
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, RewardConfig, SimPOConfig
 from scratchlm.finetuning.rewards import Task
 from scratchlm.generation.classifier import Answer, Classifier
-from scratchlm.generation.config import ClassifyConfig
+from scratchlm.generation.config import ClassifyConfig, SamplingConfig
+from scratchlm.generation.generated import GeneratedText
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.config import InspectConfig
+from scratchlm.inspection.heads import attention_maps
 from scratchlm.inspection.parameters import Inspected
+from scratchlm.inspection.states import layer_states
 from scratchlm.lab.experiments.config import (
     AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
     LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
@@ -27,6 +31,7 @@ from scratchlm.lab.experiments.config import (
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
+from scratchlm.model.decoder import build_decoder
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
 from scratchlm.runs.config import (
@@ -46,18 +51,21 @@ from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
 from scratchlm.training.config import TrainingConfig
+from scratchlm.training.loop import Loop, StepRecord
 from scratchlm.weights.commands import Transfer
 from scratchlm.weights.config import ExportConfig, ImportConfig
 
 __all__ = [
     "Classifier", "ClassifyConfig", "ClassifyTrainingConfig", "CompareTokenizersConfig", "DecoderConfig",
-    "DoctorConfig", "EvaluateConfig", "ExportConfig", "ImportConfig", "InspectConfig", "InspectTokenizerConfig",
-    "InstructTrainingConfig", "Interrupted", "LanguageModel", "PlanConfig", "PreferTrainingConfig", "PrepareConfig",
-    "PretrainConfig", "PublishedConfig", "QuickstartConfig", "ReinforceTrainingConfig", "SynthesizeConfig",
-    "TimelapseConfig", "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "classify",
-    "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model", "finetune_classify", "finetune_instruct",
-    "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "load", "plan", "prepare",
-    "pretrain", "quantize", "quickstart", "synthesize", "timelapse", "train_tokenizer",
+    "DoctorConfig", "EvaluateConfig", "ExportConfig", "GeneratedText", "ImportConfig", "InspectConfig",
+    "InspectTokenizerConfig", "InstructTrainingConfig", "Interrupted", "LanguageModel", "Loop", "PlanConfig",
+    "PreferTrainingConfig", "PrepareConfig", "PretrainConfig", "PublishedConfig", "QuickstartConfig",
+    "ReinforceTrainingConfig", "SamplingConfig", "StepRecord", "SynthesizeConfig", "TimelapseConfig",
+    "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "attention_maps", "batches_from",
+    "build_decoder", "classify", "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model",
+    "finetune_classify", "finetune_instruct", "finetune_prefer", "finetune_reinforce", "import_model", "inspect",
+    "inspect_tokenizer", "layer_states", "load", "plan", "prepare", "pretrain", "quantize", "quickstart", "synthesize",
+    "timelapse", "train_tokenizer",
 ]
 __version__: str
 
@@ -66,7 +74,21 @@ def classify(
     model: str | Path, texts: str | Path | Sequence[str | Path] = (), *,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", threads: int | None = None,
 ) -> Iterator[Answer]:
-    """Put texts into the classes that a model has learned."""
+    """Put texts into the classes that a model has learned.
+
+    Arguments:
+        model
+            Model folder or run folder of a classifier.
+        texts
+            Texts; without any, each line of the standard input that is not empty is one.
+        device
+            Where to compute.
+        threads
+            CPU threads; all cores if not given.
+
+    The arguments are the flags of `scratchlm classify --help`; one `ClassifyConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def classify(config: ClassifyConfig, /) -> Iterator[Answer]: ...
@@ -74,13 +96,36 @@ def classify(config: ClassifyConfig, /) -> Iterator[Answer]: ...
 def compare_tokenizers(
     paths: str | Path | Sequence[str | Path], *, sample_mb: float = 20.0, threads: int | None = None,
 ) -> CompareResult:
-    """Compare tokenizers on one text."""
+    """Compare tokenizers on one text.
+
+    Arguments:
+        paths
+            Folders or files of tokenizers (also GPT-2's vocab.bpe, cl100k_base.tiktoken), then one
+            source of text.
+        sample_mb
+            Compare on at most this many megabytes (millions of bytes).
+        threads
+            Threads to encode with; all cores if not given.
+
+    The arguments are the flags of `scratchlm tokenizer compare --help`; one `CompareTokenizersConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def compare_tokenizers(config: CompareTokenizersConfig, /) -> CompareResult: ...
 @overload
 def doctor(*, threads: int | None = None, distributed: bool = False) -> Diagnosis:
-    """What this machine can do; every fast path against the plain one."""
+    """What this machine can do; every fast path against the plain one.
+
+    Arguments:
+        threads
+            CPU threads; all cores if not given.
+        distributed
+            With torchrun: tell who the ranks are, how fast they sum, and whether they round alike.
+
+    The arguments are the flags of `scratchlm doctor --help`; one `DoctorConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def doctor(config: DoctorConfig, /) -> Diagnosis: ...
@@ -96,7 +141,72 @@ def evaluate(
     rows: int = 16, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32", threads: int | None = None,
 ) -> EvaluateResult | TasksResult | ComparisonResult | ReplayResult:
-    """Bits per byte on held-out text, scores of tasks, two models compared."""
+    """Bits per byte on held-out text, scores of tasks, two models compared.
+
+    Arguments:
+        model
+            Model folder or run folder; for a text also a folder of several (an ensemble, of their mean
+            probabilities).
+        data
+            Folder that prepare wrote; its held-out side is measured.
+        text
+            Or a text of your own: a file or folder, every document of it.
+        ngrams
+            With --data: also count the n-grams of its training side, each up to so many tokens long (5
+            is usual for subwords, 7 for characters), and measure them alone and interpolated with the
+            model.
+        text_field
+            Field or column of a structured file that holds the text.
+        task
+            Or a task, NAME=FILE; give the flag again for another.
+        shots
+            Solved examples before each question (few-shot); 0: zero-shot.
+        example
+            File that few-shot examples of a task are drawn from, NAME=FILE; if not given, other items
+            of the task.
+        limit
+            Most items of a task, drawn at random; all if not given.
+        chat
+            Whether questions with written answers go through the model's chat template.
+        normalisation
+            How the likelihoods of answers of different lengths are normalised: raw, characters, bytes,
+            tokens, unconditional; raw and characters if not given.
+        answer_tokens
+            Most tokens of a written answer.
+        shuffled
+            Whether tasks are also run with the words of each question in random order, as a baseline.
+        trained_on
+            Training text to search for the items: a model may have memorised those that occur there.
+        text_column
+            Column of texts of --task classes=FILE.
+        label_column
+            Column of labels of --task classes=FILE.
+        out
+            File to write the result of the tasks to, with the scores of each item.
+        replay
+            Result file to reproduce: its settings on the same model and files must give the same; other
+            flags are ignored.
+        compare
+            Two result files to compare, item by item.
+        judge
+            With --compare: address of an OpenAI-compatible endpoint that judges written answers, each
+            pair in both orders.
+        judge_model
+            Name of the judging model at that address.
+        rows
+            Texts in a batch.
+        seed
+            Seed of all random choices: items, examples, shuffling.
+        device
+            Where to compute.
+        dtype
+            Precision of matrix products for likelihoods; answers are generated in fp32.
+        threads
+            CPU threads; all cores if not given.
+
+    The arguments are the flags of `scratchlm evaluate --help`; one `EvaluateConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def evaluate(config: EvaluateConfig, /) -> EvaluateResult | TasksResult | ComparisonResult | ReplayResult: ...
@@ -105,61 +215,326 @@ def export_model(
     model: str | Path, *, out: str | Path, to: Literal["hf", "gguf", "html", "peft"] = "hf",
     precision: Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] = "f16", force: bool = False,
 ) -> Transfer:
-    """Write a model for transformers and other programs."""
+    """Write a model for transformers and other programs.
+
+    Arguments:
+        model
+            Model folder or run folder.
+        out
+            Folder to write.
+        to
+            hf: for transformers and vLLM. gguf: for llama.cpp and Ollama, with a Modelfile. html: one
+            file that runs the model in a browser, from disk. These merge an adapter into the weights;
+            peft: the adapter alone, for PEFT.
+        precision
+            Precision of the matrices in a GGUF file; q8_0, q4_0 and q4_1 take 8.5, 4.5 and 5 bits a
+            weight.
+        force
+            Replace an existing export in the folder.
+
+    The arguments are the flags of `scratchlm export --help`; one `ExportConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def export_model(config: ExportConfig, /) -> Transfer: ...
 @overload
 def finetune_classify(
-    *, init: str | Path | None = None, data: str | Path | None = None, out: str | Path | None = None,
-    held_out: str | Path | None = None, split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False,
-    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 5,
-    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
-    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    out: str | Path | None = None, held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
+    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     text_column: str | None = None, label_column: str | None = None, positive: str | None = None,
     class_weights: Literal["none", "balanced"] = "none", prompt: str = "{text}",
     pooling: Literal["last", "mean"] = "last", long: Literal["head", "head-and-tail", "windows"] = "head",
-    validation: float = 0.1, overrides: Mapping[str, Any] | None = None,
+    validation: float = 0.1, on_step: Callable[[StepRecord], object] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> ClassifyResult:
-    """Teach a model to put texts into classes."""
+    """Teach a model to put texts into classes.
+
+    Arguments:
+        init
+            Model folder to begin from.
+        data
+            File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed. Here also
+            texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory: they are
+            written once to the cache, under their hash.
+        out
+            Folder of the run to write; the model is in its model/.
+        held_out
+            File that training never sees; without, a fraction of the data is held out.
+        split
+            What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies
+            stay together, or tail:FRACTION, the last rows.
+        epochs
+            Times that all data are seen; sets training.steps.
+        lora
+            Whether adapters are trained instead of the model itself: less memory, a file of some
+            megabytes.
+        adapter
+            What the adapters are, with --lora.
+        nf4
+            Whether the model below the adapters is held in four bits, with --lora: a seventh of the
+            memory, a little less exact (QLoRA, arXiv 2305.14314).
+        frozen_layers
+            Layers from the first that stay as they are, with the embedding; without --lora.
+        patience
+            Evaluations in a row without a better one before training ends; 0: never before its last
+            step.
+        keep
+            Which state is the result: the best by what is held out, or the last, measured once, by
+            whose scores nothing was chosen.
+        resume
+            Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
+            flags are refused, but for those that say where its data and model were moved, and a smaller
+            --training.micro-batch-size.
+        allow_changes
+            With --resume: go on although the recipe file, an input or the number of threads has
+            changed; it is recorded.
+        seed
+            Seed of what is new in the model and of the order of the data.
+        device
+            Where to compute; auto takes a GPU where there is one.
+        dtype
+            Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the
+            faster.
+        threads
+            CPU threads; all cores if not given.
+        force
+            Replace a run that is in the folder already.
+        track
+            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
+            (offline).
+        training
+            How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
+            refused by name.
+        text_column
+            Column of the texts, by name or, in a table without a first row of names, by number from 1.
+        label_column
+            Column of the labels.
+        positive
+            The positive class of two labels, whose F1 is reported; the rarer one if not given. Of more,
+            F1 is the mean.
+        class_weights
+            Whether rare classes weigh more, so that all weigh the same in sum.
+        prompt
+            What the model reads: {text} with words before and after it, such as "{text} Is this message
+            spam?".
+        pooling
+            What of a text the head reads: the hidden state of its last token, or the mean of all.
+        long
+            What is read of a text longer than the context: its beginning; head-and-tail, as much from
+            both ends; or windows that hold all of it, each learned as a text of its own, whose logits
+            are averaged, at the cost of each.
+        validation
+            Part of the training texts, of each class, that state, temperature and threshold are chosen
+            on. With 0 nothing is chosen; give --keep last too.
+        on_step
+            Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
+            Where it returns True, the run ends after that step, evaluated and saved; what it raises
+            ends the run there.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm finetune classify --help`; one `ClassifyTrainingConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
-def finetune_classify(config: ClassifyTrainingConfig, /) -> ClassifyResult: ...
+def finetune_classify(config: ClassifyTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> ClassifyResult: ...
 @overload
 def finetune_instruct(
-    *, init: str | Path | None = None, data: str | Path | None = None, out: str | Path | None = None,
-    held_out: str | Path | None = None, split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False,
-    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 5,
-    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
-    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    out: str | Path | None = None, held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
+    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     rehearse: str | Path | None = None, preview: int = 0, scored: int = 100, reply_tokens: int = 160,
-    overrides: Mapping[str, Any] | None = None,
+    on_step: Callable[[StepRecord], object] | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> InstructResult | None:
-    """Teach a model to answer in conversations."""
+    """Teach a model to answer in conversations.
+
+    Arguments:
+        init
+            Model folder to begin from.
+        data
+            File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed. Here also
+            texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory: they are
+            written once to the cache, under their hash.
+        out
+            Folder of the run to write; the model is in its model/.
+        held_out
+            File that training never sees; without, a fraction of the data is held out.
+        split
+            What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies
+            stay together, or tail:FRACTION, the last rows.
+        epochs
+            Times that all data are seen; sets training.steps.
+        lora
+            Whether adapters are trained instead of the model itself: less memory, a file of some
+            megabytes.
+        adapter
+            What the adapters are, with --lora.
+        nf4
+            Whether the model below the adapters is held in four bits, with --lora: a seventh of the
+            memory, a little less exact (QLoRA, arXiv 2305.14314).
+        frozen_layers
+            Layers from the first that stay as they are, with the embedding; without --lora.
+        patience
+            Evaluations in a row without a better one before training ends; 0: never before its last
+            step.
+        keep
+            Which state is the result: the best by what is held out, or the last, measured once, by
+            whose scores nothing was chosen.
+        resume
+            Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
+            flags are refused, but for those that say where its data and model were moved, and a smaller
+            --training.micro-batch-size.
+        allow_changes
+            With --resume: go on although the recipe file, an input or the number of threads has
+            changed; it is recorded.
+        seed
+            Seed of what is new in the model and of the order of the data.
+        device
+            Where to compute; auto takes a GPU where there is one.
+        dtype
+            Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the
+            faster.
+        threads
+            CPU threads; all cores if not given.
+        force
+            Replace a run that is in the folder already.
+        track
+            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
+            (offline).
+        training
+            How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
+            refused by name.
+        rehearse
+            Text of the kind the model learned before, seen in between so that it does not forget how to
+            write it.
+        preview
+            Show the tokens of so many conversations, those that are learned in colour, and do not
+            train.
+        scored
+            Most held-out conversations that are answered before and after training, to compare.
+        reply_tokens
+            Most tokens of such an answer.
+        on_step
+            Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
+            Where it returns True, the run ends after that step, evaluated and saved; what it raises
+            ends the run there.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm finetune instruct --help`; one `InstructTrainingConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
-def finetune_instruct(config: InstructTrainingConfig, /) -> InstructResult | None: ...
+def finetune_instruct(config: InstructTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> InstructResult | None: ...
 @overload
 def finetune_prefer(
-    *, init: str | Path | None = None, data: str | Path | None = None, out: str | Path | None = None,
-    held_out: str | Path | None = None, split: str = "hash:0.1", epochs: float = 1.0, lora: bool = False,
-    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 5,
-    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
-    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    out: str | Path | None = None, held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    split: str = "hash:0.1", epochs: float = 1.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
+    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
     loss: DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    on_step: Callable[[StepRecord], object] | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> PreferResult:
-    """Teach a model which of two answers is preferred."""
+    """Teach a model which of two answers is preferred.
+
+    Arguments:
+        init
+            Model folder to begin from.
+        data
+            File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed. Here also
+            texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory: they are
+            written once to the cache, under their hash.
+        out
+            Folder of the run to write; the model is in its model/.
+        held_out
+            File that training never sees; without, a fraction of the data is held out.
+        split
+            What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies
+            stay together, or tail:FRACTION, the last rows.
+        epochs
+            Times that all pairs are seen; sets training.steps.
+        lora
+            Whether adapters are trained instead of the model itself: less memory, a file of some
+            megabytes.
+        adapter
+            What the adapters are, with --lora.
+        nf4
+            Whether the model below the adapters is held in four bits, with --lora: a seventh of the
+            memory, a little less exact (QLoRA, arXiv 2305.14314).
+        frozen_layers
+            Layers from the first that stay as they are, with the embedding; without --lora.
+        patience
+            Evaluations in a row without a better one before training ends; 0: never before its last
+            step.
+        keep
+            Which state is the result: the best by what is held out, or the last, measured once, by
+            whose scores nothing was chosen.
+        resume
+            Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
+            flags are refused, but for those that say where its data and model were moved, and a smaller
+            --training.micro-batch-size.
+        allow_changes
+            With --resume: go on although the recipe file, an input or the number of threads has
+            changed; it is recorded.
+        seed
+            Seed of what is new in the model and of the order of the data.
+        device
+            Where to compute; auto takes a GPU where there is one.
+        dtype
+            Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the
+            faster.
+        threads
+            CPU threads; all cores if not given.
+        force
+            Replace a run that is in the folder already.
+        track
+            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
+            (offline).
+        training
+            How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
+            refused by name.
+        method
+            Which loss; its settings are under --loss. None: that of `loss`, else dpo.
+        loss
+            The loss with its settings; None: the method's usual ones.
+        on_step
+            Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
+            Where it returns True, the run ends after that step, evaluated and saved; what it raises
+            ends the run there.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm finetune prefer --help`; one `PreferTrainingConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
-def finetune_prefer(config: PreferTrainingConfig, /) -> PreferResult: ...
+def finetune_prefer(config: PreferTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> PreferResult: ...
 @overload
 def finetune_reinforce(
     *, init: str | Path | None = None, out: str | Path | None = None, epochs: float = 1.0, lora: bool = False,
@@ -170,24 +545,129 @@ def finetune_reinforce(
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     task: Literal["sums", "storyworld", "sums-exploitable", "own"] | Task | None = "sums", questions: int = 16,
     group_size: int = 8, temperature: float = 1.0, reply_tokens: int = 16, kl_weight: float = 0.0, scaled: bool = True,
-    overrides: Mapping[str, Any] | None = None,
+    on_step: Callable[[StepRecord], object] | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> ReinforceResult:
-    """Teach a model by what its own answers are worth."""
+    """Teach a model by what its own answers are worth.
+
+    Arguments:
+        init
+            Model folder to begin from.
+        out
+            Folder of the run to write; the model is in its model/.
+        epochs
+            Times that all questions are asked; sets training.steps.
+        lora
+            Whether adapters are trained instead of the model itself: less memory, a file of some
+            megabytes.
+        adapter
+            What the adapters are, with --lora.
+        nf4
+            Whether the model below the adapters is held in four bits, with --lora: a seventh of the
+            memory, a little less exact (QLoRA, arXiv 2305.14314).
+        frozen_layers
+            Layers from the first that stay as they are, with the embedding; without --lora.
+        patience
+            Evaluations in a row without a better one before training ends; 0: never before its last
+            step.
+        keep
+            Which state is the result: the best by what is held out, or the last, measured once, by
+            whose scores nothing was chosen.
+        resume
+            Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
+            flags are refused, but for those that say where its data and model were moved, and a smaller
+            --training.micro-batch-size.
+        allow_changes
+            With --resume: go on although the recipe file, an input or the number of threads has
+            changed; it is recorded.
+        seed
+            Seed of what is new in the model and of the order of the data.
+        device
+            Where to compute; auto takes a GPU where there is one.
+        dtype
+            Number format of matrix products. Answers are drawn in fp32, and what is learned of them
+            should see the same.
+        threads
+            CPU threads; all cores if not given.
+        force
+            Replace a run that is in the folder already.
+        track
+            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
+            (offline).
+        training
+            How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
+            refused by name.
+        task
+            Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with
+            a reward that can be had by saying many numbers, to see it happen. From Python, any
+            questions and rewards, recorded as own.
+        questions
+            Questions of one step.
+        group_size
+            Answers drawn to each question.
+        temperature
+            Of the draw.
+        reply_tokens
+            Most tokens of an answer.
+        kl_weight
+            Weight of the distance from the reference model; 0: no reference is kept, and no distance
+            measured.
+        scaled
+            Whether advantages are divided by their group's standard deviation; without, see Dr. GRPO
+            (arXiv 2503.20783).
+        on_step
+            Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
+            Where it returns True, the run ends after that step, evaluated and saved; what it raises
+            ends the run there.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm finetune reinforce --help`; one `ReinforceTrainingConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
-def finetune_reinforce(config: ReinforceTrainingConfig, /, *, task: Task | None = None) -> ReinforceResult: ...
+def finetune_reinforce(config: ReinforceTrainingConfig, /, *, task: Task | None = None, on_step: Callable[[StepRecord], object] | None = None) -> ReinforceResult: ...
 @overload
 def import_model(
     source: str, *, out: str | Path, base: str | Path | None = None,
     dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored", force: bool = False,
 ) -> Transfer:
-    """Take a published model over as a model folder."""
+    """Take a published model over as a model folder.
+
+    Arguments:
+        source
+            A folder in Hugging Face's format, a .gguf file, a .bin file of llama2.c with its tok*.bin
+            in the same folder, an adapter of PEFT (with --base), or a name such as smollm2-135m or a
+            Hugging Face repository owner/name.
+        out
+            Model folder to write.
+        base
+            Base model of the adapter, where `source` is a folder of PEFT; or the new path of the base
+            model of a run or model folder.
+        dtype
+            Precision of the weights in the folder; stored keeps that of each tensor.
+        force
+            Replace an existing model in the folder.
+
+    The arguments are the flags of `scratchlm import --help`; one `ImportConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def import_model(config: ImportConfig, /) -> Transfer: ...
 @overload
 def inspect(model: str | Path) -> Inspected:
-    """What a model is made of."""
+    """What a model is made of.
+
+    Arguments:
+        model
+            Model folder or run folder.
+
+    The arguments are the flags of `scratchlm inspect --help`; one `InspectConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def inspect(config: InspectConfig, /) -> Inspected: ...
@@ -195,7 +675,21 @@ def inspect(config: InspectConfig, /) -> Inspected: ...
 def inspect_tokenizer(
     tokenizer: str | Path, text: str | None = None, *, merges: int = 20, longest: int = 10,
 ) -> InspectResult:
-    """Show merges, longest tokens, and how a text is cut."""
+    """Show merges, longest tokens, and how a text is cut.
+
+    Arguments:
+        tokenizer
+            Folder or file of the tokenizer.
+        text
+            Text to encode.
+        merges
+            Number of merges to show, the earliest.
+        longest
+            Number of tokens to show, the longest.
+
+    The arguments are the flags of `scratchlm tokenizer inspect --help`; one `InspectTokenizerConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def inspect_tokenizer(config: InspectTokenizerConfig, /) -> InspectResult: ...
@@ -208,7 +702,45 @@ def plan(
     model: DecoderConfig | None = None, training: TrainingConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Plan | Published:
-    """Parameters, memory and time of a run before it begins, or the size of a published model."""
+    """Parameters, memory and time of a run before it begins, or the size of a published model.
+
+    Arguments:
+        recipe
+            Named recipe or a TOML file; or a published model, by name or its config.json.
+        depth
+            Layers, from which the other sizes follow (depth scaling).
+        minutes
+            Time to train for: tells how many steps fit, and which loss each depth is expected to reach.
+        data
+            Folder that `scratchlm prepare` wrote, to try learning rates on; without, steps are timed on
+            random ids.
+        probe
+            Whether to time a few steps; without, only what can be counted is told.
+        ranks
+            Processes that train together; tells what each of them holds and sends.
+        ranks_per_machine
+            Of these, with --sharding hybrid.
+        sharding
+            What a rank holds; none: all weights, full: a part of them, hybrid: the ranks of each
+            machine hold all of them together.
+        device
+            Where to compute.
+        dtype
+            Number format of matrix products.
+        threads
+            CPU threads; all cores if not given.
+        model
+            Shape to plan for; None: the recipe's. One that is given replaces the recipe's whole.
+        training
+            Training to plan for; None: the recipe's. One that is given replaces the recipe's whole.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm plan --help`; one `PlanConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def plan(recipe: str, *, tokens: float | None = None) -> Plan | Published: ...
@@ -216,40 +748,188 @@ def plan(recipe: str, *, tokens: float | None = None) -> Plan | Published: ...
 def plan(config: PlanConfig | PublishedConfig, /) -> Plan | Published: ...
 @overload
 def prepare(
-    sources: str | Path | Sequence[str | Path], *, out: str | Path,
+    sources: str | Path | Sequence[str | Path] = (), *, out: str | Path,
     tokenizer: Literal["characters", "words"] | str | Path | None = None, vocabulary_size: int = 4096,
     split: str = "hash:0.05", text_field: str | None = None, split_on: str | None = None, strict: bool = False,
     from_local: str | Path | None = None, overlap: bool = True, clean: CleanConfig = ..., seed: int = 0,
     threads: int | None = None, on: Literal["here", "ray"] = "here", force: bool = False,
-    overrides: Mapping[str, Any] | None = None,
+    data: Iterable[str | Mapping[str, Any]] | str | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> PrepareResult:
-    """Text in, cleaned and counted, token shards out."""
+    """Text in, cleaned and counted, token shards out.
+
+    Arguments:
+        sources
+            Files, folders or named corpora (storyworld:20MB, stdlib, shakespeare, gutenberg:1342, ...).
+        out
+            Folder to write shards, tokenizer and report to.
+        tokenizer
+            Folder or file of a tokenizer, or `characters` or `words` to build one from all characters
+            or the most frequent words of this text (a folder of that name: ./words); if not given,
+            byte-level BPE is trained on this text.
+        vocabulary_size
+            Number of ordinary tokens of a tokenizer trained here; a tokenizer of characters keeps all
+            of them.
+        split
+            What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text.
+        text_field
+            Field or column with the text.
+        split_on
+            Cut .txt and .md files into documents at this text, for example a blank line as \\n\\n.
+        strict
+            Stop at the first bad file or row instead of naming, skipping and counting it.
+        from_local
+            Take a named source from this file instead of downloading it.
+        overlap
+            Report how much of the held-out text also occurs in the training text.
+        clean
+            How text is cleaned: repairs, and reasons to drop a document.
+        seed
+            Seed of generated sources.
+        threads
+            Threads to encode with; all cores if not given.
+        on
+            Where to encode: ray takes the machines of a cluster, and --threads for each batch, one if
+            not given.
+        force
+            Replace existing data in the folder.
+        data
+            Here also texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory:
+            they are written once to the cache, under their hash.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm prepare --help`; one `PrepareConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def prepare(config: PrepareConfig, /) -> PrepareResult: ...
 @overload
 def pretrain(
-    recipe: str = "default", *, data: str | Path | None = None, out: str | Path | None = None,
-    minutes: float | None = None, depth: int | None = None, init: str | Path | None = None,
-    teacher: str | Path | None = None, distillation: float = 0.5, resume: str | Path | None = None,
-    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
-    sharding: Literal["none", "full", "hybrid"] = "none", tensor_parallel: int = 1, context_parallel: int = 1,
+    recipe: str = "default", *, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
+    out: str | Path | None = None, minutes: float | None = None, depth: int | None = None,
+    init: str | Path | None = None, teacher: str | Path | None = None, distillation: float = 0.5,
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False, sharding: Literal["none", "full", "hybrid"] = "none",
+    tensor_parallel: int = 1, context_parallel: int = 1,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (),
     sweep: str | Path | Sequence[str | Path] = (), sweep_processes: int | None = None,
     sweep_on: Literal["here", "ray"] = "here", model: DecoderConfig | None = None,
-    training: TrainingConfig | None = None, overrides: Mapping[str, Any] | None = None,
+    training: TrainingConfig | None = None, on_step: Callable[[StepRecord], object] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> PretrainResult:
-    """Train from random weights, continue a model, or resume a run."""
+    """Train from random weights, continue a model, or resume a run.
+
+    Arguments:
+        recipe
+            Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2, further)
+            or a TOML file; its values are the defaults of all flags below.
+        data
+            Folder that `scratchlm prepare` wrote. Here also texts, or rows of named fields such as
+            {'text': ..., 'label': ...}, from memory: they are written once to the cache, under their
+            hash.
+        out
+            Folder of the run to write.
+        minutes
+            Time for training and its evaluations; turned into a number of steps by a short probe before
+            the first one.
+        depth
+            Layers, from which width, heads, learning rate, batch and length follow (depth scaling).
+        init
+            Model folder to continue from, instead of random weights; `further` is the recipe for an
+            imported model.
+        teacher
+            Model, or a folder of several (an ensemble), to learn the probabilities of beside the text
+            (distillation).
+        distillation
+            With --teacher: how much of the gradient comes from its probabilities, the rest from the
+            text.
+        resume
+            Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other
+            flags are refused, but for those that say where its data and model were moved, and a smaller
+            --training.micro-batch-size.
+        allow_changes
+            With --resume: go on although the recipe file, an input or the number of threads has
+            changed; it is recorded.
+        seed
+            Seed of weights, order of the data and dropout.
+        device
+            Where to compute; auto takes a GPU where there is one.
+        dtype
+            Number format of matrix products; auto keeps the faster of fp32 and, where the processor has
+            it, bf16.
+        threads
+            CPU threads; all cores if not given.
+        force
+            Replace a run that is in the folder already.
+        sharding
+            With torchrun: what a rank holds; none: all weights, full: a part of them, hybrid: the ranks
+            of each machine hold all of them together.
+        tensor_parallel
+            With --sharding: how many ranks share the matrices of each layer.
+        context_parallel
+            With --sharding: how many ranks share each text.
+        track
+            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
+            (offline).
+        sweep
+            Train every combination of values, as in KEY=A,B,C, the best third of them longer, and so on
+            to one that takes all steps; give the flag again for another key.
+        sweep_processes
+            Trials at a time, which share the threads; as many as there are threads if not given, fewer
+            where memory is short.
+        sweep_on
+            Where trials are trained: ray takes the machines of a cluster, and --threads for each trial.
+        model
+            Shape to train; None: the recipe's. One that is given replaces the recipe's whole.
+        training
+            How to train; None: the recipe's. One that is given replaces the recipe's whole.
+        on_step
+            Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
+            Where it returns True, the run ends after that step, evaluated and saved; what it raises
+            ends the run there.
+        overrides
+            Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
+            arguments win over a recipe, a method or a model. A whole part that is given replaces the
+            usual one whole.
+
+    The arguments are the flags of `scratchlm pretrain --help`; one `PretrainConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
-def pretrain(config: PretrainConfig, /) -> PretrainResult: ...
+def pretrain(config: PretrainConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> PretrainResult: ...
 @overload
 def quantize(
     model: str | Path, *, out: str | Path, to: Literal["int8", "int4"] = "int8", calibrate: str | None = None,
     text: str | None = None, threads: int | None = None, force: bool = False,
 ) -> QuantizeResult:
-    """Store a model's weights in 8 or 4 bits, and tell what that costs."""
+    """Store a model's weights in 8 or 4 bits, and tell what that costs.
+
+    Arguments:
+        model
+            Model folder or run folder.
+        out
+            Model folder to write.
+        to
+            int8: one scale an output of a matrix. int4: one scale for 32 inputs of an output; the
+            embedding and the head stay in int8.
+        calibrate
+            Text that int4 is rounded for (GPTQ), so that the model's answers to it change little: a
+            file, a folder or a source. Without, each weight goes to its nearest code.
+        text
+            Text to measure on; if not given, what is left of the calibration text, or embedded stories.
+        threads
+            CPU threads; all cores if not given.
+        force
+            Replace an existing model in the folder.
+
+    The arguments are the flags of `scratchlm quantize --help`; one `QuantizeConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def quantize(config: QuantizeConfig, /) -> QuantizeResult: ...
@@ -258,7 +938,29 @@ def quickstart(
     *, minutes: float = 3.0, out: str | Path = ..., source: str = "storyworld", text_field: str | None = None,
     seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
 ) -> QuickstartResult:
-    """The whole life of a model in minutes, offline."""
+    """The whole life of a model in minutes, offline.
+
+    Arguments:
+        minutes
+            Time for everything; kept within a tenth, and the size of the model follows from it.
+        out
+            Folder to write the model, the questions and the report to.
+        source
+            Text to learn from: the embedded corpus, a named source, or a file or folder of your own.
+        text_field
+            Field or column of a structured file that holds the text.
+        seed
+            Seed of the text, the weights and the order of training.
+        threads
+            CPU threads; all cores if not given.
+        dtype
+            Number format of matrix products; auto keeps the faster.
+        force
+            Replace what an earlier quickstart left in the folder.
+
+    The arguments are the flags of `scratchlm quickstart --help`; one `QuickstartConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def quickstart(config: QuickstartConfig, /) -> QuickstartResult: ...
@@ -268,7 +970,36 @@ def synthesize(
     endpoint: str | None = None, endpoint_model: str = "default", per_document: int = 8, count: int | None = None,
     near_duplicates: float = 0.8, text_field: str | None = None, seed: int = 0, force: bool = False,
 ) -> SynthesizeResult:
-    """Make conversations of your own documents, to fine-tune on."""
+    """Make conversations of your own documents, to fine-tune on.
+
+    Arguments:
+        sources
+            Files, folders or names of known sources.
+        out
+            File to write, .jsonl.
+        templates
+            TOML file of your own templates: [[template]] with user and assistant; slots are {passage},
+            {mixed}, {before}, {next}, {sentence}, {word}, {blank}, {statement}, {subject}, {verb}.
+        endpoint
+            Or the address of an OpenAI-compatible endpoint whose model writes questions and answers.
+        endpoint_model
+            Name of the model there.
+        per_document
+            Most conversations of one document.
+        count
+            Most conversations in all.
+        near_duplicates
+            Leave out what resembles an earlier one at least so much; 0 leaves out only equal ones.
+        text_field
+            Field or column of a structured file that holds the text.
+        seed
+            Seed of what is drawn.
+        force
+            Replace the file.
+
+    The arguments are the flags of `scratchlm synthesize --help`; one `SynthesizeConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
@@ -278,18 +1009,77 @@ def timelapse(
     prompt: str = "Once upon a time", steps: int = 500, depth: int = 3, frames: int = 60, passage: int = 200,
     seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
 ) -> TimelapseResult:
-    """Train a small model on the bytes of a text, and write a page that replays its training."""
+    """Train a small model on the bytes of a text, and write a page that replays its training.
+
+    Arguments:
+        source
+            Text to learn from: the embedded corpus, a named source, or a file or folder of your own.
+        out
+            Folder to write the page, its picture and their data to.
+        text_field
+            Field or column of a structured file that holds the text.
+        prompt
+            Text that the model continues at each moment.
+        steps
+            Optimizer steps; 500 at depth 3 took 98 seconds of one core of an AMD EPYC, in bf16.
+        depth
+            Layers, from which width, heads and learning rate follow.
+        frames
+            Moments to show, spaced evenly in the logarithm of the step.
+        passage
+            Bytes of the held-out passage whose predictions are shown.
+        seed
+            Seed of the weights, the order of training and the written texts.
+        threads
+            CPU threads; all cores if not given.
+        dtype
+            Number format of matrix products; auto keeps the faster.
+        force
+            Replace an earlier time-lapse in the folder.
+
+    The arguments are the flags of `scratchlm timelapse --help`; one `TimelapseConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def timelapse(config: TimelapseConfig, /) -> TimelapseResult: ...
 @overload
 def train_tokenizer(
-    sources: str | Path | Sequence[str | Path], *, out: str | Path,
+    sources: str | Path | Sequence[str | Path] = (), *, out: str | Path,
     kind: Literal["bpe", "characters", "words"] = "bpe", vocabulary_size: int = 4096,
     pattern: Literal["qwen2", "gpt2", "cl100k", "smollm"] = "qwen2", sample_mb: float = 200.0, readable: bool = False,
-    force: bool = False,
+    force: bool = False, data: Iterable[str | Mapping[str, Any]] | str | None = None,
 ) -> TrainResult:
-    """Train a tokenizer on text."""
+    """Train a tokenizer on text.
+
+    Arguments:
+        sources
+            Files, folders or named corpora to learn from.
+        out
+            Folder to write the tokenizer to.
+        kind
+            What a token is: a frequent part of a word (bpe), a character, or a word. Text with a
+            character outside the vocabulary of characters is refused; a word outside the vocabulary of
+            words becomes <|unk|>.
+        vocabulary_size
+            Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; special
+            tokens are extra. A tokenizer of characters keeps all of them.
+        pattern
+            How text is split before merging, with bpe; qwen2 is read by most other tools.
+        sample_mb
+            Learn from at most this many megabytes (millions of bytes), spread over the text where its
+            size is known.
+        readable
+            Train with the plain Python trainer: the same merges, slower.
+        force
+            Replace an existing tokenizer in the folder.
+        data
+            Here also texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory:
+            they are written once to the cache, under their hash.
+
+    The arguments are the flags of `scratchlm tokenizer train --help`; one `TrainTokenizerConfig` may take their place.
+    Raises `UserError` for an argument that is unknown, missing or wrong.
+    """
 
 @overload
 def train_tokenizer(config: TrainTokenizerConfig, /) -> TrainResult: ...

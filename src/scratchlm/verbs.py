@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, shortened
 from scratchlm.verb import Lazy, Named, Verb
 
 if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a module is imported when it is asked for
     import scratchlm.config.completion
     import scratchlm.config.settings
+    import scratchlm.data.given
     import scratchlm.data.prepare
     import scratchlm.evaluation.config
     import scratchlm.evaluation.run
@@ -46,6 +48,7 @@ if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a modu
     import scratchlm.serving.config
     import scratchlm.tokens.commands
     import scratchlm.tokens.config
+    import scratchlm.weights.checkpoint
     import scratchlm.weights.commands
     import scratchlm.weights.config
 else:
@@ -121,7 +124,7 @@ PLAN = Verb(
 PRETRAIN = Verb(
     "pretrain", "Train from random weights, continue a model, or resume a run.",
     lambda: scratchlm.runs.config.PretrainConfig, lambda: scratchlm.runs.pretrain.pretrain, _pretraining,
-    resumed=lambda: scratchlm.runs.config.ResolvedPretrainConfig
+    objects=("on_step",), resumed=lambda: scratchlm.runs.config.ResolvedPretrainConfig
 )  # fmt: skip
 TIMELAPSE = Verb(
     "timelapse", "Train a small model on the bytes of a text, and write a page that replays its training.",
@@ -134,23 +137,23 @@ SYNTHESIZE = Verb(
 FINETUNE_CLASSIFY = Verb(
     "finetune classify", "Teach a model to put texts into classes.",
     lambda: scratchlm.finetuning.config.ClassifyTrainingConfig, lambda: scratchlm.runs.classify.finetune_classify,
-    resumed=lambda: scratchlm.finetuning.config.ClassifyTrainingConfig
+    objects=("on_step",), resumed=lambda: scratchlm.finetuning.config.ClassifyTrainingConfig
 )  # fmt: skip
 FINETUNE_INSTRUCT = Verb(
     "finetune instruct", "Teach a model to answer in conversations.",
     lambda: scratchlm.finetuning.config.InstructTrainingConfig, lambda: scratchlm.runs.instruct.finetune_instruct,
-    resumed=lambda: scratchlm.finetuning.config.InstructTrainingConfig
+    objects=("on_step",), resumed=lambda: scratchlm.finetuning.config.InstructTrainingConfig
 )  # fmt: skip
 FINETUNE_PREFER = Verb(
     "finetune prefer", "Teach a model which of two answers is preferred.",
     lambda: scratchlm.finetuning.config.PreferTrainingConfig, lambda: scratchlm.runs.prefer.finetune_prefer,
-    _preferring, resumed=lambda: scratchlm.finetuning.config.ResolvedPreferTrainingConfig
+    _preferring, objects=("on_step",), resumed=lambda: scratchlm.finetuning.config.ResolvedPreferTrainingConfig
 )  # fmt: skip
 FINETUNE_REINFORCE = Verb(
     "finetune reinforce", "Teach a model by what its own answers are worth.",
     lambda: scratchlm.finetuning.config.ReinforceTrainingConfig,
     lambda: scratchlm.runs.reinforce.finetune_reinforce, hidden=("json", "data", "held_out", "split"),
-    objects=("task",), resumed=lambda: scratchlm.finetuning.config.ReinforceTrainingConfig
+    objects=("task", "on_step"), resumed=lambda: scratchlm.finetuning.config.ReinforceTrainingConfig
 )  # fmt: skip
 CLASSIFY = Verb(
     "classify", "Put texts into the classes that a model has learned.",
@@ -230,33 +233,76 @@ FUNCTIONS: Mapping[str, Verb[Any]] = {
 needs a terminal."""
 
 
-OVERRIDES = """`overrides` are single values by dotted names, such as {"training.steps": 50}: they win over arguments,
-and arguments win over a recipe, a method or a model. A whole part that is given replaces the usual one whole.
-"""
+IN_MEMORY = {
+    "prepare": (), "train_tokenizer": (), "pretrain": ("data",), "finetune_classify": ("data", "held_out"),
+    "finetune_instruct": ("data", "held_out"), "finetune_prefer": ("data", "held_out"),
+}  # fmt: skip
+"""The functions that take texts or rows from memory, by those names; the first two by the name `data`, beside the
+sources that they take by path."""
+Rows = Iterable[str | Mapping[str, Any]]
+NOTES = {
+    "overrides": "Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and "
+    "arguments win over a recipe, a method or a model. A whole part that is given replaces the usual one whole.",
+    "on_step": "Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds). Where it "
+    "returns True, the run ends after that step, evaluated and saved; what it raises ends the run there.",
+    "data": "Here also texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory: they are "
+    "written once to the cache, under their hash.",
+}
+"""What `help()` says of arguments that only Python has, or that take more there."""
+
+
+def parameters_of(name: str, hints: Mapping[str, Any] = MappingProxyType({})) -> list[inspect.Parameter]:
+    """Return the parameters of a verb as a Python function; `hints` are the types of those that no config has."""
+    from scratchlm.config.calls import has_parts, parameters
+
+    verb, known, kind = FUNCTIONS[name], [], inspect.Parameter.KEYWORD_ONLY
+    config = verb.config()
+    for each in parameters(config, verb.hidden):
+        if each.name in IN_MEMORY.get(name, ()):
+            each = each.replace(annotation=each.annotation | Rows)
+        if each.name == "sources" and name in IN_MEMORY:
+            each = each.replace(default=())
+        if each.name in verb.objects:
+            each = each.replace(annotation=each.annotation | hints.get(each.name, Any))
+        known.append(each)
+    names = [each.name for each in known]
+    more = {key: hints.get(key, Any) for key in verb.objects if key not in names}
+    more |= {"data": Rows | str | None} if name in IN_MEMORY and "data" not in names else {}
+    more |= {"overrides": Named | None} if has_parts(config) else {}
+    return known + [inspect.Parameter(key, kind, default=None, annotation=hint) for key, hint in more.items()]
+
+
+def docstring_of(name: str) -> str:
+    """Return the docstring of a verb as a Python function, made of those of its config and of the config's fields."""
+    from scratchlm.config.field_docs import explained, field_docs
+
+    verb = FUNCTIONS[name]
+    config, known = verb.config(), parameters_of(name)
+    docs = field_docs(config)
+    for key, note in NOTES.items():
+        if key != "data" or name in IN_MEMORY:
+            docs[key] = f"{docs.get(key, '')} {note}".strip()
+    return (
+        f"{verb.says}\n\n{explained(known, docs)}\n\n"
+        f"The arguments are the flags of `scratchlm {verb.program} --help`; one `{config.__name__}` may take their "
+        "place.\nRaises `UserError` for an argument that is unknown, missing or wrong."
+    )
 
 
 def function_of(name: str) -> Callable[..., Any]:
     """Return a verb as a Python function: of its settings by name, or of one config."""
-    from scratchlm.config.calls import has_parts, parameters
-
     verb = FUNCTIONS[name]
 
     def call(*positional: Any, overrides: Named | None = None, **named: Any) -> Any:
         objects = {key: named.pop(key) for key in verb.objects if not isinstance(named.get(key, ""), str)}
+        if not callable(objects.get("on_step") or call):
+            raise UserError(f"on_step is {shortened(objects['on_step'])}: give a function of a step's record")
+        named = _on_disk(name, named, bool(positional))
         return verb.run(verb.from_call(positional, named, overrides), **objects)
 
-    config = verb.config()
-    known, told = parameters(config, verb.hidden), ""
-    if has_parts(config):
-        kind = inspect.Parameter.KEYWORD_ONLY
-        known.append(inspect.Parameter("overrides", kind, default=None, annotation=Named | None))
-        told = OVERRIDES
     call.__name__ = call.__qualname__ = name
-    call.__signature__ = inspect.Signature(known)  # type: ignore[attr-defined]
-    call.__doc__ = (
-        f"{verb.says}\n\nTakes the flags of `scratchlm {verb.program} --help` as arguments of the same names, or one "
-        f"`{config.__name__}`.\n{told}Raises `UserError` for an argument that is unknown, missing or wrong."
-    )
+    call.__signature__ = inspect.Signature(parameters_of(name))  # type: ignore[attr-defined]
+    call.__doc__ = docstring_of(name)
     return call
 
 
@@ -266,6 +312,30 @@ def completion(config: Any) -> str:
     every += [experiment_verb(name) for name in scratchlm.lab.catalogue.EXPERIMENTS]
     known = {verb.program: scratchlm.config.settings.settings(verb.config()) for verb in every}
     return scratchlm.config.completion.script(config.shell, known)
+
+
+def _on_disk(name: str, named: dict[str, Any], placed: bool) -> dict[str, Any]:
+    """Return the arguments of a call with the files that hold what it gives from memory."""
+    if name not in IN_MEMORY:
+        return named
+    if IN_MEMORY[name] == () and named.get("data") is not None:
+        if placed or named.get("sources"):
+            raise UserError(f"{FUNCTIONS[name].program}: sources and data; give paths, or what is in memory")
+        file = scratchlm.data.given.file_of_rows(named["data"], "data")
+        return {**{key: value for key, value in named.items() if key != "data"}, "sources": (str(file),)}
+    in_memory = {
+        key: named[key]
+        for key in IN_MEMORY[name]
+        if named.get(key) is not None and not isinstance(named[key], str | Path)
+    }
+    for key, rows in in_memory.items():
+        if name == "pretrain":
+            init = named.get("init")
+            model = None if init is None else scratchlm.weights.checkpoint.find_model(Path(init))
+            named[key] = scratchlm.data.given.prepared_rows(rows, key, model)
+        else:
+            named[key] = scratchlm.data.given.file_of_rows(rows, key)
+    return named
 
 
 def experiment(name: str, *positional: Any, **named: Any) -> Any:

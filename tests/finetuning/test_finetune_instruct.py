@@ -28,6 +28,7 @@ SAME = {
     "ShareGPT": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]},
     "Alpaca": {"instruction": "Hi", "input": "", "output": "Yes"},
     "prompt-completion": {"prompt": "Hi", "completion": "Yes"},
+    "question-answer": {"question": "Hi", "answer": "Yes"},
 }
 
 

@@ -16,7 +16,7 @@ import torch
 from IPython.core.formatters import HTMLFormatter
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.field_docs import field_docs
+from scratchlm.config.field_docs import field_docs
 from scratchlm.generation.config import SamplingConfig, SamplingSettings
 from scratchlm.generation.generated import GeneratedText
 from scratchlm.generation.language_model import LanguageModel

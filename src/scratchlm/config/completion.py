@@ -92,9 +92,9 @@ def _fish(programs: Mapping[str, Sequence[Setting]]) -> str:
         seen.append(f"not __fish_seen_subcommand_from {' '.join(words)}")
         lines.append(f"complete -c scratchlm -f -n '{'; and '.join(seen)}' -a '{' '.join(words)}'")
     for program, known in programs.items():
-        seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in program.split())
+        within = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in program.split())
         for flag, each in _flags(known).items():
             says = each.says.split(". ")[0].replace("\\", "").replace("'", "")[:80]
             takes = f" -x -a '{' '.join(each.choices)}'" if each.choices else " -r" if each.values else ""
-            lines.append(f"complete -c scratchlm -n '{seen}' -l {flag.removeprefix('--')}{takes} -d '{says}'")
+            lines.append(f"complete -c scratchlm -n '{within}' -l {flag.removeprefix('--')}{takes} -d '{says}'")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ messages            {"messages": [{"role": "user", "content": ...}, ...]}       
 ShareGPT            {"conversations": [{"from": "human", "value": ...}, ...]}
 Alpaca              {"instruction": ..., "input": ..., "output": ...}                (Taori et al. 2023)
 prompt-completion   {"prompt": ..., "completion": ...}
+question-answer     {"question": ..., "answer": ...}
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ LAYOUTS = (
     Layout("ShareGPT", ("conversations",), _from_shared),
     Layout("Alpaca", ("instruction", "output"), lambda of: exchange(of["instruction"], of["output"], of.get("input"))),
     Layout("prompt-completion", ("prompt", "completion"), lambda of: exchange(of["prompt"], of["completion"])),
+    Layout("question-answer", ("question", "answer"), lambda of: exchange(of["question"], of["answer"])),
 )
 
 

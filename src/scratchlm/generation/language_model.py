@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, Unpack, overload
 
 import torch
 
-from scratchlm.base.calls import config_from
 from scratchlm.base.config import from_dict
 from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError, nearest, shortened
-from scratchlm.base.field_docs import names_settings_of
 from scratchlm.base.files import read_json
 from scratchlm.base.reading import require_table
 from scratchlm.base.result import html_table
+from scratchlm.config.calls import config_from
+from scratchlm.config.field_docs import names_settings_of
 from scratchlm.generation.assembling import assemble
 from scratchlm.generation.batch import engine_of
 from scratchlm.generation.beam import beam_search

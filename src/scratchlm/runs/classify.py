@@ -38,6 +38,7 @@ from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
+from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 
@@ -141,12 +142,12 @@ class Side:
     truth: np.ndarray
 
 
-def finetune_classify(config: ClassifyTrainingConfig) -> ClassifyResult:
+def finetune_classify(config: ClassifyTrainingConfig, on_step: OnStep | None = None) -> ClassifyResult:
     """Train a classifier and write its run folder: the model that was best on validation texts, scores, a report.
 
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
-    return finetune(config, ClassifyStage)
+    return finetune(config, ClassifyStage, on_step)
 
 
 class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):

@@ -45,7 +45,7 @@ from scratchlm.runs.runs import (
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import Hook
-from scratchlm.training.loop import BatchSource, Loop, RuntimeConfig
+from scratchlm.training.loop import BatchSource, Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss
 from scratchlm.training.probing import choose_dtype
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, require_trainable, save_model
@@ -123,9 +123,10 @@ class Stage(ABC, Generic[C, R]):
         return {}
 
 
-def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
+def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]], on_step: OnStep | None = None) -> R:
     """Train a stage and write its run folder; the result is about the state that was kept.
 
+    `on_step` is called with the record of each step; the run ends in order after a step for which it returns True.
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
     started = time.perf_counter()
@@ -142,7 +143,7 @@ def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
         runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
         model.decoder.to(runtime.device)
         stage.begin(model)
-        best = _trained(stage, model, out, runtime)
+        best = _trained(stage, model, runtime, on_step)
         kept = load_model(out / MODEL, base=None if model.base is None else model.base.path)
         kept.decoder.to(runtime.device)
         told = {"out": str(out), "step": best.step, "steps": config.training.steps, "chosen": config.keep == "best"}
@@ -154,14 +155,15 @@ def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]]) -> R:
     return result
 
 
-def _trained(stage: Stage[C, R], model: SavedModel, out: Path, runtime: RuntimeConfig) -> KeepBest:
+def _trained(stage: Stage[C, R], model: SavedModel, runtime: RuntimeConfig, on_step: OnStep | None) -> KeepBest:
     """Train, and return what kept the best state. The optimizer's state is freed here: what follows loads models."""
     config, best = stage.config, KeepBest(model, stage)
-    loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime)
+    assert config.out is not None
+    loop = Loop(model.decoder, stage.batches, config.training, loss=stage.loss, runtime=runtime, on_step=on_step)
     pace = best.pace if config.patience else None
     hooks, resume = [best, *stage.hooks], config.resume is not None
     command, track = f"scratchlm finetune {stage.kind}", config.track
-    run_fit(command, out, model, loop, hooks=hooks, pace=pace, resume=resume, track=track)
+    run_fit(command, config.out, model, loop, hooks=hooks, pace=pace, resume=resume, track=track)
     return best
 
 

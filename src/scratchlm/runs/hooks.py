@@ -56,7 +56,8 @@ class HeldOut(Stateless):
     tokenizer: Tokenizer
     tokens: Tokens
     every: int
-    last_step: int
+    last_step: Callable[[], int]
+    """Returns the last step as it is planned now."""
     limit: int
     length: int
     dtype: torch.dtype
@@ -66,7 +67,7 @@ class HeldOut(Stateless):
         """Return loss and bits per byte."""
         started = time.perf_counter()
         whole = len(self.tokens)
-        limit = self.last_limit if step == self.last_step else self.limit
+        limit = self.last_limit if step == self.last_step() else self.limit
         count = whole if limit is None else min(limit, whole)
         tokens = self.tokens if count == whole else ArrayTokens(self.tokens.read(0, count))
         found = held_out_loss(decoder, self.tokenizer, tokens, length=self.length, dtype=self.dtype)

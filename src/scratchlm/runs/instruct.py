@@ -27,6 +27,7 @@ from scratchlm.text.records import read_records
 from scratchlm.text.sources import open_source
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate, Rendered
+from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import SavedModel
 
@@ -85,13 +86,13 @@ def _line(text: str) -> str:
     return flat if len(flat) <= 100 else flat[:97] + "..."
 
 
-def finetune_instruct(config: InstructTrainingConfig) -> InstructResult | None:
+def finetune_instruct(config: InstructTrainingConfig, on_step: OnStep | None = None) -> InstructResult | None:
     """Teach a model to answer and write its run folder; with `preview`, show tokens instead and return None.
 
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
     if not config.preview:
-        return finetune(config, InstructStage)
+        return finetune(config, InstructStage, on_step)
     with held(config):
         preview(config)
     return None

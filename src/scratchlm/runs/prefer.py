@@ -41,6 +41,7 @@ from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune,
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.training.loop import OnStep
 from scratchlm.weights.checkpoint import Classes, SavedModel
 
 REFERRING = (DPOConfig, IPOConfig, KTOConfig)
@@ -88,14 +89,14 @@ class PreferResult(FinetuneResult):
         ]
 
 
-def finetune_prefer(config: PreferTrainingConfig) -> PreferResult:
+def finetune_prefer(config: PreferTrainingConfig, on_step: OnStep | None = None) -> PreferResult:
     """Train on preferences and write the run folder: the model with the lowest held-out loss, a result, a report.
 
     The reference model answers once, ahead of training, so that no second model is held; where the loss does not
     compare with it, only for the figures of held-out pairs. Raises `UserError` for data or a model that cannot be used,
     and `Interrupted` after Ctrl-C, with everything saved.
     """
-    return finetune(resolve_loss(config), PreferStage)
+    return finetune(resolve_loss(config), PreferStage, on_step)
 
 
 class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):

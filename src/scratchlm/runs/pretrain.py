@@ -50,7 +50,7 @@ from scratchlm.runs.sweep.trials import trials_of
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.distilling import distillation_loss, load_teacher
-from scratchlm.training.loop import Loop, RuntimeConfig
+from scratchlm.training.loop import Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.prefetching import for_device
 from scratchlm.training.probing import COMPILING, probe_seconds
@@ -83,12 +83,13 @@ class PretrainResult(Result):
         return told if self.sweep is None else Group(self.sweep.table(), told)
 
 
-def pretrain(config: PretrainConfig) -> PretrainResult:
+def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
-    What `config` leaves open is its recipe's (`depth_scaling.resolve`). Raises `UserError` for data, tokenizer and
-    model that do not belong together, a taken `out` and the like, and `Interrupted` after Ctrl-C or SIGTERM, with
-    everything saved.
+    What `config` leaves open is its recipe's (`depth_scaling.resolve`). `on_step` is called with the record of each
+    step; where it returns True, the run ends in order after that step. Raises `UserError` for data, tokenizer and model
+    that do not belong together, a taken `out` and the like, `Interrupted` after Ctrl-C or SIGTERM, with everything
+    saved, and what `on_step` raises.
     """
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
         out = config.out
@@ -97,7 +98,11 @@ def pretrain(config: PretrainConfig) -> PretrainResult:
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
         resolved = resolve(config) if config.resume is None else _stored(config, config.resume)
-        return _sweep(resolved, ranks) if resolved.sweep else _pretrain(resolved, ranks)
+        if not resolved.sweep:
+            return _pretrain(resolved, ranks, on_step)
+        if on_step is not None:
+            raise UserError("on_step: the trials of a sweep are processes of their own; leave out one of the two")
+        return _sweep(resolved, ranks)
 
 
 def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
@@ -152,7 +157,7 @@ def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
     return wanted if available is None else max(1, min(wanted, available // each))
 
 
-def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
+def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | None) -> PretrainResult:
     assert config.data is not None
     assert config.out is not None
     started, out = time.perf_counter(), config.out
@@ -186,20 +191,15 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
     batches = for_device(training_batches(train, training, config.seed, pad_of(tokenizer)), runtime.device)
     loop = Loop(
-        saved.decoder,
-        batches,
-        training,
-        loss=loss,
-        runtime=runtime,
-        ranks=ranks,
-        sharding=config.sharding,
-    )
+        saved.decoder, batches, training, loss=loss, runtime=runtime, ranks=ranks, sharding=config.sharding,
+        on_step=on_step,
+    )  # fmt: skip
     loop.describe = documents_in(train, tokenizer)
     scores = HeldOut(
         tokenizer,
         held_out,
         every=training.evaluate_every,
-        last_step=training.steps,
+        last_step=lambda: loop.config.steps,
         limit=training.evaluation_tokens,
         length=training.sequence_length,
         dtype=runtime.dtype,

@@ -25,6 +25,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
 from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel
 
@@ -85,7 +86,9 @@ class RolloutLog:
         self._rollouts.stats = RolloutStats(**state)
 
 
-def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None) -> ReinforceResult:
+def finetune_reinforce(
+    config: ReinforceTrainingConfig, task: Task | None = None, on_step: OnStep | None = None
+) -> ReinforceResult:
     """Train on the rewards of a model's own answers and write the run folder.
 
     `task` gives questions and rewards of your own, and the run records it as own; without, `config.task` names a
@@ -94,7 +97,7 @@ def finetune_reinforce(config: ReinforceTrainingConfig, task: Task | None = None
     """
     if task is not None and not (task.train and task.held_out):
         raise UserError("task: has no question on one side; give some to train on and some to hold out")
-    return finetune(config, lambda config, model: ReinforceStage(config, model, task))
+    return finetune(config, lambda config, model: ReinforceStage(config, model, task), on_step)
 
 
 class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):

@@ -40,9 +40,14 @@ class WeightAverage:
         for weights in layouts(self._weights.values()):
             means = [self._means[names[weight]] for weight in weights]
             torch._foreach_lerp_(means, weights, share)
-            if step == steps:
-                for weight, mean in zip(weights, means, strict=True):  # all at once is unknown to tensors in parts
-                    weight.copy_(mean)
+        if step == steps:
+            self.put_in_place()
+
+    @torch.no_grad()
+    def put_in_place(self) -> None:
+        """Put the mean in the place of the weights, where there is one."""
+        for name, mean in self._means.items():  # all at once is unknown to tensors in parts
+            self._weights[name].copy_(mean)
 
     def _share(self, step: int, steps: int) -> float | None:
         """Return how much of the mean is what the weights are now; None where nothing is averaged."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from scratchlm.base.runfolder import LOG_FILE, SKIPPED, Evaluation, OutOfMemory,
 from scratchlm.base.signals import StopRequest
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
-from scratchlm.training.loop import Loop, StepRecord
+from scratchlm.training.loop import Loop, OnStep, StepRecord
 from scratchlm.training.spikes import DivergenceError
 
 Pace = Callable[[int], int]
@@ -69,8 +70,10 @@ def fit(
     """Train the loop's decoder in place for `loop.config.steps` steps.
 
     With a `folder`, `metrics.jsonl` is written there; with `checkpoints`, `resume` continues the run. A `pace`
-    may change the number of steps, and the schedule with it. Raises `Interrupted` after saving when `stop` was
-    requested; `DivergenceError` where the loss stays too high and no return to a checkpoint helps; `UserError` for a
+    may change the number of steps, and the schedule with it. Where `loop.on_step` returns True, the run ends after that
+    step as after a planned last one: evaluated and saved. Raises `Interrupted` after saving when `stop` was
+    requested; what `loop.on_step` raises, with the log and the latest checkpoint as they are then, so that the run can
+    be resumed; `DivergenceError` where the loss stays too high and no return to a checkpoint helps; `UserError` for a
     pace beside a tail average.
 
     A program that only trains takes a third off a step's time on a CPU by calling `base.memory.keep_freed_memory`
@@ -94,6 +97,10 @@ def fit(
             return
         except DivergenceError as reason:
             run.roll_back(reason)
+
+
+def _ends(on_step: OnStep, record: StepRecord) -> bool:
+    return on_step(record) is True
 
 
 def _due(step: int, every: int) -> bool:
@@ -131,6 +138,8 @@ class _Run:
         self.follow(pace)
         for record in loop.steps():
             self.write(record)
+            if loop.on_step is not None and loop.ranks.from_first(partial(_ends, loop.on_step, record)):
+                loop.end()
             stopping = loop.ranks.any(stop.requested)
             if loop.step == loop.config.steps or stopping or _due(loop.step, loop.config.checkpoint_every):
                 self.save()

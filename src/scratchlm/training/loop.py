@@ -78,6 +78,10 @@ class StepRecord:
         return self.problem is not None
 
 
+OnStep = Callable[[StepRecord], object]
+"""Called by `fit` with the record of each step, on the first rank; where it returns True, that step is the last."""
+
+
 @dataclass(frozen=True)
 class RuntimeConfig:
     """Where a loop computes, in which dtype, from which seed."""
@@ -114,6 +118,8 @@ class Loop:
     lr_factor: Callable[[int, int, ScheduleConfig], float] = lr_factor
     """Of a step, the steps of the run and its schedule: the learning rate as a fraction of its peak."""
     batch_state: State | None = None
+    on_step: OnStep | None = None
+    """What `fit` calls after each step; who iterates over `steps` needs none."""
 
     def __post_init__(self) -> None:
         """Move the model to its device, in parts where they are asked for, and build its optimizers."""
@@ -152,6 +158,12 @@ class Loop:
                 self.step += 1
                 self.average.update(self.step, self.config.steps)
                 yield record
+
+    def end(self) -> None:
+        """Make the step that was just taken the last one; averaged weights take their place as after a planned end."""
+        if self.step < self.config.steps:
+            self.config = replace(self.config, steps=self.step)
+            self.average.put_in_place()
 
     def train_step(self, batch: Batch) -> StepRecord:
         """Take one optimizer step on a batch and return its record."""
