@@ -3,7 +3,9 @@
     python -m bench.evaluation --init smollm2
 
 `--init` is the folder that `scratchlm import` wrote of SmolLM2-135M-Instruct; SCRATCHLM_DATA names the folder that
-holds evaluate/. Needs `pip install -e ".[interop]"`. Both in fp32, 16 texts at a time.
+holds evaluate/. Needs `pip install -e ".[interop]"`. Both in fp32, 16 texts at a time,
+each at its defaults: answers without a prompt (BLiMP's sentences) follow the tokenizer's BOS token, else its EOS token.
+The result names it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from scratchlm.evaluation.harness import write_tasks
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.tasks import Item, Task, read_task
-from scratchlm.tokens.base import first_token
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 FILES = {
@@ -48,7 +49,7 @@ def tasks() -> list[Task]:
     return found
 
 
-def theirs(folder: Path, first: int, task: Task) -> tuple[dict[str, float], float]:
+def theirs(folder: Path, task: Task) -> tuple[dict[str, float], float]:
     """Return the harness's scores of a task by transformers, the mean over its sets, and the seconds."""
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -58,7 +59,7 @@ def theirs(folder: Path, first: int, task: Task) -> tuple[dict[str, float], floa
         manager = TaskManager(include_path=place)
         started = time.perf_counter()
         results = lm_eval.simple_evaluate(
-            model="hf", model_args=f"pretrained={folder},dtype=float32,prefix_token_id={first}", tasks=names,
+            model="hf", model_args=f"pretrained={folder},dtype=float32", tasks=names,
             task_manager=manager, device="cpu", batch_size=ROWS, bootstrap_iters=0,
         )["results"]  # fmt: skip
         seconds = time.perf_counter() - started
@@ -91,9 +92,10 @@ def measure(init: Path) -> dict[str, Any]:
             started = time.perf_counter()
             result = ask(model, task, Prompting(rows=ROWS))
             seconds = time.perf_counter() - started
-            scores, their_seconds = theirs(exported, first_token(model.tokenizer) or 0, task)
+            scores, their_seconds = theirs(exported, task)
             found[task.name] = {
                 "items": result.items,
+                "start": result.start,
                 "ours": {name: score.value for name, score in result.scores.items()},
                 "theirs": scores,
                 "seconds": {"ours": seconds, "theirs": their_seconds},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from families import FAMILIES
 from scratchlm.evaluation.harness import adapter, write_tasks
 from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.tasks import read_task
+from scratchlm.tokens.base import PAD, TURN_END, Ends, prefix_token
 from scratchlm.tokens.fast import FastBPE
+from scratchlm.tokens.vocabulary import TURN_START
 from scratchlm.weights.checkpoint import SavedModel, save_model
 from toys import random_decoder
 
@@ -35,11 +37,24 @@ def files(folder: Path) -> list[str]:
     return specs
 
 
-def test_all_three_give_the_same_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+ENDS = {
+    "no BOS token": Ends(),
+    "a BOS token that no program inserts": Ends(TURN_START, add_bos=False, last=TURN_END),
+    "no BOS token, an EOS token that ends a turn": Ends(None, last=TURN_END),
+    "a BOS token that programs insert": Ends(PAD),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
+def test_all_three_give_the_same_scores_at_the_harness_s_defaults(
+    ends: Ends, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    tokenizer = FastBPE.train([], 256)
-    shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
+    tokenizer = FastBPE(replace(FastBPE.train([], 256).vocabulary, ends=ends))
+    shape = replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
     model = SavedModel(random_decoder(shape), tokenizer)
     save_model(tmp_path / "model", model)
     assert run(capsys, "export", tmp_path / "model", "--to", "hf", "--out", tmp_path / "hf")[0] == 0
@@ -49,9 +64,12 @@ def test_all_three_give_the_same_scores(tmp_path: Path, capsys: pytest.CaptureFi
     manager = TaskManager(include_path=str(tmp_path / "tasks"))
     asked: dict[str, Any] = {"tasks": names, "task_manager": manager, "bootstrap_iters": 0}
     inside = lm_eval.simple_evaluate(model=adapter(tmp_path / "model"), **asked)["results"]
-    end = tokenizer.end_of_text  # what a text of ours begins after
-    arguments = f"pretrained={tmp_path / 'hf'},dtype=float32,prefix_token_id={end}"
-    theirs = lm_eval.simple_evaluate(model="hf", model_args=arguments, device="cpu", **asked)["results"]
+    hf = HFLM(pretrained=str(tmp_path / "hf"), dtype="float32", device="cpu")
+    assert hf.prefix_token_id == prefix_token(tokenizer)
+    theirs = lm_eval.simple_evaluate(model=hf, **asked)["results"]
+    text = [Instance("loglikelihood_rolling", {}, ("a text, longer than nothing",), 0)]
+    if tokenizer.begin_of_text is None:  # else the harness puts it twice before a text
+        assert adapter(model).loglikelihood_rolling(text) == pytest.approx(hf.loglikelihood_rolling(text), rel=1e-4)
     for task, name in zip(tasks, names, strict=True):
         scores = ask(model, task, Prompting()).scores
         ours = {
@@ -69,7 +87,7 @@ def test_our_model_continues_texts_there_until_a_stop(tmp_path: Path) -> None:
     from lm_eval.api.instance import Instance
 
     tokenizer = FastBPE.train([], 256)
-    shape = dataclasses.replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
+    shape = replace(FAMILIES["llama tied"][1], vocabulary_size=tokenizer.vocabulary_size)
     held = adapter(SavedModel(random_decoder(shape), tokenizer))
     requests = [Instance("generate_until", {}, ("ab", {"until": [], "max_gen_toks": 9}), 0)]
     (whole,) = held.generate_until(requests)

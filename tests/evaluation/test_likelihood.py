@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ import torch
 from scratchlm.base.errors import UserError
 from scratchlm.evaluation import likelihood
 from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from scratchlm.tokens.base import END_OF_TEXT, PAD, TURN_END, Ends, first_token, prefix_token
+from scratchlm.tokens.bpe import ReadableBPE
+from scratchlm.tokens.fast import FastBPE
+from scratchlm.tokens.simple import CharacterTokenizer, WordTokenizer
+from scratchlm.tokens.vocabulary import TURN_START
 from toys import TOYS, byte_tokenizer, random_decoder, toy_config
 
 
@@ -84,3 +90,28 @@ def test_texts_are_tokenized_as_running_text() -> None:
     assert empty == Request((first,), tuple(tokenizer.encode("c")))
     with pytest.raises(UserError, match="has no token of its own"):
         encode_requests(tokenizer, [("a", "")])
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (Ends(), END_OF_TEXT),  # all tokenizers that are trained here
+        (Ends(TURN_START, add_bos=False, last=TURN_END), TURN_START),  # SmolLM2
+        (Ends(None, last=TURN_END), TURN_END),  # Qwen2.5-Instruct
+        (Ends(PAD), PAD),  # inserted before every text, as Llama's is
+    ],
+)
+def test_a_text_without_a_prompt_follows_bos_else_eos_as_in_the_harness(ends: Ends, expected: str) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer = ReadableBPE(replace(tokenizer.vocabulary, ends=ends))
+    (request,) = encode_requests(tokenizer, [("", "c")])
+    assert request.context == (tokenizer.specials[expected],)
+    end = tokenizer.specials[END_OF_TEXT]
+    assert encode_requests(tokenizer, [("", "c")], start=end)[0].context == (end,)
+
+
+def test_a_text_without_a_prompt_follows_the_end_of_text_with_every_tokenizer_that_is_trained_here() -> None:
+    texts = ["a b c", "b c d"]
+    trained = [ReadableBPE.train(texts, 257), FastBPE.train(texts, 257)]
+    for tokenizer in (*trained, CharacterTokenizer.train(texts), WordTokenizer.train(texts)):
+        assert prefix_token(tokenizer) == first_token(tokenizer) == tokenizer.specials[END_OF_TEXT]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.sealed import sealed
 from scratchlm.base.statistics import compare_statistics, comparison_of, standard_error
 from scratchlm.evaluation.judge import judge_pairs
-from scratchlm.evaluation.results import FORMAT, KIND, read_result
+from scratchlm.evaluation.prompting import Prompting, ask
+from scratchlm.evaluation.results import FORMAT, KIND, read_result, write_result
+from scratchlm.evaluation.tasks import read_task
 from scratchlm.finetuning.classify import add_classes
+from scratchlm.tokens.base import Ends
+from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.weights.checkpoint import Classes, SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -86,15 +91,44 @@ def test_the_convention_of_pairs_is_in_the_result_the_table_and_the_help(
     flags = ("--task", f"blimp={tmp_path / 'p.jsonl'}", "--out", tmp_path / "r.json", "--threads", "1")
     code, out, err = run(capsys, "evaluate", place / "one", *flags)
     assert code == 0, err
-    told = "after the token that begins a text and a leading space"
-    assert told in " ".join(out.split())
+    convention = "after <|endoftext|> and a leading space"
+    assert convention in " ".join(out.split())
     stored = json.loads((tmp_path / "r.json").read_text())
-    assert told in stored["tasks"][0]["convention"]
-    assert told in " ".join(run(capsys, "evaluate", "--help")[1].replace("│", " ").split())
+    assert convention in stored["tasks"][0]["convention"]
+    assert stored["tasks"][0]["start"] == "<|endoftext|>"
+    help = " ".join(run(capsys, "evaluate", "--help")[1].replace("│", " ").split())
+    assert "after a start token and a leading space" in help
     body = {key: value for key, value in stored.items() if key not in ("format", "kind", "seal")}
     del body["tasks"][0]["convention"]  # a file of an older version
     (tmp_path / "old.json").write_text(json.dumps(sealed(KIND, FORMAT, body)))
     assert read_result(tmp_path / "old.json").tasks[0].convention == ""
+
+
+def test_a_result_of_an_earlier_version_replays_with_its_start_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vocabulary = replace(byte_tokenizer().vocabulary, ends=Ends("<|im_start|>", add_bos=False))
+    config = toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=300)
+    save_model(tmp_path / "model", SavedModel(random_decoder(config), ReadableBPE(vocabulary)))
+    rows = [{"sentence_good": f"a {n} b", "sentence_bad": f"b {n} a"} for n in range(20)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ("--task", f"pairs={tmp_path / 'p.jsonl'}", "--out", tmp_path / "new.json", "--threads", "1")
+    assert run(capsys, "evaluate", tmp_path / "model", *flags)[0] == 0
+    new = read_result(tmp_path / "new.json")
+    assert new.tasks[0].start == "<|im_start|>"
+    assert run(capsys, "evaluate", "--replay", tmp_path / "new.json")[0] == 0
+
+    model, task = load_model(tmp_path / "model"), read_task(f"pairs={tmp_path / 'p.jsonl'}")
+    earlier = ask(model, task, Prompting(start=model.tokenizer.end_of_text))
+    assert [each.nats for each in earlier.records] != [each.nats for each in new.tasks[0].records]
+    earlier.start = ""  # a file of an earlier version names no start token
+    write_result(tmp_path / "old.json", replace(new, tasks=[earlier]))
+    assert run(capsys, "evaluate", "--replay", tmp_path / "old.json")[0] == 0
+    code, out, _ = run(capsys, "evaluate", "--compare", tmp_path / "old.json", tmp_path / "new.json")
+    assert code == 0
+    assert "pairs: one file is of an earlier version" in out
+    out = run(capsys, "evaluate", "--compare", tmp_path / "new.json", tmp_path / "new.json")[1]
+    assert "earlier version" not in out
 
 
 def test_each_wrong_input_is_one_line(place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

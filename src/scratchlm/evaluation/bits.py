@@ -97,15 +97,17 @@ def held_out_loss(
     length: int | None = None,
     rows: int = 16,
     dtype: torch.dtype = torch.float32,
+    first: int | None = None,
 ) -> HeldOutLoss:
     """Score every token of a held-out text once.
 
-    `length` is the window, the model's context by default; `rows` windows are scored together.
+    `length` is the window, the model's context by default; `rows` windows are scored together. The text's first
+    token is predicted from `first`, `first_token` if it is None.
     """
     source = ArrayTokens(np.asarray(tokens)) if isinstance(tokens, Sequence) else tokens
     decoder.eval()
     device = decoder.device
-    first = first_token(tokenizer) or 0
+    first = first_token(tokenizer) or 0 if first is None else first
     nats, count = 0.0, 0
     loss = _loss_of_logits if isinstance(decoder, Ensemble) else next_token_loss
     for batch in whole_windows(source, length or decoder.config.context, rows, first):

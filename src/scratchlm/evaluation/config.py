@@ -23,8 +23,9 @@ class EvaluateConfig:
     copa, winogrande, blimp (a folder), lambada, gsm8k, storyworld (built in), and, for files of your own, choices,
     pairs, last-word, answers, classes (of a classifier).
 
-    Sentences of blimp and pairs are scored whole, after the token that begins a text and a leading space, as in
-    lm-evaluation-harness. A program without these two may score close pairs differently.
+    Sentences of blimp and pairs are scored whole, after a start token and a leading space, as lm-evaluation-harness
+    does by default: the token is the tokenizer's BOS token, else its EOS token, and the result names it. After another
+    token, or without the space, close pairs may come out differently.
     """
 
     model: Annotated[Positional[Path | None], Spelling("MODEL", "required, except with --compare or --replay")] = None

@@ -24,6 +24,7 @@ from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.evaluation.tasks import Item, Kind, Task
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.config import SamplingConfig
+from scratchlm.tokens.base import prefix_token
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 MAX_TOKENS = 256
@@ -52,7 +53,10 @@ def adapter(model: str | Path | SavedModel, *, rows: int = ROWS, dtype: torch.dt
         def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
             texts = [request.args[0] for request in requests]
             rows_of = [saved.tokenizer.encode(text) for text in texts]
-            return [-held_out_loss(saved.decoder, saved.tokenizer, ids, dtype=dtype).nats for ids in rows_of]
+            first = prefix_token(saved.tokenizer)
+            return [
+                -held_out_loss(saved.decoder, saved.tokenizer, ids, dtype=dtype, first=first).nats for ids in rows_of
+            ]
 
         def generate_until(self, requests: list[Any]) -> list[str]:
             return [_until(saved, *request.args) for request in requests]

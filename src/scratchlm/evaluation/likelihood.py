@@ -3,10 +3,9 @@
 A text with several continuations is read once: its cached keys and values serve all of them. The plain form, one row
 for each text with a continuation, gives the same up to rounding.
 
-A continuation of an empty text follows the token that begins a text, so that its first token is scored too. BLiMP's
-sentences are scored so, with a leading space that the task adds. Both are conventions of lm-evaluation-harness. A
-program without the start token does not score the first token, and one without the space tokenizes the first word
-differently; either may change the result of a close pair.
+A continuation of an empty text follows a start token, so that its first token is scored too: if none is given, the
+default of lm-evaluation-harness, `tokens.base.prefix_token`. BLiMP's sentences are scored so, with a leading space that
+the task adds, as there. After another start token, or without the space, close pairs may come out differently.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from scratchlm.data.batches import padded
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.network import CausalLM
-from scratchlm.tokens.base import Tokenizer, first_token
+from scratchlm.tokens.base import Tokenizer, prefix_token
 
 BATCH_TOKENS = 8192
 """Most tokens of one forward pass, approximately."""
@@ -56,16 +55,18 @@ class Request:
     continuation: tuple[int, ...]
 
 
-def encode_requests(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> list[Request]:
+def encode_requests(
+    tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *, start: int | None = None
+) -> list[Request]:
     """Encode texts with their continuations.
 
     Both are encoded as one text and split after the ids of the first. Trailing space of the first moves to the
-    continuation, so that words are tokenized as in running text. An empty text becomes the token that begins a text.
-    Raises `UserError` where there is no such token, and for a continuation without a token.
+    continuation, so that words are tokenized as in running text. An empty text becomes the token `start`,
+    `prefix_token` if it is None. Raises `UserError` where there is no such token, and for a continuation without one.
     """
     moved = [(text.rstrip(), text[len(text.rstrip()) :] + more) for text, more in texts]
-    first = first_token(tokenizer)
-    if first is None and any(not text for text, _ in moved):
+    start = prefix_token(tokenizer) if start is None else start
+    if start is None and any(not text for text, _ in moved):
         raise UserError("the tokenizer has no end-of-text token, after which a text could begin")
     begin = () if tokenizer.begin_of_text is None else (tokenizer.begin_of_text,)
     whole = tokenizer.encode_batch([text + more for text, more in moved])
@@ -73,7 +74,7 @@ def encode_requests(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> l
     found = []
     for (text, more), ids, before in zip(moved, whole, contexts, strict=True):
         cut = len(before) if text else 0
-        ahead = (*begin, *map(int, ids[:cut])) if text else (int(first or 0),)
+        ahead = (*begin, *map(int, ids[:cut])) if text else (int(start or 0),)
         if not len(ids[cut:]):
             raise UserError(f"continuation {more!r} of {text[-40:]!r}: has no token of its own; give at least a letter")
         found.append(Request(ahead, tuple(map(int, ids[cut:]))))

@@ -21,6 +21,7 @@ from scratchlm.generation.classifier import Classifier
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.text.labelled import read_labelled
 from scratchlm.text.records import read_records
+from scratchlm.tokens.base import prefix_token
 from scratchlm.weights.checkpoint import SavedModel
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class Prompting:
     seed: int = 0
     text_column: str | None = None
     label_column: str | None = None
+    start: int | None = None
+    """Token that an answer without a prompt follows; None: lm-evaluation-harness's default, `prefix_token`."""
 
 
 def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = False) -> TaskResult:
@@ -71,11 +74,22 @@ def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = 
         mixed = [shuffled_words(item, prompting.seed) for item in items]
         shuffled = scores_of(_records(model, task, mixed, prompting, items))
     guessed = sum(1 / len(item.answers) for item in items) / len(items) if task.of.kind == "choices" else None
+    start = _start(model, task, items, prompting)
     return TaskResult(
         task.name, len(items), prompting.shots, scores_of(records), chance=guessed, human=task.of.human,
-        human_source=task.of.source, convention=task.of.convention, shuffled=shuffled, digest=task.digest,
-        records=records,
+        human_source=task.of.source, convention=task.of.convention.format(start=start), start=start, shuffled=shuffled,
+        digest=task.digest, records=records,
     )  # fmt: skip
+
+
+def _start(model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting) -> str:
+    """Return the text of the token that answers without a prompt were scored after; empty where all have prompts."""
+    if task.of.kind == "answer" or (
+        all(prompt for item in items for prompt in item.prompts) and "unconditional" not in prompting.normalisations
+    ):
+        return ""
+    start = prefix_token(model.tokenizer) if prompting.start is None else prompting.start
+    return "" if start is None else model.tokenizer.decode([start])
 
 
 def _asks(item: Item) -> bool:
@@ -145,7 +159,7 @@ def _likelihoods(
     for index, item in enumerate(items):
         prompts = item.prompts * (len(item.answers) // len(item.prompts))
         texts += [(prompt(index, before), answer) for before, answer in zip(prompts, item.answers, strict=True)]
-    requests = encode_requests(model.tokenizer, texts)
+    requests = encode_requests(model.tokenizer, texts, start=prompting.start)
     flat = iter(likelihoods(model.decoder, requests, rows=prompting.rows, dtype=prompting.dtype))
     return [[next(flat) for _ in item.answers] for item in items]
 

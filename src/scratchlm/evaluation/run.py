@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,11 @@ from scratchlm.evaluation.results import (
     read_result,
     write_result,
 )
+from scratchlm.evaluation.scoring import TaskResult
 from scratchlm.evaluation.tasks import Task, read_task
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
-from scratchlm.tokens.base import Tokenizer
+from scratchlm.tokens.base import Tokenizer, first_token
 from scratchlm.tokens.simple import UNKNOWN
 from scratchlm.training.loss import held_rows
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
@@ -164,8 +166,11 @@ def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, 
     return ArrayTokens(np.concatenate(rows)), documents
 
 
-def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
-    """Score the model on all tasks; with `config.out`, write the result file."""
+def evaluate_tasks(config: EvaluateConfig, stored: Sequence[TaskResult] = ()) -> TasksResult:
+    """Score the model on all tasks; with `config.out`, write the result file.
+
+    `stored` are the results to replay, one for each task: answers without a prompt follow the same token as there.
+    """
     started = time.perf_counter()
     set_threads(config.threads)
     assert config.model is not None
@@ -183,9 +188,11 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
         dtype=DTYPES[config.dtype],
     )
     found = []
-    for task in tasks:
+    starts = [_stored_start(model.tokenizer, each) for each in stored] or [None] * len(tasks)
+    for task, start in zip(tasks, starts, strict=True):
         drawn_from = examples[task.name].items if task.name in examples else None
-        scored = ask(model, task, dataclasses.replace(prompting, examples=drawn_from), control=config.shuffled)
+        asked = dataclasses.replace(prompting, examples=drawn_from, start=start)
+        scored = ask(model, task, asked, control=config.shuffled)
         if config.trained_on and task.items:
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))
@@ -196,6 +203,11 @@ def evaluate_tasks(config: EvaluateConfig) -> TasksResult:
     if config.out is not None:
         write_result(config.out, result)
     return result
+
+
+def _stored_start(tokenizer: Tokenizer, stored: TaskResult) -> int | None:
+    """Return the start token of a stored result; results of earlier versions name none, and took `first_token`."""
+    return tokenizer.specials[stored.start] if stored.start in tokenizer.specials else first_token(tokenizer)
 
 
 def _digest(task: Task, examples: Task | None) -> str:
@@ -223,6 +235,6 @@ def _replay(config: EvaluateConfig) -> ReplayResult:
     for spec, task in zip(again.task, stored.tasks, strict=True):
         if _digest(read_task(spec), examples.get(task.name)) != task.digest:
             raise UserError(f"{where}: {spec} has other items than were measured; restore the old file")
-    found = evaluate_tasks(again)
+    found = evaluate_tasks(again, stored.tasks)
     items = sum(task.items for task in found.tasks)
     return ReplayResult(str(config.replay), items, largest_gap(stored.tasks, found.tasks))

@@ -74,6 +74,9 @@ class TaskResult:
     """Fraction of the items that occur mostly in the training text."""
     convention: str = ""
     """The text before a scored sentence, where other programs have other conventions."""
+    start: str = ""
+    """The token that answers without a prompt follow; empty where all have prompts, and in files of earlier versions,
+    which took `first_token`."""
     digest: str = ""
     """Hash of the task's files."""
     records: list[Record] = field(default_factory=list)

@@ -156,10 +156,10 @@ def _gsm8k(row: Row) -> Item:
 
 
 PAIRS = (
-    "each sentence is scored whole, after the token that begins a text and a leading space, as lm-evaluation-harness "
-    "does; without these two, close pairs may come out differently"
+    "each sentence is scored whole, after {start} and a leading space, as lm-evaluation-harness does by default; after "
+    "another token, or without the space, close pairs may come out differently"
 )
-"""How minimal pairs are scored."""
+"""How minimal pairs are scored; `{start}` is the token."""
 
 
 TASKS: dict[str, TaskKind] = {

@@ -119,6 +119,17 @@ def first_token(tokenizer: Tokenizer) -> int | None:
     return tokenizer.end_of_text if begin is None else begin
 
 
+def prefix_token(tokenizer: Tokenizer) -> int | None:
+    """Return the id after which lm-evaluation-harness scores a text without a prompt, by default: BOS, else EOS.
+
+    These are `bos_token` and `eos_token` of the tokenizer's files (`HFLM.prefix_token_id` in lm-eval 0.4.13). It is not
+    `first_token` where programs do not insert the BOS token (SmolLM2's `<|im_start|>`), or where EOS ends a turn.
+    """
+    ends = tokenizer.ends
+    names = (ends.begin, ends.last, ends.end)
+    return next((tokenizer.specials[name] for name in names if name in tokenizer.specials), None)  # type: ignore[index]
+
+
 def require_same(tokenizer: str, data: str, place: Path | str) -> None:
     """Refuse data of another tokenizer: `tokenizer` and `data` are the two fingerprints."""
     if tokenizer != data:

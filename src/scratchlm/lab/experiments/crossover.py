@@ -39,6 +39,7 @@ from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_ten
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.quickstart.text import Corpus
+from scratchlm.tokens.base import first_token
 from scratchlm.tokens.chat import Conversation
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
@@ -185,9 +186,14 @@ def _earlier(task: Task) -> dict[str, Any]:
 
 
 def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
-    """Return for each BLiMP pair whether the grammatical sentence is the likelier one."""
+    """Return for each BLiMP pair whether the grammatical sentence is the likelier one.
+
+    Sentences of all models, published ones too, follow the token that separates the documents they were trained on.
+    """
     sentences = [text for pairs in sets.values() for pair in pairs for text in (pair.good, pair.bad)]
-    found = likelihoods(model.decoder, encode_requests(model.tokenizer, [("", f" {text}") for text in sentences]))
+    start = first_token(model.tokenizer)
+    requests = encode_requests(model.tokenizer, [("", f" {text}") for text in sentences], start=start)
+    found = likelihoods(model.decoder, requests)
     return _preferred([each.nats for each in found])
 
 
