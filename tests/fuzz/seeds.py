@@ -13,6 +13,9 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
+from scratchlm.evaluation.run import digest_of
+from scratchlm.evaluation.work import Work, key_of
+
 Run = Callable[..., None]
 """Runs a command that must succeed, in the folder of the seeds."""
 
@@ -53,6 +56,9 @@ def build(folder: Path, run: Run) -> None:
     run("export", "lora", "--to", "peft", "--out", "peft")
     for name in ("first.json", "second.json"):
         run("evaluate", "run", "--task", "choices=items.jsonl", "--out", name, "--threads", "1")
+    kept = Work(folder / "out.json.partial", digest_of(folder / "model"))
+    kept.known = {key_of("an answer"): [-1.5, 1, True], key_of("a written answer"): "text"}
+    kept.save()
     _llama2c(folder / "llama2c")
     _experiment(folder / "experiment.json")
     (folder / "cards.md").write_text(CARDS, encoding="utf-8")

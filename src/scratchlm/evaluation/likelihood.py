@@ -11,7 +11,7 @@ the task adds, as there. After another start token, or without the space, close 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,10 +88,13 @@ def likelihoods(
     rows: int = ROWS,
     dtype: torch.dtype = torch.float32,
     shared: bool = True,
+    after: Callable[[Mapping[int, Likelihood]], None] | None = None,
 ) -> list[Likelihood]:
     """Score continuations; a batch has `rows` texts, and `shared=False` selects the plain form.
 
-    A network without a cache always takes the plain form. A text that is too long for the context loses its beginning.
+    `after` is called after each batch with its likelihoods by the positions of their requests; what it raises ends the
+    work. A network without a cache always takes the plain form. A text that is too long for the context loses its
+    beginning.
     Raises `UserError` for a continuation that is longer than the context.
     """
     decoder.eval()
@@ -106,9 +109,12 @@ def likelihoods(
     found: dict[int, Likelihood] = {}
     for read, sets in ((_shared, together), (_plain, alone)):
         for chosen in _batches(fitting, sets, rows):
-            found.update(read(decoder, fitting, chosen, dtype))
-    if not all(math.isfinite(each.nats) for each in found.values()):
-        raise UserError("likelihoods: some are not finite; the training diverged, or try --dtype fp32")
+            scored = read(decoder, fitting, chosen, dtype)
+            if not all(math.isfinite(each.nats) for each in scored.values()):
+                raise UserError("likelihoods: some are not finite; the training diverged, or try --dtype fp32")
+            found |= scored
+            if after is not None:
+                after(scored)
     return [found[index] for index in range(len(requests))]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +16,9 @@ from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS
 from scratchlm.evaluation.likelihood import ROWS, Likelihood, encode_requests, likelihoods
 from scratchlm.evaluation.scoring import Record, Score, TaskResult, answer_record, choice_record, scores_of, word_record
 from scratchlm.evaluation.tasks import Item, Task
+from scratchlm.evaluation.work import Note, Unknown, Work, key_of
 from scratchlm.generation.batch import continue_batch
-from scratchlm.generation.classifier import Classifier
+from scratchlm.generation.classifier import AT_ONCE, Classifier
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.text.labelled import read_labelled
 from scratchlm.text.records import read_records
@@ -52,22 +53,31 @@ class Prompting:
     label_column: str | None = None
     start: int | None = None
     """Token that an answer without a prompt follows; None: lm-evaluation-harness's default, `prefix_token`."""
+    work: Work = field(default_factory=Work)
+    """What is computed already."""
 
 
 def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = False) -> TaskResult:
     """Score a model on a task; with `control` also on prompts whose words are shuffled, as a baseline.
 
+    Of work that was stopped, only the items that were finished are scored; they are no random sample, since the longest
+    texts are computed first. `Unknown` is raised where there are none.
     Raises `UserError` for what the model cannot do: a chat without a template, or classification without a class head.
     """
     if task.of.kind == "classes":
         return _classes(model, task, prompting, control)
     items = _drawn(task.items, prompting)
+    drawn = len(items)
     if prompting.shots and not any(map(_asks, items)):
         raise UserError(
             f"--shots {prompting.shots}: {task.name} has no prompts that examples could go before; leave it out"
         )
     if "unconditional" in prompting.normalisations and task.of.kind == "choices" and not any(map(_asks, items)):
         raise UserError(f"--normalisation unconditional: {task.name} has no prompts to leave out; choose another")
+    if prompting.work.ended:
+        items = [item for item in items if _is_known(model, task, item, prompting)]
+        if not items:
+            raise Unknown
     records = _records(model, task, items, prompting)
     shuffled = None
     if control:
@@ -78,7 +88,7 @@ def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = 
     return TaskResult(
         task.name, len(items), prompting.shots, scores_of(records), chance=guessed, human=task.of.human,
         human_source=task.of.source, convention=task.of.convention.format(start=start), start=start, shuffled=shuffled,
-        digest=task.digest, records=records,
+        digest=task.digest, drawn=drawn, records=records,
     )  # fmt: skip
 
 
@@ -134,16 +144,25 @@ def _records(
     if task.of.kind == "answer":
         return _written(model, task, items, prompting)
     ahead = ["".join(f"{each.shown}\n\n" for each in _examples(item, task, prompting)) for item in items]
-    found = _likelihoods(model, items, lambda index, prompt: ahead[index] + prompt, prompting)
+    found = _likelihoods(model, task, items, lambda index, prompt: ahead[index] + prompt, prompting)
     if task.of.kind == "last word":
         return [word_record(item, each[0]) for item, each in zip(items, found, strict=True)]
     bare: Sequence[Sequence[Likelihood] | None] = [None] * len(items)
     if "unconditional" in prompting.normalisations:
-        bare = _likelihoods(model, unshuffled or items, lambda index, prompt: _bare(prompt), prompting)
+        bare = _likelihoods(model, task, unshuffled or items, lambda index, prompt: _bare(prompt), prompting)
     return [
         choice_record(item, each, without, prompting.normalisations)
         for item, each, without in zip(items, found, bare, strict=True)
     ]
+
+
+def _is_known(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> bool:
+    """Say whether all that is computed of an item is known."""
+    try:
+        _records(model, task, [item], prompting)
+    except Unknown:
+        return False
+    return True
 
 
 def _bare(prompt: str) -> str:
@@ -152,7 +171,7 @@ def _bare(prompt: str) -> str:
 
 
 def _likelihoods(
-    model: SavedModel, items: Sequence[Item], prompt: Callable[[int, str], str], prompting: Prompting
+    model: SavedModel, task: Task, items: Sequence[Item], prompt: Callable[[int, str], str], prompting: Prompting
 ) -> list[list[Likelihood]]:
     """Return the likelihoods of all answers of all items, each after its prompt."""
     texts = []
@@ -160,7 +179,16 @@ def _likelihoods(
         prompts = item.prompts * (len(item.answers) // len(item.prompts))
         texts += [(prompt(index, before), answer) for before, answer in zip(prompts, item.answers, strict=True)]
     requests = encode_requests(model.tokenizer, texts, start=prompting.start)
-    flat = iter(likelihoods(model.decoder, requests, rows=prompting.rows, dtype=prompting.dtype))
+
+    def compute(missing: Sequence[int], note: Note) -> None:
+        def after(scored: Mapping[int, Likelihood]) -> None:
+            note({missing[index]: [each.nats, each.tokens, each.greedy] for index, each in scored.items()})
+
+        wanted = [requests[position] for position in missing]
+        likelihoods(model.decoder, wanted, rows=prompting.rows, dtype=prompting.dtype, after=after)
+
+    keys = [key_of(each.context, each.continuation, str(prompting.dtype)) for each in requests]
+    flat = (Likelihood(*each) for each in prompting.work.results(task.name, keys, compute, "answers scored"))
     return [[next(flat) for _ in item.answers] for item in items]
 
 
@@ -169,8 +197,17 @@ def _written(model: SavedModel, task: Task, items: Sequence[Item], prompting: Pr
     prompts = [_prompt(model, task, item, prompting) for item in items]
     cut = [fitted(ids, prompting.answer_tokens, model.decoder.config.context) for ids in prompts]
     greedy = SamplingConfig(max_tokens=prompting.answer_tokens, temperature=0.0)
-    outputs = continue_batch(model.decoder, cut, greedy, ends_of(model), rows=prompting.rows)
-    written = [model.tokenizer.decode(ids) for ids in outputs]
+    ends = ends_of(model)
+
+    def compute(missing: Sequence[int], note: Note) -> None:
+        def after(ended: Mapping[int, list[int]]) -> None:
+            note({missing[index]: model.tokenizer.decode(ids) for index, ids in ended.items()})
+
+        wanted = [cut[position] for position in missing]
+        continue_batch(model.decoder, wanted, greedy, ends, rows=prompting.rows, after=after)
+
+    keys = [key_of(ids, prompting.answer_tokens, sorted(ends)) for ids in cut]
+    written = prompting.work.results(task.name, keys, compute, "answers written")
     if not _through_template(task, prompting):
         written = [min((text.partition(stop)[0] for stop in STOPS), key=len) for text in written]
     return [answer_record(item, text.strip(), task.of.right) for item, text in zip(items, written, strict=True)]
@@ -222,16 +259,29 @@ def _classes(model: SavedModel, task: Task, prompting: Prompting, control: bool)
     unknown = sorted({row.label for row in rows} - set(labels))
     if unknown:
         raise UserError(f"{task.path}: {', '.join(map(repr, unknown[:5]))} are no classes of this model: {labels[:10]}")
-    answers = classifier.classify([row.text for row in rows])
+    drawn = len(rows)
+    if prompting.work.ended:
+        rows = [row for row in rows if key_of(row.text) in prompting.work.known]
+        if not rows:
+            raise Unknown
+
+    def compute(missing: Sequence[int], note: Note) -> None:
+        for start in range(0, len(missing), AT_ONCE):
+            chunk = missing[start : start + AT_ONCE]
+            found = classifier.classify([rows[position].text for position in chunk])
+            note({position: answer.label for position, answer in zip(chunk, found, strict=True)})
+
+    answers = prompting.work.results(task.name, [key_of(row.text) for row in rows], compute, "texts classified")
     records = [
-        Record(str(number), {"accuracy": float(answer.label == row.label)}, given=answer.label)
+        Record(str(number), {"accuracy": float(answer == row.label)}, given=answer)
         for number, (row, answer) in enumerate(zip(rows, answers, strict=True), 1)
     ]
     positive = classifier.classes.positive
     positive_index = None if positive is None or len(labels) > 2 else labels.index(positive)
     truth = np.array([labels.index(row.label) for row in rows])
-    given = np.array([labels.index(answer.label) for answer in answers])
+    given = np.array([labels.index(answer) for answer in answers])
     interval = f1_interval(truth, given, len(labels), positive_index)
     error = (interval.high - interval.low) / 3.92
     f1 = Score(f1_of(truth, given, len(labels), positive_index), error, interval)
-    return TaskResult(task.name, len(rows), 0, {**scores_of(records), "F1": f1}, digest=task.digest, records=records)
+    scores = {**scores_of(records), "F1": f1}
+    return TaskResult(task.name, len(rows), 0, scores, digest=task.digest, drawn=drawn, records=records)

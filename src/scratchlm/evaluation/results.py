@@ -41,7 +41,7 @@ class TasksResult(Result):
         titles = ["task", "items", "score, percent", "value", "95% interval", "guessing", "shuffled"]
         table = Table(*titles if any(task.shuffled for task in self.tasks) else titles[:-1], box=None, pad_edge=False)
         for task in self.tasks:
-            first = [task.name, f"{task.items:,}"]
+            first = [task.name, f"{task.items:,}" + (f" of {task.drawn:,}" if task.drawn > task.items else "")]
             for name, score in task.scores.items():
                 table.add_row(*first, *_cells(task, name, score))
                 first = ["", ""]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +17,10 @@ import torch
 from scratchlm.base.config import from_dict, to_dict
 from scratchlm.base.device import DTYPES, choose_device, machine, set_threads
 from scratchlm.base.endpoint import Endpoint
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import require_file_place, sha256_of
 from scratchlm.base.result import Result
+from scratchlm.base.terminal import console
 from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.data.prepare import data_folder
 from scratchlm.data.shards import ShardSet
@@ -37,6 +40,7 @@ from scratchlm.evaluation.results import (
 )
 from scratchlm.evaluation.scoring import TaskResult
 from scratchlm.evaluation.tasks import Task, read_task
+from scratchlm.evaluation.work import Unknown, Work
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer, first_token
@@ -187,22 +191,47 @@ def evaluate_tasks(config: EvaluateConfig, stored: Sequence[TaskResult] = ()) ->
         normalisations=config.normalisation or DEFAULT_NORMALISATIONS,
         dtype=DTYPES[config.dtype],
     )
-    found = []
+    digest = digest_of(folder)
+    work = Work(None if config.out is None else config.out.with_name(f"{config.out.name}.partial"), digest)
+    found: list[TaskResult] = []
+
+    def result() -> TasksResult:
+        settings = to_dict(dataclasses.replace(config, out=None, json=False))
+        return TasksResult(str(folder), digest, settings, machine(), found, round(time.perf_counter() - started, 2))
+
     starts = [_stored_start(model.tokenizer, each) for each in stored] or [None] * len(tasks)
     for task, start in zip(tasks, starts, strict=True):
         drawn_from = examples[task.name].items if task.name in examples else None
-        asked = dataclasses.replace(prompting, examples=drawn_from, start=start)
-        scored = ask(model, task, asked, control=config.shuffled)
+        asked = dataclasses.replace(prompting, examples=drawn_from, start=start, work=work)
+        try:
+            scored = ask(model, task, asked, control=config.shuffled)
+        except (Interrupted, KeyboardInterrupt):
+            work.save()
+            with contextlib.suppress(Unknown):
+                work.ended = True
+                found.append(ask(model, task, asked))
+            raise Interrupted(_stopped(result(), work)) from None
         if config.trained_on and task.items:
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))
         found.append(scored)
-    settings = to_dict(dataclasses.replace(config, out=None, json=False))
-    seconds = round(time.perf_counter() - started, 2)
-    result = TasksResult(str(folder), digest_of(folder), settings, machine(), found, seconds)
+    whole = result()
     if config.out is not None:
-        write_result(config.out, result)
-    return result
+        write_result(config.out, whole)
+        work.discard()
+    return whole
+
+
+def _stopped(partial: TasksResult, work: Work) -> str:
+    """Show the scores of what was finished on stderr, and return what is said of the rest."""
+    if partial.tasks:
+        print("partial scores, of the items that were finished (long ones come first):", file=sys.stderr)
+        console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(partial)
+    if work.path is None:
+        return "interrupted; nothing is kept without --out FILE"
+    if not work.known:
+        return "interrupted before anything was computed"
+    return f"interrupted; what was computed is in {work.path}: the same command goes on from there"
 
 
 def _stored_start(tokenizer: Tokenizer, stored: TaskResult) -> int | None:

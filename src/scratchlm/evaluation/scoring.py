@@ -62,6 +62,7 @@ class TaskResult:
 
     name: str
     items: int
+    """Items that were scored."""
     shots: int
     scores: dict[str, Score]
     chance: float | None = None
@@ -79,6 +80,8 @@ class TaskResult:
     which took `first_token`."""
     digest: str = ""
     """Hash of the task's files."""
+    drawn: int = 0
+    """Items that were to be scored; more than `items` where the work was stopped, 0 in files of earlier versions."""
     records: list[Record] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:

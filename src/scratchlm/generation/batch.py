@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.compiling import worth_compiling
@@ -22,10 +22,12 @@ def continue_batch(
     *,
     rows: int = ROWS,
     keep_stop: bool = False,
+    after: Callable[[Mapping[int, list[int]]], None] | None = None,
 ) -> list[list[int]]:
     """Continue prompts of any lengths until a stop id, `max_tokens`, or the context.
 
     The stop id that ended an answer is its last token with `keep_stop`, else no part of it.
+    `after` is called after each step with the answers that it ended, by their positions; what it raises ends the work.
     Equal to continuing each alone, up to rounding; row i draws with the seed `config.seed + i`. Raises `UserError` for
     a prompt that is empty or longer than the context.
     """
@@ -41,7 +43,16 @@ def continue_batch(
         )
         for index, prompt in enumerate(prompts)
     ]
-    engine_of(decoder, requests, rows).finish(requests)
+    going = dict(enumerate(requests))
+
+    def note() -> None:
+        ended = {index: request.new for index, request in going.items() if request.finish_reason not in (None, "error")}
+        for index in ended:
+            del going[index]
+        if after is not None and ended:
+            after(ended)
+
+    engine_of(decoder, requests, rows).finish(requests, None if after is None else note)
     return [request.new for request in requests]
 
 

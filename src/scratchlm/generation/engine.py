@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -123,13 +123,23 @@ class Engine:
                 raise request.error
             return request.unread.popleft() if request.unread else None
 
-    def finish(self, requests: Sequence[Request]) -> None:
-        """Continue texts to their ends. Raises the error that ended one of them, when all have ended."""
+    def finish(self, requests: Sequence[Request], after: Callable[[], None] | None = None) -> None:
+        """Continue texts to their ends. Raises the error that ended one of them, when all have ended.
+
+        `after` is called after each step; what it raises ends all texts.
+        """
         self.add(*requests)
-        for request in requests:
-            while request.finish_reason is None:
-                with self._lock:
-                    self.step()
+        try:
+            for request in requests:
+                while request.finish_reason is None:
+                    with self._lock:
+                        self.step()
+                    if after is not None:
+                        after()
+        finally:
+            for request in requests:
+                if request.finish_reason is None:
+                    self.cancel(request)
         failed = next((request.error for request in requests if request.error is not None), None)
         if failed is not None:
             raise failed

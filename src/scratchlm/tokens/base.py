@@ -127,7 +127,7 @@ def prefix_token(tokenizer: Tokenizer) -> int | None:
     """
     ends = tokenizer.ends
     names = (ends.begin, ends.last, ends.end)
-    return next((tokenizer.specials[name] for name in names if name in tokenizer.specials), None)  # type: ignore[index]
+    return next((tokenizer.specials[name] for name in names if name in tokenizer.specials), None)
 
 
 def require_same(tokenizer: str, data: str, place: Path | str) -> None:
