@@ -30,18 +30,28 @@ SHOWN = 3
 
 @contextmanager
 def output_folder(
-    out: Path, kind: str, *, force: bool = False, sources: Sequence[Path] = (), first: Sequence[str] = ()
+    out: Path,
+    kind: str,
+    *,
+    force: bool = False,
+    sources: Sequence[Path] = (),
+    first: Sequence[str] = (),
+    whole: bool = False,
 ) -> Iterator[None]:
     """Hold the folder `out`, which a command is going to write from scratch, against other processes.
 
     `first` are files that the command writes before anything that could be lost: a folder of this `kind` that a kill
-    left with these alone is written anew, as if it were empty.
+    left with these alone is written anew, as if it were empty. `whole` is for a folder that `atomic_folder` writes: it
+    takes the place of the one that stood there, so it cannot be the current folder or one that holds it, which would be
+    removed under the shell that stands in it.
 
     Raises `UserError` before anything is changed: for a folder that is not empty without `force`; with it, for one
     that carries no marker of this `kind` or holds files that the marker does not name; for one that lies inside a
     source or holds one; and for one that another process writes.
     """
     _check_place(out, sources)
+    if whole and Path(os.path.realpath(out)) in (here := Path.cwd(), *here.parents):
+        raise UserError(f"--out {out}: is the current folder or holds it, and cannot be replaced; name a folder in it")
     with locked(out):
         _check_ours(out, kind, force, first)
         yield

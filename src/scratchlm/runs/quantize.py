@@ -89,7 +89,7 @@ def quantize(config: QuantizeConfig) -> QuantizeResult:
     """
     set_threads(config.threads)
     folder = find_model(config.model)
-    with output_folder(config.out, MODEL_KIND, force=config.force, sources=(folder,)):
+    with output_folder(config.out, MODEL_KIND, force=config.force, sources=(folder,), whole=True):
         model = load_model(folder)
         _require_plain(config, model.quantization is not None, bool(model.adapters), model.decoder)
         calibration, held_out, name = _texts(config, model.tokenizer)

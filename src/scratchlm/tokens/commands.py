@@ -104,7 +104,7 @@ def train(config: TrainTokenizerConfig, texts: Iterable[str], total_bytes: int |
             yield text
 
     sources = tuple(Path(source) for source in config.sources if Path(source).exists())
-    with output_folder(config.out, TOKENIZER_KIND, force=config.force, sources=sources):
+    with output_folder(config.out, TOKENIZER_KIND, force=config.force, sources=sources, whole=True):
         tokenizer: fast.FastBPE | SymbolTokenizer
         if config.kind == "bpe":
             learn = bpe.train if config.readable else fast.train

@@ -57,7 +57,7 @@ def import_model(config: ImportConfig) -> Transfer:
     """Read a published model and write it as a model folder."""
     source = Path(config.source)
     sources = (source,) if config.base is None else (source, config.base)
-    with output_folder(config.out, MODEL_KIND, force=config.force, sources=sources):
+    with output_folder(config.out, MODEL_KIND, force=config.force, sources=sources, whole=True):
         fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
         source = fetch(config.source) if fetched else source
         if (source / ADAPTER_CONFIG).exists():
@@ -114,7 +114,7 @@ def export_model(config: ExportConfig) -> Transfer:
     """Write a model in a format of other programs."""
     folder = find_model(config.model)
     kind = f"{config.to} export"
-    with output_folder(config.out, kind, force=config.force, sources=(folder,)):
+    with output_folder(config.out, kind, force=config.force, sources=(folder,), whole=True):
         model = load_model(folder, None)
         model.provenance |= history_of(folder)
         unpack(model.decoder)

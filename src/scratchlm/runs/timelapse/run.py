@@ -79,7 +79,7 @@ def timelapse(config: TimelapseConfig) -> TimelapseResult:
     """
     started = time.perf_counter()
     sources = (Path(config.source),) if Path(config.source).exists() else ()
-    with output_folder(config.out, KIND, force=config.force, sources=sources):
+    with output_folder(config.out, KIND, force=config.force, sources=sources, whole=True):
         lapse = train(config)
         with atomic_folder(config.out, KIND) as folder:
             write_lapse(folder / DATA_FILE, lapse)
