@@ -11,13 +11,18 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from commands import fails, run
+from scratchlm.base.errors import UserError
 from scratchlm.cli import main
 from scratchlm.data.shards import ShardSet
+from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import load_tokenizer
+from scratchlm.weights.checkpoint import SavedModel, latest_checkpoint, save_model
+from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 BPE = ("--vocabulary-size", "256")
 LINUX_ROOT = sys.platform == "linux" and os.geteuid() == 0
@@ -237,3 +242,76 @@ def test_a_stopped_run_saves_and_tells_how_to_go_on(days: Path, tmp_path: Path, 
 def test_a_recipe_after_the_flags_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     line = fails(capsys, "plan", "--no-probe", "tiny", code=2)
     assert "must come first" in line
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small model."""
+    config = toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=64)
+    save_model(tmp_path / "model", SavedModel(random_decoder(config), byte_tokenizer()))
+    return tmp_path / "model"
+
+
+WHOLE = {
+    "prepare": ("prepare", "STORY", *BPE),
+    "tokenizer train": ("tokenizer", "train", "STORY", *BPE),
+    "import": ("import", "MODEL"),
+    "export": ("export", "MODEL", "--to", "hf"),
+    "quantize": ("quantize", "MODEL"),
+    "timelapse": ("timelapse", "STORY"),
+}
+
+
+@pytest.mark.parametrize("arguments", WHOLE.values(), ids=WHOLE)
+def test_the_current_folder_is_refused_before_any_work_as_one_that_a_command_would_replace(
+    arguments: tuple[str, ...], model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = model.parent / "story.txt"
+    story.write_text("The miller has a cat. " * 40)
+    places = {"MODEL": str(model), "STORY": str(story)}
+    empty = model.parent / "here" / "inside"
+    empty.mkdir(parents=True)
+    monkeypatch.chdir(empty)
+    for out in (".", empty, "..", "../inside/."):
+        message = fails(capsys, *[places.get(each, each) for each in arguments], "--out", out)
+        assert f"--out {Path(out)}: is the current folder or holds it" in message, message
+    assert os.listdir(empty.parent) == ["inside"]
+
+
+def test_a_split_pattern_that_is_no_regular_expression_is_named(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = model / "tokenizer.json"
+    path.write_text(json.dumps(_with_pattern(json.loads(path.read_text()), "(")))
+    message = fails(capsys, "tokenizer", "inspect", model, "The")
+    assert "split pattern '(': no regular expression" in message
+    assert "restore the tokenizer's file" in message
+    with pytest.raises(UserError, match="no regular expression"):
+        load_tokenizer(model, readable=True)
+
+
+def _with_pattern(tokenizer: dict[str, Any], pattern: str) -> dict[str, Any]:
+    tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern
+    return tokenizer
+
+
+@pytest.mark.parametrize("number", ["9", "\u00b2", "1" * 5000])
+def test_a_template_that_writes_marks_of_messages_is_refused(number: str) -> None:
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}\ue000" + number + "\ue001"
+    template = ChatTemplate(byte_tokenizer(), source)
+    if number.isascii():
+        with pytest.raises(UserError, match="writes a mark of a message itself"):
+            template.render([{"role": "user", "content": "Hello"}])
+    else:
+        template.render([{"role": "user", "content": "Hello"}])  # no number, so ordinary text
+
+
+def test_a_folder_or_a_depth_whose_name_is_a_digit_and_no_number_is_no_traceback(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model.parent / "run" / "checkpoints" / "\u00b2").mkdir(parents=True)
+    assert "has no model" in fails(capsys, "generate", model.parent / "run", "The")
+    assert latest_checkpoint(model.parent / "run" / "checkpoints") is None
+    for depth in ("\u00b2", "--5", "9" * 5000):
+        code, _, err = run(capsys, "pretrain", "default", "--depth", depth, "--data", "d", "--out", "o")
+        assert (code, "Traceback" in err) == (2, False), err

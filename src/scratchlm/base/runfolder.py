@@ -239,13 +239,18 @@ def read_log(path: Path) -> Iterator[Record]:
             yield record
 
 
+def is_step(name: str) -> bool:
+    """Say whether the name of a folder is that of a checkpoint: the digits of its step (`²` is one, and no `int`)."""
+    return name.isascii() and name.isdigit()
+
+
 def history_of(checkpoint: Path) -> dict[str, Any]:
     """Return `tokens`, `seconds` and the last held-out `loss` and `bits_per_byte` up to a checkpoint's step.
 
     Empty for a model folder outside a run. A record of the log covers the steps since the previous one, so tokens and
     seconds are estimates. Of the last checkpoint also `joules`, where the machine counts them.
     """
-    if not checkpoint.name.isdigit():
+    if not is_step(checkpoint.name):
         return {}
     end, run = int(checkpoint.name), checkpoint.parent.parent
     every = list(read_log(run / LOG_FILE))

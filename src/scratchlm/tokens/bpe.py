@@ -13,12 +13,10 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import regex
-
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import DEFAULT_SPECIALS, Tokenizer
 from scratchlm.tokens.merging import Pair, merge, merge_all
-from scratchlm.tokens.patterns import QWEN2, cut_runs, require_encodable, training_segments
+from scratchlm.tokens.patterns import QWEN2, compiled, cut_runs, require_encodable, training_segments
 from scratchlm.tokens.vocabulary import BytePairVocabulary, require_reached, require_size, trained_vocabulary
 
 
@@ -59,7 +57,7 @@ def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> l
 
 def _count_chunks(texts: Iterable[str], pattern: str) -> tuple[list[list[int]], list[int]]:
     """Split all texts and return the distinct chunks as byte ids, and how often each occurs."""
-    split = regex.compile(pattern)
+    split = compiled(pattern)
     seen: Counter[str] = Counter()
     for segment in training_segments(texts, pattern):
         seen.update(match.group() for match in split.finditer(segment))
@@ -84,7 +82,7 @@ class ReadableBPE(Tokenizer):
         if vocabulary.added or vocabulary.normalization:
             raise UserError("a tokenizer with added tokens or a normalizer: the readable encoder has none; use FastBPE")
         super().__init__(vocabulary)
-        self._split = regex.compile(vocabulary.pattern)
+        self._split = compiled(vocabulary.pattern)
         self._byte_ids = [vocabulary.tokens.get(bytes([value]), -1) for value in range(256)]
         self.merges: Mapping[Pair, int] = vocabulary.id_merges
 

@@ -49,7 +49,7 @@ PLAIN = (
 """A template for tokenizers without turn tokens, such as GPT-2's: the end of text ends an answer."""
 
 # Placeholders of the messages' contents while the template runs: a number between private-use characters.
-_MARK = re.compile("\ue000(\\d+)\ue001")
+_MARK = re.compile("\ue000([0-9]+)\ue001")
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,10 @@ class ChatTemplate:
         _check(conversation)
         self._check_tools([tools, *[message.get("tool_calls") for message in conversation]])
         text = self._layout(conversation, reply, tools)
+        if not set(_MARK.findall(text)) <= set(map(str, range(len(conversation)))):
+            raise UserError(
+                "chat template: writes a mark of a message itself; use the template that came with the model"
+            )
         specials = self.tokenizer.specials
         pattern = "|".join(re.escape(name) for name in sorted(specials, key=len, reverse=True))
         rendered = Rendered()

@@ -19,7 +19,7 @@ import tiktoken
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import DEFAULT_SPECIALS, Ids, Tokenizer
 from scratchlm.tokens.merging import merges_of
-from scratchlm.tokens.patterns import QWEN2, cut_runs, require_encodable, split_safely, training_segments
+from scratchlm.tokens.patterns import QWEN2, bad_pattern, cut_runs, require_encodable, split_safely, training_segments
 from scratchlm.tokens.vocabulary import BytePairVocabulary, require_reached, require_size, trained_vocabulary
 
 _BUFFER = 256  # segments of about 64 KB that rustbpe counts at once: some 16 MB at a time
@@ -51,12 +51,15 @@ class FastBPE(Tokenizer):
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
         super().__init__(vocabulary)
         # tiktoken needs at least one special token to search for; `disallowed_special=()` makes it ignore them in text.
-        self._encoding = tiktoken.Encoding(
-            name=self.fingerprint[:12],
-            pat_str=vocabulary.pattern,
-            mergeable_ranks=dict(vocabulary.tokens),
-            special_tokens=dict(vocabulary.specials) or {"<|none|>": self.vocabulary_size},
-        )
+        try:
+            self._encoding = tiktoken.Encoding(
+                name=self.fingerprint[:12],
+                pat_str=vocabulary.pattern,
+                mergeable_ranks=dict(vocabulary.tokens),
+                special_tokens=dict(vocabulary.specials) or {"<|none|>": self.vocabulary_size},
+            )
+        except ValueError as error:
+            raise bad_pattern(vocabulary.pattern, error) from error
 
     @classmethod
     def train(

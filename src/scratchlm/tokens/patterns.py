@@ -39,6 +39,22 @@ PATTERNS = {"qwen2": QWEN2, "gpt2": GPT2, "cl100k": CL100K, "smollm": SMOLLM}
 LONGEST_RUN = 100_000
 _STRIDE = 1_000
 _CLASSES = (r"\s", r"\p{L}", r"\p{N}", r"[^\s\p{L}\p{N}]")
+
+
+def compiled(pattern: str) -> regex.Pattern[str]:
+    """Compile a split pattern. Raises `UserError` for one that is no regular expression."""
+    try:
+        return regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError, ValueError) as error:
+        raise bad_pattern(pattern, error) from error
+
+
+def bad_pattern(pattern: str, error: Exception) -> UserError:
+    """Return the error of a split pattern that cannot be compiled."""
+    reason = " ".join(str(error).split())[:200]
+    return UserError(f"split pattern {pattern[:60]!r}: no regular expression ({reason}); restore the tokenizer's file")
+
+
 _RUN = regex.compile("|".join(f"{kind}+" for kind in _CLASSES))  # with a least length of 100,001 it would take 140 MB
 _LONG_RUN_OF_SAMPLES = regex.compile("|".join(f"{kind}{{{LONGEST_RUN // _STRIDE},}}" for kind in _CLASSES))
 _SAFE_PLACE = re.compile(r"(?<=\S)(?= )|(?<=\S\n)(?=\S)")

@@ -44,7 +44,11 @@ def load_tokenizer(path: Path | str, readable: bool = False) -> Tokenizer:
     `readable` selects the plain Python encoder, equal and slow. Raises a `UserError` for a missing, broken or
     unsupported file.
     """
-    return tokenizer_of(load_vocabulary(Path(path)), readable)
+    vocabulary = load_vocabulary(Path(path))
+    try:
+        return tokenizer_of(vocabulary, readable)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def tokenizer_of(vocabulary: Vocabulary, readable: bool = False) -> Tokenizer:

@@ -14,7 +14,7 @@ import regex
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import Tokenizer, number_specials
-from scratchlm.tokens.patterns import require_encodable
+from scratchlm.tokens.patterns import compiled, require_encodable
 from scratchlm.tokens.vocabulary import SymbolVocabulary
 
 UNKNOWN = "<|unk|>"
@@ -35,7 +35,7 @@ class SymbolTokenizer(Tokenizer):
         super().__init__(vocabulary)
         self._ids = {symbol: id for id, symbol in enumerate(vocabulary.symbols)}
         self.unknown = self._ids.get(vocabulary.unknown or "")
-        self._split = regex.compile(vocabulary.pattern)
+        self._split = compiled(vocabulary.pattern)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; special-token strings in it are ordinary text."""

@@ -31,6 +31,7 @@ from scratchlm.base.files import read_json, sha256_of, write_json, write_text
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.base.reading import require_table
+from scratchlm.base.runfolder import is_step
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
@@ -356,7 +357,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a run's `checkpoints/` folder, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+    return sorted(path for path in folder.iterdir() if path.is_dir() and is_step(path.name))
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -110,7 +110,7 @@ def read_folds(path: Path | None) -> Mapping[str, int]:
     for number, line in enumerate(written.splitlines(), 1):
         fold, _, hashes = line.partition("\t")
         place = f"{path}:{number}"
-        if not fold.isdigit() or not hashes.split():
+        if not re.fullmatch("[0-9]{1,9}", fold) or not hashes.split():
             raise UserError(f"{place}: is no fold; a line has a number, a tab, and hashes of its texts")
         if int(fold) >= FOLDS:
             raise UserError(f"{place}: fold {fold}: must be from 0 to {FOLDS - 1}")
