@@ -13,6 +13,7 @@ A checkpoint is such a folder with the optimizer's tensors and the state of the 
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -226,17 +227,27 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
 
 
 def _tensors_of(
-    folder: Path, stored: Stored, dtype: torch.dtype | None, below: Path | None = None
+    folder: Path, stored: Stored, dtype: torch.dtype | None, below: Path | None = None, above: tuple[str, ...] = ()
 ) -> tuple[dict[str, Tensor], Base | None]:
-    """Read the tensors of a folder and of its base model, whose weights must have the stored hash."""
+    """Read the tensors of a folder and of its base model, whose weights must have the stored hash.
+
+    `above` are the real paths of the models whose base this one is, the first one first.
+    """
     own = _load_tensors(folder / WEIGHTS_FILE, dtype)
     if stored.base is None:
         return own, None
-    base = base_of(below or found_path(str(stored.base.path), folder), frozenset(own), where=folder)
+    path = below or found_path(str(stored.base.path), folder)
+    above = (*above, os.path.realpath(folder))
+    if os.path.realpath(path) in above:
+        raise UserError(
+            f"{above[0]}: its base models form a circle, back to {path}; write it anew with the right one: "
+            f"scratchlm import {above[0]} --base PLACE --out NEW"
+        )
+    base = base_of(path, frozenset(own), where=folder)
     if base.weights != stored.base.weights:
         raise UserError(f"{folder}: was trained on other weights than {base.path} has now; restore the old ones")
     verify(base.path)
-    under, _ = _tensors_of(base.path, read_stored(base.path), dtype)
+    under, _ = _tensors_of(base.path, read_stored(base.path), dtype, above=above)
     return {**under, **own}, base
 
 
