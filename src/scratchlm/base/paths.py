@@ -8,6 +8,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from scratchlm.base.errors import UserError
+
+
+def require_current_folder() -> None:
+    """Raise `UserError` where the current folder was removed: paths mean nothing there, and libraries fail."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder was removed; go to one that exists, with cd") from error
+
 
 def stored_path(path: Path, folder: Path) -> str:
     """Return `path` as seen from `folder`: with forward slashes, beginning with ./ or ../ to tell it from a name.
