@@ -6,7 +6,7 @@ engine: those that begin alike share what was computed of their beginnings, so a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scratchlm.base.errors import UserError
@@ -35,10 +35,16 @@ class Hypothesis:
 
 
 def beam_search(
-    engine: Engine, prompt: Sequence[int], beams: int, max_tokens: int, stop_ids: frozenset[int] = frozenset()
+    engine: Engine,
+    prompt: Sequence[int],
+    beams: int,
+    max_tokens: int,
+    stop_ids: frozenset[int] = frozenset(),
+    after: Callable[[int], None] | None = None,
 ) -> list[Hypothesis]:
     """Return up to `beams` continuations, the best mean log-probability first.
 
+    `after` is called after each step with the number of tokens that the longest continuations have.
     One that ended, by a stop id or `max_tokens`, stays in the beam unchanged. With as many beams as there are
     continuations this is exhaustive search. Raises `UserError` where prompt and answer exceed the context.
     """
@@ -50,7 +56,7 @@ def beam_search(
             f"{engine.context}; lower max_tokens"
         )
     kept = [Hypothesis([], 0.0, 0, ended=False)]
-    for _ in range(max_tokens):
+    for step in range(max_tokens):
         going = [each for each in kept if not each.ended]
         if not going:
             break
@@ -61,6 +67,8 @@ def beam_search(
                 ids = each.ids if ended else [*each.ids, token]
                 found.append(Hypothesis(ids, each.logprob + logprob, each.length + 1, ended=ended))
         kept = sorted(found, key=lambda each: each.logprob, reverse=True)[:beams]
+        if after is not None:
+            after(step + 1)
     return sorted(kept, key=lambda each: each.score, reverse=True)
 
 

@@ -15,6 +15,7 @@ from scratchlm.base.device import set_threads
 from scratchlm.base.endpoint import Endpoint
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json
+from scratchlm.base.progress import CountedProgress
 from scratchlm.base.reading import require_table
 from scratchlm.base.signals import StopRequest, stop_on_signals
 from scratchlm.base.terminal import one_line, raw, visible
@@ -35,7 +36,9 @@ def generate(config: GenerateConfig) -> None:
     model = load(config.model, config.device)
     settings = dataclasses.asdict(sampling)
     if config.beams:
-        pieces, request = iter([model.beams(config.prompt, config.beams, **settings)[0][0]]), None
+        with CountedProgress(f"{config.beams:,} beams", sampling.max_tokens, "tokens at most") as progress:
+            found = model.beams(config.prompt, config.beams, after=progress.reached, **settings)
+        pieces, request = iter([found[0][0]]), None
     else:
         request = model.request(config.prompt, extras=_extras(config, model), **settings)
         pieces = model.write(request)

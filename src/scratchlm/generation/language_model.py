@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack, overload
 
@@ -180,14 +180,21 @@ class LanguageModel:
         return assemble(self._written(decoder, request), self.tokenizer, request.config.stop)
 
     @names_settings_of(SamplingConfig, SamplingSettings)
-    def beams(self, prompt: str, beams: int = 4, **settings: Unpack[SamplingSettings]) -> list[tuple[str, float]]:
+    def beams(
+        self,
+        prompt: str,
+        beams: int = 4,
+        *,
+        after: Callable[[int], None] | None = None,
+        **settings: Unpack[SamplingSettings],
+    ) -> list[tuple[str, float]]:
         """Return the continuations that a beam search finds, with the mean log-probability of a token, best first.
 
         The search takes `max_tokens` and `stop_ids` of the settings. Raises `UserError` as `beam_search` does.
         """
         config, (decoder, template) = self.settings(**settings), self.answering()
         ends = self.end_ids(template).union(config.stop_ids)
-        found = beam_search(self._engine(decoder), self.prompt_ids(prompt), beams, config.max_tokens, ends)
+        found = beam_search(self._engine(decoder), self.prompt_ids(prompt), beams, config.max_tokens, ends, after)
         return [(self.tokenizer.decode(each.ids), each.score) for each in found]
 
     def grammars(self) -> Grammars:
