@@ -17,11 +17,20 @@ import pytest
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
+from scratchlm.base.paths import require_current_folder
 from scratchlm.cli import main
 from scratchlm.data.shards import ShardSet
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import load_tokenizer
-from scratchlm.weights.checkpoint import SavedModel, latest_checkpoint, save_model
+from scratchlm.weights.checkpoint import (
+    Base,
+    SavedModel,
+    latest_checkpoint,
+    load_model,
+    read_hashes,
+    save_model,
+    write_hashes,
+)
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 BPE = ("--vocabulary-size", "256")
@@ -147,12 +156,14 @@ def test_no_permission_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.skipif(not LINUX_ROOT, reason="only root may mount a small disk")
-def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["400k", "4k"], ids=["little is free", "nothing is free"])
+def test_a_full_disk_is_named_and_nothing_is_half_written(size: str, tmp_path: Path) -> None:
     disk, text = tmp_path / "disk", tmp_path / "text.txt"
     disk.mkdir()
     text.write_text("".join(f"Day {day}: the miller has {day * 7} cats.\n" for day in range(40_000)), encoding="utf-8")
-    mount = 'mount -t tmpfs -o size=400k tmpfs "$DISK" || exit 77'
-    script = mount + '; "$@"; code=$?; echo "left: $(ls "$DISK")"; exit $code'
+    mount = f'mount -t tmpfs -o size={size} tmpfs "$DISK" || exit 77'
+    filled = '; head -c 4096 /dev/zero > "$DISK/.filling"' if size == "4k" else ""
+    script = mount + filled + '; "$@"; code=$?; echo "left: $(ls "$DISK")"; exit $code'
     prepare = [sys.executable, "-m", "scratchlm", "prepare", str(text), "--out", str(disk / "out"), *BPE]
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script, "bash", *prepare],
@@ -165,6 +176,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path) -> Non
         pytest.skip("this machine lets not even root mount")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
+    assert f"{disk / 'out'}: " in done.stderr
     assert "free" in done.stderr
     assert "left: \n" in done.stdout
 
@@ -196,7 +208,14 @@ def test_a_run_whose_checkpoints_do_not_fit_or_whose_folder_is_locked_is_refused
     line = fails(capsys, "pretrain", "tiny", "--data", days, "--out", tmp_path / "run")
     assert "4 checkpoints take about" in line
     assert "lower training.keep_checkpoints" in line
-    assert not list(tmp_path.glob("run/checkpoints/*"))
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    small = [*small_run(days, tmp_path / "run"), "--training.steps", "1"]
+    assert run(capsys, *small)[0] == 0
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    monkeypatch.setattr("scratchlm.base.files.shutil.disk_usage", lambda place: SimpleNamespace(free=1))
+    assert "checkpoints take about" in fails(capsys, *small, "--force")
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before, "a refused --force loses nothing"
 
 
 def test_numbers_that_run_away_stop_the_run_with_a_remedy(
@@ -315,3 +334,41 @@ def test_a_folder_or_a_depth_whose_name_is_a_digit_and_no_number_is_no_traceback
     for depth in ("\u00b2", "--5", "9" * 5000):
         code, _, err = run(capsys, "pretrain", "default", "--depth", depth, "--data", "d", "--out", "o")
         assert (code, "Traceback" in err) == (2, False), err
+
+
+def test_a_model_whose_base_is_itself_or_based_on_it_is_named(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved, bases = load_model(model), {"one": "two", "two": "one", "own": "own"}
+    for name, base in bases.items():
+        saved.base = Base(model.parent / base, "", frozenset(dict(saved.decoder.named_parameters())))
+        save_model(model.parent / name, saved)
+    for name, base in bases.items():
+        config = json.loads((model.parent / name / "config.json").read_text())
+        config["base"]["weights"] = read_hashes(model.parent / base)["model.safetensors"]
+        (model.parent / name / "config.json").write_text(json.dumps(config))
+        (model.parent / name / "files.json").unlink()
+        write_hashes(model.parent / name)
+    for name in ("own", "one"):
+        message = fails(capsys, "generate", model.parent / name, "The")
+        assert f"{model.parent / name}: its base models form a circle, back to {model.parent / name}" in message
+        assert f"scratchlm import {model.parent / name} --base PLACE --out NEW" in message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no folder that a process stands in")
+def test_a_current_folder_that_was_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    require_current_folder()
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UserError, match="the current folder was removed; go to one that exists, with cd"):
+        require_current_folder()
+
+
+def test_a_beam_search_shows_its_progress(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scratchlm.base.progress.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("scratchlm.base.progress.PLAIN_SECONDS", 0.0)
+    code, out, err = run(capsys, "generate", model, "The", "--beams", "40", "--max-tokens", "5", "--threads", "1")
+    assert code == 0, err
+    assert "40 beams: 5 of 5 tokens at most" in err
+    assert "beams" not in out

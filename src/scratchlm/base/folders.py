@@ -144,8 +144,12 @@ def write_marker(folder: Path, kind: str, files: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     marker = {"format": MARKER_FORMAT, "kind": kind, "files": [name for name in files if name != MARKER_FILE]}
     temporary = folder / f".{MARKER_FILE}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary.write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8", newline="\n")
-    os.replace(temporary, folder / MARKER_FILE)
+    try:
+        temporary.write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8", newline="\n")
+        os.replace(temporary, folder / MARKER_FILE)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise explain_os_error(error, folder) from error
 
 
 def read_marker(folder: Path) -> tuple[str, list[str]] | None:

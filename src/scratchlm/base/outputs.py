@@ -74,7 +74,10 @@ def locked(out: Path) -> Iterator[None]:
         raise explain_os_error(error, out) from error
     try:
         told = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        path.write_text(json.dumps(told) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(told) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise explain_os_error(error, out) from error
         recover(out)
         recover(out / MARKER_FILE)  # a kill in its first writing must not leave a folder that seems somebody else's
         if (out / MARKER_FILE).is_file():

@@ -34,6 +34,7 @@ from scratchlm.runs.resuming import (
 )
 from scratchlm.runs.runs import (
     begin_run,
+    checkpoints_of,
     device_name,
     dtype_name,
     end_run,
@@ -244,6 +245,7 @@ def _begun(stage: Stage[C, R], model: SavedModel) -> C:
         runtime = RuntimeConfig(device, seed=config.seed)
         chosen, _ = choose_dtype("auto", model.decoder, stage.batches, config.training, runtime, stage.loss)
         config = dataclasses.replace(config, dtype=dtype_name(chosen))
+    checkpoints_of(out, model, config.training).require_space()
     values = stored_values(config, out)
     usual = dict(flatten(to_dict(type(config)())))
     marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}

@@ -42,7 +42,16 @@ from scratchlm.runs.resuming import (
     torchrun_job,
     with_micro_batch,
 )
-from scratchlm.runs.runs import begin_run, device_name, dtype_name, end_run, held, run_fit, stored_values
+from scratchlm.runs.runs import (
+    begin_run,
+    checkpoints_of,
+    device_name,
+    dtype_name,
+    end_run,
+    held,
+    run_fit,
+    stored_values,
+)
 from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.runs.sweep.run import Sweep, SweepResult
 from scratchlm.runs.sweep.runners import Local, OnRay
@@ -185,6 +194,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
         config = dataclasses.replace(config, threads=threads, device=device_name(device))
         config, step = _resolve(config, saved.decoder, train, ranks)
         told = _forecast(config, train, step) if ranks.size == 1 else None
+        ranks.from_first(checkpoints_of(out, saved, config.training).require_space)
         ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks, told))
     saved.provenance = _provenance(config, saved)
     training = config.training
