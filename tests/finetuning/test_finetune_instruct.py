@@ -130,13 +130,26 @@ def test_it_teaches_to_answer_and_to_stop(lora: bool, folder: Path, tmp_path: Pa
         assert "number" in run(capsys, "chat", tmp_path / "run", "--message", "Say number 7.", "--temperature", "0")[1]
 
 
-def test_a_preview_shows_what_is_learned_and_trains_nothing(folder: Path, tmp_path: Path, capsys) -> None:
+def test_a_preview_shows_what_is_learned_and_trains_nothing(
+    folder: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = ("--init", folder / "base", "--data", folder / "talk.jsonl", "--out", tmp_path / "run")
     code, out, _ = run(capsys, "finetune", "instruct", *where, "--preview", "2")
     assert code == 0
     assert "<|im_end|>" in out
     assert "are learned" in out
     assert not (tmp_path / "run").exists()
+    legend, *learned = re.findall(r"\[\[(.*?)\]\]", out, re.DOTALL)
+    assert legend == "learned tokens"
+    assert len(learned) == 2
+    assert all(each.endswith("<|im_end|>|") and "<|im_start|>" not in each for each in learned)
+    counts = [int(count) for count in re.findall(r"of which (\d+) are learned", out)]
+    assert [each.count("|") - 2 for each in learned] == counts, "a bar after each token, and two in <|im_end|>"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    coloured = run(capsys, "finetune", "instruct", *where, "--preview", "2")[1]
+    assert "\x1b[1;32m" in coloured
+    assert "[[" not in coloured
 
 
 def test_rows_too_short_for_any_answer_are_refused(folder: Path, tmp_path: Path, capsys) -> None:

@@ -213,7 +213,8 @@ class InstructTrainingConfig(FinetuneConfig):
     rehearse: Path | None = None
     """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
     preview: Amount = 0
-    """Show the tokens of so many conversations, those that are learned in colour, and do not train."""
+    """Show the tokens of so many conversations, those that are learned in colour or in [[double brackets]],
+    and do not train."""
     scored: Count = 100
     """Most held-out conversations that are answered before and after training, to compare."""
     reply_tokens: Count = 160

@@ -206,20 +206,27 @@ def _held_batches(samples: Sequence[Rendered], config: InstructTrainingConfig, p
 
 
 def preview(config: InstructTrainingConfig) -> None:
-    """Show the tokens of some conversations: green ones are learned, grey ones are read."""
+    """Show the tokens of some conversations: green ones, or those in double brackets without colour, are learned."""
     raise_all(config.missing())
     model = open_model(config)
     template = model.template or ChatTemplate.suited_to(model.tokenizer)
     layout, train, held_out = _read(config)
     drawn = console(highlight=False, soft_wrap=True)
     drawn.print(f"{len(train):,} conversations in the layout {layout}, {len(held_out):,} held out")
+    plain = drawn.color_system is None or drawn.no_color
+    if plain:
+        drawn.print("[[learned tokens]] stand in double brackets", markup=False)
     names = {id: name for name, id in model.tokenizer.specials.items()}
     for messages in train[: config.preview]:
         sample = template.render(messages)
         line = Text()
+        before = False
         for id, learned in zip(sample.ids, sample.mask, strict=True):
+            if plain and learned != before:
+                line.append("[[" if learned else "]]")
+            before = learned
             spelled = names.get(id) or model.tokenizer.token_bytes(id).decode("utf-8", "replace")
             line.append(spelled, style="bold green" if learned else "dim")
             line.append("|", style="dim")
-        drawn.print(line)
+        drawn.print(line + Text("]]") if plain and before else line)
         drawn.print(f"{len(sample.ids)} tokens, of which {sum(sample.mask)} are learned", style="italic")
