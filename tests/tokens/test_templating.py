@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -81,3 +83,19 @@ def test_neither_an_interrupt_nor_the_end_of_the_process_costs_a_conversation() 
     mine.kill()
     mine.wait()
     assert rendered() == "said"
+
+
+def test_the_worker_is_closed_when_its_process_ends_and_not_when_a_fork_of_it_does() -> None:
+    program = """
+import os
+from scratchlm.tokens.templating import render_sandboxed
+assert render_sandboxed("{{ a }}", {"a": 1}) == "1"
+if hasattr(os, "fork"):
+    child = os.fork()
+    if child == 0:
+        raise SystemExit
+    os.waitpid(child, 0)
+assert render_sandboxed("{{ a }}", {"a": 2}) == "2"
+"""
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -8,6 +8,7 @@ rendering takes 0.2 ms, its start about 0.1 s.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
@@ -129,8 +130,16 @@ class _Worker:
 
 @functools.lru_cache(maxsize=1)
 def worker(_: int) -> _Worker:
-    """Return the worker of the process with this id: a fork must not share its parent's."""
-    return _Worker()
+    """Return the worker of the process with this id: a fork must not share its parent's. It ends with the process."""
+    mine = _Worker()
+    atexit.register(_close, mine, os.getpid())
+    return mine
+
+
+def _close(mine: _Worker, owner: int) -> None:
+    """Close a worker at the end of the process that began it, not of a fork of that."""
+    if os.getpid() == owner:
+        mine.close()
 
 
 def _limit() -> None:
