@@ -7,7 +7,7 @@ of the vocabulary beside its parser.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.generation.grammar_trial import TokenTable, Trial, brief, compiled
 from scratchlm.tokens.base import Tokenizer
 
 LONGEST = 100_000
@@ -25,78 +26,70 @@ LAYOUT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separa
 """JSON on one line, as `json.dumps` writes it: with free white space a weak model may write nothing else."""
 
 
-class _Wrapped:
-    """A tokenizer as llguidance asks for it."""
-
-    is_tokenizer_wrapper = True
-
-    def __init__(self, tokenizer: Tokenizer, stop_ids: frozenset[int]) -> None:
-        self._tokenizer = tokenizer
-        special = set(tokenizer.specials.values())
-        self.tokens = [b"" if each is None else each for each in tokenizer.table]
-        self.special_token_ids = sorted(special)
-        self.eos_token_id = min(stop_ids or special)
-        self.bos_token_id = tokenizer.begin_of_text
-
-    def __call__(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
-
-
 class Grammars:
-    """Makes grammars for the tokens of one model, and what ends its texts."""
+    """Makes grammars for the tokens of one model, and what ends its texts.
+
+    Each is tried in a process with limits on time and memory first (`grammar_trial.py`), since a short one may take
+    practically forever. A `Trial` that is handed over can be cancelled from another thread.
+    """
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, stop_ids: frozenset[int] = frozenset()) -> None:
         """`vocabulary` is the number of the model's logits."""
         self._from, self._vocabulary, self._stop_ids = tokenizer, vocabulary, stop_ids
 
     @cached_property
-    def _tokens(self) -> Any:
-        import llguidance
-
-        if not self._stop_ids and not self._from.specials:
+    def _table(self) -> TokenTable:
+        special = sorted(self._from.specials.values())
+        if not self._stop_ids and not special:
             raise UserError("a grammar: the tokenizer has no special token, so no output can end; use one that has")
-        wrapped: Any = _Wrapped(self._from, self._stop_ids)
-        stops = sorted(self._stop_ids) or [wrapped.eos_token_id]
-        return llguidance.LLTokenizer(wrapped, n_vocab=self._vocabulary, eos_token=stops)
+        tokens = [b"" if each is None else each for each in self._from.table]
+        stops = sorted(self._stop_ids) or special[:1]
+        return TokenTable(tokens, special, stops, self._vocabulary, self._from.begin_of_text)
 
-    def regex(self, pattern: str) -> Matcher:
+    @cached_property
+    def _tokens(self) -> Any:
+        return self._table.compiled(self._from.encode)
+
+    def regex(self, pattern: str, trial: Trial | None = None) -> Matcher:
         """Return what holds an output to a regular expression, from its first character to its last.
 
-        Raises `UserError` for one that cannot be read or is too large.
+        Raises `UserError` for one that cannot be read, or takes too much time or memory.
         """
         import llguidance
 
         _check_length("regular expression", pattern)
-        return Matcher(self._tokens, llguidance.LLMatcher.grammar_from_regex(pattern), "regular expression")
+        return self._matcher(llguidance.LLMatcher.grammar_from_regex(pattern), "regular expression", trial)
 
-    def json_schema(self, schema: Mapping[str, Any] | bool) -> Matcher:
-        """Return what holds an output to a JSON schema (draft 2020-12; llguidance documents what it leaves out).
+    def json_schema(self, schema: Mapping[str, Any] | bool, trial: Trial | None = None) -> Matcher:
+        """Return what holds an output to a JSON schema (draft 2020-12; `docs/serving.md` lists what is refused).
 
-        Raises `UserError` for one that cannot be read, is too large, or asks for what cannot be held.
+        Raises `UserError` for one that cannot be read, asks for what cannot be held, or takes too much time or memory.
         """
         import llguidance
 
-        told = json.dumps(schema)
-        _check_length("JSON schema", told)
+        text = json.dumps(schema)
+        _check_length("JSON schema", text)
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(told, overrides=LAYOUT)
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(text, overrides=LAYOUT)
         except ValueError as error:
-            raise UserError(f"JSON schema: {_brief(str(error))}; correct it") from error
-        return Matcher(self._tokens, grammar, "JSON schema")
+            raise UserError(f"JSON schema: {brief(str(error))}; correct it") from error
+        return self._matcher(grammar, "JSON schema", trial)
 
-    def any_json(self) -> Matcher:
+    def _matcher(self, grammar: str, kind: str, trial: Trial | None) -> Matcher:
+        (trial or Trial()).run(self._table, grammar, kind)
+        return Matcher(self._tokens, grammar, kind)
+
+    def any_json(self, trial: Trial | None = None) -> Matcher:
         """Return what holds an output to a JSON object."""
-        return self.json_schema({"type": "object"})
+        return self.json_schema({"type": "object"}, trial)
 
 
 class Matcher:
     """Where an output stands in its grammar. One for each output."""
 
     def __init__(self, tokens: Any, grammar: str, kind: str) -> None:
-        import llguidance
-
         self._kind = kind
-        self._matcher = llguidance.LLMatcher(tokens, grammar, log_level=0)
+        self._matcher = compiled(tokens, grammar)
         self._words = torch.zeros((tokens.vocab_size + 31) // 32, dtype=torch.int32)
         self._bits = torch.arange(32, dtype=torch.int32)
         self._check()
@@ -124,15 +117,9 @@ class Matcher:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise UserError(f"{self._kind}: {_brief(self._matcher.get_error())}; correct or simplify it")
+            raise UserError(f"{self._kind}: {brief(self._matcher.get_error())}; correct or simplify it")
 
 
 def _check_length(kind: str, text: str) -> None:
     if len(text) > LONGEST:
         raise UserError(f"{kind}: {len(text):,} characters; at most {LONGEST:,}")
-
-
-def _brief(told: str) -> str:
-    """Return the first line of a message, without what only its program can use."""
-    lines: Sequence[str] = [line.strip() for line in told.strip().splitlines() if line.strip()]
-    return (lines[0] if lines else "cannot be used")[:300].rstrip(".")

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from scratchlm.serving import chat, completions, embeddings
 from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import CLOSED, HANDLERS, ApiError, ErrorAnswer
+from scratchlm.serving.grammars import Compiler
 from scratchlm.serving.limits import Guard, Limits
 from scratchlm.serving.metrics import Metrics
 from scratchlm.serving.models import Served, find
@@ -63,16 +64,17 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, con
 
 def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> None:
     """Add what computes."""
+    compiler = Compiler()
 
     @app.post("/v1/completions", responses=WRITTEN | WRONG)
     async def complete(body: CompletionRequest, request: Request) -> Response:
         """Continue one or more texts."""
-        return await completions.complete(body, find(models, body.model), worker, request)
+        return await completions.complete(body, find(models, body.model), worker, compiler, request)
 
     @app.post("/v1/chat/completions", responses=WRITTEN | WRONG)
     async def answer(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
-        return await chat.answer(body, find(models, body.model), worker, request)
+        return await chat.answer(body, find(models, body.model), worker, compiler, request)
 
     @app.post("/v1/embeddings", responses=WRONG)
     async def embed(body: EmbeddingRequest, request: Request) -> Response:

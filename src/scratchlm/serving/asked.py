@@ -49,14 +49,14 @@ def sampling(body: Sampled, served: Served, max_tokens: int) -> SamplingConfig:
 
 def engine_requests(
     body: Sampled, served: Served, prompts: Sequence[list[int]], ends: frozenset[int], max_tokens: int,
-    logprobs: int | None,
+    logprobs: int | None, grammar: Matcher | None,
 ) -> list[Request]:  # fmt: skip
     """Return the engine's requests: `n` of each prompt, each with a seed of its own.
 
-    Takes a while where a grammar must be compiled. Raises `ApiError` and `UserError` for what cannot be asked for.
+    Raises `ApiError` and `UserError` for what cannot be asked for.
     """
     count = body.n or 1
-    config, bias, grammar = sampling(body, served, max_tokens), _bias(body, served), _grammar(body, served)
+    config, bias = sampling(body, served, max_tokens), _bias(body, served)
     rows = len(prompts) * count * min(max_tokens, served.context)
     if logprobs is not None and rows * (1 + logprobs) > MOST_LOGPROBS:
         raise ApiError(400, f"logprobs: more than {MOST_LOGPROBS:,} in one answer; ask for fewer tokens or answers")
@@ -84,20 +84,3 @@ def _bias(body: Sampled, served: Served) -> dict[int, float]:
             raise ApiError(400, f"logit_bias: {name[:40]!r} is no token; {limit}", param="logit_bias")
         found[int(name)] = value
     return found
-
-
-def _grammar(body: Sampled, served: Served) -> Matcher | None:
-    """Return what an answer must match."""
-    format = body.response_format
-    asked = format is not None and format.type != "text"
-    if body.guided_regex is not None:
-        if asked:
-            raise ApiError(400, "guided_regex: stands beside response_format; give one of them", param="guided_regex")
-        return served.grammars.regex(body.guided_regex)
-    if format is None or not asked:
-        return None
-    if format.type == "json_object":
-        return served.grammars.any_json()
-    if format.json_schema is None:
-        raise ApiError(400, "response_format: has no json_schema; give one", param="response_format")
-    return served.grammars.json_schema(format.json_schema.schema_)

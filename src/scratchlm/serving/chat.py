@@ -16,6 +16,7 @@ from scratchlm.generation.requests import Logprobs
 from scratchlm.serving.answers import Answer, Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.errors import ApiError
+from scratchlm.serving.grammars import Compiler
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import ChatRequest, Message
 from scratchlm.serving.streams import (
@@ -36,7 +37,7 @@ CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 """A call of a tool as models of the Qwen and Hermes families write it."""
 
 
-async def answer(body: ChatRequest, served: Served, worker: Worker, request: Request) -> Response:
+async def answer(body: ChatRequest, served: Served, worker: Worker, compiler: Compiler, request: Request) -> Response:
     """Answer a request. Raises `ApiError` and `UserError`."""
     require_sensible(body)
     require_room(body, 1, worker)
@@ -46,7 +47,10 @@ async def answer(body: ChatRequest, served: Served, worker: Worker, request: Req
     template = served.require_template()
     most = most_tokens(body.max_completion_tokens or body.max_tokens, served, served.context)
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    requests = await asyncio.to_thread(engine_requests, body, served, [prompt], template.stop_ids, most, logprobs)
+    grammar = await compiler.compile(body, served, request)
+    requests = await asyncio.to_thread(
+        engine_requests, body, served, [prompt], template.stop_ids, most, logprobs, grammar
+    )
     answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream and not _offered(body):
         return Events(_stream(body, served, prompt, answers), answers.cancel)

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from scratchlm.generation.requests import Logprobs
 from scratchlm.serving.answers import Answer, Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
+from scratchlm.serving.grammars import Compiler
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import CompletionRequest
 from scratchlm.serving.streams import (
@@ -32,13 +33,18 @@ MAX_TOKENS = 16
 """Most tokens where a request does not say, as OpenAI's API has it."""
 
 
-async def complete(body: CompletionRequest, served: Served, worker: Worker, request: Request) -> Response:
+async def complete(
+    body: CompletionRequest, served: Served, worker: Worker, compiler: Compiler, request: Request
+) -> Response:
     """Answer a request. Raises `ApiError` and `UserError`."""
     require_sensible(body)
     require_room(body, len(body.prompt), worker)
     prompts = await asyncio.to_thread(_prompts, body, served)
     most = most_tokens(body.max_tokens, served, MAX_TOKENS)
-    requests = await asyncio.to_thread(engine_requests, body, served, prompts, served.text_ends, most, body.logprobs)
+    grammar = await compiler.compile(body, served, request)
+    requests = await asyncio.to_thread(
+        engine_requests, body, served, prompts, served.text_ends, most, body.logprobs, grammar
+    )
     answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream:
         return Events(_stream(body, served, prompts, answers), answers.cancel)
