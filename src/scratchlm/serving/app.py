@@ -29,7 +29,7 @@ WRONG: dict[int | str, dict[str, Any]] = {
         413: "The body is too large.",
         429: "Too many texts wait already.",
         500: "The server failed.",
-        503: "The server is shutting down.",
+        503: "The server is shutting down, or its engine is stuck.",
     }.items()
 }
 WRITTEN: dict[int | str, dict[str, Any]] = {
@@ -101,9 +101,11 @@ def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metri
 
     @app.get("/health", responses={503: WRONG[503]})
     async def health() -> Response:
-        """Tell whether requests are answered."""
+        """Return whether requests are answered."""
         if worker.refusing:
             raise ApiError(503, CLOSED)
+        if seconds := worker.stalled:
+            raise ApiError(503, f"the engine has not moved on for {seconds:.0f} s; restart the server if this lasts")
         return JSONResponse({"status": "ok"})
 
     @app.get("/metrics", responses=PLAIN | {401: WRONG[401]}, response_class=PlainTextResponse)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from scratchlm.generation.requests import Logprobs, Request
 from scratchlm.serving.errors import CLOSED, FAILED, ApiError
 
 T = TypeVar("T")
+STALLED = 60.0
+"""Seconds after which a step is called stuck; one on a slow machine takes a few."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Worker:
         self._jobs: list[tuple[Callable[[], None], Callable[[], None]]] = []
         """What computes, and what tells that it will not."""
         self._closing = self._refusing = False
+        self._began: float | None = None
+        """When the step or job in hand began, by `time.monotonic`; None while there is nothing to do."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="scratchlm-engine", daemon=True)
 
@@ -94,6 +99,13 @@ class Worker:
     def refusing(self) -> bool:
         """Whether nothing new is taken."""
         return self._closing or self._refusing
+
+    @property
+    def stalled(self) -> float:
+        """Seconds for which a step or job has been in hand, where these are over `STALLED`; else 0."""
+        began = self._began
+        seconds = 0.0 if began is None else time.monotonic() - began
+        return seconds if seconds > STALLED else 0.0
 
     def require_room(self, count: int) -> None:
         """Raise `ApiError` where so many texts more cannot be taken."""
@@ -169,8 +181,10 @@ class Worker:
     def _take_up(self) -> bool:
         """Wait until there is something to do, take up what came, and return whether to go on."""
         with self._changed:
+            self._began = None
             while not (self._coming or self._leaving or self._jobs or self._closing or self._busy()):
                 self._changed.wait()
+            self._began = time.monotonic()
             if self._closing:
                 return False
             coming, self._coming = self._coming, []
