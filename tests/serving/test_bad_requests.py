@@ -257,7 +257,7 @@ def test_a_start_that_cannot_be_is_one_line(models: Path, capsys: pytest.Capture
 
 
 def _head(path: str, length: int) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: here", "Content-Type: application/json", f"Content-Length: {length}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {length}"]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

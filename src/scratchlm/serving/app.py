@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from scratchlm.serving import chat, completions, embeddings
 from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import CLOSED, HANDLERS, ApiError, ErrorAnswer
 from scratchlm.serving.grammars import Compiler
-from scratchlm.serving.limits import Guard, Limits
+from scratchlm.serving.limits import Gate, Guard, Limits
 from scratchlm.serving.metrics import Metrics
 from scratchlm.serving.models import Served, find
 from scratchlm.serving.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
@@ -24,6 +25,7 @@ WRONG: dict[int | str, dict[str, Any]] = {
     for status, says in {
         400: "A request that cannot be answered as it is.",
         401: "The key is missing or wrong.",
+        403: "The server is called by a name that is not its own, or by another site's page.",
         404: "A model that is not served.",
         408: "The request came too slowly.",
         413: "The body is too large.",
@@ -57,6 +59,11 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, con
     )  # fmt: skip
     _add_writing(app, models, worker)
     _add_state(app, models, worker, metrics)
+    app.add_middleware(Gate, limits=limits)
+    app.add_middleware(  # for the pages that `Guard` lets pass; what the gate refuses must be readable to them
+        CORSMiddleware, allow_origin_regex=".*", allow_methods=["GET", "POST"], allow_headers=["*"],
+        expose_headers=["Retry-After"], allow_private_network=True,
+    )  # fmt: skip
     app.add_middleware(Guard, limits=limits, metrics=metrics, paths=PATHS, connections=connections)
     app.openapi = lambda: _described(app, list(models))  # type: ignore[method-assign]
     return app
@@ -89,17 +96,17 @@ def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metri
         about = {"id": served.name, "object": "model", "created": served.created, "owned_by": "scratchlm"}
         return about | {"context": served.context, "chat": served.template is not None}
 
-    @app.get("/v1/models", responses={401: WRONG[401]})
+    @app.get("/v1/models", responses={401: WRONG[401], 403: WRONG[403]})
     async def list_models() -> Response:
         """Return the models that are served."""
         return JSONResponse({"object": "list", "data": [entry(each) for each in models.values()]})
 
-    @app.get("/v1/models/{model}", responses={401: WRONG[401], 404: WRONG[404]})
+    @app.get("/v1/models/{model}", responses={401: WRONG[401], 403: WRONG[403], 404: WRONG[404]})
     async def show_model(model: str) -> Response:
         """Return one model."""
         return JSONResponse(entry(find(models, model)))
 
-    @app.get("/health", responses={503: WRONG[503]})
+    @app.get("/health", responses={403: WRONG[403], 503: WRONG[503]})
     async def health() -> Response:
         """Return whether requests are answered."""
         if worker.refusing:
@@ -108,7 +115,7 @@ def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metri
             raise ApiError(503, f"the engine has not moved on for {seconds:.0f} s; restart the server if this lasts")
         return JSONResponse({"status": "ok"})
 
-    @app.get("/metrics", responses=PLAIN | {401: WRONG[401]}, response_class=PlainTextResponse)
+    @app.get("/metrics", responses=PLAIN | {401: WRONG[401], 403: WRONG[403]}, response_class=PlainTextResponse)
     async def show_metrics() -> Response:
         """Return what was counted, for Prometheus."""
         return Response(metrics.told(), media_type="text/plain; version=0.0.4")

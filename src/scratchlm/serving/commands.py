@@ -28,6 +28,7 @@ def serve(config: ServeConfig) -> None:
     from scratchlm.serving.connections import Connections
     from scratchlm.serving.limits import Limits
     from scratchlm.serving.models import load_served, require_models
+    from scratchlm.serving.origins import Origins
     from scratchlm.serving.worker import Worker
 
     listening = listen(config.host, config.port)
@@ -37,7 +38,8 @@ def serve(config: ServeConfig) -> None:
         require_models(models)
         engines = [each.engine for each in models.values()]
         worker = Worker(engines, config.rows * len(engines) + config.queue)
-        limits = Limits(config.body_kib << 10, config.patience, os.environ.get(KEY, "").strip())
+        origins = Origins(config.host, config.allow_origin)
+        limits = Limits(config.body_kib << 10, config.patience, origins, os.environ.get(KEY, "").strip())
         connections = Connections(config.patience)
         app = create_app(models, worker, limits, connections)
 

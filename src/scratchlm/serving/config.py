@@ -12,6 +12,7 @@ from scratchlm.base.ranges import Amount, Count, Positive, Range, Rows, Threads,
 from scratchlm.config.settings import Positional, Spelling
 
 NAMED = re.compile(r"(?:(?P<name>[^=/\\]+)=)?(?P<place>.+)", re.DOTALL)
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
 Models = Annotated[Positional[tuple[str, ...]], Spelling("MODEL [MODEL ...]", "required: one or more")]
 
 
@@ -32,6 +33,8 @@ class ServeConfig:
     """Address to listen at; 0.0.0.0 lets other machines in."""
     port: Annotated[int, Range(0, 65_535)] = 8000
     """Port; 0 takes a free one."""
+    allow_origin: tuple[str, ...] = ()
+    """Sites whose pages may ask this server, and under whose names it answers, as https://host:port; * allows any."""
     rows: Rows = 16
     """Most texts of a model that are written at the same time."""
     queue: Amount = 256
@@ -54,6 +57,11 @@ class ServeConfig:
         names = [name for name, _ in named]
         problems += [
             f"--adapters {each}: has no name; write it as NAME=RUN" for each in self.adapters if "=" not in each
+        ]
+        problems += [
+            f"--allow-origin {each}: is no origin; write it as https://host:port without a path, or * for any"
+            for each in self.allow_origin
+            if each != "*" and not ORIGIN.fullmatch(each)
         ]
         problems += [
             f"model {name!r}: two have this name; give each its own, as in NAME={place}"

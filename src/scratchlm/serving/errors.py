@@ -57,7 +57,7 @@ class ApiError(HTTPException):
         return {"error": {"message": self.detail, "type": kind, "param": self.param, "code": self.code}}
 
 
-KINDS = {401: "authentication_error", 429: "rate_limit_error", 503: "overloaded_error"}
+KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
 """OpenAI's types of errors."""
 
 

@@ -1,4 +1,4 @@
-"""What stands before every request: key, size of the body, patience with the client, a line in the log."""
+"""What stands before every request: names and sites, key, size of the body, patience, a line in the log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from scratchlm.base.terminal import one_line
 from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import FAILED, ApiError
 from scratchlm.serving.metrics import Metrics
+from scratchlm.serving.origins import Origins
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +34,8 @@ class Limits:
     """Bytes."""
     patience: float
     """Seconds."""
+    origins: Origins
+    """By which names, and for which web pages, the server answers."""
     key: str = ""
     """What a client must send; empty: nothing."""
     log: bool = True
@@ -55,10 +58,8 @@ class Guard:
             return
         exchange = _Exchange(self, scope, receive, send)
         try:
-            if not self._has_key(scope):
-                raise ApiError(401, "the key is missing or wrong; send it as Authorization: Bearer KEY")
-            if (told := _told_size(scope)) > self.limits.body:
-                raise _too_large(told, self.limits.body)
+            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+            self.limits.origins.require_allowed(headers.get(b"host", ""), headers.get(b"origin", ""))
             await self.app(scope, exchange.receive, exchange.send)
         except ApiError as error:  # found before the application answered
             if not exchange.status:
@@ -71,11 +72,30 @@ class Guard:
         finally:
             exchange.record()
 
-    def _has_key(self, scope: Scope) -> bool:
-        if not self.limits.key or scope["path"] in OPEN:
-            return True
+
+class Gate:
+    """An application behind a key, and a limit on the bodies that requests announce, as an ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app, self.limits = app, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer that it may not pass."""
+        try:
+            if scope["type"] == "http":
+                self._require_entry(scope)
+        except ApiError as error:
+            await error.answer()(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _require_entry(self, scope: Scope) -> None:
         sent = dict(scope["headers"]).get(b"authorization", b"")
-        return secrets.compare_digest(sent, b"Bearer " + self.limits.key.encode())
+        known = secrets.compare_digest(sent, b"Bearer " + self.limits.key.encode())
+        if self.limits.key and scope["path"] not in OPEN and not known:
+            raise ApiError(401, "the key is missing or wrong; send it as Authorization: Bearer KEY")
+        if (size := _told_size(scope)) > self.limits.body:
+            raise _too_large(size, self.limits.body)
 
 
 class _Exchange:
