@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_CHROMIUM = next((found for name in _NAMES if (found := shutil.which(name))), "")
+CHROMIUM = next((found for name in _NAMES if (found := shutil.which(name))), "")
 
-needs_browser = pytest.mark.skipif(not _CHROMIUM, reason="no Chromium is installed")
+needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
 
 
 def after_script(page: str, script: str, folder: Path) -> str:
@@ -19,5 +19,5 @@ def after_script(page: str, script: str, folder: Path) -> str:
     acted = folder / "acted.html"
     acted.write_text(page.replace("</html>", "") + f"<script>{script}</script></html>", encoding="utf-8")
     alone = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={folder / 'profile'}"]
-    command = [_CHROMIUM, *alone, "--virtual-time-budget=20000", "--dump-dom", acted.as_uri()]
+    command = [CHROMIUM, *alone, "--virtual-time-budget=20000", "--dump-dom", acted.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -17,6 +17,7 @@ from scratchlm.serving.grammars import Compiler
 from scratchlm.serving.limits import Gate, Guard, Limits
 from scratchlm.serving.metrics import Metrics
 from scratchlm.serving.models import Served, find
+from scratchlm.serving.pages import FILES, add_page
 from scratchlm.serving.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
 from scratchlm.serving.worker import Worker
 
@@ -39,7 +40,16 @@ WRITTEN: dict[int | str, dict[str, Any]] = {
 }
 PLAIN: dict[int | str, dict[str, Any]] = {200: {"description": "Counts.", "content": {"text/plain": {}}}}
 PATHS = frozenset(
-    {"/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/health", "/metrics", "/openapi.json"}
+    {
+        "/v1/models",
+        "/v1/completions",
+        "/v1/chat/completions",
+        "/v1/embeddings",
+        "/health",
+        "/metrics",
+        "/openapi.json",
+        *FILES,
+    }
 )
 
 
@@ -59,6 +69,7 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, con
     )  # fmt: skip
     _add_writing(app, models, worker)
     _add_state(app, models, worker, metrics)
+    add_page(app)
     app.add_middleware(Gate, limits=limits)
     app.add_middleware(  # for the pages that `Guard` lets pass; what the gate refuses must be readable to them
         CORSMiddleware, allow_origin_regex=".*", allow_methods=["GET", "POST"], allow_headers=["*"],

@@ -36,6 +36,8 @@ def serve(config: ServeConfig) -> None:
         set_threads(config.threads)
         models = load_served(config)
         require_models(models)
+        for each in models.values():
+            each.wake()
         engines = [each.engine for each in models.values()]
         worker = Worker(engines, config.rows * len(engines) + config.queue)
         origins = Origins(config.host, config.allow_origin)
@@ -54,7 +56,8 @@ def serve(config: ServeConfig) -> None:
         )  # fmt: skip
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        print(f"serving {', '.join(models)} at http://{shown}:{port}/v1; Ctrl-C ends it", file=sys.stderr, flush=True)
+        place = f"http://{shown}:{port}/v1, with a page to chat at http://{shown}:{port}/"
+        print(f"serving {', '.join(models)} at {place}; Ctrl-C ends it", file=sys.stderr, flush=True)
         Server(settings).run(sockets=[listening])
     finally:
         listening.close()

@@ -16,13 +16,14 @@ from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import FAILED, ApiError
 from scratchlm.serving.metrics import Metrics
 from scratchlm.serving.origins import Origins
+from scratchlm.serving.pages import FILES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PART = 1 << 16
 """Bytes of an answer that are sent at once."""
-OPEN = ("/health",)
+OPEN = frozenset({"/health", *FILES})
 """Paths that need no key."""
 
 

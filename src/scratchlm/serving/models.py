@@ -13,6 +13,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.grammar import Grammars
 from scratchlm.generation.language_model import LanguageModel, load
+from scratchlm.generation.requests import Request
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.decoder import Decoder
 from scratchlm.serving.config import ServeConfig, split_name
@@ -50,6 +51,11 @@ class Served:
     def vocabulary(self) -> int:
         """Number of its logits."""
         return self.engine.decoder.config.vocabulary_size
+
+    def wake(self) -> None:
+        """Write two tokens and forget them: what a first answer loads or compiles is there before it is asked for."""
+        self.engine.finish([Request(self.opening or [0], SamplingConfig(max_tokens=2))])
+        self.engine.tokens_read = self.engine.tokens_written = 0
 
     def ids(self, text: str | list[int]) -> list[int]:
         """Return the ids of a text, after what begins a text; ids are taken as they are."""
