@@ -58,9 +58,15 @@ def told(answer: httpx.Response, status: int) -> str:
         ({"prompt": "x" * 1_000_000}, "more tokens than the model's context of 256"),
         ({"prompt": [[-1] * 100_000]}, "greater than or equal to 0"),
         ({"logit_bias": {"1": 1000}}, "logit_bias.1 is 1000"),
-        ({"guided_regex": "[0-9"}, "regular expression: "),
+        ({"guided_regex": "ab[0-9"}, "regular expression: unclosed character class, at character 3: [0-9; correct"),
+        ({"guided_regex": "\\bword"}, "regular expression: lookarounds not supported"),
+        ({"guided_regex": "a" * 5000 + "("}, "unclosed group, at character 5001: (; correct"),
         ({"response_format": {"type": "json_schema"}}, "has no json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "nothing"}}}}, "JSON schema: "),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}},
+            'cannot be held to "not"',
+        ),
         ({"response_format": {"type": "xml"}}, "response_format.type is 'xml'"),
         ({"response_format": {"type": "json_object"}, "guided_regex": "a"}, "give one of them"),
         ({"echo": True}, "echo is True"),
@@ -141,7 +147,12 @@ def test_an_expression_that_explodes_is_answered(server: Server, pattern: str) -
 
 
 def test_a_deep_schema_and_one_of_itself_are_answered(server: Server) -> None:
-    for schema in (DEEP, {"$ref": "#"}, {"type": "object", "properties": {"a": {"$ref": "#"}}}):
+    for schema in (
+        DEEP,
+        {"$ref": "#"},
+        {"type": "integer", "multipleOf": 99991},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}},
+    ):
         body = {**CHAT, "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
         assert server.post("/v1/chat/completions", body).status_code in (200, 400)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from browser import needs_browser
+from browser import browsing, needs_browser
 from served import Server, serving
 
 ASK = "document.getElementById('ask')"
@@ -33,8 +33,6 @@ def test_the_page_needs_no_key_and_loads_nothing_from_elsewhere(models: Path) ->
 @needs_browser
 @pytest.mark.slow
 def test_a_conversation_in_a_browser_is_the_one_of_the_api(server: Server, tmp_path: Path) -> None:
-    from devtools import browsing
-
     asked = {"model": "caller", "messages": [{"role": "user", "content": "Where is the key?"}], "temperature": 0}
     expected = server.post("/v1/chat/completions", asked).json()["choices"][0]["message"]["content"]
     with browsing(tmp_path) as tab:
@@ -66,8 +64,6 @@ def test_a_conversation_in_a_browser_is_the_one_of_the_api(server: Server, tmp_p
 @needs_browser
 @pytest.mark.slow
 def test_the_page_asks_for_a_key_where_the_server_has_one(models: Path, tmp_path: Path) -> None:
-    from devtools import browsing
-
     with serving(models / "talker", SCRATCHLM_API_KEY="secret") as server, browsing(tmp_path) as tab:
         tab.open(f"{server.url}/")
         for key in ("wrong", "secret"):

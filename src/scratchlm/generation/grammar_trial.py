@@ -36,6 +36,7 @@ WRONG_REGEX = re.compile(
     r"regex parse error:\n    (?P<regex>.*)\n    (?P<before> *)\^+\n(?:.*\n)*?error: (?P<reason>.*)"
 )
 """How llguidance says what is wrong with a regular expression: a line with it, one that points into it, the reason."""
+UNKNOWN_KEYWORDS = re.compile(r"Unimplemented keys: \[(.*)\]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,9 +204,11 @@ def brief(message: str) -> str:
     if wrong is not None:
         at = len(wrong["before"])
         return f"{wrong['reason']}, at character {at + 1}: {_shortened(wrong['regex'][at:], 60)}"
-    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-    reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return _shortened(" ".join([*lines[:1], *reasons]).rstrip(".") or "cannot be used", 300)
+    if (unknown := UNKNOWN_KEYWORDS.match(message)) is not None:
+        return f"cannot be held to {unknown[1]}"
+    first = next((line.strip() for line in message.splitlines() if line.strip()), "cannot be used")
+    _, _, reason = first.rpartition(" (in regex): ")  # what stands before and behind it repeats the expression
+    return _shortened(reason.split(" in regex /")[0].rstrip("."), 300)
 
 
 def _shortened(text: str, most: int) -> str:
