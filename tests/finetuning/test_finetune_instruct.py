@@ -1,4 +1,4 @@
-"""`scratchlm finetune instruct`: four layouts of conversations, what is learned of them, and what comes of it."""
+"""`scratchlm finetune instruct`: layouts of conversations, what is learned of them, and what comes of it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ TALK = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes
 SAME = {
     "messages": {"messages": TALK},
     "ShareGPT": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]},
-    "Alpaca": {"instruction": "Hi", "input": "", "output": "Yes"},
-    "prompt-completion": {"prompt": "Hi", "completion": "Yes"},
-    "question-answer": {"question": "Hi", "answer": "Yes"},
+    "instruction, input and output": {"instruction": "Hi", "input": "", "output": "Yes"},
+    "prompt and completion": {"prompt": "Hi", "completion": "Yes"},
+    "question and answer": {"question": "Hi", "answer": "Yes"},
+    "Message and Reply": {"Message": "Hi", "Reply": "Yes", "Category": "greeting", "id": 3},
+    "input and output": {"input": "Hi", "output": "Yes"},
 }
 
 
@@ -119,7 +121,7 @@ def test_it_teaches_to_answer_and_to_stop(lora: bool, folder: Path, tmp_path: Pa
     assert "kept: step" in out
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["loss"] < result["loss_before"]
-    assert result["layout"] == "prompt-completion"
+    assert result["layout"] == "prompt and completion"
     assert "Before and after" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     model = load_model(find_model(tmp_path / "run"))
     assert model.template is not None
@@ -157,7 +159,7 @@ def test_rows_too_short_for_any_answer_are_refused(folder: Path, tmp_path: Path,
     line = fails(capsys, "finetune", "instruct", *where, "--training.sequence-length", "5")
     assert "within 5 tokens" in line
     short = ("--training.sequence-length", "64")
-    assert "no conversation; columns: a" in fails(
+    assert "which column is which? Columns: a; name" in fails(
         capsys, "finetune", "instruct", *where[:2], "--data", _written(tmp_path, {"a": 1}), *where[4:], *short
     )
     assert "--data: is missing" in fails(capsys, "finetune", "instruct", *where[:2], "--preview", "1", code=2)

@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from scratchlm.evaluation.run import digest_of
 from scratchlm.evaluation.work import Work, key_of
+from fuzz.office import write_docx, write_pdf
 
 Run = Callable[..., None]
 """Runs a command that must succeed, in the folder of the seeds."""
@@ -83,6 +84,8 @@ def _texts(folder: Path) -> None:
     (folder / "stories.txt.gz").write_bytes(gzip.compress("\n".join(stories).encode()))
     (folder / "stories.jsonl.zst").write_bytes(pyarrow.compress(lines.encode(), "zstd", asbytes=True))
     pyarrow.parquet.write_table(pyarrow.table({"text": stories}), folder / "stories.parquet")
+    write_docx(folder / "stories.docx", stories)
+    write_pdf(folder / "stories.pdf", stories)
     (folder / "recipe.toml").write_text(
         'preset = "tiny"\n\n[model]\nwidth = 32\ncontext = 64\ninit_std = 0.02\n\n[training]\nsteps = 4\n'
         "clip = 1.0\n\n[training.optimizer]\nlearning_rate = 0.01\n",
@@ -104,6 +107,8 @@ def _tables(folder: Path) -> None:
             for n in range(30)
         ],
     )
+    faq = "".join(f"## Where is stone {n}?\n\nIn **box** {n}.\n\n" for n in range(30))
+    (folder / "faq.md").write_text(faq, encoding="utf-8")
     pairs = [{"prompt": f"Count {n}", "chosen": f"{n} stones", "rejected": "no"} for n in range(30)]
     _lines(folder / "preferences.jsonl", pairs)
     items = [{"query": f"What is {n}?", "choices": ["stones", "a cat"], "gold": n % 2} for n in range(4)]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fuzz import damage
+from fuzz.office import of_docx
 from fuzz.seeds import CLASSIFYING, FINETUNING, STEPS, TRAINING
 
 Reader = Callable[[Path], Iterator[tuple[str, damage.Damage]]]
@@ -67,6 +68,7 @@ TARGETS = [
         for name, kind, *more in [
             ("stories.jsonl", "lines", ("tokenizer/tokenizer.json", "json")), ("stories.json", "text"),
             ("stories.csv", "text"), ("stories.txt.gz", "gz"), ("stories.jsonl.zst", "zst"), ("stories.parquet", "any"),
+            ("stories.docx", "docx"), ("stories.pdf", "any"),
         ]
     ],
     Target("prepare folder", ("prepare", "text", "--out", "out", "--vocabulary-size", "270"), ("text",),
@@ -91,6 +93,9 @@ TARGETS = [
     Target("finetune instruct", ("finetune", "instruct", "--init", "model", "--data", "conversations.jsonl", "--out",
                                  "out", "--scored", "1", "--reply-tokens", "2", *FINETUNING),
            ("model", "conversations.jsonl"), (("conversations.jsonl", "lines"),)),
+    Target("finetune instruct faq", ("finetune", "instruct", "--init", "model", "--data", "faq.md", "--out", "out",
+                                     "--scored", "1", "--reply-tokens", "2", *FINETUNING),
+           ("model", "faq.md"), (("faq.md", "text"),)),
     Target("finetune prefer", ("finetune", "prefer", "--init", "talk/model", "--data", "preferences.jsonl", "--out",
                                "out", *FINETUNING),
            ("talk", "preferences.jsonl"),
@@ -149,6 +154,7 @@ def _kinds(kind: str, path: Path) -> Iterator[tuple[str, damage.Damage]]:
         "sealed": [damage.of_json, _resealed],
         "gz": [damage.compressed],
         "zst": [damage.compressed],
+        "docx": [of_docx],
     }
     for reader in readers.get(kind, []):
         yield from reader(path)

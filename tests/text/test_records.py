@@ -53,8 +53,8 @@ def test_all_broken_rows_are_reported_together(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_text("a")
-    with pytest.raises(UserError, match=r"\.txt is no table"):
-        read_records(tmp_path / "x.txt")
+    (tmp_path / "x.odt").write_text("a")
+    with pytest.raises(UserError, match=r"\.odt is no table"):
+        read_records(tmp_path / "x.odt")
     with pytest.raises(UserError, match="no such file"):
         read_records(tmp_path / "y.csv")

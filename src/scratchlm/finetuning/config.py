@@ -206,10 +206,15 @@ class ClassifyTrainingConfig(FinetuneConfig):
 class InstructTrainingConfig(FinetuneConfig):
     """Teach a model to answer: the loss falls on what the assistant says and on the end of its turn, nothing else.
 
-    The data are conversations in one of four layouts: messages, ShareGPT's conversations, Alpaca's instruction, input
-    and output, or prompt and completion. The best model by held-out loss is kept.
+    The data are conversations: messages, ShareGPT's conversations, or a table with a column of questions and one of
+    answers, such as prompt and completion; or a FAQ in Markdown, .docx or .pdf. The best model by held-out loss is
+    kept.
     """
 
+    prompt_column: str | None = None
+    """Column of the questions, by name or, in a table without a first row of names, by number from 1."""
+    answer_column: str | None = None
+    """Column of the answers."""
     rehearse: Path | None = None
     """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
     preview: Amount = 0

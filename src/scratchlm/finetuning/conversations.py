@@ -2,9 +2,8 @@
 
 messages            {"messages": [{"role": "user", "content": ...}, ...]}           OpenAI, most of today's sets
 ShareGPT            {"conversations": [{"from": "human", "value": ...}, ...]}
-Alpaca              {"instruction": ..., "input": ..., "output": ...}                (Taori et al. 2023)
-prompt-completion   {"prompt": ..., "completion": ...}
-question-answer     {"question": ..., "answer": ...}
+two columns         a question and its answer, under the usual names of `text/columns.py`, such as prompt and
+                    completion, or those that flags name; Alpaca's `input` (Taori et al. 2023) follows the question
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scratchlm.base.errors import UserError, raise_first
-from scratchlm.text.records import Record
-from scratchlm.text.rows import listed
+from scratchlm.base.errors import raise_first
+from scratchlm.text.columns import find_columns, usual_column
+from scratchlm.text.records import Record, require_columns
 from scratchlm.tokens.chat import ROLES
 
 SHARED_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
@@ -29,8 +28,6 @@ class Layout:
     """A way to keep a conversation in a row."""
 
     name: str
-    columns: tuple[str, ...]
-    """Columns that only this layout has."""
     read: Callable[[Mapping[str, Any]], Messages]
 
 
@@ -46,35 +43,46 @@ def _from_shared(values: Mapping[str, Any]) -> Messages:
 
 
 def exchange(asked: Any, answer: Any, more: Any = None) -> Messages:
-    """Return a question, with what more belongs to it, and its answer."""
+    """Return a question, with what more belongs to it, and its answer; numbers become text."""
+    asked, answer = (str(each) if isinstance(each, (int, float)) else each for each in (asked, answer))
     question = f"{asked}\n\n{more}" if more else asked
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-LAYOUTS = (
-    Layout("messages", ("messages",), _from_messages),
-    Layout("ShareGPT", ("conversations",), _from_shared),
-    Layout("Alpaca", ("instruction", "output"), lambda of: exchange(of["instruction"], of["output"], of.get("input"))),
-    Layout("prompt-completion", ("prompt", "completion"), lambda of: exchange(of["prompt"], of["completion"])),
-    Layout("question-answer", ("question", "answer"), lambda of: exchange(of["question"], of["answer"])),
-)
+LISTS = {
+    "messages": Layout("messages", _from_messages),
+    "conversations": Layout("ShareGPT", _from_shared),
+}
+"""Columns that hold a whole conversation, as a list of turns."""
 
 
-def layout_of(record: Record) -> Layout:
-    """Return the layout of a row. Raises `UserError`, naming those that can be read, where it has none of them."""
-    for layout in LAYOUTS:
-        if all(column in record.values for column in layout.columns):
-            return layout
-    known = "; ".join(f"{layout.name}: {', '.join(layout.columns)}" for layout in LAYOUTS)
-    raise UserError(f"{record.place}: no conversation; columns: {listed(record.values)}; known are {known}")
+def layout_of(records: Sequence[Record], prompt_column: str | None, answer_column: str | None) -> Layout:
+    """Return the layout of rows, which the first one decides.
+
+    Raises `UserError`, with the columns and the flags that name them, where it shows no conversation, and for a later
+    row that lacks a column.
+    """
+    first = records[0]
+    if prompt_column is None and answer_column is None:
+        for column, layout in LISTS.items():
+            if isinstance(first.values.get(column), list):
+                return layout
+    columns = find_columns(first.values, {"prompt": prompt_column, "answer": answer_column}, first.place)
+    prompt, answer = columns["prompt"], columns["answer"]
+    require_columns(records, [prompt, answer], "--prompt-column and --answer-column")
+    more = usual_column((name for name in first.values if name not in (prompt, answer)), "input")
+    name = " and ".join([f"{prompt}, {more}" if more else prompt, answer])
+    return Layout(name, lambda row: exchange(row[prompt], row[answer], row.get(more) if more else None))
 
 
-def read_conversations(records: Sequence[Record]) -> tuple[list[Messages], Layout]:
-    """Take the conversations out of rows, and tell in which layout they came.
+def read_conversations(
+    records: Sequence[Record], prompt_column: str | None = None, answer_column: str | None = None
+) -> tuple[list[Messages], Layout]:
+    """Take the conversations out of rows, and return them with their layout.
 
     Raises `UserError` with every row that is none: a part missing or empty, roles out of order, no assistant's turn.
     """
-    layout = layout_of(records[0])
+    layout = layout_of(records, prompt_column, answer_column)
     found, problems = [], []
     for record in records:
         try:

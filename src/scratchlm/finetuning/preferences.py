@@ -14,8 +14,8 @@ from torch import Tensor
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.data.batches import Batch, Order, State, masked_batch
 from scratchlm.finetuning.conversations import Messages, exchange, problem_of
+from scratchlm.text.columns import listed
 from scratchlm.text.records import Record
-from scratchlm.text.rows import listed
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -142,12 +143,21 @@ class Side:
     truth: np.ndarray
 
 
+@dataclass(frozen=True)
+class Texts:
+    """The labelled texts of a run."""
+
+    training: list[Labelled]
+    """What is trained and validated on."""
+    held_out: list[Labelled]
+
+
 def finetune_classify(config: ClassifyTrainingConfig, on_step: OnStep | None = None) -> ClassifyResult:
     """Train a classifier and write its run folder: the model that was best on validation texts, scores, a report.
 
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
-    return finetune(config, ClassifyStage, on_step)
+    return finetune(config, ClassifyStage, _read, on_step)
 
 
 class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
@@ -155,9 +165,14 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
 
     kind, key, higher = "classify", "f1", True
 
-    def __init__(self, config: ClassifyTrainingConfig, model: SavedModel) -> None:
+    def __init__(self, config: ClassifyTrainingConfig, model: SavedModel, data: Texts) -> None:
         self.config = config
-        self._read(model)
+        self.labels = labels_of(data.training, data.held_out)
+        self.positive = _positive(config.positive, self.labels, data.training)
+        self.train, self.validation, self.held_out = self.sides = [
+            self._side(texts, model) for texts in (*two_parts(data.training, config.validation), data.held_out)
+        ]
+        self.long_texts = sum(side.rows.long for side in self.sides)
         self._tell_long(model.decoder.config.context)
         self.baseline = self._linear()
         self.started = time.perf_counter()
@@ -171,35 +186,12 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         balanced = config.class_weights == "balanced"
         self.loss = class_loss(balanced_weights(truth, len(self.labels)) if balanced else None)
 
-    def _read(self, model: SavedModel) -> None:
-        """Read and encode the texts of all sides."""
-        config = self.config
-        assert config.data is not None
-        columns = [column for column in (config.text_column, config.label_column) if column is not None]
-        texts = read_labelled(read_records(config.data, columns), config.text_column, config.label_column)
-        labels_of(texts)  # said before one side of a split is found to be empty
-        if config.held_out is not None:
-            held_out = read_labelled(read_records(config.held_out, columns), config.text_column, config.label_column)
-        else:
-            texts, held_out = two_sides(texts, parse_split(config.split), lambda each: each.text)
-        self.labels = labels_of(texts, held_out)
-        numbers = {label: index for index, label in enumerate(self.labels)}
-        self.train, self.validation, self.held_out = self.sides = [
-            Side(
-                side,
-                encode_rows(
-                    model.tokenizer,
-                    [each.text for each in side],
-                    model.decoder.config.context,
-                    config.prompt,
-                    config.long,
-                ),
-                np.array([numbers[each.label] for each in side], dtype=np.int64),
-            )
-            for side in (*two_parts(texts, config.validation), held_out)
-        ]
-        self.long_texts = sum(side.rows.long for side in self.sides)
-        self.positive = _positive(config.positive, self.labels, texts)
+    def _side(self, texts: list[Labelled], model: SavedModel) -> Side:
+        """Encode the texts of a side."""
+        plain, context = [each.text for each in texts], model.decoder.config.context
+        rows = encode_rows(model.tokenizer, plain, context, self.config.prompt, self.config.long)
+        truth = np.array([self.labels.index(each.label) for each in texts], dtype=np.int64)
+        return Side(texts, rows, truth)
 
     def _tell_long(self, context: int) -> None:
         """Tell before training how many texts the model cannot read at once, and what becomes of them."""
@@ -294,6 +286,24 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
     def shown(self, result: ClassifyResult) -> dict[str, Any]:
         """Return confused pairs, precision against recall, and calibration."""
         return class_charts(result, self.predicted, self.held_out.truth, self.positive)
+
+
+def _read(config: ClassifyTrainingConfig) -> Texts:
+    """Read the texts, and hold some out. Raises `UserError` for columns, rows and labels that cannot be used."""
+    assert config.data is not None
+    columns = [column for column in (config.text_column, config.label_column) if column is not None]
+
+    def read(path: Path) -> list[Labelled]:
+        return read_labelled(read_records(path, columns), config.text_column, config.label_column)
+
+    texts = read(config.data)
+    labels_of(texts)  # said before one side of a split is found to be empty
+    if config.held_out is not None:
+        training, held_out = texts, read(config.held_out)
+    else:
+        training, held_out = two_sides(texts, parse_split(config.split), lambda each: each.text)
+    _positive(config.positive, labels_of(training, held_out), training)
+    return Texts(training, held_out)
 
 
 def _positive(given: str | None, labels: Sequence[str], texts: Sequence[Labelled]) -> int | None:

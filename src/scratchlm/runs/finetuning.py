@@ -124,18 +124,26 @@ class Stage(ABC, Generic[C, R]):
         return {}
 
 
-def finetune(config: C, stage_of: Callable[[C, SavedModel], Stage[C, R]], on_step: OnStep | None = None) -> R:
+def finetune(
+    config: C,
+    stage_of: Callable[..., Stage[C, R]],
+    read: Callable[[C], Any] | None = None,
+    on_step: OnStep | None = None,
+) -> R:
     """Train a stage and write its run folder; the result is about the state that was kept.
 
-    `on_step` is called with the record of each step; the run ends in order after a step for which it returns True.
+    `stage_of` takes the settings, the model, and what `read` returns for the settings: the data are read first, so that
+    a mistake in them shows before the model is loaded. `on_step` is called with the record of each step; the run ends
+    in order after a step for which it returns True.
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
     started = time.perf_counter()
     with held(config):
         config = resolved(config)
         require_trackers(config.track)
+        data = () if read is None else (read(config),)
         model = open_model(config)
-        stage = stage_of(config, model)
+        stage = stage_of(config, model, *data)
         equip(model, stage.config)
         if config.resume is None:
             stage.config = _begun(stage, model)

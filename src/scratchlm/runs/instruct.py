@@ -31,6 +31,8 @@ from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import SavedModel
 
+Conversations = tuple[str, list[Messages], list[Messages]]
+"""The layout of a file, the conversations to learn from, and those held out."""
 SAMPLES = 12
 """Answers before and after that the report shows."""
 
@@ -92,7 +94,7 @@ def finetune_instruct(config: InstructTrainingConfig, on_step: OnStep | None = N
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
     if not config.preview:
-        return finetune(config, InstructStage, on_step)
+        return finetune(config, InstructStage, _read, on_step)
     with held(config):
         preview(config)
     return None
@@ -103,10 +105,10 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
 
     kind = "instruct"
 
-    def __init__(self, config: InstructTrainingConfig, model: SavedModel) -> None:
+    def __init__(self, config: InstructTrainingConfig, model: SavedModel, data: Conversations) -> None:
         self.config = config = within_context(config, model)
         model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
-        self.layout, self.train, self.held_out = _read(config)
+        self.layout, self.train, self.held_out = data
         told = _rehearsed(config)
         self.batches = packed = instruct_batches(LanguageModel(model), self.train, config.training, config.seed, told)
         self.samples = packed.samples
@@ -176,12 +178,14 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
         ]
 
 
-def _read(config: InstructTrainingConfig) -> tuple[str, list[Messages], list[Messages]]:
+def _read(config: InstructTrainingConfig) -> Conversations:
     """Read the conversations and hold some out, by the hash of what is asked or from the end; tell their layout."""
     assert config.data is not None
-    found, layout = read_conversations(read_records(config.data))
+    columns = (config.prompt_column, config.answer_column)
+    numbers = [column for column in columns if column is not None]
+    found, layout = read_conversations(read_records(config.data, numbers), *columns)
     if config.held_out is not None:
-        return layout.name, found, read_conversations(read_records(config.held_out))[0]
+        return layout.name, found, read_conversations(read_records(config.held_out, numbers), *columns)[0]
     return layout.name, *two_sides(found, parse_split(config.split), question_of)
 
 
@@ -208,9 +212,9 @@ def _held_batches(samples: Sequence[Rendered], config: InstructTrainingConfig, p
 def preview(config: InstructTrainingConfig) -> None:
     """Show the tokens of some conversations: green ones, or those in double brackets without colour, are learned."""
     raise_all(config.missing())
+    layout, train, held_out = _read(config)
     model = open_model(config)
     template = model.template or ChatTemplate.suited_to(model.tokenizer)
-    layout, train, held_out = _read(config)
     drawn = console(highlight=False, soft_wrap=True)
     drawn.print(f"{len(train):,} conversations in the layout {layout}, {len(held_out):,} held out")
     plain = drawn.color_system is None or drawn.no_color

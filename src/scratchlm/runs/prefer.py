@@ -96,7 +96,7 @@ def finetune_prefer(config: PreferTrainingConfig, on_step: OnStep | None = None)
     compare with it, only for the figures of held-out pairs. Raises `UserError` for data or a model that cannot be used,
     and `Interrupted` after Ctrl-C, with everything saved.
     """
-    return finetune(resolve_loss(config), PreferStage, on_step)
+    return finetune(resolve_loss(config), PreferStage, _sides, on_step)
 
 
 class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
@@ -104,11 +104,16 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
 
     kind = "prefer"
 
-    def __init__(self, config: ResolvedPreferTrainingConfig, model: SavedModel) -> None:
+    def __init__(
+        self,
+        config: ResolvedPreferTrainingConfig,
+        model: SavedModel,
+        data: tuple[list[Preference], list[Preference], int],
+    ) -> None:
         self.config = config = within_context(config, model)
         model.decoder.to(choose_device(config.device))  # the reference model answers here
         model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
-        train_side, held_side, equal = _sides(config)
+        train_side, held_side, equal = data
         length, self.pad = config.training.sequence_length, pad_of(model.tokenizer)
         pairs, left = render_pairs(model.template, train_side, length)
         held, left_held = render_pairs(model.template, held_side, length)

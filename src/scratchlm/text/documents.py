@@ -12,6 +12,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.text.chunking import CHUNK, Chunker, cut_documents, fragments
 from scratchlm.text.counts import BadFile, Counts, Document, Problems, with_beginnings
 from scratchlm.text.decoding import text_blocks
+from scratchlm.text.office import NoReader, text_of
 from scratchlm.text.opening import COMPRESSIONS
 from scratchlm.text.rows import NoTextField, documents_of, json_rows, jsonl_rows
 from scratchlm.text.tables import read_csv, read_parquet
@@ -28,15 +29,16 @@ def read_documents(
 ) -> Iterator[Document]:
     r"""Yield the documents of files and folders in order, counting into `counts`.
 
-    Formats: .txt .md .jsonl .json .csv .tsv .parquet, each also .gz and .zst. A row is a document; a .txt or .md file
-    is one document, or one at every `split_on` (in which \n, \t and \\ are understood). Such a text longer than about
-    4 MiB comes in chunks, all but the last `continued`, cut where no token spans the cut (see `chunking`).
+    Formats: .txt .md .docx .pdf .jsonl .json .csv .tsv .parquet, each also .gz and .zst. A row is a document; a file of
+    the first four is one document, or one at every `split_on` (in which \n, \t and \\ are understood). Such a text
+    longer than about 4 MiB comes in chunks, all but the last `continued`, cut where no token spans the cut (see
+    `chunking`).
     Byte-order marks are removed, UTF-16 and UTF-32 read, NUL characters removed and counted (they carry no text and
     end strings in other programs), line ends \r\n of .txt and .md files made \n.
     A text file with an error is skipped whole; of a file of rows the good rows before the error are kept.
 
-    Holds one chunk, row or parquet batch in memory; a .json file whole. Compressed text files and those over 4 MB are
-    read twice, once to check them.
+    Holds one chunk, row or parquet batch in memory; a .json file, and the text of a .docx or .pdf file, whole.
+    Compressed text files and those over 4 MB are read twice, once to check them.
 
     Bad files and rows are counted and named, or raised as `UserError` when `strict`, empty documents included. Raises
     `UserError` also for wrong paths (see `find_files`), for a file given by name that does not show which field holds
@@ -51,7 +53,7 @@ def read_documents(
             for document in _checked(_read_file(file, text_field, separator, problems), problems):
                 some = True
                 yield document
-        except NoTextField as problem:
+        except (NoTextField, NoReader) as problem:
             if file.named:
                 raise UserError(str(problem)) from problem
             problems.file(problem.reason, str(problem))
@@ -80,7 +82,10 @@ def _read_file(
     """Yield the documents of one file as they are; raises `BadFile`."""
     match file.suffix:
         case ".txt" | ".md":
-            return _read_text(file.path, separator, problems.counts)
+            _require_whole(file.path)
+            return _read_text(file.path, text_blocks(file.path), separator, problems.counts)
+        case ".docx" | ".pdf":
+            return _read_text(file.path, iter([text_of(file.path, file.suffix)]), separator, problems.counts)
         case ".jsonl":
             return documents_of(jsonl_rows(file.path, problems), text_field, problems)
         case ".json":
@@ -91,12 +96,15 @@ def _read_file(
             return read_parquet(file.path, text_field, problems)
 
 
-def _read_text(path: Path, separator: str | None, counts: Counts) -> Iterator[Document]:
-    """Yield a text file as one document or, given a separator, as several."""
+def _require_whole(path: Path) -> None:
+    """Raise `BadFile` for a large or compressed text file with an error: yielded chunks cannot be taken back."""
     if path.suffix.lower() in COMPRESSIONS or (os.path.exists(path) and path.stat().st_size > CHUNK):
-        # Yielded chunks cannot be taken back, so an error must be found before the first.
         deque(text_blocks(path), maxlen=0)
-    blocks = _plain(text_blocks(path), counts)
+
+
+def _read_text(path: Path, blocks: Iterator[str], separator: str | None, counts: Counts) -> Iterator[Document]:
+    """Yield the text of a file as one document or, given a separator, as several."""
+    blocks = _plain(blocks, counts)
     if separator is not None:
         for text, number, continued in cut_documents(fragments(blocks, separator), Chunker()):
             yield Document(text, f"{path}, document {number}", continued)

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from math import floor
 
 from scratchlm.base.errors import UserError, raise_first
+from scratchlm.text.columns import find_columns
 from scratchlm.text.records import Record, require_columns
-from scratchlm.text.rows import TEXT_FIELDS, listed
 from scratchlm.text.split import hash_fraction
-
-LABEL_FIELDS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "topic")
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,9 @@ def read_labelled(records: Sequence[Record], text_column: str | None, label_colu
 
     Raises `UserError` for columns that are missing or ambiguous, and lists every text that is empty or not a string.
     """
-    text_column, label_column = _columns(records[0], text_column, label_column)
+    first = records[0]
+    columns = find_columns(first.values, {"text": text_column, "label": label_column}, first.place)
+    text_column, label_column = columns["text"], columns["label"]
     require_columns(records, [text_column], "--text-column")
     require_columns(records, [label_column], "--label-column")
     problems, found = [], []
@@ -41,22 +41,6 @@ def read_labelled(records: Sequence[Record], text_column: str | None, label_colu
             found.append(Labelled(text, str(label).strip()))
     raise_first(problems, "rows")
     return found
-
-
-def _columns(first: Record, text_column: str | None, label_column: str | None) -> tuple[str, str]:
-    """Find the columns of text and label where they are not given."""
-    names = [name for name in first.values if name not in (text_column, label_column)]
-    if label_column is None:
-        only = names[0] if len(names) == 1 and text_column else None
-        label_column = next((name for field in LABEL_FIELDS for name in names if str(name).lower() == field), only)
-    if text_column is None:
-        names = [name for name in names if name != label_column]
-        only = names[0] if len(names) == 1 else None
-        text_column = next((name for field in TEXT_FIELDS for name in names if str(name).lower() == field), only)
-    if text_column is None or label_column is None:
-        flags = " and ".join(["--text-column"] * (text_column is None) + ["--label-column"] * (label_column is None))
-        raise UserError(f"{first.place}: which column is which? Columns: {listed(first.values)}; say it with {flags}")
-    return text_column, label_column
 
 
 def labels_of(texts: Sequence[Labelled], held_out: Sequence[Labelled] = ()) -> tuple[str, ...]:

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import UserError
+from scratchlm.text.columns import listed
 from scratchlm.text.counts import BadFile, Counts, Problems
-from scratchlm.text.opening import COMPRESSIONS
-from scratchlm.text.rows import Row, json_rows, jsonl_rows, listed
+from scratchlm.text.decoding import text_lines
+from scratchlm.text.faq import questions_of
+from scratchlm.text.office import lines_of
+from scratchlm.text.rows import Row, json_rows, jsonl_rows
 from scratchlm.text.tables import opened_parquet, parquet_rows, table_rows
+from scratchlm.text.walk import format_of
 
+OFFICE = (".docx", ".pdf")
 SHOWN = 5
 """Most problems of one file that a message lists."""
 
@@ -33,6 +38,8 @@ def read_records(path: Path, columns: Sequence[str] = ()) -> list[Record]:
     """Read the rows of a .csv, .tsv, .jsonl, .json or .parquet file, plain or compressed.
 
     The first row of a table is its header, unless `columns` has numbers (from 1) that are not in it: then it is data.
+    Of a .md, .txt, .docx or .pdf file, the questions with their answers are rows of the columns question and answer
+    (see `faq`).
     Raises `UserError` for a file that cannot be read or has no row, and lists every broken row.
     """
     if not path.is_file():
@@ -53,9 +60,7 @@ def read_records(path: Path, columns: Sequence[str] = ()) -> list[Record]:
 
 
 def _records(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[Record]:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = suffixes[-2] if len(suffixes) > 1 and suffixes[-1] in COMPRESSIONS else suffixes[-1] if suffixes else ""
-    match kind:
+    match kind := format_of(path):
         case ".csv" | ".tsv":
             yield from _table(path, columns, problems)
         case ".jsonl":
@@ -65,8 +70,25 @@ def _records(path: Path, columns: Sequence[str], problems: Problems) -> Iterator
         case ".parquet":
             with opened_parquet(path) as file:
                 yield from _objects(parquet_rows(path, file), problems)
+        case None:
+            raise UserError(
+                f"{path}: {path.suffix or 'no ending'} is no table; known are .csv, .tsv, .jsonl, .json, .parquet, and "
+                "texts of questions with answers in .md, .txt, .docx, .pdf"
+            )
         case _:
-            raise UserError(f"{path}: {kind or 'no ending'} is no table; known are .csv, .tsv, .jsonl, .json, .parquet")
+            yield from _questions(path, kind, problems)
+
+
+def _questions(path: Path, kind: str, problems: Problems) -> Iterator[Record]:
+    lines = lines_of(path, kind) if kind in OFFICE else [line.rstrip() for line in text_lines(path)]
+    number = 0
+    for number, asked, answer in questions_of(lines, str(path), problems):
+        yield Record(f"{path}, line {number}", {"question": asked, "answer": answer})
+    if not number and not problems.counts.dropped:
+        raise UserError(
+            f"{path}: is no table, and holds no question with an answer below it; a question is a heading or a bold "
+            "line that ends with ?, or a line that begins with Q: before one that begins with A:"
+        )
 
 
 def _objects(rows: Iterator[Row], problems: Problems) -> Iterator[Record]:
@@ -84,12 +106,21 @@ def _table(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[R
         numbers = [str(number) for number in range(1, len(header) + 1)]
         yield Record(f"{path}, line {first}", dict(zip(numbers, header, strict=True)))
         header = numbers
+    header = _names(header, path)
     for line, row in rows:
         place = f"{path}, line {line}"
         if len(row) == len(header):
             yield Record(place, dict(zip(header, row, strict=True)))
         elif row:
             problems.row("broken row", f"{place}: {len(row)} columns where the first row has {len(header)}; fix it")
+
+
+def _names(header: Sequence[str], path: Path) -> list[str]:
+    """Return the names of columns without marks and spaces around them; one without a name gets its number."""
+    names = [name.strip().strip("\ufeff").strip() or f"column {number}" for number, name in enumerate(header, 1)]
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise BadFile("broken table", f"{path}: two columns are called {twice[0]!r}; rename one")
+    return names
 
 
 def require_columns(records: Sequence[Record], columns: Sequence[str], flag: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from scratchlm.base.errors import nearest
-from scratchlm.text.counts import BadFile, Document, Problems, printable
+from scratchlm.text.columns import is_prose, listed, usual_column
+from scratchlm.text.counts import BadFile, Document, Problems
 from scratchlm.text.decoding import byte_lines, detect
 from scratchlm.text.opening import read_whole
 
-TEXT_FIELDS = ("text", "content", "story", "body", "document", "article", "passage", "paragraph", "markdown")
 Row = tuple[str, Any]
 """The place of a row, for messages, and what it holds."""
 LIST_FIELDS = ("data", "rows", "documents", "examples", "items", "train")
@@ -26,36 +26,19 @@ class NoTextField(BadFile):
         super().__init__("no text field", message)
 
 
-def _is_prose(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return bool(value)
-    return False
-
-
 def choose_field(row: Mapping[str, Any], place: str) -> str:
     """Return the name of the field of `row` with the text.
 
-    The first of `TEXT_FIELDS` that exists, else the only field with a string that is not a number. Otherwise raises
-    `NoTextField`, which lists the fields.
+    The first with a usual name (`columns.NAMES`), else the only field with a string that is not a number. Otherwise
+    raises `NoTextField`, which lists the fields.
     """
-    for name in TEXT_FIELDS:
-        if isinstance(row.get(name), str):
-            return name
-    prose = [name for name, value in row.items() if _is_prose(value)]
+    usual = usual_column((name for name, value in row.items() if isinstance(value, str)), "text")
+    if usual is not None:
+        return usual
+    prose = [name for name, value in row.items() if is_prose(value)]
     if len(prose) == 1:
         return prose[0]
     raise NoTextField(f"{place}: which field holds the text? Fields: {listed(row)}; name one with --text-field")
-
-
-def listed(names: Mapping[str, Any] | Sequence[str]) -> str:
-    """Join the names of fields, at most twenty."""
-    shown = [printable(str(name))[:60] for name in names]
-    more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
-    return ", ".join(shown[:20]) + more if shown else "none"
 
 
 class FieldReader:

@@ -14,7 +14,7 @@ from scratchlm.base.reading import require_plain
 from scratchlm.text.counts import Problems
 from scratchlm.text.opening import COMPRESSIONS
 
-FORMATS = (".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
+FORMATS = (".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".docx", ".pdf")
 KINDS = ", ".join(FORMATS)
 
 
