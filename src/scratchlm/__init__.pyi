@@ -72,7 +72,8 @@ __version__: str
 @overload
 def classify(
     model: str | Path, texts: str | Path | Sequence[str | Path] = (), *,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", threads: int | None = None,
+    use: Literal["best", "linear", "network"] = "best", device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    threads: int | None = None,
 ) -> Iterator[Answer]:
     """Put texts into the classes that a model has learned.
 

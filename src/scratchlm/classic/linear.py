@@ -10,17 +10,18 @@ machines").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from scratchlm.weights.linear import LinearModel, LinearSettings, counter, probabilities_of, two_sided
+
 
 def tfidf_of_words() -> Any:
     """Return scikit-learn's counter of words and word pairs, split at whitespace, weighted by TF-IDF."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    return counter("words")
 
 
 class LinearTexts:
@@ -44,14 +45,13 @@ class LinearTexts:
 
     def fit(self, texts: Sequence[str], labels: Sequence[int]) -> LinearTexts:
         """Learn vocabulary and weights."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_union
         from sklearn.svm import LinearSVC
 
         parts = [tfidf_of_words()]
         if self.features == "words + characters":
-            parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
+            parts.append(counter("characters"))
         self._columns = make_union(*parts)
         logistic = self.classifier == "logistic"
         kind = LogisticRegression(C=self.C, max_iter=1000) if logistic else LinearSVC(C=self.C)
@@ -61,15 +61,23 @@ class LinearTexts:
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class for each text; not calibrated with `svm`."""
-        table = self._columns.transform(texts)
         if self.classifier == "logistic":
-            return np.asarray(self._model.predict_proba(table))
-        margins = self._model.decision_function(table)
-        if margins.ndim == 1:
-            positive = 1 / (1 + np.exp(-margins))
-            return np.stack([1 - positive, positive], 1)
-        powers = np.exp(margins - margins.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+            return np.asarray(self._model.predict_proba(self._columns.transform(texts)))
+        return probabilities_of(self.margins(texts))
+
+    def margins(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
+        """Return what scikit-learn's decision function says of each text and class; of two classes 0 and that."""
+        return two_sided(np.asarray(self._model.decision_function(self._columns.transform(texts))))
+
+    def kept(self, settings: LinearSettings) -> LinearModel:
+        """Return what was learned in the form that a model folder stores; its `vocabularies` are filled in."""
+        counters = dict(
+            zip(("words", "characters"), (each for _, each in self._columns.transformer_list), strict=False)
+        )
+        vocabularies = {kind: tuple(each.get_feature_names_out().tolist()) for kind, each in counters.items()}
+        idf = {kind: each.idf_ for kind, each in counters.items()}
+        settings = replace(settings, vocabularies=vocabularies)
+        return LinearModel(settings, idf, self._model.coef_, self._model.intercept_)
 
     def size(self) -> int:
         """Return the bytes of the features, their IDF values and their weights."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from scratchlm.data.batches import padded
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.generation.config import ClassifyConfig
 from scratchlm.model.network import SequenceModel
-from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, verify
+from scratchlm.weights.linear import LINEAR_FILE, LinearModel, read_linear
 
 BATCH_TOKENS = 4096
 """Tokens of one forward pass, about, when texts are classified."""
@@ -28,6 +29,7 @@ AT_ONCE = 256
 """Texts of a command that are answered together."""
 SHOWN = 5
 """Most places that a message names."""
+NO_TEXT = "is not UTF-8; convert it, for example with iconv -f LATIN1 -t UTF-8"
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,7 @@ class Classifier:
 
         Raises `UserError` for an empty text, and for one that the tokenizer cannot encode.
         """
-        for number, text in enumerate(texts, 1):
-            if not text.strip():
-                raise UserError(f"text {number}: is empty; give some text")
+        require_texts(texts)
         if not texts:
             return []
         decoder, classes, labels = self.model.decoder, self.classes, self.classes.labels
@@ -100,6 +100,68 @@ class Classifier:
         return answers
 
 
+class LinearClassifier:
+    """The linear model of a classifier's folder; it answers as `Classifier` does, and loads no network."""
+
+    def __init__(self, model: LinearModel) -> None:
+        self.model = model
+
+    def __repr__(self) -> str:
+        return f"<LinearClassifier: {self.model.weights.size:,} weights, {', '.join(self.model.settings.labels)}>"
+
+    @classmethod
+    def load(cls, place: str | Path) -> LinearClassifier:
+        """Load the linear model of a model folder or of a run. Raises `UserError` where it has none."""
+        folder = find_model(Path(place))
+        verify(folder)
+        model = read_linear(folder)
+        if model is None:
+            raise UserError(f"{folder}: holds no linear model; finetune classify writes one beside the network")
+        return cls(model)
+
+    def classify(self, texts: Sequence[str]) -> list[Answer]:
+        """Label each text with the likeliest label. Raises `UserError` for an empty text."""
+        require_texts(texts)
+        if not texts:
+            return []
+        settings, rows = self.model.settings, self.model.probabilities(texts)
+        return [
+            Answer(text, settings.labels[int(row.argmax())], dict(zip(settings.labels, row.tolist(), strict=True)),
+                   settings.positive)
+            for text, row in zip(texts, rows, strict=True)
+        ]  # fmt: skip
+
+
+def require_texts(texts: Sequence[str]) -> None:
+    """Raise `UserError` for a text that is empty, or that is not text."""
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise UserError(f"text {number}: is empty; give some text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise UserError(f"text {number}: {NO_TEXT}")
+
+
+def load_classifier(
+    place: Path, use: Literal["best", "linear", "network"]
+) -> tuple[Classifier | LinearClassifier, str]:
+    """Load the classifier of a folder that `use` names, with a sentence on the choice, empty where there was none."""
+    folder = find_model(place)
+    if use == "linear" or not (folder / LINEAR_FILE).exists():
+        return (LinearClassifier if use == "linear" else Classifier).load(folder), ""
+    if use == "network":
+        return Classifier.load(folder), ""
+    linear = LinearClassifier.load(folder)
+    scores = linear.model.settings.held_out
+    better = scores.better()
+    other = "network" if better == "linear" else "linear"
+    name = {"linear": "the linear model", "network": "the network"}
+    said = (
+        f"({name[better]} answers: F1 {getattr(scores, better):.3f} on {scores.texts:,} held-out texts, {name[other]} "
+        f"{getattr(scores, other):.3f}; chosen on these texts, so a little too high; --use {other} for the other)"
+    )
+    return linear if better == "linear" else Classifier.load(folder), said
+
+
 def classify(config: ClassifyConfig) -> Iterator[Answer]:
     """Yield answers to the texts of a command: its arguments, or the lines of the standard input that are not empty.
 
@@ -107,8 +169,11 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
     `UserError` tells how many there were.
     """
     set_threads(config.threads)
-    classifier = Classifier.load(config.model)
-    classifier.model.decoder.to(choose_device(config.device))
+    classifier, said = load_classifier(config.model, config.use)
+    if isinstance(classifier, Classifier):
+        classifier.model.decoder.to(choose_device(config.device))
+    if said:
+        print(said, file=sys.stderr)
     given = ((f"text {number}", text) for number, text in enumerate(config.texts, 1)) if config.texts else _lines()
     at_once = 1 if not config.texts and sys.stdin.isatty() else AT_ONCE
     total, refused = 0, []
@@ -133,13 +198,11 @@ def _some(places: Sequence[str]) -> str:
     return ", ".join(places[:SHOWN]) + (f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else "")
 
 
-def _answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer | UserError]:
+def _answers(classifier: Classifier | LinearClassifier, texts: Sequence[str]) -> list[Answer | UserError]:
     """Answer texts together, or one by one where one of them cannot be read."""
     try:
         return list(classifier.classify(texts))
     except UserError as error:
-        if len(texts) == 1 and any("\ud800" <= character <= "\udfff" for character in texts[0]):
-            return [UserError("is not UTF-8; convert it, for example with iconv -f LATIN1 -t UTF-8")]
         if len(texts) == 1:
             return [UserError(str(error).removeprefix("text 1: "))]
         return [answer for text in texts for answer in _answers(classifier, [text])]

@@ -148,6 +148,9 @@ class ClassifyConfig:
     """Model folder or run folder of a classifier."""
     texts: Positional[tuple[str, ...]] = ()
     """Texts; without any, each line of the standard input that is not empty is one."""
+    use: Literal["best", "linear", "network"] = "best"
+    """Which classifier of the folder answers: the network, the linear model that learned from the same texts, or the
+    one with the higher F1 on the held-out texts, which is said on stderr."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     threads: Threads = None

@@ -16,14 +16,15 @@ import numpy as np
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import MODEL
+from scratchlm.classic.linear import LinearTexts
 from scratchlm.data.batches import LabelledBatches, pad_of
 from scratchlm.evaluation.classes import (
     BINS,
     Scores,
-    best_temperature,
     best_threshold,
     calibration_error,
     f1_of,
+    helpful_temperature,
     predicted_classes,
     score,
     softmax,
@@ -33,7 +34,7 @@ from scratchlm.finetuning.config import ClassifyTrainingConfig
 from scratchlm.generation.classifier import text_logits
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.model.decoder import Decoder
-from scratchlm.runs.baseline import Baseline, linear_baseline
+from scratchlm.runs.baseline import FOLDS, Baseline, linear_baseline
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
 from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
@@ -42,8 +43,11 @@ from scratchlm.text.split import parse_split, two_sides
 from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
+from scratchlm.weights.linear import HeldOut, LinearSettings
 
 ERRORS_SHOWN = 20
+SURE = 0.9
+"""Least probability of a wrong answer that is listed as sure and wrong."""
 LEAST_CHOSEN_BY = 10
 """Validation texts, of two classes in each, from which on a temperature and a threshold are chosen by them."""
 CONFUSIONS = 30
@@ -66,7 +70,7 @@ class Mistake:
 class ClassifyResult(FinetuneResult):
     """What came out, on the held-out texts: nothing was chosen on them."""
 
-    format: ClassVar[int] = 2
+    format: ClassVar[int] = 3
     why: ClassVar[str] = "F1 on the validation texts was the best"
     out: str
     labels: tuple[str, ...]
@@ -94,6 +98,7 @@ class ClassifyResult(FinetuneResult):
     baseline: Baseline
     """What a linear model reaches."""
     mistakes: list[Mistake]
+    """Wrong answers with a probability of `SURE` or more, the surest first."""
     seconds: float
 
     def lines(self) -> list[str]:
@@ -113,15 +118,21 @@ class ClassifyResult(FinetuneResult):
             )
         lines += [
             self.versus(),
-            f"calibration error {self.calibration_error:.3f}, with temperature {self.temperature:.2f} "
-            f"{self.calibration_error_after:.3f}",
+            self.calibrated(),
             self.kept(),
             *(
-                f"sure and wrong: {m.text[:60]!r} is {m.truth}, said {m.given} ({m.probability:.2f})"
+                f"sure (from {SURE:g} on) and wrong: {m.text[:60]!r} is {m.truth}, said {m.given} ({m.probability:.2f})"
                 for m in self.mistakes[:3]
             ),
         ]
         return lines
+
+    def calibrated(self) -> str:
+        """Return the line on the calibration error and what a temperature changes."""
+        error = f"calibration error (ECE, {BINS} bins of equal width) {self.calibration_error:.3f}"
+        if self.temperature == 1:
+            return f"{error}; no temperature, for none lowered it on validation texts that it was not fitted on"
+        return f"{error}, with temperature {self.temperature:.2f} {self.calibration_error_after:.3f}"
 
     def versus(self) -> str:
         """Return the line that compares the model with the linear one, whichever is better."""
@@ -131,7 +142,9 @@ class ClassifyResult(FinetuneResult):
             f"linear baseline (TF-IDF + SVM): {self.baseline}; ours: F1 {ours.f1:.3f} ({low:.3f} to {high:.3f}), in "
             f"{self.seconds:.1f} s"
         )
-        return line + ("; the linear model scores higher here" if self.baseline.f1 > ours.f1 else "")
+        if self.baseline.f1 > ours.f1:
+            line += "; the linear model scores higher here"
+        return f"{line}; both are kept, and scratchlm classify uses the better one (--use)"
 
 
 @dataclass(frozen=True)
@@ -174,7 +187,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         ]
         self.long_texts = sum(side.rows.long for side in self.sides)
         self._tell_long(model.decoder.config.context)
-        self.baseline = self._linear()
+        self.baseline, self.linear = self._linear()
         self.started = time.perf_counter()
         add_classes(model.decoder, self.labels, config.pooling, config.seed)
         positive = None if self.positive is None else self.labels[self.positive]
@@ -207,14 +220,21 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         counted = f"{self.long_texts:,} of {texts:,} texts ({self.long_texts / texts:.0%})"
         print(f"{counted} are longer than the {context:,} tokens that the model reads at once: {what}", file=sys.stderr)
 
-    def _linear(self) -> Baseline:
-        """Train the linear model on all texts but those held out: it makes no choice, so it needs no validation."""
+    def _linear(self) -> tuple[Baseline, LinearTexts]:
+        """Train the linear model on all texts but those held out, and tell what it reaches before the network learns.
+
+        It makes no choice by validation texts, so it learns from them too.
+        """
         texts = [each.text for side in (self.train, self.validation) for each in side.texts]
         truth = [*self.train.truth.tolist(), *self.validation.truth.tolist()]
         held_out = [each.text for each in self.held_out.texts]
-        found = linear_baseline(texts, truth, held_out, self.held_out.truth, self.positive)
-        print(f"linear baseline (TF-IDF + SVM): {found}", file=sys.stderr)
-        return found
+        found, model = linear_baseline(texts, truth, held_out, self.held_out.truth, self.positive)
+        score = found.cross_validated
+        crossed = "" if score is None else f"; {FOLDS}-fold cross-validated on the training texts {score:.3f}"
+        print(f"linear baseline (TF-IDF + SVM): {found}{crossed}", file=sys.stderr)
+        if advice := found.advice(self.long_texts / sum(len(side.texts) for side in self.sides)):
+            print(advice, file=sys.stderr)
+        return found, model
 
     def measure(self, decoder: Decoder) -> dict[str, float]:
         """Return loss, accuracy and F1 on the validation texts; where there are none, nothing is chosen by them."""
@@ -236,9 +256,15 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         assert kept.classes is not None
         temperature, threshold = self._chosen(kept.decoder)
         kept.classes = dataclasses.replace(kept.classes, temperature=temperature, threshold=threshold or 0.5)
-        save_model(self.config.out / MODEL, kept)
         logits, truth, threshold_used = self._logits(kept.decoder, self.held_out), self.held_out.truth, threshold or 0.5
         self.predicted = predicted = softmax(logits, temperature)
+        scores = score(predicted, truth, self.labels, self.positive, threshold_used)
+        linear, both = self.baseline, HeldOut(scores.texts, self.baseline.f1, scores.f1)
+        settings = LinearSettings(
+            self.labels, both, {}, kept.classes.positive, linear.characters, temperature=linear.temperature
+        )
+        kept.linear = self.linear.kept(settings)
+        save_model(self.config.out / MODEL, kept)
         return ClassifyResult(
             labels=self.labels,
             positive=kept.classes.positive,
@@ -246,7 +272,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
             validation_texts=len(self.validation.texts),
             long=self.config.long,
             long_texts=self.long_texts,
-            scores=score(predicted, truth, self.labels, self.positive, threshold_used),
+            scores=scores,
             temperature=temperature,
             calibration_error=calibration_error(softmax(logits), truth),
             calibration_error_after=calibration_error(predicted, truth),
@@ -259,15 +285,12 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         )
 
     def _chosen(self, decoder: Decoder) -> tuple[float, float | None]:
-        """Return temperature and threshold by the validation texts; 1 and None where these are too few to choose by.
-
-        Where every validation text is called rightly, any colder temperature is better: there it stays 1.
-        """
+        """Return temperature and threshold by the validation texts; 1 and None where these are too few to choose by."""
         truth = self.validation.truth
         if len(truth) < LEAST_CHOSEN_BY:
             return 1.0, None
         logits = self._logits(decoder, self.validation)
-        temperature = best_temperature(logits, truth) if (logits.argmax(1) != truth).any() else 1.0
+        temperature = helpful_temperature(logits, truth)
         if self.positive is None:
             return temperature, None
         is_positive = truth == self.positive
@@ -276,10 +299,10 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         return temperature, best_threshold(softmax(logits, temperature)[:, self.positive], is_positive)
 
     def _mistakes(self, threshold: float) -> list[Mistake]:
-        """Return the held-out texts that were called wrongly, the surest first."""
+        """Return the held-out texts that were called wrongly with a high probability, the surest first."""
         given = predicted_classes(self.predicted, self.positive, threshold)
-        wrong = np.flatnonzero(given != self.held_out.truth)
         sure = self.predicted[np.arange(len(given)), given]
+        wrong = np.flatnonzero((given != self.held_out.truth) & (sure >= SURE))
         found = [(self.held_out.texts[i], i) for i in wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS_SHOWN]]
         return [Mistake(t.text, t.label, self.labels[given[i]], round(float(sure[i]), 4)) for t, i in found]
 
@@ -336,6 +359,8 @@ def class_charts(
     ]
     return {
         "square": SQUARE,
+        "bins": BINS,
+        "surest": SURE,
         "confused": sorted(pairs, key=lambda pair: (-pair[2], pair[:2]))[:CONFUSIONS],
         "precision_recall": None if curve is None else (curve[1], curve[0]),
         "calibration": ([sure[bins == b].mean() for b in filled], [right[bins == b].mean() for b in filled]),

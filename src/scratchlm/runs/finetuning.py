@@ -214,7 +214,7 @@ def open_model(config: FinetuneConfig) -> SavedModel:
     if config.lora and model.adapters:
         raise UserError(f"--init {config.init}: has an adapter already; begin from the model below it")
     unpack_base(model.decoder)
-    model.nf4 = False
+    model.nf4, model.linear = False, None
     return model
 
 

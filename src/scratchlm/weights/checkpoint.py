@@ -5,6 +5,7 @@
     tokenizer.json       the tokenizer
     chat_template.jinja  the chat template of a model that was trained on conversations
     generation.json      the default sampling settings
+    linear.*             the linear classifier that learned from the same texts (`linear.py`)
     files.json           SHA-256 of each of these, so that a truncated or altered file is refused
 
 A checkpoint is such a folder with the optimizer's tensors and the state of the training loop. There are no pickles.
@@ -42,6 +43,7 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.weights.hugepages import HugePages
+from scratchlm.weights.linear import LINEAR_FILE, LINEAR_WEIGHTS, LinearModel, linear_tensors, read_linear
 from scratchlm.weights.stored import (
     CONFIG_FILE,
     FORMAT,
@@ -90,6 +92,8 @@ class SavedModel:
     adapters: dict[str, LoRAConfig] = field(default_factory=dict)
     """Adapters of the decoder; the first is active when the model is loaded."""
     classes: Classes | None = None
+    linear: LinearModel | None = None
+    """Of a classifier: the linear one beside it."""
     base: Base | None = None
     nf4: bool = False
     """Whether the base weights are in four bits, as when the adapters were trained (QLoRA)."""
@@ -145,6 +149,9 @@ def _write_model(folder: Path, model: SavedModel) -> None:
     write_json(folder / GENERATION_FILE, model.generation)
     if model.template is not None:
         write_text(folder / TEMPLATE_FILE, model.template.source)
+    if model.linear is not None:
+        write_json(folder / LINEAR_FILE, to_dict(model.linear.settings))
+        save_tensors(folder / LINEAR_WEIGHTS, linear_tensors(model.linear))
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -220,6 +227,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
         provenance=stored.provenance,
         adapters=stored.adapters,
         classes=stored.classes,
+        linear=None if stored.classes is None else read_linear(folder),
         base=below,
         nf4=stored.nf4,
         quantization=stored.quantization,
