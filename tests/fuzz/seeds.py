@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
+from fuzz.office import write_docx, write_pdf
 from scratchlm.evaluation.run import digest_of
 from scratchlm.evaluation.work import Work, key_of
-from fuzz.office import write_docx, write_pdf
 
 Run = Callable[..., None]
 """Runs a command that must succeed, in the folder of the seeds."""

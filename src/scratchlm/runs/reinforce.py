@@ -97,7 +97,7 @@ def finetune_reinforce(
     """
     if task is not None and not (task.train and task.held_out):
         raise UserError("task: has no question on one side; give some to train on and some to hold out")
-    return finetune(config, lambda config, model: ReinforceStage(config, model, task), on_step)
+    return finetune(config, lambda config, model: ReinforceStage(config, model, task), on_step=on_step)
 
 
 class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
