@@ -16,6 +16,7 @@ from scratchlm import verbs
 from scratchlm.base.errors import Interrupted, UserError, nearest
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.memory import keep_freed_memory
+from scratchlm.base.paths import require_current_folder
 from scratchlm.base.terminal import console, guarded, one_line
 from scratchlm.base.waiting import wait_briefly
 from scratchlm.config.help import show_commands
@@ -161,6 +162,9 @@ def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Argum
 
 def main(arguments: Arguments | None = None) -> None:
     """Run one command; exits with 0, 1 after a user's mistake, 2 for wrong usage, 130 when stopped."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by <&-
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what is not UTF-8 shows as ? instead of failing
@@ -173,6 +177,7 @@ def main(arguments: Arguments | None = None) -> None:
         keep_freed_memory()  # this process is the command's own; `fit` leaves a program's as it is
         wait_briefly()
     try:
+        require_current_folder()
         with guarded():
             _dispatch(VERBS, given, "scratchlm")
     except UserError as error:

@@ -41,9 +41,11 @@ class _Guarded:
 
     def __init__(self, stream: TextIO) -> None:
         self.raw = stream
+        self.ended = False
+        """Whether the guard is over: a library that kept the stream may reset the terminal's colours at the exit."""
 
     def write(self, text: str) -> int:
-        self.raw.write(visible(text))
+        self.raw.write(text if self.ended else visible(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -58,14 +60,18 @@ class _Guarded:
 def guarded() -> Iterator[None]:
     """While this lasts, what is printed on a terminal is visible text; files and pipes get it as it is."""
     before = sys.stdout, sys.stderr
+    guards = []
     try:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and stream.isatty():
-                setattr(sys, name, _Guarded(stream))
+                guards.append(_Guarded(stream))
+                setattr(sys, name, guards[-1])
         yield
     finally:
         sys.stdout, sys.stderr = before
+        for guard in guards:
+            guard.ended = True
 
 
 def raw(stream: TextIO) -> TextIO:

@@ -43,7 +43,7 @@ ACTIVATIONS = {
     "gelu_tanh": parts.GELU_TANH,
     "relu_squared": parts.RELU_SQUARED,
 }
-NOTE = "(compiling the decode step for this processor; its code is kept for the next time)"
+NOTE = "(compiling the decode step for this processor, once; its code is kept)"
 NOTE_AFTER = 2.0
 """Seconds after which the note is shown."""
 CHUNKS = 2

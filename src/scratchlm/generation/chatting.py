@@ -20,7 +20,13 @@ HELP = """/system TEXT        set the system message; without TEXT, remove it
 /seed NUMBER        seed of the draws
 /temperature NUMBER lower is safer, 0 takes the likeliest token always
 /alternatives [N]   what else might have been written at each token of the last answer
-/help               this list"""
+/help               this list
+/exit               end the chat, as an empty line does
+\"""                 begin a message of several lines; the same ends it"""
+EXIT = "/exit"
+"""The command that ends a chat; who reads the lines ends it."""
+QUOTES = '"""'
+"""Begins and ends a message of several lines."""
 SHOWN = 5
 """Alternatives of a token that are shown."""
 
@@ -40,6 +46,7 @@ class Chat:
             "/temperature": lambda told: self._set("temperature", told, float),
             "/alternatives": self._alternatives,
             "/help": lambda _: HELP,
+            EXIT: lambda _: "",
         }
 
     @property

@@ -19,7 +19,7 @@ from scratchlm.base.progress import CountedProgress
 from scratchlm.base.reading import require_table
 from scratchlm.base.signals import StopRequest, stop_on_signals
 from scratchlm.base.terminal import one_line, raw, visible
-from scratchlm.generation.chatting import Chat
+from scratchlm.generation.chatting import EXIT, QUOTES, Chat
 from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
 from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
@@ -101,11 +101,11 @@ def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
     if speaker.note:
         print(f"({speaker.note})", file=sys.stderr)
     if interactive:
-        print("Ask something; Ctrl-C ends an answer, an empty line the chat, /help tells more.", file=sys.stderr)
-    read = Prompt(session.commands).read if drawn else read_line if interactive else _read_plain
+        print("Ask something; Ctrl-C ends an answer, an empty line the chat, /help lists commands.", file=sys.stderr)
+    read = Prompt(session.commands).read if drawn else read_line
     while True:
-        message = config.message if config.message is not None else read()
-        if not message:
+        message = config.message if config.message is not None else _message(read) if interactive else _read_plain()
+        if not message or (interactive and message == EXIT):
             return
         try:
             if interactive and message.startswith("/"):
@@ -160,6 +160,20 @@ def _taken(pieces: Iterator[str], show: Callable[[str], None], stop: StopRequest
         if stop.requested:
             break
     return answer
+
+
+def _message(read: Callable[[bool], str | None]) -> str:
+    """Read a message: one line, or the lines from three quotes to the next three. Empty at the end of input."""
+    line = read(False)
+    if line is None or not line.strip().startswith(QUOTES):
+        return (line or "").strip()
+    lines = [line.strip().removeprefix(QUOTES)]
+    while not lines[-1].rstrip().endswith(QUOTES):
+        line = read(True)
+        if line is None:
+            return ""
+        lines.append(line)
+    return "\n".join(lines).rstrip().removesuffix(QUOTES).strip()
 
 
 def _read_plain() -> str:

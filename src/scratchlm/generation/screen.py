@@ -12,6 +12,8 @@ from scratchlm.base.terminal import console
 
 BLANK = re.compile(r"\n[ \t]*\n")
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
+FIRST, FURTHER = "> ", ". "
+"""What stands before the first line of a message, and before its further ones."""
 REDRAWN = 1 / 15
 """Seconds between two drawings of a paragraph that grows: each takes as long as a small model needs for a token."""
 
@@ -76,25 +78,23 @@ class Prompt:
 
         completer = WordCompleter(list(commands), sentence=True)
         _markdown("")  # imports what answers are drawn with before the first one is waited for
-        self._session: Any = PromptSession(
-            "> ", history=InMemoryHistory(), completer=completer, complete_while_typing=False
-        )
+        self._session: Any = PromptSession(history=InMemoryHistory(), completer=completer, complete_while_typing=False)
 
-    def read(self) -> str:
-        """Return the next line; empty after Ctrl-C, Ctrl-D and at the end of input."""
+    def read(self, further: bool) -> str | None:
+        """Return the next line, or a `further` one of a message; None after Ctrl-C, Ctrl-D and at the end of input."""
         try:
-            return str(self._session.prompt()).strip()
+            return str(self._session.prompt(FURTHER if further else FIRST))
         except (EOFError, KeyboardInterrupt):
-            return ""
+            return None
 
 
-def read_line() -> str:
-    """Return the next line where nothing can be edited; empty after Ctrl-C and at the end of input."""
-    print("> ", end="", file=sys.stderr, flush=True)
+def read_line(further: bool) -> str | None:
+    """Return what `Prompt.read` does where nothing can be edited."""
+    print(FURTHER if further else FIRST, end="", file=sys.stderr, flush=True)
     try:
         line = sys.stdin.readline()
     except KeyboardInterrupt:
         line = ""
     if not line:
         print(file=sys.stderr)  # what comes next begins a line
-    return line.strip()
+    return line.rstrip("\n") if line else None

@@ -24,9 +24,10 @@ class TrainingProgress:
     def __init__(self, title: str, steps: int, *, flops_per_token: float = 0.0, peak: float = 0.0) -> None:
         self.title = title
         self._share = flops_per_token / peak if peak else 0.0
+        self._steps = 0
         self._speed = 0.0
         self._loss = 0.0
-        self._told = False
+        self._said_bad_rows = False
         self._started = self._printed = time.monotonic()
         drawn = console(stderr=True)
         self._live = drawn.is_terminal and not drawn.is_jupyter
@@ -36,6 +37,7 @@ class TrainingProgress:
             BarColumn(bar_width=20),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=drawn,
             transient=False,
             disable=not self._live,
@@ -54,14 +56,17 @@ class TrainingProgress:
         """Take note of a finished step."""
         if record.problem is not None:
             self.note("skipped", record.step, {"since": record.problem})
-        if record.left_out and not self._told:
-            self._told = True
+        if record.left_out and not self._said_bad_rows:
+            self._said_bad_rows = True
             self.note("bad rows", record.step, {"left out": record.left_out, "these and later ones are in": "skipped/"})
         if record.smaller_micro_batch is not None:
             self.note("out of memory", record.step, {"micro_batch_size is now": record.smaller_micro_batch})
-        speed = record.tokens / record.seconds
-        self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
-        self._loss = record.loss if not self._loss else 0.9 * self._loss + 0.1 * record.loss
+        self._steps += 1
+        newest = 0.1 / (
+            1 - 0.9**self._steps
+        )  # bias correction, as Adam's: else the first step would weigh most for long
+        self._speed += newest * (record.tokens / record.seconds - self._speed)
+        self._loss += newest * (record.loss - self._loss)
         if self._live:
             self._bar.update(self._task, completed=record.step, total=record.steps, figures=self._figures(record))
             return

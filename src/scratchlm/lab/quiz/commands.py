@@ -123,9 +123,9 @@ def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
     if not queue:
         waiting = [progress.cards[card.id]["due"] for card in cards if card.id in progress.cards]
         soonest = f"; the next at {min(waiting)[:16].replace('T', ' ')} UTC" if waiting else ""
-        print(f"no card is due{soonest}")
+        _say(f"no card is due{soonest}")
         return
-    print(f"{len(queue)} cards. Think, press Enter for the answer, then say how well you knew it; q ends.")
+    _say(f"{len(queue)} cards. Think, press Enter for the answer, then say how well you knew it; q ends.")
     offered = "  ".join(f"{number} {name}" for number, name in enumerate(GRADES, 1))
     for number, card in enumerate(queue, 1):  # it grows by what was forgotten
         _show_question(card, f"{number}")
@@ -140,8 +140,8 @@ def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
         due = progress.grade(card, grade)
         if grade == 1:
             queue.append(card)
-        print(f"again {_until(due)}")
-    print(f"{progress.reviews} answers so far; progress is kept in {progress.path}")
+        _say(f"again {_until(due)}")
+    _say(f"{progress.reviews} answers so far; progress is kept in {progress.path}")
 
 
 def _until(due: datetime) -> str:
@@ -157,7 +157,7 @@ def _choose(prompt: str, choices: Mapping[str, T], offered: str) -> T | None:
     while (given := _read(prompt)) is not None:
         if given in choices:
             return choices[given]
-        print(f"{given!r}: give {offered}")
+        _say(f"{given!r}: give {offered}")
     return None
 
 
@@ -174,7 +174,7 @@ def _drawn(cards: Sequence[Card], config: QuizConfig) -> list[Card]:
 def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
     """Ask all questions within the time limit, then show each answer next to the reader's, who grades it."""
     _require_terminal()
-    print(f"{count} questions, {minutes:g} minutes. Write a line for each, or press Enter to skip it; q hands in.")
+    _say(f"{count} questions, {minutes:g} minutes. Write a line for each, or press Enter to skip it; q hands in.")
     started = time.monotonic()
     written: list[str] = []
     for number, card in enumerate(cards, 1):
@@ -186,7 +186,7 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         if given is None or given == "q":
             break
         if time.monotonic() - started > 60 * minutes:
-            print("time is over: this answer was too late")
+            _say("time is over: this answer was too late")
             break
         written.append(given)
     seconds = time.monotonic() - started
@@ -195,7 +195,7 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         points = 0.0
         if given:
             _show_question(card, f"{number} of {count}")
-            print(f"you wrote: {given}\n")
+            _say(f"you wrote: {given}\n")
             _show_verdict(card, given)
             _show_answer(card)
             points = _choose("was it right? y yes, h half, n no > ", POINTS, "y, h or n") or 0.0
@@ -204,6 +204,11 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
             missed = {"question": card.question, "answer": card.answer, "chapter": card.chapter, "place": card.place}
             result.missed.append(missed)
     return result
+
+
+def _say(text: str) -> None:
+    """Print a text in lines that end between words."""
+    console(highlight=False).print(text, markup=False, emoji=False)
 
 
 def _read(prompt: str) -> str | None:
@@ -220,7 +225,7 @@ def _answer_to(card: Card, prompt: str) -> str | None:
     while given := _read(prompt):
         if given == "q" or (problem := _unfit(card, given)) is None:
             break
-        print(problem)
+        _say(problem)
     return given
 
 
@@ -247,12 +252,12 @@ def _show_verdict(card: Card, given: str) -> None:
     if card.kind == "compute":
         number, value = parse_number(given), parse_number(card.value)
         if is_close(number, value, card.within):
-            print(f"right: {given} is within {100 * card.within:g}% of {card.value}\n")
+            _say(f"right: {given} is within {100 * card.within:g}% of {card.value}\n")
         else:
             off = f", off by {abs(number - value) / abs(value):.1%}" if value else ""
-            print(f"not right: {given} is not within {100 * card.within:g}% of {card.value}{off}\n")
+            _say(f"not right: {given} is not within {100 * card.within:g}% of {card.value}{off}\n")
     elif card.kind == "choose":
-        print(f"{'right' if _letter(given) == card.value else 'not right'}: the answer is ({card.value})\n")
+        _say(f"{'right' if _letter(given) == card.value else 'not right'}: the answer is ({card.value})\n")
 
 
 def _show_question(card: Card, where: str) -> None:
