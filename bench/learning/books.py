@@ -18,6 +18,7 @@ from typing import Any
 from bench.learning.curves import Curve, median_of
 from bench.store import data_file
 
+from scratchlm.base.device import faster_dtype
 from scratchlm.base.files import read_json, write_json
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepare import open_data, prepare
@@ -81,8 +82,8 @@ def train(contender: Contender, text: Text, seed: int) -> tuple[Decoder, dict[st
     )
     decoder = build_decoder(dataclasses.replace(recipe.model, vocabulary_size=text.tokenizer.vocabulary_size), seed)
     budget = probe_seconds(contender.minutes, config.compile)
-    dtype, found = measure_step("auto", decoder, text.train, config, RuntimeConfig(seed=seed), budget)
-    seconds = found.seconds
+    dtype = faster_dtype()
+    seconds = measure_step(decoder, text.train, config, RuntimeConfig(dtype=dtype, seed=seed), budget)
     left = 60 * contender.minutes - (time.perf_counter() - started)
     config = dataclasses.replace(config, steps=steps_within(left, seconds))
 

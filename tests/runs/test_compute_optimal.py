@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -53,17 +52,15 @@ def test_sizes_that_come_after_the_time_for_probes_are_judged_by_their_flops(mon
     now = 0.0
     timed = []
 
-    def slow(dtype: object, decoder: Decoder, *_: object) -> tuple[torch.dtype, float]:
+    def slow(decoder: Decoder, *_: object) -> float:
         nonlocal now
         now += 1.5
         timed.append(decoder.config.layers)
-        return torch.float32, 0.5
+        return 0.5
 
     monkeypatch.setattr(sizes, "measure_step", slow)
     runtime = RuntimeConfig()
-    found = sizes.sizes_within(
-        "default", 60.0, vocabulary_size=1000, dtype="fp32", runtime=runtime, budget=3.0, clock=lambda: now
-    )
+    found = sizes.sizes_within("default", 60.0, vocabulary_size=1000, runtime=runtime, budget=3.0, clock=lambda: now)
     assert timed == [2, 3]  # two probes, and the three seconds are over
     assert [size.probed for size in found] == [True, True, False, False]
     speeds = [size.tokens_per_second for size in found[1:]]
@@ -73,11 +70,11 @@ def test_sizes_that_come_after_the_time_for_probes_are_judged_by_their_flops(mon
 def test_on_a_machine_too_slow_for_a_step_no_size_looks_better_for_being_larger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def slow(dtype: object, decoder: Decoder, *_: object) -> tuple[torch.dtype, float]:
-        return torch.float32, 1e-3 * decoder.parameter_count()
+    def slow(decoder: Decoder, *_: object) -> float:
+        return 1e-3 * decoder.parameter_count()
 
     monkeypatch.setattr(sizes, "measure_step", slow)
-    found = sizes.sizes_within("default", 0.5, vocabulary_size=1000, dtype="fp32", runtime=RuntimeConfig())
+    found = sizes.sizes_within("default", 0.5, vocabulary_size=1000, runtime=RuntimeConfig())
     assert len(found) < 6
 
 
@@ -86,9 +83,9 @@ def test_without_minutes_a_plan_takes_ten_seconds_and_longer_where_blocks_are_co
 ) -> None:
     budgets = []
 
-    def note(*given: object) -> tuple[torch.dtype, float]:
+    def note(*given: object) -> float:
         budgets.append(given[-1])
-        return torch.float32, 0.1
+        return 0.1
 
     monkeypatch.setattr("scratchlm.runs.plan.measure_step", note)
     for recipe in ("default", "speedrun"):

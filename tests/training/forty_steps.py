@@ -24,7 +24,7 @@ from scratchlm.model.config import NgramEmbeddingConfig, ValueEmbeddingConfig, X
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import AdamWConfig, MuonConfig, SizeWarmupConfig, TrainingConfig
-from scratchlm.training.fit import fit
+from scratchlm.training.fit import Pace, fit
 from scratchlm.training.loop import BatchSource, Loop
 from scratchlm.training.stages import training_batches
 from scratchlm.weights.checkpoint import SavedModel
@@ -122,6 +122,7 @@ def run(
     stop: StopRequest | None = None,
     watcher: Any = None,
     seed: int = 0,
+    pace: Pace | None = None,
 ) -> tuple[Decoder, Source]:
     """Train the toy; a resumed run starts from other weights, so that what is not restored shows."""
     decoder = decoder_of(name, seed)
@@ -134,6 +135,7 @@ def run(
         hooks=[Remembering()],
         stop=stop,
         watcher=watcher,
+        pace=pace,
         resume=resume,
     )
     return decoder, source

@@ -1,4 +1,4 @@
-"""Probes keep their time, whatever a step takes, and bf16 is timed only where its products are faster."""
+"""Probes keep their time, whatever a step takes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scratchlm.base.device import bf16_products_are_faster
 from scratchlm.data.batches import ArrayTokens, Batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.training import probing
-from scratchlm.training.config import TrainingConfig
+from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.loss import next_token_loss
-from scratchlm.training.probing import (
-    candidates,
-    choose_dtype,
-    probe_seconds,
-    step_time,
-)
+from scratchlm.training.probing import probe_seconds, step_time
 from scratchlm.training.stages import measure_step
 from toys import VOCABULARY, random_decoder, random_ids, toy_config
-
-CPU = torch.device("cpu")
 
 
 class SlowMachine:
@@ -81,78 +73,20 @@ def test_rows_whose_loss_falls_on_some_places_alone_are_not_cut() -> None:
     assert [piece.ids.shape for piece in probing.pieces_of(Batch(ids, ids), 2)] == [(1, 32), (1, 96), (2, 96)]
 
 
-def timer(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch):
-    """A clock of a machine on which a product takes so long."""
-    now = 0.0
-    multiply = torch.Tensor.__matmul__
-
-    def slow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        nonlocal now
-        now += seconds[a.dtype]
-        return multiply(a, b)
-
-    monkeypatch.setattr(torch.Tensor, "__matmul__", slow)
-    return lambda: now
-
-
-@pytest.mark.parametrize(("bf16", "faster"), [(0.5, True), (30.0, False)])
-def test_products_tell_whether_bf16_is_emulated(bf16: float, faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = timer({torch.float32: 1.0, torch.bfloat16: bf16}, monkeypatch)
-    assert bf16_products_are_faster(clock=clock) is faster
-
-
-def test_bf16_is_not_timed_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: False)
-    assert candidates(CPU) == ["fp32"]
-    timed = []
-
-    def note(*args: object, **kwargs: object) -> float:
-        timed.append(args[4].dtype if len(args) > 4 else args[3].dtype)  # type: ignore[attr-defined]
-        return 1.0
-
-    monkeypatch.setattr(probing, "step_time", note)
-    decoder = random_decoder(toy_config("default"))
-    chosen, _ = choose_dtype("auto", decoder, windows(2, 12), TrainingConfig(), RuntimeConfig())
-    assert chosen == torch.float32
-    assert timed == [torch.float32]
-    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
-    assert candidates(CPU) == ["fp32", "bf16"]
-
-
-def test_probes_of_all_stages_and_dtypes_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_of_all_stages_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     budgets = []
 
     def note(*_: object, budget: float, **__: object) -> float:
         budgets.append(budget)
-        return 1.0
+        return float(len(budgets))
 
-    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
-    monkeypatch.setattr(probing, "step_time", note)
+    monkeypatch.setattr("scratchlm.training.stages.step_time", note)
     tokens = ArrayTokens(random_ids(1, 2000, VOCABULARY)[0].numpy())
-    decoder = random_decoder(toy_config("default"))
-    measure_step("auto", decoder, tokens, TrainingConfig(batch_size=2, sequence_length=12), RuntimeConfig(), 1.0)
-    assert len(budgets) == 2
-    assert sum(budgets) == pytest.approx(1.0)
-
-
-def test_blocks_are_compiled_in_the_faster_dtype_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = []
-
-    def note(*given: object, budget: float, **__: object) -> float:
-        config, runtime = given[2:4]
-        timed.append((config.compile, runtime.dtype, budget))  # type: ignore[attr-defined]
-        return 1.0 if runtime.dtype == torch.float32 else 0.5  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(probing, "bf16_products_are_faster", lambda: True)
-    monkeypatch.setattr(probing, "step_time", note)
-    decoder = random_decoder(toy_config("default"))
-    config = TrainingConfig(compile=True)
-    chosen, _ = choose_dtype("auto", decoder, windows(2, 12), config, RuntimeConfig(), budget=30.0)
-    assert chosen == torch.bfloat16
-    assert timed == [(False, torch.float32, 1.0), (False, torch.bfloat16, 1.0), (True, torch.bfloat16, 30.0)]
-    timed.clear()
-    choose_dtype("auto", decoder, windows(2, 12), config, RuntimeConfig(), budget=4.0)  # too short to compile in
-    assert timed == [(True, torch.float32, 2.0), (True, torch.bfloat16, 2.0)]
+    warmup = SizeWarmupConfig(fraction=0.25, batch_size=2, sequence_length=6)
+    config = TrainingConfig(steps=100, batch_size=2, sequence_length=12, size_warmup=warmup)
+    seconds = measure_step(random_decoder(toy_config("default")), tokens, config, RuntimeConfig(), 1.0)
+    assert budgets == [0.5, 0.5]
+    assert seconds == pytest.approx(0.25 * 1.0 + 0.75 * 2.0)
 
 
 def test_a_step_after_the_compiling_is_timed_even_where_that_took_the_whole_budget(

@@ -13,6 +13,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.training.averaging import WeightAverage
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
+from scratchlm.training.schedule import StepPlan
 from scratchlm.training.stages import stages, training_batches
 
 TOKENS = ArrayTokens(np.arange(500))
@@ -72,7 +73,7 @@ def test_the_tail_average_is_the_mean_of_the_last_weights_and_only_the_last_step
             for parameter in model.parameters():
                 parameter.normal_()
         seen.append(model.weight.detach().clone())
-        average.update(step, 10)
+        average.update(step, StepPlan(10))
         if step < 10:
             assert torch.equal(model.weight, seen[-1])
     torch.testing.assert_close(model.weight.detach(), torch.stack(seen[-3:]).mean(0))
@@ -82,7 +83,7 @@ def test_no_share_averages_nothing() -> None:
     model = nn.Linear(3, 2)
     average, before = WeightAverage(model, TrainingConfig()), model.weight.detach().clone()
     for step in range(1, 5):
-        average.update(step, 4)
+        average.update(step, StepPlan(4))
     assert torch.equal(model.weight, before)
     assert average.tensors() == {}
 
@@ -97,7 +98,7 @@ def test_the_exponential_average_is_that_of_all_weights_and_only_the_last_step_c
         now = model.weight.detach().clone()
         share = min(decay, step / (step + 10))
         expected = now if expected is None else share * expected + (1 - share) * now
-        average.update(step, steps)
+        average.update(step, StepPlan(steps))
         assert torch.equal(model.weight, now) == (step < steps)
     torch.testing.assert_close(model.weight, expected)
 

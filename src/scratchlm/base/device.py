@@ -1,11 +1,16 @@
-"""Device, dtype and threads: what a run computes on."""
+"""Device, dtype and threads: what a run computes on.
+
+Which number format is faster on a processor is a table of what was measured (docs/machines.md), not a clock: a clock
+would let a busy machine choose other numbers for the same command.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,7 +20,38 @@ from scratchlm.base.errors import UserError
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DtypeName = Literal["auto", "fp32", "bf16", "fp16"]
 
+WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+"""Values of ONEDNN_MAX_CPU_ISA under which matrix products use no bf16 instruction of AVX-512."""
+WITHOUT_AVX512 = ("DEFAULT", "NO AVX", "AVX2")
+"""What PyTorch calls an x86 processor without AVX-512, or one that ATEN_CPU_CAPABILITY makes it take for one."""
+TENSOR_CORES = (7, 0)
+"""Compute capability from which on a GPU of NVIDIA multiplies fp16 faster than fp32."""
 DTYPES: dict[DtypeName, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class DtypeChoice:
+    """A number format, and why it was chosen, in a few words."""
+
+    dtype: DtypeName
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What decides how fast a CPU multiplies bf16, as far as PyTorch may use it."""
+
+    architecture: str
+    """As Python's `platform.machine` names it."""
+    vendor: str
+    """AuthenticAMD, GenuineIntel, or what else the processor calls its maker; empty where it is not known."""
+    avx512_bf16: bool = False
+    """Whether it has dot products of bf16 in AVX-512."""
+    amx_bf16: bool = False
+    """Whether it has tiles of bf16 (AMX)."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -65,35 +101,70 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     return torch.autocast(device.type, dtype=dtype)
 
 
-def bf16_products_are_faster(size: int = 192, clock: Callable[[], float] = time.perf_counter) -> bool:
-    """Tell whether the CPU multiplies bf16 faster than fp32, by the best of five small products of each.
+def dtype_for(processor: Processor) -> DtypeChoice:
+    """Return the format in which a processor with these features trains faster, as far as that was measured."""
+    if processor.architecture.lower() not in ("x86_64", "amd64"):
+        return DtypeChoice("fp32", f"bf16 was never measured on {processor.architecture or 'this architecture'}")
+    if processor.amx_bf16:
+        return DtypeChoice("bf16", "the processor has amx_bf16")
+    if not processor.avx512_bf16:
+        return DtypeChoice("fp32", "the processor has no bf16 products")
+    if processor.vendor == "AuthenticAMD":
+        return DtypeChoice("bf16", "an AMD processor with avx512_bf16")
+    return DtypeChoice("fp32", "avx512_bf16 without amx_bf16 is slower here, unless AMD made the processor")
 
-    A processor without bf16 emulates it, some thirty times slower. Names of processors and instruction sets are not
-    asked: what counts is what torch uses here, and a few milliseconds on one thread show that on a busy machine too.
+
+def processor() -> Processor:
+    """Return this machine's processor, without what ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA forbid."""
+    flags = _flags()
+    features = {name: flags.get(name, False) for name in ("avx512_bf16", "amx_bf16")}
+    if torch.backends.cpu.get_cpu_capability() in WITHOUT_AVX512:
+        features = dict.fromkeys(features, False)
+    return limited(
+        Processor(platform.machine(), _cpuinfo("vendor_id") or _last_word(platform.processor()), **features), os.environ
+    )
+
+
+def limited(processor: Processor, environment: Mapping[str, str]) -> Processor:
+    """Return what is left of a processor where ONEDNN_MAX_CPU_ISA, or its earlier name, limits the products."""
+    limit = (environment.get("ONEDNN_MAX_CPU_ISA") or environment.get("DNNL_MAX_CPU_ISA") or "ALL").upper()
+    if limit in ("ALL", "DEFAULT"):
+        return processor
+    return Processor(
+        processor.architecture,
+        processor.vendor,
+        avx512_bf16=processor.avx512_bf16 and limit not in WITHOUT_BF16,
+        amx_bf16=processor.amx_bf16 and "AMX" in limit,
+    )
+
+
+def chosen_dtype(name: DtypeName, device: torch.device) -> DtypeChoice:
+    """Return the number format that `--dtype` means on a device; `auto` follows from features, never from a clock.
+
+    So the same command on the same machine computes the same numbers, however busy the machine is.
     """
-
-    def seconds(matrix: torch.Tensor) -> float:
-        began = clock()
-        matrix @ matrix
-        return clock() - began
-
-    with threads(1):
-        full, half = (torch.ones(size, size, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
-        best = [min(seconds(matrix) for _ in range(6)) for matrix in (full, half)]  # the first makes the kernel
-    return best[1] < best[0]
+    if name != "auto":
+        return DtypeChoice(name, "given")
+    if device.type == "cpu":
+        return dtype_for(processor())
+    if device.type != "cuda":
+        return DtypeChoice("fp32", "16 bits were never measured on this device")
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return DtypeChoice("bf16", "the GPU multiplies bf16")
+    if torch.cuda.get_device_capability(device) >= TENSOR_CORES:
+        return DtypeChoice("fp16", "the GPU multiplies fp16 and no bf16")
+    return DtypeChoice("fp32", "the GPU has no products of 16 bits")
 
 
 def faster_dtype() -> torch.dtype:
-    """Return the dtype whose products are faster on this CPU, by `bf16_products_are_faster`."""
-    return torch.bfloat16 if bf16_products_are_faster() else torch.float32
+    """Return the dtype that `auto` means on this CPU."""
+    return DTYPES[dtype_for(processor()).dtype]
 
 
 def machine() -> dict[str, str | int]:
     """Describe this machine as the manifest and the benchmarks record it."""
-    import platform
-
     return {
-        "processor": _processor(),
+        "processor": model_name(),
         "cores": os.cpu_count() or 1,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -102,14 +173,25 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def _processor() -> str:
-    import platform
+def model_name() -> str:
+    """Return what the processor calls itself, or else its architecture."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
 
+
+def _flags() -> Mapping[str, bool]:
+    if capabilities := getattr(torch.cpu, "get_capabilities", None):  # not in the oldest PyTorch that is supported
+        return dict(capabilities())
+    return dict.fromkeys(_cpuinfo("flags").split(), True)
+
+
+def _cpuinfo(field: str) -> str:
+    """Return the first value of a field that Linux knows of its processors; empty on other systems."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(field)), "")
     except OSError:
-        pass  # not Linux: the platform module's word will do
-    return platform.processor() or platform.machine()
+        return ""
+
+
+def _last_word(name: str) -> str:
+    return name.split()[-1] if name else ""  # on Windows the vendor is the last word of it

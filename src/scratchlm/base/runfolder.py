@@ -1,6 +1,6 @@
 """A run's folder: the name of every file in it, and its log.
 
-    recipe.toml     the settings, each value marked default, recipe or flag
+    recipe.toml     the settings, each value marked with where it came from
     manifest.json   versions, machine, seed, threads, hashes of recipe, tokenizer and inputs
     metrics.jsonl   the log: one JSON object a line, only ever appended to
     checkpoints/    what a resume continues from
@@ -168,9 +168,18 @@ class OutOfMemory(Record):
     micro_batch_size: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Revision(Record):
+    """After `step` steps the run was given another number of them, to end in its time or early."""
+
+    kind = "revision"
+    steps: int
+    """Of the whole run."""
+
+
 _READINGS = tuple(field.name for field in dataclasses.fields(Timing))
 KINDS: dict[str, type[Record]] = {
-    each.kind: each for each in (Train, Evaluation, Sample, Rollout, Rollback, OutOfMemory)
+    each.kind: each for each in (Train, Evaluation, Sample, Rollout, Rollback, OutOfMemory, Revision)
 }
 
 

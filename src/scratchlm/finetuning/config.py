@@ -77,7 +77,7 @@ class FinetuneConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the faster."""
+    """Number format of matrix products; auto takes what is faster by the processor's features, as `doctor` says."""
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False

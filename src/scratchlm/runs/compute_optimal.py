@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchlm.base.device import DtypeName
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.runs.depth_scaling import MAX_DEPTH, load_recipe
-from scratchlm.runs.scaling_law import Fitted, loss_law
+from scratchlm.runs.scaling_law import MOST_PASSES, Fitted, loss_law, worth_of
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
@@ -54,14 +53,16 @@ def sizes_within(
     minutes: float,
     *,
     vocabulary_size: int,
-    dtype: DtypeName,
     runtime: RuntimeConfig,
     budget: float = PROBE,
     clock: Callable[[], float] = time.perf_counter,
+    text: int | None = None,
+    deepest: int = 0,
 ) -> list[Size]:
-    """Return the sizes from the shallowest to a little past the best.
+    """Return the sizes from the shallowest to a little past the best, and to the depth `deepest` at least.
 
-    Probes take about `budget` seconds together; sizes that come after are judged by their FLOPs.
+    Probes take about `budget` seconds together; sizes that come after are judged by their FLOPs. `text` is how many
+    tokens of text there are, where that is known: what is read again teaches less.
     """
     law, end, each, flops_per_second = loss_law(), clock() + budget, budget / FEWEST_PROBED, 0.0
     found: list[Size] = []
@@ -75,15 +76,16 @@ def sizes_within(
         probed = not flops_per_second or end - clock() > each / 2
         if probed:
             ids = random_tokens(model, training)
-            seconds = measure_step(dtype, build_decoder(model), ids, training, runtime, each)[1]
+            seconds = measure_step(build_decoder(model), ids, training, runtime, each)
             flops_per_second = flops / seconds
         else:
             seconds = flops / flops_per_second
         tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is told as it is
         weights = matrix_weights(decoder)
-        bits, measured = law.bits(recipe, weights, tokens, step), law.covers(weights, tokens, step)
+        bits = law.bits(recipe, weights, worth_of(tokens, text), step)
+        measured = law.covers(weights, tokens, step) and (text is None or tokens <= MOST_PASSES * text)
         found.append(Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed))
-        if depth - best_of(found).depth >= PAST_BEST:
+        if depth >= deepest and depth - best_of(found).depth >= PAST_BEST:
             break
     return found
 

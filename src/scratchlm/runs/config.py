@@ -25,7 +25,8 @@ class PretrainConfig:
     out: UnlessResumed = None
     """Folder of the run to write."""
     minutes: Minutes | None = None
-    """Time for training and its evaluations; turned into a number of steps by a short probe before the first one."""
+    """Time for training and its evaluations; a short probe turns it into a number of steps, which then follows the
+    clock. Without --depth, the recipes default and speedrun take the depth that should learn most in this time."""
     depth: int | None = None
     """Layers, from which width, heads, learning rate, batch and length follow (depth scaling)."""
     init: Path | None = None
@@ -44,7 +45,7 @@ class PretrainConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format of matrix products; auto keeps the faster of fp32 and, where the processor has it, bf16."""
+    """Number format of matrix products; auto takes what is faster by the processor's features, as `doctor` says."""
     threads: Threads = None
     """CPU threads; all cores if not given."""
     force: bool = False
@@ -217,7 +218,7 @@ class QuickstartConfig:
     threads: Threads = None
     """CPU threads; all cores if not given."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of matrix products; auto keeps the faster."""
+    """Number format of matrix products; auto takes what is faster by the processor's features, as `doctor` says."""
     chat: bool = True
     """Whether to open a chat at the end, on a terminal."""
     force: bool = False
@@ -255,7 +256,7 @@ class TimelapseConfig:
     threads: Threads = None
     """CPU threads; all cores if not given."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of matrix products; auto keeps the faster."""
+    """Number format of matrix products; auto takes what is faster by the processor's features, as `doctor` says."""
     force: bool = False
     """Replace an earlier time-lapse in the folder."""
     json: bool = False

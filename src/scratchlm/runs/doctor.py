@@ -11,7 +11,7 @@ import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from scratchlm.base.device import choose_device, machine, set_threads
+from scratchlm.base.device import choose_device, chosen_dtype, machine, set_threads
 from scratchlm.base.result import Result
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
@@ -73,6 +73,7 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     devices = [torch.device(name) for name, found in there.items() if found]
     about["devices"] = ", ".join(device.type for device in devices)
+    about["--dtype auto"] = "; ".join(f"{device.type}: {chosen_dtype('auto', device)}" for device in devices)
     speed = {
         f"{device.type} {name}": product_peak(device, dtype) / 1e9
         for device in devices

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from scratchlm.base.config import flatten, to_dict
-from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import MODEL, Evaluation, Timing
@@ -27,6 +28,7 @@ from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import (
     digest_of,
     digest_of_model,
+    recorded_dtype,
     refuse_flags,
     require_unchanged,
     stored_settings,
@@ -36,7 +38,6 @@ from scratchlm.runs.runs import (
     begin_run,
     checkpoints_of,
     device_name,
-    dtype_name,
     end_run,
     held,
     run_fit,
@@ -48,7 +49,6 @@ from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import Hook
 from scratchlm.training.loop import BatchSource, Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss
-from scratchlm.training.probing import choose_dtype
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, require_trainable, save_model
 
 
@@ -189,7 +189,8 @@ def resolved(config: C) -> C:
     threads, stored = set_threads(config.threads or stored.threads), with_micro_batch(stored, config)
     size = stored.training.micro_batch_size
     require_unchanged(run, *_inputs(stored), threads, allowed=config.allow_changes, micro_batch_size=size)
-    return dataclasses.replace(stored, out=run, resume=run, threads=threads, json=config.json)
+    dtype = recorded_dtype(run, stored.dtype)
+    return dataclasses.replace(stored, out=run, resume=run, threads=threads, dtype=dtype, json=config.json)
 
 
 def _inputs(config: FinetuneConfig) -> tuple[dict[str, str], str]:
@@ -249,18 +250,18 @@ def _begun(stage: Stage[C, R], model: SavedModel) -> C:
     out, device = config.out, choose_device(config.device)
     assert out is not None
     config = dataclasses.replace(config, device=device_name(device), training=_steps(config, stage.an_epoch))
+    choice = chosen_dtype(config.dtype, device)
     if config.dtype == "auto":
-        runtime = RuntimeConfig(device, seed=config.seed)
-        chosen, _ = choose_dtype("auto", model.decoder, stage.batches, config.training, runtime, stage.loss)
-        config = dataclasses.replace(config, dtype=dtype_name(chosen))
+        print(f"number format: {choice}", file=sys.stderr)
     checkpoints_of(out, model, config.training).require_space()
     values = stored_values(config, out)
     usual = dict(flatten(to_dict(type(config)())))
     marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}
-    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": model.tokenizer.fingerprint}
+    told = {"dtype": choice.dtype, "dtype_reason": choice.reason, "seed": config.seed}
+    told["tokenizer"] = model.tokenizer.fingerprint
     inputs, whole = _inputs(config)
     begin_run(out, values, marks, {**told, "data_hash": whole, "inputs": inputs})
-    return config
+    return dataclasses.replace(config, dtype=choice.dtype)
 
 
 def _steps(config: FinetuneConfig, count: int) -> TrainingConfig:

@@ -57,7 +57,7 @@ class HeldOut(Stateless):
     tokens: Tokens
     every: int
     last_step: Callable[[], int]
-    """Returns the last step as it is planned now."""
+    """Returns the last step of the run, which a revision may move."""
     limit: int
     length: int
     dtype: torch.dtype

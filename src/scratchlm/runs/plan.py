@@ -10,7 +10,7 @@ import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from scratchlm.base.device import DTYPES, choose_device, set_threads
+from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.data.batches import Tokens
@@ -24,7 +24,6 @@ from scratchlm.runs.depth_scaling import resolve_plan
 from scratchlm.runs.forecast import forecast
 from scratchlm.runs.published_training import beside_reference
 from scratchlm.runs.ranks.plan import RankPlan, plan_of_rank
-from scratchlm.runs.runs import dtype_name
 from scratchlm.runs.scaling_law import ExpectedLoss, fitted, loss_law
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
@@ -63,6 +62,8 @@ class Plan(Result):
     training_flops: float
     memory: Memory
     dtype: str
+    dtype_reason: str
+    """Why it was chosen."""
     step_seconds: float | None = None
     peak_flops: float | None = None
     uncompiled: bool = False
@@ -109,11 +110,11 @@ class Plan(Result):
             table.add_row(
                 f"each of {self.rank.ranks} ranks", f"holds {held:,.0f} MB{first}; sends {sent:,.0f} MB a step"
             )
+        table.add_row("dtype", f"{self.dtype} ({self.dtype_reason})")
         if self.step_seconds is None or self.seconds is None or self.peak_flops is None:
             table.add_row("time", "not probed")
         else:
             use = self.training_flops / self.seconds / self.peak_flops
-            table.add_row("dtype", f"{self.dtype} (the faster here)")
             speed = self.tokens / self.seconds
             how = " without compiled blocks" if self.uncompiled else ""
             table.add_row("speed", f"{self.step_seconds * 1e3:,.0f} ms a step, {speed:,.0f} tokens/s{how}")
@@ -178,7 +179,6 @@ def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
 class _Probed:
     """What some steps on this machine told."""
 
-    dtype: torch.dtype
     step: float | None = None
     peak: float | None = None
     rates: RateTest | None = None
@@ -187,7 +187,10 @@ class _Probed:
 def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     """Count, and time, what a recipe's values need."""
     set_threads(config.threads)
-    runtime = RuntimeConfig(choose_device(config.device))
+    device = choose_device(config.device)
+    choice = chosen_dtype(config.dtype, device)
+    dtype = DTYPES[choice.dtype]
+    runtime = RuntimeConfig(device, dtype)
     training, model = config.training, config.model
     ids: Tokens = random_tokens(model, training)
     if config.data is not None:
@@ -195,7 +198,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         model = dataclasses.replace(model, vocabulary_size=tokenizer.vocabulary_size)
     decoder = outline(model)
     budget = _probe_budget(config)
-    probed = _Probed(DTYPES["fp32" if config.dtype == "auto" else config.dtype])
+    probed = _Probed()
     if config.probe and decoder.parameter_count() <= LARGEST_PROBE:
         probed = _probe(config, model, ids, runtime, budget)
     sizes: list[Size] = []
@@ -207,13 +210,14 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
             )
         training = fitted_to_minutes(training, config.minutes, probed.step, probe_seconds(config.minutes))
         if fitted(config.recipe):
-            vocabulary, dtype = model.vocabulary_size, dtype_name(probed.dtype)
+            text = None if config.data is None else len(ids)
             sizes = sizes_within(
-                config.recipe, config.minutes, vocabulary_size=vocabulary, dtype=dtype, runtime=runtime, budget=budget
-            )
+                config.recipe, config.minutes, vocabulary_size=model.vocabulary_size, runtime=runtime, budget=budget,
+                text=text,
+            )  # fmt: skip
     parts = stages(ids, training, 0)
     tokens = sum(part.tokens for part in parts)
-    told = forecast(config.recipe, decoder, training, probed.dtype, tokens, probed.step)
+    told = forecast(config.recipe, decoder, training, dtype, tokens, probed.step)
     return Plan(
         config.recipe,
         decoder.parameter_count(),
@@ -221,8 +225,9 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         steps=training.steps,
         tokens=tokens,
         training_flops=sum(decoder.flops_per_token(part.batches.length) * part.tokens for part in parts),
-        memory=estimate_memory(decoder, training, probed.dtype),
-        dtype=dtype_name(probed.dtype),
+        memory=estimate_memory(decoder, training, dtype),
+        dtype=choice.dtype,
+        dtype_reason=choice.reason,
         step_seconds=probed.step,
         peak_flops=probed.peak,
         uncompiled=training.compile and budget < COMPILING,
@@ -231,7 +236,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         sizes=sizes,
         learning_rate=training.optimizer.learning_rate,
         rates=probed.rates,
-        rank=None if config.ranks == 1 else _of_rank(config, decoder, training, probed.dtype),
+        rank=None if config.ranks == 1 else _of_rank(config, decoder, training, dtype),
     )
 
 
@@ -253,13 +258,12 @@ def _probe(
     if runtime.device.type == "cpu":
         require_training_memory(outline(model), training, DTYPES["bf16"])
     decoder = build_decoder(model)
-    dtype, step = measure_step(config.dtype, decoder, ids, training, runtime, budget)
-    peak = product_peak(runtime.device, dtype)
+    step = measure_step(decoder, ids, training, runtime, budget)
+    peak = product_peak(runtime.device, runtime.dtype)
     if config.data is None:
-        return _Probed(dtype, step, peak)
+        return _Probed(step, peak)
     steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / step)))
-    runtime = dataclasses.replace(runtime, dtype=dtype)
-    return _Probed(dtype, step, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps))
+    return _Probed(step, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps))
 
 
 def _of_rank(config: ResolvedPlanConfig, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype) -> RankPlan:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Group, RenderableType
 
-from scratchlm.base.config import flatten, to_dict
-from scratchlm.base.device import DTYPES, choose_device, faster_dtype, set_threads
+from scratchlm.base.device import DTYPES, choose_device, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json
 from scratchlm.base.memory import available_memory
@@ -27,8 +24,10 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.model.network import CausalLM
+from scratchlm.runs.budget.pacing import pace_of
+from scratchlm.runs.budget.settling import Settled, at_best_depth, machine_settings, settle
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
+from scratchlm.runs.depth_scaling import resolve
 from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, flops_utilization, forecast
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.reports.page import write_report
@@ -36,22 +35,14 @@ from scratchlm.runs.resuming import (
     JOB,
     begun_by_this_torchrun,
     digest_of_model,
+    recorded_dtype,
     refuse_flags,
     require_unchanged,
     stored_settings,
     torchrun_job,
     with_micro_batch,
 )
-from scratchlm.runs.runs import (
-    begin_run,
-    checkpoints_of,
-    device_name,
-    dtype_name,
-    end_run,
-    held,
-    run_fit,
-    stored_values,
-)
+from scratchlm.runs.runs import begin_run, checkpoints_of, end_run, held, run_fit, stored_values
 from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.runs.sweep.run import Sweep, SweepResult
 from scratchlm.runs.sweep.runners import Local, OnRay
@@ -62,10 +53,9 @@ from scratchlm.training.distilling import distillation_loss, load_teacher
 from scratchlm.training.loop import Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.prefetching import for_device
-from scratchlm.training.probing import COMPILING, probe_seconds
-from scratchlm.training.profiling import estimate_memory, fitted_to_minutes, require_training_memory
+from scratchlm.training.profiling import estimate_memory, require_training_memory
 from scratchlm.training.ranks import Ranks, joined
-from scratchlm.training.stages import measure_step, stages, training_batches
+from scratchlm.training.stages import stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 from scratchlm.weights.ensemble import digest_of_models, find_models, load_network
 
@@ -128,13 +118,14 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     if config.resume is not None:
         require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
     else:
-        device = choose_device(config.device)
-        config = dataclasses.replace(config, threads=threads, device=device_name(device))
+        given, config = config, machine_settings(config, threads)
         saved = _beginning(config, tokenizer)
         _loss(config, saved, ranks)  # which tells what is wrong before anything is begun
-        config, _ = _resolve(config, saved.decoder, train, ranks)
-        config = dataclasses.replace(config, sweep_processes=1 if on_ray else _at_once(config, threads))
-        _begin(out, config, tokenizer, inputs, ranks)
+        settled = settle(given, config, saved.decoder, train, ranks)
+        at_once = 1 if on_ray else _at_once(settled.config, threads)
+        config = dataclasses.replace(settled.config, sweep_processes=at_once)
+        stored = dataclasses.replace(settled.stored, sweep_processes=at_once)
+        _begin(out, dataclasses.replace(settled, config=config, stored=stored), tokenizer, inputs, ranks)
     runner = OnRay(pretrain) if on_ray else Local(pretrain, threads)
     sweep = Sweep(out, config, trials_of(config), runner, config.sweep_processes or 1)
     found = sweep.train()
@@ -171,31 +162,24 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
     assert config.out is not None
     started, out = time.perf_counter(), config.out
     tokenizer, train, held_out = open_data(config.data)
-    threads, device = set_threads(config.threads), choose_device(config.device)
+    threads = set_threads(config.threads)
     inputs = _inputs(config, data_hash(train, held_out))
     ranks.require_same({f"--{name}": digest for name, digest in inputs.items()}, "give all ranks the same files")
     require_trackers(config.track)
-    resume = config.resume
-    if resume is not None:
-        read, allowed = inputs["data"], config.allow_changes
-        size = config.training.micro_batch_size
-        ranks.from_first(
-            lambda: require_unchanged(
-                resume, inputs, read, threads, allowed=allowed, ranks=ranks.size,
-                same_job=begun_by_this_torchrun(resume), micro_batch_size=size,
-            )
-        )  # fmt: skip
-        if ranks.size == 1:
-            config = dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
+    if config.resume is not None:
+        config = _going_on(config, config.resume, inputs, threads, ranks)
     ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
+    given = config
+    if config.resume is None:
+        config = at_best_depth(machine_settings(config, threads), tokenizer.vocabulary_size, train, ranks)
     saved = _beginning_on(ranks, config, tokenizer)
     loss = _loss(config, saved, ranks)
-    if resume is None:
-        config = dataclasses.replace(config, threads=threads, device=device_name(device))
-        config, step = _resolve(config, saved.decoder, train, ranks)
-        told = _forecast(config, train, step) if ranks.size == 1 else None
+    if config.resume is None:
+        settled = settle(given, config, saved.decoder, train, ranks)
+        config = settled.config
+        told = _forecast(config, train, settled.step) if ranks.size == 1 else None
         ranks.from_first(checkpoints_of(out, saved, config.training).require_space)
-        ranks.from_first(lambda: _begin(out, config, tokenizer, inputs, ranks, told))
+        ranks.from_first(lambda: _begin(out, settled, tokenizer, inputs, ranks, told))
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
@@ -216,10 +200,33 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
         last_limit=training.last_evaluation_tokens,
     )
     sample = Sample(tokenizer, out / SAMPLES, every=training.sample_every, seed=config.seed)
+    pace = pace_of(out, config, ranks, saved.provenance)
     run_fit(
-        "scratchlm pretrain", out, saved, loop, hooks=[scores, sample], resume=resume is not None, track=config.track
+        "scratchlm pretrain",
+        out,
+        saved,
+        loop,
+        hooks=[scores, sample],
+        pace=pace,
+        resume=config.resume is not None,
+        track=config.track,
     )
     return ranks.from_first(lambda: _finish(out, saved.decoder, time.perf_counter() - started))
+
+
+def _going_on(
+    config: ResolvedPretrainConfig, run: Path, inputs: dict[str, str], threads: int, ranks: Ranks
+) -> ResolvedPretrainConfig:
+    """Return the settings of a run to resume, once it is known that nothing has changed."""
+    ranks.from_first(
+        lambda: require_unchanged(
+            run, inputs, inputs["data"], threads, allowed=config.allow_changes, ranks=ranks.size,
+            same_job=begun_by_this_torchrun(run), micro_batch_size=config.training.micro_batch_size,
+        )
+    )  # fmt: skip
+    if ranks.size > 1:
+        return config
+    return dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
 
 
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
@@ -232,8 +239,10 @@ def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     lowered = with_micro_batch(stored, config)
     if stored.sweep and lowered is not stored:
         raise UserError("--training.micro-batch-size: the trials of a sweep keep their settings; leave it out")
-    threads = config.threads or stored.threads
-    return dataclasses.replace(lowered, out=run, resume=run, threads=threads, allow_changes=config.allow_changes)
+    threads, dtype = config.threads or stored.threads, recorded_dtype(run, stored.dtype)
+    return dataclasses.replace(
+        lowered, out=run, resume=run, threads=threads, dtype=dtype, allow_changes=config.allow_changes
+    )
 
 
 def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
@@ -301,66 +310,25 @@ def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None
     return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, step)
 
 
-def _resolve(
-    config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks
-) -> tuple[ResolvedPretrainConfig, float | None]:
-    """Turn `auto` and a time budget into plain values, which the run stores: from here on no clock is read.
-
-    Returns the seconds of a step too, where it was timed. All ranks time a step of their rows at once, as they will
-    compute it, and then the sum of their gradients.
-    """
-    training, dtype, seconds = config.training, config.dtype, None
-    if config.sharding != "none":  # no rank has the whole model to time
-        dtype = dtype_name(faster_dtype()) if dtype == "auto" else dtype
-    elif dtype == "auto" or config.minutes is not None:
-        runtime, started = RuntimeConfig(torch.device(config.device), seed=config.seed), time.perf_counter()
-        budget = probe_seconds(config.minutes, training.compile)
-        if config.minutes is not None and training.compile and budget < COMPILING:
-            _tell(ranks, f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not")
-            training = dataclasses.replace(training, compile=False)
-        own = dataclasses.replace(training, batch_size=-(-training.batch_size // ranks.size))
-        chosen, found = measure_step(dtype, decoder, tokens, own, runtime, budget)
-        dtype = ranks.from_first(lambda: dtype_name(chosen))
-        seconds = ranks.most(found) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
-        spent = ranks.most(time.perf_counter() - started)  # a compilation is in it, which the run then finds done
-        if config.minutes is not None:
-            training = fitted_to_minutes(training, config.minutes, seconds, spent)
-            _tell(
-                ranks,
-                f"{config.minutes:g} minutes: {training.steps:,} steps of "
-                f"{training.batch_size * training.sequence_length:,} tokens in {dtype}, about {seconds:.2g} s each; "
-                f"held-out text is scored on up to {training.evaluation_tokens:,} tokens on the way and up to "
-                f"{training.last_evaluation_tokens:,} at the end",
-            )
-    return dataclasses.replace(config, dtype=dtype, training=training, model=decoder.config), seconds
-
-
-def _tell(ranks: Ranks, line: str) -> None:
-    if ranks.is_first:
-        print(line, file=sys.stderr)
-
-
 def _begin(
     out: Path,
-    config: ResolvedPretrainConfig,
+    settled: Settled,
     tokenizer: Tokenizer,
     inputs: dict[str, str],
     ranks: Ranks,
     expected: Forecast | None = None,
 ) -> None:
-    """Write the run's recipe, each value marked default, recipe or flag, and its manifest."""
-    values, recipe = stored_values(config, out), load_recipe(config.recipe, config.depth)
-    described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=guarded(recipe)))))
-    marks = {
-        name: "flag" if described.get(name) != value else "recipe" if name in recipe.described else "default"
-        for name, value in flatten(values)
-    }
+    """Write the run's recipe, each value marked with where it came from, and its manifest."""
+    config, values = settled.config, stored_values(settled.stored, out)
     if Path(config.recipe).is_file():
         values["recipe"] = stored_path(Path(config.recipe), out)
-    before = None if expected is None else dataclasses.asdict(expected)
-    told = {"dtype": config.dtype, "seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
+    told: dict[str, Any] = {"dtype": config.dtype, "dtype_reason": settled.dtype.reason}
+    told |= {"seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
     told |= {JOB: job} if (job := torchrun_job()) is not None else {}
-    begin_run(out, values, marks, {**told, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
+    if config.minutes is not None and settled.step is not None:
+        told["budget"] = {"spent": settled.spent, "step": settled.step, "revisions": []}
+    before = None if expected is None else dataclasses.asdict(expected)
+    begin_run(out, values, settled.marks, {**told, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:

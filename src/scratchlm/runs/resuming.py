@@ -10,12 +10,14 @@ import typing
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_dict
+from scratchlm.base.device import DTYPES, DtypeName, choose_device, chosen_dtype
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
 from scratchlm.base.paths import found_path
+from scratchlm.base.ranges import Range, out_of_range
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, read_log
 from scratchlm.runs.runs import FORMAT, NOT_STORED
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
@@ -152,6 +154,22 @@ def digest_of_model(place: Path) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Budget:
+    """What a run with a budget of time knows of it."""
+
+    spent: Annotated[float, Range(0)]
+    """Seconds that went by before the first step: probes."""
+    step: Annotated[float, Range(over=0)]
+    """Seconds of a step, as a probe saw it."""
+    revisions: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    """The step of each change of plan, and the steps of the whole run from there on."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        raise_all(out_of_range(self, "budget"))
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """What is read of the manifest of a run to resume."""
 
@@ -164,6 +182,22 @@ class Manifest:
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
     changes: list[Any] = dataclasses.field(default_factory=list)
     ranks: int = 1
+    budget: Budget | None = None
+
+
+def recorded_dtype(run: Path, stored: DtypeName) -> DtypeName:
+    """Return the number format that a run computes in: what `auto` meant when it began, also on another machine.
+
+    Where `auto` would mean another format here, one line on stderr says so: the run may be slower.
+    """
+    if stored != "auto":
+        return stored
+    dtype, here = read_known(Manifest, run / MANIFEST_FILE).dtype, chosen_dtype("auto", choose_device())
+    if dtype not in DTYPES:
+        raise UserError(f"{run / MANIFEST_FILE}: dtype {dtype!r} is none of {', '.join(DTYPES)}; restore the file")
+    if dtype != here.dtype:
+        print(f"scratchlm: {run}: goes on in {dtype}, as it began; here auto would be {here}", file=sys.stderr)
+    return dtype
 
 
 def require_unchanged(

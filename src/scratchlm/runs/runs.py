@@ -1,6 +1,6 @@
 """What every run shares: its folder, the settings and the manifest in it, the loop with its progress, stop and resume.
 
-recipe.toml      the settings, each value marked default, recipe or flag
+recipe.toml      the settings, each value marked default, recipe, flag, budget, data or machine
 manifest.json    versions, machine, seed, threads, hashes of recipe, tokenizer and inputs, begin, changes, end
 metrics.jsonl    the log; checkpoints/ what a resume goes on from
 """
@@ -20,7 +20,7 @@ import torch
 
 import scratchlm
 from scratchlm.base.config import to_dict, to_toml
-from scratchlm.base.device import DTYPES, DtypeName, machine
+from scratchlm.base.device import machine
 from scratchlm.base.energy import EnergyCounter
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_json, write_text
@@ -197,8 +197,3 @@ def _add_once(out: Path, told: Mapping[str, Any]) -> None:
 def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
     """Return the name under which a run stores its device."""
     return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
-
-
-def dtype_name(dtype: torch.dtype) -> DtypeName:
-    """Return the name under which a run stores its dtype."""
-    return next(name for name, each in DTYPES.items() if each == dtype)

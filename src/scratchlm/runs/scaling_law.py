@@ -22,6 +22,11 @@ from scratchlm.base.config import from_dict
 from scratchlm.base.files import read_json
 
 LAW_FILE = "loss_law.json"
+MOST_PASSES = 4
+"""Times that a text may be read and still teach nearly what as much new text would."""
+REPEATED = 15.4
+"""Passes over a text after which another teaches 1/e of what new text would (both: Muennighoff et al. 2023, arXiv
+2305.16264, for much larger models and texts)."""
 EXPONENTS = np.arange(0.05, 0.81, 0.025)
 """Exponents that are tried."""
 Fitted = Literal["default", "speedrun"]
@@ -85,6 +90,17 @@ class ExpectedLoss:
         low, high = self.bits_per_byte - self.error, self.bits_per_byte + self.error
         beyond = "" if self.measured else ", beyond the runs measured"
         return f"{self.bits_per_byte:.2f} ({low:.2f} to {high:.2f}){beyond}"
+
+
+def worth_of(tokens: float, text: int | None) -> float:
+    """Return how many tokens of new text so many tokens are worth, where a text of `text` tokens is read repeatedly.
+
+    The law was fitted to text that is read once. Small models overfit small texts more than this says.
+    """
+    if text is None or tokens <= text:
+        return tokens
+    again = tokens / text - 1.0
+    return text * (1.0 + REPEATED * (1.0 - math.exp(-again / REPEATED)))
 
 
 class Measured(NamedTuple):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.parts import layouts, part_like
+from scratchlm.training.schedule import StepPlan
 
 SUFFIX = ":average"
 """Marks the averages among a checkpoint's tensors."""
@@ -19,7 +20,7 @@ SUFFIX = ":average"
 class WeightAverage:
     """The running mean of a model's weights that `tail_average` or `ema_decay` ask for.
 
-    The steps of a run with a tail average must not change.
+    Where the steps of a run change on its way, a tail average begins where the schedule stands as far as it would have.
     """
 
     def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
@@ -28,9 +29,9 @@ class WeightAverage:
         self._means: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def update(self, step: int, steps: int) -> None:
-        """Take note of the weights after `step` of `steps` steps; after the last, put the mean in their place."""
-        share = self._share(step, steps)
+    def update(self, step: int, plan: StepPlan) -> None:
+        """Take note of the weights after `step` steps; after the last, put the mean in their place."""
+        share = self._share(step, plan)
         if share is None:
             return
         if not self._means:
@@ -40,7 +41,7 @@ class WeightAverage:
         for weights in layouts(self._weights.values()):
             means = [self._means[names[weight]] for weight in weights]
             torch._foreach_lerp_(means, weights, share)
-        if step == steps:
+        if step == plan.steps:
             self.put_in_place()
 
     @torch.no_grad()
@@ -49,11 +50,11 @@ class WeightAverage:
         for name, mean in self._means.items():  # all at once is unknown to tensors in parts
             self._weights[name].copy_(mean)
 
-    def _share(self, step: int, steps: int) -> float | None:
+    def _share(self, step: int, plan: StepPlan) -> float | None:
         """Return how much of the mean is what the weights are now; None where nothing is averaged."""
         if self._decay:  # less in early steps, so that the first weights do not stay in the mean for long
             return 1.0 - min(self._decay, step / (step + 10))
-        first = steps - int(self._tail * steps) + 1
+        first = plan.reaches(plan.first - int(self._tail * plan.first) + 1)
         return None if step < first else 1.0 / (step - first + 1)
 
     def tensors(self) -> dict[str, Tensor]:

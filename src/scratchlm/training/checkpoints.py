@@ -14,6 +14,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import require_space
 from scratchlm.base.folders import discard
 from scratchlm.base.ranges import Amount, Range, out_of_range
+from scratchlm.training.schedule import StepPlan
 from scratchlm.weights.checkpoint import (
     STATE_FILE,
     SavedModel,
@@ -47,7 +48,11 @@ class TrainingState:
     hooks: dict[str, dict[str, Any]]
     log_lines: Amount
     steps: Annotated[int | None, Range(1)] = None
-    """Steps of the whole run, which a pace may have changed."""
+    """Steps of the whole run, by its latest revision."""
+    planned: Annotated[int | None, Range(1)] = None
+    """Steps of the whole run as planned before the first; None in older checkpoints."""
+    revisions: list[tuple[int, int]] = field(default_factory=list)
+    """The step of each revision of that number, and the steps of the whole run from there on (`StepPlan`)."""
     micro_batch_size: Annotated[int | None, Range(1)] = None
     best: Best | None = None
     rollbacks: Amount = 0
@@ -57,6 +62,10 @@ class TrainingState:
         """Check ranges."""
         negative = [f"batches.{name} is {value}" for name, value in (self.batches or {}).items() if value < 0]
         raise_all(out_of_range(self, "state") + [f"state.{each}: must not be negative" for each in negative])
+        try:
+            StepPlan(self.planned or 1, self.revisions)
+        except ValueError as error:
+            raise UserError(f"state.revisions: {error} is no plan of steps") from error
 
 
 @dataclass

@@ -5,16 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.errors import Interrupted
 from scratchlm.base.reading import whole
-from scratchlm.base.runfolder import LOG_FILE, SKIPPED, Evaluation, OutOfMemory, Record, Rollback, RunLog, Timing, Train
+from scratchlm.base.runfolder import (
+    LOG_FILE,
+    SKIPPED,
+    Evaluation,
+    OutOfMemory,
+    Record,
+    Revision,
+    Rollback,
+    RunLog,
+    Timing,
+    Train,
+)
 from scratchlm.base.signals import StopRequest
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.compiling import uncompiled
@@ -22,8 +33,8 @@ from scratchlm.training.loop import Loop, OnStep, StepRecord
 from scratchlm.training.spikes import DivergenceError
 
 Pace = Callable[[int], int]
-"""Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time. It
-cannot be repeated exactly, because the clock decides."""
+"""Called before each step with the steps done, returns the steps of the whole run: for a run that must end in time, or
+may end early. What it changes is a `Revision` of the log. `profiling.Repeated` repeats one that reads a clock."""
 
 
 @runtime_checkable
@@ -70,20 +81,15 @@ def fit(
     """Train the loop's decoder in place for `loop.config.steps` steps.
 
     With a `folder`, `metrics.jsonl` is written there; with `checkpoints`, `resume` continues the run. A `pace`
-    may change the number of steps, and the schedule with it. Where `loop.on_step` returns True, the run ends after that
-    step as after a planned last one: evaluated and saved. Raises `Interrupted` after saving when `stop` was
-    requested; what `loop.on_step` raises, with the log and the latest checkpoint as they are then, so that the run can
-    be resumed; `DivergenceError` where the loss stays too high and no return to a checkpoint helps; `UserError` for a
-    pace beside a tail average.
+    may change the number of steps; what is left of the schedule is spread over the steps that are left (`StepPlan`).
+    Where `loop.on_step` returns True, the run ends after that step as after a planned last one: evaluated and saved.
+    Raises `Interrupted` after saving when `stop` was requested; what `loop.on_step` raises, with the log and the latest
+    checkpoint as they are then, so that the run can be resumed; `DivergenceError` where the loss stays too high and no
+    return to a checkpoint helps.
 
     A program that only trains takes a third off a step's time on a CPU by calling `base.memory.keep_freed_memory`
     first, as the commands do; `fit` leaves the process's memory settings alone.
     """
-    if pace is not None and loop.config.tail_average > 0:
-        raise UserError(
-            f"training.tail_average is {loop.config.tail_average}: it averages the last steps, and a pace may change "
-            "their number; set it to 0, or train without a pace"
-        )
     first = loop.ranks.is_first
     log = None if folder is None or not first else RunLog(folder / LOG_FILE)
     loop.skipped, loop.returns = None if folder is None else folder / SKIPPED, True
@@ -181,8 +187,11 @@ class _Run:
         """Give the run the number of steps that the pace says, at least one more while any is left."""
         loop = self.loop
         if pace is not None and loop.step < loop.config.steps:
-            steps = loop.ranks.from_first(lambda: pace(loop.step))
-            loop.config = replace(loop.config, steps=max(steps, loop.step + 1))
+            steps = max(loop.ranks.from_first(lambda: pace(loop.step)), loop.step + 1)
+            if steps != loop.config.steps:
+                loop.revise(steps)
+                if self.log is not None:
+                    self.log.write(Revision(step=loop.step, steps=steps))
 
     def write(self, record: StepRecord) -> None:
         """Show a step, and log it when a line is due."""
@@ -223,6 +232,8 @@ class _Run:
             "rollbacks": loop.rollbacks,
             "spikes": loop.watch.state(),
             "steps": loop.config.steps,
+            "planned": loop.plan.first,
+            "revisions": loop.plan.revisions,
             "scaler": loop.scaler.state_dict(),
             "micro_batch_size": loop.micro_batch_size,
             "best": None if self.checkpoints.best is None else asdict(self.checkpoints.best),

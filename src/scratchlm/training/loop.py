@@ -4,9 +4,9 @@
     for record in loop.steps():
         print(record.step, record.loss)
 
-Between two steps the caller may evaluate, save, stop, or change `loop.config.steps`; `fit` does all of these. The maths
-reads no clock and no global random state: dropout is seeded by the step and batches follow their own state, so a run
-that was killed continues bit for bit (on a CPU, with an equal number of threads).
+Between two steps the caller may evaluate, save, stop, or `revise` the number of steps; `fit` does all of these. The
+maths reads no clock and no global random state: dropout is seeded by the step and batches follow their own state, so a
+run that was killed continues bit for bit (on a CPU, with an equal number of threads).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
 from scratchlm.training.parts import layouts, whole
 from scratchlm.training.ranks import Ranks
-from scratchlm.training.schedule import lr_factor
+from scratchlm.training.schedule import StepPlan, lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ class Loop:
     """Whether who iterates over the steps answers a `DivergenceError`; if not, only one of numbers that are not finite
     is raised."""
     rollbacks: int = 0
-    lr_factor: Callable[[int, int, ScheduleConfig], float] = lr_factor
-    """Of a step, the steps of the run and its schedule: the learning rate as a fraction of its peak."""
+    lr_factor: Callable[[int | float, int, ScheduleConfig], float] = lr_factor
+    """Of a step, the steps of the first plan and the schedule: the learning rate as a fraction of its peak."""
     batch_state: State | None = None
     on_step: OnStep | None = None
     """What `fit` calls after each step; who iterates over `steps` needs none."""
@@ -127,6 +127,7 @@ class Loop:
         """The model to look at and to save: `decoder` itself, or what `collect` fills on the first rank."""
         self._shards = None if self.sharding == "none" else self._in_parts()
         self.decoder.to(self.runtime.device)
+        self.plan = StepPlan(self.config.steps)
         sums = self.ranks.size > 1 and self._shards is None
         self.sums = GradientSums(list(self.decoder.parameters())) if sums else None
         """Of whole gradients over ranks; None where there are no others, or each has parts."""
@@ -156,7 +157,7 @@ class Loop:
                     batch, self.batch_state = next(stream)
                     record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1
-                self.average.update(self.step, self.config.steps)
+                self.average.update(self.step, self.plan)
                 yield record
 
     def end(self) -> None:
@@ -165,13 +166,21 @@ class Loop:
             self.config = replace(self.config, steps=self.step)
             self.average.put_in_place()
 
+    def revise(self, steps: int) -> None:
+        """Give the whole run so many steps from here on; what is left of its schedule is spread over them.
+
+        Raises `ValueError` for no more steps than were taken.
+        """
+        self.plan.revise(self.step, steps)
+        self.config = replace(self.config, steps=steps)
+
     def train_step(self, batch: Batch) -> StepRecord:
         """Take one optimizer step on a batch and return its record."""
         started = time.perf_counter()
         config, runtime = self.config, self.runtime
         # Dropout follows the step, not the past; ranks that compute the same share it.
         torch.manual_seed(runtime.seed * 1_000_003 + self.step + self.ranks.rank // self.ranks.tensor * 2**40)
-        factor = self.lr_factor(self.step, config.steps, config.schedule)
+        factor = self.lr_factor(self.plan.place(self.step), self.plan.first, config.schedule)
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
         self.watch.begin(batch.ids.shape)
@@ -361,6 +370,7 @@ class Loop:
         sizes = [size for size in (state.micro_batch_size, self.config.micro_batch_size) if size is not None]
         self.micro_batch_size = min(sizes, default=None)  # it may have been halved, or lowered by who resumes
         self.watch.restore(state.spikes)
-        self.config = replace(self.config, steps=state.steps or self.config.steps)
+        self.plan = StepPlan(state.planned or state.steps or self.config.steps, state.revisions)
+        self.config = replace(self.config, steps=self.plan.steps)
         if state.scaler:
             self.scaler.load_state_dict(state.scaler)

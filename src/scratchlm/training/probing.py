@@ -1,4 +1,4 @@
-"""What a step takes on this machine and which dtype is faster, measured within a given time.
+"""What a step takes on this machine, measured within a given time.
 
 A step of a large model on a slow machine may take longer than the whole probe. So pieces of a batch come first, from a
 few tokens of one row on; each is taken only where its expected time is left, and a step that does not fit is scaled up.
@@ -10,11 +10,11 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
-from scratchlm.base.device import DTYPES, DtypeName, autocast, bf16_products_are_faster
+from scratchlm.base.device import autocast
 from scratchlm.base.statistics import spread
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.decoder import Decoder
@@ -186,38 +186,3 @@ def _optimizer_flops(loop: Loop) -> float:
         for short, long in (sorted(matrix.shape) for matrix in matrices_of(decoder)):
             flops += optimizer.steps * (4.0 * short * short * long + 2.0 * short**3)
     return flops
-
-
-def choose_dtype(
-    name: DtypeName,
-    decoder: Decoder,
-    batches: BatchSource,
-    config: TrainingConfig,
-    runtime: RuntimeConfig,
-    loss: Loss = next_token_loss,
-    budget: float = PROBE,
-) -> tuple[torch.dtype, float]:
-    """Return the dtype to train in and the seconds of a step in it, measured for at most about `budget` seconds.
-
-    `auto` times fp32 and bf16 and keeps the faster. On a CPU bf16 is timed only where its products are faster, which
-    `bf16_products_are_faster` tells. On a GPU without bf16 it is fp16 with a scaled loss. Where blocks are compiled,
-    which takes most of a budget, they are compiled in the faster alone, as a short probe without compiling finds it.
-    """
-    dtypes = [DTYPES[one] for one in ([name] if name != "auto" else candidates(runtime.device))]
-    if len(dtypes) > 1 and config.compile and budget >= COMPILING:
-        plain = replace(config, compile=False)
-        dtypes = [choose_dtype(name, decoder, batches, plain, runtime, loss, PROBE)[0]]
-    each, timed = budget / len(dtypes), {}
-    for dtype in dtypes:
-        timed[dtype] = step_time(decoder, batches, config, replace(runtime, dtype=dtype), budget=each, loss=loss)
-    best = min(timed, key=timed.__getitem__)
-    return best, timed[best]
-
-
-def candidates(device: torch.device) -> list[DtypeName]:
-    """Return the dtypes that are worth timing on a device."""
-    if device.type == "cpu" and not bf16_products_are_faster():
-        return ["fp32"]
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return ["fp32", "fp16"]
-    return ["fp32", "bf16"]

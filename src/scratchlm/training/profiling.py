@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +22,10 @@ SECONDS_A_MINUTE = 57.0
 """Of each minute a twentieth is kept for evaluations, samples and checkpoints."""
 LOOKS, LOOKS_SHARE, LAST_SHARE = 10, 0.03, 0.05
 """Most evaluations of a run with a time budget, the fraction of its time for all of them, and for the last one."""
+WINDOW = 0.1
+"""Fraction of a run's time, back from now, whose steps tell what a step takes."""
+LOOK_AGAIN, TOLERANCE = 0.05, 0.02
+"""Fractions of what is left: how much goes by between two looks at the clock, and how far off a plan may be."""
 FORWARD_SPEED = 3.0
 """How many times more tokens a forward pass reads in the time of a training step."""
 
@@ -69,27 +73,95 @@ def fitted_to_minutes(config: TrainingConfig, minutes: float, step: float, spent
 class Deadline:
     """A `Pace` that ends a run after about `seconds`, whatever else the machine is asked to do meanwhile.
 
-    The steps still to come are taken to last as long as the latest ones did, on average.
+    The steps still to come are taken to last as long as the latest ones did, with what was done between them, on
+    average over the last tenth of the time. So a machine that slows down takes fewer steps, and one that was busy at
+    first takes more. It looks each time a twentieth of the steps or of the time that were left has gone by.
     """
 
-    def __init__(self, seconds: float, step: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._end = clock() + seconds
-        self._step = step
-        self.steps = 0
+    def __init__(
+        self,
+        seconds: float,
+        step: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        steps: int | None = None,
+        after: float = 0.0,
+    ) -> None:
+        """Begin now; a step is expected to take `step` seconds, and `steps` of them are planned.
+
+        `after` seconds, measured as `step` was, are kept for what follows the last step; more where steps are slower.
+        """
+        self._clock, self._seconds, self._after = clock, seconds, after
+        self._began = self._looked = clock()
+        self._expected = self._step = step
+        self.steps = steps_within(max(seconds - after, 0.0), step) if steps is None else steps
         """Steps of the run as they were last planned; after it, those that it took."""
-        self._seen: deque[tuple[int, float]] = deque(maxlen=32)
+        self._looked_at = 0
+        self._from: int | None = None
+        self._seen: deque[tuple[int, float]] = deque()
 
     def __call__(self, step: int) -> int:
         """Return how many steps the whole run is to have, as it looks after `step` of them."""
         now = self._clock()
-        self._seen.append((step, now))
-        first, then = self._seen[0]
-        if step > first:
-            self._step = (now - then) / (step - first)
-        measured = step > first or now >= self._end  # else a second step, whatever the probe says
-        self.steps = step + max(0 if measured else 2, int(max(self._end - now, 0.0) / self._step))
+        self._note(step, now)
+        left = self._began + self._seconds - now - self._after * max(1.0, self._step / self._expected)
+        since, before = step - self._looked_at, self._looked
+        steps_gone = since >= LOOK_AGAIN * (self.steps - self._looked_at)
+        time_gone = now - before >= LOOK_AGAIN * (self._began + self._seconds - before)
+        if left > 0 and len(self._seen) < 2:
+            self.steps = max(self.steps, step + 2)  # steps that are timed, whatever was expected of them
+        elif left <= 0 or steps_gone or time_gone:
+            self._looked, self._looked_at = now, step
+            planned = step + int(max(left, 0.0) / self._step)
+            if left <= 0 or abs(planned - self.steps) > max(1.0, TOLERANCE * (self.steps - step)):
+                self.steps = planned
         return self.steps
+
+    def _note(self, step: int, now: float) -> None:
+        """Take note of a step; the first, which allocates memory, is forgotten unless it took a tenth of the time."""
+        window = WINDOW * self._seconds
+        if self._from is None:
+            self._from = step
+        elif step == self._from + 1 and now - self._seen[0][1] < window:
+            self._seen.clear()
+        self._seen.append((step, now))
+        while len(self._seen) > 2 and self._seen[1][1] < now - window:
+            self._seen.popleft()
+        (first, then), (last, latest) = self._seen[0], self._seen[-1]
+        if last > first:
+            self._step = max(latest - then, 1e-9) / (last - first)
+
+
+class Repeated:
+    """A `Pace` that repeats what earlier starts of a run decided, keeps what it decides, and so can itself be repeated.
+
+    Up to the last step that was reached before, the steps of the whole run are those of the kept revisions, whatever
+    the clock says now. So is it after a return to a checkpoint.
+    """
+
+    def __init__(
+        self,
+        pace: Callable[[int], int],
+        planned: int,
+        keep: Callable[[list[list[int]]], None],
+        revisions: Sequence[Sequence[int]] = (),
+        reached: int = -1,
+    ) -> None:
+        """Begin with `planned` steps and the revisions that were kept, of which `keep` gets the whole list anew."""
+        self._pace, self._planned, self._keep, self._reached = pace, planned, keep, reached
+        self._revisions = [[int(step), int(steps)] for step, steps in revisions]
+
+    def __call__(self, step: int) -> int:
+        """Return how many steps the whole run is to have after `step` of them."""
+        wanted = max(self._pace(step), step + 1)
+        current = next((steps for at, steps in reversed(self._revisions) if at <= step), self._planned)
+        if step <= self._reached:
+            return current
+        self._reached = step
+        if wanted != current:
+            self._revisions.append([step, wanted])
+            self._keep(self._revisions)
+        return wanted
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def rate_test(
 ) -> RateTest:
     """Train a copy of a model with a rising rate; all rates of the optimizer rise alike. The model stays as it was."""
 
-    def rising(step: int, steps: int, _: object) -> float:
+    def rising(step: int | float, steps: int, _: object) -> float:
         return LOWEST * (HIGHEST / LOWEST) ** (step / max(1, steps - 1))
 
     config = replace(config, steps=steps, tail_average=0.0, ema_decay=0.0, compile=False, spikes=SpikeConfig())

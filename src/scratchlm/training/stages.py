@@ -7,18 +7,15 @@ early in training neither far context nor an exact gradient is worth its price.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 
-import torch
-
-from scratchlm.base.device import DtypeName
 from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.data.masking import HiddenTokens
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, RuntimeConfig
-from scratchlm.training.probing import PROBE, choose_dtype, step_time
+from scratchlm.training.probing import PROBE, step_time
 
 
 @dataclass(frozen=True)
@@ -59,25 +56,16 @@ def _masked(batches: BatchSource, config: TrainingConfig, seed: int, mask: int) 
 
 
 def measure_step(
-    name: DtypeName,
-    decoder: Decoder,
-    tokens: Tokens,
-    config: TrainingConfig,
-    runtime: RuntimeConfig,
-    budget: float = PROBE,
-) -> tuple[torch.dtype, float]:
-    """Return the dtype to train in and the seconds of a step, the mean over all stages, by `choose_dtype`.
+    decoder: Decoder, tokens: Tokens, config: TrainingConfig, runtime: RuntimeConfig, budget: float = PROBE
+) -> float:
+    """Return the seconds of a step, the mean over all stages, by `step_time`.
 
     The probes take at most about `budget` seconds together.
     """
-    *before, last = stages(tokens, config, runtime.seed)
-    each = budget / (1 + len(before) / 2)  # a stage before is timed in one dtype
-    dtype, found = choose_dtype(name, decoder, _masked(last.batches, config, 0, 0), config, runtime, budget=each)
-    total = found * last.steps
-    for stage in before:
-        runtime, batches = replace(runtime, dtype=dtype), _masked(stage.batches, config, 0, 0)
-        total += stage.steps * step_time(decoder, batches, config, runtime, budget=each / 2)
-    return dtype, total / config.steps
+    every = stages(tokens, config, runtime.seed)
+    each = budget / len(every)
+    timed = [step_time(decoder, _masked(s.batches, config, 0, 0), config, runtime, budget=each) for s in every]
+    return sum(stage.steps * seconds for stage, seconds in zip(every, timed, strict=True)) / config.steps
 
 
 @dataclass(frozen=True)

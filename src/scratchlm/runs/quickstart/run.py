@@ -307,12 +307,14 @@ def _pretrain(
     runtime = RuntimeConfig(dtype=DTYPES[size.dtype], seed=config.seed)
     limit = min(8192, max(LENGTH, steps * step_tokens // 100))  # all looks together some hundredths of the time
     looked, looks = ArrayTokens(encoded.held_out[:16384]), max(1, steps // LOOKS)
-    held_out = HeldOut(encoded.tokenizer, looked, looks, lambda: 0, limit=limit, length=length, dtype=runtime.dtype)
+    held_out = HeldOut(
+        encoded.tokenizer, looked, looks, last_step=lambda: 0, limit=limit, length=length, dtype=runtime.dtype
+    )
     every, longest = max(1, steps // WRITTEN), left / (50 * WRITTEN)
     sample = Sample(encoded.tokenizer, config.out / SAMPLES, every=every, seed=config.seed, seconds=longest)
     title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"
     progress = TrainingProgress("pretrain", steps)
-    pace = Deadline(left, seconds)
+    pace = Deadline(left, seconds, steps=steps)
     with clock.phase(title, left), stop_on_signals() as stop, progress:
         loop = Loop(decoder, batches, training, runtime=runtime)
         fit(loop, folder=config.out, hooks=[held_out, sample], watcher=progress, stop=stop, pace=pace)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchlm.base.device import DTYPES, DtypeName, bf16_products_are_faster
+from scratchlm.base.device import DTYPES, DtypeName, choose_device, chosen_dtype
 from scratchlm.data.batches import ArrayTokens, WindowBatches
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder, outline
@@ -102,10 +102,9 @@ def training_of(width: int, length: int = LENGTH) -> TrainingConfig:
 def measure_speeds(dtype: DtypeName, seed: int, budget: float) -> tuple[DtypeName, list[Speed]]:
     """Return the dtype to train in and the speed of each shape, from probes of about `budget` seconds together.
 
-    `auto` is bf16 where its products are faster.
+    `auto` follows from the processor's features (`chosen_dtype`).
     """
-    if dtype == "auto":
-        dtype = "bf16" if bf16_products_are_faster() else "fp32"
+    dtype = chosen_dtype(dtype, choose_device("cpu")).dtype
     ids = ArrayTokens(np.random.default_rng(seed).integers(0, VOCABULARY, 64 * LENGTH + 1))
     batches = WindowBatches(ids, ROWS, LENGTH, seed)
     runtime = RuntimeConfig(dtype=DTYPES[dtype], seed=seed)

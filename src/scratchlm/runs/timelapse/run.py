@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchlm.base.device import DTYPES, DtypeName, bf16_products_are_faster, set_threads
+from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
@@ -112,9 +112,7 @@ def train(config: TimelapseConfig) -> Lapse:
     )
     looks = moments(config.steps, config.frames)
     watch = Watch(lapse, tokenizer, scored[:SCORED], looks, characters=WRITTEN, seed=config.seed)
-    dtype: DtypeName = config.dtype
-    if dtype == "auto":
-        dtype = "bf16" if bf16_products_are_faster() else "fp32"
+    dtype = chosen_dtype(config.dtype, choose_device("cpu")).dtype
     batches = WindowBatches(ArrayTokens(learned), ROWS, length, config.seed)
     loop = Loop(decoder, batches, training, runtime=RuntimeConfig(dtype=DTYPES[dtype], seed=config.seed))
     with stop_on_signals() as stop, TrainingProgress("timelapse", config.steps) as progress:
