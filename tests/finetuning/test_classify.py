@@ -175,9 +175,10 @@ def test_adapters_are_a_small_file_on_a_base_that_stays_as_it_is(
     with torch.no_grad():
         other.decoder.embedding.weight += 1
     save_model(base, other)
-    assert "was trained on other weights" in fails(capsys, "classify", tmp_path / "run", "abx!")
+    network = ("classify", tmp_path / "run", "abx!", "--use", "network")
+    assert "was trained on other weights" in fails(capsys, *network)
     shutil.rmtree(base)
-    assert "is missing; restore it" in fails(capsys, "classify", tmp_path / "run", "abx!")
+    assert "is missing; restore it" in fails(capsys, *network)
 
 
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(

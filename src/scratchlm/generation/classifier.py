@@ -18,7 +18,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.result import as_html
 from scratchlm.data.batches import padded
 from scratchlm.generation.classrows import ClassRows, encode_rows
-from scratchlm.generation.config import ClassifyConfig
+from scratchlm.generation.config import ClassifyConfig, Use
 from scratchlm.model.network import SequenceModel
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, verify
 from scratchlm.weights.linear import LINEAR_FILE, LinearModel, read_linear
@@ -141,25 +141,42 @@ def require_texts(texts: Sequence[str]) -> None:
             raise UserError(f"text {number}: {NO_TEXT}")
 
 
-def load_classifier(
-    place: Path, use: Literal["best", "linear", "network"]
-) -> tuple[Classifier | LinearClassifier, str]:
-    """Load the classifier of a folder that `use` names, with a sentence on the choice, empty where there was none."""
+def load_classifier(place: Path, use: Use) -> tuple[Classifier | LinearClassifier, str]:
+    """Load the classifier of a folder that `use` names, and no other; with a sentence on the choice, if there was one.
+
+    Raises `UserError` for a folder that has none.
+    """
     folder = find_model(place)
-    if use == "linear" or not (folder / LINEAR_FILE).exists():
-        return (LinearClassifier if use == "linear" else Classifier).load(folder), ""
-    if use == "network":
+    if use == "network" or (use == "best" and not (folder / LINEAR_FILE).exists()):
         return Classifier.load(folder), ""
     linear = LinearClassifier.load(folder)
-    scores = linear.model.settings.held_out
-    better = scores.better()
-    other = "network" if better == "linear" else "linear"
-    name = {"linear": "the linear model", "network": "the network"}
+    better, said = _chosen(linear.model, use)
+    return (linear if better == "linear" else Classifier.load(folder)), said
+
+
+def classifier_of(model: SavedModel, use: Use) -> tuple[Classifier | LinearClassifier | None, str]:
+    """Return the classifier of a loaded model that `use` names, as `load_classifier` does; None of a model without."""
+    if model.classes is None or len(model.classes.labels) < 2:
+        return None, ""
+    if use == "linear" and model.linear is None:
+        raise UserError("--use linear: a model holds no linear model; use the network")
+    better, said = ("network", "") if model.linear is None else _chosen(model.linear, use)
+    return (LinearClassifier(model.linear) if model.linear and better == "linear" else Classifier(model)), said
+
+
+def _chosen(linear: LinearModel, use: Use) -> tuple[Literal["linear", "network"], str]:
+    """Return which of the two classifiers answers, and of the best one by what it was chosen."""
+    if use != "best":
+        return use, ""
+    scores = linear.settings.held_out
+    better, other = ("linear", "network") if scores.better() == "linear" else ("network", "linear")
+    names = {"linear": "the linear model", "network": "the network"}
+    f1, other_f1 = getattr(scores, better), getattr(scores, other)
     said = (
-        f"({name[better]} answers: F1 {getattr(scores, better):.3f} on {scores.texts:,} held-out texts, {name[other]} "
-        f"{getattr(scores, other):.3f}; chosen on these texts, so a little too high; --use {other} for the other)"
+        f"({names[better]} answers: F1 {f1:.3f} on {scores.texts:,} held-out texts, {names[other]} {other_f1:.3f}; "
+        f"chosen on these texts, so a little too high; --use {other} for the other)"
     )
-    return linear if better == "linear" else Classifier.load(folder), said
+    return scores.better(), said
 
 
 def classify(config: ClassifyConfig) -> Iterator[Answer]:

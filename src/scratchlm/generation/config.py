@@ -11,6 +11,9 @@ from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Fraction, Positive, Range, Seed, Threads, out_of_range
 from scratchlm.config.settings import Flat, ModelFolder, Positional
 
+Use = Literal["best", "linear", "network"]
+"""Which of the two classifiers of a folder answers."""
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -148,7 +151,7 @@ class ClassifyConfig:
     """Model folder or run folder of a classifier."""
     texts: Positional[tuple[str, ...]] = ()
     """Texts; without any, each line of the standard input that is not empty is one."""
-    use: Literal["best", "linear", "network"] = "best"
+    use: Use = "best"
     """Which classifier of the folder answers: the network, the linear model that learned from the same texts, or the
     one with the higher F1 on the held-out texts, which is said on stderr."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

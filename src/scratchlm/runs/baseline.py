@@ -41,6 +41,7 @@ class Baseline:
     temperature: float
     """Divisor of its margins, by those of cross-validation."""
     seconds: float
+    """Of training and scoring, without cross-validation."""
 
     def __str__(self) -> str:
         cut = "" if self.characters is None else f" on the first {self.characters:,} characters of each text"
@@ -81,6 +82,7 @@ def linear_baseline(
     cut = [text[:most] for text in texts]
     model = _fitted(cut, truth)
     given = model.margins([text[:most] for text in held_out]).argmax(1)
+    seconds = round(time.perf_counter() - started, 2)
     classes, cross_validated, temperature = int(max(truth)) + 1, None, 1.0
     if total <= VALIDATED and (validated := _cross_validated(cut, np.array(truth), classes)) is not None:
         margins, true = validated
@@ -94,7 +96,7 @@ def linear_baseline(
         characters=most,
         cross_validated=cross_validated,
         temperature=temperature,
-        seconds=round(time.perf_counter() - started, 2),
+        seconds=seconds,
     ), model
 
 
@@ -125,7 +127,7 @@ def _cross_validated(
         return None
     margins, true = [], []
     for number in range(FOLDS):
-        learned, scored = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        learned, scored = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
         model = _fitted([texts[index] for index in learned], truth[learned].tolist())
         margins.append(model.margins([texts[index] for index in scored]))
         true.append(truth[scored])

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from scratchlm.serving import chat, completions, embeddings
+from scratchlm.serving import chat, classes, completions, embeddings
 from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import CLOSED, HANDLERS, ApiError, ErrorAnswer
 from scratchlm.serving.grammars import Compiler
@@ -18,7 +18,7 @@ from scratchlm.serving.limits import Gate, Guard, Limits
 from scratchlm.serving.metrics import Metrics
 from scratchlm.serving.models import Served, find
 from scratchlm.serving.pages import FILES, add_page
-from scratchlm.serving.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
+from scratchlm.serving.schemas import ChatRequest, ClassifyRequest, CompletionRequest, EmbeddingRequest
 from scratchlm.serving.worker import Worker
 
 WRONG: dict[int | str, dict[str, Any]] = {
@@ -41,16 +41,10 @@ WRITTEN: dict[int | str, dict[str, Any]] = {
 PLAIN: dict[int | str, dict[str, Any]] = {200: {"description": "Counts.", "content": {"text/plain": {}}}}
 PATHS = frozenset(
     {
-        "/v1/models",
-        "/v1/completions",
-        "/v1/chat/completions",
-        "/v1/embeddings",
-        "/health",
-        "/metrics",
-        "/openapi.json",
-        *FILES,
+        "/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/classify", "/health",
+        "/metrics", "/openapi.json", *FILES,
     }
-)
+)  # fmt: skip
 
 
 def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, connections: Connections) -> FastAPI:
@@ -98,6 +92,11 @@ def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> 
     async def embed(body: EmbeddingRequest, request: Request) -> Response:
         """Turn texts into vectors."""
         return await embeddings.embed(body, find(models, body.model), worker, request)
+
+    @app.post("/v1/classify", responses=WRONG)
+    async def label(body: ClassifyRequest, request: Request) -> Response:
+        """Put texts into the classes of a classifier."""
+        return await classes.label(body, find(models, body.model), worker, request)
 
 
 def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metrics: Metrics) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Positive, Range, Rows, Threads, out_of_range
 from scratchlm.config.settings import Positional, Spelling
+from scratchlm.generation.config import Use
 
 NAMED = re.compile(r"(?:(?P<name>[^=/\\]+)=)?(?P<place>.+)", re.DOTALL)
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
@@ -18,7 +19,7 @@ Models = Annotated[Positional[tuple[str, ...]], Spelling("MODEL [MODEL ...]", "r
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Answer programs that speak OpenAI's API: completions, chat, embeddings.
+    """Answer programs that speak OpenAI's API: completions, chat, embeddings; and /v1/classify for classifiers.
 
     A client names a model by the name given here, by default that of its folder. The environment variable
     SCRATCHLM_API_KEY, where it is set, holds the key that clients must send. Ctrl-C ends the server after the answers
@@ -29,6 +30,9 @@ class ServeConfig:
     """Model folders or run folders, each after its name and "=" where the name differs from the folder's."""
     adapters: tuple[str, ...] = ()
     """LoRA runs that began from the first model, as NAME=RUN: each is a model of its own to clients."""
+    use: Use = "best"
+    """Which classifier of a model answers /v1/classify: its network, the linear model beside it, or the one with the
+    higher F1 on the held-out texts."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0 lets other machines in."""
     port: Annotated[int, Range(0, 65_535)] = 8000

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
+from scratchlm.generation.classifier import Classifier, LinearClassifier, classifier_of
 from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine
@@ -39,6 +41,8 @@ class Served:
     """What begins every text."""
     longest: int
     """Bytes of the longest token."""
+    classifier: Classifier | LinearClassifier | None = None
+    """What answers with labels, of a model that has learned classes."""
     created: int = field(default_factory=lambda: int(time.time()))
     """When it was loaded, in seconds since 1970."""
 
@@ -98,6 +102,10 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
         model = load(place, config.device, adapters)
         for each in (None, *adapters):
             found[each or name] = _served(each or name, model.use(each), config)
+        classifier, said = classifier_of(model.saved, config.use)
+        found[name] = replace(found[name], classifier=classifier)
+        if said:
+            print(f"{name}: {said}", file=sys.stderr)
     return found
 
 

@@ -180,3 +180,10 @@ class EmbeddingRequest(Asked):
     input: Texts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Literal[None] = None
+
+
+class ClassifyRequest(Asked):
+    """Put texts into classes: `/v1/classify`."""
+
+    model: Name
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
