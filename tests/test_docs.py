@@ -395,7 +395,8 @@ def stub(function: str, toys: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Return what takes the place of a function that takes long: it checks its arguments and puts a toy there."""
 
     def call(*positional: Any, overrides: Any = None, **named: Any) -> str:
-        config = verbs.FUNCTIONS[function].from_call(positional, named, overrides)
+        settings = {key: value for key, value in named.items() if key not in verbs.FUNCTIONS[function].objects}
+        config = verbs.FUNCTIONS[function].from_call(positional, settings, overrides)
         if function == "pretrain":
             follow(["pretrain", "--data", str(config.data), "--out", str(config.out)], toys, capsys)
         return function
