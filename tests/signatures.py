@@ -9,6 +9,7 @@ parameter each, so the formatter and the sorter of imports are told to leave the
 from __future__ import annotations
 
 import inspect
+import textwrap
 import types
 import typing
 from collections import defaultdict
@@ -69,7 +70,8 @@ class Spelling:
         if hint is Any:
             return "Any"
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
-            return " | ".join(dict.fromkeys(self.of(each, accepted=accepted) for each in arguments))
+            kinds = sorted(arguments, key=lambda each: each is type(None))
+            return " | ".join(dict.fromkeys(self.of(each, accepted=accepted) for each in kinds))
         if typing.get_origin(hint) is Literal:
             return f"Literal[{', '.join(map(quoted, arguments))}]"
         if hint is Path and accepted:
@@ -120,10 +122,10 @@ def verb(spelling: Spelling, name: str) -> list[str]:
     calls += [function(spelling, name, [], parameters(each, entry.hidden), hints["return"]) for each in kinds[1:]]
     spelling.use(*kinds)
     whole = [f"config: {' | '.join(each.__name__ for each in kinds)}", "/", *(["*", *beside] if beside else [])]
-    calls.append(f"def {name}({', '.join(whole)}) -> {spelling.of(hints['return'], accepted=False)}: ...")
-    lines = verbs.docstring_of(name).replace("\\", "\\\\").splitlines()
-    told = "\n".join(f"    {line}".rstrip() for line in lines).strip()
-    first = calls[0].removesuffix(" ...") + f'\n    """{told}\n    """\n'
+    calls.append(packed(f"def {name}(", whole, f") -> {spelling.of(hints['return'], accepted=False)}: ..."))
+    told = textwrap.indent(verbs.docstring_of(name), "    ").strip()
+    raw = "r" if "\\" in told else ""
+    first = calls[0].removesuffix(" ...") + f'\n    {raw}"""{told}\n    """\n'
     return [f"@overload\n{call}" for call in (first, *calls[1:])]
 
 

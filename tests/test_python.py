@@ -285,9 +285,23 @@ def test_a_type_checker_follows_the_verbs(tmp_path: Path) -> None:
         'steps: int = slm.pretrain("tiny", data="data", out=Path("run"), overrides={"training.steps": 5}).steps\n'
         'slm.plan(slm.PlanConfig("tiny"))\nslm.prepare("a.txt", out="data")\n'
         'slm.experiment("scaling", small=True)\nslm.quickstart(minutes=3)\n'
+        'model = slm.load("run")\n'
+        'text: slm.GeneratedText = model.generate("a", max_tokens=3, stop="b", logprobs=True)\n'
+        'texts: list[slm.GeneratedText] = model.generate(["a", "b"], temperature=0.0)\n'
+        'said: str = model.reply("Hi", top_k=5) + "".join(model.stream_reply([{"role": "user", "content": "Hi"}]))\n'
+        "chances: list[float] = [token.logprob for token in text.logprobs or []]\n"
+        "def each(record: slm.StepRecord) -> bool:\n    return record.loss < 2.0\n"
+        'slm.pretrain("tiny", data=["a", "b"], out="run", on_step=each)\nslm.prepare(data=(t for t in "ab"), out="d")\n'
+        'slm.finetune_classify(data=[{"text": "a", "label": 1}], init="run", out="c", on_step=lambda each: None)\n'
+        'batches = slm.batches_from("data", rows=4, length=32)\n'
+        "decoder = slm.build_decoder(slm.DecoderConfig(), seed=1)\n"
+        "for record in slm.Loop(decoder, batches, slm.TrainingConfig(steps=3)).steps():\n    print(record.loss)\n"
+        "import torch\nprint(slm.attention_maps(decoder, torch.tensor([[1, 2]]))[0].shape)\n"
+        "print(slm.layer_states(decoder, torch.tensor([[1, 2]]))[-1].shape)\n"
     )
     (tmp_path / "wrong.py").write_text(
         'import scratchlm as slm\nslm.pretrain("tiny", dta="data")\nslm.quickstart(minutes="long")\n'
+        'model = slm.load("run")\nmodel.generate("a", temprature=1.0)\nmodel.reply("a", max_tokens="3")\n'
     )
 
     def checked(name: str) -> str:
@@ -297,6 +311,8 @@ def test_a_type_checker_follows_the_verbs(tmp_path: Path) -> None:
     assert "Success" in checked("good.py")
     assert "wrong.py:2: error" in (told := checked("wrong.py"))
     assert "wrong.py:3: error" in told
+    assert "wrong.py:5: error" in told
+    assert "wrong.py:6: error" in told
 
 
 def test_results_show_themselves_in_a_few_lines(trained: Path) -> None:

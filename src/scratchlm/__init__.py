@@ -36,7 +36,7 @@ _HOMES = {name: module for module, names in {
     "runs.config": ("DoctorConfig", "PlanConfig", "PretrainConfig", "PublishedConfig", "QuickstartConfig",
                     "TimelapseConfig"),
     "tokens.config": ("CompareTokenizersConfig", "InspectTokenizerConfig", "PrepareConfig", "TrainTokenizerConfig"),
-    "training.config": ("TrainingConfig",),
+    "training.config": ("AdamWConfig", "TrainingConfig"),
     "training.loop": ("Loop", "StepRecord"),
     "verbs": ("experiment",),
     "weights.config": ("ExportConfig", "ImportConfig"),

@@ -50,16 +50,16 @@ from scratchlm.runs.timelapse.run import TimelapseResult
 from scratchlm.text.config import CleanConfig
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
-from scratchlm.training.config import TrainingConfig
+from scratchlm.training.config import AdamWConfig, TrainingConfig
 from scratchlm.training.loop import Loop, StepRecord
 from scratchlm.weights.commands import Transfer
 from scratchlm.weights.config import ExportConfig, ImportConfig
 
 __all__ = [
-    "Classifier", "ClassifyConfig", "ClassifyTrainingConfig", "CompareTokenizersConfig", "DecoderConfig",
-    "DoctorConfig", "EvaluateConfig", "ExportConfig", "GeneratedText", "ImportConfig", "InspectConfig",
-    "InspectTokenizerConfig", "InstructTrainingConfig", "Interrupted", "LanguageModel", "Loop", "PlanConfig",
-    "PreferTrainingConfig", "PrepareConfig", "PretrainConfig", "PublishedConfig", "QuickstartConfig",
+    "AdamWConfig", "Classifier", "ClassifyConfig", "ClassifyTrainingConfig", "CompareTokenizersConfig",
+    "DecoderConfig", "DoctorConfig", "EvaluateConfig", "ExportConfig", "GeneratedText", "ImportConfig",
+    "InspectConfig", "InspectTokenizerConfig", "InstructTrainingConfig", "Interrupted", "LanguageModel", "Loop",
+    "PlanConfig", "PreferTrainingConfig", "PrepareConfig", "PretrainConfig", "PublishedConfig", "QuickstartConfig",
     "ReinforceTrainingConfig", "SamplingConfig", "StepRecord", "SynthesizeConfig", "TimelapseConfig",
     "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "attention_maps", "batches_from",
     "build_decoder", "classify", "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model",
@@ -87,7 +87,8 @@ def classify(
         threads
             CPU threads; all cores if not given.
 
-    The arguments are the flags of `scratchlm classify --help`; one `ClassifyConfig` may take their place.
+    The arguments are the flags of `scratchlm classify --help`.
+    One `ClassifyConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -108,7 +109,8 @@ def compare_tokenizers(
         threads
             Threads to encode with; all cores if not given.
 
-    The arguments are the flags of `scratchlm tokenizer compare --help`; one `CompareTokenizersConfig` may take their place.
+    The arguments are the flags of `scratchlm tokenizer compare --help`.
+    One `CompareTokenizersConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -124,7 +126,8 @@ def doctor(*, threads: int | None = None, distributed: bool = False) -> Diagnosi
         distributed
             With torchrun: tell who the ranks are, how fast they sum, and whether they round alike.
 
-    The arguments are the flags of `scratchlm doctor --help`; one `DoctorConfig` may take their place.
+    The arguments are the flags of `scratchlm doctor --help`.
+    One `DoctorConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -205,7 +208,8 @@ def evaluate(
         threads
             CPU threads; all cores if not given.
 
-    The arguments are the flags of `scratchlm evaluate --help`; one `EvaluateConfig` may take their place.
+    The arguments are the flags of `scratchlm evaluate --help`.
+    One `EvaluateConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -233,7 +237,8 @@ def export_model(
         force
             Replace an existing export in the folder.
 
-    The arguments are the flags of `scratchlm export --help`; one `ExportConfig` may take their place.
+    The arguments are the flags of `scratchlm export --help`.
+    One `ExportConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -343,12 +348,15 @@ def finetune_classify(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm finetune classify --help`; one `ClassifyTrainingConfig` may take their place.
+    The arguments are the flags of `scratchlm finetune classify --help`.
+    One `ClassifyTrainingConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
 @overload
-def finetune_classify(config: ClassifyTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> ClassifyResult: ...
+def finetune_classify(
+    config: ClassifyTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None,
+) -> ClassifyResult: ...
 @overload
 def finetune_instruct(
     *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
@@ -439,12 +447,15 @@ def finetune_instruct(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm finetune instruct --help`; one `InstructTrainingConfig` may take their place.
+    The arguments are the flags of `scratchlm finetune instruct --help`.
+    One `InstructTrainingConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
 @overload
-def finetune_instruct(config: InstructTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> InstructResult | None: ...
+def finetune_instruct(
+    config: InstructTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None,
+) -> InstructResult | None: ...
 @overload
 def finetune_prefer(
     *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
@@ -530,12 +541,15 @@ def finetune_prefer(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm finetune prefer --help`; one `PreferTrainingConfig` may take their place.
+    The arguments are the flags of `scratchlm finetune prefer --help`.
+    One `PreferTrainingConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
 @overload
-def finetune_prefer(config: PreferTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None) -> PreferResult: ...
+def finetune_prefer(
+    config: PreferTrainingConfig, /, *, on_step: Callable[[StepRecord], object] | None = None,
+) -> PreferResult: ...
 @overload
 def finetune_reinforce(
     *, init: str | Path | None = None, out: str | Path | None = None, epochs: float = 1.0, lora: bool = False,
@@ -624,12 +638,16 @@ def finetune_reinforce(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm finetune reinforce --help`; one `ReinforceTrainingConfig` may take their place.
+    The arguments are the flags of `scratchlm finetune reinforce --help`.
+    One `ReinforceTrainingConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
 @overload
-def finetune_reinforce(config: ReinforceTrainingConfig, /, *, task: Task | None = None, on_step: Callable[[StepRecord], object] | None = None) -> ReinforceResult: ...
+def finetune_reinforce(
+    config: ReinforceTrainingConfig, /, *, task: Task | None = None,
+    on_step: Callable[[StepRecord], object] | None = None,
+) -> ReinforceResult: ...
 @overload
 def import_model(
     source: str, *, out: str | Path, base: str | Path | None = None,
@@ -652,7 +670,8 @@ def import_model(
         force
             Replace an existing model in the folder.
 
-    The arguments are the flags of `scratchlm import --help`; one `ImportConfig` may take their place.
+    The arguments are the flags of `scratchlm import --help`.
+    One `ImportConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -666,7 +685,8 @@ def inspect(model: str | Path) -> Inspected:
         model
             Model folder or run folder.
 
-    The arguments are the flags of `scratchlm inspect --help`; one `InspectConfig` may take their place.
+    The arguments are the flags of `scratchlm inspect --help`.
+    One `InspectConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -688,7 +708,8 @@ def inspect_tokenizer(
         longest
             Number of tokens to show, the longest.
 
-    The arguments are the flags of `scratchlm tokenizer inspect --help`; one `InspectTokenizerConfig` may take their place.
+    The arguments are the flags of `scratchlm tokenizer inspect --help`.
+    One `InspectTokenizerConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -739,7 +760,8 @@ def plan(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm plan --help`; one `PlanConfig` may take their place.
+    The arguments are the flags of `scratchlm plan --help`.
+    One `PlanConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -756,7 +778,7 @@ def prepare(
     threads: int | None = None, on: Literal["here", "ray"] = "here", force: bool = False,
     data: Iterable[str | Mapping[str, Any]] | str | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> PrepareResult:
-    """Text in, cleaned and counted, token shards out.
+    r"""Text in, cleaned and counted, token shards out.
 
     Arguments:
         sources
@@ -775,7 +797,7 @@ def prepare(
         text_field
             Field or column with the text.
         split_on
-            Cut .txt and .md files into documents at this text, for example a blank line as \\n\\n.
+            Cut .txt and .md files into documents at this text, for example a blank line as \n\n.
         strict
             Stop at the first bad file or row instead of naming, skipping and counting it.
         from_local
@@ -801,7 +823,8 @@ def prepare(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm prepare --help`; one `PrepareConfig` may take their place.
+    The arguments are the flags of `scratchlm prepare --help`.
+    One `PrepareConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -897,7 +920,8 @@ def pretrain(
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
             usual one whole.
 
-    The arguments are the flags of `scratchlm pretrain --help`; one `PretrainConfig` may take their place.
+    The arguments are the flags of `scratchlm pretrain --help`.
+    One `PretrainConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -928,7 +952,8 @@ def quantize(
         force
             Replace an existing model in the folder.
 
-    The arguments are the flags of `scratchlm quantize --help`; one `QuantizeConfig` may take their place.
+    The arguments are the flags of `scratchlm quantize --help`.
+    One `QuantizeConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -959,7 +984,8 @@ def quickstart(
         force
             Replace what an earlier quickstart left in the folder.
 
-    The arguments are the flags of `scratchlm quickstart --help`; one `QuickstartConfig` may take their place.
+    The arguments are the flags of `scratchlm quickstart --help`.
+    One `QuickstartConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -998,7 +1024,8 @@ def synthesize(
         force
             Replace the file.
 
-    The arguments are the flags of `scratchlm synthesize --help`; one `SynthesizeConfig` may take their place.
+    The arguments are the flags of `scratchlm synthesize --help`.
+    One `SynthesizeConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -1038,7 +1065,8 @@ def timelapse(
         force
             Replace an earlier time-lapse in the folder.
 
-    The arguments are the flags of `scratchlm timelapse --help`; one `TimelapseConfig` may take their place.
+    The arguments are the flags of `scratchlm timelapse --help`.
+    One `TimelapseConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 
@@ -1078,7 +1106,8 @@ def train_tokenizer(
             Here also texts, or rows of named fields such as {'text': ..., 'label': ...}, from memory:
             they are written once to the cache, under their hash.
 
-    The arguments are the flags of `scratchlm tokenizer train --help`; one `TrainTokenizerConfig` may take their place.
+    The arguments are the flags of `scratchlm tokenizer train --help`.
+    One `TrainTokenizerConfig` may take their place.
     Raises `UserError` for an argument that is unknown, missing or wrong.
     """
 

@@ -284,8 +284,9 @@ def docstring_of(name: str) -> str:
             docs[key] = f"{docs.get(key, '')} {note}".strip()
     return (
         f"{verb.says}\n\n{explained(known, docs)}\n\n"
-        f"The arguments are the flags of `scratchlm {verb.program} --help`; one `{config.__name__}` may take their "
-        "place.\nRaises `UserError` for an argument that is unknown, missing or wrong."
+        f"The arguments are the flags of `scratchlm {verb.program} --help`.\n"
+        f"One `{config.__name__}` may take their place.\n"
+        "Raises `UserError` for an argument that is unknown, missing or wrong."
     )
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
+from torch import Tensor
 
+from scratchlm.generation.compiling import compiled_form
 from scratchlm.inspection.heads import all_heads, attention_maps, induction_scores, without_heads
 from scratchlm.inspection.states import layer_states
+from scratchlm.model.attention import Attention, AttentionContext
+from scratchlm.model.blocks import Blocks
 from scratchlm.model.decoder import Decoder
 from toys import CONTEXT, VOCABULARY, randomise, toy_config
 
@@ -26,6 +31,32 @@ def test_rows_sum_to_one_and_later_positions_get_no_attention() -> None:
     for each in maps:
         torch.testing.assert_close(each.sum(-1), torch.ones(2, 4, 12))
         assert each.triu(1).abs().max() == 0
+
+
+def test_an_attention_of_your_own_is_asked_for_its_weights() -> None:
+    class Halved(Attention):
+        def attend(self, q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
+            return 0.5 * super().attend(q, k, v, context)
+
+    decoder = toy()
+    plain = attention_maps(decoder, IDS)
+    for layer, block in enumerate(decoder.blocks):
+        own = Halved(decoder.config, layer)
+        own.load_state_dict(block.attention.state_dict())
+        block.attention = own
+    halved = attention_maps(decoder, IDS)
+    torch.testing.assert_close(halved[0], 0.5 * plain[0])  # later layers read another stream
+    torch.testing.assert_close(halved[1].sum(-1), torch.full((2, 4, 12), 0.5))
+    assert compiled_form(decoder, Blocks(decoder, 4, torch.float32)) is None  # it would compute the plain one
+
+
+def test_maps_of_a_model_with_a_softcap_are_those_of_its_attention() -> None:
+    attention = dataclasses.replace(toy_config("default").attention, softcap=0.1)
+    maps = attention_maps(toy(attention=attention), IDS)
+    torch.testing.assert_close(maps[0].sum(-1), torch.ones(2, 4, 12))
+    assert maps[0].triu(1).abs().max() == 0
+    last = maps[0][:, :, -1]  # scores lie between -0.1 and 0.1
+    assert (last.amax(-1) / last.amin(-1)).max() <= math.exp(0.2) + 1e-4
 
 
 def test_attention_maps_leave_the_decoder_unchanged() -> None:

@@ -99,11 +99,11 @@ def batches_from(
     """
     if isinstance(data, str | Path):
         return WindowBatches(open_data(Path(data))[1], rows, length, seed)
-    items = list(data)
-    if not all(isinstance(each, str) for each in items):
-        return WindowBatches(ArrayTokens(np.asarray(items)), rows, length, seed)
+    texts = [each for each in data if isinstance(each, str)]
+    if len(texts) < len(data):
+        return WindowBatches(ArrayTokens(np.asarray(data)), rows, length, seed)
     if tokenizer is None:
         raise UserError("batches_from: texts need a tokenizer; give tokenizer=model.tokenizer, or prepare them first")
     end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    ids = [id for text in items for id in [*tokenizer.encode(text), *end]]
+    ids = [id for text in texts for id in [*tokenizer.encode(text), *end]]
     return WindowBatches(ArrayTokens(np.asarray(ids, dtype=np.int64)), rows, length, seed)

@@ -28,9 +28,14 @@ def is_hooked(decoder: Decoder) -> bool:
     return any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
 
 
+def _is_ours(decoder: Decoder) -> bool:
+    """Tell whether all parts of a decoder are of this package: compiled code computes what these compute."""
+    return all(type(part).__module__.partition(".")[0] in ("torch", "scratchlm") for part in decoder.modules())
+
+
 def compiled_form(decoder: Decoder, blocks: Blocks) -> CompiledDecoder | None:
     """Return the compiled form of a decoder; None where there is no code for it, or numba does not work here."""
-    if decoder.device.type != "cpu":
+    if decoder.device.type != "cpu" or not _is_ours(decoder):
         return None
     try:
         from scratchlm.compiled.decoder import CompiledDecoder, unsupported

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention import AttentionContext
+from scratchlm.model.attention import Attention, AttentionContext
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
 from scratchlm.model.masks import causal_mask
@@ -28,12 +28,19 @@ def all_heads(decoder: Decoder) -> list[Head]:
 def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
     """Return the attention weights of each layer, (B, H, T, T): query by key; rows sum to 1, later keys have 0.
 
-    Needs memory for B * H * T * T numbers a layer. For models without a softcap on their scores.
+    `ids` are those of a text, such as `torch.tensor([model.prompt_ids("Once upon a time")])`, and `decoder` is
+    `model.decoder`. Needs memory for B * H * T * T numbers a layer. An attention of your own that overrides
+    `Attention.attend` is asked for its weights: it must be a weighted sum of the values. The decoder is unchanged.
     """
-    assert decoder.config.attention.softcap is None, "attention maps of models with a softcap are not supported"
     found: list[Tensor] = []
 
     def watching(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def attend_own(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
+            # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
+            each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
+            found.append(plain(q, k, each, context).float())
+            return plain(q, k, v, context)
+
         def attend(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             keys = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
             scores = (q @ keys.transpose(-2, -1)).float() / math.sqrt(q.size(-1))
@@ -41,7 +48,8 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
             found.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
             return plain(q, k, v, context)
 
-        return attend
+        standard = getattr(plain, "__func__", None) is Attention.attend and decoder.config.attention.softcap is None
+        return attend if standard else attend_own
 
     watched = with_own_modules(decoder).eval()
     for block in watched.blocks:

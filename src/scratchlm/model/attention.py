@@ -23,7 +23,10 @@ from scratchlm.model.positions import Rotation, rotate
 
 Queries = Float[Tensor, "B H T E"]
 Keys = Float[Tensor, "B K S E"]
-"""Keys, or values, of each key-value head."""
+"""Keys of each key-value head."""
+Values = Float[Tensor, "B K S F"]
+"""Values of each key-value head; they need not be as wide as its keys."""
+Mixed = Float[Tensor, "B H T F"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class AttentionContext:
 
 
 def naive_attention(
-    q: Queries, k: Keys, v: Keys, mask: Mask | None, *, causal: bool, softcap: float | None = None
-) -> Queries:
+    q: Queries, k: Keys, v: Values, mask: Mask | None, *, causal: bool, softcap: float | None = None
+) -> Mixed:
     """Scaled dot-product attention, step by step (Vaswani et al. 2017, arXiv 1706.03762, equation 1).
 
     Costs B * H * T * S numbers of memory for the scores, which the fused form avoids.
@@ -60,7 +63,7 @@ def naive_attention(
     return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
 
 
-def fused_attention(q: Queries, k: Keys, v: Keys, mask: Mask | None, *, causal: bool) -> Queries:
+def fused_attention(q: Queries, k: Keys, v: Values, mask: Mask | None, *, causal: bool) -> Mixed:
     """Compute the same sum in one kernel that never stores the scores."""
     is_causal, grouped = causal and mask is None, q.size(1) != k.size(1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=grouped)
@@ -150,7 +153,7 @@ class Attention(Projections):
             k, v = context.cache.of(self, Appended).append(k, v)
         return self.joined(self.attend(q, k, v, context))
 
-    def attend(self, q: Queries, k: Keys, v: Keys, context: AttentionContext) -> Queries:
+    def attend(self, q: Queries, k: Keys, v: Values, context: AttentionContext) -> Mixed:
         """Mix the values that each query may see, by the fastest form that fits."""
         if self.config.implementation == "naive" or self.config.softcap is not None:
             return naive_attention(q, k, v, context.mask, causal=context.causal, softcap=self.config.softcap)

@@ -186,7 +186,8 @@ def as_conversation(messages: str | Conversation) -> Conversation:
     """Return messages, of a text the one in which a user says it. Raises `UserError` for what is neither."""
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if not isinstance(messages, Sequence) or not all(isinstance(each, Mapping) for each in messages):
+    listed = isinstance(messages, Sequence) and all(isinstance(each, Mapping) for each in messages)
+    if not listed:
         raise UserError(
             f"messages: are {shortened(messages)}; give a text, or a list of messages such as "
             '{"role": "user", "content": "Hello"}; for several conversations use replies'
