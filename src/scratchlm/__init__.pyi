@@ -82,6 +82,9 @@ def classify(
             Model folder or run folder of a classifier.
         texts
             Texts; without any, each line of the standard input that is not empty is one.
+        use
+            Which classifier of the folder answers: the network, the linear model that learned from the
+            same texts, or the one with the higher F1 on the held-out texts, which is said on stderr.
         device
             Where to compute.
         threads
@@ -306,8 +309,8 @@ def finetune_classify(
         device
             Where to compute; auto takes a GPU where there is one.
         dtype
-            Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the
-            faster.
+            Number format of matrix products; auto takes what is faster by the processor's features, as
+            `doctor` says.
         threads
             CPU threads; all cores if not given.
         force
@@ -367,7 +370,8 @@ def finetune_instruct(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
-    rehearse: str | Path | None = None, preview: int = 0, scored: int = 100, reply_tokens: int = 160,
+    prompt_column: str | None = None, answer_column: str | None = None, rehearse: str | Path | None = None,
+    preview: int = 0, scored: int = 100, reply_tokens: int = 160,
     on_step: Callable[[StepRecord], object] | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> InstructResult | None:
     """Teach a model to answer in conversations.
@@ -416,8 +420,8 @@ def finetune_instruct(
         device
             Where to compute; auto takes a GPU where there is one.
         dtype
-            Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the
-            faster.
+            Number format of matrix products; auto takes what is faster by the processor's features, as
+            `doctor` says.
         threads
             CPU threads; all cores if not given.
         force
@@ -428,12 +432,17 @@ def finetune_instruct(
         training
             How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
             refused by name.
+        prompt_column
+            Column of the questions, by name or, in a table without a first row of names, by number from
+            1.
+        answer_column
+            Column of the answers.
         rehearse
             Text of the kind the model learned before, seen in between so that it does not forget how to
             write it.
         preview
-            Show the tokens of so many conversations, those that are learned in colour, and do not
-            train.
+            Show the tokens of so many conversations, those that are learned in colour or in [[double
+            brackets]], and do not train.
         scored
             Most held-out conversations that are answered before and after training, to compare.
         reply_tokens
@@ -516,8 +525,8 @@ def finetune_prefer(
         device
             Where to compute; auto takes a GPU where there is one.
         dtype
-            Number format of matrix products; auto times a step in fp32 and in bf16 and keeps the
-            faster.
+            Number format of matrix products; auto takes what is faster by the processor's features, as
+            `doctor` says.
         threads
             CPU threads; all cores if not given.
         force
@@ -858,8 +867,9 @@ def pretrain(
         out
             Folder of the run to write.
         minutes
-            Time for training and its evaluations; turned into a number of steps by a short probe before
-            the first one.
+            Time for training and its evaluations; a short probe turns it into a number of steps, which
+            then follows the clock. Without --depth, the recipes default and speedrun take the depth
+            that should learn most in this time.
         depth
             Layers, from which width, heads, learning rate, batch and length follow (depth scaling).
         init
@@ -883,8 +893,8 @@ def pretrain(
         device
             Where to compute; auto takes a GPU where there is one.
         dtype
-            Number format of matrix products; auto keeps the faster of fp32 and, where the processor has
-            it, bf16.
+            Number format of matrix products; auto takes what is faster by the processor's features, as
+            `doctor` says.
         threads
             CPU threads; all cores if not given.
         force
@@ -980,7 +990,8 @@ def quickstart(
         threads
             CPU threads; all cores if not given.
         dtype
-            Number format of matrix products; auto keeps the faster.
+            Number format of matrix products; auto takes what is faster by the processor's features, as
+            `doctor` says.
         force
             Replace what an earlier quickstart left in the folder.
 
@@ -1061,7 +1072,8 @@ def timelapse(
         threads
             CPU threads; all cores if not given.
         dtype
-            Number format of matrix products; auto keeps the faster.
+            Number format of matrix products; auto takes what is faster by the processor's features, as
+            `doctor` says.
         force
             Replace an earlier time-lapse in the folder.
 
