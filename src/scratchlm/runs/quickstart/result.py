@@ -49,6 +49,12 @@ class QuickstartResult(Result):
     attention: AnswerAttention | None = None
     """What the model attended to in one answer."""
 
+    @property
+    def shown_questions(self) -> list[Answer]:
+        """Three questions whose answers the text states, from its beginning to its end."""
+        held_in = [answer for answer in self.questions if answer.split == "held-in"]
+        return held_in[:: max(1, len(held_in) // 3)][:3]
+
     def score(self, split: str) -> tuple[int, int]:
         """Return how many questions of a split were answered exactly, and how many there are."""
         answers = [answer for answer in self.questions if answer.split == split]
@@ -79,8 +85,7 @@ class QuickstartResult(Result):
                 f"{self.minutes_to_ngram} minutes; --minutes sets them"
             )
         if self.questions:
-            held_in = [answer for answer in self.questions if answer.split == "held-in"]
-            lines += [f"asked: {a.question}  answered: {a.given}" for a in held_in[:: max(1, len(held_in) // 3)][:3]]
+            lines += [f"asked: {a.question}  answered: {a.given}" for a in self.shown_questions]
             (right, n), (guessed, m) = self.score("held-in"), self.score("held-out")
             told = f"questions about the stories: {right} of {n} answered exactly ({100 * right / max(n, 1):.0f}%)"
             lines.append(told)

@@ -348,6 +348,7 @@ def _write(out: Path, model: LanguageModel, result: QuickstartResult, clock: Clo
     with clock.phase("writing model and report"):
         model.saved.generation = {**SAMPLING, "max_tokens": 200}
         model.saved.provenance["bits_per_byte"] = result.held_out.bits_per_byte
+        model.saved.provenance["questions"] = [answer.question for answer in result.shown_questions]
         save_model(out / "model", model.saved)
         if result.questions:
             lines = [json.dumps(answer.as_dict(), ensure_ascii=False) for answer in result.questions]

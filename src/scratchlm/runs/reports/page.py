@@ -7,9 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import scratchlm.base
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, Record, read_log
 from scratchlm.runs.reports.chart import Curve, chart, rows
+
+STYLE = Path(scratchlm.base.__file__).with_name("style.css")
+"""The style of all pages: of reports, and of exported models."""
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,7 +41,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        loader=FileSystemLoader([Path(__file__).parent, STYLE.parent]), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals.update(chart=chart, rows=rows, series=series)

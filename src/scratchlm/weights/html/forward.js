@@ -57,19 +57,30 @@ class Model {
   }
 
   clear() {
-    this.length = 0;
+    this.ids = [];
     this.keys = Array.from({ length: this.config.layers }, () => []);
     this.values = Array.from({ length: this.config.layers }, () => []);
   }
 
-  // Read one token; return the scores of all tokens that may follow it.
+  get length() {
+    return this.ids.length;
+  }
+
+  // Forget all tokens after the first `length`.
+  rewind(length) {
+    for (const kept of [this.ids, ...this.keys, ...this.values]) kept.length = length;
+  }
+
+  // Read one token; return the scores of all tokens that may follow it. `looked` then holds, for each token so far,
+  // this one's attention on it: the mean over all layers and heads.
   step(id) {
+    this.looked = new Float32Array(this.length + 1);
     let x = this.tensors["embedding.weight"].row(id);
     for (let layer = 0; layer < this.config.layers; layer++) {
       x = add(x, this.attend(layer, this.norm(x, `blocks.${layer}.attention_norm.weight`)));
       x = add(x, this.feedForward(layer, this.norm(x, `blocks.${layer}.feed_forward_norm.weight`)));
     }
-    this.length += 1;
+    this.ids.push(id);
     const head = this.tensors["head.weight"] ?? this.tensors["embedding.weight"];
     const logits = head.times(this.norm(x, "final_norm.weight"));
     const cap = this.config.logit_softcap;
@@ -81,7 +92,7 @@ class Model {
   }
 
   attend(layer, x) {
-    const { heads, kv_heads, head_dim } = this.config;
+    const { heads, kv_heads, head_dim, layers } = this.config;
     const part = (name) => this.tensors[`blocks.${layer}.attention.${name}.weight`];
     const queries = this.placed(part("query").times(x), heads, part("query_norm"));
     this.keys[layer].push(this.placed(part("key").times(x), kv_heads, part("key_norm")));
@@ -96,6 +107,7 @@ class Model {
       });
       softmax(scores).forEach((share, position) => {
         const value = this.values[layer][position];
+        this.looked[position] += share / (heads * layers);
         for (let i = 0; i < head_dim; i++) mixed[head * head_dim + i] += share * value[from + i];
       });
     }

@@ -30,23 +30,82 @@ function load(stored) {
   return { stored, tokenizer: new Tokenizer(stored.tokenizer), model: new Model(stored.config, tensors) };
 }
 
-function choose(shares, draw) {
-  let left = draw;
-  for (let id = 0; id < shares.length; id++) if ((left -= shares[id]) < 0) return id;
-  return shares.length - 1;
+// The probabilities that the next token is drawn from, as generation/sampling.py computes them.
+function nextProbabilities(logits, ids, { temperature, top_k, top_p, min_p, repetition_penalty }) {
+  let scores = Float64Array.from(logits);
+  if (repetition_penalty !== 1) {
+    for (const id of new Set(ids)) scores[id] = scores[id] > 0 ? scores[id] / repetition_penalty : scores[id] * repetition_penalty;
+  }
+  if (temperature === 0) {
+    const likeliest = scores.reduce((best, score, id) => (score > scores[best] ? id : best), 0);
+    return scores.map((_, id) => (id === likeliest ? 1 : 0));
+  }
+  scores = scores.map((score) => score / Math.max(temperature, 1e-6));
+  if (top_k > 0 && top_k < scores.length) {
+    const least = Float64Array.from(scores).sort()[scores.length - top_k];
+    scores = scores.map((score) => (score < least ? -Infinity : score));
+  }
+  let shares = softmax(scores);
+  if (top_p < 1) {
+    let before = 0; // of the likelier ones: the first that reaches top_p stays
+    for (const id of Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a])) {
+      if (before >= top_p) scores[id] = -Infinity;
+      before += shares[id];
+    }
+    shares = softmax(scores);
+  }
+  if (min_p > 0) {
+    const least = min_p * shares.reduce((a, b) => Math.max(a, b), 0);
+    shares = softmax(scores.map((score, id) => (shares[id] < least ? -Infinity : score)));
+  }
+  return shares;
 }
 
-// Yield {id, shares} for each new token; temperature 0 takes the likeliest.
-function* generate({ stored, model }, ids, count, temperature) {
-  model.clear();
+function choose(shares) {
+  let left = Math.random();
+  let last = 0;
+  for (let id = 0; id < shares.length; id++) {
+    if (shares[id] === 0) continue;
+    if ((left -= shares[id]) < 0) return id;
+    last = id;
+  }
+  return last; // the sum was rounded to less than 1
+}
+
+// The likeliest ids, best first.
+function likeliest(shares, count) {
+  const best = [];
+  for (let id = 0; id < shares.length; id++) {
+    if (best.length === count && shares[id] <= shares[best[count - 1]]) continue;
+    let at = best.length;
+    while (at > 0 && shares[best[at - 1]] < shares[id]) at--;
+    best.splice(at, 0, id);
+    best.length = Math.min(best.length, count);
+  }
+  return best;
+}
+
+// Read a prompt, then write. Yields null after each token that is read, so that a page can draw meanwhile, and of each
+// that is written: its id; `probability`, the model's own, before temperature and filters; `others`, the ten likeliest
+// ids with theirs; `looked`, the attention on all tokens before it; and `ends`, whether it is one that ends the text.
+// What the model has read already is not read again. `draw` chooses an id by its probabilities.
+function* generate({ stored, model }, prompt, sampling, draw = choose) {
+  const ids = prompt.slice(-(stored.config.context - 1));
+  let alike = 0;
+  while (alike < Math.min(model.length, ids.length - 1) && model.ids[alike] === ids[alike]) alike++;
+  model.rewind(alike);
   let logits;
-  for (const id of ids.slice(-(stored.config.context - 1))) logits = model.step(id);
-  for (let n = 0; n < count && model.length < stored.config.context; n++) {
-    const shares = softmax(temperature > 0 ? logits.map((logit) => logit / temperature) : logits);
-    const likeliest = logits.reduce((best, logit, id) => (logit > logits[best] ? id : best), 0);
-    const id = temperature > 0 ? choose(shares, Math.random()) : likeliest;
-    if (stored.stop_ids.includes(id)) return;
-    yield { id, shares };
+  for (const id of ids.slice(alike)) {
+    logits = model.step(id);
+    yield null;
+  }
+  for (let n = 0; n < sampling.max_tokens && model.length < stored.config.context; n++) {
+    const shares = softmax(logits);
+    const id = draw(nextProbabilities(logits, model.ids, sampling));
+    const ends = stored.stop_ids.includes(id);
+    const others = likeliest(shares, 10).map((other) => ({ id: other, probability: shares[other] }));
+    yield { id, probability: shares[id], others, looked: model.looked, ends };
+    if (ends) return;
     logits = model.step(id);
   }
 }

@@ -26,7 +26,7 @@ from scratchlm.weights.families.family import for_inference
 from scratchlm.weights.families.llama import LLAMA
 from scratchlm.weights.families.qwen import QWEN3
 
-SCRIPTS = ("tokenizer.js", "forward.js", "generating.js", "page.js")
+SCRIPTS = ("tokenizer.js", "forward.js", "generating.js", "inspecting.js", "page.js")
 BLOCK = 32
 SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CLASSES = (
@@ -39,6 +39,15 @@ CLASSES = (
 LARGEST = 100_000_000
 """Most parameters of a page; more would take gigabytes of memory."""
 
+SAMPLING = {
+    "max_tokens": 200, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0,
+}  # fmt: skip
+"""How a page chooses tokens where the model's folder says nothing: the defaults of `SamplingConfig`."""
+QUESTIONS = ("Who are you?", "What can you do?", "Tell me a story.")
+"""Sample questions of a model that brings none of its own."""
+BEGINNINGS = ("Once upon a time", "One morning", "The")
+"""Sample beginnings of a text."""
+
 FOLDED = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 UNFOLDED = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
 
@@ -50,7 +59,8 @@ def write_page(model: SavedModel) -> str:
     tokenizer, tensors = model.tokenizer, dict(model.decoder.named_parameters())
     tensors.pop("mtp_head.weight", None)
     title = str(model.provenance.get("name") or "A language model in a page")
-    told = {
+    parameters, shape = model.decoder.parameter_count(), config.attention
+    stored = {
         "config": _shape(config),
         "tensors": {name: _stored(tensor.detach().float().cpu()) for name, tensor in tensors.items()},
         "tokenizer": _tokenizer(tokenizer),
@@ -58,11 +68,16 @@ def write_page(model: SavedModel) -> str:
         "begin": [] if tokenizer.begin_of_text is None else [tokenizer.begin_of_text],
         "end_of_text": tokenizer.end_of_text,
         "conversation": None if model.template is None else _around(model.template),
-        "facts": f"{model.decoder.parameter_count():,} parameters, {config.layers} layers of {config.width}",
+        "sampling": {name: model.generation.get(name, usual) for name, usual in SAMPLING.items()},
+        "samples": {"questions": _questions(model), "beginnings": BEGINNINGS},
+        "lead": f"A language model of {parameters:,} parameters. It runs in this page: nothing you type leaves it.",
+        "facts": f"A decoder of {parameters:,} parameters: {config.layers} layers of width {config.width} with "
+        f"{shape.heads} heads, a vocabulary of {tokenizer.vocabulary_size:,} tokens, a context of {config.context:,}.",
     }
-    data = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")  # so that it cannot end the script element
+    data = json.dumps(stored, separators=(",", ":")).replace("<", "\\u003c")  # so that it cannot end the script element
     script = "\n".join(_file(name) for name in SCRIPTS)
-    parts = {"@TITLE@": html.escape(title), "@SCRIPT@": script, "@MODEL@": data}
+    style = (resources.files("scratchlm.base") / "style.css").read_text(encoding="utf-8") + _file("page.css")
+    parts = {"@TITLE@": html.escape(title), "@STYLE@": style, "@SCRIPT@": script, "@MODEL@": data}
     return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # one pass: no nested replacing
 
 
@@ -130,10 +145,36 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"tokens": tokens, "specials": tokenizer.specials, "pattern": pattern}
 
 
-def _around(template: ChatTemplate) -> dict[str, list[int]]:
-    """Return the ids before and after a user's message, which begins where two messages differ."""
-    said, other = (template.render([{"role": "user", "content": text}], reply=True).ids for text in "xy")
-    at = next((place for place, (id, another) in enumerate(zip(said, other, strict=False)) if id != another), None)
+def _questions(model: SavedModel) -> list[str]:
+    """Return three questions to begin with: of those that the model brings, else general ones."""
+    own = model.provenance.get("questions")
+    own = [text for text in own if isinstance(text, str)] if isinstance(own, list) else []
+    return own[:3] or list(QUESTIONS)
+
+
+def _around(template: ChatTemplate) -> dict[str, list[int] | None]:
+    """Return the ids before and after a user's message, and those between an answer and the next message.
+
+    A user's message begins where two differ. `between` is None where the template does not write a longer conversation
+    as a shorter one with more behind it; a page then takes each message alone.
+    """
+    one, other = (template.render([_turn("user", text)], reply=True).ids for text in "xy")
+    at = next((place for place, (id, another) in enumerate(zip(one, other, strict=False)) if id != another), None)
     if at is None:
         raise UserError("the chat template does not write what a user says; a page cannot use it")
-    return {"before": said[:at], "after": said[at + len(template.tokenizer.encode("x")) :]}
+    encode = template.tokenizer.encode
+    before, after = one[:at], one[at + len(encode("x")) :]
+    between: list[int] | None = None
+    for asked, answered, then in (("x", "x", "y"), ("who?", "A fox.", "And now?")):
+        turns = [_turn("user", asked), _turn("assistant", answered), _turn("user", then)]
+        begun = [*before, *encode(asked), *after, *encode(answered)]
+        ended, ids = [*encode(then), *after], template.render(turns, reply=True).ids
+        middle = ids[len(begun) : len(ids) - len(ended)]
+        if ids != [*begun, *middle, *ended] or between not in (None, middle):
+            return {"before": before, "after": after, "between": None}
+        between = middle
+    return {"before": before, "after": after, "between": between}
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
