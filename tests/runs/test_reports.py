@@ -18,13 +18,14 @@ from scratchlm.base.runfolder import LOG_FILE, Evaluation, Rollback, Rollout, Ru
 from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
-from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value
+from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value
 from scratchlm.lab.run import write_report as write_experiment
 from scratchlm.runs.classify import SQUARE, class_charts
 from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.runs.reports import page
+from scratchlm.runs.reports.changes import Answers, first_changed, judge_answers, judge_classes, judge_score
 from scratchlm.runs.reports.chart import apart, chart, shown, ticks
 from scratchlm.runs.reports.page import REPORT_FILE, write_report
 from scratchlm.runs.skipped import BadDocument, SkippedStep
@@ -114,8 +115,13 @@ def instruct(out: Path) -> None:
         conversations=4321, layout=HOSTILE, held_out=98, seconds=12.0, truncated=3, loss=1.111, loss_before=2.222,
         before=scores, after=scores,
     )  # fmt: skip
-    exchanges = [Plain(question=HOSTILE, expected=HOSTILE, before=HOSTILE, after=HOSTILE)]
-    write_report(out, "instruct.jinja", result=result, kept="kept: step 7", shown=exchanges)
+    exchanges = [Answers(HOSTILE, HOSTILE, HOSTILE, f"{HOSTILE} more")]
+    result.exchanges = exchanges
+    verdict = judge_answers(exchanges, result.loss_before, result.loss, 3.0)
+    first = first_changed(exchanges)
+    write_report(
+        out, "instruct.jinja", result=result, kept="kept: step 7", shown=exchanges, verdict=verdict, first=first
+    )
 
 
 def prefer(out: Path) -> None:
@@ -123,7 +129,8 @@ def prefer(out: Path) -> None:
         method=HOSTILE, pairs=4321, held_out=98, seconds=12.0, left_out=3, accuracy=0.6543, accuracy_before=0.5432,
         accuracy_interval=BETWEEN, led=0.7654, margin=1.23, kl=0.0123,
     )  # fmt: skip
-    write_report(out, "prefer.jinja", result=result, kept="kept: step 7")
+    verdict = judge_score(HOSTILE, 0.5432, 0.6543, BETWEEN, 1.0)
+    write_report(out, "prefer.jinja", result=result, kept="kept: step 7", verdict=verdict)
 
 
 def reinforce(out: Path) -> None:
@@ -131,7 +138,11 @@ def reinforce(out: Path) -> None:
         task=HOSTILE, held_out=98, seconds=12.0, score=0.6543, score_before=0.5432, score_interval=BETWEEN,
         verdict=Plain(reward_gain=0.45, score_gain=0.05, hacked=True), exchanges=[(HOSTILE,) * 4],
     )  # fmt: skip
-    write_report(out, "reinforce.jinja", result=result, kept="kept: step 7", drawn=[rollout(0)])
+    told = {
+        "verdict": judge_score(HOSTILE, 0.5432, 0.6543, BETWEEN, 1.0),
+        "first": first_changed([Answers(*[HOSTILE] * 4)]),
+    }
+    write_report(out, "reinforce.jinja", result=result, kept="kept: step 7", drawn=[rollout(0), rollout(1)], **told)
 
 
 def classified(labels: tuple[str, ...], positive: int | None) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -151,13 +162,13 @@ def classified(labels: tuple[str, ...], positive: int | None) -> tuple[Any, np.n
 def classify(out: Path) -> None:
     result, chances, truth = classified((HOSTILE, "plain"), 0)
     charts = class_charts(result, chances, truth, 0)
-    write_report(out, "classify.jinja", result=result, **charts)
+    write_report(out, "classify.jinja", result=result, verdict=judge_classes(0.9, BETWEEN, 0.5, 0.8, 0.7, 2), **charts)
 
 
 def classify_many(out: Path) -> None:
     result, chances, truth = classified((HOSTILE, *map(str, range(SQUARE))), None)
     charts = class_charts(result, chances, truth, None)
-    write_report(out, "classify.jinja", result=result, **charts)
+    write_report(out, "classify.jinja", result=result, verdict=judge_classes(0.9, BETWEEN, 0.1, 0.8, 0.7, 2), **charts)
 
 
 def experiment(out: Path) -> None:
@@ -166,7 +177,8 @@ def experiment(out: Path) -> None:
         {HOSTILE: Value(0.1234, 0.1, 0.2), "none": Value(math.nan)}, {}, {HOSTILE: Claim(HOSTILE, False)},
         [Table(HOSTILE, [HOSTILE, "b"], [[HOSTILE, HOSTILE]])],
         [Curves(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: ([1, 10, 100], [0.5, math.nan, 0.25])}, logarithmic=True)],
-        [Sample(HOSTILE, HOSTILE)], [HOSTILE],
+        [Sample(HOSTILE, HOSTILE), Sample.asked(HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)], [HOSTILE],
+        dots=[Dots(HOSTILE, HOSTILE, [Dot(HOSTILE, Value(0.5678, 0.4, 0.7, (0.5, 0.6)))])],
     )  # fmt: skip
     write_experiment(out, outcome)
 
@@ -184,13 +196,14 @@ NUMBERS = {
     quickstart: ["123,456", "0.840", "0.987", "1,718", "43%", "12%", "67", "77 of 88", "1.2 s", "4.6 s", "17 minutes",
                  "1 of 1", "25%", "57%", "31%", "8"],
     pretrain: ["1.2345", "3.1000", "1,234", "20", "3 threads in bf16, seed 5", "31", "9.87", "step 12"],
-    instruct: ["4,321", "98", "51.2%", "25.1% to 75.2%", "45.6", "40.1 to 50.2", "87%", "1.111", "2.222", "step 7"],
+    instruct: ["It learned", "1 of 1 held-out answers",
+               "4,321", "98", "51.2%", "25.1% to 75.2%", "45.6", "40.1 to 50.2", "87%", "1.111", "2.222", "step 7"],
     prefer: ["4,321", "98", "3 pairs", "65.4%", "54.3%", "25.1% to 75.2%", "76.5%", "1.23", "0.0123", "step 7"],
     reinforce: ["98", "65.4%", "54.3%", "25.1% to 75.2%", "+0.45", "+0.05", "reward hacking", "step 7"],
     classify: ["4,321", "98", "80 held out", "1.23", "0.099", "0.046", "0.432", "0.543", "0.987", "step 7 of 9"],
     classify_many: ["4,321", "1.23", "0.099", "0.046", "0.987"],
     sweep: ["3 trials", "0.02", "0.0015", "7.5", "2.3456", "1.9876", "2.4567", "300 steps", "1,234 steps"],
-    experiment: ["0 of 1", "0.1234", "0.1", "0.2", "does not hold"],
+    experiment: ["0 of 1", "0.1234", "0.1", "0.2", "does not hold", "0.568", "None of the 1 claims holds"],
 }  # fmt: skip
 
 
@@ -212,6 +225,59 @@ def test_a_report_keeps_its_numbers_and_shows_hostile_text_as_text(write: Any, t
     for name, value in read.attributes:
         if name == "data-curves":
             assert all(curve["points"] for curve in json.loads(value))
+
+
+def test_a_claim_has_a_chip_code_is_code_and_an_interval_a_line_of_its_own(tmp_path: Path) -> None:
+    outcome = Outcome("limits", "What of x < 1?")
+    verdicts = {"A `not` is lost": True, "two": False, "three": None}
+    outcome.claims = {says: Claim(says, holds, control="it `may` be") for says, holds in verdicts.items()}
+    outcome.values = {"none": Value(0.0, 0.0, 0.278, share=True, cases=12)}
+    outcome.dots = [Dots("Answers", "fraction", [Dot("with a `not`", outcome.values["none"])])]
+    outcome.tables = [Table("T", ["a"], [[outcome.values["none"].shown(".1%")], ["a text (2 to 3 words)"]])]
+    outcome.samples = [Sample.asked("Where?", {"rules": "Here.", "model": ""}, "There.")]
+    write_experiment(tmp_path, outcome)
+    text = (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
+    assert re.findall(r'class="chip (\w+)">([^<]+)<', text) == [
+        ("good", "holds"), ("bad", "does not hold"), ("unclear", "could not be shown"),
+    ]  # fmt: skip
+    assert "`" not in text.split("<script>")[0]
+    assert "A <code>not</code> is lost" in text
+    assert "with a <code>not</code>" in text
+    assert "<td>0 of 12<small class=interval>0.0% to 27.8%</small></td>" in text
+    assert "<td>a text (2 to 3 words)</td>" in text
+    assert 'title="95% interval 0.0% to 27.8%"' in text
+    assert text.index("A <code>not</code> is lost") < text.index("class=rows") < text.index("chip good")
+    assert text.count("<details><summary>What else would give these numbers") == 3
+    assert re.findall(r"<p class=(?:said|answer|expected)>(?:<small>(\w+)</small>)?([^<]+)</p>", text) == [
+        ("", "Where?"), ("rules", "Here."), ("model", "(nothing)"), ("", "true: There."),
+    ]  # fmt: skip
+
+
+def test_a_small_run_refutes_nothing_unless_a_quickstarts_model_answered(tmp_path: Path) -> None:
+    outcome = Outcome("limits", "What?", settings={"small": True, "model": None})
+    outcome.claims = {"one": Claim("one", holds=False)}
+    write_experiment(tmp_path, outcome)
+    text = (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
+    assert 'chip unclear">too small to judge<' in text
+    assert "scratchlm quickstart</code> first" in text
+    outcome.settings["model"] = "../quickstart/model"
+    write_experiment(tmp_path, outcome)
+    text = (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
+    assert 'chip bad">does not hold<' in text
+    assert "quick look" not in text
+
+
+def test_a_fine_tuning_of_one_logged_step_has_no_chart(tmp_path: Path) -> None:
+    records = RunLog(tmp_path / LOG_FILE)
+    records.write(Train(step=1, loss=3.0, gradient_norm=None, tokens=5, skipped=False, timing=Timing(1.0)))
+    records.write(Evaluation(step=1, loss=3.1, bits_per_byte=1.2, tokens=12))
+    instruct(tmp_path)
+    text = (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
+    assert "data-curves" not in text
+    assert "The learning curve" not in text
+    log(tmp_path)
+    instruct(tmp_path)
+    assert (tmp_path / REPORT_FILE).read_text(encoding="utf-8").count("data-curves") == 2
 
 
 def test_a_quickstart_on_a_text_of_ones_own_has_no_questions_to_report(tmp_path: Path) -> None:

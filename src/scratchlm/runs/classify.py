@@ -36,6 +36,7 @@ from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.baseline import FOLDS, Baseline, linear_baseline
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
+from scratchlm.runs.reports.changes import judge_classes
 from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
 from scratchlm.text.records import read_records
@@ -307,8 +308,12 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         return [Mistake(t.text, t.label, self.labels[given[i]], round(float(sure[i]), 4)) for t, i in found]
 
     def shown(self, result: ClassifyResult) -> dict[str, Any]:
-        """Return confused pairs, precision against recall, and calibration."""
-        return class_charts(result, self.predicted, self.held_out.truth, self.positive)
+        """Return the verdict, confused pairs, precision against recall, and calibration."""
+        scores = result.scores
+        largest = max(each.texts for each in scores.classes) / scores.texts
+        linear, epochs = self.baseline.f1, self.config.epochs
+        verdict = judge_classes(scores.accuracy, scores.accuracy_interval, largest, scores.f1, linear, epochs)
+        return {"verdict": verdict, **class_charts(result, self.predicted, self.held_out.truth, self.positive)}
 
 
 def _read(config: ClassifyTrainingConfig) -> Texts:

@@ -21,6 +21,7 @@ from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
+from scratchlm.runs.reports.changes import Answers, first_changed, judge_answers
 from scratchlm.runs.runs import held
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
@@ -160,8 +161,10 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
         )
 
     def shown(self, result: InstructResult) -> dict[str, Any]:
-        """Return some of the exchanges."""
-        return {"shown": result.exchanges[:SAMPLES]}
+        """Return the verdict and some of the exchanges."""
+        answers = [Answers(each.question, each.expected, each.before, each.after) for each in result.exchanges]
+        verdict = judge_answers(answers, result.loss_before, result.loss, self.config.epochs)
+        return {"shown": result.exchanges[:SAMPLES], "verdict": verdict, "first": first_changed(answers)}
 
     def _answers(self, model: SavedModel) -> list[tuple[str, bool]]:
         """Answer the last question of each conversation greedily; tell whether the answer ended by itself."""

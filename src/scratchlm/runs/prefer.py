@@ -38,6 +38,7 @@ from scratchlm.finetuning.preferences import (
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
+from scratchlm.runs.reports.changes import judge_score
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate
@@ -174,6 +175,11 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
             kl=self._divergence(kept),
             **told,
         )
+
+    def shown(self, result: PreferResult) -> dict[str, Any]:
+        """Return the verdict."""
+        now, interval = result.accuracy, result.accuracy_interval
+        return {"verdict": judge_score("Preferred answers", result.accuracy_before, now, interval, self.config.epochs)}
 
     def _laid(self, pairs: Sequence[RenderedPair]) -> Iterator[PairBatch]:
         """Lay pairs into batches in their order."""

@@ -24,6 +24,7 @@ from scratchlm.generation.batch import greedy_batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
+from scratchlm.runs.reports.changes import Answers, first_changed, judge_score
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import token_log_probabilities
@@ -150,8 +151,12 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
         )
 
     def shown(self, result: ReinforceResult) -> dict[str, Any]:
-        """Return the records of drawn answers."""
-        return {"drawn": [record for record in self._log(Rollout) if record.step]}
+        """Return the verdict, some of the exchanges, and the records of drawn answers."""
+        verdict = judge_score(
+            "True score", result.score_before, result.score, result.score_interval, self.config.epochs
+        )
+        first = first_changed([Answers(*each) for each in result.exchanges])
+        return {"drawn": [each for each in self._log(Rollout) if each.step], "verdict": verdict, "first": first}
 
     def _log(self, kind: type[R]) -> list[R]:
         assert self.config.out is not None

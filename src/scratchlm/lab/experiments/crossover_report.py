@@ -102,9 +102,9 @@ def report(
             claim_published(out, scored)
         if task is not None:
             question, right = task.tested[0]
-            best = [f"{EARLIER[key]}: {given['earlier']['given'][0]}"]
-            best += [f"{_named(size, sizes)}: {given[size]['tuned']['given'][0]}" for size in asked]
-            out.samples.append(Sample(f"{question} (expected: {right})", "\n".join(best)))
+            answers = {EARLIER[key]: given["earlier"]["given"][0]}
+            answers |= {_named(size, sizes): given[size]["tuned"]["given"][0] for size in asked}
+            out.samples.append(Sample.asked(question, answers, right))
     out.notes += [
         f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
         f"{config.fewest_steps:,} steps from at most {config.cases:,} cases",

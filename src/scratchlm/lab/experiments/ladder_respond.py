@@ -97,8 +97,8 @@ def run(config: LadderRespondConfig, steps: Steps, out: Findings) -> None:
         "the model and the 5-grams decode greedily, 40 tokens at most",
     ]
     for number in (0, 1, 2, len(cases) - 1):
-        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
-        out.samples.append(Sample(cases[number]["said"], "\n".join(lines)))
+        replies = {method.name: found[method.key]["given"][number] for method in chosen}
+        out.samples.append(Sample.asked(cases[number]["said"], replies))
     if steps is steps.shared:
         read = [method for method in chosen if method.key not in ("echo", "answered", "large")]
         laid = sheet(cases, {method.key: found[method.key]["given"] for method in read}, config.read, config.seed)

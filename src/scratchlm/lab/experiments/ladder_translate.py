@@ -101,8 +101,8 @@ def run(config: LadderTranslateConfig, steps: Steps, out: Findings) -> None:
     ]
     for number in range(0, min(len(pairs.tested), 400), 100):
         source, references = pairs.tested[number]
-        lines = [f"{method.name}: {found[method.key]['written'][number]}" for method in chosen]
-        out.samples.append(Sample(f"{source} ({references[0]})", "\n".join(lines)))
+        written = {method.name: found[method.key]["written"][number] for method in chosen}
+        out.samples.append(Sample.asked(source, written, references[0]))
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:

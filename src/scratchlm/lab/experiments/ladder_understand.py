@@ -147,8 +147,8 @@ def run(config: LadderUnderstandConfig, steps: Steps, out: Findings) -> None:
     ]
     for number in range(0, len(items.tested), max(1, len(items.tested) // 4)):
         item = items.tested[number]
-        lines = [f"{method.name}: {found[method.key]['given'][number]}" for method in chosen]
-        out.samples.append(Sample(f"{item.question} (expected: {item.answer})", "\n".join(lines)))
+        answers = {method.name: found[method.key]["given"][number] for method in chosen}
+        out.samples.append(Sample.asked(item.question, answers, item.answer))
 
 
 def methods(

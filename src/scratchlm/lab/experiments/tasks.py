@@ -108,8 +108,8 @@ def report(out: Findings, tasks: dict[str, Task], given: dict[str, dict[str, lis
         out.dots(f"{task.name}: {task.measure}", task.measure, {name: f"{key}.{way}" for way, name in WAYS.items()})
         for number in (0, len(task.tested) // 2):
             asked, expected = task.tested[number]
-            lines = [f"{name}: {given[way][key][number]}" for way, name in WAYS.items() if way != "trivial"]
-            out.samples.append(Sample(f"{asked} (expected: {expected})", "\n".join(lines)))
+            answers = {name: given[way][key][number] for way, name in WAYS.items() if way != "trivial"}
+            out.samples.append(Sample.asked(asked, answers, expected))
     out.table("Four tasks, one model", ["task", "test cases", *WAYS.values(), "what that baseline is"], rows)
     claim(out, list(tasks))
 

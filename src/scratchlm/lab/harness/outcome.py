@@ -16,7 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.lab.harness.settings import EARLIER_NAMES, RATINGS
+from scratchlm.lab.harness.settings import EARLIER_NAMES, MODEL, RATINGS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -25,6 +25,8 @@ NEAR = 0.1
 """Relative tolerance between machines that round differently, for a value without an interval."""
 INSIDE = 0.9
 """Fraction of the values that must lie within their intervals on a machine that rounds differently."""
+FEW = 50
+"""Fewer cases than this are counted, not stated as a percentage."""
 DERIVED = (".p", ".detectable", ".read_relevant", ".read_coherent", "read-as-relevant")
 """Values not compared across machines: derived from other values, or ratings of replies that differ there."""
 
@@ -40,12 +42,21 @@ class Value:
     """The value of each seed, where there are several."""
     share: bool = False
     """Whether it is a fraction from 0 to 1, and its interval too."""
+    cases: int | None = None
+    """Of how many cases it is a fraction, where it is one of counted cases."""
 
     def shown(self, form: str = ".3f") -> str:
-        """Return the number with its interval, each in a format such as `.3f` or `.1%`."""
-        if self.low is None or self.high is None:
-            return format(self.value, form)
-        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+        """Return the number with its interval, each in a format such as `.3f` or `.1%`.
+
+        A percentage of few cases, of none and of all is written as a count, such as 0 of 12.
+        """
+        number = format(self.value, form)
+        if self.cases and form.endswith("%"):
+            count = round(self.value * self.cases)
+            if (self.cases < FEW or count in (0, self.cases)) and math.isclose(count, self.value * self.cases):
+                number = f"{count} of {self.cases}"
+        interval = "" if self.low is None or self.high is None else f" ({self.low:{form}} to {self.high:{form}})"
+        return number + interval
 
     def above(self, other: Value | float = 0.0) -> bool:
         """Return whether its whole interval lies above a number, or above the interval of another value."""
@@ -142,13 +153,42 @@ class Dots:
         """Each label with its value, the ends of its interval and the values of its seeds."""
         return [(row.label, row.value.value, *row.value.ends, row.value.seeds) for row in self.rows]
 
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """Each value as text, and its interval as text or nothing."""
+        found = []
+        for row in self.rows:
+            text, _, interval = row.value.shown(".1%" if row.value.share else ".3g").partition(" (")
+            found.append((text, interval.removesuffix(")")))
+        return found
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question with its answers, as a page shows them."""
+
+    asked: str
+    answers: Mapping[str, str]
+    """By the name of who gave each; one alone needs no name."""
+    expected: str = ""
+    about: str = ""
+    """What kind of question it is."""
+
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that a model or a method wrote, with its label."""
+    """A text that a model or a method wrote, with its label; of an answer, also question and answer apart."""
 
     label: str
     text: str
+    exchange: Exchange | None = None
+
+    @classmethod
+    def asked(cls, question: str, answers: Mapping[str, str], expected: str = "") -> Sample:
+        """Return a question with what several methods answered, by their names."""
+        label = f"{question} (expected: {expected})" if expected else question
+        text = "\n".join(f"{name}: {answer}" for name, answer in answers.items())
+        return cls(label, text, Exchange(question, answers, expected))
 
 
 SAME_MACHINE = ("processor", "cpu_capability", "torch", "threads")
@@ -177,8 +217,19 @@ class Outcome(Result):
 
     @property
     def small(self) -> bool:
-        """Whether this is a run with `--small`: too little training to refute a claim."""
-        return bool(self.settings.get("small"))
+        """Whether this is a run with `--small` that trained its own model: too little training to refute a claim."""
+        return bool(self.settings.get("small")) and not self.settings.get(MODEL)
+
+    @property
+    def answer(self) -> str:
+        """The sentence that comes first on a page: what holds, or that nothing does."""
+        held = [claim.says for claim in self.claims.values() if claim.holds]
+        if not self.claims:
+            return "This experiment measures, and claims nothing."
+        if not held:
+            ending = "can be judged by so small a run" if self.small else "holds in this run"
+            return f"None of the {len(self.claims)} claims {ending}."
+        return f"{held[0]}."
 
     def verdict(self, claim: Claim) -> str:
         """Return the verdict on a claim.

@@ -17,6 +17,8 @@ BOOKS = "pretrain/books.jsonl"
 """The pretraining text of the small model, in the data folder."""
 INIT = "init"
 """Name of a published model, among an experiment's settings and its files."""
+MODEL = "model"
+"""Name of a quickstart's model, among an experiment's settings and its files."""
 RATINGS = "ratings"
 """Name of the ratings of a human reader, which come in after all steps."""
 NOT_STEPS = (RATINGS, INIT, "seeds")
@@ -41,7 +43,8 @@ class ExperimentConfig:
     full: bool = False
     """Full size: more folds, more training, larger models. Takes hours instead of minutes."""
     small: bool = False
-    """Smoke-test size: one or two minutes. Its numbers differ from the notes, and it refutes no claim."""
+    """Smoke-test size: one or two minutes. Its numbers differ from the notes, and it refutes no claim, except in
+    limits with a quickstart's model."""
     replay: Path | None = None
     """Result file to replay: the run takes its settings, and the new result is compared with it."""
     seed: Seed = 0

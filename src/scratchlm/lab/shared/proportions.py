@@ -30,7 +30,7 @@ def proportion(values: Sequence[float], clusters: Sequence[object] | None = None
     counted = max(1, round(n / design_effect))
     ones = round(mean * counted, 9)  # if not a whole number, the interval covers both neighbours
     low, high = (wilson_interval(end(ones), counted) for end in (math.floor, math.ceil))
-    return Value(mean, low.low, high.high, share=True)
+    return Value(mean, low.low, high.high, share=True, cases=n)
 
 
 def mean_of(values: Sequence[float] | np.ndarray, clusters: Sequence[object] | None = None) -> Value:

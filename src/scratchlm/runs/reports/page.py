@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ STYLE = Path(scratchlm.base.__file__).with_name("style.css")
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 def write_report(out: Path, template: str, **values: Any) -> None:
@@ -36,6 +38,23 @@ def series(records: list[Record], kind: str, value: str) -> Curve:
     return [record.step for record in found], [getattr(record, value) for record in found]
 
 
+def coded(text: str) -> Markup:
+    """Return text as HTML in which `this` is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def cell(text: str) -> Markup:
+    """Return a cell of a table as HTML: code as code, and an interval as a small line below its value."""
+    from markupsafe import Markup
+
+    value = re.fullmatch(r"(.+) \(([-+\d.,%nan]+) to ([-+\d.,%nan]+)\)", text)
+    if value is None:
+        return coded(text)
+    return Markup("{}<small class=interval>{} to {}</small>").format(coded(value[1]), value[2], value[3])
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -45,5 +64,5 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals.update(chart=chart, rows=rows, series=series)
-    environment.filters["form"] = format
+    environment.filters.update(form=format, coded=coded, cell=cell)
     return environment

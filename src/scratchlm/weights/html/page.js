@@ -43,7 +43,7 @@ function show(ids, container) {
 function begin(text) {
   const chat = answers();
   const ids = tokenizer.encode(chat ? text.trim() : text);
-  const exchange = { chat, ids, answer: [], show: make("div"), written: make("div", chat ? "answer" : "sheet") };
+  const exchange = { chat, ids, answer: [], show: make("div"), written: make("div", chat ? "answer" : "sheet sample") };
   const bubble = chat ? make("div", "said") : exchange.written;
   exchange.said = show(ids, bubble);
   exchange.show.append(...new Set([bubble, exchange.written]));
