@@ -27,9 +27,10 @@ from scratchlm.base.runfolder import REPORT_FILE, RESULT_FILE
 from scratchlm.lab.catalogue import find, todays_name
 from scratchlm.lab.harness.findings import Findings, conclude
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
-from scratchlm.lab.harness.settings import INIT, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
+from scratchlm.lab.harness.settings import INIT, MODEL, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
 from scratchlm.lab.quiz.guesses import ask
+from scratchlm.lab.shared.quickstart_model import with_quickstart
 from scratchlm.runs.reports.page import write_report as write_page
 from scratchlm.weights.checkpoint import find_model
 
@@ -46,9 +47,12 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     if config.replay is not None:
         stored = read_outcome(config.replay)
         config = _as_stored(name, config, stored)
+    config = with_quickstart(config)
     files = config.files()
     if (init := getattr(config, INIT, None)) is not None:
         files[INIT] = find_model(init) / "files.json"
+    if (model := getattr(config, MODEL, None)) is not None:
+        files[MODEL] = find_model(model) / "files.json"
     out = config.out or Path("runs") / (name if stored is None else f"{name}-replay")
     settings = _settings(config, out)
     outcome = Outcome(name, entry.asks, settings, {key: _digest(path) for key, path in files.items()}, machine())

@@ -242,7 +242,8 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
         model.base = base_of(find_model(config.init), own)
     told = {"init": config.init.name, "taught": None if config.data is None else config.data.name}
     model.provenance = {**model.provenance, **told}
-    model.provenance.pop("questions", None)  # those of an earlier training
+    for name in ("questions", "stories"):  # of an earlier training
+        model.provenance.pop(name, None)
 
 
 def _begun(stage: Stage[C, R], model: SavedModel) -> C:

@@ -354,10 +354,18 @@ class CrossoverConfig(StorySettings):
 class LimitsConfig(StorySettings):
     """Limits of a fluent model: rewording, negation, false premises, unknown facts, memorised sentences."""
 
+    model: Path | None = None
+    """Folder of a model of `scratchlm quickstart`, which answers in place of one that is trained here. With --small:
+    quickstart/model in the current folder, if there."""
     tested: Annotated[int, Range(10, 10**9)] = 200
     """Questions of each kind, at most."""
     sampled: Annotated[int, Range(10, 10**9)] = 200
     """Sentences that the model writes and that are looked up in its training text."""
+
+    def _problems(self) -> list[str]:
+        same = self.model is not None and self.seeds > 1
+        problem = f"--seeds {self.seeds}: all of them would ask the one model of --model; leave out --seeds and --full"
+        return super()._problems() + ([problem] if same else [])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LimitsConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import Exchange, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
+from scratchlm.lab.shared.quickstart_model import quickstart_model
 from scratchlm.runs.quickstart.text import Corpus
 from scratchlm.storyworld.quiz import held_out_phrasings, phrasings, statement, taught_facts
 from scratchlm.storyworld.world import Fact
@@ -56,13 +57,12 @@ KINDS = {
 
 def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
     """Fine-tune, ask, and look up written sentences."""
-    small, corpus = storyteller(config, steps)
+    answering, writing, corpus = _models(config, steps, out)
 
     def work() -> dict[str, Any]:
-        told, documents = storyworld.conversations(config.seed), corpus.rehearsal[:300]
-        model = fine_tune(small.pretrained(), told, epochs=config.epochs, seed=config.seed, documents=documents)
+        model = answering()
         found = {kind: _ask(model, cases) for kind, cases in questions(config.tested, config.seed).items()}
-        return {**found, "written": _write(LanguageModel(small.pretrained()), config)}
+        return {**found, "written": _write(writing(), config)}
 
     found = steps.once("asked", work)
     traced = steps.once("traced", trace, found["written"], corpus)
@@ -75,6 +75,26 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
         "stories come from a grammar, so new ones repeat sentences by chance: sentences of held-out stories are the "
         "baseline",
     ]
+
+
+def _models(
+    config: LimitsConfig, steps: Steps, out: Findings
+) -> tuple[Callable[[], LanguageModel], Callable[[], LanguageModel], Corpus]:
+    """Return what loads the model that answers and the one that writes stories, and the stories that both have read."""
+    if config.model is not None:
+        quick, stories = quickstart_model(config.model)
+        out.notes.append("the model is that of a quickstart (setting model): the verdicts are about this model")
+        return lambda: quick, lambda: quick, stories
+    small, corpus = storyteller(config, steps)
+    if config.small:
+        remedy = "run scratchlm quickstart first, and then this command in the same folder"
+        out.notes.append(f"the model trained too little to judge the claims: {remedy}")
+
+    def answering() -> LanguageModel:
+        told, documents = storyworld.conversations(config.seed), corpus.rehearsal[:300]
+        return fine_tune(small.pretrained(), told, epochs=config.epochs, seed=config.seed, documents=documents)
+
+    return answering, lambda: LanguageModel(small.pretrained()), corpus
 
 
 Case = dict[str, str]
@@ -230,8 +250,9 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
     claim(out, lost)
     for kind, name in KINDS.items():
         for each in found[kind][:2]:
-            told = f"{each['given']} (true: {each['expected']})"
-            out.samples.append(Sample(f"{name}: {each['question']}", told))
+            text = f"{each['given']} (true: {each['expected']})"
+            exchange = Exchange(each["question"], {"": each["given"]}, each["expected"], name)
+            out.samples.append(Sample(f"{name}: {each['question']}", text, exchange))
 
 
 def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
@@ -256,18 +277,18 @@ def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
 
 def claim(out: Findings, lost: Test) -> None:
     """Add the claims about answers; `lost` tests that rewording lowers accuracy."""
-    says = "The model answers correctly more often about facts in the stories than about facts in no story"
-    control = (
-        "Guesses of the right kind would sometimes be right; always giving the most frequent value is right less often"
-    )
-    more = every(above("read.right", "untold.right"), above("read.over_guess"))
-    out.claim("knows-what-it-read", says, more, control)
     says = "About facts in no story most answers are fluent, and fewer than one in ten has a word of doubt"
     control = "A grammar that accepts anything would call all fluent; it accepts fewer with their words shuffled. An "
     control += "earlier form claimed that none has such a word; then one did, as it quotes a story"
     certain = below("untold.doubt", 0.1)
     fluent = every(above("untold.fluent", 0.5), above("untold.fluent", "untold.shuffled"), certain)
     out.claim("fluent-when-wrong", says, fluent, control)
+    says = "The model answers correctly more often about facts in the stories than about facts in no story"
+    control = (
+        "Guesses of the right kind would sometimes be right; always giving the most frequent value is right less often"
+    )
+    more = every(above("read.right", "untold.right"), above("read.over_guess"))
+    out.claim("knows-what-it-read", says, more, control)
     says = "About facts in the stories its right answers have a higher lowest token probability than its wrong ones"
     control = "Answers about facts in no story, less probable and mostly wrong, would give this; they are excluded"
     out.claim("confidence-tells", says, above("read.separation", 0.5), control)

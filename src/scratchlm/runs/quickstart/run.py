@@ -160,6 +160,7 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
         ngram = _ngram_nats(encoded)
     print(size.told(config.minutes, corpus, size.until - clock.elapsed), file=sys.stderr, flush=True)
     model, runtime, tokens = _pretrain(config, clock, encoded, size)
+    model.saved.provenance["stories"] = corpus.made_by
     if corpus.conversations:
         _teach(clock, corpus, model, runtime, size.speed)
     with clock.phase("measuring on held-out text"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError
@@ -41,6 +42,8 @@ class Corpus:
     grammatical: bool = False
     """Whether `storyworld.parses` judges this text's sentences."""
     left_out: list[str] = field(default_factory=list)
+    made_by: dict[str, Any] | None = None
+    """Arguments of `storyworld_corpus` that make this corpus again; None for other text."""
 
     @property
     def bytes(self) -> int:
@@ -64,6 +67,7 @@ def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corp
         rehearsal=texts[: min(REHEARSED, len(texts) - held_out)],
         questions=storyworld.questions(),
         grammatical=True,
+        made_by={"size": size, "seed": seed, "fraction": fraction},
     )
 
 
