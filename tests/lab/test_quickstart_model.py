@@ -13,7 +13,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.lab.catalogue import recipe
 from scratchlm.lab.experiments.config import LimitsConfig
 from scratchlm.lab.harness.outcome import read_outcome
-from scratchlm.lab.shared.quickstart_model import HERE, quickstart_model, with_quickstart
+from scratchlm.lab.shared.fine_tuned import QUICKSTART, quickstart_model, with_quickstart
 from scratchlm.runs.quickstart.text import storyworld_corpus
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import SavedModel, save_model
@@ -35,14 +35,14 @@ def test_a_small_run_takes_the_model_of_its_folder_and_no_other_run_does(
     monkeypatch.chdir(tmp_path)
     small = recipe("limits", "small")
     assert with_quickstart(small) == small  # there is none
-    saved(HERE, stories=None)
+    saved(QUICKSTART, stories=None)
     assert with_quickstart(small) == small  # it has read another text
-    saved(HERE, STORIES, chat=False)
+    saved(QUICKSTART, STORIES, chat=False)
     assert with_quickstart(small) == small  # it cannot answer
-    saved(HERE, stories=STORIES)
+    saved(QUICKSTART, stories=STORIES)
     taken = with_quickstart(small)
     assert isinstance(taken, LimitsConfig)
-    assert taken.model == HERE
+    assert taken.model == QUICKSTART
     assert with_quickstart(replace(small, replay=Path("x"))) == replace(small, replay=Path("x"))
     for other in (recipe("limits", "default"), recipe("tasks", "small")):
         assert with_quickstart(other) == other
@@ -90,5 +90,5 @@ def test_after_a_quickstart_a_small_run_of_limits_judges_its_claims(
     replay = ("experiment", "limits", "--replay", "runs/limits/result.json", "--out", "again")
     code, out, err = run(capsys, *replay)
     assert (code, "are reproduced on an equal machine" in " ".join(out.split())) == (0, True), err
-    saved(HERE, stories=STORIES)
+    saved(QUICKSTART, stories=STORIES)
     assert "differs from the file that the stored result" in fails(capsys, *replay, "--force")

@@ -187,6 +187,8 @@ def stored_in(page: str) -> dict[str, Any]:
 ACT = """
 (async () => {
   const found = {};
+  let clock = 0;
+  performance.now = () => (clock += 20); // a slow model: the page draws after every other token
   const report = () => {
     const out = document.createElement("pre");
     out.id = "found";
@@ -354,7 +356,7 @@ def test_arrow_keys_go_from_token_to_token_and_shade_what_each_looked_at(tmp_pat
 
 
 @needs_browser
-def test_a_sample_question_is_asked_by_a_click_and_stop_ends_an_answer(tmp_path: Path) -> None:
+def test_a_sample_question_is_asked_by_a_click(tmp_path: Path) -> None:
     steps = """
       document.querySelectorAll("#samples button")[1].click();
       await written();
@@ -366,6 +368,38 @@ def test_a_sample_question_is_asked_by_a_click_and_stop_ends_an_answer(tmp_path:
     assert found["said"] == QUESTIONS[1]
     assert found["answered"] is True
     assert "of 64 tokens of context" in found["status"]
+
+
+@needs_browser
+def test_stop_ends_an_answer_and_a_new_question_too(tmp_path: Path) -> None:
+    steps = """
+      const begun = async () => {
+        while (!spans().length) await new Promise((resume) => setTimeout(resume, 0));
+      };
+      stored.stop_ids.length = 0;  // answers go on
+      document.getElementById("count").value = "40";
+      document.getElementById("prompt").value = "ab";
+      document.getElementById("write").click();
+      await begun();
+      found.button = document.getElementById("write").textContent;
+      document.getElementById("write").click();
+      await written();
+      found.stopped = spans().length;
+      found.after = document.getElementById("write").textContent;
+      document.getElementById("clear").click();
+      document.getElementById("prompt").value = "ab";
+      document.getElementById("write").click();
+      await begun();
+      document.querySelector("#samples button").click();
+      await written();
+      found.lengths = [...document.querySelectorAll(".answer")].map((each) => each.querySelectorAll(".token").length);
+      found.current = current;
+    """
+    found = acted(chatting(context=128), steps, tmp_path)
+    assert (found["button"], found["after"]) == ("Stop", "Ask")
+    assert 0 < found["stopped"] < 40
+    assert 0 < found["lengths"][0] < found["lengths"][1] == 40
+    assert found["current"] is None
 
 
 @needs_browser

@@ -30,7 +30,7 @@ from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, rea
 from scratchlm.lab.harness.settings import INIT, MODEL, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
 from scratchlm.lab.quiz.guesses import ask
-from scratchlm.lab.shared.quickstart_model import with_quickstart
+from scratchlm.lab.shared.fine_tuned import with_quickstart
 from scratchlm.runs.reports.page import write_report as write_page
 from scratchlm.weights.checkpoint import find_model
 

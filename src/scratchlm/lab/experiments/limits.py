@@ -25,9 +25,8 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, bel
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Exchange, Sample, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, storyteller
+from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, quickstart_model, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
-from scratchlm.lab.shared.quickstart_model import quickstart_model
 from scratchlm.runs.quickstart.text import Corpus
 from scratchlm.storyworld.quiz import held_out_phrasings, phrasings, statement, taught_facts
 from scratchlm.storyworld.world import Fact

@@ -1,17 +1,19 @@
-"""The small model fine-tuned to answer, and its pretraining on the embedded stories."""
+"""The small model fine-tuned to answer, and its pretraining on the embedded stories; or a quickstart's model."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from scratchlm.base.device import DtypeName, faster_dtype
+from scratchlm.base.errors import UserError
 from scratchlm.finetuning.instruct import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.lab.harness.settings import StorySettings
+from scratchlm.lab.harness.settings import MODEL, ExperimentConfig, StorySettings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.small_model import (
     DEPTH,
@@ -25,10 +27,11 @@ from scratchlm.lab.shared.small_model import (
 from scratchlm.runs.quickstart.run import TEACHING
 from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
-from scratchlm.tokens.chat import Conversation, Rendered
+from scratchlm.tokens.chat import TEMPLATE_FILE, Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
-from scratchlm.weights.checkpoint import SavedModel
+from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
+from scratchlm.weights.stored import read_stored
 
 
 def conversation_of(question: str, answer: str | None = None) -> Conversation:
@@ -44,6 +47,10 @@ STORY_BATCH: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
 """Batches of pretraining on stories."""
 STORY_BYTES = 5 * 8 * 192 * 3 // 4
 """Bytes of stories for each pretraining step: fewer than a step reads, so that none is cut."""
+QUICKSTART = Path("quickstart") / "model"
+"""Where `scratchlm quickstart` writes its model."""
+MOST_BYTES = 60_000_000
+"""Bytes of stories of a quickstart, at most."""
 
 
 def fine_tune(
@@ -101,3 +108,37 @@ def answers(model: LanguageModel, questions: Sequence[str], most: int) -> list[s
     """Answer each question in its own conversation, in at most `most` tokens."""
     conversations = [conversation_of(question) for question in questions]
     return [text.strip() for text in model.replies(conversations, max_tokens=most, temperature=0.0)]
+
+
+def with_quickstart(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the settings of a small run with the quickstart's model of this folder, if both can be."""
+    takes_one = any(each.name == MODEL for each in fields(config))
+    if not (takes_one and config.small and config.replay is None) or getattr(config, MODEL) is not None:
+        return config
+    try:
+        return replace(config, **{MODEL: QUICKSTART}) if _stories(QUICKSTART) else config
+    except UserError:  # none, or another text's
+        return config
+
+
+def quickstart_model(folder: Path) -> tuple[LanguageModel, Corpus]:
+    """Load a quickstart's model, and tell the stories that it has read again.
+
+    Raises `UserError` for a model that was not made by a quickstart on the embedded stories.
+    """
+    if (made_by := _stories(folder)) is None:
+        remedy = "make one with: scratchlm quickstart"
+        raise UserError(f"--model {folder}: no model that answers, of a quickstart on the built-in stories; {remedy}")
+    return LanguageModel(load_model(find_model(folder))), storyworld_corpus(**made_by)
+
+
+def _stories(folder: Path) -> dict[str, Any] | None:
+    """Return the arguments of `storyworld_corpus` in the folder of a model that answers, if they are ones."""
+    place = find_model(folder)
+    match read_stored(place).provenance.get("stories"):
+        case _ if not (place / TEMPLATE_FILE).exists():  # it has learned no conversations
+            return None
+        case {"size": int(size), "seed": int(seed), "fraction": float(fraction)}:
+            known = 0 < size <= MOST_BYTES and 0 <= fraction < 1
+            return {"size": size, "seed": seed, "fraction": fraction} if known else None
+    return None

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import scratchlm.base
+import scratchlm.weights.html
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, Record, read_log
 from scratchlm.runs.reports.chart import Curve, chart, rows
 
-STYLE = Path(scratchlm.base.__file__).with_name("style.css")
+STYLE = Path(scratchlm.weights.html.__file__).with_name("style.css")
 """The style of all pages: of reports, and of exported models."""
 
 if TYPE_CHECKING:

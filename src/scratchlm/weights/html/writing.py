@@ -76,7 +76,7 @@ def write_page(model: SavedModel) -> str:
     }
     data = json.dumps(stored, separators=(",", ":")).replace("<", "\\u003c")  # so that it cannot end the script element
     script = "\n".join(_file(name) for name in SCRIPTS)
-    style = (resources.files("scratchlm.base") / "style.css").read_text(encoding="utf-8") + _file("page.css")
+    style = _file("style.css") + _file("page.css")
     parts = {"@TITLE@": html.escape(title), "@STYLE@": style, "@SCRIPT@": script, "@MODEL@": data}
     return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # one pass: no nested replacing
 
