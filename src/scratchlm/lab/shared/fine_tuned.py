@@ -116,7 +116,8 @@ def with_quickstart(config: ExperimentConfig) -> ExperimentConfig:
     if not (takes_one and config.small and config.replay is None) or getattr(config, MODEL) is not None:
         return config
     try:
-        return replace(config, **{MODEL: QUICKSTART}) if _stories(QUICKSTART) else config
+        taken: dict[str, Any] = {MODEL: QUICKSTART} if _stories(QUICKSTART) else {}
+        return replace(config, **taken)
     except UserError:  # none, or another text's
         return config
 

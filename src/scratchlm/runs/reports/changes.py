@@ -85,14 +85,14 @@ def judge_answers(exchanges: Sequence[Answers], loss_before: float, loss: float,
 
 
 def judge_score(what: str, before: float, after: float, interval: Interval, epochs: float) -> Verdict:
-    """Judge by a held-out score from 0 to 1, which rises: the 95% interval after must not hold the score before."""
+    """Judge by a held-out score from 0 to 1, which rises: the 95% interval after must not contain the score before."""
     ends = f"{interval.low:.1%} to {interval.high:.1%}"
     reason = f"{what}: {before:.1%} before, {after:.1%} after (95% interval {ends})."
     if interval.low > before:
         return Verdict(LEARNED, reason)
     if interval.high < before:
         return Verdict(WORSE, reason, "Try a lower learning rate, or fewer epochs.")
-    advice = f"The interval holds the score of before. Try more epochs (--epochs {3 * epochs:g}) or more data."
+    advice = f"The interval contains the score before. Try more epochs (--epochs {3 * epochs:g}) or more data."
     return Verdict(UNCHANGED, reason, advice)
 
 
