@@ -1248,7 +1248,7 @@ def experiment(
     name: Literal["limits"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
-    tested: int = 200, sampled: int = 200,
+    model: str | Path | None = None, tested: int = 200, sampled: int = 200,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["limits"], config: LimitsConfig, /) -> Outcome: ...
