@@ -249,13 +249,13 @@ def export_model(
 def export_model(config: ExportConfig, /) -> Transfer: ...
 @overload
 def finetune_classify(
-    *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    out: str | Path | None = None, held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
-    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None, force: bool = False,
+    recipe: str | None = None, *, init: str | Path | None = None,
+    data: str | Path | Iterable[str | Mapping[str, Any]] | None = None, out: str | Path | None = None,
+    held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "hash:0.1",
+    epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
+    patience: int = 5, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
+    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     text_column: str | None = None, label_column: str | None = None, positive: str | None = None,
     class_weights: Literal["none", "balanced"] = "none", prompt: str = "{text}",
@@ -266,6 +266,9 @@ def finetune_classify(
     """Teach a model to put texts into classes.
 
     Arguments:
+        recipe
+            TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below.
+            Its key `base` may name another such file, of which it changes some values.
         init
             Model folder to begin from.
         data
@@ -362,13 +365,13 @@ def finetune_classify(
 ) -> ClassifyResult: ...
 @overload
 def finetune_instruct(
-    *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    out: str | Path | None = None, held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    split: str = "hash:0.1", epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
-    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None, force: bool = False,
+    recipe: str | None = None, *, init: str | Path | None = None,
+    data: str | Path | Iterable[str | Mapping[str, Any]] | None = None, out: str | Path | None = None,
+    held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "hash:0.1",
+    epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
+    patience: int = 5, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
+    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     prompt_column: str | None = None, answer_column: str | None = None, rehearse: str | Path | None = None,
     preview: int = 0, scored: int = 100, reply_tokens: int = 160,
@@ -377,6 +380,9 @@ def finetune_instruct(
     """Teach a model to answer in conversations.
 
     Arguments:
+        recipe
+            TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below.
+            Its key `base` may name another such file, of which it changes some values.
         init
             Model folder to begin from.
         data
@@ -467,13 +473,13 @@ def finetune_instruct(
 ) -> InstructResult | None: ...
 @overload
 def finetune_prefer(
-    *, init: str | Path | None = None, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    out: str | Path | None = None, held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    split: str = "hash:0.1", epochs: float = 1.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
-    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
-    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None, force: bool = False,
+    recipe: str | None = None, *, init: str | Path | None = None,
+    data: str | Path | Iterable[str | Mapping[str, Any]] | None = None, out: str | Path | None = None,
+    held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "hash:0.1",
+    epochs: float = 1.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
+    patience: int = 5, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
+    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
     loss: DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig | None = None,
@@ -482,6 +488,9 @@ def finetune_prefer(
     """Teach a model which of two answers is preferred.
 
     Arguments:
+        recipe
+            TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below.
+            Its key `base` may name another such file, of which it changes some values.
         init
             Model folder to begin from.
         data
@@ -561,8 +570,8 @@ def finetune_prefer(
 ) -> PreferResult: ...
 @overload
 def finetune_reinforce(
-    *, init: str | Path | None = None, out: str | Path | None = None, epochs: float = 1.0, lora: bool = False,
-    adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 0,
+    recipe: str | None = None, *, init: str | Path | None = None, out: str | Path | None = None, epochs: float = 1.0,
+    lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 0,
     keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
     seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32", threads: int | None = None, force: bool = False,
@@ -574,6 +583,9 @@ def finetune_reinforce(
     """Teach a model by what its own answers are worth.
 
     Arguments:
+        recipe
+            TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below.
+            Its key `base` may name another such file, of which it changes some values.
         init
             Model folder to begin from.
         out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from scratchlm.base.errors import UserError, shortened
 from scratchlm.verb import Lazy, Named, Verb
 
 if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a module is imported when it is asked for
+    import scratchlm.base.config
     import scratchlm.config.completion
     import scratchlm.config.settings
     import scratchlm.data.given
@@ -71,10 +73,22 @@ def _planning(named: Named) -> Any:
     return runs.depth_scaling.resolve_plan(runs.config.PlanConfig(name, depth=depth))
 
 
+def _of_file(config: Callable[[], Any]) -> Callable[[Named], Any]:
+    def defaults(named: Named) -> Any:
+        file = named.get("recipe")
+        return None if file is None else scratchlm.base.config.read_settings(config(), Path(file))
+
+    return defaults
+
+
 def _preferring(named: Named) -> Any:
-    method = named.get("method")  # one that is unknown is told by what reads the other settings
+    method = named.get("method")  # one that is unknown is reported by what reads the other settings
     known = method if method in scratchlm.finetuning.lossconfig.LOSSES else None
-    config = scratchlm.finetuning.config.PreferTrainingConfig(method=known, loss=named.get("loss"))
+    config = scratchlm.finetuning.config.PreferTrainingConfig()
+    if named.get("recipe") is not None:
+        config = scratchlm.base.config.read_settings(type(config), Path(named["recipe"]))
+    if known is not None or named.get("loss") is not None:
+        config = replace(config, method=known, loss=named.get("loss"))
     return scratchlm.finetuning.config.resolve_loss(config)
 
 
@@ -137,11 +151,13 @@ SYNTHESIZE = Verb(
 FINETUNE_CLASSIFY = Verb(
     "finetune classify", "Teach a model to put texts into classes.",
     lambda: scratchlm.finetuning.config.ClassifyTrainingConfig, lambda: scratchlm.runs.classify.finetune_classify,
+    _of_file(lambda: scratchlm.finetuning.config.ClassifyTrainingConfig),
     objects=("on_step",), resumed=lambda: scratchlm.finetuning.config.ClassifyTrainingConfig
 )  # fmt: skip
 FINETUNE_INSTRUCT = Verb(
     "finetune instruct", "Teach a model to answer in conversations.",
     lambda: scratchlm.finetuning.config.InstructTrainingConfig, lambda: scratchlm.runs.instruct.finetune_instruct,
+    _of_file(lambda: scratchlm.finetuning.config.InstructTrainingConfig),
     objects=("on_step",), resumed=lambda: scratchlm.finetuning.config.InstructTrainingConfig
 )  # fmt: skip
 FINETUNE_PREFER = Verb(
@@ -152,7 +168,8 @@ FINETUNE_PREFER = Verb(
 FINETUNE_REINFORCE = Verb(
     "finetune reinforce", "Teach a model by what its own answers are worth.",
     lambda: scratchlm.finetuning.config.ReinforceTrainingConfig,
-    lambda: scratchlm.runs.reinforce.finetune_reinforce, hidden=("json", "data", "held_out", "split"),
+    lambda: scratchlm.runs.reinforce.finetune_reinforce,
+    _of_file(lambda: scratchlm.finetuning.config.ReinforceTrainingConfig), hidden=("json", "data", "held_out", "split"),
     objects=("task", "on_step"), resumed=lambda: scratchlm.finetuning.config.ReinforceTrainingConfig
 )  # fmt: skip
 CLASSIFY = Verb(

@@ -225,6 +225,50 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid TOML ({error}); correct that line") from error
 
 
+def read_recipe(path: Path, named: Mapping[str, Path] | None = None) -> dict[str, Any]:
+    """Read a TOML file over the one that its key `base` names: a name in `named`, or a file beside it.
+
+    Tables are merged; one of another `type` takes the place of the base's whole. Raises `UserError` for a base that is
+    unknown, and for files that are each other's base.
+    """
+    chain, values = [path], read_toml(path)
+    while "base" in values:
+        base = str(values.pop("base"))
+        place = (named or {}).get(base, chain[-1].parent / base)
+        if place.resolve() in [each.resolve() for each in chain]:
+            raise UserError(f"{path}: its base {base!r} leads back to itself; name another")
+        if not place.is_file():
+            raise UserError(f"{chain[-1]}: base {base!r}: {nearest(base, named or {})}, or name a .toml file beside it")
+        chain.append(place)
+        values = _over(read_toml(place), values)
+    return values
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables with those above over those below."""
+    merged = dict(below)
+    for key, value in above.items():
+        other = below.get(key)
+        tables = isinstance(value, Mapping) and isinstance(other, Mapping)
+        same = tables and value.get("type", other.get("type")) == other.get("type")  # type: ignore[union-attr]
+        merged[key] = _over(typing.cast(Any, other), value) if same else value
+    return merged
+
+
+def read_settings(cls: type[T], path: Path) -> T:
+    """Read a config from a TOML file, such as the recipe.toml of a run; what it leaves out has the class's defaults.
+
+    A path in it that begins with `./` or `../` is relative to the file. Raises `UserError` as `from_dict` does.
+    """
+    values = read_recipe(path)
+    values.pop("format", None)  # of a run's own file
+    for name, hint in _hints(typing.cast(Any, cls)).items():
+        value = values.get(name)
+        if isinstance(value, str) and value.startswith(("./", "../")) and Path in (hint, *typing.get_args(hint)):
+            values[name] = str(path.parent / value)
+    return from_dict(cls, values, str(path))
+
+
 def read_known(cls: type[T], path: Path) -> T:
     """Read a config from a JSON file that may hold more than is asked for. Raises `UserError` as `from_dict` does."""
     return known_values(cls, require_table(read_json(path), str(path)), str(path))

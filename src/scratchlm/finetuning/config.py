@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Range, Rows, Seed, Threads, out_of_range
-from scratchlm.config.settings import Hidden, Sources, UnlessResumed
+from scratchlm.config.settings import Hidden, Positional, Sources, UnlessResumed
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import LongTexts
@@ -40,6 +40,9 @@ class FinetuneConfig:
 
     renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
 
+    recipe: Positional[str | None] = None
+    """TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below. Its key `base` may
+    name another such file, of which it changes some values."""
     init: UnlessResumed = None
     """Model folder to begin from."""
     data: UnlessResumed = None

@@ -59,6 +59,8 @@ class PretrainConfig:
     """With --sharding: how many ranks share each text."""
     track: tuple[TrackerName, ...] = ()
     """Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
+    json: bool = False
+    """Print the result as JSON."""
     sweep: tuple[str, ...] = ()
     """Train every combination of values, as in KEY=A,B,C, the best third of them longer, and so on to one that takes
     all steps; give the flag again for another key."""

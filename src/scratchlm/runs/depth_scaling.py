@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-from scratchlm.base.config import flatten, from_dict, read_toml, renamed_path, renamed_to, to_dict
+from scratchlm.base.config import flatten, from_dict, read_recipe, renamed_path, renamed_to, to_dict
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.presets import preset, qwen3_shaped, speedrun
@@ -72,13 +72,14 @@ def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ())
 
     `others` are names that are valid where the caller asks, and that an unknown one may have meant.
 
-    A recipe has the keys `preset` or `depth` (with `depth_scaling`: default or speedrun), and the tables `model` and
-    `training`, which change single values.
+    A recipe has the keys `base` (another recipe, whose values hold where it has none), `preset` or `depth` (with
+    `depth_scaling`: default or speedrun), and the tables `model` and `training`, which change single values.
     """
     path, known = Path(name), recipe_names()
     if name not in known and path.suffix != ".toml" and not path.exists():
         raise UserError(f"recipe {name!r}: {nearest(name, {*known, *others})}, or name a .toml file")
-    data = read_toml(PRESETS / f"{name}.toml" if name in known else path)
+    named = {each: PRESETS / f"{each}.toml" for each in known}
+    data = read_recipe(named.get(name, path), named)
     return _recipe_from(data, path.stem, depth)
 
 

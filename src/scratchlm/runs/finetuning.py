@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from scratchlm.base.config import flatten, to_dict
+from scratchlm.base.config import flatten, read_recipe, to_dict
 from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
@@ -258,7 +258,11 @@ def _begun(stage: Stage[C, R], model: SavedModel) -> C:
     checkpoints_of(out, model, config.training).require_space()
     values = stored_values(config, out)
     usual = dict(flatten(to_dict(type(config)())))
-    marks = {name: "default" if usual.get(name) == value else "flag" for name, value in flatten(values)}
+    recipe = {} if config.recipe is None else dict(flatten(read_recipe(Path(config.recipe))))
+    marks = {
+        name: "default" if usual.get(name) == value else "recipe" if recipe.get(name, ...) == value else "flag"
+        for name, value in flatten(values)
+    }
     told = {"dtype": choice.dtype, "dtype_reason": choice.reason, "seed": config.seed}
     told["tokenizer"] = model.tokenizer.fingerprint
     inputs, whole = _inputs(config)
