@@ -261,7 +261,10 @@ def read_settings(cls: type[T], path: Path) -> T:
     A path in it that begins with `./` or `../` is relative to the file. Raises `UserError` as `from_dict` does.
     """
     values = read_recipe(path)
-    values.pop("format", None)  # of a run's own file
+    if values.pop("format", None) is not None and hasattr(cls, "unread"):  # a run's own file, with what it settled itself
+        for name in cls.unread():
+            *tables, last = name.split(".")
+            functools.reduce(lambda table, key: table.get(key, {}), tables, values).pop(last, None)
     for name, hint in _hints(typing.cast(Any, cls)).items():
         value = values.get(name)
         if isinstance(value, str) and value.startswith(("./", "../")) and Path in (hint, *typing.get_args(hint)):

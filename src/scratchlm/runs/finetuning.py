@@ -36,7 +36,6 @@ from scratchlm.runs.resuming import (
 )
 from scratchlm.runs.runs import (
     begin_run,
-    checkpoints_of,
     device_name,
     end_run,
     held,
@@ -45,6 +44,7 @@ from scratchlm.runs.runs import (
     write_run_result,
 )
 from scratchlm.runs.tracking import require_trackers
+from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import Hook
 from scratchlm.training.loop import BatchSource, Loop, OnStep, RuntimeConfig
@@ -255,7 +255,7 @@ def _begun(stage: Stage[C, R], model: SavedModel) -> C:
     choice = chosen_dtype(config.dtype, device)
     if config.dtype == "auto":
         print(f"number format: {choice}", file=sys.stderr)
-    checkpoints_of(out, model, config.training).require_space()
+    Checkpoints.of(out, model, config.training).require_space()
     values = stored_values(config, out)
     usual = dict(flatten(to_dict(type(config)())))
     recipe = {} if config.recipe is None else dict(flatten(read_recipe(Path(config.recipe))))

@@ -42,13 +42,14 @@ from scratchlm.runs.resuming import (
     torchrun_job,
     with_micro_batch,
 )
-from scratchlm.runs.runs import begin_run, checkpoints_of, end_run, held, run_fit, stored_values
+from scratchlm.runs.runs import begin_run, end_run, held, run_fit, stored_values
 from scratchlm.runs.skipped import documents_in, skipped_steps
 from scratchlm.runs.sweep.run import Sweep, SweepResult
 from scratchlm.runs.sweep.runners import Local, OnRay
 from scratchlm.runs.sweep.trials import trials_of
 from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
+from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.distilling import distillation_loss, load_teacher
 from scratchlm.training.loop import Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
@@ -178,7 +179,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
         settled = settle(given, config, saved.decoder, train, ranks)
         config = settled.config
         told = _forecast(config, train, settled.step) if ranks.size == 1 else None
-        ranks.from_first(checkpoints_of(out, saved, config.training).require_space)
+        ranks.from_first(Checkpoints.of(out, saved, config.training).require_space)
         ranks.from_first(lambda: _begin(out, settled, tokenizer, inputs, ranks, told))
     saved.provenance = _provenance(config, saved)
     training = config.training

@@ -30,7 +30,6 @@ from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
 from scratchlm.base.runfolder import (
     BEST_FILE,
-    CHECKPOINTS,
     LOG_FILE,
     MANIFEST_FILE,
     RECIPE_FILE,
@@ -47,7 +46,7 @@ from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.hooks import Energy
 from scratchlm.runs.tracking import tracked
 from scratchlm.training.checkpoints import Checkpoints
-from scratchlm.training.config import TrackerName, TrainingConfig
+from scratchlm.training.config import TrackerName
 from scratchlm.training.fit import Hook, Pace, fit
 from scratchlm.training.loop import Loop
 from scratchlm.training.profiling import product_peak
@@ -129,18 +128,6 @@ def write_run_result(out: Path, values: Mapping[str, Any]) -> None:
     write_json(out / RESULT_FILE, {**values, "out": out.absolute().name})
 
 
-def checkpoints_of(out: Path, saved: SavedModel, training: TrainingConfig) -> Checkpoints:
-    """Return the checkpoints of a run. Let them `require_space` before `begin_run`, which empties the folder."""
-    return Checkpoints(
-        out / CHECKPOINTS,
-        saved,
-        training.keep_checkpoints,
-        training.checkpoint_every,
-        training.keep_best,
-        averaged=training.tail_average > 0 or training.ema_decay > 0,
-    )
-
-
 def run_fit(
     command: str,
     out: Path,
@@ -160,7 +147,7 @@ def run_fit(
     flops = saved.decoder.flops_per_token(training.sequence_length)
     peak = product_peak(loop.runtime.device, loop.runtime.dtype) * loop.ranks.size
     progress = TrainingProgress(command.removeprefix("scratchlm "), training.steps, flops_per_token=flops, peak=peak)
-    checkpoints = checkpoints_of(out, saved, training)
+    checkpoints = Checkpoints.of(out, saved, training)
     loop.ranks.from_first(checkpoints.require_space)
     loop.ranks.from_first(partial(_add_once, out, {"flops_per_token": flops, "product_peak": round(peak)}))
     first, latest = loop.ranks.is_first, latest_checkpoint(checkpoints.folder) if resume else None

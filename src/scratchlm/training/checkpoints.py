@@ -15,6 +15,8 @@ from scratchlm.base.files import require_space
 from scratchlm.base.folders import discard
 from scratchlm.base.ranges import Amount, Range, out_of_range
 from scratchlm.training.schedule import StepPlan
+from scratchlm.base.runfolder import CHECKPOINTS
+from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.checkpoint import (
     STATE_FILE,
     SavedModel,
@@ -81,6 +83,13 @@ class Checkpoints:
     best: Best | None = None
     averaged: bool = False
     """Whether an average of the weights is kept too."""
+
+    @classmethod
+    def of(cls, run: Path, model: SavedModel, training: TrainingConfig) -> Checkpoints:
+        """Return those of a run's folder. Let a new run `require_space` before `begin_run` empties the folder."""
+        averaged = training.tail_average > 0 or training.ema_decay > 0
+        kept = (training.keep_checkpoints, training.checkpoint_every, training.keep_best)
+        return cls(run / CHECKPOINTS, model, *kept, averaged=averaged)
 
     @property
     def size(self) -> int:
