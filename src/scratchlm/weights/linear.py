@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.ranges import Fraction, Positive, out_of_range
+from scratchlm.base.ranges import Fraction, Range, out_of_range
 from scratchlm.base.reading import whole
 from scratchlm.weights.tensors import open_tensors
 
@@ -70,12 +70,15 @@ class LinearSettings:
     """The positive class, of two."""
     characters: int | None = None
     """Characters of each text that are read; None: all."""
-    temperature: Positive = 1.0
+    temperature: Annotated[float, Range(1e-3, 1e3)] = 1.0
     """Divisor of the margins, chosen on cross-validated margins of the training texts."""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        raise_all(out_of_range(self))
+        problems = out_of_range(self)
+        if self.positive is not None and self.positive not in self.labels:
+            problems.append(f"positive is {self.positive[:80]!r}: must be one of the labels")
+        raise_all(problems)
 
 
 @dataclass(frozen=True)
