@@ -259,7 +259,7 @@ def test_the_readme_counts_cards_and_experiments_rightly() -> None:
     assert f"{len(EXPERIMENTS)} experiments" in text
 
 
-def test_the_four_numbers_of_the_readme_are_those_of_the_benchmarks() -> None:
+def test_the_speeds_of_the_readme_are_those_of_the_benchmarks() -> None:
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
     def result(place: str) -> dict[str, Any]:
