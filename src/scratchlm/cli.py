@@ -89,7 +89,7 @@ def _require_health(config: Any, result: Any) -> None:
 
 
 def _experiment(arguments: Arguments) -> None:
-    """Prove a claim of the notes: one experiment, its numbers, its report."""
+    """Test claims of the notes: one experiment, its numbers, its report."""
     from scratchlm.lab.catalogue import EXPERIMENTS
 
     program = "scratchlm experiment"
@@ -116,7 +116,7 @@ VERBS: Mapping[str, Callable[[Arguments], None]] = {
     "synthesize": _command(verbs.SYNTHESIZE),
     "finetune": _group(
         "finetune",
-        "Teach a model: classes, answers, preferences, or by the worth of its own answers.",
+        "Teach a model: classes, answers, preferences, or by rewards.",
         {
             "classify": verbs.FINETUNE_CLASSIFY,
             "instruct": verbs.FINETUNE_INSTRUCT,

@@ -199,7 +199,7 @@ INSPECT = Verb(
     lambda: scratchlm.inspection.config.InspectConfig, lambda: scratchlm.inspection.parameters.inspect
 )  # fmt: skip
 IMPORT = Verb(
-    "import", "Take a published model over as a model folder.",
+    "import", "Convert a published model to a model folder.",
     lambda: scratchlm.weights.config.ImportConfig, lambda: scratchlm.weights.commands.import_model
 )  # fmt: skip
 EXPORT = Verb(
@@ -357,7 +357,7 @@ def _on_disk(name: str, named: dict[str, Any], placed: bool) -> dict[str, Any]:
 
 
 def experiment(name: str, *positional: Any, **named: Any) -> Any:
-    """Prove a claim of the notes: one experiment, its numbers, its report, returned as an `Outcome`.
+    """Test claims of the notes: one experiment, its numbers, its report, returned as an `Outcome`.
 
     `name` is one of `scratchlm experiment --list`; its flags are arguments of the same names. Settings that are not
     named are those of its recipe, in the form that `small=True` or `full=True` chooses. A config holds all its values

@@ -72,7 +72,7 @@ class SimPOConfig:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """A model of rewards (Bradley and Terry 1952): a head scores whole answers, the chosen one higher."""
+    """A reward model (Bradley and Terry 1952): a head scores whole answers, the chosen one higher."""
 
     type: ClassVar[str] = "reward"
 

@@ -67,7 +67,7 @@ class Classifier:
         if model.classes is None:
             raise UserError("this model has learned no classes; teach it some with scratchlm finetune classify")
         if len(model.classes.labels) < 2:
-            raise UserError("this is a model of rewards: it compares whole answers and knows no classes")
+            raise UserError("this is a reward model: it compares whole answers and knows no classes")
         self.model, self.classes = model, model.classes
 
     def __repr__(self) -> str:

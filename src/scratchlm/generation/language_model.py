@@ -295,7 +295,7 @@ class LanguageModel:
         decoder, template = self._conversing()
         prompt = template.render(as_conversation(messages), reply=True).ids
         if not prompt:
-            raise UserError("chat template: lays out nothing; use the template that came with the model")
+            raise UserError("chat template: produces no text; use the template that came with the model")
         self.check_length(len(prompt), "conversation")
         return decoder, Request(prompt, config, template.stop_ids, extras=extras)
 

@@ -65,7 +65,7 @@ def find(name: str) -> Entry:
     """Return an experiment by its name. Raises `UserError` that suggests the nearest name."""
     name = todays_name(name)
     if name not in EXPERIMENTS:
-        raise UserError(f"experiment {name!r}: {nearest(name, EXPERIMENTS)}; scratchlm experiment --list tells more")
+        raise UserError(f"experiment {name!r}: {nearest(name, EXPERIMENTS)}; scratchlm experiment --list shows all")
     return EXPERIMENTS[name]
 
 

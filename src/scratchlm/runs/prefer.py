@@ -1,4 +1,4 @@
-"""`scratchlm finetune prefer`: pairs of answers in, a model that leans to the chosen kind, or a model of rewards."""
+"""`scratchlm finetune prefer`: pairs of answers in, a model that leans to the chosen kind, or a reward model."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
 
     @torch.no_grad()
     def _divergence(self, kept: SavedModel) -> float | None:
-        """Return the mean of KL(kept || before) over the tokens of the held-out answers; a model of rewards has none.
+        """Return the mean of KL(kept || before) over the tokens of the held-out answers; a reward model has none.
 
         The reference model is the one below the adapter, or is loaded again: a second model is held only now, when the
         optimizer's state is gone.
