@@ -16,7 +16,7 @@ import sys
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -261,8 +261,9 @@ def read_settings(cls: type[T], path: Path) -> T:
     A path in it that begins with `./` or `../` is relative to the file. Raises `UserError` as `from_dict` does.
     """
     values = read_recipe(path)
-    if values.pop("format", None) is not None and hasattr(cls, "unread"):  # a run's own file, with what it settled itself
-        for name in cls.unread():
+    if values.pop("format", None) is not None:  # a run's own file, with what it settled itself
+        unread: Callable[[], Mapping[str, str]] = getattr(cls, "unread", dict)
+        for name in unread():
             *tables, last = name.split(".")
             functools.reduce(lambda table, key: table.get(key, {}), tables, values).pop(last, None)
     for name, hint in _hints(typing.cast(Any, cls)).items():

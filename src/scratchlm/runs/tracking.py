@@ -1,4 +1,4 @@
-"""Curves of a run in the programs that people watch many runs with. The run's own log is the complete record; these get a copy.
+"""Curves of a run in the programs that people watch many runs with; they get a copy of its log, the complete record.
 
 Everything stays on this machine, in `tracking/` of the run, unless the program's own environment variables name another
 place: TRACKIO_DIR, MLFLOW_TRACKING_URI, WANDB_MODE with WANDB_DIR. After a kill, steps since the last checkpoint are

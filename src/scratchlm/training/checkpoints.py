@@ -14,9 +14,9 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import require_space
 from scratchlm.base.folders import discard
 from scratchlm.base.ranges import Amount, Range, out_of_range
-from scratchlm.training.schedule import StepPlan
 from scratchlm.base.runfolder import CHECKPOINTS
 from scratchlm.training.config import TrainingConfig
+from scratchlm.training.schedule import StepPlan
 from scratchlm.weights.checkpoint import (
     STATE_FILE,
     SavedModel,
