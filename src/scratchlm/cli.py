@@ -191,8 +191,8 @@ def main(arguments: Arguments | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nobody to tell
         raise SystemExit(1) from None
     except OSError as error:  # of a file that a command did not foresee
-        told = explain_os_error(error, error.filename) if error.filename is not None else error
-        print(one_line(f"scratchlm: {told}"), file=sys.stderr)
+        place = error.filename if error.filename is not None else "a file that this command writes or reads"
+        print(one_line(f"scratchlm: {explain_os_error(error, place)}"), file=sys.stderr)
         raise SystemExit(1) from None
     except MemoryError:
         print("scratchlm: out of memory; lower the batch, the sequence length or the model's size", file=sys.stderr)
