@@ -111,7 +111,7 @@ def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
             if interactive and message.startswith("/"):
                 print(visible(session.command(message)), file=sys.stderr)
             else:
-                _exchange(session, message, interactive, drawn, config.raw)
+                _exchange(session, message, interactive, drawn, config)
         except UserError as error:
             if not interactive:
                 raise
@@ -120,7 +120,7 @@ def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
             return
 
 
-def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, as_it_is: bool) -> None:
+def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, config: ResolvedChatConfig) -> None:
     """Have a message answered; where that fails it is not part of the conversation."""
     session.turns.append({"role": "user", "content": message})
     answer, began = "", time.perf_counter()
@@ -128,7 +128,12 @@ def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, as_it
         if session.speaker.forget(session.turns):
             print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
         pieces = session.speaker.answer(session.turns, session.sampling)
-        answer = _drawn(pieces) if drawn else _written(pieces, interactive, raw(sys.stdout) if as_it_is else sys.stdout)
+        if config.json:
+            print(json.dumps({"message": message, "reply": "".join(pieces)}, ensure_ascii=False))
+            return
+        answer = (
+            _drawn(pieces) if drawn else _written(pieces, interactive, raw(sys.stdout) if config.raw else sys.stdout)
+        )
     except UserError:
         session.turns.pop()
         raise

@@ -129,6 +129,15 @@ class ChatConfig(WritingConfig):
     """Answer this one message and end; without, messages are read line by line."""
     url: str | None = None
     """Talk with a model behind this address instead, such as http://127.0.0.1:8000/v1; MODEL is its name there."""
+    json: bool = False
+    """Print the `--message` and its reply as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and that there is one message to print; every problem is reported at once."""
+        problems = out_of_range(self)
+        if self.json and self.message is None:
+            problems.append("--json: prints one message and its reply; give --message")
+        raise_all(problems)
 
 
 @dataclass(frozen=True)
