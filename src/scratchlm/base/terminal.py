@@ -79,6 +79,40 @@ def raw(stream: TextIO) -> TextIO:
     return stream.raw if isinstance(stream, _Guarded) else stream
 
 
+@contextlib.contextmanager
+def unechoed() -> Iterator[None]:
+    """While this lasts, the terminal does not show what is typed; the next one who reads gets it.
+
+    For what draws over its own lines: keys, and the `^C` of Ctrl-C, would move the cursor from where it was left.
+    Does nothing where stdin is no terminal, and on Windows, which shows keys when they are read.
+    """
+    try:
+        import termios
+    except ImportError:
+        yield
+        return
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+    except (OSError, ValueError, AttributeError, termios.error):  # no file, closed, or no terminal
+        yield
+        return
+    flags = before[3] & ~termios.ECHO
+    try:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, [*before[:3], flags, *before[4:]])
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def say(text: str) -> None:
+    """Print a note on stderr; on a terminal its lines end between words."""
+    if sys.stderr.isatty():
+        console(stderr=True, highlight=False, markup=False, emoji=False).print(text)
+    else:
+        print(text, file=sys.stderr)
+
+
 def console(stderr: bool = False, **settings: Any) -> Console:
     """Return a rich console that draws as always, and shows the texts it is given in their visible form."""
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult

@@ -18,7 +18,7 @@ from scratchlm.base.files import read_json
 from scratchlm.base.progress import CountedProgress
 from scratchlm.base.reading import require_table
 from scratchlm.base.signals import StopRequest, stop_on_signals
-from scratchlm.base.terminal import one_line, raw, visible
+from scratchlm.base.terminal import one_line, raw, say, unechoed
 from scratchlm.generation.chatting import EXIT, QUOTES, Chat
 from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
@@ -99,9 +99,9 @@ def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
     interactive = sys.stdin.isatty() and config.message is None
     drawn = interactive and sys.stdout.isatty() and not config.raw
     if speaker.note:
-        print(f"({speaker.note})", file=sys.stderr)
+        say(f"({speaker.note})")
     if interactive:
-        print("Ask something; Ctrl-C ends an answer, an empty line the chat, /help lists commands.", file=sys.stderr)
+        say("Ask something; Ctrl-C ends an answer, an empty line the chat, /help lists commands.")
     read = Prompt(session.commands).read if drawn else read_line
     while True:
         message = config.message if config.message is not None else _message(read) if interactive else _read_plain()
@@ -109,7 +109,7 @@ def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
             return
         try:
             if interactive and message.startswith("/"):
-                print(visible(session.command(message)), file=sys.stderr)
+                say(session.command(message))
             else:
                 _exchange(session, message, interactive, drawn, config)
         except UserError as error:
@@ -126,7 +126,7 @@ def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, confi
     answer, began = "", time.perf_counter()
     try:
         if session.speaker.forget(session.turns):
-            print("(the oldest turns no longer fit the context and are forgotten)", file=sys.stderr)
+            say("(the oldest turns no longer fit the context and are forgotten)")
         pieces = session.speaker.answer(session.turns, session.sampling)
         if config.json:
             print(json.dumps({"message": message, "reply": "".join(pieces)}, ensure_ascii=False))
@@ -145,7 +145,7 @@ def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, confi
 
 def _drawn(pieces: Iterator[str]) -> str:
     """Draw an answer as Markdown as it comes and return it; Ctrl-C ends it after the token in hand."""
-    with stop_on_signals(signal.SIGINT) as stop, MarkdownScreen() as screen:
+    with stop_on_signals(signal.SIGINT) as stop, unechoed(), MarkdownScreen() as screen:
         return _taken(pieces, screen.write, stop)
 
 

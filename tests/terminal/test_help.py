@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import os
-import pty
-import re
 import shutil
-import struct
 import subprocess
-import sys
-import termios
-import time
-from collections.abc import Sequence
 
 import pytest
 
@@ -21,35 +12,11 @@ from scratchlm import verbs
 from scratchlm.config.completion import CompletionConfig
 from scratchlm.training.config import ScheduleConfig
 from scratchlm.verb import Verb
+from terminal.pseudo import STYLE, on_terminal
 
 SCHEDULE = [each.name.replace("_", "-") for each in dataclasses.fields(ScheduleConfig)]
-STYLE = re.compile(r"\x1b\[\d*m")
-"""Codes that change how letters look, and take no place."""
 HELPS = [[], ["tokenizer"], ["finetune"], ["experiment"], ["experiment", "limits"]]
 HELPS += [each.program.split() for each in vars(verbs).values() if isinstance(each, Verb)]
-
-
-def on_terminal(code: str, columns: int, typed: Sequence[bytes] = (), seconds: float = 300) -> str:
-    """Run Python code on a terminal of so many columns, type what is given, and return all that it showed."""
-    main, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True,
-        env={**environment, "TERM": "xterm-256color"}, start_new_session=True,
-    )  # fmt: skip
-    os.close(terminal)
-    shown, waiting, begun = b"", list(typed), time.monotonic()
-    while time.monotonic() - begun < seconds:
-        try:
-            piece = os.read(main, 65_536)
-        except OSError:  # the other end was closed
-            break
-        shown += piece
-    process.wait(timeout=30)
-    os.close(main)
-    assert not waiting
-    return shown.decode("utf-8", errors="replace").replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("columns", [80, 40, 5])
