@@ -52,7 +52,7 @@ class Interrupted(LanguageModel):
 
     heard: list[list[dict[str, str]]]
 
-    def reply(self, conversation: Any, **changes: Any) -> Iterator[str]:
+    def stream_reply(self, conversation: Any, **changes: Any) -> Iterator[str]:
         self.heard.append([dict(turn) for turn in conversation])
         for number in range(20):
             if len(self.heard) == 1 and number == 2:
@@ -103,7 +103,7 @@ def test_ctrl_c_at_the_prompt_and_the_end_of_input_leave_in_peace(
 
 def test_a_second_interruption_of_one_answer_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn(Interrupted):
-        def reply(self, conversation: Any, **changes: Any) -> Iterator[str]:
+        def stream_reply(self, conversation: Any, **changes: Any) -> Iterator[str]:
             interrupt()
             interrupt()
             yield "never"
