@@ -1,4 +1,4 @@
-"""What `plan` tells of eight runs, beside what they took and reached.
+"""What `plan` forecasts of eight runs, beside what they took and reached.
 
     python -m bench.forecast
 

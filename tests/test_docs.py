@@ -353,7 +353,7 @@ def out_of(arguments: list[str]) -> Path | None:
 
 
 def counted(arguments: list[str]) -> bool:
-    """Tell whether a plan is only counted: of a published model, or without timing steps."""
+    """Return whether a plan is only counted: of a published model, or without timing steps."""
     return "--no-probe" in arguments or is_published(arguments[0])
 
 

@@ -1,7 +1,7 @@
 """Sums of gradients that are sent during the backward pass, beside the same sums sent after it.
 
 Two processes of one thread each, joined by the loopback device of a network namespace, which may be slowed to a link
-of so many megabits a second (`tc`; needs root). Both ways take turns in the same processes.
+of a number of megabits a second (`tc`; needs root). Both ways take turns in the same processes.
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 -m bench.learning.hidden    without a namespace
 """

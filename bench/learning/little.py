@@ -129,7 +129,7 @@ def _run(folder: Path, arm: str, seed: int, epochs: int, values: Mapping[str, An
 
 
 def _ensembles(folder: Path, arm: str, seeds: Sequence[int], count: int) -> list[float]:
-    """Return the losses of ensembles of so many of an arm's runs: of all such, or of the first five."""
+    """Return the losses of ensembles of some of an arm's runs: of all such, or of the first five."""
     losses = []
     for chosen in list(combinations(seeds, count))[:5]:
         place = folder / f"ensemble of {' '.join(map(str, chosen))}"

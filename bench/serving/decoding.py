@@ -4,7 +4,7 @@
 
 MODEL is a model folder, WORK a folder for what is made of it. Each contender runs in a process of its own, they take
 turns, and the median counts: of reading a prompt of 512 tokens, and of writing 128 tokens after 32 of it, the likeliest
-each time. Loading and compiling are not counted; the time from the start of the process to the first token is told
+each time. Loading and compiling are not counted; the time from the start of the process to the first token is reported
 beside them, with the peak of memory. `AS=NAME` in the environment stores the result under another name.
 """
 
@@ -24,7 +24,7 @@ from bench.store import by_turns, read, write
 THREADS, TURNS = 2, 3
 PROMPT, BEFORE, NEW = 512, 32, 128
 Write = Callable[[Sequence[int], int], Iterator[int]]
-"""Writes so many tokens after a prompt, the likeliest each time."""
+"""Writes a number of tokens after a prompt, the likeliest each time."""
 
 
 def ours(folder: Path) -> Write:

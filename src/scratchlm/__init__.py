@@ -2,7 +2,7 @@
 
 The verbs of the command line are functions here: `slm.prepare("books.jsonl", out="data")`, `slm.pretrain("tiny",
 data="data", out="run")`, `slm.load("run").generate(prompt)`. Their arguments are the flags of the command, with the
-types that `__init__.pyi` tells to editors. Each name is imported when it is first used, so `import scratchlm` costs
+types that `__init__.pyi` gives to editors. Each name is imported when it is first used, so `import scratchlm` costs
 nothing.
 """
 

@@ -127,7 +127,7 @@ def doctor(*, threads: int | None = None, distributed: bool = False) -> Diagnosi
         threads
             CPU threads; all cores if not given.
         distributed
-            With torchrun: tell who the ranks are, how fast they sum, and whether they round alike.
+            With torchrun: report who the ranks are, how fast they sum, and whether they round alike.
 
     The arguments are the flags of `scratchlm doctor --help`.
     One `DoctorConfig` may take their place.
@@ -159,9 +159,9 @@ def evaluate(
         text
             Or a text of your own: a file or folder, every document of it.
         ngrams
-            With --data: also count the n-grams of its training side, each up to so many tokens long (5
-            is usual for subwords, 7 for characters), and measure them alone and interpolated with the
-            model.
+            With --data: also count the n-grams of its training side, each up to this many tokens long
+            (5 is usual for subwords, 7 for characters), and measure them alone and interpolated with
+            the model.
         text_field
             Field or column of a structured file that holds the text.
         task
@@ -302,7 +302,7 @@ def finetune_classify(
             whose scores nothing was chosen.
         resume
             Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
-            flags are refused, but for those that say where its data and model were moved, and a smaller
+            flags are refused, except those that say where its data and model were moved, and a smaller
             --training.micro-batch-size.
         allow_changes
             With --resume: go on although the recipe file, an input or the number of threads has
@@ -319,8 +319,8 @@ def finetune_classify(
         force
             Replace a run that is in the folder already.
         track
-            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
-            (offline).
+            Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow,
+            wandb (offline).
         training
             How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
             refused by name.
@@ -416,7 +416,7 @@ def finetune_instruct(
             whose scores nothing was chosen.
         resume
             Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
-            flags are refused, but for those that say where its data and model were moved, and a smaller
+            flags are refused, except those that say where its data and model were moved, and a smaller
             --training.micro-batch-size.
         allow_changes
             With --resume: go on although the recipe file, an input or the number of threads has
@@ -433,8 +433,8 @@ def finetune_instruct(
         force
             Replace a run that is in the folder already.
         track
-            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
-            (offline).
+            Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow,
+            wandb (offline).
         training
             How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
             refused by name.
@@ -447,7 +447,7 @@ def finetune_instruct(
             Text of the kind the model learned before, seen in between so that it does not forget how to
             write it.
         preview
-            Show the tokens of so many conversations, those that are learned in colour or in [[double
+            Show the tokens of this many conversations, those that are learned in colour or in [[double
             brackets]], and do not train.
         scored
             Most held-out conversations that are answered before and after training, to compare.
@@ -524,7 +524,7 @@ def finetune_prefer(
             whose scores nothing was chosen.
         resume
             Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
-            flags are refused, but for those that say where its data and model were moved, and a smaller
+            flags are refused, except those that say where its data and model were moved, and a smaller
             --training.micro-batch-size.
         allow_changes
             With --resume: go on although the recipe file, an input or the number of threads has
@@ -541,8 +541,8 @@ def finetune_prefer(
         force
             Replace a run that is in the folder already.
         track
-            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
-            (offline).
+            Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow,
+            wandb (offline).
         training
             How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
             refused by name.
@@ -610,7 +610,7 @@ def finetune_reinforce(
             whose scores nothing was chosen.
         resume
             Run folder to continue exactly where its latest checkpoint stands; its settings hold, other
-            flags are refused, but for those that say where its data and model were moved, and a smaller
+            flags are refused, except those that say where its data and model were moved, and a smaller
             --training.micro-batch-size.
         allow_changes
             With --resume: go on although the recipe file, an input or the number of threads has
@@ -627,8 +627,8 @@ def finetune_reinforce(
         force
             Replace a run that is in the folder already.
         track
-            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
-            (offline).
+            Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow,
+            wandb (offline).
         training
             How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
             refused by name.
@@ -674,7 +674,7 @@ def import_model(
     source: str, *, out: str | Path, base: str | Path | None = None,
     dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored", force: bool = False,
 ) -> Transfer:
-    """Take a published model over as a model folder.
+    """Convert a published model to a model folder.
 
     Arguments:
         source
@@ -753,14 +753,15 @@ def plan(
         depth
             Layers, from which the other sizes follow (depth scaling).
         minutes
-            Time to train for: tells how many steps fit, and which loss each depth is expected to reach.
+            Time to train for: reports how many steps fit, and which loss each depth is expected to
+            reach.
         data
             Folder that `scratchlm prepare` wrote, to try learning rates on; without, steps are timed on
             random ids.
         probe
-            Whether to time a few steps; without, only what can be counted is told.
+            Whether to time a few steps; without, only what can be counted is reported.
         ranks
-            Processes that train together; tells what each of them holds and sends.
+            Processes that train together; reports what each of them holds and sends.
         ranks_per_machine
             Of these, with --sharding hybrid.
         sharding
@@ -919,8 +920,8 @@ def pretrain(
         context_parallel
             With --sharding: how many ranks share each text.
         track
-            Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb
-            (offline).
+            Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow,
+            wandb (offline).
         sweep
             Train every combination of values, as in KEY=A,B,C, the best third of them longer, and so on
             to one that takes all steps; give the flag again for another key.
@@ -954,7 +955,7 @@ def quantize(
     model: str | Path, *, out: str | Path, to: Literal["int8", "int4"] = "int8", calibrate: str | None = None,
     text: str | None = None, threads: int | None = None, force: bool = False,
 ) -> QuantizeResult:
-    """Store a model's weights in 8 or 4 bits, and tell what that costs.
+    """Store a model's weights in 8 or 4 bits, and report what that costs.
 
     Arguments:
         model
@@ -1039,7 +1040,7 @@ def synthesize(
         count
             Most conversations in all.
         near_duplicates
-            Leave out what resembles an earlier one at least so much; 0 leaves out only equal ones.
+            Leave out what resembles an earlier one at least as much; 0 leaves out only equal ones.
         text_field
             Field or column of a structured file that holds the text.
         seed

@@ -188,7 +188,7 @@ def main(arguments: Arguments | None = None) -> None:
             print(one_line(f"scratchlm: {str(request) or 'interrupted'}"), file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nobody to write to
         raise SystemExit(1) from None
     except OSError as error:  # of a file that a command did not foresee
         place = error.filename if error.filename is not None else "a file that this command writes or reads"

@@ -59,7 +59,7 @@ else:
 
 def _depth(named: Named) -> int | None:
     depth = named.get("depth")
-    return depth if isinstance(depth, int) else None  # what is no number is told by what reads the other settings
+    return depth if isinstance(depth, int) else None  # what is no number is reported by what reads the other settings
 
 
 def _pretraining(named: Named) -> Any:
@@ -103,7 +103,7 @@ def _sampling_of(config: Callable[[], Any]) -> Callable[[Named], Any]:
 
 
 QUANTIZE = Verb(
-    "quantize", "Store a model's weights in 8 or 4 bits, and tell what that costs.",
+    "quantize", "Store a model's weights in 8 or 4 bits, and report what that costs.",
     lambda: scratchlm.runs.config.QuantizeConfig, lambda: scratchlm.runs.quantize.quantize
 )  # fmt: skip
 QUICKSTART = Verb(

@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_before(owner: object, name: str, number: int) -> Iterator[None]:
-    """Let a function of the system be called so many times in the block, then never again: the block ends there."""
+    """Let a function of the system be called `number` times in the block, then never again: the block ends there."""
     whole, calls = getattr(owner, name), []
 
     def counted(*arguments: Any, **named: Any) -> Any:

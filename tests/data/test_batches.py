@@ -26,7 +26,7 @@ PAD = 999
 
 
 def places(count: int) -> ArrayTokens:
-    """Tokens that are their own positions, so that a target tells where it stood."""
+    """Tokens that are their own positions, so that a target shows where it stood."""
     return ArrayTokens(np.arange(count))
 
 
@@ -155,7 +155,7 @@ def test_each_row_of_a_stream_goes_on_where_it_ended(total: int, rows: int, leng
     for batch in batches:
         assert batch.ids.shape == batch.targets.shape == (rows, length)
         assert torch.equal(batch.targets, (batch.ids + 1) % total)  # the beginning follows the end
-    once = batches[: total // (rows * length)]  # a pass over the text, but for less than a batch
+    once = batches[: total // (rows * length)]  # a pass over the text, except less than a batch
     assert len({token for batch in once for token in batch.ids.flatten().tolist()}) >= total - 2 * rows * length
 
 

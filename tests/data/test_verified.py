@@ -90,7 +90,7 @@ def test_a_missing_shard_is_noticed_and_a_report_without_a_hash_is_not_needed(fo
     assert report["data_hash"] == data_hash(train, held_out)
     write_another = folder / "train-00001.tokens"
     write_another.write_bytes((folder / "validation-00000.tokens").read_bytes())
-    with pytest.raises(UserError, match=r"its shards are not those that prepare\.json tells of"):
+    with pytest.raises(UserError, match=r"its shards are not those that prepare\.json lists"):
         open_data(folder)
     write_another.unlink()
     del report["data_hash"]

@@ -1,4 +1,4 @@
-"""`scratchlm synthesize`: what is asked stands in the documents, equal and like ones come once, wrong input is told."""
+"""`scratchlm synthesize`: questions are answered in the documents, like ones come once, wrong input is named."""
 
 from __future__ import annotations
 

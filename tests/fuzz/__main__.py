@@ -67,7 +67,7 @@ def main() -> int:
     """Run the cases and return 1 if one of them shows a fault."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, help="stop after so long; all cases if not given")
-    parser.add_argument("--count", type=int, help="run so many cases, drawn from all")
+    parser.add_argument("--count", type=int, help="run this many cases, drawn from all")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other cases first")
     parser.add_argument("--only", help="run the cases whose name holds this text")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="cases at a time")

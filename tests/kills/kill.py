@@ -47,7 +47,7 @@ class Killed:
 
     @property
     def wrong(self) -> bool:
-        """Tell whether something was lost, changed or left."""
+        """Return whether something was lost, changed or left."""
         return bool(self.problems or self.left)
 
 

@@ -165,7 +165,7 @@ def result(width: int, tokens: int, bits: float) -> dict[str, Any]:
 
 def findings(law: Any, measured: float | None = None, changed: Mapping[tuple[int, int], float] | None = None,
              repeated: float = 5.0, wrong_rate: float = 1.01) -> Findings:  # fmt: skip
-    """Report runs that follow a law, but for those that are changed, and a larger run of its own."""
+    """Report runs that follow a law, except those that are changed, and a larger run of its own."""
     bits = {at: law(*at) for at in GRID} | dict(changed or {})
     cells = {at: result(*at, loss) for at, loss in bits.items()}
     trials = {(*at, 1.0): cell for at, cell in cells.items()}

@@ -1,4 +1,4 @@
-"""What a run was expected to take and to reach is told beside what came."""
+"""What a run was expected to take and to reach is reported beside what came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on from a model: what it can and what is known of it are kept, and its card tells of both trainings."""
+"""Going on from a model: what it can and what is known of it are kept, and its card reports both trainings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that show curves are told what a run's log is told, and none of them can end a run."""
+"""Programs that show curves get what a run's log gets, and none of them can end a run."""
 
 from __future__ import annotations
 

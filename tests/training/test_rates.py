@@ -1,4 +1,4 @@
-"""The range test trains a copy with a rising rate, and tells where the loss falls and where it rises again."""
+"""The range test trains a copy with a rising rate, and reports where the loss falls and where it rises again."""
 
 from __future__ import annotations
 

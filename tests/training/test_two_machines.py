@@ -27,7 +27,7 @@ FIXED = "--training.log-every 1 --training.evaluate-every 0 --dtype fp32 --threa
 
 
 def possible() -> bool:
-    """Tell whether this user may make network namespaces."""
+    """Return whether this user may make network namespaces."""
     if sys.platform != "linux" or shutil.which("ip") is None or os.geteuid() != 0:
         return False
     probe = f"scratchlm-probe-{os.getpid()}"  # test processes ask at the same time
@@ -78,7 +78,7 @@ def start(number: int, data: Path, out: Path, machines: str = "2") -> subprocess
     meet += ["--rdzv-conf", f"is_host={int(number == 0)},keep_alive_interval=1,last_call_timeout=3"]
     inside = ["ip", "netns", "exec", MACHINES[number], sys.executable, *torchrun, *meet]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # or a machine that comes back is told no address
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # or a machine that comes back gets no address
     environment["GLOO_SOCKET_IFNAME"] = f"cable-{'ab'[number]}"
     with out.with_suffix(f".{number}").open("ab") as said:
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Ray, where a command is told to use it."""
+"""Ray, where a command is asked to use it."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ _NOTED: set[str] = set()
 
 
 def renamed_to(cls: Any, key: str, where: str = "") -> str:
-    """Return the name of a field today. A class lists earlier names in `renamed`; stderr is told once of each."""
+    """Return the name of a field today. A class lists earlier names in `renamed`; stderr names each once."""
     name = getattr(cls, "renamed", {}).get(key, key)
     if name != key:
         note_earlier_name(*(f"{where}.{each}" if where else each for each in (key, name)))
@@ -115,7 +115,7 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
 
 
 def is_required(field: dataclasses.Field[Any]) -> bool:
-    """Tell whether a field has no default."""
+    """Return whether a field has no default."""
     return field.default is field.default_factory is dataclasses.MISSING
 
 
@@ -165,7 +165,7 @@ def _kinds(hint: Any, value: Any) -> list[Any] | None:
 
 
 def _fits(value: float) -> bool:
-    """Tell whether a whole number is small enough to be a floating-point one."""
+    """Return whether a whole number is small enough to be a floating-point one."""
     return isinstance(value, float) or abs(value) < 1 << 1000
 
 

@@ -69,7 +69,7 @@ def download(
     `sha256` and `size` (bytes) are checked when given. `progress(bytes so far, bytes in all or None)` is called as
     bytes arrive. An existing `target` is replaced. Interrupted downloads continue at the next call.
     Raises `UserError` when no mirror gives the right file, when the disk lacks the room, or the folder is not
-    writable; the message tells what each mirror did and how to go on without a network.
+    writable; the message says what each mirror did and how to go on without a network.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def in_use(path: Path) -> Iterator[None]:
-    """Hold a lock on an existing file or folder, so that `abandoned` can tell it from what a kill left."""
+    """Hold a lock on an existing file or folder, so that `abandoned` can distinguish it from what a kill left."""
     if fcntl is None:
         yield
         return
@@ -103,7 +103,7 @@ def in_use(path: Path) -> Iterator[None]:
 
 
 def abandoned(path: Path) -> bool:
-    """Tell whether nobody writes a temporary file or folder any more: no process holds its lock.
+    """Return whether nobody writes a temporary file or folder any more: no process holds its lock.
 
     Where there are no such locks (Windows), it is abandoned once it is a day old.
     """

@@ -110,6 +110,6 @@ def answer_questions(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None
 
 
 def _end_after(seconds: float) -> None:
-    """Let the system end this process after so many seconds of CPU time; 0 cancels the limit."""
+    """Let the system end this process after `seconds` of CPU time; 0 cancels the limit."""
     with contextlib.suppress(AttributeError):
         signal.setitimer(signal.ITIMER_PROF, seconds)  # no handler: the signal ends the process, even inside C code

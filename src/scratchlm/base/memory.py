@@ -13,11 +13,11 @@ LIMITS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
-"""Where a container tells what it may use and uses, in the two versions of control groups."""
+"""Where a container reports what it may use and uses, in the two versions of control groups."""
 
 
 def available_memory() -> int | None:
-    """Return the bytes that this process may still take, or None where the system does not tell."""
+    """Return the bytes that this process may still take, or None where the system does not say."""
     found = []
     try:
         told = Path("/proc/meminfo").read_text(encoding="ascii")
@@ -34,7 +34,7 @@ def available_memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes that this process has held at once, or None where the system does not tell."""
+    """Return the most bytes that this process has held at once, or None where the system does not say."""
     try:
         told = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(told.split("VmHWM:")[1].split()[0]) * 1024
@@ -56,7 +56,7 @@ def require_memory(needed: float, what: str, remedy: str) -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory in this process instead of handing it back; tell whether the C library (glibc) could be told.
+    """Keep freed memory in this process instead of handing it back; return whether the C library (glibc) can.
 
     Large tensors are freed and asked for again at every step, and a page that comes fresh from the system is cleared
     first: that took a third of the time of a step. The process stays as large as it was at its largest, which is its

@@ -1,7 +1,7 @@
 """Folders that commands write: whose they are, and that one process at a time writes them.
 
 `--force` replaces only what this package wrote: a folder of the same kind by its marker, and in it only the files that
-the marker names. A lock beside the folder, `.NAME.lock`, tells other processes who is writing.
+the marker names. A lock beside the folder, `.NAME.lock`, names the writer to other processes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def output_folder(
     `first` are files that the command writes before anything that could be lost: a folder of this `kind` that a kill
     left with these alone is written anew, as if it were empty. `whole` is for a folder that `atomic_folder` writes: it
     takes the place of the one that stood there, so it cannot be the current folder or one that holds it, which would be
-    removed under the shell that stands in it.
+    removed under the shell that is in it.
 
     Raises `UserError` before anything is changed: for a folder that is not empty without `force`; with it, for one
     that carries no marker of this `kind` or holds files that the marker does not name; for one that lies inside a
@@ -117,7 +117,7 @@ def strangers(out: Path) -> list[str]:
 
 
 def occupied(out: Path, first: Sequence[str] = ()) -> bool:
-    """Tell whether a folder holds anything but what a kill leaves that came before its first whole file.
+    """Return whether a folder holds anything but what a kill leaves that came before its first whole file.
 
     Files that `first` names do not count.
     """

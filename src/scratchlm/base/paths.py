@@ -1,6 +1,6 @@
 """Paths as files keep them: seen from the folder that holds the file, so that what lies beside it can move with it.
 
-A file that goes to others then does not tell how the folders of one machine are called.
+A file that goes to others then does not show how the folders of one machine are called.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def require_current_folder() -> None:
 
 
 def stored_path(path: Path, folder: Path) -> str:
-    """Return `path` as seen from `folder`: with forward slashes, beginning with ./ or ../ to tell it from a name.
+    """Return `path` as seen from `folder`: with forward slashes, beginning with ./ or ../, which no name does.
 
     On another drive, which no such path reaches, it is absolute.
     """

@@ -61,7 +61,7 @@ def require_table(value: Any, where: str) -> dict[str, Any]:
 
 
 def is_inside(name: Any) -> bool:
-    """Tell whether a name that a file gives is that of a file beside it, and leads nowhere else."""
+    """Return whether a name that a file gives is that of a file beside it, and leads nowhere else."""
     return isinstance(name, str) and Path(name).name == name and name not in ("", ".", "..") and "\\" not in name
 
 

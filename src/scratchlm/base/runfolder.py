@@ -71,7 +71,7 @@ class Record:
     timing: Timing | None = dataclasses.field(default=None, compare=False)
 
     def values(self) -> dict[str, Any]:
-        """Return what the kind tells, in the order of its line: all but kind, step and timing."""
+        """Return what the kind holds, in the order of its line: all but kind, step and timing."""
         told = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {
             field.name: value
@@ -233,7 +233,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def read_log(path: Path) -> Iterator[Record]:
     """Yield the records of a log; values and kinds that this version does not know are passed over.
 
-    Raises `UserError` for a line that is no record or lacks what its kind tells, and for what is no file.
+    Raises `UserError` for a line that is no record or lacks what its kind holds, and for what is no file.
     """
     for where, _, values in _lines(path):
         if cls := KINDS.get(values["kind"]):
@@ -243,7 +243,7 @@ def read_log(path: Path) -> Iterator[Record]:
             try:
                 record = known_values(cls, values)
             except UserError as error:
-                told = f"{where}: lacks what a record of {values['kind']} tells ({error}); restore the file"
+                told = f"{where}: lacks what a record of {values['kind']} holds ({error}); restore the file"
                 raise UserError(told) from error
             yield record
 

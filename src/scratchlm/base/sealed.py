@@ -1,6 +1,6 @@
 """Result files that notice a change by hand: JSON with a hash of itself.
 
-The seal is no signature. It tells an edited or damaged file from what a command wrote, not who wrote it.
+The seal is no signature. It shows that a file was edited or damaged, not who wrote it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How sure a measured number is: intervals for shares and means, medians for timings.
 
-None of these knows how the values were drawn. All assume independent draws, but for those that take clusters: questions
+None of these knows how the values were drawn. All assume independent draws, except those that take clusters: questions
 about one story, or timings on one busy machine, vary together, and the true interval is then wider.
 
 Not scipy's: its Wilson and bootstrap ends differ in the last digit from those that stored results hold, its bootstrap

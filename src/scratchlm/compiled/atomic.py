@@ -48,7 +48,7 @@ def fetch(typing_context: Any, counter: Any) -> Any:
 
 @intrinsic
 def read_ahead(typing_context: Any, array: Any, bytes_ahead: Any) -> Any:
-    """Have the processor fetch the line of memory so many bytes after an array's beginning; any address will do."""
+    """Have the processor fetch the line of memory some bytes after an array's beginning; any address will do."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data

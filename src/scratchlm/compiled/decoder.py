@@ -176,7 +176,7 @@ class CompiledDecoder:
         return self.decoder.placed(x[:, None], place[:, None])[:, 0]
 
     def _for(self, rows: int, wanted: int) -> Work:
-        """Return the arrays of so many rows and logits of so many: the first ones of those that are held."""
+        """Return the arrays of some rows and some logits: the first ones of those that are held."""
         held = self._arrays
         if len(held.stream) < rows or len(held.logits) < wanted:
             held = self._arrays = self._buffers(max(rows, len(held.stream)), max(wanted, len(held.logits)))
@@ -253,7 +253,7 @@ class CompiledDecoder:
 
 
 def _letter(rows: Rows, work: Work) -> list[int]:
-    """Tell threads of a step: sizes, and addresses of arrays that must stay until it ends."""
+    """Hand threads a step: sizes, and addresses of arrays that must stay until it ends."""
     arrays: list[Any] = [work.embedded, work.stream, *work.heads, *work[3:]]
     addresses = [each.ctypes.data for each in (*rows, *arrays)]
     found = [len(rows.ids), rows.blocks.shape[1], len(rows.wanted), *addresses]

@@ -45,7 +45,7 @@ def vector(address: int, size: int) -> Any:
 
 @njit(nogil=True, error_model="numpy")
 def bounds(layer: Layer, chunk: int, chunks: int, outputs: int) -> tuple[int, int]:
-    """Return where a chunk of a matrix's outputs begins and ends; outputs that stand in one tile stay together."""
+    """Return where a chunk of a matrix's outputs begins and ends; outputs of one tile stay together."""
     unit = TILE if layer.kind.ndim == 3 else 1
     units = (outputs + unit - 1) // unit
     return min(outputs, units * chunk // chunks * unit), min(outputs, units * (chunk + 1) // chunks * unit)

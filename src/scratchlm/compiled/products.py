@@ -125,7 +125,7 @@ def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: i
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def read_row_ahead(w: Any, ahead: int) -> None:
-    """Have as many bytes read as a row has, so many bytes ahead of it."""
+    """Have as many bytes read as a row has, some bytes ahead of it."""
     for at in range(0, w.size * w.itemsize, LINE):
         read_ahead(w, at + ahead)
 

@@ -45,7 +45,7 @@ def claim(board: npt.NDArray[np.int64], phase: int) -> int:
 
 @njit(nogil=True, error_model="numpy")
 def finish(board: npt.NDArray[np.int64], phase: int) -> None:
-    """Tell that a claimed chunk is finished."""
+    """Note that a claimed chunk is finished."""
     fetch_add(board[phase, FINISHED:], 1)
 
 

@@ -266,7 +266,7 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
 
 @njit(nogil=True, error_model="numpy")
 def new_rows(letter: Any) -> Rows:
-    """Return the new tokens of the step that a letter tells of."""
+    """Return the new tokens of the step that a letter describes."""
     count, most = letter[ROWS], letter[MOST_BLOCKS]
     return Rows(
         carray(pointer(letter[IDS]), (count,), np.int64),
@@ -284,7 +284,7 @@ def floats(address: int, rows: int, size: int) -> Any:
 
 @njit(nogil=True, error_model="numpy")
 def arrays(letter: Any, sizes: Any) -> Work:
-    """Return the arrays of the step that a letter tells of."""
+    """Return the arrays of the step that a letter describes."""
     count, inside, shared = letter[ROWS], sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
     heads = Heads(
         floats(letter[ARRAYS + 2], count, inside),

@@ -31,7 +31,7 @@ PLACES = 86
 FINAL_NORM = ATTENTION_NORM
 """Place of the final norm in the table of what belongs to no layer."""
 ROWS, MOST_BLOCKS, WANTED_ROWS, IDS, POSITIONS, TABLES, WANTED, ARRAYS = _numbers(0, 8)
-"""Numbers of a letter, which tells threads of a step: sizes, then addresses; the last is the first of `Work`."""
+"""Numbers of a letter, which describes a step to threads: sizes, then addresses; the last is the first of `Work`."""
 LETTER = 24
 """Numbers of a letter."""
 PHASES = 9

@@ -1,1 +1,1 @@
-"""What a command can be told: settings of configs as flags, help, completion and arguments of Python calls."""
+"""What a command takes: settings of configs as flags, help, completion and arguments of Python calls."""

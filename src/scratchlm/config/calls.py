@@ -37,7 +37,7 @@ def parameters(cls: type, hidden: Collection[str] = ()) -> list[inspect.Paramete
 
 
 def has_parts(cls: type) -> bool:
-    """Tell whether a config has settings inside settings, which only dotted names reach one by one."""
+    """Return whether a config has settings inside settings, which only dotted names reach one by one."""
     hints = typing.get_type_hints(cls).values()
     return any(dataclasses.is_dataclass(each) for hint in hints for each in (hint, *typing.get_args(hint)))
 

@@ -1,4 +1,4 @@
-"""What a command can be told: each field of its config, and of the parts in it, as one setting with a flag.
+"""What a command takes: each field of its config, and of the parts in it, as one setting with a flag.
 
 Nothing is written twice: the flag is the field's dotted name, its help is the string below the field, its type is the
 field's. `flags.py` reads settings from a command line, `calls.py` from a Python call.

@@ -283,7 +283,7 @@ def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
     written = read_report(folder).data_hash
     if written is not None and written != data_hash(train, held_out):
         raise UserError(
-            f"--data {folder}: its shards are not those that {REPORT_FILE} tells of (one is missing, added or "
+            f"--data {folder}: its shards are not those that {REPORT_FILE} lists (one is missing, added or "
             "replaced); prepare the data again"
         )
     return tokenizer, train, held_out

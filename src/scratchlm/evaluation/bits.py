@@ -42,7 +42,7 @@ class HeldOutLoss:
 
     @property
     def perplexity(self) -> float:
-        """The exponential of the loss: a uniform choice among so many tokens is as uncertain."""
+        """The exponential of the loss: a uniform choice among as many tokens is as uncertain."""
         return math.exp(min(self.loss, 700.0))
 
     @property

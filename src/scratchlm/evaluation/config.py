@@ -35,7 +35,7 @@ class EvaluateConfig:
     text: Path | None = None
     """Or a text of your own: a file or folder, every document of it."""
     ngrams: Annotated[int | None, Range(1, 12)] = None
-    """With --data: also count the n-grams of its training side, each up to so many tokens long (5 is usual for
+    """With --data: also count the n-grams of its training side, each up to this many tokens long (5 is usual for
     subwords, 7 for characters), and measure them alone and interpolated with the model."""
     text_field: str | None = None
     """Field or column of a structured file that holds the text."""

@@ -1,4 +1,4 @@
-"""What fine-tuning can be told. Imports no torch."""
+"""The settings of fine-tuning. Imports no torch."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class FinetuneConfig:
     chosen."""
     resume: Path | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags are refused,
-    but for those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
+    except those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
     allow_changes: bool = False
     """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
     seed: Seed = 0
@@ -86,7 +86,7 @@ class FinetuneConfig:
     force: bool = False
     """Replace a run that is in the folder already."""
     track: tuple[TrackerName, ...] = ()
-    """Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
+    """Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     json: bool = False
     """Print the result as JSON."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -221,7 +221,7 @@ class InstructTrainingConfig(FinetuneConfig):
     rehearse: Path | None = None
     """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
     preview: Amount = 0
-    """Show the tokens of so many conversations, those that are learned in colour or in [[double brackets]],
+    """Show the tokens of this many conversations, those that are learned in colour or in [[double brackets]],
     and do not train."""
     scored: Count = 100
     """Most held-out conversations that are answered before and after training, to compare."""
@@ -345,7 +345,7 @@ class SynthesizeConfig:
     count: Annotated[int | None, Range(1)] = None
     """Most conversations in all."""
     near_duplicates: Fraction = 0.8
-    """Leave out what resembles an earlier one at least so much; 0 leaves out only equal ones."""
+    """Leave out what resembles an earlier one at least as much; 0 leaves out only equal ones."""
     text_field: str | None = None
     """Field or column of a structured file that holds the text."""
     seed: Seed = 0

@@ -30,7 +30,7 @@ class Preference:
 def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
     """Take pairs out of rows: chosen and rejected as messages, or as texts beside prompt or instruction (and input).
 
-    Pairs whose answers are equal tell nothing: they are left out, and counted. Raises `UserError` with every row that
+    Pairs whose answers are equal teach nothing: they are left out, and counted. Raises `UserError` with every row that
     is no pair, and where all answers are equal.
     """
     found, problems, equal = [], [], 0

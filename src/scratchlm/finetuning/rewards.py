@@ -43,7 +43,7 @@ class Task:
 
 
 def exact(item: Item, answer: str) -> float:
-    """Return 1 for the right answer and nothing else, but for space around it."""
+    """Return 1 for the right answer and nothing else, except space around it."""
     return float(answer.strip() == item.answer)
 
 

@@ -182,8 +182,8 @@ def _chosen(linear: LinearModel, use: Use) -> tuple[Literal["linear", "network"]
 def classify(config: ClassifyConfig) -> Iterator[Answer]:
     """Yield answers to the texts of a command: its arguments, or the lines of the standard input that are not empty.
 
-    A text that cannot be read is told on stderr by its number or line, and the others are answered; at the end a
-    `UserError` tells how many there were.
+    A text that cannot be read is named on stderr by its number or line, and the others are answered; at the end a
+    `UserError` says how many there were.
     """
     set_threads(config.threads)
     classifier, said = load_classifier(config.model, config.use)

@@ -18,18 +18,18 @@ WORTH_COMPILING = 1_000_000
 
 
 def worth_compiling(decoder: Decoder) -> bool:
-    """Tell whether a model is so large that it should write by compiled code, whose first use takes seconds."""
+    """Return whether a model is so large that it should write by compiled code, whose first use takes seconds."""
     return decoder.device.type == "cpu" and decoder.parameter_count() >= WORTH_COMPILING
 
 
 def is_hooked(decoder: Decoder) -> bool:
-    """Tell whether a part of the layers has a hook or another forward, which compiled code would not call."""
+    """Return whether a part of the layers has a hook or another forward, which compiled code would not call."""
     parts = [*decoder.blocks.modules(), decoder.final_norm, *([] if decoder.head is None else [decoder.head])]
     return any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
 
 
 def _is_ours(decoder: Decoder) -> bool:
-    """Tell whether all parts of a decoder are of this package: compiled code computes what these compute."""
+    """Return whether all parts of a decoder are of this package: compiled code computes what these compute."""
     return all(type(part).__module__.partition(".")[0] in ("torch", "scratchlm") for part in decoder.modules())
 
 

@@ -89,7 +89,7 @@ class GenerateConfig(WritingConfig):
     json: bool = False
     """Print prompt and completion as JSON."""
     beams: Annotated[int, Range(0, 1000)] = 0
-    """Search with so many beams for the likeliest text instead of drawing one; 0 draws."""
+    """Search with this many beams for the likeliest text instead of drawing one; 0 draws."""
     draft: Path | None = None
     """A smaller model with the same tokenizer: its guesses are checked several at a time, for the same text sooner."""
     lookup: bool = False
@@ -152,7 +152,7 @@ class ResolvedChatConfig(ChatConfig):
 class ClassifyConfig:
     """Put texts into the classes that a model has learned: label, probability, threshold and text, one text a line.
 
-    The threshold is that of the positive class of two, chosen in training. A text that cannot be read is told on
+    The threshold is that of the positive class of two, chosen in training. A text that cannot be read is named on
     stderr, the others are answered, and the exit code is 1.
     """
 

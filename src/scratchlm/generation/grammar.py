@@ -85,7 +85,7 @@ class Grammars:
 
 
 class Matcher:
-    """Where an output stands in its grammar. One for each output."""
+    """Where an output is in its grammar. One for each output."""
 
     def __init__(self, tokens: Any, grammar: str, kind: str) -> None:
         self._kind = kind
@@ -110,7 +110,7 @@ class Matcher:
         logits[~allowed.to(logits.device)] = float("-inf")
 
     def accept(self, token: int) -> bool:
-        """Take the next token; tell whether the output may go on after it."""
+        """Take the next token; return whether the output may go on after it."""
         self._matcher.consume_token(token)
         self._check()
         return not self._matcher.is_stopped()

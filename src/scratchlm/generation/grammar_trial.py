@@ -1,7 +1,7 @@
 """Grammars tried in a process with limits before they are compiled here.
 
 Some grammars take practically forever to compile (`{"type": "integer", "multipleOf": 62615533}` needs an automaton of
-so many states), and llguidance can neither be interrupted nor does its own limit on work count this. A compiled grammar
+as many states), and llguidance can neither be interrupted nor does its own limit on work count this. A compiled grammar
 cannot be sent to another process either. So a process of `base/limited.py` compiles a grammar first and computes its
 first mask; where that stays within the limits, it does so here too. Later masks are within llguidance's own limits
 (`LIMITS`), some 0.1 s at most.
@@ -58,7 +58,7 @@ class TokenTable:
         return llguidance.LLTokenizer(wrapped, n_vocab=self.vocabulary, eos_token=self.stop_ids)
 
     def question(self) -> dict[str, Any]:
-        """Return what tells a process the tokens."""
+        """Return what gives a process the tokens."""
         return vars(self) | {"tokens": [each.decode("latin-1") for each in self.tokens]}
 
 

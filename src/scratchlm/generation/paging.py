@@ -91,7 +91,7 @@ class Pool:
         return block
 
     def use(self, block: int) -> None:
-        """Tell that one more text uses a block."""
+        """Note that one more text uses a block."""
         self._users[block] += 1
         self._left.pop(block, None)
 
@@ -111,7 +111,7 @@ class Pool:
             self._full.setdefault(content.name, block)
 
     def drop(self, block: int) -> None:
-        """Tell that one text no longer uses a block."""
+        """Note that one text no longer uses a block."""
         self._users[block] -= 1
         if self._users[block] == 0:
             if block in self._contents:
@@ -120,7 +120,7 @@ class Pool:
                 self._free.append(block)
 
     def spoil(self, block: int) -> bool:
-        """Forget what a block was computed from; tell whether one text alone uses it."""
+        """Forget what a block was computed from; return whether one text alone uses it."""
         self._forget(block)
         return self._users[block] == 1
 

@@ -23,7 +23,7 @@ class Grammar(Protocol):
         """Set the logits of all tokens that cannot come next to minus infinity. Raises `UserError` where it fails."""
 
     def accept(self, token: int) -> bool:
-        """Take the next token; tell whether the output may go on after it. Raises `UserError` where it fails."""
+        """Take the next token; return whether the output may go on after it. Raises `UserError` where it fails."""
 
 
 @runtime_checkable
@@ -47,7 +47,7 @@ class Extras:
     """What a request may ask for beside its sampling settings."""
 
     logprobs: int | None = None
-    """Keep the log-probabilities of each new token and of so many likeliest ones; None keeps none."""
+    """Keep the log-probabilities of each new token and of this many likeliest ones; None keeps none."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """Numbers that are added to the logits of tokens."""
     presence_penalty: float = 0.0
@@ -95,7 +95,7 @@ class Request:
         self.finish_reason: str | None = "length" if self.room <= 0 else None
         """Why it ended: stop, length, cancelled or error; None while it goes on."""
         self.error: UserError | None = None
-        """What its reader is told, where it ended by an error."""
+        """What its reader gets to read, where it ended by an error."""
         self.logprobs: list[Logprobs] = []
         """Of each new token, where the request asks for them."""
         self.draft: list[int] = []
@@ -129,7 +129,7 @@ class Request:
         return self.room - (len(self.ids) - len(self.prompt))
 
     def fail(self, error: UserError) -> None:
-        """End the text by an error, which its reader is told."""
+        """End the text by an error, which its reader gets."""
         self.error, self.finish_reason = error, "error"
 
     def accept(self, token: int, logprobs: Logprobs | None = None) -> None:

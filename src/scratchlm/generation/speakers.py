@@ -29,7 +29,7 @@ class Speaker(Protocol):
         """Return how many tokens an answer has."""
 
     def forget(self, turns: Turns) -> bool:
-        """Drop the oldest turns that no longer fit, and tell whether any were."""
+        """Drop the oldest turns that no longer fit, and return whether any were."""
 
     def alternatives(self, turns: Turns, answer: str, count: int) -> list[Alternative]:
         """Return what else might have been written at each token of an answer. Raises `UserError` where unknown."""

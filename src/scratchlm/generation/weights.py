@@ -27,7 +27,7 @@ class Weights:
         self._state = _state(decoder)
 
     def unchanged(self, decoder: Decoder) -> bool:
-        """Tell whether a decoder has the tensors, values and adapters in use of the one that was noted."""
+        """Return whether a decoder has the tensors, values and adapters in use of the one that was noted."""
         same = [id(noted()) for noted in self._tensors] == [id(each) for each in decoder.parameters()]
         return same and self._state == _state(decoder)
 

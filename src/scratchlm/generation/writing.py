@@ -18,7 +18,7 @@ ROWS = 64
 
 
 def sources_of(rows: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B S"], Bool[Tensor, "B S"]]:
-    """Lay sources into a table, filled up behind; tell which positions are real."""
+    """Lay sources into a table, filled up behind; return which positions are real."""
     ids, last = padded(rows)
     return ids, torch.arange(ids.size(1)) <= last[:, None]
 

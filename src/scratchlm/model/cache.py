@@ -79,7 +79,7 @@ class KVCache:
         return places if self.starts is None else (places - self.starts[:, None]).clamp(min=0)
 
     def own(self, end: int, device: torch.device) -> Bool[Tensor, "B S"] | None:
-        """Tell which of the first `end` positions are a row's own tokens; None: all of them."""
+        """Return which of the first `end` positions are a row's own tokens; None: all of them."""
         return None if self.starts is None else torch.arange(end, device=device) >= self.starts[:, None]
 
     def mask(self, places: Int[Tensor, "*B T"], window: int | None) -> Bool[Tensor, "B 1 T S"] | None:

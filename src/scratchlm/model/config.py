@@ -337,7 +337,7 @@ class DecoderConfig:
     """Whether each branch's last projection starts at zero, so that every block starts as the identity."""
 
     def __post_init__(self) -> None:
-        """Check ranges and what no single field can tell; every problem is reported at once."""
+        """Check ranges and what no single field shows; every problem is reported at once."""
         attention, second = self.attention, self.multi_token_prediction
         problems = out_of_range(self, "model")
 

@@ -119,7 +119,7 @@ class Decoder(Transformer, CausalLM):
     def entering(
         self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None
     ) -> tuple[Stream, list[AttentionContext]]:
-        """Return what the first layer reads, and what each layer is told beside the stream."""
+        """Return what the first layer reads, and what each layer gets beside the stream."""
         assert cache is None or documents is None, "a cache continues one document in each row"
         new = ids.size(1)
         seen = new + (0 if cache is None else cache.length)

@@ -129,7 +129,7 @@ def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
 
 
 class EncoderDecoder(Transformer):
-    """Reads a source, writes a target. A row holds both, and `documents` tells which is which (`SOURCE`, `TARGET`).
+    """Reads a source, writes a target. A row holds both, and `documents` says which is which (`SOURCE`, `TARGET`).
 
     As deep on each side as `config.layers`; embedding and head are shared. Positions count anew in each text. Raises
     `UserError` for settings that only a decoder has a use for.

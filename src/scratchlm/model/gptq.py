@@ -1,7 +1,7 @@
 """GPTQ: round a matrix to int4 so that its products change little, not its weights.
 
 Columns are rounded one after the other. The error of a column is spread over those that are still to be rounded, in
-the proportion in which their inputs go together; that is what the second moments of the inputs tell.
+the proportion in which their inputs go together; that is what the second moments of the inputs show.
 
 Source: E. Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
 arXiv 2210.17323, algorithm 1.
@@ -66,12 +66,13 @@ def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> In
 
 @torch.no_grad()
 def quantize_layers(
-    decoder: Decoder, texts: Sequence[Int[Tensor, "_ T"]], told: Callable[[int], None] = lambda layer: None
+    decoder: Decoder, texts: Sequence[Int[Tensor, "_ T"]], after_layer: Callable[[int], None] = lambda layer: None
 ) -> None:
     """Quantize the matrices of all layers to int4, from the first layer to the last.
 
     Each layer reads `texts` as the quantized layers before it pass them on, so that it makes up for their errors too.
-    `told` is called after each layer. Costs two forward passes of the texts and the memory of their streams.
+    `after_layer` is called with the number of each layer that is done. Costs two forward passes of the texts and the
+    memory of their streams.
     """
     decoder.eval()
     entered = [decoder.entering(ids) for ids in texts]
@@ -86,7 +87,7 @@ def quantize_layers(
         for name, part in chosen.items():
             replace(block, name, pack_gptq(part.weight, moments[name]))
         streams = run()
-        told(number)
+        after_layer(number)
 
 
 def _through(

@@ -133,7 +133,7 @@ def with_own_modules(decoder: Decoder) -> Decoder:
 
 
 def answers_alike(first: Decoder, second: Decoder) -> bool:
-    """Tell whether two decoders have the very same tensors and adapters in use."""
+    """Return whether two decoders have the very same tensors and adapters in use."""
     tensors = ([id(each) for each in _tensors(decoder)] for decoder in (first, second))
     chosen = ([layer.active for layer in adapted(decoder).values()] for decoder in (first, second))
     return next(tensors) == next(tensors) and next(chosen) == next(chosen)

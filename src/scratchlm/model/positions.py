@@ -1,4 +1,4 @@
-"""Positions: how a model that sees a set of vectors is told their order."""
+"""Positions: how a model that sees a set of vectors gets their order."""
 
 from __future__ import annotations
 

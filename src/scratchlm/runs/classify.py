@@ -208,7 +208,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         return Side(texts, rows, truth)
 
     def _tell_long(self, context: int) -> None:
-        """Tell before training how many texts the model cannot read at once, and what becomes of them."""
+        """Report before training how many texts the model cannot read at once, and what becomes of them."""
         if not self.long_texts:
             return
         texts = sum(len(side.texts) for side in self.sides)
@@ -222,7 +222,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         print(f"{counted} are longer than the {context:,} tokens that the model reads at once: {what}", file=sys.stderr)
 
     def _linear(self) -> tuple[Baseline, LinearTexts]:
-        """Train the linear model on all texts but those held out, and tell what it reaches before the network learns.
+        """Train the linear model on all texts but those held out, and report what it reaches before the network learns.
 
         It makes no choice by validation texts, so it learns from them too.
         """

@@ -80,7 +80,7 @@ def sizes_within(
             flops_per_second = flops / seconds
         else:
             seconds = flops / flops_per_second
-        tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is told as it is
+        tokens = max(1, int(step * SECONDS_A_MINUTE * minutes / seconds))  # less than a step is reported as it is
         weights = matrix_weights(decoder)
         bits = law.bits(recipe, weights, worth_of(tokens, text), step)
         measured = law.covers(weights, tokens, step) and (text is None or tokens <= MOST_PASSES * text)

@@ -1,4 +1,4 @@
-"""What `pretrain`, `plan`, `doctor` and `quickstart` can be told. Imports no torch."""
+"""The settings of `pretrain`, `plan`, `doctor` and `quickstart`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PretrainConfig:
     context_parallel: Annotated[int, Range(1, 4096)] = 1
     """With --sharding: how many ranks share each text."""
     track: tuple[TrackerName, ...] = ()
-    """Programs that are told of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
+    """Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     json: bool = False
     """Print the result as JSON."""
     sweep: tuple[str, ...] = ()
@@ -135,20 +135,20 @@ class PublishedConfig:
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """Tell parameters, memory and time of a run before it begins, from a short probe on this machine."""
+    """Forecast parameters, memory and time of a run before it begins, from a short probe on this machine."""
 
     recipe: Positional[str] = "default"
     """Named recipe or a TOML file; or a published model, by name or its config.json."""
     depth: int | None = None
     """Layers, from which the other sizes follow (depth scaling)."""
     minutes: Minutes | None = None
-    """Time to train for: tells how many steps fit, and which loss each depth is expected to reach."""
+    """Time to train for: reports how many steps fit, and which loss each depth is expected to reach."""
     data: Path | None = None
     """Folder that `scratchlm prepare` wrote, to try learning rates on; without, steps are timed on random ids."""
     probe: bool = True
-    """Whether to time a few steps; without, only what can be counted is told."""
+    """Whether to time a few steps; without, only what can be counted is reported."""
     ranks: Annotated[int, Range(1, 100_000)] = 1
-    """Processes that train together; tells what each of them holds and sends."""
+    """Processes that train together; reports what each of them holds and sends."""
     ranks_per_machine: Annotated[int, Range(1, 64)] = 8
     """Of these, with --sharding hybrid."""
     sharding: ShardingName = "none"
@@ -189,12 +189,12 @@ class ResolvedPlanConfig(Values, PlanConfig):
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Tell what this machine can do, and compare every fast path with the plain one."""
+    """Report what this machine can do, and compare every fast path with the plain one."""
 
     threads: Threads = None
     """CPU threads; all cores if not given."""
     distributed: bool = False
-    """With torchrun: tell who the ranks are, how fast they sum, and whether they round alike."""
+    """With torchrun: report who the ranks are, how fast they sum, and whether they round alike."""
     json: bool = False
     """Print the findings as JSON."""
 
@@ -274,8 +274,8 @@ class TimelapseConfig:
 class QuantizeConfig:
     """Store a model's weights in 8 or 4 bits: smaller, faster to write with, and a little worse.
 
-    The table tells what was lost in bits per byte. A quantized model writes, talks, is evaluated and exported; training
-    begins from the model that it was made of.
+    The table reports what was lost in bits per byte. A quantized model writes, talks, is evaluated and exported;
+    training begins from the model that it was made of.
     """
 
     model: ModelFolder

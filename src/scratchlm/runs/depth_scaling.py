@@ -124,7 +124,7 @@ def resolve_plan(config: PlanConfig) -> ResolvedPlanConfig | PublishedConfig:
 
 
 def is_published(name: str) -> bool:
-    """Tell whether a plan is asked for a published shape: a config.json, or a name that is no recipe's."""
+    """Return whether a plan is asked for a published shape: a config.json, or a name that is no recipe's."""
     return name.endswith(".json") or (name in published_shapes() and name not in recipe_names())
 
 

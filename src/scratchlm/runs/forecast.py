@@ -1,4 +1,4 @@
-"""What a run is expected to take and to reach: told by `plan`, and by a run's report beside what came."""
+"""What a run is expected to take and to reach: reported by `plan`, and by a run's report beside what came."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Forecast:
 def forecast(
     recipe: str, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype, tokens: int, step: float | None
 ) -> Forecast:
-    """Forecast a run of so many tokens, whose steps take what was timed; takes a model without memory too."""
+    """Forecast a run of `tokens`, whose steps take what was timed; takes a model without memory too."""
     compiling = OF_COMPILING if training.compile else 0
     tokens_a_step = training.batch_size * training.sequence_length
     return Forecast(

@@ -177,7 +177,7 @@ def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
 
 @dataclass(frozen=True)
 class _Probed:
-    """What some steps on this machine told."""
+    """What some steps on this machine showed."""
 
     step: float | None = None
     peak: float | None = None

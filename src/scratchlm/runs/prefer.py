@@ -219,7 +219,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
 
 
 def _sides(config: ResolvedPreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
-    """Read the pairs, hold some out by the hash of the question or from the end, and count those that tell nothing."""
+    """Read the pairs, hold some out by the hash of the question or from the end, and count those that teach nothing."""
     assert config.data is not None
     found, equal = read_preferences(read_records(config.data))
     if config.held_out is not None:

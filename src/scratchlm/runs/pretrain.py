@@ -111,7 +111,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     assert config.out is not None
     if ranks.size > 1:
         raise UserError("--sweep: its trials are processes of their own; start it without torchrun")
-    trials_of(config)  # which tells what is wrong before anything is begun
+    trials_of(config)  # which reports what is wrong before anything is begun
     on_ray = config.sweep_on == "ray"
     started, out, threads = time.perf_counter(), config.out, set_threads(config.threads or (1 if on_ray else None))
     tokenizer, train, held_out = open_data(config.data)
@@ -121,7 +121,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     else:
         given, config = config, machine_settings(config, threads)
         saved = _beginning(config, tokenizer)
-        _loss(config, saved, ranks)  # which tells what is wrong before anything is begun
+        _loss(config, saved, ranks)  # which reports what is wrong before anything is begun
         settled = settle(given, config, saved.decoder, train, ranks)
         at_once = 1 if on_ray else _at_once(settled.config, threads)
         config = dataclasses.replace(settled.config, sweep_processes=at_once)
@@ -296,7 +296,7 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
 
 
 def _loss(config: ResolvedPretrainConfig, saved: SavedModel, ranks: Ranks) -> Loss:
-    """Return the loss that trains a model; what keeps a teacher from teaching is told on the first rank."""
+    """Return the loss that trains a model; what keeps a teacher from teaching is reported on the first rank."""
     place, length = config.teacher, config.training.sequence_length
     if place is None:
         return next_token_loss
@@ -333,9 +333,9 @@ def _begin(
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:
-    """Tell where the weights come from: this run's data, and the data and licence of the model that it continues.
+    """Return where the weights come from: this run's data, and the data and licence of the model that it continues.
 
-    Files are told by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
+    Files go by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
     """
     assert config.data is not None
     told = read_report(config.data).sources

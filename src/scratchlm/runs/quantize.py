@@ -120,10 +120,10 @@ def _by_gptq(decoder: Decoder, calibration: list[int]) -> None:
     windows = torch.tensor(calibration[: len(calibration) // size * size]).view(-1, size)
     layers = decoder.config.layers
 
-    def told(layer: int) -> None:
+    def report(layer: int) -> None:
         print(f"\rlayer {layer + 1} of {layers}", end="\n" if layer + 1 == layers else "", file=sys.stderr, flush=True)
 
-    quantize_layers(decoder, torch.split(windows, max(1, 4096 // size)), told)
+    quantize_layers(decoder, torch.split(windows, max(1, 4096 // size)), report)
 
 
 def _require_plain(config: QuantizeConfig, quantized: bool, adapted: bool, decoder: Decoder) -> None:

@@ -132,7 +132,7 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
         return {"score": _mean(self._scores(self._answers(self.model)))}
 
     def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> ReinforceResult:
-        """Answer again, and compare the course of reward and true score that the log tells."""
+        """Answer again, and compare the course of reward and true score in the log."""
         after, held_out = self._answers(kept), self.task.held_out
         rewards = [record.reward for record in self._log(Rollout) if record.step]
         scores = [record.score for record in self._log(Evaluation) if record.score is not None]

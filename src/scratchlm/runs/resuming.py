@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def begun_by_this_torchrun(out: Path) -> bool:
-    """Tell whether torchrun has started this run before: then it starts all ranks again, since one of them was lost."""
+    """Return whether torchrun has started this run before: then it starts all ranks again, since one was lost."""
     job = torchrun_job()
     if job is None or not (out / RECIPE_FILE).exists():
         return False

@@ -141,7 +141,7 @@ def run_fit(
 ) -> None:
     """Train a run in its folder, with progress, checkpoints and Ctrl-C; a stop is answered with how to continue.
 
-    `track` names programs that are told too.
+    `track` names programs that get its curves too.
     """
     training = loop.config
     flops = saved.decoder.flops_per_token(training.sequence_length)

@@ -57,7 +57,7 @@ class LossLaw:
     largest_step: int = 0
 
     def bits(self, recipe: Fitted, weights: int, tokens: float, tokens_a_step: int | None = None) -> float:
-        """Return the expected held-out bits a byte of a run of so many matrix weights and tokens.
+        """Return the expected held-out bits a byte of a run with these numbers of matrix weights and tokens.
 
         Steps are the recipe's usual ones unless their tokens are given.
         """
@@ -67,7 +67,7 @@ class LossLaw:
         return self.floor + self.a * weights**-self.alpha + self.b * worth**-self.beta
 
     def covers(self, weights: int, tokens: int, tokens_a_step: int) -> bool:
-        """Tell whether runs about as small and as large were measured: within half as much again."""
+        """Return whether runs about as small and as large were measured: within half as much again."""
         bounds = (
             (weights, self.fewest_weights, self.most_weights),
             (tokens, self.fewest_tokens, self.most_tokens),
@@ -93,7 +93,7 @@ class ExpectedLoss:
 
 
 def worth_of(tokens: float, text: int | None) -> float:
-    """Return how many tokens of new text so many tokens are worth, where a text of `text` tokens is read repeatedly.
+    """Return how many tokens of new text the tokens read are worth, where a text of `text` tokens is read repeatedly.
 
     The law was fitted to text that is read once. Small models overfit small texts more than this says.
     """
@@ -132,7 +132,7 @@ def fit_law(runs: Sequence[Measured]) -> LossLaw:
 
 
 def fitted(recipe: str) -> TypeGuard[Fitted]:
-    """Tell whether the law was fitted to runs of this recipe."""
+    """Return whether the law was fitted to runs of this recipe."""
     return recipe in get_args(Fitted)
 
 

@@ -1,4 +1,4 @@
-"""What a run tells of the batches that it skipped: which documents are in them, and which of these is to blame."""
+"""What a run reports of the batches that it skipped: which documents are in them, and which of these is to blame."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Curves of a run in the programs that people watch many runs with; they get a copy of its log, the complete record.
+"""Curves of a run in the programs that people watch many runs with. They get copies; the complete record is its log.
 
 Everything stays on this machine, in `tracking/` of the run, unless the program's own environment variables name another
 place: TRACKIO_DIR, MLFLOW_TRACKING_URI, WANDB_MODE with WANDB_DIR. After a kill, steps since the last checkpoint are
-told again, with the same numbers.
+sent again, with the same numbers.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ REPORTS_OF_USE = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "WANDB_ERROR_REPORTING": "false",
 }
-"""Switches of what these programs would tell their makers, off unless the user has set them."""
+"""Switches of what these programs would report to their makers, off unless the user has set them."""
 TRACKERS: Mapping[TrackerName, Callable[[Path, str, int], Tracker]] = {
     "tensorboard": TensorBoard,
     "trackio": Trackio,
@@ -148,7 +148,7 @@ TRACKERS: Mapping[TrackerName, Callable[[Path, str, int], Tracker]] = {
 
 
 class Tracking:
-    """Tells trackers what a run's log is told, beside a watcher: a step now and then, and what hooks answer.
+    """Writes to trackers what a run's log gets, beside a watcher: a step now and then, and what hooks answer.
 
     A tracker that fails is left alone from then on; training goes on.
     """
@@ -158,7 +158,7 @@ class Tracking:
         self.trackers: dict[TrackerName, Tracker] = {}
 
     def step(self, record: StepRecord) -> None:
-        """Tell of a step, where the log is told of it too."""
+        """Write a step, where the log gets it too."""
         self.watcher.step(record)
         if record.step == 1 or record.step % self.every == 0 or record.skipped:
             speed = record.tokens / record.seconds
@@ -167,7 +167,7 @@ class Tracking:
             self._tell(lambda tracker: tracker.log(record.step, values))
 
     def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Tell of what a hook answered: its numbers, and texts such as a sample."""
+        """Write what a hook answered: its numbers, and texts such as a sample."""
         self.watcher.note(kind, step, values)
         numbers = {f"{kind}/{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
         texts = {f"{kind}/{name}": text for name, text in values.items() if isinstance(text, str)}

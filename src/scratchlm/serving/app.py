@@ -100,7 +100,7 @@ def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> 
 
 
 def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metrics: Metrics) -> None:
-    """Add what tells how things are."""
+    """Add the paths that report health and counts."""
 
     def entry(served: Served) -> dict[str, Any]:
         about = {"id": served.name, "object": "model", "created": served.created, "owned_by": "scratchlm"}

@@ -98,7 +98,7 @@ async def _stream(
 async def _whole_as_stream(
     body: ChatRequest, served: Served, choices: Sequence[dict[str, Any]], counted: dict[str, int]
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield whole answers as parts of a stream: where tools are offered, only the end tells whether one is called."""
+    """Yield whole answers as parts of a stream: where tools are offered, only the end shows whether one is called."""
     head = heading("chatcmpl", "chat.completion.chunk", served)
     for choice in choices:
         message = choice["message"]
@@ -113,7 +113,7 @@ async def _whole_as_stream(
 
 
 def _offered(body: ChatRequest) -> bool:
-    """Tell whether the model may call tools."""
+    """Return whether the model may call tools."""
     return bool(body.tools) and body.tool_choice != "none"
 
 

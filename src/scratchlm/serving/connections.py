@@ -32,7 +32,7 @@ class Connections:
             transport.abort()
 
     def protocol(self) -> type[H11Protocol]:
-        """Return uvicorn's protocol, which tells of each connection here."""
+        """Return uvicorn's protocol, which reports each connection here."""
         connections = self
 
         class Known(H11Protocol):

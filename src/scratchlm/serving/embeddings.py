@@ -1,6 +1,6 @@
 """`/v1/embeddings`: the mean of a text's last hidden states, scaled to length 1.
 
-A decoder that was trained to write is a plain reader: its vectors tell texts of unlike topics from each other, and fall
+A decoder that was trained to write is a plain reader: its vectors distinguish texts of unlike topics, and fall
 behind those of models that were trained for it.
 """
 

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's API tells them: a status, and a message that names the value, the limit and the remedy."""
+"""Errors as OpenAI's API writes them: a status, and a message that names the value, the limit and the remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIND = re.compile(r"str|int|float|bool|constrained-.*|(?:list|dict|function-\w+|
 CLOSED = "the server is shutting down; ask again when it is back"
 FAILED = "the server failed to compute this answer; its log says why"
 SHOWN = 5
-"""Problems of one request that are told; of more, their number."""
+"""Problems of one request that are listed; of more, their number."""
 
 
 class ErrorBody(BaseModel):
@@ -85,7 +85,7 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer for a path or a method that is not there."""
     assert isinstance(error, AnyHTTPException)
     path = one_line(request.url.path[:100])
-    told = {404: f"{path}: is not there; GET /openapi.json tells what is", 405: f"{path}: takes another method"}
+    told = {404: f"{path}: is not there; GET /openapi.json lists what is", 405: f"{path}: takes another method"}
     answer = ApiError(error.status_code, told.get(error.status_code, str(error.detail))).answer()
     answer.headers.update(error.headers or {})
     return answer
@@ -110,7 +110,7 @@ def _told(problem: dict[str, Any]) -> str:
 
 
 def _place(places: Sequence[int | str]) -> str:
-    """Return the dotted place of a field, without the kinds of value that pydantic tells of where several may stand."""
+    """Return the dotted place of a field, without the kinds of value that pydantic names where several may stand."""
     return ".".join(str(each) for each in places if each != "body" and not KIND.fullmatch(str(each)))
 
 

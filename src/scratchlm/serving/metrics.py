@@ -39,7 +39,7 @@ class Metrics:
         at_work.set_function(lambda: len(worker.tickets))
 
     def _follow(self, name: str, engine: Engine) -> None:
-        """Tell of an engine as it is when the counts are asked for."""
+        """Report an engine as it is when the counts are asked for."""
         self.read.labels(name).set_function(lambda: engine.tokens_read)
         self.written.labels(name).set_function(lambda: engine.tokens_written)
         self.running.labels(name).set_function(lambda: len(engine.running))

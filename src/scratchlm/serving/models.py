@@ -65,7 +65,7 @@ class Served:
         """Return the ids of a text, after what begins a text; ids are taken as they are."""
         if not isinstance(text, str):
             return list(text)
-        if len(text) > self.context * self.longest:  # told before the text is encoded, which takes long
+        if len(text) > self.context * self.longest:  # refused before the text is encoded, which takes long
             raise ApiError(
                 400, f"a text of {len(text):,} characters has more tokens than the model's context of {self.context:,}",
                 "context_length_exceeded",

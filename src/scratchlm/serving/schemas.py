@@ -24,7 +24,7 @@ def _one_or_more(alone: Callable[[Any], bool]) -> Callable[[Any], Any]:
 
 
 def _is_one_text(told: Any) -> bool:
-    """Tell whether a value is one text, or the ids of one."""
+    """Return whether a value is one text, or the ids of one."""
     return isinstance(told, str) or (
         isinstance(told, list) and bool(told) and all(isinstance(each, int) for each in told)
     )
@@ -65,7 +65,7 @@ class ResponseFormat(Asked):
 
 
 class StreamOptions(Asked):
-    """What a stream tells beside the answer."""
+    """What a stream has beside the answer."""
 
     include_usage: bool | None = None
 

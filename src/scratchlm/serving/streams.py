@@ -1,4 +1,4 @@
-"""What completions and chat tell alike: streams of events, usage, tokens with their log-probabilities."""
+"""What completions and chat have in common: streams of events, usage, tokens with their log-probabilities."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def usage(prompts: Iterable[Sequence[int]], written: int) -> dict[str, int]:
 
 
 def wants_usage(body: Sampled) -> bool:
-    """Tell whether a stream ends with the usage."""
+    """Return whether a stream ends with the usage."""
     return body.stream_options is not None and bool(body.stream_options.include_usage)
 
 

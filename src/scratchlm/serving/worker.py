@@ -71,7 +71,7 @@ class Worker:
         self._coming: list[Ticket] = []
         self._leaving: list[Ticket] = []
         self._jobs: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        """What computes, and what tells that it will not."""
+        """What computes, and what notes that it will not."""
         self._closing = self._refusing = False
         self._began: float | None = None
         """When the step or job in hand began, by `time.monotonic`; None while there is nothing to do."""
@@ -108,7 +108,7 @@ class Worker:
         return seconds if seconds > STALLED else 0.0
 
     def require_room(self, count: int) -> None:
-        """Raise `ApiError` where so many texts more cannot be taken."""
+        """Raise `ApiError` where `count` texts more cannot be taken."""
         if self.refusing:
             raise ApiError(503, CLOSED)
         if len(self.tickets) + count > self.most:

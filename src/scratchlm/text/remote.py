@@ -22,7 +22,7 @@ from scratchlm.text.walk import KINDS, format_of
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 INDEX = "fetched.json"
 SIGNS = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
-"""What stores tell of a file that changes with it."""
+"""What stores say of a file that changes with it."""
 
 
 def _is_text(path: Path) -> bool:
@@ -30,7 +30,7 @@ def _is_text(path: Path) -> bool:
 
 
 def is_remote(spec: str) -> bool:
-    """Tell whether a source is an address."""
+    """Return whether a source is an address."""
     return ADDRESS.match(spec) is not None
 
 

@@ -165,7 +165,7 @@ class ChatTemplate:
 
 
 def _only_calls(message: Message) -> bool:
-    """Tell whether a message calls tools and says nothing: templates ask whether its content is empty."""
+    """Return whether a message calls tools and says nothing: templates ask whether its content is empty."""
     return bool(message.get("tool_calls")) and not message["content"].strip()
 
 

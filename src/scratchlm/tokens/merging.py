@@ -78,7 +78,7 @@ def _parts(token: bytes, id: int, tokens: Mapping[bytes, int], merges: Mapping[P
 
 
 def merges_hold(merges: Iterable[tuple[int, int, int]], tokens: Mapping[bytes, int]) -> bool:
-    """Tell whether encoding each token with the merges before its own ends with the two ids that are listed for it.
+    """Return whether encoding each token with the merges before its own ends with the two ids that are listed for it.
 
     Each merge is two ids and the id that they became. A merge across the border of the two would have come between;
     that is asked instead of encoding, which takes much longer.
@@ -95,7 +95,7 @@ def merges_hold(merges: Iterable[tuple[int, int, int]], tokens: Mapping[bytes, i
 
 
 def _meet(left: int, right: int, id: int, known: Mapping[Pair, int], parts: Mapping[int, Pair]) -> bool:
-    """Tell whether two neighbours are whole when `id` is merged from them, with no earlier merge across their border.
+    """Return whether two neighbours are whole when `id` is merged from them, with no earlier merge across their border.
 
     Time runs backwards: of the two tokens at the border, the later one is taken apart. A merge across happens if it
     comes before either of them becomes part of a longer token; of equal merges the leftmost is the first.

@@ -62,6 +62,6 @@ def uncompiled(compiled: bool) -> contextlib.AbstractContextManager[None]:
 
 
 def has_compiler() -> bool:
-    """Tell whether a compiler that torch would call is on the path."""
+    """Return whether a compiler that torch would call is on the path."""
     usual = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
     return any(map(shutil.which, [os.environ["CXX"]] if os.environ.get("CXX") else usual))

@@ -96,8 +96,8 @@ class SpikeConfig:
     """What is done where the loss leaps: skip the batch, and return to a checkpoint where skipping does not help."""
 
     sigma: Annotated[float, Range(0, 1000)] = 0.0
-    """A step whose loss is so many standard deviations above the mean of the last ones is skipped, and such a row left
-    out; without `clip`, a step of such a gradient norm too. 0: only what is not finite. `pretrain` has 6."""
+    """A step whose loss is this many standard deviations above the mean of the last ones is skipped, and such a row
+    left out; without `clip`, a step of such a gradient norm too. 0: only what is not finite. `pretrain` has 6."""
     window: Annotated[int, Range(2, 100_000)] = 128
     """Steps that mean and deviation are taken over; the first half of them are never skipped."""
     max_rollbacks: Amount = 3

@@ -122,7 +122,7 @@ def add_in_place(tensors: Sequence[Tensor]) -> None:
 
 
 def in_buckets(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Return the tensors in groups of at least `BUCKET` numbers of one dtype, but for the last."""
+    """Return the tensors in groups of at least `BUCKET` numbers of one dtype, except the last."""
     buckets: list[list[Tensor]] = []
     for tensor in tensors:
         last = buckets[-1] if buckets else []

@@ -167,7 +167,7 @@ class Loop:
             self.average.put_in_place()
 
     def revise(self, steps: int) -> None:
-        """Give the whole run so many steps from here on; what is left of its schedule is spread over them.
+        """Give the whole run `steps` steps from here on; what is left of its schedule is spread over them.
 
         Raises `ValueError` for no more steps than were taken.
         """
@@ -241,7 +241,7 @@ class Loop:
         while True:
             try:
                 return self._gradients(batch, count)
-            except (MemoryError, RuntimeError) as error:  # torch tells of a CPU's memory by a plain RuntimeError
+            except (MemoryError, RuntimeError) as error:  # torch reports a CPU's lack of memory by a plain RuntimeError
                 size = min(self.micro_batch_size or len(batch.ids), len(batch.ids))
                 if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)):
                     raise

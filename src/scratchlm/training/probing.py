@@ -102,7 +102,7 @@ class _Probe:
         return self.end - self.clock()
 
     def pieces_promise_steps(self) -> bool:
-        """Time growing pieces; tell whether two whole steps are expected to fit what is left."""
+        """Time growing pieces; return whether two whole steps are expected to fit what is left."""
         pieces = pieces_of(self.batch, self.loop.config.micro_batch_size)
         few = [piece for piece in pieces if self._by_flops(piece.ids.numel(), LOW_USE) < self.left / 4]
         for piece in pieces[max(len(few) - 1, 0) :]:
@@ -114,13 +114,13 @@ class _Probe:
                 seconds.append(self._pass(piece))
             while len(seconds) < 4 and seconds[-1] < self.left / 8:
                 seconds.append(self._pass(piece))
-            if len(seconds) == 1 and self.timed:  # it was the warm-up, and tells less than the piece before
+            if len(seconds) == 1 and self.timed:  # it was the warm-up, and shows less than the piece before
                 seconds.append(self._expected(tokens))
             self.timed.append((tokens, min(seconds)))
         return 2 * self.scaled_up() < self.left
 
     def steps(self, least: int) -> list[float]:
-        """Return the seconds of whole steps, of which at least so many are taken, whatever the time."""
+        """Return the seconds of whole steps, of which at least `least` are taken, whatever the time."""
         seconds: list[float] = []
         while len(seconds) < least or (self.left > seconds[-1] and len(seconds) < MOST_STEPS):
             began = self.clock()  # the making of the batch counts too
@@ -136,7 +136,7 @@ class _Probe:
         return self._expected(self.batch.ids.numel()) + _optimizer_flops(self.loop) / speed
 
     def _expected(self, tokens: int) -> float:
-        """Return the seconds of a pass over so many tokens.
+        """Return the seconds of a pass over some tokens.
 
         What a pass takes whatever its size is known where two pieces were timed; every token counts at least as the
         machine's best use says.
@@ -149,7 +149,7 @@ class _Probe:
         return seconds + rate * (tokens - size)
 
     def _by_flops(self, tokens: int, use: float) -> float:
-        """Return the seconds of a pass that uses so much of the machine's product speed."""
+        """Return the seconds of a pass that uses this part of the machine's product speed."""
         return self.loop.decoder.flops_per_token(self.batch.ids.size(-1)) * tokens / (use * self.peak)
 
     def _pass(self, piece: Batch) -> float:

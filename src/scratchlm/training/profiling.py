@@ -23,7 +23,7 @@ SECONDS_A_MINUTE = 57.0
 LOOKS, LOOKS_SHARE, LAST_SHARE = 10, 0.03, 0.05
 """Most evaluations of a run with a time budget, the fraction of its time for all of them, and for the last one."""
 WINDOW = 0.1
-"""Fraction of a run's time, back from now, whose steps tell what a step takes."""
+"""Fraction of a run's time, back from now, whose steps show what a step takes."""
 LOOK_AGAIN, TOLERANCE = 0.05, 0.02
 """Fractions of what is left: how much goes by between two looks at the clock, and how far off a plan may be."""
 FORWARD_SPEED = 3.0

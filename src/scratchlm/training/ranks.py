@@ -53,7 +53,7 @@ class Ranks:
     context: int = 1
     """Ranks that share each text (`context_parallel`)."""
     heartbeat: Heartbeat = field(default_factory=Heartbeat, compare=False, repr=False)
-    """What this process tells the watchdog."""
+    """What this process reports to the watchdog."""
 
     @property
     def is_first(self) -> bool:
@@ -133,7 +133,7 @@ class Ranks:
         return found.flatten(0, 1)[: len(items)]
 
     def seconds_of_sum(self, numbers: int, device: torch.device) -> float:
-        """Return the time of a sum of so many numbers over all ranks: the median of three after one."""
+        """Return the time of a sum of some numbers over all ranks: the median of three after one."""
         if self.size == 1:
             return 0.0
         seconds = []
@@ -153,7 +153,7 @@ class Ranks:
         return tensor.item()
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is set on any rank."""
+        """Return whether the flag is set on any rank."""
         return flag if self.size == 1 else bool(self.add(torch.tensor(int(flag))))
 
     def from_all(self, value: T) -> list[T]:

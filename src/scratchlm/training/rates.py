@@ -1,7 +1,7 @@
 """The learning-rate range test (Smith 2015, arXiv 1506.01186): a few steps whose rate rises from too low to too high.
 
 The loss first stays, then falls, then rises again. The test knows nothing of what a rate is worth after many steps: it
-tells the range in which a sweep is worth its time, and warns where a recipe's rate is outside.
+reports the range in which a sweep is worth its time, and warns where a recipe's rate is outside.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class StepPlan:
         return [[piece.step, piece.steps] for piece in self._pieces[1:]]
 
     def revise(self, step: int, steps: int) -> None:
-        """Give the run so many steps in all, more than the `step` it has taken.
+        """Give the run `steps` in all, more than the `step` it has taken.
 
         Raises `ValueError` for fewer, and for a step before that of the latest revision.
         """

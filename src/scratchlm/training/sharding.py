@@ -83,7 +83,7 @@ class Shards:
         return texts_shared(self.decoder, self._texts) if self.ranks.context > 1 else nullcontext()
 
     def row_means(self, means: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of each row, of which this rank has the mean over so many of the targets."""
+        """Return the mean loss of each row, of which this rank has the mean over a part of the targets."""
         if self.ranks.context == 1:
             return means
         sums = torch.stack([means * counts, counts.to(means.dtype)])
@@ -97,7 +97,7 @@ class Shards:
 
 
 def require_shared(ranks: Ranks, how: ShardingName, model: DecoderConfig, training: TrainingConfig) -> None:
-    """Raise `UserError` with all that keeps ranks from sharing a model's layers and its texts as they are told."""
+    """Raise `UserError` with all that keeps ranks from sharing a model's layers and its texts as the settings say."""
     together = ranks.tensor * ranks.context
     problems = cut_problems(model, ranks.tensor) if ranks.tensor > 1 else []
     if ranks.size % together:

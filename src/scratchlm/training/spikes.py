@@ -63,7 +63,7 @@ class SpikeWatch:
             self.forget()
 
     def bad_rows(self, losses: Float[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Tell which rows are to be left out, by the mean loss of each, in nats."""
+        """Return which rows are to be left out, by the mean loss of each, in nats."""
         return losses > self._row_limit()
 
     def told_of_rows(self, bad: int, rows: int) -> str:

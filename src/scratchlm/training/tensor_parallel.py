@@ -39,7 +39,7 @@ OF_EXPERTS: Mapping[str, int] = {"gate": 1, "up": 1, "down": 2}
 
 
 def cut_problems(config: DecoderConfig, ranks: int) -> list[str]:
-    """Return a line for each size that so many ranks cannot share equally."""
+    """Return a line for each size that these ranks cannot share equally."""
     attention = config.attention
     sizes = {
         "attention.heads": attention.heads,

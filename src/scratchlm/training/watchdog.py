@@ -1,7 +1,7 @@
 """A watchdog over ranks: one that died, that the system does not run any more, or that hangs in a step is named.
 
-A rank that waits for another in a sum cannot tell a slow one from one that never comes. So a thread of each rank tells
-by a number in the store that `torchrun` keeps that it lives, and what its main thread does, and watches the others.
+A rank that waits for another in a sum cannot distinguish a slow one from one that never comes. So a thread of each rank
+shows by a number in the store of `torchrun` that it lives, and what its main thread does, and watches the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HANGING, TIMES, FIRST = 120.0, 5.0, 600.0
 """Seconds for which all others wait for a rank in a step after which it counts as hanging, at least; how many times as
 long as the longest step so far; and at least in the first step, which may compile."""
 LATER = 5.0
-"""Seconds that the others wait longer, so that the rank that hangs can tell where."""
+"""Seconds that the others wait longer, so that the rank that hangs can say where."""
 ELSEWHERE, COMPUTES, WAITS = 0, 1, 2
 """What a main thread does: something between steps, the rank's own part of a step, or it waits there for others."""
 KINDS = 3
@@ -53,7 +53,7 @@ class Heartbeat:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Tell that this thread takes a step inside the block."""
+        """Note that this thread takes a step inside the block."""
         started, self._thread = time.monotonic(), threading.get_ident()
         try:
             yield

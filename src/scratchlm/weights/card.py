@@ -68,7 +68,7 @@ def _use(model: SavedModel) -> str:
 
 
 def _energy(seconds: float | None, joules: float | None) -> str:
-    """Tell the energy as it was counted, or estimate it from the time of training, with the assumption."""
+    """Return the energy as it was counted, or estimate it from the time of training, with the assumption."""
     if joules is not None:
         return f"at least {joules / 3600:.3g} Wh, counted for the processors of the whole machine during the training"
     if not seconds:

@@ -246,8 +246,8 @@ class ScalingConfig(ExperimentConfig):
     tokens: Annotated[tuple[int, ...], Range(4096)] = (60_000, 140_000, 320_000, 720_000)
     """Training tokens of each of them, ascending."""
     tuned: Annotated[int, Range(1)] = 3
-    """On so many of the smaller numbers of tokens each size is trained with three learning rates. A rule that is fitted
-    to their validation losses sets the rate of every run."""
+    """On this many of the smaller numbers of tokens each size is trained with three learning rates. A rule that is
+    fitted to their validation losses sets the rate of every run."""
     larger_width: Annotated[int, Range(32, 4096)] = 192
     """Width of the larger run that is predicted."""
     larger_tokens: Annotated[int, Range(4096)] = 1_450_000
@@ -377,7 +377,7 @@ class ContextConfig(BookSettings):
     targets: Annotated[int, Range(8, 10**9)] = 1024
     """Held-out tokens, predicted once per condition."""
     order_steps: Annotated[int, Range(2, 10**9)] = 250
-    """Training steps of the network that is told the order of its context in part; half of them for a comparison."""
+    """Training steps of the network that gets the order of its context in part; half of them for a comparison."""
     copies: Annotated[int, Range(2, 10**6)] = 64
     """Rows of random tokens that are repeated."""
     copy_steps: Count = 400

@@ -1,7 +1,7 @@
 """`experiment context`: how a model uses the tokens before the one it predicts.
 
 The same held-out tokens are predicted with context of several lengths, without attention and without single heads. What
-the order of the context is worth is measured with a network that is told the places of tokens only up to windows. The
+the order of the context is worth is measured with a network that gets the places of tokens only up to windows. The
 pretrained model never saw shuffled text and is confused by it, so its loss alone does not say (`shared/word_order.py`).
 Repeated random tokens are predicted with and without the heads that copy them, by a model that cannot copy by position
 (`shared/copying.py`).

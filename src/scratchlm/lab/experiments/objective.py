@@ -39,7 +39,7 @@ from scratchlm.tokens.simple import CharacterTokenizer, SymbolTokenizer, WordTok
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 
 HELD_OUT, TESTED = 12, 6000
-"""One in so many books is held out, and so many bytes at the beginning of each are tested."""
+"""One in this many books is held out, and this many bytes at the beginning of each are tested."""
 BLOCK = 512
 """Bytes of a block of held-out text; kinds of tokens are compared block by block, clustered by book."""
 OPENING = "It was a"
@@ -154,7 +154,7 @@ class _Look(Stateless):
 
 
 def build(kind: str, data: Data, config: ObjectiveConfig) -> tuple[Decoder, TrainingConfig]:
-    """Build the model of a kind of token with random weights; return it with its training, but for the steps."""
+    """Build the model of a kind of token with random weights; return it with its training, except the steps."""
     shape, training = at_depth(config.depth)
     shape = replace(shape, vocabulary_size=data.tokenizers[kind].vocabulary_size)
     length = min(training.sequence_length, min(map(len, data.learned.values())) // 4)

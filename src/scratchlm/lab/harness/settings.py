@@ -88,7 +88,7 @@ class ExperimentConfig:
                 "(which files, and where they come from: notes/data.md)"
             )
         if not (given / name).exists():
-            raise UserError(f"{given / name}: no such file; notes/data.md tells where it comes from")
+            raise UserError(f"{given / name}: no such file; notes/data.md says where it comes from")
         return given / name
 
 

@@ -123,7 +123,7 @@ def with_quickstart(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def quickstart_model(folder: Path) -> tuple[LanguageModel, Corpus]:
-    """Load a quickstart's model, and tell the stories that it has read again.
+    """Load a quickstart's model, and write again the stories that it has read.
 
     Raises `UserError` for a model that was not made by a quickstart on the embedded stories.
     """

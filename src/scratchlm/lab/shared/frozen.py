@@ -2,7 +2,7 @@
 
 A frozen embedding is also a frozen output head. At its initial size (standard deviation 0.02), and with norms that do
 not scale, logits cannot be much larger than 0.02 times the width, so that no other weights can predict text well. So
-frozen embeddings are made ten times larger, but for one condition that measures this limit.
+frozen embeddings are made ten times larger, except for one condition that measures this limit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Part:
     """A choice of trained parameters."""
 
     trained: Callable[[str], bool]
-    """Tells by its name whether a parameter is trained."""
+    """Whether, by its name, a parameter is trained."""
     matrices: bool = True
     """Whether matrices of blocks are among them, which Muon can train."""
     scale: float = 1.0

@@ -30,7 +30,7 @@ HELD_OUT = 0.06
 DEPTH = 4
 """Depth of the recipe of the small model."""
 LEAST_BYTES, BYTES_A_TOKEN = 1_000_000, 4
-"""Text that is prepared: at least so many bytes, and so many per token that is read."""
+"""Text that is prepared: at least this many bytes, and this many per token that is read."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def prepare_small_model(source: Path, vocabulary_size: int, steps_trained: int, 
 
 
 def text_size(steps_trained: int, depth: int = DEPTH, **batch: Any) -> int:
-    """Return how many bytes of text so many training steps read about once, at least a million."""
+    """Return how many bytes of text these training steps read about once, at least a million."""
     training = replace(load_recipe("default", depth).training, **batch)
     return max(LEAST_BYTES, BYTES_A_TOKEN * steps_trained * training.batch_size * training.sequence_length)
 

@@ -55,7 +55,7 @@ class LabelledTeller(Teller):
     """A teller that keeps the words of its last story, with the categories they were drawn from, and its people."""
 
     def __init__(self, seed: int) -> None:
-        """Tell stories of the usual world. A plain teller of the same seed tells the same stories."""
+        """Write stories of the usual world. A plain teller of the same seed writes the same stories."""
         super().__init__(build_world(), seed)
         self.names = {node: name for name, node in self.generator.nodes.items()}
         self.words: list[Word] = []

@@ -1,7 +1,7 @@
 """What the order of a context is worth, and what is only the confusion of a model that never saw shuffled text.
 
 A model trained on ordered text expects order, so its loss on a shuffled context is that of a wrong expectation.
-`ContextReader` cannot be confused: it looks at the last `CONTEXT` tokens, and is told how far back each one is only up
+`ContextReader` cannot be confused: it looks at the last `CONTEXT` tokens, and gets how far back each one is only up
 to windows of a width. With width 1 it knows their order; with width 4 only that a token is among the last four, the
 four before, and so on; with the width of the whole context it has a bag of words. Its state depends on nothing else, so
 shuffling tokens within their windows changes nothing. One network is trained on all widths, drawn for each row, and on

@@ -77,7 +77,7 @@ ENDING_SHARE, SHORTEST_ENDING = 0.06, 3.0
 PRETRAINING = "pretraining"
 """How the name of that phase begins."""
 LONGEST_PROBE = 4.0
-"""Seconds of the probe at most: longer ones tell no more."""
+"""Seconds of the probe at most: longer ones show no more."""
 WRITTEN = 10
 """How often it writes a sample during pretraining, in a fiftieth of the time at most."""
 LOOKS = 8
@@ -115,7 +115,7 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str, predicted: float | None = None) -> Iterator[Phase]:
-        """Time a phase and tell its beginning on stderr."""
+        """Time a phase and report its beginning on stderr."""
         phase = Phase(name, predicted)
         self.phases.append(phase)
         began = self.elapsed
@@ -203,12 +203,12 @@ def _embedded(config: QuickstartConfig) -> bool:
 
 
 def _some(questions: Sequence[Question], wanted: int) -> Sequence[Question]:
-    """Return every so many-th question where not all are wanted."""
+    """Return questions at equal distances where not all are wanted."""
     return questions[:: -(-len(questions) // wanted)] if questions else questions
 
 
 def _for_lack_of_time(result: QuickstartResult, corpus: Corpus, shortened: bool) -> list[str]:
-    """Tell what was done less of."""
+    """Report what was done less of."""
     found = []
     if corpus.questions and len(result.questions) < len(corpus.questions):
         found.append(
@@ -290,7 +290,7 @@ def _measure(
 def _pretrain(
     config: QuickstartConfig, clock: Clock, encoded: Encoded, size: Size
 ) -> tuple[LanguageModel, RuntimeConfig, int]:
-    """Train from random weights until so many seconds after the beginning; return the tokens read too."""
+    """Train from random weights until some seconds after the beginning; return the tokens read too."""
     length = min(LENGTH, len(encoded.train) - 2)
     if length < 16 or len(encoded.held_out) < 2:
         raise UserError(

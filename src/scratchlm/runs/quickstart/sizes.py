@@ -1,6 +1,6 @@
 """What a quickstart can do in its minutes on this machine: how large a model, on how much text, asked how much.
 
-A short probe times three of its shapes, which tells the speeds of the others. For a text of one's own the law of
+A short probe times three of its shapes, which gives the speeds of the others. For a text of one's own the law of
 `runs.scaling_law` chooses the shape. For the embedded corpus the facts of its stories decide: a model must read them
 often enough to answer, so the largest is taken that reads enough.
 """
@@ -139,20 +139,20 @@ def relative_time(layers: int, width: int) -> float:
 
 
 def best_for_text(speeds: list[Speed], seconds: float) -> Speed:
-    """Return the shape that the law of loss expects most of after so many seconds of training on English prose."""
+    """Return the shape that the law of loss expects most of after some seconds of training on English prose."""
     law = loss_law()
     law = dataclasses.replace(law, a=SIZE_COUNTS * law.a)
     return min(speeds, key=lambda speed: law.bits("default", speed.weights, seconds * speed.tokens_per_second))
 
 
 def best_for_facts(speeds: list[Speed], seconds: float) -> Speed:
-    """Return the largest shape that reads the embedded corpus often enough in so many seconds, else the smallest."""
+    """Return the largest shape that reads the embedded corpus often enough in the seconds, else the smallest."""
     enough = [s for s in speeds if seconds * s.tokens_per_second >= FACTS.get((s.layers, s.width), float("inf"))]
     return (enough or speeds[:1])[-1]
 
 
 def minutes_to_reach(bits: float, now: float, tokens: float, speed: float) -> float | None:
-    """Return the minutes of training after which a run that ended at `now` after so many tokens should reach `bits`.
+    """Return the minutes of training after which a run that ended at `now` after `tokens` should reach `bits`.
 
     By the law of loss, whose text term falls with the tokens read; None where more text alone never reaches it.
     """

@@ -52,7 +52,7 @@ class Corpus:
 
 
 def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corpus:
-    """Tell about `size` bytes of stories, the last of them held out, with portraits strewn between the others.
+    """Write about `size` bytes of stories, the last of them held out, with portraits strewn between the others.
 
     `fraction` of it all is portraits.
     """

@@ -1,1 +1,1 @@
-"""What is told of many ranks: before they start, and of those that are there."""
+"""What is reported of many ranks: before they start, and of those that are there."""

@@ -12,14 +12,14 @@ import math
 from dataclasses import dataclass, field
 
 ETA = 3
-"""One of so many trials goes on."""
+"""One of this many trials goes on."""
 LEAST = 20
 """Fewest steps that trials are compared after."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """A stage of the comparison: so many trials, each trained for so many steps."""
+    """A stage of the comparison: trials, each trained for as many steps."""
 
     trials: int
     steps: int

@@ -1,4 +1,4 @@
-"""`scratchlm pretrain --sweep`: train trials by successive halving, and tell which is best.
+"""`scratchlm pretrain --sweep`: train trials by successive halving, and report which is best.
 
 Each trial is a run folder in `trials/`, named by its number and its steps. What is compared is read from these folders,
 so that a sweep can be killed and resumed: what has ended stays, what had begun goes on.
@@ -99,7 +99,7 @@ class SweepResult:
         return found
 
     def is_wide(self, setting: str) -> bool:
-        """Tell whether the values of a setting are more than tenfold apart, so that a logarithm shows them better."""
+        """Return whether the values of a setting are more than tenfold apart, so that a logarithm shows them better."""
         values = [each.values[setting] for each in self.trials]
         return min(values) > 0 and max(values) / min(values) > 10
 
@@ -237,7 +237,7 @@ class Sweep:
         self._note(trial, round_number)
 
     def _note(self, trial: int, round_number: int) -> None:
-        """Take note of a trial that has ended, and tell."""
+        """Take note of a trial that has ended, and report it."""
         found = score(self.folder(trial, round_number))
         if found is not None:
             self.problems.pop(trial, None)
