@@ -8,14 +8,27 @@ from typing import Literal
 
 from scratchlm.config.settings import Place, Positional, Setting
 
+HELP = ("--help", "--help-all")
 Shell = Literal["bash", "zsh", "fish"]
+ZSH = "autoload -U +X bashcompinit && bashcompinit"
+"""Lets zsh use a function that was written for bash."""
+FISH = """\
+function __scratchlm_at
+    set -l words (commandline -opc)[2..]
+    string match -q -- "$argv *" "$words "
+end
+function __scratchlm_ends
+    set -l words (commandline -opc)[2..]
+    test "$words" = "$argv"
+end"""
+"""Functions of fish: whether the line begins with these words, and whether it has no others yet."""
 
 
 @dataclass(frozen=True)
 class CompletionConfig:
     """Print a script that completes commands, flags and values in a shell.
 
-    bash: source <(scratchlm completion bash). zsh: the same with zsh, after compinit. fish: scratchlm completion fish |
+    bash: source <(scratchlm completion bash). zsh: the same with zsh. fish: scratchlm completion fish |
     source. The line in the shell's start-up file does it for every terminal.
     """
 
@@ -28,7 +41,9 @@ def script(shell: Shell, programs: Mapping[str, Sequence[Setting]]) -> str:
     if shell == "fish":
         return _fish(programs)
     bash = _bash(programs)
-    return bash if shell == "bash" else f"autoload -U +X bashcompinit && bashcompinit\n{bash}"
+    if shell == "bash":
+        return bash
+    return f"(( $+functions[compdef] )) || {{ autoload -U compinit && compinit }}\n{ZSH}\n{bash}"
 
 
 def _following(programs: Mapping[str, Sequence[Setting]]) -> dict[str, list[str]]:
@@ -47,6 +62,11 @@ def _flags(known: Sequence[Setting]) -> dict[str, Setting]:
     return {each.flag: each for each in known if each.place is not Place.FIRST}
 
 
+def _first_words(known: Sequence[Setting]) -> list[str]:
+    """Return the values that may stand without a flag."""
+    return [str(choice) for each in known if each.place is Place.FIRST for choice in each.choices or ()]
+
+
 def _bash(programs: Mapping[str, Sequence[Setting]]) -> str:
     """Return a function of bash. It walks over the words that name a command, then offers what may follow."""
     following = _following(programs)
@@ -58,7 +78,10 @@ def _bash(programs: Mapping[str, Sequence[Setting]]) -> str:
         if each.choices
     ]
     inner = [f'            "{before}") words="{" ".join(words)}" ;;' for before, words in following.items()]
-    leaves = [f'            "{program}") flags="{" ".join(_flags(known))}" ;;' for program, known in programs.items()]
+    leaves = [
+        f'            "{program}") words="{" ".join(_first_words(known))}" flags="{" ".join(_flags(known))}" ;;'
+        for program, known in programs.items()
+    ]
     lines = [
         "_scratchlm() {",
         '    local word="${COMP_WORDS[COMP_CWORD]}" program="" words="" flags="" place',
@@ -75,7 +98,7 @@ def _bash(programs: Mapping[str, Sequence[Setting]]) -> str:
         *leaves,
         "        esac ;;",
         "    esac",
-        '    case "$word" in -*) words="$words $flags --help --help-all" ;; esac',
+        f'    case "$word" in -*) words="$words $flags {" ".join(HELP)}" ;; esac',
         '    COMPREPLY=($(compgen -W "$words" -- "$word"))',
         "}",
         "complete -o bashdefault -o default -F _scratchlm scratchlm",
@@ -85,16 +108,16 @@ def _bash(programs: Mapping[str, Sequence[Setting]]) -> str:
 
 def _fish(programs: Mapping[str, Sequence[Setting]]) -> str:
     """Return one `complete` of fish for each word and flag."""
-    lines = ["complete -c scratchlm -e"]
+    lines = [FISH, "complete -c scratchlm -e"]
     for before, words in _following(programs).items():
-        used = before.split()
-        seen = [f"__fish_seen_subcommand_from {word}" for word in used]
-        seen.append(f"not __fish_seen_subcommand_from {' '.join(words)}")
-        lines.append(f"complete -c scratchlm -f -n '{'; and '.join(seen)}' -a '{' '.join(words)}'")
+        lines.append(f"complete -c scratchlm -f -n '__scratchlm_ends {before}' -a '{' '.join(words)}'")
+    lines += [f"complete -c scratchlm -l {flag.removeprefix('--')} -d 'Show the settings and end'" for flag in HELP]
     for program, known in programs.items():
-        within = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in program.split())
+        begins = f"complete -c scratchlm -n '__scratchlm_at {program}'"
+        if words := _first_words(known):
+            lines.append(f"{begins} -f -a '{' '.join(words)}'")
         for flag, each in _flags(known).items():
             says = each.says.split(". ")[0].replace("\\", "").replace("'", "")[:80]
             takes = f" -x -a '{' '.join(each.choices)}'" if each.choices else " -r" if each.values else ""
-            lines.append(f"complete -c scratchlm -n '{within}' -l {flag.removeprefix('--')}{takes} -d '{says}'")
+            lines.append(f"{begins} -l {flag.removeprefix('--')}{takes} -d '{says}'")
     return "\n".join(lines)
