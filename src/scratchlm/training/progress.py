@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
+from scratchlm.base.progress import time_left
 from scratchlm.base.terminal import console
 from scratchlm.training.loop import StepRecord
 
@@ -16,6 +17,10 @@ PLAIN_SECONDS = 10.0
 """Seconds between two lines where there is no terminal to redraw."""
 PAGE_SECONDS = 0.5
 """Seconds between two updates of a notebook's page."""
+TIME_LEFT = len(" 00:00:00 left")
+"""Columns that the time takes, at most 99 hours."""
+NARROW, WIDE = 70, 100
+"""Columns of a terminal below which the bar and its title are left out, and from which the bar is long."""
 
 
 class TrainingProgress:
@@ -32,12 +37,16 @@ class TrainingProgress:
         drawn = console(stderr=True)
         self._live = drawn.is_terminal and not drawn.is_jupyter
         self._page = _page() if drawn.is_jupyter else None
+        length = 20 if drawn.width >= WIDE else 10
+        before: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(bar_width=length)]
+        taken = len(title) + length + 2
+        if drawn.width < NARROW:
+            before, taken = [], 0
+        self._room = drawn.width - taken - TIME_LEFT
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            *before,
             TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            *time_left(),
             console=drawn,
             transient=False,
             disable=not self._live,
@@ -68,7 +77,7 @@ class TrainingProgress:
         self._speed += newest * (record.tokens / record.seconds - self._speed)
         self._loss += newest * (record.loss - self._loss)
         if self._live:
-            self._bar.update(self._task, completed=record.step, total=record.steps, figures=self._figures(record))
+            self._bar.update(self._task, completed=record.step, total=record.steps, figures=self._fitting(record))
             return
         pause = PLAIN_SECONDS if self._page is None else PAGE_SECONDS
         if time.monotonic() - self._printed >= pause or record.step == record.steps:
@@ -84,13 +93,22 @@ class TrainingProgress:
         shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
         line = f"{kind} at step {step}: {shown}"
         if self._live:
-            self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(line, highlight=False, markup=False)
         else:
             print(line, file=sys.stderr, flush=True)
 
     def _figures(self, record: StepRecord) -> str:
         use = f", {100 * self._speed * self._share:.0f}% of peak" if self._share else ""
         return f"step {record.step}/{record.steps}, loss {self._loss:.3f}, {self._speed:,.0f} tokens/s{use}"
+
+    def _fitting(self, record: StepRecord) -> str:
+        """Return as many of the figures as fit a line of the terminal, the first ones first."""
+        figures = self._figures(record)
+        if self._room < len(figures.partition(" tokens/s")[0]):
+            figures = figures.removeprefix("step ")
+        while len(figures) > self._room and ", " in figures:
+            figures = figures.rpartition(", ")[0]
+        return figures
 
 
 def _page() -> Any:
