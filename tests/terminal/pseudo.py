@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import pyte
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds to wait for what should appear: longer than the slowest machine needs."""
 STYLE = re.compile(r"\x1b\[[\d;]*m")
 """Codes that change how letters look, and take no place."""
