@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -212,9 +213,12 @@ def _say(text: str) -> None:
 
 
 def _read(prompt: str) -> str | None:
-    """Read a line; return None at the end of input."""
+    """Read a line after a prompt whose lines end between words; return None at the end of input."""
+    *lines, last = textwrap.wrap(prompt, max(20, console().width - 2))
+    for line in lines:
+        print(line)
     try:
-        return input(prompt).strip()
+        return input(f"{last} ").strip()
     except EOFError:
         print()
         return None
@@ -261,13 +265,16 @@ def _show_verdict(card: Card, given: str) -> None:
 
 
 def _show_question(card: Card, where: str) -> None:
+    from rich.cells import cell_len
     from rich.markdown import Markdown
     from rich.rule import Rule
     from rich.text import Text
 
     drawn = console(highlight=False)
     chapter = "" if card.chapter is None else f"chapter {card.chapter}  "
-    drawn.print(Rule(f"{where}  {chapter}{' '.join(card.signs)}", align="left", style="dim"))
+    title = f"{where}  {chapter}{' '.join(card.signs)}"
+    fits = cell_len(title) + 4 <= drawn.width
+    drawn.print(Rule(title, align="left", style="dim") if fits else Text(title, style="dim"))
     if card.code:
         drawn.print(Markdown(card.code))
     drawn.print(Text(card.asked, style="bold"))
