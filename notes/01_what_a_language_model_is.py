@@ -597,7 +597,7 @@ def _(mo):
     mo.md("""
     ## 6. A network
 
-    An n-gram model shares between contexts only what their last tokens have in common. What follows "the red" tells it nothing
+    An n-gram model shares between contexts only what their last tokens have in common. What follows "the red" teaches it nothing
     about "the blue". A **network** computes the logits from the context with one formula for
     all contexts. The formula has many adjustable numbers, the **parameters**, and training finds them. So what it learns from
     one context can help with a similar one.
@@ -1167,7 +1167,7 @@ def _(
 @app.cell(hide_code=True)
 def _(mo):
     mo.md("""
-    With pairs of words the classifier is nearly perfect too, so the task does not tell which is better. What differs is what
+    With pairs of words the classifier is nearly perfect too, so the task does not show which is better. What differs is what
     each needed: labels and a feature that fits this one task, or text alone. ⚠️ The n-gram model counts neighbouring tokens
     too, and a person chose that, but not for this task. And the two learned from different amounts of text.
 
