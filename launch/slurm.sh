@@ -22,6 +22,6 @@ command=(pretrain default --data "$data" --out "$run" --threads "$((SLURM_CPUS_P
 if [ -e "$run/recipe.toml" ]; then
     command=(pretrain --resume "$run")
 fi
-export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # or a machine that comes back is told no address by torchrun
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # or a machine that comes back gets no address from torchrun
 srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node "$ranks" --max-restarts 3 --rdzv-id "$SLURM_JOB_ID" \
     --rdzv-backend c10d --rdzv-endpoint "$first:29500" -m scratchlm "${command[@]}"
