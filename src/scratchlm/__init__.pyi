@@ -580,7 +580,7 @@ def finetune_reinforce(
     group_size: int = 8, temperature: float = 1.0, reply_tokens: int = 16, kl_weight: float = 0.0, scaled: bool = True,
     on_step: Callable[[StepRecord], object] | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> ReinforceResult:
-    """Teach a model by what its own answers are worth.
+    """Teach a model by rewards for its own answers.
 
     Arguments:
         recipe

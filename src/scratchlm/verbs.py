@@ -166,7 +166,7 @@ FINETUNE_PREFER = Verb(
     _preferring, objects=("on_step",), resumed=lambda: scratchlm.finetuning.config.ResolvedPreferTrainingConfig
 )  # fmt: skip
 FINETUNE_REINFORCE = Verb(
-    "finetune reinforce", "Teach a model by what its own answers are worth.",
+    "finetune reinforce", "Teach a model by rewards for its own answers.",
     lambda: scratchlm.finetuning.config.ReinforceTrainingConfig,
     lambda: scratchlm.runs.reinforce.finetune_reinforce,
     _of_file(lambda: scratchlm.finetuning.config.ReinforceTrainingConfig), hidden=("json", "data", "held_out", "split"),

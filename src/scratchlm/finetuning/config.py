@@ -275,7 +275,7 @@ def resolve_loss(config: PreferTrainingConfig) -> ResolvedPreferTrainingConfig:
 
 @dataclass(frozen=True)
 class ReinforceTrainingConfig(FinetuneConfig):
-    """Teach a model by what its own answers are worth (GRPO, Shao et al. 2024, arXiv 2402.03300).
+    """Teach a model by rewards for its own answers (GRPO, Shao et al. 2024, arXiv 2402.03300).
 
     Each step draws several answers to some questions and makes those likelier that are better than their group. The
     best model by the true score on held-out questions is kept.

@@ -72,7 +72,7 @@ class PreferResult(FinetuneResult):
     margin: float
     """Mean lead of the chosen answer over the reference model, in nats; of rewards, of the chosen answer."""
     kl: float | None
-    """Mean KL divergence of the model from the one of before over the tokens of these answers, exact over the
+    """Mean KL divergence of the model from what it was before over the tokens of these answers, exact over the
     vocabulary, nats a token; None of rewards."""
     seconds: float
 
