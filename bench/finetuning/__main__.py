@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.finetuning import adapters, datasets, spam, sums
+from bench.finetuning import adapters, datasets, small, spam, sums
 from bench.store import write
 
 from scratchlm.base.errors import Interrupted, UserError
@@ -23,6 +23,7 @@ TASKS = {
     "spam": spam.measure,
     "banking": datasets.banking,
     "instructions": datasets.instructions,
+    "small": small.measure,
     "preferences": datasets.preferences,
     "sums": sums.measure,
     "adapters": adapters.measure,

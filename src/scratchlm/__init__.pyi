@@ -252,10 +252,11 @@ def finetune_classify(
     recipe: str | None = None, *, init: str | Path | None = None,
     data: str | Path | Iterable[str | Mapping[str, Any]] | None = None, out: str | Path | None = None,
     held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "hash:0.1",
-    epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
-    patience: int = 5, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
-    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    epochs: float = 3.0, steps: int | None = None, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
+    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     text_column: str | None = None, label_column: str | None = None, positive: str | None = None,
     class_weights: Literal["none", "balanced"] = "none", prompt: str = "{text}",
@@ -284,6 +285,8 @@ def finetune_classify(
             stay together, or tail:FRACTION, the last rows.
         epochs
             Times that all data are seen; sets training.steps.
+        steps
+            Optimizer steps, in the place of --epochs.
         lora
             Whether adapters are trained instead of the model itself: less memory, a file of some
             megabytes.
@@ -367,15 +370,17 @@ def finetune_classify(
 def finetune_instruct(
     recipe: str | None = None, *, init: str | Path | None = None,
     data: str | Path | Iterable[str | Mapping[str, Any]] | None = None, out: str | Path | None = None,
-    held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "hash:0.1",
-    epochs: float = 3.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
-    patience: int = 5, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
-    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "auto",
+    epochs: float | None = None, steps: int | None = None, lora: bool = False, adapter: LoRAConfig = ...,
+    nf4: bool = False, frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
-    prompt_column: str | None = None, answer_column: str | None = None, rehearse: str | Path | None = None,
-    preview: int = 0, scored: int = 100, reply_tokens: int = 160,
-    on_step: Callable[[StepRecord], object] | None = None, overrides: Mapping[str, Any] | None = None,
+    prompt_column: str | None = None, answer_column: str | None = None, rewordings: int | None = None,
+    general: float | None = None, rehearse: str | Path | None = None, preview: int = 0, scored: int = 100,
+    reply_tokens: int = 160, on_step: Callable[[StepRecord], object] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> InstructResult | None:
     """Teach a model to answer in conversations.
 
@@ -394,10 +399,15 @@ def finetune_instruct(
         held_out
             File that training never sees; without, a fraction of the data is held out.
         split
-            What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies
-            stay together, or tail:FRACTION, the last rows.
+            What is held out where no file is: hash:FRACTION, by the hash of each question, so that
+            copies stay together, tail:FRACTION, the last rows, or rewordings: of each question one in
+            words that training never has, so that all answers are learned. auto: rewordings of small
+            data, else hash:0.1.
         epochs
-            Times that all data are seen; sets training.steps.
+            Times that all conversations are seen, each time in one of their wordings; 3 if not given.
+            Small data: what suits them.
+        steps
+            Optimizer steps, in the place of --epochs.
         lora
             Whether adapters are trained instead of the model itself: less memory, a file of some
             megabytes.
@@ -443,6 +453,13 @@ def finetune_instruct(
             1.
         answer_column
             Column of the answers.
+        rewordings
+            Rewordings of each question, made by rule, that training has beside it; 0 if not given.
+            Small data: 16.
+        general
+            Fraction of what is trained on that are general questions with the model's own answers from
+            before, so that it forgets less; 0 if not given. Small data: a quarter, if the model answers
+            questions already.
         rehearse
             Text of the kind the model learned before, seen in between so that it does not forget how to
             write it.
@@ -476,10 +493,11 @@ def finetune_prefer(
     recipe: str | None = None, *, init: str | Path | None = None,
     data: str | Path | Iterable[str | Mapping[str, Any]] | None = None, out: str | Path | None = None,
     held_out: str | Path | Iterable[str | Mapping[str, Any]] | None = None, split: str = "hash:0.1",
-    epochs: float = 1.0, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
-    patience: int = 5, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
-    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None, force: bool = False,
+    epochs: float = 1.0, steps: int | None = None, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False,
+    frozen_layers: int = 0, patience: int = 5, keep: Literal["best", "last"] = "best",
+    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     method: Literal["dpo", "ipo", "kto", "orpo", "simpo", "reward"] | None = None,
     loss: DPOConfig | IPOConfig | KTOConfig | ORPOConfig | SimPOConfig | RewardConfig | None = None,
@@ -506,6 +524,8 @@ def finetune_prefer(
             stay together, or tail:FRACTION, the last rows.
         epochs
             Times that all pairs are seen; sets training.steps.
+        steps
+            Optimizer steps, in the place of --epochs.
         lora
             Whether adapters are trained instead of the model itself: less memory, a file of some
             megabytes.
@@ -571,9 +591,9 @@ def finetune_prefer(
 @overload
 def finetune_reinforce(
     recipe: str | None = None, *, init: str | Path | None = None, out: str | Path | None = None, epochs: float = 1.0,
-    lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0, patience: int = 0,
-    keep: Literal["best", "last"] = "best", resume: str | Path | None = None, allow_changes: bool = False,
-    seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    steps: int | None = None, lora: bool = False, adapter: LoRAConfig = ..., nf4: bool = False, frozen_layers: int = 0,
+    patience: int = 0, keep: Literal["best", "last"] = "best", resume: str | Path | None = None,
+    allow_changes: bool = False, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32", threads: int | None = None, force: bool = False,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (), training: TrainingConfig = ...,
     task: Literal["sums", "storyworld", "sums-exploitable", "own"] | Task | None = "sums", questions: int = 16,
@@ -592,6 +612,8 @@ def finetune_reinforce(
             Folder of the run to write; the model is in its model/.
         epochs
             Times that all questions are asked; sets training.steps.
+        steps
+            Optimizer steps, in the place of --epochs.
         lora
             Whether adapters are trained instead of the model itself: less memory, a file of some
             megabytes.

@@ -53,17 +53,17 @@ def answers(changed: int, right_before: int, right_after: int, count: int = 20) 
 def test_a_fine_tuning_is_judged_by_its_answers_and_its_loss(
     exchanges: list[Answers], before: float, after: float, expected: str
 ) -> None:
-    assert judge_answers(exchanges, before, after, 3.0).title == expected
+    assert judge_answers(exchanges, before, after, 30).title == expected
 
 
 def test_the_reason_is_in_numbers_and_the_advice_says_what_to_change() -> None:
-    verdict = judge_answers(answers(4, 0, 0), 2.0, 1.9, 3.0)
+    verdict = judge_answers(answers(4, 0, 0), 2.0, 1.9, 30)
     assert verdict.reason.startswith(
         "4 of 20 held-out answers differ from before. Held-out loss fell from 2.000 to 1.900"
     )
     assert "(-5.0%)" in verdict.reason
     assert "--epochs 9" in verdict.advice
-    assert judge_answers(answers(20, 0, 15), 2.0, 1.0, 3.0).advice == ""
+    assert judge_answers(answers(20, 0, 15), 2.0, 1.0, 30).advice == ""
 
 
 def test_a_score_is_judged_by_its_interval() -> None:

@@ -113,11 +113,13 @@ def instruct(out: Path) -> None:
     scores = Plain(exact=0.5123, exact_interval=BETWEEN, chrf=45.6, chrf_interval=Interval(40.1, 50.2), stopped=0.87)
     result = Plain(
         conversations=4321, layout=HOSTILE, held_out=98, seconds=12.0, truncated=3, loss=1.111, loss_before=2.222,
-        before=scores, after=scores,
+        before=scores, after=scores, split="rewordings",
+        recall=Plain(questions=40, before=1, after=39, rewordings=38, rewordings_before=2, rewordings_after=37, bm25=36,
+                     general=14, general_same=13),
     )  # fmt: skip
     exchanges = [Answers(HOSTILE, HOSTILE, HOSTILE, f"{HOSTILE} more")]
     result.exchanges = exchanges
-    verdict = judge_answers(exchanges, result.loss_before, result.loss, 3.0)
+    verdict = judge_answers(exchanges, result.loss_before, result.loss, 30)
     first = first_changed(exchanges)
     write_report(
         out, "instruct.jinja", result=result, kept="kept: step 7", shown=exchanges, verdict=verdict, first=first
@@ -197,7 +199,8 @@ NUMBERS = {
                  "1 of 1", "25%", "57%", "31%", "8"],
     pretrain: ["1.2345", "3.1000", "1,234", "20", "3 threads in bf16, seed 5", "31", "9.87", "step 12"],
     instruct: ["It learned", "1 of 1 held-out answers",
-               "4,321", "98", "51.2%", "25.1% to 75.2%", "45.6", "40.1 to 50.2", "87%", "1.111", "2.222", "step 7"],
+               "4,321", "98", "51.2%", "25.1% to 75.2%", "45.6", "40.1 to 50.2", "87%", "1.111", "2.222", "step 7",
+               "rewordings", "39", "38", "37", "36", "13 of 14"],
     prefer: ["4,321", "98", "3 pairs", "65.4%", "54.3%", "25.1% to 75.2%", "76.5%", "1.23", "0.0123", "step 7"],
     reinforce: ["98", "65.4%", "54.3%", "25.1% to 75.2%", "+0.45", "+0.05", "reward hacking", "step 7"],
     classify: ["4,321", "98", "80 held out", "1.23", "0.099", "0.046", "0.432", "0.543", "0.987", "step 7 of 9"],

@@ -4,6 +4,8 @@
     manifest.json   versions, machine, seed, threads, hashes of recipe, tokenizer and inputs
     metrics.jsonl   the log: one JSON object a line, only ever appended to
     checkpoints/    what a resume continues from
+    rewordings.jsonl, general.jsonl  how a fine-tuning on few conversations rewords questions, and what the model said
+                    to general ones before
     samples/        texts written during training
     skipped/        batches that were skipped, since their loss was far too high or not finite
     result.json     what the run found
@@ -40,6 +42,8 @@ LOG_FILE = "metrics.jsonl"
 RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
+REWORDINGS_FILE = "rewordings.jsonl"
+GENERAL_FILE = "general.jsonl"
 SAMPLES = "samples"
 SKIPPED = "skipped"
 MODEL = "model"

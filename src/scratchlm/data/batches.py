@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.model.masks import SHARED
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.tokens.chat import Rendered
 
@@ -245,6 +246,8 @@ class PackedBatches(Batches):
     length: int
     seed: int
     pad: int
+    shared: int = 0
+    """Ids that all samples begin with and that have no loss, such as a system message: a row holds them once."""
 
     def __post_init__(self) -> None:
         """Refuse data without loss on any token within `length`."""
@@ -267,18 +270,20 @@ class PackedBatches(Batches):
 
     def _fill(self, order: Order, ids: np.ndarray, targets: np.ndarray, documents: np.ndarray) -> None:
         """Pack conversations into one row until the next does not fit."""
-        used, number = 0, 1
+        used, number = self.shared, 1
+        ids[:used], documents[:used] = self.samples[0].ids[:used], SHARED
         while used < self.length:
             sample = self.samples[order.peek()]
-            width = min(len(sample.ids) - 1, self.length)
-            if used and used + width > self.length:
+            first, last = self.shared, min(len(sample.ids) - 1, self.length)
+            width = last - first
+            if number > 1 and used + width > self.length:
                 break
             order.take(1)
             if width < 1:
                 continue
-            following = np.array(sample.ids[1 : width + 1])
-            ids[used : used + width] = sample.ids[:width]
-            targets[used : used + width] = np.where(sample.mask[1 : width + 1], following, IGNORED)
+            following = np.array(sample.ids[first + 1 : last + 1])
+            ids[used : used + width] = sample.ids[first:last]
+            targets[used : used + width] = np.where(sample.mask[first + 1 : last + 1], following, IGNORED)
             documents[used : used + width] = number
             used, number = used + width, number + 1
         documents[used:] = number

@@ -61,6 +61,14 @@ def token_f1(given: str, expected: str) -> float:
     return 2 * shared / (len(said) + len(wanted))
 
 
+def same_words(given: str, expected: str) -> bool:
+    """Return whether an answer has the words of the reference in their order, without case, articles and punctuation.
+
+    Source: exact match of Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
+    """
+    return normalized_words(given) == normalized_words(expected)
+
+
 def normalized_words(text: str) -> list[str]:
     """Return the words of a text without case, articles and punctuation."""
     return [word for word in plain_words(text) if word not in ("a", "an", "the")]

@@ -54,8 +54,10 @@ class FinetuneConfig:
     split: str = "hash:0.1"
     """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
     tail:FRACTION, the last rows."""
-    epochs: Epochs = 3.0
+    epochs: Epochs | None = 3.0
     """Times that all data are seen; sets training.steps."""
+    steps: Count | None = None
+    """Optimizer steps, in the place of --epochs."""
     lora: bool = False
     """Whether adapters are trained instead of the model itself: less memory, a file of some megabytes."""
     adapter: LoRAConfig = field(default_factory=LoRAConfig)
@@ -133,7 +135,7 @@ class FinetuneConfig:
     def unread(cls) -> dict[str, str]:
         """Return the settings that no fine-tuning of this kind reads, by dotted names, with what to do instead."""
         return {
-            "training.steps": "--epochs sets it",
+            "training.steps": "--epochs sets it, or --steps",
             "training.offsets": "each row is a text; leave it out",
             "training.masked_fraction": "texts are read forwards; leave it out",
             "training.hidden_fraction": "texts are read forwards; leave it out",
@@ -169,6 +171,8 @@ class ClassifyTrainingConfig(FinetuneConfig):
     TF-IDF features learns from the same texts and is scored beside.
     """
 
+    epochs: Epochs = 3.0
+    """Times that all data are seen; sets training.steps."""
     text_column: str | None = None
     """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
     label_column: str | None = None
@@ -218,6 +222,18 @@ class InstructTrainingConfig(FinetuneConfig):
     """Column of the questions, by name or, in a table without a first row of names, by number from 1."""
     answer_column: str | None = None
     """Column of the answers."""
+    split: str = "auto"
+    """What is held out where no file is: hash:FRACTION, by the hash of each question, so that copies stay together,
+    tail:FRACTION, the last rows, or rewordings: of each question one in words that training never has, so that all
+    answers are learned. auto: rewordings of small data, else hash:0.1."""
+    epochs: Epochs | None = None
+    """Times that all conversations are seen, each time in one of their wordings; 3 if not given. Small data: what suits
+    them."""
+    rewordings: Annotated[int | None, Range(0, 1000)] = None
+    """Rewordings of each question, made by rule, that training has beside it; 0 if not given. Small data: 16."""
+    general: Annotated[float | None, Range(0, 0.9)] = None
+    """Fraction of what is trained on that are general questions with the model's own answers from before, so that it
+    forgets less; 0 if not given. Small data: a quarter, if the model answers questions already."""
     rehearse: Path | None = None
     """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
     preview: Amount = 0
@@ -231,6 +247,12 @@ class InstructTrainingConfig(FinetuneConfig):
 
     def _needed(self) -> tuple[str, ...]:
         return ("init", "data") if self.preview else super()._needed()
+
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
+        if self.rehearse is not None and (self.rewordings or self.general):
+            problems.append("--rehearse: not beside --rewordings or --general; leave out one of the two")
+        return problems
 
 
 @dataclass(frozen=True)

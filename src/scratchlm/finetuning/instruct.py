@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.data.batches import PackedBatches, pad_of
+from scratchlm.data.wordings import WordingBatches, shared_beginning
+from scratchlm.finetuning.conversations import Messages
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate, Conversation, Rendered
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
+from scratchlm.weights.checkpoint import SavedModel
 
 
 def instruct_batches(
@@ -33,6 +38,56 @@ def instruct_batches(
         sizes = [sum(min(len(part.ids), config.sequence_length) for part in parts) for parts in (samples, rehearsed)]
         samples = samples * max(1, round(sizes[1] / max(sizes[0], 1))) + rehearsed
     return PackedBatches(samples, config.batch_size, config.sequence_length, seed, pad_of(model.tokenizer))
+
+
+def wording_batches(
+    model: SavedModel,
+    wordings: Sequence[Sequence[Messages]],
+    general: Sequence[tuple[Messages, bool]],
+    others: int,
+    config: TrainingConfig,
+    seed: int,
+) -> WordingBatches:
+    """Render conversations in all their wordings, and general ones, of which an epoch has `others`.
+
+    A general answer that did not end, as its flag says, teaches no end.
+    """
+    assert model.template is not None
+    samples = rendered(model.template, [each for one in wordings for each in one])
+    between = rendered(model.template, [messages for messages, _ in general])
+    samples += [sample if ended else _unended(sample) for sample, (_, ended) in zip(between, general, strict=True)]
+    shared = 0 if model.decoder.ngrams else min(shared_beginning(samples), config.sequence_length // 2)
+    counts = [len(one) for one in wordings]
+    pad = pad_of(model.tokenizer)
+    return WordingBatches(
+        samples, config.batch_size, config.sequence_length, seed, pad, shared, wordings=counts, others=others
+    )
+
+
+def _unended(sample: Rendered) -> Rendered:
+    """Return a conversation without the token that ends its last answer, and what follows it."""
+    last = max((at for at, learned in enumerate(sample.mask) if learned), default=0)
+    return Rendered(sample.ids[:last], sample.mask[:last])
+
+
+class Answer(NamedTuple):
+    """What a model answered."""
+
+    text: str
+    ended: bool
+    """Whether it ended by itself."""
+
+
+def answers_to(model: SavedModel, conversations: Sequence[Messages], most: int) -> list[Answer]:
+    """Answer each conversation in the place of its last message, greedily, in at most `most` tokens."""
+    assert model.template is not None
+    room = model.decoder.config.context
+    prompts = [model.template.render(messages[:-1], reply=True).ids[-(room - 1) :] for messages in conversations]
+    written = greedy_batch(model.decoder, prompts, most, model.stop_ids)
+    return [
+        Answer(model.tokenizer.decode(ids).strip(), len(ids) < min(most, room - len(prompt)))
+        for ids, prompt in zip(written, prompts, strict=True)
+    ]
 
 
 def rendered(template: ChatTemplate, conversations: Sequence[Conversation]) -> list[Rendered]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scratchlm.model.config import LinearScalingConfig, Llama3ScalingConfig, ScalingConfig
 from scratchlm.model.kernels import fast_rotate
+from scratchlm.model.masks import SHARED
 
 Rotation = tuple[Float[Tensor, "*batch T half"], Float[Tensor, "*batch T half"]]
 """Cosines and sines; where each batch item has its own, the batch axes are (B, 1), the 1 for heads."""
@@ -57,9 +58,10 @@ def rotate(x: Float[Tensor, "B heads T E"], rotation: Rotation) -> Float[Tensor,
 
 
 def positions_within(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """Count positions from 0 anew wherever the document number changes along a row."""
+    """Count positions anew wherever the document number changes along a row: from 0, or from a `SHARED` one's end."""
     index = torch.arange(documents.size(1), device=documents.device).expand_as(documents)
     starts = torch.ones_like(documents, dtype=torch.bool)
     starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
     latest_start = torch.where(starts, index, 0).cummax(dim=1).values
-    return index - latest_start
+    shared = documents == SHARED
+    return index - latest_start + torch.where(shared, 0, shared.sum(dim=1, keepdim=True))

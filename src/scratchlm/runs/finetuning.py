@@ -146,7 +146,7 @@ def finetune(
         stage = stage_of(config, model, *data)
         equip(model, stage.config)
         if config.resume is None:
-            stage.config = _begun(stage, model)
+            stage.config = _begun(stage, model, config)
         config, out = stage.config, stage.config.out
         assert out is not None
         runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
@@ -246,8 +246,8 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
         model.provenance.pop(name, None)
 
 
-def _begun(stage: Stage[C, R], model: SavedModel) -> C:
-    """Settle steps, device and dtype of a new run, and write its settings and manifest."""
+def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
+    """Settle steps, device and dtype of a new run, and write its settings and manifest; `given` are the user's."""
     config = stage.config
     out, device = config.out, choose_device(config.device)
     assert out is not None
@@ -257,12 +257,15 @@ def _begun(stage: Stage[C, R], model: SavedModel) -> C:
         print(f"number format: {choice}", file=sys.stderr)
     Checkpoints.of(out, model, config.training).require_space()
     values = stored_values(config, out)
-    usual = dict(flatten(to_dict(type(config)())))
+    usual, asked = (dict(flatten(part)) for part in (to_dict(type(config)()), stored_values(given, out)))
     recipe = {} if config.recipe is None else dict(flatten(read_recipe(Path(config.recipe))))
     marks = {
-        name: "default" if usual.get(name) == value else "recipe" if recipe.get(name, ...) == value else "flag"
+        name: "default" if usual.get(name) == value
+        else "recipe" if recipe.get(name, ...) == value
+        else "flag" if asked.get(name) == value
+        else "rule"
         for name, value in flatten(values)
-    }
+    }  # fmt: skip
     told = {"dtype": choice.dtype, "dtype_reason": choice.reason, "seed": config.seed}
     told["tokenizer"] = model.tokenizer.fingerprint
     inputs, whole = _inputs(config)
@@ -271,12 +274,19 @@ def _begun(stage: Stage[C, R], model: SavedModel) -> C:
 
 
 def _steps(config: FinetuneConfig, count: int) -> TrainingConfig:
-    """Turn epochs into steps; save and evaluate at least four times, but evaluate once where the last state is kept."""
-    steps = max(1, math.ceil(config.epochs * count))
-    every = max(1, min(config.training.evaluate_every or steps, steps // 4))
-    evaluate = steps if config.keep == "last" else every
-    save = max(1, min(config.training.checkpoint_every or steps, steps // 4))
-    return dataclasses.replace(config.training, steps=steps, evaluate_every=evaluate, checkpoint_every=save)
+    """Turn epochs into steps; save and evaluate four times at least, unless other intervals were asked for.
+
+    Where the last state is kept, evaluate once.
+    """
+    training, usual = config.training, type(config)().training
+    steps = config.steps or max(1, math.ceil((config.epochs or 3.0) * count))
+    evaluate, save = training.evaluate_every, training.checkpoint_every
+    if evaluate == usual.evaluate_every:
+        evaluate = max(1, min(evaluate, steps // 4))
+    if save == usual.checkpoint_every:
+        save = max(1, min(save, steps // 4))
+    evaluate = steps if config.keep == "last" else evaluate
+    return dataclasses.replace(training, steps=steps, evaluate_every=evaluate, checkpoint_every=save)
 
 
 class KeepBest:

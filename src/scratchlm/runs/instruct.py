@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -12,16 +14,18 @@ from rich.text import Text
 from scratchlm.base.device import DTYPES, autocast
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.terminal import console
-from scratchlm.data.batches import Batch, masked_batch
+from scratchlm.data.batches import Batch, PackedBatches, masked_batch
+from scratchlm.data.wordings import batches_of
 from scratchlm.evaluation.text_metrics import TextScores, score_texts
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, question_of, read_conversations
-from scratchlm.finetuning.instruct import instruct_batches, rendered
-from scratchlm.generation.batch import greedy_batch
+from scratchlm.finetuning.instruct import Answer, answers_to, instruct_batches, rendered
+from scratchlm.finetuning.small import BY_REWORDINGS, SmallData, resolve_instruct
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
 from scratchlm.runs.reports.changes import Answers, first_changed, judge_answers
+from scratchlm.runs.reports.recall import Recall, Recalled, recall
 from scratchlm.runs.runs import held
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
@@ -32,8 +36,8 @@ from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import SavedModel
 
-Conversations = tuple[str, list[Messages], list[Messages]]
-"""The layout of a file, the conversations to learn from, and those held out."""
+Conversations = tuple[str, list[Messages], list[Messages] | None]
+"""The layout of a file, its conversations, and those of the file that is held out, if one is."""
 SAMPLES = 12
 """Answers before and after that the report shows."""
 
@@ -67,21 +71,34 @@ class InstructResult(FinetuneResult):
     after: TextScores
     exchanges: list[Exchange]
     seconds: float
+    split: str
+    """What was held out: by which rule, or that it was a file."""
+    verdict: str
+    """Whether it learned, why that is said, and what to try where it did not."""
+    recall: Recall | None
+    """What a model of few conversations recalls; None without rewordings and general questions."""
 
     def lines(self) -> list[str]:
         """Return what a terminal shows before the last line."""
         cut = f"; {self.truncated:,} are longer than a row and were cut" if self.truncated else ""
+        apart = f"{self.held_out:,} {'rewordings' if self.split == BY_REWORDINGS else 'conversations'}"
         lines = [
-            f"{self.conversations:,} conversations ({self.layout}), {self.held_out:,} held out{cut}",
+            f"{self.conversations:,} conversations ({self.layout}), held out: {apart}{cut}",
+            *([] if self.recall is None else self.recall.lines()),
             f"held-out loss {self.loss_before:.3f} before, {self.loss:.3f} after (nats a token of the answers)",
             f"before: {self.before}",
             f"after:  {self.after}",
             self.kept(),
+            self.verdict,
         ]
         for each in self.exchanges[:2]:
             told = {"asked:  ": each.question, "before: ": each.before, "after:  ": each.after}
             lines += [f"{what}{_line(text)}" for what, text in told.items()]
         return lines
+
+
+def _compared(exchanges: Sequence[Exchange]) -> list[Answers]:
+    return [Answers(each.question, each.expected, each.before, each.after) for each in exchanges]
 
 
 def _line(text: str) -> str:
@@ -107,22 +124,33 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
     kind = "instruct"
 
     def __init__(self, config: InstructTrainingConfig, model: SavedModel, data: Conversations) -> None:
-        self.config = config = within_context(config, model)
+        config = within_context(config, model)
+        answers = model.template is not None
         model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
-        self.layout, self.train, self.held_out = data
-        told = _rehearsed(config)
-        self.batches = packed = instruct_batches(LanguageModel(model), self.train, config.training, config.seed, told)
-        self.samples = packed.samples
+        self.layout, conversations, held_out = data
+        self.config = config = _resolved(config, model.template, conversations, answers)
+        self.small, self.held_out, self.train = None, *_sides(config, conversations, held_out)
+        if config.rewordings or config.general or config.split == BY_REWORDINGS:
+            self.small = SmallData(config, model, self.train)
+            self.small.answer_general(model)
+            self.held_out = self.held_out or self.small.held_out
+            packed: PackedBatches = self.small.batches(model)
+        else:
+            packed = instruct_batches(
+                LanguageModel(model), self.train, config.training, config.seed, _rehearsed(config)
+            )
+        self.batches, self.samples, self.an_epoch = packed, packed.samples, batches_of(packed)
         self.held_samples = rendered(model.template, self.held_out)
         self.rows = _held_batches(self.held_samples, config, packed.pad)
-        length = config.training.sequence_length
-        tokens = sum(min(len(sample.ids) - 1, length) for sample in self.samples)
-        self.an_epoch = max(1, round(tokens / (0.95 * length * config.training.batch_size)))  # rows are nearly full
         self.loss = next_token_loss
 
     def begin(self, model: SavedModel) -> None:
         """Answer, and measure the loss."""
-        self.before = self._answers(model)
+        if self.small is not None:
+            assert self.config.out is not None
+            self.small.write(self.config.out)
+            print(self._plan(self.small), file=sys.stderr)
+        self.before, self.recalled = self._answers(model)
         self.loss_before = self.measure(model.decoder)["loss"]
 
     @torch.no_grad()
@@ -138,12 +166,17 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
     def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> InstructResult:
         """Answer again, and compare."""
         assert best.best is not None
-        after, longest = self._answers(kept), self.config.training.sequence_length + 1
+        (after, recalled), longest = self._answers(kept), self.config.training.sequence_length + 1
         expected = [messages[-1]["content"].strip() for messages in self.held_out[: self.config.scored]]
         before_scores, after_scores = (
             score_texts([text for text, _ in answers], expected, [ended for _, ended in answers])
             for answers in (self.before, after)
         )
+        exchanges = [
+            Exchange(messages[-2]["content"], wanted, one.text, other.text)
+            for messages, wanted, one, other in zip(self.held_out, expected, self.before, after, strict=False)
+        ]
+        self.verdict = judge_answers(_compared(exchanges), self.loss_before, best.best, self.config.training.steps)
         return InstructResult(
             layout=self.layout,
             conversations=len(self.train),
@@ -153,43 +186,72 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
             loss=best.best,
             before=before_scores,
             after=after_scores,
-            exchanges=[
-                Exchange(messages[-2]["content"], wanted, one[0], other[0])
-                for messages, wanted, one, other in zip(self.held_out, expected, self.before, after, strict=False)
-            ],
+            exchanges=exchanges,
+            split="file" if self.config.held_out is not None else self.config.split,
+            verdict=f"{self.verdict.title}. {self.verdict.reason} {self.verdict.advice}".strip(),
+            recall=None if self.small is None else recall(self.small, self.recalled, recalled),
             **told,
         )
 
     def shown(self, result: InstructResult) -> dict[str, Any]:
         """Return the verdict and some of the exchanges."""
-        answers = [Answers(each.question, each.expected, each.before, each.after) for each in result.exchanges]
-        verdict = judge_answers(answers, result.loss_before, result.loss, self.config.epochs)
-        return {"shown": result.exchanges[:SAMPLES], "verdict": verdict, "first": first_changed(answers)}
+        first = first_changed(_compared(result.exchanges))
+        return {"shown": result.exchanges[:SAMPLES], "verdict": self.verdict, "first": first}
 
-    def _answers(self, model: SavedModel) -> list[tuple[str, bool]]:
-        """Answer the last question of each conversation greedily; tell whether the answer ended by itself."""
-        assert model.template is not None
-        room, most = model.decoder.config.context, self.config.reply_tokens
-        prompts = [
-            model.template.render(messages[:-1], reply=True).ids[-(room - 1) :]
-            for messages in self.held_out[: self.config.scored]
-        ]
-        written = greedy_batch(model.decoder, prompts, most, model.stop_ids)
-        return [
-            (model.tokenizer.decode(ids).strip(), len(ids) < min(most, room - len(prompt)))
-            for ids, prompt in zip(written, prompts, strict=True)
-        ]
+    def _answers(self, model: SavedModel) -> tuple[list[Answer], Recalled]:
+        """Answer the last question of each held-out conversation, and what shows what few conversations taught."""
+        most = self.config.scored
+        asked = [self.held_out[:most], *([] if self.small is None else self.small.asked)]
+        answers = answers_to(model, [each for part in asked for each in part], self.config.reply_tokens)
+        ends = list(accumulate((len(part) for part in asked), initial=0))
+        held_out, *others = [answers[start:end] for start, end in pairwise(ends)]
+        return held_out, [held_out, *others]
+
+    def _plan(self, small: SmallData) -> str:
+        """Say what is trained on, and in how many steps."""
+        config, reworded = self.config, sum(len(each.rewordings) for each in small.wordings)
+        return (
+            f"{len(self.train):,} conversations with {reworded:,} rewordings, {len(small.general):,} general questions "
+            f"with the model's own answers; {config.training.steps:,} steps\n"
+            f"held out: {_described(config, len(self.held_out))}"
+        )
+
+
+def _described(config: InstructTrainingConfig, count: int) -> str:
+    """Say what is held out."""
+    if config.held_out is None and config.split == BY_REWORDINGS:
+        return f"{count:,} rewordings, in forms that training never has; all answers are trained on"
+    return f"{count:,} conversations, whose questions and answers training never has"
 
 
 def _read(config: InstructTrainingConfig) -> Conversations:
-    """Read the conversations and hold some out, by the hash of what is asked or from the end; tell their layout."""
+    """Read the conversations, and those that are held out by a file of their own."""
     assert config.data is not None
     columns = (config.prompt_column, config.answer_column)
     numbers = [column for column in columns if column is not None]
-    found, layout = read_conversations(read_records(config.data, numbers), *columns)
-    if config.held_out is not None:
-        return layout.name, found, read_conversations(read_records(config.held_out, numbers), *columns)[0]
-    return layout.name, *two_sides(found, parse_split(config.split), question_of)
+    conversations, layout = read_conversations(read_records(config.data, numbers), *columns)
+    if config.held_out is None:
+        return layout.name, conversations, None
+    return layout.name, conversations, read_conversations(read_records(config.held_out, numbers), *columns)[0]
+
+
+def _resolved(
+    config: InstructTrainingConfig, template: ChatTemplate, conversations: Sequence[Messages], answers: bool
+) -> InstructTrainingConfig:
+    """Return the settings of a new run with all that was left open; a resumed one has them."""
+    if config.resume is not None:
+        return config
+    return resolve_instruct(config, conversations, rendered(template, conversations), answers)
+
+
+def _sides(
+    config: InstructTrainingConfig, conversations: list[Messages], held_out: list[Messages] | None
+) -> tuple[list[Messages], list[Messages]]:
+    """Return what is held out, none where only rewordings are, and what is trained on."""
+    if held_out is not None or config.split == BY_REWORDINGS:
+        return held_out or [], conversations
+    train, apart = two_sides(conversations, parse_split(config.split), question_of)
+    return apart, train
 
 
 def _rehearsed(config: InstructTrainingConfig) -> list[str]:
@@ -207,25 +269,33 @@ def _held_batches(samples: Sequence[Rendered], config: InstructTrainingConfig, p
     fitting = sorted((sample for sample in samples if any(sample.mask[1 : length + 1])), key=lambda s: len(s.ids))
     if not fitting:
         raise UserError(
-            f"held-out conversations: none has an answer within {length} tokens; raise training.sequence_length"
+            f"held-out conversations: none has an answer within {length} tokens; raise training.sequence_length, or "
+            "hold out others (--split, --held-out)"
         )
     return [masked_batch(fitting[start : start + rows], length, pad) for start in range(0, len(fitting), rows)]
 
 
 def preview(config: InstructTrainingConfig) -> None:
-    """Show the tokens of some conversations: green ones, or those in double brackets without colour, are learned."""
+    """Show the tokens of some conversations, and their rewordings.
+
+    Tokens that are learned are green, or stand in double brackets where there is no colour.
+    """
     raise_all(config.missing())
-    layout, train, held_out = _read(config)
+    layout, conversations, held_out = _read(config)
     model = open_model(config)
     template = model.template or ChatTemplate.suited_to(model.tokenizer)
+    config = _resolved(config, template, conversations, model.template is not None)
+    apart, train = _sides(config, conversations, held_out)
+    small = SmallData(config, model, train)
     drawn = console(highlight=False, soft_wrap=True)
-    drawn.print(f"{len(train):,} conversations in the layout {layout}, {len(held_out):,} held out")
+    described = _described(config, len(apart or small.held_out))
+    drawn.print(f"{len(train):,} conversations in the layout {layout}; held out: {described}")
     plain = drawn.color_system is None or drawn.no_color
     if plain:
         drawn.print("[[learned tokens]] stand in double brackets", markup=False)
     names = {id: name for name, id in model.tokenizer.specials.items()}
-    for messages in train[: config.preview]:
-        sample = template.render(messages)
+    for wordings in small.wordings[: config.preview]:
+        sample = template.render(wordings.messages)
         line = Text()
         before = False
         for id, learned in zip(sample.ids, sample.mask, strict=True):
@@ -237,3 +307,5 @@ def preview(config: InstructTrainingConfig) -> None:
             line.append("|", style="dim")
         drawn.print(line + Text("]]") if plain and before else line)
         drawn.print(f"{len(sample.ids)} tokens, of which {sum(sample.mask)} are learned", style="italic")
+        for row in wordings.rows():
+            drawn.print(Text(f"{'held out' if row['held_out'] else 'reworded'}: {row['rewording']}"))

@@ -30,11 +30,13 @@ from scratchlm.base.outputs import clear, locked, output_folder
 from scratchlm.base.paths import stored_path
 from scratchlm.base.runfolder import (
     BEST_FILE,
+    GENERAL_FILE,
     LOG_FILE,
     MANIFEST_FILE,
     RECIPE_FILE,
     REPORT_FILE,
     RESULT_FILE,
+    REWORDINGS_FILE,
     SAMPLES,
     SKIPPED,
     TRACKING,
@@ -56,7 +58,7 @@ from scratchlm.weights.checkpoint import SavedModel, latest_checkpoint
 RUN_KIND = "run"
 """Kind in the marker of a run folder."""
 RUN_FILES = [
-    *(RECIPE_FILE, MANIFEST_FILE, LOG_FILE, REPORT_FILE, RESULT_FILE, BEST_FILE),
+    *(RECIPE_FILE, MANIFEST_FILE, LOG_FILE, REPORT_FILE, RESULT_FILE, BEST_FILE, REWORDINGS_FILE, GENERAL_FILE),
     *(f"{SAMPLES}/*.txt", f"{SKIPPED}/*.json", f"{TRIALS}/*.log", f"{TRACKING}/*"),
 ]
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""

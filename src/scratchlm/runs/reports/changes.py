@@ -52,7 +52,7 @@ class Compared:
     after: list[Piece]
 
 
-def judge_answers(exchanges: Sequence[Answers], loss_before: float, loss: float, epochs: float) -> Verdict:
+def judge_answers(exchanges: Sequence[Answers], loss_before: float, loss: float, steps: int) -> Verdict:
     """Judge by greedy held-out answers and by the held-out loss, in nats per token.
 
     It learned if the answers are closer to the expected ones by more than their 95% interval, or if the loss fell and
@@ -77,11 +77,9 @@ def judge_answers(exchanges: Sequence[Answers], loss_before: float, loss: float,
     if (closer and not rose) or (fell and many and not further):
         return Verdict(LEARNED, reason)
     if further or (rose and many):
-        fewer = f"Try fewer epochs (--epochs {epochs / 3:.2g}), a lower learning rate, or more data."
+        fewer = f"Try fewer steps (--steps {max(1, steps // 3)}), a lower learning rate, or more data."
         return Verdict(WORSE, reason, fewer)
-    return Verdict(
-        UNCHANGED, reason, f"Try more epochs (--epochs {3 * epochs:g}), more data, or a higher learning rate."
-    )
+    return Verdict(UNCHANGED, reason, f"Try more steps (--steps {3 * steps}), more data, or a higher learning rate.")
 
 
 def judge_score(what: str, before: float, after: float, interval: Interval, epochs: float) -> Verdict:

@@ -1,0 +1,185 @@
+"""Fine-tuning on few conversations: rewordings, shared beginnings, rehearsal, rules, and what is said of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands import run
+from scratchlm.base.config import read_toml
+from scratchlm.base.errors import UserError
+from scratchlm.classic.bm25 import BM25
+from scratchlm.data.batches import masked_batch
+from scratchlm.data.wordings import WordingBatches, batches_of, shared_beginning
+from scratchlm.finetuning.config import InstructTrainingConfig
+from scratchlm.finetuning.conversations import exchange
+from scratchlm.finetuning.rewording import Rewording
+from scratchlm.finetuning.small import MOST_CONVERSATIONS, MOST_TOKENS, general_prompts, resolve_instruct, wordings_of
+from scratchlm.tokens.chat import ChatTemplate, Rendered
+from scratchlm.training.loss import next_token_loss
+from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
+from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
+
+QUESTIONS = [f"What is the price of {thing} at the shop?" for thing in ("a lamp", "the table", "red paint", "seeds")]
+ROWS = [{"prompt": question, "completion": f"It costs {4 + n}."} for n, question in enumerate(QUESTIONS)]
+
+
+def test_questions_in_one_row_have_the_loss_and_gradient_of_questions_in_rows_of_their_own() -> None:
+    decoder = random_decoder(toy_config("default", context=80)).eval()
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randint(5, 61, (size,), generator=generator).tolist() for size in (4, 9, 6, 7)]
+    samples = [Rendered([1, 2, 3, 4, *ids], [False] * 6 + [True] * (len(ids) - 2)) for ids in drawn]
+    shared = shared_beginning(samples)
+    assert shared == 4
+    batches = WordingBatches(samples, 1, 26, 0, 0, shared, wordings=[1] * 4, others=0)
+    packed, _ = next(batches())
+    apart = masked_batch(samples, 60, 0)
+    assert packed.target_count == apart.target_count
+    gradients = []
+    for batch in (packed, apart):
+        loss = next_token_loss(decoder, batch)
+        gradients.append([loss.detach(), *torch.autograd.grad(loss, list(decoder.parameters()))])
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
+def test_an_epoch_has_each_conversation_once_and_all_wordings_come_in_turn() -> None:
+    samples = [Rendered([number, 9], [False, True]) for number in range(12)]
+    batches = WordingBatches(samples, 1, 5, 0, 99, wordings=[3, 1, 4], others=2)
+    stream = batches()
+    orders = [next(stream)[0].ids[0].tolist() for _ in range(12)]
+    assert len({tuple(order) for order in orders}) > 9
+    seen = Counter(number for order in orders for number in order)
+    assert [seen[number] for number in range(12)] == [4, 4, 4, 12, 3, 3, 3, 3, 6, 6, 6, 6]
+    assert batches_of(batches) == round(5 / (0.95 * 5))
+
+
+def test_rewordings_are_new_keep_what_a_question_differs_by_and_hold_some_out() -> None:
+    wordings = wordings_of([exchange(q, "-") for q in QUESTIONS], 12, 0, hold_out=True)
+    assert wordings == wordings_of([exchange(q, "-") for q in QUESTIONS], 12, 0, hold_out=True)
+    assert wordings != wordings_of([exchange(q, "-") for q in QUESTIONS], 12, 1, hold_out=True)
+    for question, each in zip(QUESTIONS, wordings, strict=True):
+        texts = [row["rewording"] for row in each.rows()]
+        assert len(set(texts)) == 13
+        assert question not in texts
+        assert [row["held_out"] for row in each.rows()] == [False] * 12 + [True]
+    plain = Rewording(Rewording.of(QUESTIONS).rare, english=False)
+    made = [text for text in plain.reword(QUESTIONS[0], 30, 0) if "lamp" not in text.casefold()]
+    assert all(sorted("lamp") == sorted(set(text.casefold()) & set("lamp")) for text in made)  # a typo, no more
+    german = Rewording.of(["Was kostet die Lampe?", "Wann wird geliefert?"])
+    assert not german.english
+    assert not any("please" in text.casefold() for text in german.reword("Was kostet die Lampe?", 9, 0))
+
+
+def test_conversations_of_several_turns_are_not_reworded() -> None:
+    messages = [*exchange("What is it?", "A lamp."), *exchange("How much?", "Four.")]
+    assert wordings_of([messages], 5, 0, hold_out=True)[0].rows() == []
+
+
+def test_general_prompts_are_rehearsed_or_asked_afterwards_never_both() -> None:
+    rehearsed, apart = general_prompts()
+    assert len(rehearsed) > 40
+    assert len(apart) > 10
+    assert not set(rehearsed) & set(apart)
+
+
+def test_the_rules_fill_what_was_left_open_for_small_data_alone() -> None:
+    base, few = InstructTrainingConfig(lora=True), [exchange(question, "-") for question in QUESTIONS]
+    samples = [Rendered(list(range(50)), [False] * 40 + [True] * 10)] * len(few)
+    small = resolve_instruct(base, few, samples, True)
+    assert small.reply_tokens == 26
+    assert (small.split, small.rewordings, small.general) == ("rewordings", 16, 0.25)
+    assert small.training.optimizer.learning_rate > base.training.optimizer.learning_rate
+    long = [Rendered([0] * MOST_TOKENS, [True] * MOST_TOKENS)] * 2
+    for many, of_many in ((few * MOST_CONVERSATIONS, samples), (few, long)):
+        assert resolve_instruct(base, many, of_many, True) == dataclasses.replace(
+            base, rewordings=0, general=0.0, epochs=3.0, split="hash:0.1"
+        )
+    assert resolve_instruct(base, few, samples, False).general == 0.0
+    assert resolve_instruct(base, [[*few[0], *few[1]]], samples, True).split == "hash:0.1"
+    asked = dataclasses.replace(base, epochs=7.0, rewordings=0, general=0.1, split="tail:0.5")
+    kept = resolve_instruct(asked, few, samples, True)
+    assert (kept.epochs, kept.rewordings, kept.general, kept.split) == (7.0, 0, 0.1, "tail:0.5")
+
+
+def test_bm25_equals_a_score_by_hand_and_finds_the_nearest() -> None:
+    index = BM25(["red lamp", "red red table here"])
+    # "lamp" is in one of two documents: idf = ln(1 + 1.5 / 1.5); lengths 2 and 4, mean 3
+    expected = 0.6931472 * 2.5 / (1 + 1.5 * (0.25 + 0.75 * 2 / 3))
+    assert index.scores(["Lamp lamp?"])[0].tolist() == pytest.approx([expected, 0.0], rel=1e-6)
+    assert index.nearest(["which table", "a lamp"]) == [1, 0]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    tokenizer = byte_tokenizer()
+    decoder = random_decoder(toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=300))
+    save_model(tmp_path / "base", SavedModel(decoder, tokenizer, template=ChatTemplate(tokenizer)))
+    (tmp_path / "talk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return tmp_path
+
+
+STEPS = ("--lora", "--steps", "3", "--reply-tokens", "4", "--dtype", "fp32", "--threads", "1")
+FLAGS = (*STEPS, "--general", "0", "--rewordings", "2")
+
+
+def test_few_rows_are_reworded_and_rehearsed_and_the_run_says_what_it_holds_out(base: Path, capsys) -> None:
+    where = ("--init", base / "base", "--data", base / "talk.jsonl", "--out", base / "run")
+    code, out, err = run(capsys, "finetune", "instruct", *where, *STEPS)
+    assert code == 0, err
+    assert "held out: 4 rewordings" in err
+    assert "right in rewordings that training never had: 0 of 4" in out
+    assert "hardly changed" not in out or "--steps 12" in out
+    result = json.loads((base / "run" / "result.json").read_text())
+    assert result["recall"]["questions"] == 4
+    assert result["recall"]["bm25"] == 4
+    assert "BM25" in (base / "run" / "report.html").read_text(encoding="utf-8")
+    assert result["recall"]["general"] == 14
+    general = [json.loads(line) for line in (base / "run" / "general.jsonl").read_text().splitlines()]
+    assert all(row["answer"] for row in general)
+    rows = [json.loads(line) for line in (base / "run" / "rewordings.jsonl").read_text().splitlines()]
+    assert {row["question"] for row in rows} == set(QUESTIONS)
+    recipe = (base / "run" / "recipe.toml").read_text()
+    assert 'split = "rewordings"  # rule' in recipe
+    assert "steps = 3  # flag" in recipe
+
+
+def test_the_interval_of_evaluations_is_the_one_that_was_asked_for(base: Path, capsys) -> None:
+    where = ("--init", base / "base", "--data", base / "talk.jsonl", "--out", base / "run")
+    assert run(capsys, "finetune", "instruct", *where, *FLAGS, "--training.evaluate-every", "2")[0] == 0
+    assert read_toml(base / "run" / "recipe.toml")["training"]["evaluate_every"] == 2
+    lines = [json.loads(line) for line in (base / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "evaluation"] == [0, 2, 3]
+
+
+def test_a_model_that_hardly_changed_is_told_so_with_what_to_try(base: Path, capsys) -> None:
+    where = ("--init", base / "base", "--data", base / "talk.jsonl", "--out", base / "run")
+    rate = ("--training.optimizer.learning-rate", "1e-9")
+    out = run(capsys, "finetune", "instruct", *where, *FLAGS, *rate)[1]
+    assert "the model has hardly changed: 0% of the answers are new" in out
+    assert "--steps 12" in out
+
+
+def test_documents_are_not_rehearsed_beside_general_questions() -> None:
+    with pytest.raises(UserError, match="--rehearse: not beside --rewordings or --general"):
+        InstructTrainingConfig(rehearse=Path("books.jsonl"), general=0.5)
+
+
+def test_a_stopped_run_on_few_rows_goes_on_bit_for_bit(base: Path, capsys) -> None:
+    where = ("--init", base / "base", "--data", base / "talk.jsonl")
+    every = ("--training.checkpoint-every", "2", "--training.evaluate-every", "2")
+    more = ("--general", "0.5")
+    for name in ("whole", "stopped"):
+        assert run(capsys, "finetune", "instruct", *where, "--out", base / name, *STEPS, *more, *every)[0] == 0
+    newest = max((base / "stopped" / "checkpoints").iterdir(), key=lambda path: path.name)
+    kept = load_model(base / "whole" / "model", base=base / "base").decoder.state_dict()
+    shutil.rmtree(newest)
+    shutil.rmtree(base / "stopped" / "model")
+    assert run(capsys, "finetune", "instruct", "--resume", base / "stopped")[0] == 0
+    again = load_model(base / "stopped" / "model", base=base / "base").decoder.state_dict()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
