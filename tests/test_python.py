@@ -137,6 +137,7 @@ def test_every_verb_of_the_command_line_is_compared() -> None:
     assert every - {case[0] for case in SAME} == {
         verbs.GENERATE,
         verbs.CHAT,
+        verbs.COMPLETION,
         verbs.SERVE,
     }  # the first two are compared below, with a model
 
