@@ -62,7 +62,7 @@ def test_the_reason_is_in_numbers_and_the_advice_says_what_to_change() -> None:
         "4 of 20 held-out answers differ from before. Held-out loss fell from 2.000 to 1.900"
     )
     assert "(-5.0%)" in verdict.reason
-    assert "--epochs 9" in verdict.advice
+    assert "--steps 90" in verdict.advice
     assert judge_answers(answers(20, 0, 15), 2.0, 1.0, 30).advice == ""
 
 

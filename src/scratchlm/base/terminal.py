@@ -80,7 +80,7 @@ def raw(stream: TextIO) -> TextIO:
 
 
 @contextlib.contextmanager
-def unechoed() -> Iterator[None]:
+def without_echo() -> Iterator[None]:
     """While this lasts, the terminal does not show what is typed; the next one who reads gets it.
 
     For what draws over its own lines: keys, and the `^C` of Ctrl-C, would move the cursor from where it was left.

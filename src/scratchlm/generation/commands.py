@@ -18,7 +18,7 @@ from scratchlm.base.files import read_json
 from scratchlm.base.progress import CountedProgress
 from scratchlm.base.reading import require_table
 from scratchlm.base.signals import StopRequest, stop_on_signals
-from scratchlm.base.terminal import one_line, raw, say, unechoed
+from scratchlm.base.terminal import one_line, raw, say, without_echo
 from scratchlm.generation.chatting import EXIT, QUOTES, Chat
 from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
@@ -145,7 +145,7 @@ def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, confi
 
 def _drawn(pieces: Iterator[str]) -> str:
     """Draw an answer as Markdown as it comes and return it; Ctrl-C ends it after the token in hand."""
-    with stop_on_signals(signal.SIGINT) as stop, unechoed(), MarkdownScreen() as screen:
+    with stop_on_signals(signal.SIGINT) as stop, without_echo(), MarkdownScreen() as screen:
         return _taken(pieces, screen.write, stop)
 
 
