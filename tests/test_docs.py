@@ -97,6 +97,8 @@ def parsed(words: list[str]) -> Any:
     if verb in (verbs.GENERATE, verbs.CHAT):  # the values of the model are their defaults
         resolved = ResolvedGenerateConfig if verb == verbs.GENERATE else ResolvedChatConfig
         verb = dataclasses.replace(verb, config=lambda: resolved, defaults=None)
+    if any(word.endswith(".toml") for word in arguments):  # a recipe that a line before would write
+        verb = dataclasses.replace(verb, defaults=None)
     if "--resume" in arguments:
         verb = dataclasses.replace(verb, resumed=None)
     return verb.from_arguments(arguments)
@@ -308,7 +310,7 @@ def test_the_norm_that_contributing_adds_is_one() -> None:
 SMALL_TRAINING = ["--training.steps", "2", "--training.batch-size", "2", "--training.sequence-length", "16"]
 SMALL = {
     "finetune classify": {"--epochs": "1"},
-    "finetune instruct": {"--epochs": "1", "--scored": "2", "--reply-tokens": "4"},
+    "finetune instruct": {"--steps": "2", "--scored": "2", "--reply-tokens": "4"},
     "finetune prefer": {"--epochs": "1"},
     "evaluate": {"--limit": "3", "--answer-tokens": "4"},
 }
@@ -336,6 +338,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spam = [
         f"{'free prize' if i % 2 else 'see you'} {word},{'spam' if i % 2 else 'ham'}" for i, word in enumerate(words)
     ]
+    faq = [f"Where is {word}?,{word} is here." for word in words[:12]]
+    (folder / "faq.csv").write_text("\n".join(["question,answer", *faq]), encoding="utf-8")
     (folder / "spam.csv").write_text("\n".join(["text,label", *spam[:60]]), encoding="utf-8")
     for file in ("notes.txt", "tinyshakespeare.txt"):
         (folder / file).write_text("\n\n".join(texts[:40]), encoding="utf-8")
@@ -373,6 +377,9 @@ def shortened(verb: Verb[Any], arguments: list[str]) -> list[str] | None:
     if (verb == verbs.QUIZ and not {"count", "anki"} & set(said)) or (verb == verbs.PLAN and not counted(arguments)):
         return None
     small = SMALL.get(verb.program, {}) if verb != verbs.EVALUATE or "task" in said else {}
+    if "steps" in said and "--steps" in small:
+        arguments = [*arguments]
+        arguments[arguments.index("--steps") + 1] = small["--steps"]
     more = [word for flag, value in small.items() if flag[2:].replace("-", "_") not in said for word in (flag, value)]
     return [re.sub(r"^storyworld:.*", "storyworld:60KB", word) for word in arguments] + more
 

@@ -1,6 +1,6 @@
 """What every run shares: its folder, the settings and the manifest in it, the loop with its progress, stop and resume.
 
-recipe.toml      the settings, each value marked default, recipe, flag, budget, data or machine
+recipe.toml      the settings, each value marked default, recipe, flag, rule, budget, data or machine
 manifest.json    versions, machine, seed, threads, hashes of recipe, tokenizer and inputs, begin, changes, end
 metrics.jsonl    the log; checkpoints/ what a resume goes on from
 """
