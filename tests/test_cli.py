@@ -347,6 +347,7 @@ NEEDED = {
     ("import",): ["SOURCE", "--out"],
     ("export",): ["MODEL", "--out"],
     ("quantize",): ["MODEL", "--out"],
+    ("completion",): ["SHELL"],
 }
 
 

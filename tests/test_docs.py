@@ -27,6 +27,7 @@ from commands import run
 from scratchlm import verbs
 from scratchlm.base.errors import UserError
 from scratchlm.cli import VERBS
+from scratchlm.config.flags import SHORT
 from scratchlm.generation.config import ResolvedChatConfig, ResolvedGenerateConfig
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.quiz.cards import built_in
@@ -201,7 +202,7 @@ def test_every_python_block_of_a_page_calls_what_there_is(page: Path) -> None:
 @pytest.fixture(scope="module")
 def flags() -> set[str]:
     """Every flag of every command, as its help shows them."""
-    found = {"--help", "--list", "--version"}
+    found = {"--help", "--help-all", "--list", "--version", *(f"--{word}" for word in SHORT), "--steps"}
     for words in [*(program.split() for program in PROGRAMS), *(["experiment", each] for each in EXPERIMENTS)]:
         verb, _ = verb_of(words)
         assert verb is not None

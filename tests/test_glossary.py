@@ -59,7 +59,7 @@ MORE_WORDS = frozenset(
     prefer preview quantizable rankings recover reinforce require resolve rollout rollouts rotate runtime seekable
     series staged stateless stats storyteller strangers strip sync synthesize team tfidf todays tokenize trace
     traces tracing trainable transfer unescape unfit unpack unproved unspell users warmup watcher widen
-    app brief converse create embed exceeded explained helpful logprob logprobs matcher mlflow paced remote
+    app brief converse create echo embed exceeded explained helpful logprob logprobs matcher mlflow paced remote
     response ring runner shortened sided ticket tracked wanting watched
     """,
     )

@@ -69,13 +69,14 @@ def test_a_run_with_an_adapter_goes_on_where_all_was_moved_to(
 def test_where_the_base_alone_was_moved_the_error_tells_how_to_say_so(
     begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = done(capsys, "classify", begun / "run", "7 grey")
+    asked = ("7 grey", "--use", "network")  # the linear model answers without the base
+    first = done(capsys, "classify", begun / "run", *asked)
     base = (begun / "base").rename(tmp_path / "models")
-    line = fails(capsys, "classify", begun / "run", "7 grey")
+    line = fails(capsys, "classify", begun / "run", *asked)
     assert "is missing; restore it" in line
     told = line.partition("scratchlm import ")[2].replace("PLACE", str(base)).replace("NEW", str(tmp_path / "new"))
     done(capsys, "import", *told.split())
-    assert done(capsys, "classify", tmp_path / "new", "7 grey") == first
+    assert done(capsys, "classify", tmp_path / "new", *asked) == first
     assert "name where it lies now with --init" in fails(capsys, "finetune", "classify", "--resume", begun / "run")
     done(capsys, "finetune", "classify", "--resume", begun / "run", "--init", base)
     wrong = table(tmp_path / "wrong.csv")

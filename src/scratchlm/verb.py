@@ -100,8 +100,9 @@ class Verb(Generic[C]):
         from scratchlm.base.config import from_dict
         from scratchlm.config.calls import nested
         from scratchlm.config.flags import missing
-        from scratchlm.config.settings import settings
+        from scratchlm.config.settings import settings, usual_values
 
+        _refuse_other_kinds(line, target, usual_values(target) if base is None else base)
         unread = target.unread() if hasattr(target, "unread") else {}
         idle = [name for name in unread if name in line.given or name in line.unknown]
         problems = [f"--{name.replace('_', '-')}: has no part here; {unread[name]}" for name in idle]
@@ -163,6 +164,18 @@ class Verb(Generic[C]):
         from scratchlm.runs.resuming import stored_settings
 
         return stored_settings(self.resumed(), Path(run))
+
+
+def _refuse_other_kinds(line: Line, target: Any, base: Any) -> None:
+    """Move what was given for a part of another kind than that of the base to what is unknown."""
+    from scratchlm.config.settings import settings
+
+    here = {each.path for each in settings(target, base)}
+    every = {each.path: each for each in settings(target)}
+    chosen = tuple(path.removesuffix("type") for path in line.given if path.endswith(".type"))
+    for path in [each for each in line.given if each not in here and not each.startswith(chosen or "-")]:
+        del line.given[path]
+        line.unknown[path] = f"{every[path].flag}: is no setting of this kind of {path.rpartition('.')[0]}"
 
 
 def _refuse_changes(config: Any, stored: Any) -> None:

@@ -68,7 +68,7 @@ def test_the_page_names_the_keywords_that_are_refused(grammars: Grammars) -> Non
     refused = [keyword for keyword, value in VALUES.items() if is_refused(grammars, DEFINED | {keyword: value})]
     assert sorted(named("These keywords are refused", ".\n`oneOf`")) == sorted(refused)
     assert is_refused(grammars, {"oneOf": [{"type": "integer", "minimum": 3}, {"type": "integer", "maximum": 5}]})
-    with pytest.raises(UserError, match=r'^JSON schema: cannot be held to "not", "if"; correct'):
+    with pytest.raises(UserError, match=r'^JSON schema: cannot be held to "if", "not"; correct'):
         grammars.json_schema({"not": {}, "if": {}})
 
 

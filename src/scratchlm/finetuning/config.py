@@ -40,7 +40,7 @@ class FinetuneConfig:
 
     renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
 
-    recipe: Positional[str | None] = None
+    recipe: Positional[str | None] = field(default=None, kw_only=True)
     """TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below. Its key `base` may
     name another such file, of which it changes some values."""
     init: UnlessResumed = None

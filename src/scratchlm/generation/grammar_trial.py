@@ -205,7 +205,7 @@ def brief(message: str) -> str:
         at = len(wrong["before"])
         return f"{wrong['reason']}, at character {at + 1}: {_shortened(wrong['regex'][at:], 60)}"
     if (unknown := UNKNOWN_KEYWORDS.match(message)) is not None:
-        return f"cannot be held to {unknown[1]}"
+        return f"cannot be held to {', '.join(sorted(unknown[1].split(', ')))}"  # they come in any order
     first = next((line.strip() for line in message.splitlines() if line.strip()), "cannot be used")
     _, _, reason = first.rpartition(" (in regex): ")  # what stands before and behind it repeats the expression
     return _shortened(reason.split(" in regex /")[0].rstrip("."), 300)

@@ -163,6 +163,7 @@ class Loop:
     def end(self) -> None:
         """Make the step that was just taken the last one; averaged weights take their place as after a planned end."""
         if self.step < self.config.steps:
+            self.plan.end(self.step)
             self.config = replace(self.config, steps=self.step)
             self.average.put_in_place()
 

@@ -50,7 +50,7 @@ class StepPlan:
         """Steps of the first plan: the scale of `place`."""
         self._pieces = [_Piece(0, 0.0, steps)]
         for step, revised in revisions:
-            self.revise(step, revised)
+            self.end(step) if step == revised else self.revise(step, revised)
 
     @property
     def steps(self) -> int:
@@ -74,6 +74,10 @@ class StepPlan:
         elif steps != self.steps:
             self._pieces.append(_Piece(step, self.place(step), steps))
 
+    def end(self, step: int) -> None:
+        """Make a step that was taken the last one, before its time; the schedule is left where it stands."""
+        self._pieces.append(_Piece(step, self.place(step), step))
+
     def place(self, step: int) -> float:
         """Return where a step stands among those of the first plan: itself before any revision.
 
@@ -82,7 +86,8 @@ class StepPlan:
         latest = self._pieces[-1]
         if len(self._pieces) == 1:
             return float(step)
-        return latest.place + (self.first - latest.place) * (step - latest.step) / (latest.steps - latest.step)
+        left = max(1, latest.steps - latest.step)  # none where the run was ended
+        return latest.place + (self.first - latest.place) * (step - latest.step) / left
 
     def reaches(self, place: int) -> int:
         """Return the step that first stands at a place of the first plan, or beyond it."""
