@@ -215,8 +215,8 @@ def test_small_refutes_no_claim_and_its_result_stores_the_verdicts(tmp_path: Pat
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert wrong.partition(" (")[0] in page
         assert right in page
-        assert ("It refutes no claim" in page) == small
-        assert ("class=bad>" in page) != small
+        assert ("for a verdict" in page) == small
+        assert ('class="chip bad"' in page) != small
         write_outcome(tmp_path / "result.json", outcome)
         stored = read_outcome(tmp_path / "result.json")
         assert stored.claims == claims
