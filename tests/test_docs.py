@@ -99,7 +99,8 @@ def parsed(words: list[str]) -> Any:
         resolved = ResolvedGenerateConfig if verb == verbs.GENERATE else ResolvedChatConfig
         verb = dataclasses.replace(verb, config=lambda: resolved, defaults=None)
     if any(word.endswith(".toml") for word in arguments):  # a recipe that a line before would write
-        verb = dataclasses.replace(verb, defaults=None)
+        usual = verb.config()(init=Path("smollm2"), data=Path("faq.csv"))
+        verb = dataclasses.replace(verb, defaults=lambda _: usual)
     if "--resume" in arguments:
         verb = dataclasses.replace(verb, resumed=None)
     return verb.from_arguments(arguments)

@@ -31,8 +31,8 @@ MOST_CONVERSATIONS = 300
 """Conversations of small data at most: of more, three epochs are enough steps."""
 MOST_TOKENS = 30_000
 """Tokens of small data at most."""
-SEEN = 2400
-"""Conversations that a run on small data learns in all, counted each time."""
+SEEN = 1200
+"""Conversations that a run on small data learns in all, counted each time: of forty, each thirty times."""
 SEEN_LEAST, SEEN_MOST = 8, 60
 """Bounds of how often each is seen."""
 REWORDINGS = 16
