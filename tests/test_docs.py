@@ -354,7 +354,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def given(arguments: list[str]) -> dict[str, str | None]:
     """Return the flags of a line by their fields' dotted names, each with the word that follows, or None."""
-    pairs = [pair for pair in zip(arguments, [*arguments[1:], "--"], strict=True) if pair[0].startswith("--")]
+    pairs = [pair for pair in zip(arguments, [*arguments[1:], "--"], strict=False) if pair[0].startswith("--")]
     return {flag[2:].replace("-", "_"): None if word.startswith("--") else word for flag, word in pairs}
 
 
