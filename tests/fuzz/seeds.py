@@ -107,7 +107,7 @@ def _tables(folder: Path) -> None:
             for n in range(30)
         ],
     )
-    faq = "".join(f"## Where is stone {n}?\n\nIn **box** {n}.\n\n" for n in range(30))
+    faq = "".join(f"## Stone {n}?\n\n**Box** {n}.\n\n" for n in range(30))
     (folder / "faq.md").write_text(faq, encoding="utf-8")
     pairs = [{"prompt": f"Count {n}", "chosen": f"{n} stones", "rejected": "no"} for n in range(30)]
     _lines(folder / "preferences.jsonl", pairs)
