@@ -76,8 +76,8 @@ def tuned(init: Path, folder: Path, name: str, seed: int, **settings: Any) -> Ro
         slm.finetune_instruct(init=init, data=data, out=run, force=True, lora=True, seed=seed, **settings)
     if not (folder / "scores.json").exists():
         write_json(folder / "scores.json", scores(run, name))
-    result, found = read_json(run / "result.json"), read_json(folder / "scores.json")
-    return {**found, "steps": result["steps"], "seconds": round(result["seconds"], 1), "recall": result["recall"]}
+    result, answers = read_json(run / "result.json"), read_json(folder / "scores.json")
+    return {**answers, "steps": result["steps"], "seconds": round(result["seconds"], 1), "recall": result["recall"]}
 
 
 def summary(before: Row, after: Row) -> Row:
@@ -107,15 +107,15 @@ def searched(name: str) -> Row:
 
 def measure(init: Path, folder: Path) -> Row:
     """Fine-tune with defaults on both sets and all seeds, and without each part on the first set."""
-    found: Row = {"task": "40 questions and answers, LoRA with defaults, 3 rewordings of each written by hand"}
+    results: Row = {"task": "40 questions and answers, LoRA with defaults, 3 rewordings of each written by hand"}
     for name in SETS:
         before = scores(init, name)
         models = {f"seed {seed}": tuned(init, folder / f"{name}-{seed}", name, seed) for seed in SEEDS}
         for label, settings in WITHOUT.items() if name == SETS[0] else ():
             models[label] = tuned(init, folder / f"{name}-{label.replace(' ', '-')}", name, SEEDS[0], **settings)
-        found[name] = {
+        results[name] = {
             "before": summary(before, before),
             "BM25": searched(name),
             **{label: summary(before, after) for label, after in models.items()},
         }
-    return found
+    return results

@@ -73,9 +73,9 @@ def locked(out: Path) -> Iterator[None]:
     except OSError as error:
         raise explain_os_error(error, out) from error
     try:
-        told = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        identity = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         try:
-            path.write_text(json.dumps(told) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(identity) + "\n", encoding="utf-8")
         except OSError as error:
             raise explain_os_error(error, out) from error
         recover(out)

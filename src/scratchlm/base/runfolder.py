@@ -247,8 +247,8 @@ def read_log(path: Path) -> Iterator[Record]:
             try:
                 record = known_values(cls, values)
             except UserError as error:
-                told = f"{where}: lacks what a record of {values['kind']} holds ({error}); restore the file"
-                raise UserError(told) from error
+                problem = f"{where}: lacks what a record of {values['kind']} holds ({error}); restore the file"
+                raise UserError(problem) from error
             yield record
 
 

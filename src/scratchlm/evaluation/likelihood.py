@@ -106,16 +106,16 @@ def likelihoods(
     together = [group for text, group in groups.items() if shared and len(group) > 1 and len(text) >= SHARED]
     kept = {index for group in together for index in group}
     alone = [[index] for index in range(len(requests)) if index not in kept]
-    found: dict[int, Likelihood] = {}
+    scores: dict[int, Likelihood] = {}
     for read, sets in ((_shared, together), (_plain, alone)):
         for chosen in _batches(fitting, sets, rows):
             scored = read(decoder, fitting, chosen, dtype)
             if not all(math.isfinite(each.nats) for each in scored.values()):
                 raise UserError("likelihoods: some are not finite; the training diverged, or try --dtype fp32")
-            found |= scored
+            scores |= scored
             if after is not None:
                 after(scored)
-    return [found[index] for index in range(len(requests))]
+    return [scores[index] for index in range(len(requests))]
 
 
 def _fitted(request: Request, context: int) -> Request:

@@ -144,15 +144,15 @@ def _records(
     if task.of.kind == "answer":
         return _written(model, task, items, prompting)
     ahead = ["".join(f"{each.shown}\n\n" for each in _examples(item, task, prompting)) for item in items]
-    found = _likelihoods(model, task, items, lambda index, prompt: ahead[index] + prompt, prompting)
+    likelihoods = _likelihoods(model, task, items, lambda index, prompt: ahead[index] + prompt, prompting)
     if task.of.kind == "last word":
-        return [word_record(item, each[0]) for item, each in zip(items, found, strict=True)]
+        return [word_record(item, each[0]) for item, each in zip(items, likelihoods, strict=True)]
     bare: Sequence[Sequence[Likelihood] | None] = [None] * len(items)
     if "unconditional" in prompting.normalisations:
         bare = _likelihoods(model, task, unshuffled or items, lambda index, prompt: _bare(prompt), prompting)
     return [
         choice_record(item, each, without, prompting.normalisations)
-        for item, each, without in zip(items, found, bare, strict=True)
+        for item, each, without in zip(items, likelihoods, bare, strict=True)
     ]
 
 
@@ -268,8 +268,8 @@ def _classes(model: SavedModel, task: Task, prompting: Prompting, control: bool)
     def compute(missing: Sequence[int], note: Note) -> None:
         for start in range(0, len(missing), AT_ONCE):
             chunk = missing[start : start + AT_ONCE]
-            found = classifier.classify([rows[position].text for position in chunk])
-            note({position: answer.label for position, answer in zip(chunk, found, strict=True)})
+            predictions = classifier.classify([rows[position].text for position in chunk])
+            note({position: answer.label for position, answer in zip(chunk, predictions, strict=True)})
 
     answers = prompting.work.results(task.name, [key_of(row.text) for row in rows], compute, "texts classified")
     records = [

@@ -165,16 +165,16 @@ def compare_results(first: TasksResult, second: TasksResult) -> ComparisonResult
 
     Raises `UserError` where they share no task, or their items differ.
     """
-    found, left_out, starts = [], [], []
+    comparisons, left_out, starts = [], [], []
     for task, other in pairs_of(first, second):
         starts += [task.name] if bool(task.start) != bool(other.start) else []
         names = [name for name in task.records[0].values if name in other.records[0].values]
-        found += [_compared(name, task, other) for name in names]
+        comparisons += [_compared(name, task, other) for name in names]
         left_out += [f"{task.name}, {name}" for name in task.scores if name not in task.records[0].values]
-    if not found:
+    if not comparisons:
         held = [", ".join(task.name for task in result.tasks) for result in (first, second)]
         raise UserError(f"--compare: the results share no task; the first has {held[0]}, the second {held[1]}")
-    return ComparisonResult(first.model, second.model, found, left_out, starts)
+    return ComparisonResult(first.model, second.model, comparisons, left_out, starts)
 
 
 def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, TaskResult]]:

@@ -193,11 +193,11 @@ def evaluate_tasks(config: EvaluateConfig, stored: Sequence[TaskResult] = ()) ->
     )
     digest = digest_of(folder)
     work = Work(None if config.out is None else config.out.with_name(f"{config.out.name}.partial"), digest)
-    found: list[TaskResult] = []
+    results: list[TaskResult] = []
 
     def result() -> TasksResult:
         settings = to_dict(dataclasses.replace(config, out=None, json=False))
-        return TasksResult(str(folder), digest, settings, machine(), found, round(time.perf_counter() - started, 2))
+        return TasksResult(str(folder), digest, settings, machine(), results, round(time.perf_counter() - started, 2))
 
     starts = [_stored_start(model.tokenizer, each) for each in stored] or [None] * len(tasks)
     for task, start in zip(tasks, starts, strict=True):
@@ -209,12 +209,12 @@ def evaluate_tasks(config: EvaluateConfig, stored: Sequence[TaskResult] = ()) ->
             work.save()
             with contextlib.suppress(Unknown):
                 work.ended = True
-                found.append(ask(model, task, asked))
+                results.append(ask(model, task, asked))
             raise Interrupted(_stopped(result(), work)) from None
         if config.trained_on and task.items:
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))
-        found.append(scored)
+        results.append(scored)
     whole = result()
     if config.out is not None:
         write_result(config.out, whole)
@@ -264,6 +264,6 @@ def _replay(config: EvaluateConfig) -> ReplayResult:
     for spec, task in zip(again.task, stored.tasks, strict=True):
         if _digest(read_task(spec), examples.get(task.name)) != task.digest:
             raise UserError(f"{where}: {spec} has other items than were measured; restore the old file")
-    found = evaluate_tasks(again, stored.tasks)
-    items = sum(task.items for task in found.tasks)
-    return ReplayResult(str(config.replay), items, largest_gap(stored.tasks, found.tasks))
+    result = evaluate_tasks(again, stored.tasks)
+    items = sum(task.items for task in result.tasks)
+    return ReplayResult(str(config.replay), items, largest_gap(stored.tasks, result.tasks))

@@ -37,8 +37,8 @@ def generate(config: GenerateConfig) -> None:
     settings = dataclasses.asdict(sampling)
     if config.beams:
         with CountedProgress(f"{config.beams:,} beams", sampling.max_tokens, "tokens at most") as progress:
-            found = model.beams(config.prompt, config.beams, after=progress.reached, **settings)
-        pieces, request = iter([found[0][0]]), None
+            beams = model.beams(config.prompt, config.beams, after=progress.reached, **settings)
+        pieces, request = iter([beams[0][0]]), None
     else:
         request = model.request(config.prompt, extras=_extras(config, model), **settings)
         pieces = model.write(request)

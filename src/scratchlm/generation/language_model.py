@@ -155,8 +155,8 @@ class LanguageModel:
             for place, text in enumerate(texts)
         ]
         if not cached:
-            found = [generated(each, _plain_ids(decoder, each), self.tokenizer) for each in requests]
-            return found[0] if isinstance(prompt, str) else found
+            generations = [generated(each, _plain_ids(decoder, each), self.tokenizer) for each in requests]
+            return generations[0] if isinstance(prompt, str) else generations
         return self._generated(decoder, requests[0]) if isinstance(prompt, str) else self._together(decoder, requests)
 
     @names_settings_of(SamplingConfig, SamplingSettings)
@@ -194,8 +194,8 @@ class LanguageModel:
         """
         config, (decoder, template) = self.settings(**settings), self.answering()
         ends = self.end_ids(template).union(config.stop_ids)
-        found = beam_search(self._engine(decoder), self.prompt_ids(prompt), beams, config.max_tokens, ends, after)
-        return [(self.tokenizer.decode(each.ids), each.score) for each in found]
+        hypotheses = beam_search(self._engine(decoder), self.prompt_ids(prompt), beams, config.max_tokens, ends, after)
+        return [(self.tokenizer.decode(each.ids), each.score) for each in hypotheses]
 
     def grammars(self) -> Grammars:
         """Return what makes grammars for this model's tokens: `model.grammars().regex("[0-9]+")`."""

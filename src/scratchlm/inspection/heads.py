@@ -32,20 +32,20 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
     `model.decoder`. Needs memory for B * H * T * T numbers a layer. An attention of your own that overrides
     `Attention.attend` is asked for its weights: it must be a weighted sum of the values. The decoder is unchanged.
     """
-    found: list[Tensor] = []
+    maps: list[Tensor] = []
 
     def watching(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def attend_own(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
             each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
-            found.append(plain(q, k, each, context).float())
+            maps.append(plain(q, k, each, context).float())
             return plain(q, k, v, context)
 
         def attend(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             keys = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
             scores = (q @ keys.transpose(-2, -1)).float() / math.sqrt(q.size(-1))
             mask = causal_mask(q.size(2), k.size(2), None, None, q.device) if context.mask is None else context.mask
-            found.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
+            maps.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
             return plain(q, k, v, context)
 
         standard = getattr(plain, "__func__", None) is Attention.attend and decoder.config.attention.softcap is None
@@ -56,7 +56,7 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
         layer: Any = block.attention
         layer.attend = watching(layer.attend)
     watched.hidden(ids)
-    return found
+    return maps
 
 
 @torch.no_grad()

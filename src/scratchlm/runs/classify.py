@@ -229,13 +229,13 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         texts = [each.text for side in (self.train, self.validation) for each in side.texts]
         truth = [*self.train.truth.tolist(), *self.validation.truth.tolist()]
         held_out = [each.text for each in self.held_out.texts]
-        found, model = linear_baseline(texts, truth, held_out, self.held_out.truth, self.positive)
-        score = found.cross_validated
+        baseline, model = linear_baseline(texts, truth, held_out, self.held_out.truth, self.positive)
+        score = baseline.cross_validated
         crossed = "" if score is None else f"; {FOLDS}-fold cross-validated on the training texts {score:.3f}"
-        print(f"linear baseline (TF-IDF + SVM): {found}{crossed}", file=sys.stderr)
-        if advice := found.advice(self.long_texts / sum(len(side.texts) for side in self.sides)):
+        print(f"linear baseline (TF-IDF + SVM): {baseline}{crossed}", file=sys.stderr)
+        if advice := baseline.advice(self.long_texts / sum(len(side.texts) for side in self.sides)):
             print(advice, file=sys.stderr)
-        return found, model
+        return baseline, model
 
     def measure(self, decoder: Decoder) -> dict[str, float]:
         """Return loss, accuracy and F1 on the validation texts; where there are none, nothing is chosen by them."""

@@ -65,7 +65,7 @@ def sizes_within(
     tokens of text there are, where that is known: what is read again teaches less.
     """
     law, end, each, flops_per_second = loss_law(), clock() + budget, budget / FEWEST_PROBED, 0.0
-    found: list[Size] = []
+    sizes: list[Size] = []
     for depth in range(SHALLOWEST, MAX_DEPTH + 1):
         scaled = load_recipe(recipe, depth)
         training = dataclasses.replace(scaled.training, compile=False)
@@ -84,10 +84,10 @@ def sizes_within(
         weights = matrix_weights(decoder)
         bits = law.bits(recipe, weights, worth_of(tokens, text), step)
         measured = law.covers(weights, tokens, step) and (text is None or tokens <= MOST_PASSES * text)
-        found.append(Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed))
-        if depth >= deepest and depth - best_of(found).depth >= PAST_BEST:
+        sizes.append(Size(depth, decoder.parameter_count(), step / seconds, tokens, bits, measured, probed))
+        if depth >= deepest and depth - best_of(sizes).depth >= PAST_BEST:
             break
-    return found
+    return sizes
 
 
 def best_of(sizes: list[Size]) -> Size:

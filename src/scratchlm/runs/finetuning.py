@@ -266,10 +266,10 @@ def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
         else "rule"
         for name, value in flatten(values)
     }  # fmt: skip
-    told = {"dtype": choice.dtype, "dtype_reason": choice.reason, "seed": config.seed}
-    told["tokenizer"] = model.tokenizer.fingerprint
+    settings = {"dtype": choice.dtype, "dtype_reason": choice.reason, "seed": config.seed}
+    settings["tokenizer"] = model.tokenizer.fingerprint
     inputs, whole = _inputs(config)
-    begin_run(out, values, marks, {**told, "data_hash": whole, "inputs": inputs})
+    begin_run(out, values, marks, {**settings, "data_hash": whole, "inputs": inputs})
     return dataclasses.replace(config, dtype=choice.dtype)
 
 

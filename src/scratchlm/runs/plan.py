@@ -217,7 +217,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
             )  # fmt: skip
     parts = stages(ids, training, 0)
     tokens = sum(part.tokens for part in parts)
-    told = forecast(config.recipe, decoder, training, dtype, tokens, probed.step)
+    expected = forecast(config.recipe, decoder, training, dtype, tokens, probed.step)
     return Plan(
         config.recipe,
         decoder.parameter_count(),
@@ -231,8 +231,8 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         step_seconds=probed.step,
         peak_flops=probed.peak,
         uncompiled=training.compile and budget < COMPILING,
-        expected_loss=told.loss,
-        process_memory=told.memory,
+        expected_loss=expected.loss,
+        process_memory=expected.memory,
         sizes=sizes,
         learning_rate=training.optimizer.learning_rate,
         rates=probed.rates,

@@ -178,9 +178,9 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
     if config.resume is None:
         settled = settle(given, config, saved.decoder, train, ranks)
         config = settled.config
-        told = _forecast(config, train, settled.step) if ranks.size == 1 else None
+        expected = _forecast(config, train, settled.step) if ranks.size == 1 else None
         ranks.from_first(Checkpoints.of(out, saved, config.training).require_space)
-        ranks.from_first(lambda: _begin(out, settled, tokenizer, inputs, ranks, told))
+        ranks.from_first(lambda: _begin(out, settled, tokenizer, inputs, ranks, expected))
     saved.provenance = _provenance(config, saved)
     training = config.training
     runtime = RuntimeConfig(choose_device(config.device), DTYPES[config.dtype], config.seed)
@@ -323,13 +323,13 @@ def _begin(
     config, values = settled.config, stored_values(settled.stored, out)
     if Path(config.recipe).is_file():
         values["recipe"] = stored_path(Path(config.recipe), out)
-    told: dict[str, Any] = {"dtype": config.dtype, "dtype_reason": settled.dtype.reason}
-    told |= {"seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
-    told |= {JOB: job} if (job := torchrun_job()) is not None else {}
+    notes: dict[str, Any] = {"dtype": config.dtype, "dtype_reason": settled.dtype.reason}
+    notes |= {"seed": config.seed, "tokenizer": tokenizer.fingerprint, "ranks": ranks.size}
+    notes |= {JOB: job} if (job := torchrun_job()) is not None else {}
     if config.minutes is not None and settled.step is not None:
-        told["budget"] = {"spent": settled.spent, "step": settled.step, "revisions": []}
+        notes["budget"] = {"spent": settled.spent, "step": settled.step, "revisions": []}
     before = None if expected is None else dataclasses.asdict(expected)
-    begin_run(out, values, settled.marks, {**told, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
+    begin_run(out, values, settled.marks, {**notes, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:

@@ -85,8 +85,8 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer for a path or a method that is not there."""
     assert isinstance(error, AnyHTTPException)
     path = one_line(request.url.path[:100])
-    told = {404: f"{path}: is not there; GET /openapi.json lists what is", 405: f"{path}: takes another method"}
-    answer = ApiError(error.status_code, told.get(error.status_code, str(error.detail))).answer()
+    messages = {404: f"{path}: is not there; GET /openapi.json lists what is", 405: f"{path}: takes another method"}
+    answer = ApiError(error.status_code, messages.get(error.status_code, str(error.detail))).answer()
     answer.headers.update(error.headers or {})
     return answer
 

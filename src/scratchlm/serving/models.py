@@ -95,18 +95,18 @@ class Served:
 
 def load_served(config: ServeConfig) -> dict[str, Served]:
     """Load the models of a server. Raises `UserError` for one that cannot be loaded, and for adapters of others."""
-    found: dict[str, Served] = {}
+    served: dict[str, Served] = {}
     for number, told in enumerate(config.models):
         name, place = split_name(told)
         adapters: Mapping[str, Path] = dict(map(split_name, config.adapters)) if number == 0 else {}
         model = load(place, config.device, adapters)
         for each in (None, *adapters):
-            found[each or name] = _served(each or name, model.use(each), config)
+            served[each or name] = _served(each or name, model.use(each), config)
         classifier, said = classifier_of(model.saved, config.use)
-        found[name] = replace(found[name], classifier=classifier)
+        served[name] = replace(served[name], classifier=classifier)
         if said:
             print(f"{name}: {said}", file=sys.stderr)
-    return found
+    return served
 
 
 def _served(name: str, model: LanguageModel, config: ServeConfig) -> Served:

@@ -36,8 +36,8 @@ class Origins:
         """`host` is the address that the server listens at, `allowed` are origins, or `*` for all."""
         self._any = ANY in allowed
         self._origins = frozenset(each.lower() for each in allowed)
-        found = [split_origin(each) for each in self._origins]
-        names = {each.hostname for each in found if each is not None and each.hostname is not None}
+        parts = [split_origin(each) for each in self._origins]
+        names = {each.hostname for each in parts if each is not None and each.hostname is not None}
         self._hosts = LOOPBACK | names | {host.lower()}
         self._open = not _is_loopback(host)
         if self._open:  # other machines reach it, by an address or by this machine's name

@@ -193,8 +193,8 @@ def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str,
     sentences = [text for pairs in sets.values() for pair in pairs for text in (pair.good, pair.bad)]
     start = first_token(model.tokenizer)
     requests = encode_requests(model.tokenizer, [("", f" {text}") for text in sentences], start=start)
-    found = likelihoods(model.decoder, requests)
-    return _preferred([each.nats for each in found])
+    scores = likelihoods(model.decoder, requests)
+    return _preferred([each.nats for each in scores])
 
 
 def _counted(small: SmallModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:

@@ -90,8 +90,8 @@ def _models(
         out.notes.append(f"the model trained too little to judge the claims: {remedy}")
 
     def answering() -> LanguageModel:
-        told, documents = storyworld.conversations(config.seed), corpus.rehearsal[:300]
-        return fine_tune(small.pretrained(), told, epochs=config.epochs, seed=config.seed, documents=documents)
+        conversations, documents = storyworld.conversations(config.seed), corpus.rehearsal[:300]
+        return fine_tune(small.pretrained(), conversations, epochs=config.epochs, seed=config.seed, documents=documents)
 
     return answering, lambda: LanguageModel(small.pretrained()), corpus
 

@@ -156,11 +156,11 @@ class Dots:
     @property
     def texts(self) -> list[tuple[str, str]]:
         """Each value as text, and its interval as text or nothing."""
-        found = []
+        pairs = []
         for row in self.rows:
             text, _, interval = row.value.shown(".1%" if row.value.share else ".3g").partition(" (")
-            found.append((text, interval.removesuffix(")")))
-        return found
+            pairs.append((text, interval.removesuffix(")")))
+        return pairs
 
 
 @dataclass(frozen=True)

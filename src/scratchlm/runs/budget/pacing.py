@@ -34,15 +34,15 @@ def pace_of(
 
     The other ranks get a pace that is never called: `fit` asks the first one alone.
     """
-    found: list[Pace | None] = []
+    paces: list[Pace | None] = []
 
     def begin() -> bool:
-        found.append(paced(out, config, clock))
-        return found[0] is not None
+        paces.append(paced(out, config, clock))
+        return paces[0] is not None
 
     if not ranks.from_first(begin):
         return None
-    pace = found[0] if found else None
+    pace = paces[0] if paces else None
 
     def noting(step: int) -> int:
         assert pace is not None

@@ -77,8 +77,8 @@ def _timed(
         tell(ranks, f"--minutes {config.minutes:g}: too short to compile blocks in, so they are not")
         training = dataclasses.replace(training, compile=False)
     own = dataclasses.replace(training, batch_size=-(-training.batch_size // ranks.size))
-    found = measure_step(decoder, tokens, own, runtime, budget)
-    seconds = ranks.most(found) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
+    measured = measure_step(decoder, tokens, own, runtime, budget)
+    seconds = ranks.most(measured) + ranks.seconds_of_sum(decoder.parameter_count(), decoder.device)
     spent = ranks.most(time.perf_counter() - started)  # a compilation is in it, which the run then finds done
     if config.minutes is not None:
         training = fitted_to_minutes(training, config.minutes, seconds, spent)
@@ -145,9 +145,9 @@ def at_best_depth(
             budget=probe_seconds(minutes) / 2, text=len(tokens), deepest=usual,
         )  # fmt: skip
 
-    found = ranks.from_first(sizes)
-    best = best_of(found)
-    tell(ranks, _told(best, next(size for size in found if size.depth == usual), len(tokens), minutes))
+    candidates = ranks.from_first(sizes)
+    best = best_of(candidates)
+    tell(ranks, _told(best, next(size for size in candidates if size.depth == usual), len(tokens), minutes))
     return dataclasses.replace(changed(config, {"depth": best.depth}), depth=best.depth)
 
 

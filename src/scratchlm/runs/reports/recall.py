@@ -52,7 +52,7 @@ def recall(small: SmallData, before: Recalled, after: Recalled) -> Recall:
     right = [(_right(side[1], questions), _right(side[0], rewordings)) for side in (before, after)]
     index = BM25([question_of(each) for each in small.conversations]) if rewordings else None
     nearest = [] if index is None else index.nearest([question_of(each) for each in rewordings])
-    found = [Answer(small.conversations[number][-1]["content"], True) for number in nearest]
+    retrieved = [Answer(small.conversations[number][-1]["content"], True) for number in nearest]
     return Recall(
         questions=len(questions),
         before=right[0][0],
@@ -60,7 +60,7 @@ def recall(small: SmallData, before: Recalled, after: Recalled) -> Recall:
         rewordings=len(rewordings),
         rewordings_before=right[0][1],
         rewordings_after=right[1][1],
-        bm25=_right(found, rewordings),
+        bm25=_right(retrieved, rewordings),
         general=len(small.apart),
         general_same=sum(one == other for one, other in zip(before[2], after[2], strict=True)),
     )
