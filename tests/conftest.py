@@ -19,11 +19,10 @@ for each in (
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
 
-# Before anything imports the package: annotations of shapes become checks.
-for part in ("model", "training", "generation"):
-    install_import_hook(f"scratchlm.{part}", "beartype.beartype")
+from shapes import begin_test, check_shapes  # noqa: E402
+
+check_shapes("scratchlm.model", "scratchlm.training", "scratchlm.generation")
 
 from scripts import data, fuzzed, scripts  # noqa: E402
 
@@ -46,7 +45,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Undo what a command that was told a number of threads left behind."""
+    """Undo what a command that was told a number of threads left behind, and count calls anew."""
+    begin_test()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(1)
