@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -85,13 +87,15 @@ def test_matrices_that_are_not_square_are_adapted_by_hand_computed_products() ->
     assert torch.allclose(layer(x), expected, atol=1e-5)
 
 
-def test_training_changes_the_adapter_alone() -> None:
+@pytest.mark.parametrize("first", [0, 1])
+def test_training_changes_the_adapter_alone(first: int) -> None:
     decoder, ids = random_decoder(toy_config("default")), random_ids(2, 10)
-    add_adapter(decoder, "one", CONFIG)
+    add_adapter(decoder, "one", replace(CONFIG, first_layer=first))
     freeze(decoder, "one")
     decoder(ids).logsumexp(-1).sum().backward()
     touched = {name for name, parameter in decoder.named_parameters() if parameter.grad is not None}
     assert touched == {name for name, _ in decoder.named_parameters() if ".lora_" in name}
+    assert any(name.startswith("blocks.0.") for name in touched) == (first == 0)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2])
@@ -111,5 +115,7 @@ def test_a_frozen_beginning_gets_no_gradient(layers: int) -> None:
 def test_targets_that_no_layer_has_are_refused() -> None:
     with pytest.raises(UserError, match="no layer of this model has one of them"):
         add_adapter(random_decoder(toy_config("gpt2")), "one", LoRAConfig(targets=("gate",)))
+    with pytest.raises(UserError, match=r"lora.first_layer is 2: the last layer is 1"):
+        add_adapter(random_decoder(toy_config("gpt2")), "one", LoRAConfig(first_layer=2))
     with pytest.raises(UserError, match=r"lora.rank is 0: must be at least 1; lora.alpha is 0"):
         LoRAConfig(rank=0, alpha=0.0)

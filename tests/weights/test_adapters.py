@@ -44,18 +44,19 @@ def adapted(folder: Path, name: str, config: LoRAConfig) -> SavedModel:
     return model
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "first"), [*((name, 0) for name in SHAPES), ("gpt2", 1), ("llama tied", 1)])
 @torch.no_grad()
-def test_peft_computes_the_same_and_the_adapter_round_trips(name: str, tmp_path: Path, capsys) -> None:
+def test_peft_computes_the_same_and_the_adapter_round_trips(name: str, first: int, tmp_path: Path, capsys) -> None:
     import peft
     import transformers
 
     kinds = ("query", "value", "up", "down") if name == "gpt2" else ("query", "key", "output", "gate", "up", "down")
-    model = adapted(tmp_path, name, LoRAConfig(rank=3, alpha=7.0, targets=kinds))  # type: ignore[arg-type]
+    model = adapted(tmp_path, name, LoRAConfig(3, 7.0, kinds, first))  # type: ignore[arg-type]
     for source, to in [("base", "hf"), ("adapted", "peft")]:
         assert run(capsys, "export", tmp_path / source, "--to", to, "--out", tmp_path / to)[0] == 0
     below = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     theirs = peft.PeftModel.from_pretrained(below, tmp_path / "peft").eval()
+    assert not any(".0." in path for path, _ in theirs.named_parameters() if first and "lora_" in path)
     ids = random_ids(2, 40, 250)
     expected = model.decoder(ids)
     assert (theirs(ids).logits - expected).abs().max() < 1e-4
@@ -65,14 +66,16 @@ def test_peft_computes_the_same_and_the_adapter_round_trips(name: str, tmp_path:
     assert run(capsys, "import", tmp_path / "peft", "--base", tmp_path / "base", "--out", back)[0] == 0
     again = load_model(back)
     assert (again.decoder(ids) - expected).abs().max() < 1e-5
+    assert again.adapters["default"].first_layer == first
     assert set(load_file(back / "model.safetensors")) == again.base.own  # type: ignore[union-attr]
     assert run(capsys, "export", back, "--to", "hf", "--out", tmp_path / "merged")[0] == 0
     merged = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     assert (merged(ids).logits - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("layers", [None, [1]])
 @torch.no_grad()
-def test_an_adapter_from_peft_is_read(tmp_path: Path, capsys) -> None:
+def test_an_adapter_from_peft_is_read(layers: list[int] | None, tmp_path: Path, capsys) -> None:
     import peft
     import transformers
 
@@ -85,6 +88,7 @@ def test_an_adapter_from_peft_is_read(tmp_path: Path, capsys) -> None:
         target_modules=["q_proj", "down_proj"],
         rank_pattern={"down_proj": 2},
         init_lora_weights=False,
+        layers_to_transform=layers,
     )
     theirs = peft.get_peft_model(below, told).eval()
     theirs.save_pretrained(tmp_path / "theirs")

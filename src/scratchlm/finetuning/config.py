@@ -148,7 +148,9 @@ class FinetuneConfig:
     def _problems(self) -> list[str]:
         problems = out_of_range(self)
         if self.lora and self.frozen_layers:
-            problems.append("--frozen-layers: with --lora the whole model is frozen already; leave out one of the two")
+            problems.append(
+                "--frozen-layers: with --lora the whole model is frozen; give --adapter.first-layer instead"
+            )
         if self.nf4 and not self.lora:
             problems.append("--nf4: holds the frozen model below adapters; give --lora too")
         if self.patience > 0 and self.training.tail_average > 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from scratchlm.base.errors import raise_all
-from scratchlm.base.ranges import Positive, Range, out_of_range
+from scratchlm.base.ranges import Amount, Positive, Range, out_of_range
 
 Part = Literal["query", "key", "value", "output", "gate", "up", "down"]
 ADAPTER_NAME = "default"
@@ -28,6 +28,8 @@ class LoRAConfig:
     targets: tuple[Part, ...] = PARTS
     """Matrices of each layer that have an adapter: query, key, value and output of attention; gate, up and down of the
     feed-forward."""
+    first_layer: Amount = 0
+    """First layer with adapters, counted from 0; no gradient is computed below it. PEFT's `layers_to_transform`."""
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""

@@ -110,6 +110,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
         "target_modules": sorted(modules),
         "rank_pattern": ranks,
         "alpha_pattern": alphas,
+        "layers_to_transform": list(range(config.first_layer, len(decoder.blocks))) if config.first_layer else None,
         "bias": "none",
         "fan_in_fan_out": any(rule.transposed for rule in family.rules),
         "inference_mode": True,
@@ -165,7 +166,8 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     rank = max((len(narrow) for _, _, narrow, _ in shares), default=0)
     with whole(folder / CONFIG, "adapter_config.json"):
         alpha = float(told["lora_alpha"]) * rank / float(told["r"])
-        config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds))
+        first = min((int(ours.split(".")[1]) for ours, *_ in shares), default=0)  # of blocks.3.attention.query
+        config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds), first)
     add_adapter(decoder, name, config)
     for ours, scale, narrow, wide in shares:
         layer = decoder.get_submodule(ours)

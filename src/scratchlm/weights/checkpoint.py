@@ -305,7 +305,7 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
     if stored.base.weights != read_hashes(below)[WEIGHTS_FILE]:
         raise UserError(f"{folder}: its adapter was trained on other weights than those of {below}")
     theirs, config = next(iter(stored.adapters.items()))
-    active = next((layer.active for layer in adapted(model.decoder).values()), None)
+    active = next((layer.active for layer in adapted(model.decoder).values() if layer.active is not None), None)
     add_adapter(model.decoder, name, config)
     use_adapter(model.decoder, active)
     tensors = _load_tensors(folder / WEIGHTS_FILE, torch.float32)
