@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ from typing import Any
 
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import GENERAL_FILE, REWORDINGS_FILE
+from scratchlm.base.terminal import say
 from scratchlm.data.wordings import WordingBatches
 from scratchlm.finetuning.config import FinetuneConfig, InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, exchange, question_of
@@ -162,7 +162,7 @@ class SmallData:
             self.general = [Answer(row["answer"], row["ended"]) for row in rows]
             self.prompts = [row["question"] for row in rows]
         elif self.prompts:
-            print(f"answering {len(self.prompts)} general questions, to be rehearsed", file=sys.stderr)
+            say(f"answering {len(self.prompts)} general questions, to be rehearsed")
             answers = answers_to(model, [_question(each) for each in self.prompts], GENERAL_TOKENS)
             pairs = [(q, a) for q, a in zip(self.prompts, answers, strict=True) if a.text]
             self.prompts, self.general = [q for q, _ in pairs], [a for _, a in pairs]

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from scratchlm.base.device import autocast, choose_device, set_threads
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import as_html
+from scratchlm.base.terminal import say
 from scratchlm.data.batches import padded
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.generation.config import ClassifyConfig, Use
@@ -190,7 +191,7 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
     if isinstance(classifier, Classifier):
         classifier.model.decoder.to(choose_device(config.device))
     if said:
-        print(said, file=sys.stderr)
+        say(said)
     given = ((f"text {number}", text) for number, text in enumerate(config.texts, 1)) if config.texts else _lines()
     at_once = 1 if not config.texts and sys.stdin.isatty() else AT_ONCE
     total, refused = 0, []
@@ -201,7 +202,7 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
                 yield found
             else:
                 refused.append(place[0])
-                print(f"{place[0]}: {found}", file=sys.stderr)
+                say(f"{place[0]}: {found}")
     if not total:
         raise UserError("classify: no text; give some as arguments, or one a line on the standard input")
     if refused:
@@ -241,7 +242,7 @@ def _lines() -> Iterator[tuple[str, str]]:
         else:
             empty.append(str(number))
     if empty:
-        print(f"(empty lines are passed over: {_some(empty)})", file=sys.stderr)
+        say(f"(empty lines are passed over: {_some(empty)})")
 
 
 def text_logits(

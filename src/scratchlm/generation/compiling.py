@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import torch
 
+from scratchlm.base.terminal import say
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.decoder import Decoder
 
@@ -40,6 +40,6 @@ def compiled_form(decoder: Decoder, blocks: Blocks) -> CompiledDecoder | None:
     try:
         from scratchlm.compiled.decoder import CompiledDecoder, unsupported
     except (ImportError, RuntimeError) as error:  # no numba, or no folder to keep compiled code in
-        print(f"(numba does not work here, so tokens are written more slowly: {error})", file=sys.stderr)
+        say(f"(numba does not work here, so tokens are written more slowly: {error})")
         return None
     return None if unsupported(decoder) else CompiledDecoder(decoder, blocks, torch.get_num_threads())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from scratchlm.base.device import DTYPES
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import MODEL
+from scratchlm.base.terminal import say
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.data.batches import LabelledBatches, pad_of
 from scratchlm.evaluation.classes import (
@@ -219,7 +219,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
             "windows": f"they are read in {rows - texts + self.long_texts:,} windows, whose logits are averaged",
         }[self.config.long]
         counted = f"{self.long_texts:,} of {texts:,} texts ({self.long_texts / texts:.0%})"
-        print(f"{counted} are longer than the {context:,} tokens that the model reads at once: {what}", file=sys.stderr)
+        say(f"{counted} are longer than the {context:,} tokens that the model reads at once: {what}")
 
     def _linear(self) -> tuple[Baseline, LinearTexts]:
         """Train the linear model on all texts but those held out, and report what it reaches before the network learns.
@@ -232,9 +232,9 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         baseline, model = linear_baseline(texts, truth, held_out, self.held_out.truth, self.positive)
         score = baseline.cross_validated
         crossed = "" if score is None else f"; {FOLDS}-fold cross-validated on the training texts {score:.3f}"
-        print(f"linear baseline (TF-IDF + SVM): {baseline}{crossed}", file=sys.stderr)
+        say(f"linear baseline (TF-IDF + SVM): {baseline}{crossed}")
         if advice := baseline.advice(self.long_texts / sum(len(side.texts) for side in self.sides)):
-            print(advice, file=sys.stderr)
+            say(advice)
         return baseline, model
 
     def measure(self, decoder: Decoder) -> dict[str, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threa
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import MODEL, Evaluation, Timing
+from scratchlm.base.terminal import say
 from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
@@ -254,7 +254,7 @@ def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
     config = dataclasses.replace(config, device=device_name(device), training=_steps(config, stage.an_epoch))
     choice = chosen_dtype(config.dtype, device)
     if config.dtype == "auto":
-        print(f"number format: {choice}", file=sys.stderr)
+        say(f"number format: {choice}")
     Checkpoints.of(out, model, config.training).require_space()
     values = stored_values(config, out)
     usual, asked = (dict(flatten(part)) for part in (to_dict(type(config)()), stored_values(given, out)))

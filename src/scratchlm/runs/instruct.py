@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from scratchlm.base.device import DTYPES, autocast
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.base.terminal import console
+from scratchlm.base.terminal import console, say
 from scratchlm.data.batches import Batch, PackedBatches, masked_batch
 from scratchlm.data.wordings import batches_of
 from scratchlm.evaluation.text_metrics import TextScores, score_texts
@@ -149,7 +148,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
         if self.small is not None:
             assert self.config.out is not None
             self.small.write(self.config.out)
-            print(self._plan(self.small), file=sys.stderr)
+            say(self._plan(self.small))
         self.before, self.recalled = self._answers(model)
         self.loss_before = self.measure(model.decoder)["loss"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import time
 import typing
 from collections import deque
@@ -19,6 +18,7 @@ from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_js
 from scratchlm.base.paths import found_path
 from scratchlm.base.ranges import Range, out_of_range
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, read_log
+from scratchlm.base.terminal import say
 from scratchlm.runs.runs import FORMAT, NOT_STORED
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
@@ -196,7 +196,7 @@ def recorded_dtype(run: Path, stored: DtypeName) -> DtypeName:
     if dtype not in DTYPES:
         raise UserError(f"{run / MANIFEST_FILE}: dtype {dtype!r} is none of {', '.join(DTYPES)}; restore the file")
     if dtype != here.dtype:
-        print(f"scratchlm: {run}: goes on in {dtype}, as it began; here auto would be {here}", file=sys.stderr)
+        say(f"scratchlm: {run}: goes on in {dtype}, as it began; here auto would be {here}")
     return dtype
 
 
@@ -223,7 +223,7 @@ def require_unchanged(
     now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
     if manifest.recipe_hash is None:
         note = "recorded no hashes of its recipe and inputs when it began; only its data are checked"
-        print(f"scratchlm: {run}: {note}", file=sys.stderr)
+        say(f"scratchlm: {run}: {note}")
         changes = [] if manifest.data_hash == data_hash else ["what it reads (the data, or the model it began from)"]
     else:
         recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.terminal import say
 from scratchlm.generation.classifier import Classifier, LinearClassifier, classifier_of
 from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import SamplingConfig
@@ -105,7 +105,7 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
         classifier, said = classifier_of(model.saved, config.use)
         served[name] = replace(served[name], classifier=classifier)
         if said:
-            print(f"{name}: {said}", file=sys.stderr)
+            say(f"{name}: {said}")
     return served
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.terminal import say
 
 NAMED_LIMIT = 10  # names kept for each reason: enough to inspect, few enough to print
 
@@ -108,7 +108,7 @@ class Counts:
     def warn(self) -> None:
         """Print on stderr what was left out, and why, for commands that write no report."""
         for reason, number in {**self.skipped, **self.dropped}.items():
-            print(f"left out {number:,}: {reason}: {'; '.join(self.named.get(reason, []))}", file=sys.stderr)
+            say(f"left out {number:,}: {reason}: {'; '.join(self.named.get(reason, []))}")
 
     def _count(self, table: dict[str, int], reason: str, what: str) -> None:
         table[reason] = table.get(reason, 0) + 1

@@ -6,7 +6,6 @@ Where text is short, a teacher may be an ensemble of models that learned the sam
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.terminal import say
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.network import CausalLM
 from scratchlm.training.loss import Judge, Loss, hidden_states, judged_losses
@@ -75,5 +75,5 @@ def load_teacher(place: Path, student: SavedModel, length: int) -> CausalLM:
         problems.append("--teacher: teaches no model.multi_token_prediction; leave one of them out")
     raise_all(problems)
     if len(models) > 1:
-        print(f"{given}: {len(models)} models teach as one", file=sys.stderr)
+        say(f"{given}: {len(models)} models teach as one")
     return teacher

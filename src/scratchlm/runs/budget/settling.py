@@ -7,7 +7,6 @@ steps follow from a clock only where `minutes` ask for a time instead of an amou
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import torch
 
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, DtypeChoice, choose_device, chosen_dtype
+from scratchlm.base.terminal import say
 from scratchlm.data.batches import Tokens
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.compute_optimal import Size, best_of, sizes_within
@@ -95,7 +95,7 @@ def _timed(
 def tell(ranks: Ranks, line: str) -> None:
     """Print a line on the first rank's stderr."""
     if ranks.is_first:
-        print(line, file=sys.stderr)
+        say(line)
 
 
 def marks_of(given: ResolvedPretrainConfig, stored: ResolvedPretrainConfig) -> dict[str, str]:

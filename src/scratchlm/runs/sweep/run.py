@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from scratchlm.base.runfolder import (
     read_log,
 )
 from scratchlm.base.signals import stop_on_signals
+from scratchlm.base.terminal import say
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.reports.page import render
 from scratchlm.runs.runs import write_run_result
@@ -244,7 +244,7 @@ class Sweep:
         self.halving.add(trial, round_number, math.inf if found is None else found)
         values = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in self.trials[trial].values.items())
         told = f"failed: {self.problems.get(trial)}" if found is None else f"{found:.4f} bits per byte"
-        print(f"trial {trial} ({values}), {self.rounds[round_number].steps:,} steps: {told}", file=sys.stderr)
+        say(f"trial {trial} ({values}), {self.rounds[round_number].steps:,} steps: {told}")
 
     def _write(self, found: SweepResult) -> None:
         config = self.trials[found.trials[0].number].config
