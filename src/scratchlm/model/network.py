@@ -185,10 +185,22 @@ class Transformer(SequenceModel):
     def flops_per_token(self, length: int) -> float:
         """Estimate training FLOPs a token: 6 for each active weight in a product, and attention.
 
-        Attention takes 12 for each channel of each key that a token sees (PaLM, arXiv 2204.02311, appendix B).
+        Attention takes 12 for each channel of each key that a token sees (PaLM, arXiv 2204.02311, appendix B). A third
+        is the forward pass, a third the gradients of what layers read, a third those of the weights; where some weights
+        are frozen, the last third is of the others alone, and the second of what lies above the first of them.
         """
         tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
         tables += sum(math.prod(part.shape) for part in self.modules() if isinstance(part, QuantizedEmbedding))
         tables -= self.config.vocabulary_size * self.config.width if self.config.tied else 0  # as the head in a product
         channels = self.config.attention.heads * self.config.attention.head_dim
-        return 6.0 * (self.active_count() - tables) + 12 * channels * self.keys_seen(length)
+        products = self.active_count() - tables + 2 * channels * self.keys_seen(length)
+        return (2.0 + 4.0 * self._share_of_gradients()) * products
+
+    def _share_of_gradients(self) -> float:
+        """Return which share of a whole backward pass is computed; all of it where nothing is trained yet."""
+        sizes = [part.numel() for part in self.parameters()]
+        trained = [part.requires_grad for part in self.parameters()]
+        if all(trained) or not any(trained):
+            return 1.0
+        above = sum(sizes[trained.index(True) :])
+        return (above + sum(size for size, own in zip(sizes, trained, strict=True) if own)) / (2 * sum(sizes))
