@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from commands import fails, run
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.base.paths import require_current_folder
 from scratchlm.cli import main
@@ -238,7 +239,7 @@ def test_a_fine_tuning_on_several_processes_is_refused(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["SIGINT", slow("SIGTERM")])
 def test_a_stopped_run_saves_and_tells_how_to_go_on(days: Path, tmp_path: Path, name: str) -> None:
     run_folder = tmp_path / "run"
     arguments = small_run(days, run_folder)

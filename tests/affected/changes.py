@@ -23,7 +23,7 @@ EVERYTHING = ("pyproject.toml", ".ci/run", "tests/conftest.py", "tests/affected/
 """Files whose change may break any test."""
 TABLES = frozenset({"scratchlm.cli", "scratchlm.verbs", "scratchlm.__main__", "scratchlm"})
 """Modules that lead to every command; a test that imports one depends on the commands that it names."""
-SLOW = re.compile(r"mark\.(?:slow|alone)\b")
+SLOW = re.compile(r"mark\.(?:slow|alone)\b|^from marks import slow$", re.MULTILINE)
 
 
 def slow_files() -> list[Path]:

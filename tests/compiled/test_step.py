@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from families import FAMILIES
 from scratchlm.compiled.decoder import CompiledDecoder, unsupported
 from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -15,6 +14,7 @@ from scratchlm.model.lora import add_adapter, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantized import Int8, pack_int4, pack_int8, quantizable, replace, stored_as
 from toys import TOYS, VOCABULARY, random_decoder, randomise, toy_config
+from weights.families import FAMILIES
 
 pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles
 

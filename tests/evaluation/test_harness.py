@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from commands import run
-from families import FAMILIES
 from scratchlm.evaluation.harness import adapter, write_tasks
 from scratchlm.evaluation.prompting import Prompting, ask
 from scratchlm.evaluation.tasks import read_task
@@ -19,6 +18,7 @@ from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.vocabulary import TURN_START
 from scratchlm.weights.checkpoint import SavedModel, save_model
 from toys import random_decoder
+from weights.families import FAMILIES
 
 lm_eval = pytest.importorskip("lm_eval", reason='not installed; pip install "scratchlm[interop]"')
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from commands import fails, run
+from marks import slow
 from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import PreferTrainingConfig
 from scratchlm.finetuning.conversations import question_of
@@ -277,7 +278,7 @@ def test_the_optimizers_state_is_gone_when_the_kept_model_is_measured(
     assert alive == {0}
 
 
-@pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo", "reward"])
+@pytest.mark.parametrize("method", ["dpo", slow("ipo"), "kto", slow("orpo"), slow("simpo"), slow("reward")])
 def test_every_method_comes_to_prefer_the_chosen_kind(method: str, folder: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "run"
     where = ("--init", folder / "base", "--data", folder / "pairs.jsonl", "--out", out, "--method", method)

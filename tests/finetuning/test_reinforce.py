@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from commands import fails, run
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import Rollout, read_log
 from scratchlm.data.batches import IGNORED
@@ -174,7 +175,7 @@ def wants_e() -> Task:
     return Task(train, held_out, share, share)
 
 
-@pytest.mark.parametrize("lora", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("lora", [slow(False), True])
 def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path) -> None:
     result = finetune_reinforce(settings(base, tmp_path / "run", epochs=8.0, lora=lora), wants_e())
     assert result.task == "own"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from marks import slow
 from scratchlm import verbs
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.config import AdamWConfig, TrainingConfig
@@ -48,9 +49,7 @@ KINDS: dict[str, tuple[verbs.Verb[Any], dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "reinforce" else kind for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", [slow(kind) if kind == "reinforce" else kind for kind in KINDS])
 def test_every_setting_of_training_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     verb, row, more = KINDS[kind]
     tokenizer = byte_tokenizer()

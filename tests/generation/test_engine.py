@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marks import slow
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.generate import generate_ids
@@ -48,7 +49,7 @@ def alone(decoder: Decoder, request: Request) -> list[int]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("tiny", marks=pytest.mark.slow), "default", "speedrun", pytest.param("gpt2", marks=pytest.mark.slow)],
+    [slow("tiny"), "default", slow("speedrun"), slow("gpt2")],
 )
 def test_texts_that_come_and_go_at_any_step_are_written_as_if_alone(name: str) -> None:
     decoder, chance = model(name), random.Random(1)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from IPython.core.formatters import HTMLFormatter
 
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.config.field_docs import field_docs
 from scratchlm.generation.config import SamplingConfig, SamplingSettings
@@ -36,7 +37,9 @@ def model() -> LanguageModel:
     return LanguageModel(SavedModel(decoder, tokenizer, ChatTemplate(tokenizer)))
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 1.0, "seed": 5}, {"stop": "e"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [slow({"temperature": 0.0}), {"temperature": 1.0, "seed": 5}, {"stop": "e"}], ids=str
+)
 def test_a_list_is_continued_together_and_each_text_is_as_if_alone(model: LanguageModel, settings: dict) -> None:
     settings = {"max_tokens": 70, **settings}  # more than the context holds beside the prompt
     seed = settings.pop("seed", 0)

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.generation import grammar_trial
 from scratchlm.generation.grammar import Grammars
@@ -29,7 +30,7 @@ def grammars() -> Grammars:
     [
         ("SECONDS", 0.3, "takes over 0.3 s of computing"),
         ("PATIENCE", 1.5, "takes over 1.5 s"),
-        pytest.param("MEMORY", 200 << 20, "needs over 200 MiB of memory", marks=pytest.mark.slow),
+        slow("MEMORY", 200 << 20, "needs over 200 MiB of memory"),
     ],
 )
 def test_a_grammar_past_a_limit_is_an_error_that_names_it_and_the_next_one_is_compiled(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.generation.assembling import assemble
 from scratchlm.generation.language_model import LanguageModel, load
@@ -96,9 +97,7 @@ def test_reading_stops_with_the_stop_text() -> None:
     assert list(ids) == TOKENIZER.encode("bc")
 
 
-@pytest.mark.parametrize(
-    "changes", [{"temperature": 0.0}, pytest.param({"temperature": 1.0, "seed": 3}, marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.parametrize("changes", [{"temperature": 0.0}, slow({"temperature": 1.0, "seed": 3})], ids=str)
 def test_the_plain_path_gives_the_same_text_as_the_cached(changes: dict) -> None:
     model = language_model()
     for prompt in ("Once", "Once upon", "", "🙂"):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from marks import slow
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.generation.weights import Weights
 from scratchlm.model.lora import add_adapter, use_adapter
@@ -60,7 +61,7 @@ def in_threads(*calls: Callable[[], str]) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize("changes", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("changes", [slow(GREEDY), SAMPLED], ids=["greedy", "sampled"])
 def test_streams_read_by_turns_give_the_texts_that_they_give_alone(changes: dict) -> None:
     prompts = ("Once", "Once upon a", "A fox")
     alone = [language_model().generate(prompt, max_tokens=90, **changes) for prompt in prompts]

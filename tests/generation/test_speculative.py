@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from marks import slow
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.generate import generate_ids
@@ -33,7 +34,7 @@ class Foreseen:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("tiny", marks=pytest.mark.slow), "default", "speedrun", pytest.param("gpt2", marks=pytest.mark.slow)],
+    [slow("tiny"), "default", slow("speedrun"), slow("gpt2")],
 )
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
@@ -53,7 +54,7 @@ def test_proposals_right_and_wrong_leave_the_output_as_it_is(name: str, compiled
     assert requests[0].agreed < requests[0].proposed
 
 
-@pytest.mark.parametrize("name", ["default", pytest.param("speedrun", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["default", slow("speedrun")])
 def test_texts_that_wait_for_memory_and_prefixes_left_behind_are_right_too(name: str) -> None:
     decoder = model(name)
     engine, config = Engine(decoder, rows=6), SamplingConfig(max_tokens=40, temperature=0.9, seed=3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from outcomes import drawn_from
+from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.prose import build, figure_name, pages, read_results, stored_as
 from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards

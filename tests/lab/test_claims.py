@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import concluded, holding, results_of
+from lab.outcomes import concluded, holding, results_of
 from scratchlm.lab.experiments import (
     ablations,
     context,

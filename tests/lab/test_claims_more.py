@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import concluded, holding, results_of
+from lab.outcomes import concluded, holding, results_of
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of

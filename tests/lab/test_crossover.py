@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outcomes import concluded
+from lab.outcomes import concluded
 from scratchlm.base.errors import UserError
 from scratchlm.lab.experiments import crossover, crossover_report
 from scratchlm.lab.experiments.config import CrossoverConfig

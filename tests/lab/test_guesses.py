@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from commands import fails, run
-from outcomes import of_today
+from lab.outcomes import of_today
 from scratchlm.base.errors import UserError
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.experiments import limits
@@ -174,7 +174,7 @@ def test_guesses_are_asked_before_the_run_and_shown_after_it(
     assert "[0 to 100%]" in asked
     stored = json.loads((tmp_path / "run" / "result.json").read_text())
     doubt = stored["values"]["untold.doubt"]
-    assert f"untold.doubt: your guess was 20.0% to 30.0%, measured {doubt['value']:.1%} ({doubt['low']:.1%} to" in out
+    assert f"untold.doubt: your guess was 20.0% to 30.0%, measured {Value(**doubt).shown('.1%')}" in out
     assert "taught.right: your guess was 0% to 100%, measured " in out
     assert "negation_ignored" not in out
     assert "of your 90% intervals so far contained the value" in out

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from outcomes import drawn_from
+from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value, write_outcome
 from scratchlm.lab.harness.prose import build, built, draw, pages, read_results, stored_as

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outcomes import concluded, holding
+from lab.outcomes import concluded, holding
 from scratchlm.base.errors import UserError
 from scratchlm.lab.experiments import scaling
 from scratchlm.lab.experiments.config import ScalingConfig

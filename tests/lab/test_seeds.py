@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from outcomes import concluded, holding
+from lab.outcomes import concluded, holding
 from scratchlm.lab.harness.findings import Cell, Findings, above, below, every, negated
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value

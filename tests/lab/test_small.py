@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from commands import run
-from outcomes import of_today
+from lab.outcomes import of_today
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import read_outcome
 from scratchlm.lab.harness.prose import read_results, stored_as

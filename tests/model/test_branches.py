@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.classic.recurrent import RecurrentDecoder
 from scratchlm.classic.translator import RecurrentTranslator, build_translator
@@ -101,7 +102,7 @@ def test_cached_writing_equals_plain_writing() -> None:
     torch.testing.assert_close(rows[:, 3:6], model.decode(torch.tensor([[END, 8, 9]]), memory), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["transformer", "attention", "no attention"])
+@pytest.mark.parametrize("kind", ["transformer", slow("attention"), slow("no attention")])
 def test_each_learns_to_turn_a_text_round(kind: str) -> None:
     small = shape(width=32, layers=1, vocabulary_size=12, init_std=0.1)
     model: SequenceModel = build_encoder_decoder(small) if kind == "transformer" else build_translator(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from marks import slow
 from memory import measured
 from scratchlm.base.runfolder import Evaluation, RunLog, Timing, Train
 from scratchlm.data.prepare import prepare
@@ -43,7 +44,7 @@ def test_the_use_of_a_machine_is_that_of_the_median_step(tmp_path: Path) -> None
     assert flops_utilization(tmp_path, {}) is None  # a run of an earlier version
 
 
-@pytest.mark.parametrize("recipe", ["default", "tiny"])
+@pytest.mark.parametrize("recipe", [slow("default"), "tiny"])
 def test_a_run_keeps_its_forecast_and_reports_what_came(recipe: str, tmp_path: Path) -> None:
     prepare(PrepareConfig(("storyworld:100KB",), out=tmp_path / "data", vocabulary_size=400))
     training = TrainingConfig(steps=6, batch_size=4, sequence_length=16, log_every=1)

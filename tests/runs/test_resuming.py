@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from marks import slow
 from scratchlm.base.runfolder import Timing, Train, read_log
 from scratchlm.data.prepare import prepare
 from scratchlm.runs.config import PretrainConfig
@@ -35,10 +36,10 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "name",
     [
         "default",
-        pytest.param("speedrun", marks=pytest.mark.slow),
-        "books",
-        pytest.param("characters", marks=pytest.mark.slow),
-        "characters-quick",
+        slow("speedrun"),
+        slow("books"),
+        slow("characters"),
+        slow("characters-quick"),
     ],
 )
 def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str, text: Path, tmp_path: Path) -> None:

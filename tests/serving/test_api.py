@@ -14,6 +14,7 @@ import pytest
 import torch
 from openai import OpenAI
 
+from marks import slow
 from scratchlm.generation.language_model import LanguageModel, load
 from served import Server
 
@@ -79,7 +80,7 @@ def test_a_seed_is_drawn_where_none_is_given(client: OpenAI) -> None:
     assert len({client.completions.create(**asked).choices[0].text for _ in range(4)}) > 1
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [slow(False), True])
 def test_a_stop_text_across_tokens_ends_the_answer_before_it(client: OpenAI, here: LanguageModel, stream: bool) -> None:
     for seed in range(5):
         asked = {"max_tokens": 40, "temperature": 1.2, "seed": seed}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from marks import slow
 from terminal.pseudo import Terminal
 
 TRAINING = """
@@ -29,8 +30,16 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("columns", [120, 80, 60, 40, 20])
-@pytest.mark.parametrize(("title", "steps"), [("pretrain", 400), ("finetune instruct", 123_400)])
+@pytest.mark.parametrize(
+    ("title", "steps", "columns"),
+    [
+        ("pretrain", 400, 120),
+        *(slow("pretrain", 400, columns) for columns in (80, 60, 40)),
+        ("pretrain", 400, 20),
+        *(slow("finetune instruct", 123_400, columns) for columns in (120, 60, 20)),
+        *(("finetune instruct", 123_400, columns) for columns in (80, 40)),
+    ],
+)
 def test_a_training_stays_on_one_line_and_its_note_breaks_between_words(title: str, steps: int, columns: int) -> None:
     with Terminal(code=TRAINING.format(title=title, steps=steps), columns=columns) as terminal:
         assert terminal.end() == 0
@@ -46,7 +55,7 @@ def test_a_training_stays_on_one_line_and_its_note_breaks_between_words(title: s
     assert ("% of peak" in bar) == (columns == 120)
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", [slow(80), 40])
 def test_counted_work_stays_on_one_line(columns: int) -> None:
     with Terminal(code=COUNTED, columns=columns) as terminal:
         terminal.wait_for("950 of 1,000 windows" if columns == 80 else "950")

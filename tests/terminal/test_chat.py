@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from marks import slow
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import SavedModel, save_model
 from terminal.pseudo import Terminal
@@ -33,7 +34,7 @@ def wait_for_prompt(terminal: Terminal, number: int, beginning: str = ">") -> No
     )
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", [slow(80), 40])
 def test_a_message_of_several_lines_ends_at_its_quotes_and_exit_ends_the_chat(
     model: Path, columns: int, tmp_path: Path
 ) -> None:
@@ -62,7 +63,7 @@ def test_a_message_of_several_lines_ends_at_its_quotes_and_exit_ends_the_chat(
     assert [turn["content"] for turn in stored if turn["role"] == "user"] == messages
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", [80, slow(40)])
 def test_the_line_that_is_edited_takes_messages_of_several_lines_too(model: Path, columns: int, tmp_path: Path) -> None:
     with Terminal("chat", model, "--max-tokens", "1", columns=columns) as terminal:
         wait_for_prompt(terminal, 1)
@@ -84,8 +85,9 @@ def test_the_line_that_is_edited_takes_messages_of_several_lines_too(model: Path
         assert terminal.end() == 0
 
 
-@pytest.mark.parametrize("keys", [b"\x04", b"\x03"], ids=["ctrl-d", "ctrl-c"])
-@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(
+    ("raw", "keys"), [(False, b"\x04"), slow(False, b"\x03"), slow(True, b"\x04"), (True, b"\x03")]
+)
 def test_ctrl_d_and_ctrl_c_within_a_message_end_the_chat_in_peace(model: Path, raw: bool, keys: bytes) -> None:
     with Terminal("chat", model, *["--raw"] * raw) as terminal:
         wait_for_prompt(terminal, 1)

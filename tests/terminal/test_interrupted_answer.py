@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from marks import slow
 from terminal.pseudo import Terminal
 
 HINT = "Ask something; Ctrl-C ends an answer, an empty line the chat, /help lists commands. > "
@@ -68,8 +69,7 @@ def asks(lines: list[str], times: int) -> bool:
     return bool(lines) and lines[-1] == ">" and sum(line.startswith(">") for line in lines) == times
 
 
-@pytest.mark.parametrize("columns", [80, 40])
-@pytest.mark.parametrize("written", [3, 45, 75])
+@pytest.mark.parametrize(("columns", "written"), [(40, 3), slow(80, 3), slow(40, 45), (80, 45), (40, 75), slow(80, 75)])
 def test_no_word_of_an_interrupted_answer_is_shown_twice_or_lost(columns: int, written: int) -> None:
     with talking(columns) as terminal:
         terminal.type("1000000")

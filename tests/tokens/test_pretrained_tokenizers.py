@@ -11,6 +11,7 @@ import pytest
 import tiktoken
 import tiktoken.load
 
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.tokens import pretrained
 from scratchlm.tokens.base import Tokenizer
@@ -42,7 +43,7 @@ def published(data: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tiktoken
     }
 
 
-@pytest.mark.parametrize("name", ["gpt2-vocab.bpe", "cl100k_base.tiktoken"])
+@pytest.mark.parametrize("name", ["gpt2-vocab.bpe", slow("cl100k_base.tiktoken")])
 def test_gpt2_and_cl100k_equal_tiktoken_on_10000_fuzzed_strings(
     name: str, data: Path, published: dict[str, tiktoken.Encoding], fuzzed: list[str], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import Revision, read_log
 from scratchlm.training.averaging import WeightAverage
@@ -191,7 +192,7 @@ def paced(machine: Machine, kept: list, folder: Path | None = None) -> Repeated:
     return Repeated(Deadline(60.0, 1.5, machine, steps=steps), STEPS, keep, before, reached)
 
 
-@pytest.mark.parametrize(("name", "kills"), [("every part", [26]), ("muon", [5]), ("muon", [24, 23, 31])])
+@pytest.mark.parametrize(("name", "kills"), [slow("every part", [26]), ("muon", [5]), slow("muon", [24, 23, 31])])
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_with_the_same_revisions(
     tmp_path: Path, name: str, kills: list[int]
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from marks import slow
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.signals import StopRequest
 from scratchlm.weights.checkpoint import latest_checkpoint, list_checkpoints, load_training_state
@@ -79,7 +80,16 @@ def test_the_run_crosses_epochs_logs_and_keeps_its_newest_checkpoints(unbroken: 
 
 @pytest.mark.parametrize(
     ("name", "stop_at"),
-    [("muon", 1), ("muon", 12), ("muon", 39), ("adamw", 10), ("plain", 10), *(("every part", n) for n in (10, 20, 33))],
+    [
+        slow("muon", 1),
+        ("muon", 12),
+        slow("muon", 39),
+        slow("adamw", 10),
+        slow("plain", 10),
+        slow("every part", 10),
+        ("every part", 20),
+        slow("every part", 33),
+    ],
 )
 def test_a_run_stopped_on_request_saves_says_so_and_resumes_exactly(
     unbroken: dict[str, Path], tmp_path: Path, name: str, stop_at: int

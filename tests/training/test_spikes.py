@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from marks import slow
 from scratchlm.base.errors import Interrupted
 from scratchlm.base.runfolder import Rollback, Train, read_log
 from scratchlm.base.signals import StopRequest
@@ -253,7 +254,7 @@ def test_a_stretch_of_bad_batches_is_left_behind_and_the_run_ends_well(tmp_path:
     assert loop.rollbacks == 1
 
 
-@pytest.mark.parametrize("stop_at", [19, 22, 24, 27, 33])
+@pytest.mark.parametrize("stop_at", [slow(19), 22, slow(24), 27, slow(33)])
 def test_a_run_that_returned_resumes_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
     bad = {15, 24, 25, 26}
     whole = train(tmp_path / "whole", bad)

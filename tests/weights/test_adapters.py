@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from commands import fails, run
-from families import FAMILIES
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.generation.language_model import load
@@ -19,6 +18,7 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import SavedModel, base_of, find_model, load_model, save_model
 from toys import random_decoder, random_ids
+from weights.families import FAMILIES
 
 # PEFT asks transformers by a name that transformers is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from families import FAMILIES, LENGTH
 from scratchlm.base.errors import UserError
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import DecoderConfig
@@ -23,6 +22,7 @@ from scratchlm.weights.huggingface import read_weights, write_weights
 from scratchlm.weights.mapping import shapes, to_ours, to_theirs
 from scratchlm.weights.tensors import SafetensorsFiles
 from toys import random_decoder, random_ids
+from weights.families import FAMILIES, LENGTH
 
 TOLERANCE = 1e-4
 ONE_FAMILY = {kind: name for name, (kind, _) in reversed(FAMILIES.items())}

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from commands import fails, run
-from families import BEYOND_GGUF, FAMILIES, IN_GGUF
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import load
 from scratchlm.tokens.chat import ChatTemplate
@@ -25,6 +24,7 @@ from scratchlm.weights.ggufs.reading import read_gguf
 from scratchlm.weights.ggufs.writing import modelfile, write_gguf
 from scripts import SCRIPTS
 from toys import random_decoder, toy_config
+from weights.families import BEYOND_GGUF, FAMILIES, IN_GGUF
 
 
 def model(name: str = "default", pattern: str = "qwen2", **changes: object) -> SavedModel:

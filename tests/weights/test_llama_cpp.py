@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from families import IN_GGUF, LENGTH
 from scratchlm.model.config import SwiGLUConfig
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.ggufs.writing import Precision, write_gguf
 from scripts import SCRIPTS
 from toys import random_decoder, random_ids, toy_config
+from weights.families import IN_GGUF, LENGTH
 
 F32 = 0
 """GGML's number for fp32, the precision asked of the cache."""

@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from families import FAMILIES
+from marks import slow
 from memory import measured
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.counting import sizes_of
 from scratchlm.weights.families.known import FAMILIES as KNOWN
 from scratchlm.weights.mapping import shapes, to_theirs
+from weights.families import FAMILIES
 
 MEASURE = """
 import torch
@@ -36,7 +37,7 @@ def large(name: str) -> tuple[str, DecoderConfig]:
     )
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "phi3"])
+@pytest.mark.parametrize("name", [slow("gpt2"), "llama", slow("phi3")])
 def test_the_peak_stays_below_a_third_over_the_file(name: str, tmp_path: Path) -> None:
     kind, config = large(name)
     family = next(family for family in KNOWN if family.model_type == kind)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from commands import fails, run
-from families import FAMILIES
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.generation.classifier import Classifier
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
 from toys import random_decoder
+from weights.families import FAMILIES
 
 TEXTS = ["a cat", "the longest of all these texts by far", "no"]
 
