@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class LimitedProcess:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": paths},
         )  # fmt: skip
+        self._finalizer = weakref.finalize(self, _end, self.process, os.getpid())  # at the latest when Python ends
 
     def ask(self, question: Mapping[str, Any], patience: float) -> dict[str, Any]:
         """Send a question and return the answer, which must come within `patience` seconds by the clock.
@@ -72,13 +74,7 @@ class LimitedProcess:
 
     def close(self) -> None:
         """End the process and free what belongs to it. Nobody may wait for an answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.kill()
-        self.process.wait()
-        with contextlib.suppress(OSError):  # what it did not read
-            self.process.stdin.close()
-        self.process.stdout.close()
+        self._finalizer()
 
     def _end_overdue(self) -> None:
         self._overdue = True
@@ -90,6 +86,18 @@ class LimitedProcess:
         if os.name == "posix" and self.process.returncode == -signal.SIGPROF:
             return f"takes over {self._seconds:g} s of computing"
         return f"needs over {self._memory >> 20} MiB of memory"
+
+
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    if os.getpid() != owner:  # a fork has no processes of its own
+        return
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.kill()
+    process.wait()
+    with contextlib.suppress(OSError):  # what it did not read
+        process.stdin.close()
+    process.stdout.close()
 
 
 def answer_questions(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
