@@ -1,9 +1,9 @@
-"""Forty questions and answers of a small shop, and of an employee handbook: what a model learns of each with defaults.
+"""Forty questions and answers of a shop, of an employee handbook and of a clinic: what a model learns with defaults.
 
 Every question has three rewordings written by hand, which training never sees and which no rule of the package made.
 An answer is right if it has the fact: a number, a name or a word. Twenty general questions, none of which is among
-those that training rehearses, are asked before and after. Settings were tuned on the shop; the handbook is the control.
-The author of the rules for rewordings wrote both sets, so it is no control for these rules.
+those that training rehearses, are asked before and after. Settings were tuned on the shop; the others are controls. The
+author of the rules for rewordings wrote the shop and the handbook; who wrote the clinic knew neither rules nor code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scratchlm.finetuning.instruct import answers_to
 from scratchlm.weights.checkpoint import find_model, load_model
 
 QUESTIONS = Path(__file__).parent / "questions"
-SETS = ("shop", "handbook")
+SETS = ("shop", "handbook", "clinic")
 SEEDS = (0, 1)
 WITHOUT: dict[str, dict[str, Any]] = {
     "without rewordings": {"rewordings": 0},
