@@ -43,6 +43,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(cores, MOST_PROCESSES)
 
 
+LONGEST = ("tests/test_notes.py", "tests/lab/test_small.py")
+"""Files whose slow tests take minutes each, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process waits for another one's at the end."""
+    place = {path: number for number, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Undo what a command that was told a number of threads left behind, and count calls anew."""
