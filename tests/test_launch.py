@@ -133,7 +133,7 @@ def workers_below(pid: int) -> list[int]:
 def test_a_worker_of_ray_that_dies_is_replaced(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     flags = ["--depth", "2", "--threads", "1", "--training.log-every", "1", *SMALL]
-    flags += ["--training.steps", "400", "--training.checkpoint-every", "20"]
+    flags += ["--training.steps", "200", "--training.checkpoint-every", "20"]
     command = [sys.executable, str(LAUNCH / "on_ray.py"), "2", "pretrain", "default"]
     with (tmp_path / "said").open("wb") as said:
         trainer = subprocess.Popen(
@@ -146,7 +146,7 @@ def test_a_worker_of_ray_that_dies_is_replaced(data: Path, tmp_path: Path) -> No
     assert len(workers) == 2, (tmp_path / "said").read_text(errors="replace")
     os.kill(workers[-1], signal.SIGKILL)
     assert trainer.wait(300) == 0, (tmp_path / "said").read_text(errors="replace")
-    assert steps(run) == list(range(1, 401))
+    assert steps(run) == list(range(1, 201))
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["ranks"] == 2
     assert "changes" not in manifest

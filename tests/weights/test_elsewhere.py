@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in (
         "tokenizer train storyworld:1MB scripts.txt --vocabulary-size 2000 --out tokenizer",
         "prepare storyworld:2MB --tokenizer tokenizer --out data",
-        "pretrain default --depth 2 --data data --out run --training.steps 200",
+        "pretrain default --depth 2 --data data --out run --training.steps 100",
         *(f"export run --to {to} --out {to}" for to in ("hf", "html")),
         "export run --to gguf --precision f32 --out gguf",
     ):
