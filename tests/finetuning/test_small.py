@@ -76,6 +76,19 @@ def test_rewordings_are_new_keep_what_a_question_differs_by_and_hold_some_out() 
     assert not any("please" in text.casefold() for text in german.reword("Was kostet die Lampe?", 9, 0))
 
 
+def test_whom_many_questions_are_about_is_asked_as_you() -> None:
+    questions = ["Where is the Acme shop?", "Does Acme sell tea?", "What is Acme's number?", "Who is Ann?", "Is Bo in?"]
+    rules = Rewording.of(questions)
+    assert rules.names == {"Acme"}
+    made = {
+        question: {text.casefold().rstrip(" ?") for text in rules.reword(question, 80, 0)} for question in questions
+    }
+    assert "where is your shop" in made[questions[0]]
+    assert "do you sell tea" in made[questions[1]]
+    assert any("your number" in text for text in made[questions[2]])
+    assert not any("you" in text.split() for text in made[questions[3]] if "do you know" not in text)
+
+
 def test_conversations_of_several_turns_are_not_reworded() -> None:
     messages = [*exchange("What is it?", "A lamp."), *exchange("How much?", "Four.")]
     assert wordings_of([messages], 5, 0, hold_out=True)[0].rows() == []

@@ -37,12 +37,15 @@ class Rewording:
     rare: frozenset[str]
     """Words of one question alone, by which it differs from the others: none is left out."""
     english: bool
+    names: frozenset[str] = frozenset()
+    """Names that many questions have, such as that of the shop: who asks it says `you`."""
 
     @classmethod
     def of(cls, questions: Sequence[str]) -> Rewording:
         """Look at all questions."""
         counts = Counter(word for each in set(questions) for word in set(_words(each)))
-        return cls(frozenset(word for word, count in counts.items() if count == 1), _is_english(questions))
+        rare = frozenset(word for word, count in counts.items() if count == 1)
+        return cls(rare, _is_english(questions), _common_names(questions))
 
     def reword(self, question: str, count: int, seed: int, *, held_out: bool = False) -> list[str]:
         """Return up to `count` different rewordings of a question; the same ones for the same seed.
@@ -63,6 +66,8 @@ class Rewording:
         text = question.strip().rstrip("?!. ")
         if self.english:
             if draw.random() < 0.6:
+                text = self._addressed(text)
+            if draw.random() < 0.6:
                 text = _with_synonyms(text, draw)
             if draw.random() < 0.7:
                 text = _reframed(text, draw)
@@ -79,6 +84,13 @@ class Rewording:
         if draw.random() < 0.15:
             text = _with_typo(text, draw)
         return text.lower() if draw.random() < 0.35 else text[:1].upper() + text[1:]
+
+    def _addressed(self, text: str) -> str:
+        """Say `you` to whom the questions are about: "Does Acme sell tea" becomes "Do you sell tea"."""
+        for name in self.names:
+            for pattern, other in _rules()["addressed"]:
+                text = re.sub(pattern.format(name=re.escape(name)), other, text, flags=re.IGNORECASE)
+        return text
 
     def _keywords(self, text: str, draw: random.Random) -> str:
         """Return the words with content, in another order at times, where one of them is this question's alone."""
@@ -104,6 +116,18 @@ class Rewording:
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
+
+
+def _common_names(questions: Sequence[str]) -> frozenset[str]:
+    """Return the capitalised words within a tenth of the questions or more, and within three."""
+    counts = Counter(word for each in set(questions) for word in set(each.split()[1:]) if word[:1].isupper())
+    names = Counter[str]()
+    for word, count in counts.items():
+        if (plain := _WORD.search(word)) is not None:
+            names[plain[0].removesuffix("'s")] += count
+    return frozenset(
+        name for name, count in names.items() if count >= max(3, len(set(questions)) / 10) and len(name) > 1
+    )
 
 
 def _is_english(questions: Sequence[str]) -> bool:
