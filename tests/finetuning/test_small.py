@@ -20,7 +20,14 @@ from scratchlm.data.wordings import WordingBatches, batches_of, shared_beginning
 from scratchlm.finetuning.config import InstructTrainingConfig
 from scratchlm.finetuning.conversations import exchange
 from scratchlm.finetuning.rewording import Rewording
-from scratchlm.finetuning.small import MOST_CONVERSATIONS, MOST_TOKENS, general_prompts, resolve_instruct, wordings_of
+from scratchlm.finetuning.small import (
+    MOST_CONVERSATIONS,
+    MOST_TOKENS,
+    SmallData,
+    general_prompts,
+    resolve_instruct,
+    wordings_of,
+)
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
@@ -196,3 +203,11 @@ def test_a_stopped_run_on_few_rows_goes_on_bit_for_bit(base: Path, capsys) -> No
     assert run(capsys, "finetune", "instruct", "--resume", base / "stopped")[0] == 0
     again = load_model(base / "stopped" / "model", base=base / "base").decoder.state_dict()
     assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_a_run_whose_model_answered_no_general_question_goes_on(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "general.jsonl").write_text("")
+    config = InstructTrainingConfig(out=tmp_path, resume=tmp_path, rewordings=2, general=0.5)
+    small = SmallData(config, load_model(base / "base"), [exchange(question, "-") for question in QUESTIONS])
+    small.answer_general(load_model(base / "base"))
+    assert (small.prompts, small.general) == ([], [])

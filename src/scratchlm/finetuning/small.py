@@ -158,7 +158,8 @@ class SmallData:
         """Let the model answer the general questions, unless the run to resume has its answers."""
         path = None if self.config.resume is None else self.config.resume / GENERAL_FILE
         if path is not None and path.exists():
-            rows = [record.values for record in read_records(path)]
+            answered = path.stat().st_size > 0  # a model may have answered nothing at all
+            rows = [record.values for record in read_records(path)] if answered else []
             self.general = [Answer(row["answer"], row["ended"]) for row in rows]
             self.prompts = [row["question"] for row in rows]
         elif self.prompts:
