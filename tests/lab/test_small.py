@@ -22,7 +22,7 @@ DATA = os.environ.get("SCRATCHLM_DATA")
 NEEDS_NONE = ("limits", "ladder-respond")
 """Experiments on the built-in stories."""
 NOTES = Path(__file__).parents[2] / "notes" / "results"
-LONG = ("ladder-spam", "ladder-lm")
+LONG = ("tasks", "label-efficiency", "ladder-spam", "ladder-lm", "ladder-understand", "context")
 """Those that are not replayed here, since each takes minutes."""
 pytestmark = pytest.mark.slow
 
