@@ -28,6 +28,7 @@ from scratchlm.finetuning.small import (
     resolve_instruct,
     wordings_of,
 )
+from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
@@ -111,19 +112,23 @@ def test_general_prompts_are_rehearsed_or_asked_afterwards_never_both() -> None:
 def test_the_rules_fill_what_was_left_open_for_small_data_alone() -> None:
     base, few = InstructTrainingConfig(lora=True), [exchange(question, "-") for question in QUESTIONS]
     samples = [Rendered(list(range(50)), [False] * 40 + [True] * 10)] * len(few)
-    small = resolve_instruct(base, few, samples, True)
+    small = resolve_instruct(base, few, samples, 4, True)
     assert small.reply_tokens == 26
     assert (small.split, small.rewordings, small.general) == ("rewordings", 16, 0.25)
     assert small.training.optimizer.learning_rate > base.training.optimizer.learning_rate
+    assert small.adapter.first_layer == 2  # of four
     long = [Rendered([0] * MOST_TOKENS, [True] * MOST_TOKENS)] * 2
     for many, of_many in ((few * MOST_CONVERSATIONS, samples), (few, long)):
-        assert resolve_instruct(base, many, of_many, True) == dataclasses.replace(
+        assert resolve_instruct(base, many, of_many, 4, True) == dataclasses.replace(
             base, rewordings=0, general=0.0, epochs=3.0, split="hash:0.1"
         )
-    assert resolve_instruct(base, few, samples, False).general == 0.0
-    assert resolve_instruct(base, [[*few[0], *few[1]]], samples, True).split == "hash:0.1"
-    asked = dataclasses.replace(base, epochs=7.0, rewordings=0, general=0.1, split="tail:0.5")
-    kept = resolve_instruct(asked, few, samples, True)
+    assert resolve_instruct(base, few, samples, 4, False).general == 0.0
+    assert resolve_instruct(base, [[*few[0], *few[1]]], samples, 4, True).split == "hash:0.1"
+    asked = dataclasses.replace(
+        base, epochs=7.0, rewordings=0, general=0.1, split="tail:0.5", adapter=LoRAConfig(rank=4)
+    )
+    kept = resolve_instruct(asked, few, samples, 4, True)
+    assert kept.adapter == asked.adapter
     assert (kept.epochs, kept.rewordings, kept.general, kept.split) == (7.0, 0, 0.1, "tail:0.5")
 
 

@@ -45,18 +45,23 @@ SPARE_TOKENS = 16
 """By how many tokens an answer that is compared may be longer than the longest of the data."""
 TOKENS_A_STEP = 512
 RATE = 2e-3
-"""Learning rate of adapters; all weights keep the usual rate."""
+"""Learning rate of adapters, which begin in the middle layer; all weights keep the usual rate."""
 BY_REWORDINGS = "rewordings"
 """The split that holds out a rewording of each question instead of whole conversations."""
 
 
 def resolve_instruct(
-    config: InstructTrainingConfig, conversations: Sequence[Messages], samples: Sequence[Rendered], answers: bool
+    config: InstructTrainingConfig,
+    conversations: Sequence[Messages],
+    samples: Sequence[Rendered],
+    layers: int,
+    answers: bool,
 ) -> InstructTrainingConfig:
     """Return the settings with all that was left open; what was given stays.
 
-    `samples` are the conversations as tokens. `answers` says whether the model has learned to answer before, so that
-    its own answers are worth keeping. Data are small up to `MOST_CONVERSATIONS` and `MOST_TOKENS`.
+    `samples` are the conversations as tokens, `layers` is how many the model has. `answers` says whether it has learned
+    to answer before, so that its own answers are worth keeping. Data are small up to `MOST_CONVERSATIONS` and
+    `MOST_TOKENS`.
     """
     usual, tokens = InstructTrainingConfig(), sum(len(sample.ids) for sample in samples)
     small = len(conversations) <= MOST_CONVERSATIONS and tokens <= MOST_TOKENS and config.rehearse is None
@@ -83,6 +88,9 @@ def resolve_instruct(
     if config.lora and training.optimizer == usual.training.optimizer:
         optimizer = dataclasses.replace(training.optimizer, learning_rate=RATE)
         training = dataclasses.replace(training, optimizer=optimizer)
+    if config.lora and config.adapter == usual.adapter:
+        upper = dataclasses.replace(config.adapter, first_layer=layers // 2)
+        config = dataclasses.replace(config, adapter=upper)
     return dataclasses.replace(config, training=training)
 
 

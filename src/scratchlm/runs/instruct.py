@@ -127,7 +127,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
         answers = model.template is not None
         model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
         self.layout, conversations, held_out = data
-        self.config = config = _resolved(config, model.template, conversations, answers)
+        self.config = config = _resolved(config, model, conversations, answers)
         self.small, self.held_out, self.train = None, *_sides(config, conversations, held_out)
         if config.rewordings or config.general or config.split == BY_REWORDINGS:
             self.small = SmallData(config, model, self.train)
@@ -235,12 +235,14 @@ def _read(config: InstructTrainingConfig) -> Conversations:
 
 
 def _resolved(
-    config: InstructTrainingConfig, template: ChatTemplate, conversations: Sequence[Messages], answers: bool
+    config: InstructTrainingConfig, model: SavedModel, conversations: Sequence[Messages], answers: bool
 ) -> InstructTrainingConfig:
     """Return the settings of a new run with all that was left open; a resumed one has them."""
     if config.resume is not None:
         return config
-    return resolve_instruct(config, conversations, rendered(template, conversations), answers)
+    assert model.template is not None
+    samples = rendered(model.template, conversations)
+    return resolve_instruct(config, conversations, samples, model.decoder.config.layers, answers)
 
 
 def _sides(
@@ -282,8 +284,9 @@ def preview(config: InstructTrainingConfig) -> None:
     raise_all(config.missing())
     layout, conversations, held_out = _read(config)
     model = open_model(config)
-    template = model.template or ChatTemplate.suited_to(model.tokenizer)
-    config = _resolved(config, template, conversations, model.template is not None)
+    answers = model.template is not None
+    model.template = template = model.template or ChatTemplate.suited_to(model.tokenizer)
+    config = _resolved(config, model, conversations, answers)
     apart, train = _sides(config, conversations, held_out)
     small = SmallData(config, model, train)
     drawn = console(highlight=False, soft_wrap=True)
