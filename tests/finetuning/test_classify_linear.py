@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from commands import fails, run
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.evaluation.classes import best_temperature, calibration_error, helpful_temperature, softmax
 from scratchlm.generation.classifier import Classifier, LinearClassifier
-from scratchlm.runs.baseline import linear_baseline
+from scratchlm.runs.baseline import Baseline, linear_baseline
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
 from scratchlm.weights.linear import HeldOut, LinearSettings, read_linear
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -97,6 +98,13 @@ def test_the_better_one_answers_and_it_is_said_by_what_it_was_chosen(
     assert network["probabilities"] != answer["probabilities"]
     assert network["probabilities"] == Classifier.load(trained).classify(["card fee bill"])[0].probabilities
     assert " is empty; give some text" in run(capsys, "classify", trained, " ", "card")[2]
+
+
+def test_of_few_texts_it_says_that_a_network_learns_little() -> None:
+    few = Baseline(0.7, (0.5, 0.9), 0.7, 133, None, 0.8, 1.0, 1.0)
+    assert "133 texts are few to fine-tune on" in str(few.advice(0.0))
+    assert "leaves a network little to gain" in str(replace(few, cross_validated=0.99).advice(0.0))
+    assert replace(few, training_texts=400).advice(0.0) is None
 
 
 def test_its_score_and_the_advice_come_before_training(

@@ -24,6 +24,8 @@ HIGH = 0.95
 """Cross-validated F1 from which on a network has little to gain."""
 LONG = 0.2
 """Part of the texts longer than the context from which on a network misses much of what the linear model reads."""
+FEW = 300
+"""Training texts up to which three epochs are few steps, and the linear model is often better."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Baseline:
             return (
                 f"advice: with an F1 of {score:.3f}, the linear model leaves a network little to gain. It is kept "
                 "beside the network; scratchlm classify takes the better one"
+            )
+        if self.training_texts <= FEW:
+            return (
+                f"advice: {self.training_texts} texts are few to fine-tune on, and the linear model is often better "
+                "with so few. Give the network more steps (--epochs), or more texts"
             )
         return None
 
