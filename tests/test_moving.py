@@ -67,8 +67,9 @@ def test_a_run_with_an_adapter_goes_on_where_all_was_moved_to(
 
 
 def test_where_the_base_alone_was_moved_the_error_tells_how_to_say_so(
-    begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a checkout may lie beside a folder `base`, where earlier versions would have looked
     asked = ("7 grey", "--use", "network")  # the linear model answers without the base
     first = done(capsys, "classify", begun / "run", *asked)
     base = (begun / "base").rename(tmp_path / "models")
