@@ -14,7 +14,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
 from scratchlm.text.documents import read_documents
-from scratchlm.text.split import held_out, parse_split, split_documents
+from scratchlm.text.split import hash_fraction, held_out, parse_split, split_documents, two_sides
 
 
 def maker(documents: list[Document]) -> Callable[[], Iterator[Document]]:
@@ -155,3 +155,17 @@ def test_the_standard_shakespeare_split_comes_out() -> None:
 
     pairs = list(split_documents(make, parse_split("tail:0.1")))
     assert [len(document.text) for _, document in pairs] == [1_003_854, 111_540]
+
+
+@pytest.mark.parametrize("fraction", [1e-6, 0.1, 0.5, 0.999_999])
+def test_of_few_rows_one_is_held_out_and_one_is_trained_on_at_the_least(fraction: float) -> None:
+    rows = [f"row {number % 10}" for number in range(20)]
+    train, held_out = two_sides(rows, SplitConfig("hash", fraction), str)
+    assert sorted([*train, *held_out]) == sorted(rows)
+    assert not set(train) & set(held_out)  # copies stay together
+    assert max(map(hash_fraction, held_out)) < min(map(hash_fraction, train))
+    assert (len(held_out), len(train)) in {1e-6: [(2, 18)], 0.999_999: [(18, 2)]}.get(
+        fraction, [(count, 20 - count) for count in range(2, 20)]
+    )
+    with pytest.raises(UserError, match="of 3 rows one side has none"):
+        two_sides(["alike"] * 3, SplitConfig("hash", fraction), str)

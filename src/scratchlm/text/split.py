@@ -148,15 +148,19 @@ def _by_position(documents: Iterator[Document], cut: int) -> Iterator[tuple[Side
 def two_sides(rows: Sequence[T], split: SplitConfig, text_of: Callable[[T], str]) -> tuple[list[T], list[T]]:
     """Hold out some rows: those with the lowest hashes of their texts, so that copies share a side, or the last ones.
 
-    Raises `UserError` where one side would be empty.
+    Of few rows, no hash may lie below the fraction: then the lowest alone is held out. Raises `UserError` where one
+    side would be empty all the same.
     """
     if split.method == "tail":
         cut = len(rows) - int(len(rows) * split.fraction)
         sides: tuple[list[T], list[T]] = list(rows[:cut]), list(rows[cut:])
     else:
-        sides = [], []
-        for row in rows:
-            sides[hash_fraction(text_of(row)) < split.fraction].append(row)
+        sides, hashes = ([], []), [hash_fraction(text_of(row)) for row in rows]
+        limit, distinct = split.fraction, sorted(set(hashes))
+        if len(distinct) > 1:
+            limit = min(max(limit, distinct[1]), distinct[-1])
+        for row, each in zip(rows, hashes, strict=True):
+            sides[each < limit].append(row)
     if not all(sides):
         raise UserError(
             f"--split {split.method}:{split.fraction:g}: of {len(rows):,} rows one side has none; "
