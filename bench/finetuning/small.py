@@ -106,7 +106,7 @@ def searched(name: str) -> Row:
 
 
 def measure(init: Path, folder: Path) -> Row:
-    """Fine-tune with defaults on both sets and all seeds, and without each part on the first set."""
+    """Fine-tune with defaults on all sets and seeds, and without each part on the first set."""
     results: Row = {"task": "40 questions and answers, LoRA with defaults, 3 rewordings of each written by hand"}
     for name in SETS:
         before = scores(init, name)

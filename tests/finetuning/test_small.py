@@ -97,6 +97,17 @@ def test_whom_many_questions_are_about_is_asked_as_you() -> None:
     assert not any("you" in text.split() for text in made[questions[3]] if "do you know" not in text)
 
 
+def test_a_name_may_have_several_words_and_a_weekday_is_none() -> None:
+    named = [
+        f"Does Acme Animal Clinic {what}?" for what in ("treat birds in the night", "open on the hour", "sell it to us")
+    ]
+    assert Rewording.of(named).names == {"Acme Animal Clinic"}
+    assert any(
+        "do you treat birds in the night" in text.casefold() for text in Rewording.of(named).reword(named[0], 40, 0)
+    )
+    assert not Rewording.of([f"When do you {what} on Saturday?" for what in ("open", "close", "deliver")]).names
+
+
 def test_conversations_of_several_turns_are_not_reworded() -> None:
     messages = [*exchange("What is it?", "A lamp."), *exchange("How much?", "Four.")]
     assert wordings_of([messages], 5, 0, hold_out=True)[0].rows() == []

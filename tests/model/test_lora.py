@@ -114,14 +114,14 @@ def test_a_frozen_beginning_gets_no_gradient(layers: int) -> None:
 
 def test_no_flops_are_counted_for_gradients_that_are_not_computed() -> None:
     decoders = [random_decoder(toy_config("default")) for _ in range(3)]
-    whole = decoders[0].flops_per_token(10)
+    full = decoders[0].flops_per_token(10)
     for first, decoder in enumerate(decoders[:2]):
         add_adapter(decoder, "one", LoRAConfig(rank=1, first_layer=first))
         freeze(decoder, "one")
     freeze(decoders[2], layers=1)
     all_layers, upper, unfrozen = [decoder.flops_per_token(10) for decoder in decoders]
-    assert whole / 3 < upper < all_layers < 0.75 * whole  # adapters of a toy are no small part of it
-    assert upper < unfrozen < whole
+    assert full / 3 < upper < all_layers < 0.75 * full  # adapters of a toy are no small part of it
+    assert upper < unfrozen < full
 
 
 def test_targets_that_no_layer_has_are_refused() -> None:

@@ -20,6 +20,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+_NAME = re.compile(r"[A-Z][\w-]+(?: [A-Z\d][\w-]*)*")
 _WORD = re.compile(r"\w[\w'.,:-]*\w|\w")
 
 
@@ -38,7 +39,7 @@ class Rewording:
     """Words of one question alone, by which it differs from the others: none is left out."""
     english: bool
     names: frozenset[str] = frozenset()
-    """Names that many questions have, such as that of the shop: who asks it says `you`."""
+    """Names that many questions have, such as that of the shop; a customer says `you` instead."""
 
     @classmethod
     def of(cls, questions: Sequence[str]) -> Rewording:
@@ -119,14 +120,17 @@ def _words(text: str) -> list[str]:
 
 
 def _common_names(questions: Sequence[str]) -> frozenset[str]:
-    """Return the capitalised words within a tenth of the questions or more, and within three."""
-    counts = Counter(word for each in set(questions) for word in set(each.split()[1:]) if word[:1].isupper())
-    names = Counter[str]()
-    for word, count in counts.items():
-        if (plain := _WORD.search(word)) is not None:
-            names[plain[0].removesuffix("'s")] += count
+    """Return the names that a tenth of the questions have, and three at least, and that do or own something in one.
+
+    So a weekday that many questions have is none. A name may be of several words.
+    """
+    counts = Counter(name for each in set(questions) for name in set(_NAME.findall(each.partition(" ")[2])))
+    least, together = max(3, len(set(questions)) / 10), "\n".join(questions)
+    acting = r"\b(?:does|did|has) {0}\b|\b{0}'s\b"
     return frozenset(
-        name for name, count in names.items() if count >= max(3, len(set(questions)) / 10) and len(name) > 1
+        name
+        for name, count in counts.items()
+        if count >= least and re.search(acting.format(re.escape(name)), together, re.IGNORECASE)
     )
 
 

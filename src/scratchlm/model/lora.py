@@ -98,6 +98,8 @@ def add_adapter(decoder: Decoder, name: str, config: LoRAConfig, seed: int = 0) 
         raise UserError(f"adapter {name!r}: give it a name of letters and digits that no other adapter has")
     generator = torch.Generator().manual_seed(seed)
     blocks = decoder.blocks[config.first_layer :]
+    if not len(blocks):
+        raise UserError(f"lora.first_layer is {config.first_layer}: the last layer is {len(decoder.blocks) - 1}")
     for owner in [part for block in blocks for part in block.modules() if isinstance(part, OWNERS)]:
         for kind, part in list(owner.named_children()):
             if kind not in config.targets or not isinstance(part, nn.Linear):
@@ -110,8 +112,6 @@ def add_adapter(decoder: Decoder, name: str, config: LoRAConfig, seed: int = 0) 
             layer.lora_a[name] = nn.Parameter(drawn.to(device))
             layer.lora_b[name] = nn.Parameter(torch.zeros(layer.out_features, config.rank, device=device))
             layer.scales[name] = config.scale
-    if not len(blocks):
-        raise UserError(f"lora.first_layer is {config.first_layer}: the last layer is {len(decoder.blocks) - 1}")
     if name not in adapters(decoder):
         raise UserError(f"lora.targets {', '.join(config.targets)}: no layer of this model has one of them")
     use_adapter(decoder, name)

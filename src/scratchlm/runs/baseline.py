@@ -53,22 +53,16 @@ class Baseline:
     def advice(self, long: float) -> str | None:
         """Return what to expect of a network, before it is trained; `long` is the part of texts that it must cut."""
         score = self.f1 if self.cross_validated is None else self.cross_validated
+        better = "the linear model is often better"
         if long >= LONG:
-            return (
-                f"advice: {long:.0%} of the texts are longer than the network reads at once; on such texts the linear "
-                "model is often better. It is kept beside the network; scratchlm classify takes the better one"
-            )
-        if score >= HIGH:
-            return (
-                f"advice: with an F1 of {score:.3f}, the linear model leaves a network little to gain. It is kept "
-                "beside the network; scratchlm classify takes the better one"
-            )
-        if self.training_texts <= FEW:
-            return (
-                f"advice: {self.training_texts} texts are few to fine-tune on, and the linear model is often better "
-                "with so few. Give the network more steps (--epochs), or more texts"
-            )
-        return None
+            reason = f"{long:.0%} of the texts are longer than the network reads at once; on such {better}"
+        elif score >= HIGH:
+            reason = f"with an F1 of {score:.3f}, the linear model leaves a network little to gain"
+        elif self.training_texts <= FEW:
+            reason = f"{self.training_texts} texts are few to fine-tune on; with so few {better}"
+        else:
+            return None
+        return f"advice: {reason}. It is kept beside the network; scratchlm classify takes the better one"
 
 
 def linear_baseline(

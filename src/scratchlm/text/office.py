@@ -85,7 +85,7 @@ def _reading(path: Path) -> Iterator[None]:
         EOFError,
         OSError,
         ValueError,
-        NotImplementedError,
+        NotImplementedError,  # a compression that zipfile does not know
     ) as error:
         raise BadFile("broken docx", f"{path}: not a whole .docx file ({error}); save or copy it again") from error
     except RuntimeError as error:  # what zipfile raises for an encrypted member
