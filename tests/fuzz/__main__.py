@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("--only", help="run the cases whose name holds this text")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="cases at a time")
     parser.add_argument("--seeds", type=Path, help="keep the undamaged files in this folder, and take them from there")
-    parser.add_argument("--patience", type=float, default=running.PATIENCE, help="seconds that a case may take")
+    parser.add_argument("--patience", type=float, default=running.PATIENCE, help="processor seconds of a case")
     given = parser.parse_args()
     started = time.monotonic()
     running.prepare_process()

@@ -17,7 +17,9 @@ from pathlib import Path
 from fuzz.targets import Case
 
 PATIENCE = 20.0
-"""Seconds after which a command that should have failed is taken to wait for something."""
+"""Seconds of processor time after which a command is taken to never end."""
+CLOCK = 6
+"""Times as many seconds on the clock, after which it is taken to wait: other tests may have the processor meanwhile."""
 MEMORY = 2 << 30
 """Bytes that no command on files of some kilobytes may need."""
 STOPPED, HELD = -1, -2
@@ -73,8 +75,9 @@ def run_in_fork(arguments: Sequence[str], folder: Path, stdin: Path | None, pati
         if found:
             code = os.waitstatus_to_exitcode(status)
             return code, waited, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        if waited > patience or _resident(child) > 2 * MEMORY:
-            why = STOPPED if waited > patience else HELD
+        late = waited > CLOCK * patience or (waited > patience and _worked(child) > patience)
+        if late or _resident(child) > 2 * MEMORY:
+            why = STOPPED if late else HELD
             os.kill(child, signal.SIGKILL)
             _, _, usage = os.wait4(child, 0)
             return why, waited, usage.ru_maxrss * 1024
@@ -86,6 +89,15 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
+
+
+def _worked(pid: int) -> float:
+    """Return the seconds of processor time of a process, its threads included; 0 where /proc does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _be_command(arguments: Sequence[str], folder: Path, stdin: Path | None) -> None:

@@ -138,8 +138,10 @@ def require_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts, 1):
         if not text.strip():
             raise UserError(f"text {number}: is empty; give some text")
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise UserError(f"text {number}: {NO_TEXT}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # a lone surrogate, which stands for a byte that is no UTF-8
+            raise UserError(f"text {number}: {NO_TEXT}") from error
 
 
 def load_classifier(place: Path, use: Use) -> tuple[Classifier | LinearClassifier, str]:
