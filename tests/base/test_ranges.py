@@ -85,6 +85,7 @@ def test_limits_are_told_from_each_side() -> None:
         open: Annotated[float, Range(over=0, under=1)] = 0.5
         several: Annotated[tuple[int, ...], Range(4)] = (4, 5)
         maybe: Annotated[int | None, Range(1)] = None
+        perhaps: Count | None = None
         flag: bool = True
 
     assert out_of_range(Some()) == []
@@ -94,8 +95,9 @@ def test_limits_are_told_from_each_side() -> None:
         "--several 3: must be at least 4",
         "--several -1: must be at least 4",
     ]
-    assert out_of_range(Some(open=1.0, maybe=0, part=-1), "some") == [
+    assert out_of_range(Some(open=1.0, maybe=0, perhaps=-3, part=-1), "some") == [
         "some.part is -1: must not be negative",
         "some.open is 1: must be under 1",
         "some.maybe is 0: must be at least 1",
+        "some.perhaps is -3: must be at least 1",
     ]

@@ -148,6 +148,15 @@ def test_every_text_is_seen_once_an_epoch_and_batches_go_on_from_their_state() -
     assert torch.equal(again.targets, taken[5][0].targets)
 
 
+def test_a_run_on_few_texts_records_the_epochs_that_it_chose(folder: Path, tmp_path: Path) -> None:
+    from scratchlm.cli import main
+
+    few = table(tmp_path / "few.csv", 24, seed=2)
+    flags = ("--init", str(folder / "base"), "--data", str(few), "--out", str(tmp_path / "run"), *FAST)
+    main(["finetune", "classify", *flags, "--patience", "0"])
+    assert "epochs = 30.0  # rule" in (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
+
+
 def test_copies_of_a_text_share_a_side() -> None:
     texts = [Labelled(text, "a") for index in range(300) for text in (f"text {index}", f"TEXT  {index}")]
     train, held_out = two_sides(texts, SplitConfig("hash", 0.2), lambda each: each.text)

@@ -227,7 +227,7 @@ def test_the_reference_model_is_asked_of_training_pairs_only_where_the_loss_comp
     real, pairs = prefer.answer_log_probabilities, []
     monkeypatch.setattr(prefer, "answer_log_probabilities", lambda d, b: pairs.append(len(b.ids) // 2) or real(d, b))
     named = {"init": folder / "base", "data": folder / "pairs.jsonl", "out": tmp_path / "run", "dtype": "fp32"}
-    finetune_prefer(PreferTrainingConfig(**named, method=method, epochs=0.1, threads=1))
+    finetune_prefer(PreferTrainingConfig(**named, method=method, split="hash:0.1", epochs=0.1, threads=1))
     assert sum(pairs) == asked
 
 
@@ -238,7 +238,7 @@ def test_the_divergence_told_is_that_of_the_kept_model_from_the_first(folder: Pa
     result = finetune_prefer(PreferTrainingConfig(**named, lora=lora, epochs=0.5, threads=1, training=training))
     now, before = load_model(find_model(tmp_path / "run")), load_model(folder / "base")
     pairs, _ = read_preferences(read_records(folder / "pairs.jsonl"))
-    _, held = two_sides(pairs, parse_split("hash:0.1"), lambda each: question_of(each.chosen))
+    _, held = two_sides(pairs, parse_split("hash:0.25"), lambda each: question_of(each.chosen))
     rendered, _ = render_pairs(ChatTemplate.suited_to(now.tokenizer), held, 128)
     batch = pair_batch(rendered, 128, 0)
     with torch.no_grad():

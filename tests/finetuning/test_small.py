@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.classic.bm25 import BM25
 from scratchlm.data.batches import masked_batch
 from scratchlm.data.wordings import WordingBatches, batches_of, shared_beginning
-from scratchlm.finetuning.config import InstructTrainingConfig
+from scratchlm.finetuning.config import ClassifyTrainingConfig, InstructTrainingConfig
 from scratchlm.finetuning.conversations import exchange
 from scratchlm.finetuning.rewording import Rewording
 from scratchlm.finetuning.small import (
@@ -25,11 +25,13 @@ from scratchlm.finetuning.small import (
     MOST_TOKENS,
     SmallData,
     general_prompts,
+    resolve_classify,
     resolve_instruct,
     wordings_of,
 )
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.chat import ChatTemplate, Rendered
+from scratchlm.training.config import AdamWConfig
 from scratchlm.training.loss import next_token_loss
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -115,7 +117,7 @@ def test_conversations_of_several_turns_are_not_reworded() -> None:
 
 def test_general_prompts_are_rehearsed_or_asked_afterwards_never_both() -> None:
     rehearsed, apart = general_prompts()
-    assert len(rehearsed) > 40
+    assert len(rehearsed) == len(set(rehearsed)) > 200
     assert len(apart) > 10
     assert not set(rehearsed) & set(apart)
 
@@ -129,18 +131,33 @@ def test_the_rules_fill_what_was_left_open_for_small_data_alone() -> None:
     assert small.training.optimizer.learning_rate > base.training.optimizer.learning_rate
     assert small.adapter.first_layer == 2  # of four
     long = [Rendered([0] * MOST_TOKENS, [True] * MOST_TOKENS)] * 2
-    for many, of_many in ((few * MOST_CONVERSATIONS, samples), (few, long)):
+    for many, of_many, split in ((few * MOST_CONVERSATIONS, samples, "hash:0.1"), (few, long, "hash:0.25")):
         assert resolve_instruct(base, many, of_many, 4, True) == dataclasses.replace(
-            base, rewordings=0, general=0.0, epochs=3.0, split="hash:0.1"
+            base, rewordings=0, general=0.0, epochs=3.0, split=split
         )
     assert resolve_instruct(base, few, samples, 4, False).general == 0.0
-    assert resolve_instruct(base, [[*few[0], *few[1]]], samples, 4, True).split == "hash:0.1"
+    assert resolve_instruct(base, [[*few[0], *few[1]]], samples, 4, True).split == "hash:0.25"
     asked = dataclasses.replace(
         base, epochs=7.0, rewordings=0, general=0.1, split="tail:0.5", adapter=LoRAConfig(rank=4)
     )
     kept = resolve_instruct(asked, few, samples, 4, True)
     assert kept.adapter == asked.adapter
     assert (kept.epochs, kept.rewordings, kept.general, kept.split) == (7.0, 0, 0.1, "tail:0.5")
+
+
+@pytest.mark.parametrize(("texts", "epochs", "rows"), [(8, 30, 8), (80, 15, 8), (300, 150 / 38, 8), (301, 3, 16)])
+def test_few_labelled_texts_are_seen_in_enough_steps(texts: int, epochs: float, rows: int) -> None:
+    few = resolve_classify(ClassifyTrainingConfig(), texts, 4)
+    assert (few.epochs, few.training.batch_size) == (pytest.approx(epochs), rows)
+    assert (few.adapter, few.training.optimizer) == (ClassifyTrainingConfig().adapter, _usual_optimizer())
+    with_adapters = resolve_classify(ClassifyTrainingConfig(lora=True, epochs=2.0), texts, 4)
+    assert with_adapters.epochs == 2.0
+    fast = with_adapters.training.optimizer.learning_rate > _usual_optimizer().learning_rate
+    assert (fast, with_adapters.adapter.first_layer) == ((True, 2) if texts <= 300 else (False, 0))
+
+
+def _usual_optimizer() -> AdamWConfig:
+    return ClassifyTrainingConfig().training.optimizer
 
 
 def test_bm25_equals_a_score_by_hand_and_finds_the_nearest() -> None:

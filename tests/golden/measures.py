@@ -26,10 +26,10 @@ PRETRAIN = (
 )
 SMALLER = {"books": " --depth 2", "default": " --depth 2", "speedrun": " --depth 2", "gpt2": " --model.layers 1"}
 FINETUNINGS = {
-    "classify": f"finetune classify --data SHOP/labels.jsonl {TUNE} --epochs 10",
+    "classify": f"finetune classify --data SHOP/labels.jsonl {TUNE} --epochs 10 --split hash:0.1",
     "instruct": f"finetune instruct --data SHOP/talk.jsonl {TUNE} {SHORT} --epochs 10 --scored 2 --reply-tokens 4 "
     "--split hash:0.1 --rewordings 0 --general 0",
-    "prefer": f"finetune prefer --data SHOP/pairs.jsonl {TUNE} {SHORT} --epochs 10",
+    "prefer": f"finetune prefer --data SHOP/pairs.jsonl {TUNE} {SHORT} --epochs 10 --split hash:0.1",
     "reinforce": f"finetune reinforce --task storyworld {TUNE} --epochs 0.6 --questions 4 --group-size 2 "
     "--reply-tokens 3 --kl-weight 0.1",
 }

@@ -14,7 +14,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
 from scratchlm.text.documents import read_documents
-from scratchlm.text.split import hash_fraction, held_out, parse_split, split_documents, two_sides
+from scratchlm.text.split import hash_fraction, held_out, parse_split, split_documents, split_of_rows, two_sides
 
 
 def maker(documents: list[Document]) -> Callable[[], Iterator[Document]]:
@@ -155,6 +155,12 @@ def test_the_standard_shakespeare_split_comes_out() -> None:
 
     pairs = list(split_documents(make, parse_split("tail:0.1")))
     assert [len(document.text) for _, document in pairs] == [1_003_854, 111_540]
+
+
+@pytest.mark.parametrize(("rows", "fraction"), [(0, 0.25), (48, 0.25), (160, 0.125), (200, 0.1), (10**6, 0.1)])
+def test_of_few_rows_a_larger_part_is_held_out_unless_another_is_asked_for(rows: int, fraction: float) -> None:
+    assert parse_split(split_of_rows("auto", rows)) == SplitConfig("hash", fraction)
+    assert split_of_rows("tail:0.1", rows) == "tail:0.1"
 
 
 @pytest.mark.parametrize("fraction", [1e-6, 0.1, 0.5, 0.999_999])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 import typing
 from functools import cache
 from typing import Annotated, Any
@@ -106,5 +107,12 @@ def _shown(number: float) -> str:
 def _ranges(cls: type) -> dict[str, Range]:
     """Return the declared range of each field."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    told = ((name, each) for name, hint in hints.items() for each in reversed(getattr(hint, "__metadata__", ())))
-    return {name: each for name, each in told if isinstance(each, Range)}
+    marks = ((name, each) for name, hint in hints.items() for each in reversed(_marks(hint)))
+    return {name: each for name, each in marks if isinstance(each, Range)}
+
+
+def _marks(hint: Any) -> list[Any]:
+    """Return what a type is annotated with, also within `... | None`."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    within = [each for part in typing.get_args(hint) for each in _marks(part)] if union else []
+    return [*getattr(hint, "__metadata__", ()), *within]

@@ -13,7 +13,7 @@ from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Ran
 from scratchlm.config.settings import Hidden, Positional, Sources, UnlessResumed
 from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.text.config import LongTexts
+from scratchlm.text.config import AUTO, LongTexts
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrackerName, TrainingConfig
 
 NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
@@ -51,9 +51,9 @@ class FinetuneConfig:
     """Folder of the run to write; the model is in its model/."""
     held_out: Path | None = None
     """File that training never sees; without, a fraction of the data is held out."""
-    split: str = "hash:0.1"
+    split: str = AUTO
     """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
-    tail:FRACTION, the last rows."""
+    tail:FRACTION, the last rows. auto: hash:0.1; of fewer than 200 rows about 20, but at most a quarter."""
     epochs: Epochs | None = 3.0
     """Times that all data are seen; sets training.steps."""
     steps: Count | None = None
@@ -173,8 +173,8 @@ class ClassifyTrainingConfig(FinetuneConfig):
     TF-IDF features learns from the same texts and is scored beside.
     """
 
-    epochs: Epochs = 3.0
-    """Times that all data are seen; sets training.steps."""
+    epochs: Epochs | None = None
+    """Times that all texts are seen; 3 if not given, and of at most 300 texts what makes 150 steps, 30 at most."""
     text_column: str | None = None
     """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
     label_column: str | None = None
@@ -224,7 +224,7 @@ class InstructTrainingConfig(FinetuneConfig):
     """Column of the questions, by name or, in a table without a first row of names, by number from 1."""
     answer_column: str | None = None
     """Column of the answers."""
-    split: str = "auto"
+    split: str = AUTO
     """What is held out where no file is: hash:FRACTION, by the hash of each question, so that copies stay together,
     tail:FRACTION, the last rows, or rewordings: of each question one in words that training never has, so that all
     answers are learned. auto: rewordings of small data, else hash:0.1."""

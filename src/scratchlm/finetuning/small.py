@@ -1,29 +1,33 @@
-"""What few conversations need: a number of steps, questions in other words, and what the model knew before.
+"""What few rows need: a number of steps; of conversations, questions in other words, and what the model knew before.
 
 Forty questions in packed rows fill three steps of an epoch, and three epochs change nothing. One wording of a question,
 seen often, is learned as that sentence alone. And a model that reads nothing else answers all questions with what it
-read. So small data get steps by a rule, rewordings, and general questions with the model's own answers.
+read. So small data get steps by a rule, rewordings, and general questions with the model's own answers. Few labelled
+texts get steps by a rule too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import GENERAL_FILE, REWORDINGS_FILE
 from scratchlm.base.terminal import say
 from scratchlm.data.wordings import WordingBatches
-from scratchlm.finetuning.config import FinetuneConfig, InstructTrainingConfig
+from scratchlm.finetuning.config import ClassifyTrainingConfig, FinetuneConfig, InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, exchange, question_of
 from scratchlm.finetuning.instruct import Answer, answers_to, wording_batches
 from scratchlm.finetuning.rewording import Rewording
+from scratchlm.text.config import AUTO
 from scratchlm.text.records import read_records
+from scratchlm.text.split import split_of_rows
 from scratchlm.tokens.chat import Rendered
 from scratchlm.weights.checkpoint import SavedModel
 
@@ -46,8 +50,13 @@ SPARE_TOKENS = 16
 TOKENS_A_STEP = 512
 RATE = 2e-3
 """Learning rate of adapters, which begin in the middle layer; all weights keep the usual rate."""
+MOST_TEXTS = 300
+"""Labelled texts of small data at most."""
+TEXTS_A_STEP, LEAST_STEPS, MOST_EPOCHS = 8, 150, 30.0
+"""Of few labelled texts: how many a step has, and in how many steps they are seen, `MOST_EPOCHS` times at most."""
 BY_REWORDINGS = "rewordings"
 """The split that holds out a rewording of each question instead of whole conversations."""
+C = TypeVar("C", bound=FinetuneConfig)
 
 
 def resolve_instruct(
@@ -68,37 +77,54 @@ def resolve_instruct(
     rewordings = config.rewordings if config.rewordings is not None else REWORDINGS if small else 0
     general = config.general if config.general is not None else GENERAL if small and answers else 0.0
     seen = min(max(SEEN / len(conversations), SEEN_LEAST), SEEN_MOST) if small else 3.0
-    split = BY_REWORDINGS if small and any(map(can_be_reworded, conversations)) else FinetuneConfig.split
+    reworded = small and any(map(can_be_reworded, conversations))
+    split = BY_REWORDINGS if reworded else split_of_rows(AUTO, len(conversations))
     config = dataclasses.replace(
         config,
         rewordings=rewordings,
         general=general,
         epochs=config.epochs or seen,
-        split=split if config.split == usual.split and config.held_out is None else config.split,
+        split=split if config.split == AUTO and config.held_out is None else config.split,
     )
     if not small:
         return config
     if config.reply_tokens == usual.reply_tokens:
         longest = max(sum(sample.mask) for sample in samples)
         config = dataclasses.replace(config, reply_tokens=min(config.reply_tokens, longest + SPARE_TOKENS))
-    training = config.training
+    return _for_few(config, max(1, TOKENS_A_STEP // config.training.sequence_length), layers)
+
+
+def resolve_classify(config: ClassifyTrainingConfig, texts: int, layers: int) -> ClassifyTrainingConfig:
+    """Return the settings with the epochs that were left open, and of at most `MOST_TEXTS` texts all that suits few."""
+    if texts > MOST_TEXTS:
+        return dataclasses.replace(config, epochs=config.epochs or 3.0)
+    config = _for_few(config, TEXTS_A_STEP, layers)
+    steps = math.ceil(texts / config.training.batch_size)
+    return dataclasses.replace(config, epochs=config.epochs or min(max(3.0, LEAST_STEPS / steps), MOST_EPOCHS))
+
+
+def _for_few(config: C, rows: int, layers: int) -> C:
+    """Return the settings with batches of `rows`, and adapters that learn fast, as far as these are the usual ones."""
+    usual, training = type(config)(), config.training
     if training.batch_size == usual.training.batch_size:
-        rows = max(1, TOKENS_A_STEP // training.sequence_length)
         training = dataclasses.replace(training, batch_size=rows)
     if config.lora and training.optimizer == usual.training.optimizer:
         optimizer = dataclasses.replace(training.optimizer, learning_rate=RATE)
         training = dataclasses.replace(training, optimizer=optimizer)
-    if config.lora and config.adapter == usual.adapter:
-        upper = dataclasses.replace(config.adapter, first_layer=layers // 2)
-        config = dataclasses.replace(config, adapter=upper)
-    return dataclasses.replace(config, training=training)
+    adapter = config.adapter
+    if config.lora and adapter == usual.adapter:
+        adapter = dataclasses.replace(adapter, first_layer=layers // 2)
+    return dataclasses.replace(config, training=training, adapter=adapter)
 
 
 def general_prompts() -> tuple[list[str], list[str]]:
-    """Return general questions and requests to rehearse with the model's own answers, and others to ask afterwards."""
+    """Return general questions and requests to rehearse with the model's own answers, and others to ask afterwards.
+
+    In their file, those that are asked come first, up to an empty line.
+    """
     text = (resources.files("scratchlm.finetuning") / "general_prompts.txt").read_text(encoding="utf-8")
-    prompts = text.splitlines()
-    return [each for at, each in enumerate(prompts) if at % 5], prompts[::5]
+    asked, rehearsed = text.split("\n\n")
+    return rehearsed.splitlines(), asked.splitlines()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scratchlm.base.statistics import Interval
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.evaluation.classes import best_temperature, f1_interval, f1_of
+from scratchlm.finetuning.small import MOST_TEXTS
 from scratchlm.text.split import hash_fraction
 
 CHARACTERS = 20_000_000
@@ -24,8 +25,6 @@ HIGH = 0.95
 """Cross-validated F1 from which on a network has little to gain."""
 LONG = 0.2
 """Part of the texts longer than the context from which on a network misses much of what the linear model reads."""
-FEW = 300
-"""Training texts up to which three epochs are few steps, and the linear model is often better."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Baseline:
             reason = f"{long:.0%} of the texts are longer than the network reads at once; on such {better}"
         elif score >= HIGH:
             reason = f"with an F1 of {score:.3f}, the linear model leaves a network little to gain"
-        elif self.training_texts <= FEW:
+        elif self.training_texts <= MOST_TEXTS:
             reason = f"{self.training_texts} texts are few to fine-tune on; with so few {better}"
         else:
             return None

@@ -31,6 +31,7 @@ from scratchlm.evaluation.classes import (
 )
 from scratchlm.finetuning.classify import add_classes, balanced_weights
 from scratchlm.finetuning.config import ClassifyTrainingConfig
+from scratchlm.finetuning.small import resolve_classify
 from scratchlm.generation.classifier import text_logits
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.model.decoder import Decoder
@@ -40,7 +41,7 @@ from scratchlm.runs.reports.changes import judge_classes
 from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
 from scratchlm.text.records import read_records
-from scratchlm.text.split import parse_split, two_sides
+from scratchlm.text.split import parse_split, split_of_rows, two_sides
 from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
@@ -180,6 +181,8 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
     kind, key, higher = "classify", "f1", True
 
     def __init__(self, config: ClassifyTrainingConfig, model: SavedModel, data: Texts) -> None:
+        if config.resume is None:  # a resumed run has its settings
+            config = resolve_classify(config, len(data.training), model.decoder.config.layers)
         self.config = config
         self.labels = labels_of(data.training, data.held_out)
         self.positive = _positive(config.positive, self.labels, data.training)
@@ -311,7 +314,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         """Return the verdict, confused pairs, precision against recall, and calibration."""
         scores = result.scores
         largest = max(each.texts for each in scores.classes) / scores.texts
-        linear, epochs = self.baseline.f1, self.config.epochs
+        linear, epochs = self.baseline.f1, result.steps / self.an_epoch
         verdict = judge_classes(scores.accuracy, scores.accuracy_interval, largest, scores.f1, linear, epochs)
         return {"verdict": verdict, **class_charts(result, self.predicted, self.held_out.truth, self.positive)}
 
@@ -329,7 +332,8 @@ def _read(config: ClassifyTrainingConfig) -> Texts:
     if config.held_out is not None:
         training, held_out = texts, read(config.held_out)
     else:
-        training, held_out = two_sides(texts, parse_split(config.split), lambda each: each.text)
+        split = parse_split(split_of_rows(config.split, len(texts)))
+        training, held_out = two_sides(texts, split, lambda each: each.text)
     _positive(config.positive, labels_of(training, held_out), training)
     return Texts(training, held_out)
 

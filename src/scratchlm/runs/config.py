@@ -36,8 +36,8 @@ class PretrainConfig:
     distillation: Fraction = 0.5
     """With --teacher: how much of the gradient comes from its probabilities, the rest from the text."""
     resume: Path | None = None
-    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags are refused, but
-    for those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
+    """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags are refused,
+    except those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
     allow_changes: bool = False
     """With --resume: go on although the recipe file, an input or the number of threads has changed; it is recorded."""
     seed: Seed = 0

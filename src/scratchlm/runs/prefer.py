@@ -40,7 +40,7 @@ from scratchlm.model.lora import without_adapter
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
 from scratchlm.runs.reports.changes import judge_score
 from scratchlm.text.records import read_records
-from scratchlm.text.split import parse_split, two_sides
+from scratchlm.text.split import parse_split, split_of_rows, two_sides
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loop import OnStep
 from scratchlm.weights.checkpoint import Classes, SavedModel
@@ -225,7 +225,8 @@ def _sides(config: ResolvedPreferTrainingConfig) -> tuple[list[Preference], list
     if config.held_out is not None:
         held_out, more = read_preferences(read_records(config.held_out))
         return found, held_out, equal + more
-    return *two_sides(found, parse_split(config.split), lambda each: question_of(each.chosen)), equal
+    split = parse_split(split_of_rows(config.split, len(found)))
+    return *two_sides(found, split, lambda each: question_of(each.chosen)), equal
 
 
 def _positive(lead: torch.Tensor) -> float:

@@ -10,6 +10,8 @@ from scratchlm.base.ranges import Fraction, Range, out_of_range
 
 LongTexts = Literal["head", "head-and-tail", "windows"]
 """Which part of a text longer than its context a classifier reads."""
+AUTO = "auto"
+"""The split of a fine-tuning that holds out what suits the number of rows."""
 SHORT_LIMIT = 1 << 20  # characters; a larger minimum length would exceed the first chunk of a document
 
 

@@ -9,11 +9,14 @@ from itertools import accumulate
 from typing import Literal, TypeAlias, TypeVar
 
 from scratchlm.base.errors import UserError, nearest
-from scratchlm.text.config import SplitConfig
+from scratchlm.text.config import AUTO, SplitConfig
 from scratchlm.text.counts import Counts, Document, with_beginnings
 
 T = TypeVar("T")
 Side: TypeAlias = Literal["train", "validation"]
+ENOUGH_ROWS = 20
+"""Rows held out of few, about, so that their score means something; at most `MOST_HELD_OUT` of all."""
+MOST_HELD_OUT = 0.25
 MakeDocuments: TypeAlias = Callable[[], Iterator[Document]]
 
 
@@ -33,6 +36,11 @@ def parse_split(text: str) -> SplitConfig:
     except ValueError:
         raise UserError(f"--split {text!r}: {fraction!r} is no number; write {method}:0.05") from None
     return SplitConfig(kind, value)
+
+
+def split_of_rows(text: str, rows: int) -> str:
+    """Return the split of a table of `rows` in the place of `auto`: by hash a tenth, and of few rows more."""
+    return f"hash:{min(max(0.1, ENOUGH_ROWS / max(rows, 1)), MOST_HELD_OUT):.3g}" if text == AUTO else text
 
 
 def split_documents(
