@@ -118,13 +118,10 @@ def _for_few(config: C, rows: int, layers: int) -> C:
 
 
 def general_prompts() -> tuple[list[str], list[str]]:
-    """Return general questions and requests to rehearse with the model's own answers, and others to ask afterwards.
-
-    In their file, those that are asked come first, up to an empty line.
-    """
+    """Return general questions and requests to rehearse with the model's own answers, and others to ask afterwards."""
     text = (resources.files("scratchlm.finetuning") / "general_prompts.txt").read_text(encoding="utf-8")
-    asked, rehearsed = text.split("\n\n")
-    return rehearsed.splitlines(), asked.splitlines()
+    prompts = text.splitlines()
+    return [each for at, each in enumerate(prompts) if at % 5], prompts[::5]
 
 
 @dataclass(frozen=True)
