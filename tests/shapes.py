@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import jaxtyping
@@ -19,7 +20,8 @@ FIRST = 16
 """Calls that are checked, of each function in each test."""
 EVERY = 61
 """Of later calls, one of so many: a prime, so that it is not always that of the same layer."""
-_calls: Counter[Callable[..., Any]] = Counter()
+_calls: Counter[CodeType] = Counter()
+"""By code: a function within another is a new one each time, and would keep the tensors that it refers to."""
 _jaxtyped = jaxtyping.jaxtyped
 
 
@@ -38,8 +40,8 @@ def _sampled(**settings: Any) -> Callable[[Any], Any]:
         def call(*arguments: Any, **named: Any) -> Any:
             if torch.compiler.is_compiling():  # a compiled function must not depend on a count
                 return function(*arguments, **named)
-            _calls[function] += 1
-            count = _calls[function]
+            _calls[function.__code__] += 1
+            count = _calls[function.__code__]
             return (checked if count <= FIRST or count % EVERY == 0 else function)(*arguments, **named)
 
         return call
