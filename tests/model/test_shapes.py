@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import jaxtyping
 import pytest
 import torch
 from jaxtyping import TypeCheckError
@@ -26,3 +30,17 @@ def test_functions_are_counted_apart() -> None:
         cross_entropy_sum(LOGITS, TARGETS[:3])
     with pytest.raises(TypeCheckError):
         positions_within(TARGETS)
+
+
+def test_the_count_keeps_nothing_of_functions_that_are_made_anew() -> None:
+    def called(tensor: torch.Tensor) -> weakref.ref[torch.Tensor]:
+        @jaxtyping.jaxtyped(typechecker=None)
+        def size() -> int:
+            return tensor.numel()
+
+        assert size() == 3
+        return weakref.ref(tensor)
+
+    kept = called(torch.zeros(3))
+    gc.collect()  # the checking function and what it checks refer to each other
+    assert kept() is None
