@@ -285,8 +285,8 @@ def finetune_classify(
             stay together, or tail:FRACTION, the last rows. auto: hash:0.1; of fewer than 200 rows about
             20, but at most a quarter.
         epochs
-            Times that all texts are seen; 3 if not given, and of at most 300 texts what makes 150
-            steps, 30 at most.
+            Times that all texts are seen. If not given: 3; of at most 300 training texts as many as
+            make 150 steps, but at most 30.
         steps
             Optimizer steps, in the place of --epochs.
         lora
@@ -404,7 +404,7 @@ def finetune_instruct(
             What is held out where no file is: hash:FRACTION, by the hash of each question, so that
             copies stay together, tail:FRACTION, the last rows, or rewordings: of each question one in
             words that training never has, so that all answers are learned. auto: rewordings of small
-            data, else hash:0.1.
+            data, else hash:0.1; of fewer than 200 rows about 20, but at most a quarter.
         epochs
             Times that all conversations are seen, each time in one of their wordings; 3 if not given.
             Small data: what suits them.

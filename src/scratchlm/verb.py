@@ -8,8 +8,8 @@ imported when a verb is used, so that `import scratchlm` and `--help` load no to
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,7 @@ class Verb(Generic[C]):
     """Returns what is called with a config."""
     defaults: Callable[[Named], Any] | None = None
     """From what is said: the config whose values hold where nothing is. None: the class's own."""
-    hidden: tuple[str, ...] = ("json",)
+    hidden: tuple[str, ...] = ("json", "explicit")
     """Fields that mean something on a terminal alone."""
     objects: tuple[str, ...] = ()
     """What the function takes beside its config, from Python alone."""
@@ -112,7 +112,7 @@ class Verb(Generic[C]):
         if absent:
             return None, problems + absent
         try:
-            config = from_dict(target, nested(self.program, line.given), "", base)
+            config = _noted(from_dict(target, nested(self.program, line.given), "", base), line.given)
         except UserError as error:
             return None, [*problems, str(error)]
         return config, problems + _problems(config, line.given)
@@ -151,7 +151,7 @@ class Verb(Generic[C]):
         overrides = {renamed_path(target, default, name): value for name, value in (overrides or {}).items()}
         known = parameters(cls if issubclass(target, cls) else target, self.hidden)
         values = named_arguments(where, known, positional, named)
-        config = config_from(where, target, values, overrides, default)
+        config = _noted(config_from(where, target, values, overrides, default), [*values, *overrides])
         raise_all(_problems(config, overrides))
         _refuse_changes(config, stored)
         return config
@@ -176,6 +176,11 @@ def _refuse_other_kinds(line: Line, target: Any, base: Any) -> None:
     for path in [each for each in line.given if each not in here and not each.startswith(chosen or "-")]:
         del line.given[path]
         line.unknown[path] = f"{every[path].flag}: is no setting of this kind of {path.rpartition('.')[0]}"
+
+
+def _noted(config: Any, names: Iterable[str]) -> Any:
+    """Return a config that knows which settings were given too, if it notes that; those of a recipe it knows."""
+    return replace(config, explicit=(*config.explicit, *names)) if hasattr(config, "explicit") else config
 
 
 def _refuse_changes(config: Any, stored: Any) -> None:

@@ -169,7 +169,8 @@ FINETUNE_REINFORCE = Verb(
     "finetune reinforce", "Teach a model by rewards for its own answers.",
     lambda: scratchlm.finetuning.config.ReinforceTrainingConfig,
     lambda: scratchlm.runs.reinforce.finetune_reinforce,
-    _of_file(lambda: scratchlm.finetuning.config.ReinforceTrainingConfig), hidden=("json", "data", "held_out", "split"),
+    _of_file(lambda: scratchlm.finetuning.config.ReinforceTrainingConfig),
+    hidden=("json", "explicit", "data", "held_out", "split"),
     objects=("task", "on_step"), resumed=lambda: scratchlm.finetuning.config.ReinforceTrainingConfig
 )  # fmt: skip
 CLASSIFY = Verb(

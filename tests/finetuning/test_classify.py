@@ -148,13 +148,23 @@ def test_every_text_is_seen_once_an_epoch_and_batches_go_on_from_their_state() -
     assert torch.equal(again.targets, taken[5][0].targets)
 
 
-def test_a_run_on_few_texts_records_the_epochs_that_it_chose(folder: Path, tmp_path: Path) -> None:
+def test_a_run_on_few_texts_records_its_steps_and_split_and_numbers_long_labels(folder: Path, tmp_path: Path) -> None:
     from scratchlm.cli import main
 
-    few = table(tmp_path / "few.csv", 24, seed=2)
-    flags = ("--init", str(folder / "base"), "--data", str(few), "--out", str(tmp_path / "run"), *FAST)
-    main(["finetune", "classify", *flags, "--patience", "0"])
-    assert "epochs = 30.0  # rule" in (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
+    few, out = table(tmp_path / "few.csv", 80, seed=2), tmp_path / "run"
+    few.write_text(few.read_text(encoding="utf-8").replace("calm", "calm and rather quiet"), encoding="utf-8")
+    with few.open("a", encoding="utf-8") as file:
+        file.write("one of its kind,rare\n")  # the split may not take it
+    main(["finetune", "classify", "--init", str(folder / "base"), "--data", str(few), "--out", str(out), *FAST])
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert result["steps"] == 150
+    assert "rare" in result["labels"]
+    recipe = (out / "recipe.toml").read_text(encoding="utf-8")
+    assert 'split = "hash:0.247"  # rule' in recipe
+    assert "explicit" not in recipe
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert '<th><abbr title="calm and rather quiet">1</abbr></th>' in report
+    assert "<tr><th>1. calm and rather quiet</th>" in report
 
 
 def test_copies_of_a_text_share_a_side() -> None:

@@ -23,6 +23,7 @@ from scratchlm.finetuning.rewording import Rewording
 from scratchlm.finetuning.small import (
     MOST_CONVERSATIONS,
     MOST_TOKENS,
+    RATE,
     SmallData,
     general_prompts,
     resolve_classify,
@@ -33,6 +34,7 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.config import AdamWConfig
 from scratchlm.training.loss import next_token_loss
+from scratchlm.verbs import FINETUNE_CLASSIFY
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -141,16 +143,16 @@ def test_the_rules_fill_what_was_left_open_for_small_data_alone() -> None:
         base, epochs=7.0, rewordings=0, general=0.1, split="tail:0.5", adapter=LoRAConfig(rank=4)
     )
     kept = resolve_instruct(asked, few, samples, 4, True)
-    assert kept.adapter == asked.adapter
+    assert kept.adapter == LoRAConfig(rank=4, first_layer=2)
     assert (kept.epochs, kept.rewordings, kept.general, kept.split) == (7.0, 0, 0.1, "tail:0.5")
 
 
 @pytest.mark.parametrize(("texts", "epochs", "rows"), [(8, 30, 8), (80, 15, 8), (300, 150 / 38, 8), (301, 3, 16)])
 def test_few_labelled_texts_are_seen_in_enough_steps(texts: int, epochs: float, rows: int) -> None:
-    few = resolve_classify(ClassifyTrainingConfig(), texts, 4)
+    few = resolve_classify(ClassifyTrainingConfig(), texts, texts, 4)
     assert (few.epochs, few.training.batch_size) == (pytest.approx(epochs), rows)
     assert (few.adapter, few.training.optimizer) == (ClassifyTrainingConfig().adapter, _usual_optimizer())
-    with_adapters = resolve_classify(ClassifyTrainingConfig(lora=True, epochs=2.0), texts, 4)
+    with_adapters = resolve_classify(ClassifyTrainingConfig(lora=True, epochs=2.0), texts, texts, 4)
     assert with_adapters.epochs == 2.0
     fast = with_adapters.training.optimizer.learning_rate > _usual_optimizer().learning_rate
     assert (fast, with_adapters.adapter.first_layer) == ((True, 2) if texts <= 300 else (False, 0))
@@ -158,6 +160,38 @@ def test_few_labelled_texts_are_seen_in_enough_steps(texts: int, epochs: float, 
 
 def _usual_optimizer() -> AdamWConfig:
     return ClassifyTrainingConfig().training.optimizer
+
+
+def test_texts_that_are_read_in_windows_are_seen_as_often_as_their_rows_need() -> None:
+    assert resolve_classify(ClassifyTrainingConfig(long="windows"), 40, 800, 4).epochs == 3.0
+
+
+def test_what_was_given_stays_although_it_is_the_usual_value(tmp_path: Path) -> None:
+    """From the command line, from Python and from a recipe; what stands beside it is chosen all the same."""
+    (tmp_path / "mine.toml").write_text("[training]\nbatch_size = 16\n[training.optimizer]\nlearning_rate = 2e-4\n")
+    places = ("--init", "i", "--data", "d", "--out", "o", "--lora")
+    size, rate, layer = ("--training.batch-size", "16"), ("--lr", "2e-4"), ("--adapter.first-layer", "0")
+    named = {"init": "i", "data": "d", "out": "o", "lora": True}
+    overrides = {"training.batch_size": 16, "training.optimizer.learning_rate": 2e-4}
+    cases = [
+        (FINETUNE_CLASSIFY.from_arguments([*places, *size]), (16, RATE, 2)),
+        (FINETUNE_CLASSIFY.from_arguments([*places, *rate, *layer]), (8, 2e-4, 0)),
+        (FINETUNE_CLASSIFY.from_arguments([*places, "--training.optimizer.weight-decay", "0"]), (8, RATE, 2)),
+        (FINETUNE_CLASSIFY.from_arguments([str(tmp_path / "mine.toml"), *places]), (16, 2e-4, 2)),
+        (FINETUNE_CLASSIFY.from_call((), named, overrides), (16, 2e-4, 2)),
+    ]
+    for config, expected in cases:
+        few = resolve_classify(config, 40, 40, 4)
+        chosen = few.training.batch_size, few.training.optimizer.learning_rate, few.adapter.first_layer
+        assert chosen == expected
+
+
+def test_a_recipe_of_an_earlier_run_may_name_its_split_beside_a_held_out_file(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text('split = "hash:0.1"\nheld_out = "h.csv"\n')
+    places = ("--init", "i", "--data", "d", "--out", "o")
+    assert FINETUNE_CLASSIFY.from_arguments([str(tmp_path / "old.toml"), *places]).split == "hash:0.1"
+    with pytest.raises(SystemExit):
+        FINETUNE_CLASSIFY.from_arguments([*places, "--held-out", "h.csv", "--split", "hash:0.1"])
 
 
 def test_bm25_equals_a_score_by_hand_and_finds_the_nearest() -> None:

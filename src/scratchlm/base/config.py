@@ -270,6 +270,8 @@ def read_settings(cls: type[T], path: Path) -> T:
         value = values.get(name)
         if isinstance(value, str) and value.startswith(("./", "../")) and Path in (hint, *typing.get_args(hint)):
             values[name] = str(path.parent / value)
+    if "explicit" in _hints(typing.cast(Any, cls)):
+        values["explicit"] = [name for name, _ in flatten(values)]
     return from_dict(cls, values, str(path))
 
 

@@ -34,6 +34,10 @@ def _gentle(learning_rate: float, batch_size: int, evaluate_every: int) -> Train
     )
 
 
+EARLIER_SPLIT = "hash:0.1"
+"""What recipes of earlier runs name beside a held-out file."""
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """The settings of every fine-tuning."""
@@ -91,6 +95,8 @@ class FinetuneConfig:
     """Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     json: bool = False
     """Print the result as JSON."""
+    explicit: Hidden[tuple[str, ...]] = field(default=(), compare=False)
+    """Dotted names of the settings that the user or a recipe gave: what suits few rows replaces none of them."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is refused by name."""
 
@@ -124,7 +130,7 @@ class FinetuneConfig:
         if (
             self.held_out is not None
             and "split" not in self.unread()
-            and ("split" in said or self.split != usual.split)
+            and ("split" in said or self.split not in (usual.split, EARLIER_SPLIT))
         ):
             problems.append("--split: has no part beside --held-out; leave out one of the two")
         if self.keep == "last" and ("patience" in said or self.patience not in (0, usual.patience)):
@@ -174,7 +180,8 @@ class ClassifyTrainingConfig(FinetuneConfig):
     """
 
     epochs: Epochs | None = None
-    """Times that all texts are seen; 3 if not given, and of at most 300 texts what makes 150 steps, 30 at most."""
+    """Times that all texts are seen. If not given: 3; of at most 300 training texts as many as make 150 steps, but at
+    most 30."""
     text_column: str | None = None
     """Column of the texts, by name or, in a table without a first row of names, by number from 1."""
     label_column: str | None = None
@@ -227,7 +234,8 @@ class InstructTrainingConfig(FinetuneConfig):
     split: str = AUTO
     """What is held out where no file is: hash:FRACTION, by the hash of each question, so that copies stay together,
     tail:FRACTION, the last rows, or rewordings: of each question one in words that training never has, so that all
-    answers are learned. auto: rewordings of small data, else hash:0.1."""
+    answers are learned. auto: rewordings of small data, else hash:0.1; of fewer than 200 rows about 20, but at most a
+    quarter."""
     epochs: Epochs | None = None
     """Times that all conversations are seen, each time in one of their wordings; 3 if not given. Small data: what suits
     them."""

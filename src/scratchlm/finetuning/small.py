@@ -1,4 +1,4 @@
-"""What few rows need: a number of steps; of conversations, questions in other words, and what the model knew before.
+"""What few rows need: enough steps. Few conversations also need rewordings, and what the model knew before.
 
 Forty questions in packed rows fill three steps of an epoch, and three epochs change nothing. One wording of a question,
 seen often, is learned as that sentence alone. And a model that reads nothing else answers all questions with what it
@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,31 +89,40 @@ def resolve_instruct(
     )
     if not small:
         return config
-    if config.reply_tokens == usual.reply_tokens:
+    if config.reply_tokens == usual.reply_tokens and "reply_tokens" not in config.explicit:
         longest = max(sum(sample.mask) for sample in samples)
         config = dataclasses.replace(config, reply_tokens=min(config.reply_tokens, longest + SPARE_TOKENS))
     return _for_few(config, max(1, TOKENS_A_STEP // config.training.sequence_length), layers)
 
 
-def resolve_classify(config: ClassifyTrainingConfig, texts: int, layers: int) -> ClassifyTrainingConfig:
-    """Return the settings with the epochs that were left open, and of at most `MOST_TEXTS` texts all that suits few."""
+def resolve_classify(config: ClassifyTrainingConfig, texts: int, rows: int, layers: int) -> ClassifyTrainingConfig:
+    """Return the settings with the epochs that were left open, and of at most `MOST_TEXTS` texts all that suits few.
+
+    `texts` counts those to train and to choose on; `rows` are those to train on, of a long text perhaps several.
+    """
     if texts > MOST_TEXTS:
         return dataclasses.replace(config, epochs=config.epochs or 3.0)
     config = _for_few(config, TEXTS_A_STEP, layers)
-    steps = math.ceil(texts / config.training.batch_size)
-    return dataclasses.replace(config, epochs=config.epochs or min(max(3.0, LEAST_STEPS / steps), MOST_EPOCHS))
+    an_epoch = math.ceil(rows / config.training.batch_size)
+    return dataclasses.replace(config, epochs=config.epochs or min(max(3.0, LEAST_STEPS / an_epoch), MOST_EPOCHS))
 
 
 def _for_few(config: C, rows: int, layers: int) -> C:
-    """Return the settings with batches of `rows`, and adapters that learn fast, as far as these are the usual ones."""
-    usual, training = type(config)(), config.training
-    if training.batch_size == usual.training.batch_size:
+    """Return the settings with batches of `rows`, and adapters that learn fast, where nothing else was asked for."""
+    usual, training, adapter = type(config)(), config.training, config.adapter
+
+    def is_open(name: str) -> bool:
+        """Return whether a setting has its usual value, and neither it nor what it is part of was given."""
+        given = any(f"{name}.".startswith(f"{each}.") for each in config.explicit)
+        return not given and attrgetter(name)(config) == attrgetter(name)(usual)
+
+    if is_open("training.batch_size"):
         training = dataclasses.replace(training, batch_size=rows)
-    if config.lora and training.optimizer == usual.training.optimizer:
+    alike = type(training.optimizer) is type(usual.training.optimizer)
+    if config.lora and alike and is_open("training.optimizer.learning_rate"):
         optimizer = dataclasses.replace(training.optimizer, learning_rate=RATE)
         training = dataclasses.replace(training, optimizer=optimizer)
-    adapter = config.adapter
-    if config.lora and adapter == usual.adapter:
+    if config.lora and is_open("adapter.first_layer"):
         adapter = dataclasses.replace(adapter, first_layer=layers // 2)
     return dataclasses.replace(config, training=training, adapter=adapter)
 

@@ -36,7 +36,7 @@ from scratchlm.generation.classifier import text_logits
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.baseline import FOLDS, Baseline, linear_baseline
-from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
+from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, with_split
 from scratchlm.runs.reports.changes import judge_classes
 from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
@@ -181,14 +181,16 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
     kind, key, higher = "classify", "f1", True
 
     def __init__(self, config: ClassifyTrainingConfig, model: SavedModel, data: Texts) -> None:
-        if config.resume is None:  # a resumed run has its settings
-            config = resolve_classify(config, len(data.training), model.decoder.config.layers)
         self.config = config
         self.labels = labels_of(data.training, data.held_out)
         self.positive = _positive(config.positive, self.labels, data.training)
         self.train, self.validation, self.held_out = self.sides = [
             self._side(texts, model) for texts in (*two_parts(data.training, config.validation), data.held_out)
         ]
+        if config.resume is None:  # a resumed run has its settings
+            encoded, layers = len(self.train.rows.ids), model.decoder.config.layers
+            config = resolve_classify(config, len(data.training), encoded, layers)
+            self.config = config = with_split(config, len(data.training) + len(data.held_out))
         self.long_texts = sum(side.rows.long for side in self.sides)
         self._tell_long(model.decoder.config.context)
         self.baseline, self.linear = self._linear()
@@ -334,6 +336,10 @@ def _read(config: ClassifyTrainingConfig) -> Texts:
     else:
         split = parse_split(split_of_rows(config.split, len(texts)))
         training, held_out = two_sides(texts, split, lambda each: each.text)
+        if split.method == "hash":  # a label of few texts may lie on one side alone
+            known = {each.label for each in training}
+            training += [each for each in held_out if each.label not in known]
+            held_out = [each for each in held_out if each.label in known] or held_out
     _positive(config.positive, labels_of(training, held_out), training)
     return Texts(training, held_out)
 

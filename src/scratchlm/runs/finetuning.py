@@ -44,6 +44,7 @@ from scratchlm.runs.runs import (
     write_run_result,
 )
 from scratchlm.runs.tracking import require_trackers
+from scratchlm.text.split import split_of_rows
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import Hook
@@ -223,6 +224,12 @@ def within_context(config: C, model: SavedModel) -> C:
     """Shorten rows to what the model can see."""
     length = min(config.training.sequence_length, model.decoder.config.context)
     return dataclasses.replace(config, training=dataclasses.replace(config.training, sequence_length=length))
+
+
+def with_split(config: C, rows: int) -> C:
+    """Return the settings with the split that `auto` means for a table of `rows`, unless a file is held out."""
+    split = config.split if config.held_out is not None else split_of_rows(config.split, rows)
+    return dataclasses.replace(config, split=split)
 
 
 def equip(model: SavedModel, config: FinetuneConfig) -> None:

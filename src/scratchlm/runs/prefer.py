@@ -37,7 +37,7 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
-from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
+from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, with_split, within_context
 from scratchlm.runs.reports.changes import judge_score
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, split_of_rows, two_sides
@@ -115,6 +115,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
         model.decoder.to(choose_device(config.device))  # the reference model answers here
         model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
         train_side, held_side, equal = data
+        self.config = config = with_split(config, len(train_side) + len(held_side))
         length, self.pad = config.training.sequence_length, pad_of(model.tokenizer)
         pairs, left = render_pairs(model.template, train_side, length)
         held, left_held = render_pairs(model.template, held_side, length)

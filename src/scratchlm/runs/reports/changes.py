@@ -90,7 +90,7 @@ def judge_score(what: str, before: float, after: float, interval: Interval, epoc
         return Verdict(LEARNED, reason)
     if interval.high < before:
         return Verdict(WORSE, reason, "Try a lower learning rate, or fewer epochs.")
-    advice = f"The interval contains the score before. Try more epochs (--epochs {3 * epochs:g}) or more data."
+    advice = f"The interval contains the score before. Try more epochs (--epochs {3 * epochs:.3g}) or more data."
     return Verdict(UNCHANGED, reason, advice)
 
 
@@ -103,7 +103,7 @@ def judge_classes(
     reason += f"F1 is {f1:.3f}; a linear model on the same texts reaches {linear_f1:.3f}."
     if interval.low > largest:
         return Verdict(LEARNED, reason)
-    advice = f"Try more epochs (--epochs {3 * epochs:g}), more labelled texts, or a model pretrained on more text."
+    advice = f"Try more epochs (--epochs {3 * epochs:.3g}), more labelled texts, or a model pretrained on more text."
     return Verdict("It has hardly learned", reason, advice)
 
 
