@@ -113,8 +113,8 @@ def _for_few(config: C, rows: int, layers: int) -> C:
 
     def is_open(name: str) -> bool:
         """Return whether a setting has its usual value, and neither it nor what it is part of was given."""
-        given = any(f"{name}.".startswith(f"{each}.") for each in config.explicit)
-        return not given and attrgetter(name)(config) == attrgetter(name)(usual)
+        is_explicit = any(f"{name}.".startswith(f"{each}.") for each in config.explicit)
+        return not is_explicit and attrgetter(name)(config) == attrgetter(name)(usual)
 
     if is_open("training.batch_size"):
         training = dataclasses.replace(training, batch_size=rows)
