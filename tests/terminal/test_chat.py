@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from marks import slow
+from scratchlm.generation.screen import read_line
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import SavedModel, save_model
 from terminal.pseudo import Terminal
@@ -98,6 +100,16 @@ def test_ctrl_d_and_ctrl_c_within_a_message_end_the_chat_in_peace(model: Path, r
         assert "Traceback" not in terminal.shown
         assert "\\x1b" not in terminal.shown
         assert terminal.echoes
+
+
+def test_ctrl_c_while_the_prompt_is_shown_ends_the_chat_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
+    class InterruptedStream(io.StringIO):
+        def flush(self) -> None:
+            if self.getvalue() == "> ":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stderr", InterruptedStream())
+    assert read_line(further=False) is None
 
 
 def test_a_closed_stdin_is_the_end_of_the_input(model: Path) -> None:

@@ -90,8 +90,8 @@ class Prompt:
 
 def read_line(further: bool) -> str | None:
     """Return what `Prompt.read` does where nothing can be edited."""
-    print(FURTHER if further else FIRST, end="", file=sys.stderr, flush=True)
-    try:
+    try:  # Ctrl-C may come as soon as the prompt is shown
+        print(FURTHER if further else FIRST, end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
     except KeyboardInterrupt:
         line = ""
