@@ -85,6 +85,7 @@ def slurm(data: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks are tried on Linux")
 def test_the_slurm_script_saves_where_its_time_runs_out_and_goes_on(data: Path, tmp_path: Path) -> None:
@@ -127,6 +128,7 @@ def workers_below(pid: int) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found as Linux lists them")

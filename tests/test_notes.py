@@ -26,6 +26,7 @@ def run_notebook(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_first_notebook_makes_a_model_that_beats_counting() -> None:
     page = run_notebook(NOTES / "first_model.py")
     assert page["before"].loss == pytest.approx(page["uniform"], abs=0.05)
@@ -40,6 +41,7 @@ def chapter() -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("chapter")
 def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
     assert chapter["together"] == pytest.approx(1.0)
@@ -55,6 +57,7 @@ def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str,
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("chapter")
 def test_what_the_first_chapter_claims_holds_and_its_exercises_can_be_solved(chapter: dict[str, Any]) -> None:
     lengths = chapter["by_length"]["medium"]
@@ -130,6 +133,7 @@ def test_sentences_of_the_first_chapter_are_short() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_first_chapter_runs_in_jupyter_too() -> None:
     import nbclient
@@ -166,6 +170,7 @@ with TrainingProgress("pretrain", 20) as progress:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_progress_is_a_bar_in_jupyter_not_a_list_of_lines() -> None:
     import nbclient

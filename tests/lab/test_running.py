@@ -299,6 +299,7 @@ def test_a_result_with_settings_of_another_version_is_read_and_not_replayed(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_seed_draws_labels_anew_from_one_pretrained_model(
     toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -621,6 +622,7 @@ def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_with_more_seeds_goes_on_from_one_with_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = (
         "--pretraining-steps",

@@ -24,7 +24,7 @@ NEEDS_NONE = ("limits", "ladder-respond")
 NOTES = Path(__file__).parents[2] / "notes" / "results"
 LONG = ("tasks", "label-efficiency", "ladder-spam", "ladder-lm", "ladder-understand", "context")
 """Those that are not replayed here, since each takes minutes."""
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "ladder-spam": {

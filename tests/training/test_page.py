@@ -22,6 +22,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks and Ray are tried on Linux"),
 ]
 
