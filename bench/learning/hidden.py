@@ -22,9 +22,9 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.compute_optimal import random_tokens
 from scratchlm.runs.depth_scaling import at_depth
-from scratchlm.training.gradient_sums import GradientSums
+from scratchlm.training.distributed.gradient_sums import GradientSums
 from scratchlm.training.loop import Loop
-from scratchlm.training.ranks import joined
+from scratchlm.training.distributed.ranks import joined
 from scratchlm.training.stages import training_batches
 
 DEPTH, ROUNDS, STEPS, UNMEASURED = 6, 4, 3, 2

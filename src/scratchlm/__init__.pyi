@@ -884,7 +884,6 @@ def pretrain(
     resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     threads: int | None = None, force: bool = False, sharding: Literal["none", "full", "hybrid"] = "none",
-    tensor_parallel: int = 1, context_parallel: int = 1,
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (),
     sweep: str | Path | Sequence[str | Path] = (), sweep_processes: int | None = None,
     sweep_on: Literal["here", "ray"] = "here", model: DecoderConfig | None = None,
@@ -939,10 +938,6 @@ def pretrain(
         sharding
             With torchrun: what a rank holds; none: all weights, full: a part of them, hybrid: the ranks
             of each machine hold all of them together.
-        tensor_parallel
-            With --sharding: how many ranks share the matrices of each layer.
-        context_parallel
-            With --sharding: how many ranks share each text.
         track
             Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow,
             wandb (offline).

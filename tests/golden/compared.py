@@ -15,8 +15,17 @@ def differences(recorded: Mapping[str, Mapping[str, Any]], found: Mapping[str, M
         for entry in sorted(before.keys() | entries.keys()):
             one, other = before.get(entry), entries.get(entry)
             if one != other:
-                lines.append(f"{part}, {entry}: {_short(one)} became {_short(other)}")
+                lines += _inner(f"{part}, {entry}", one, other)
     return lines
+
+
+def _inner(place: str, one: Any, other: Any) -> list[str]:
+    """Return a line for each value that differs; of two tables, those of their entries."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return [f"{place}: {_short(one)} became {_short(other)}"]
+    names = sorted(one.keys() | other.keys())
+    pairs = [(name, one.get(name), other.get(name)) for name in names]
+    return [line for name, a, b in pairs if a != b for line in _inner(f"{place}, {name}", a, b)]
 
 
 def _short(value: Any) -> str:

@@ -37,7 +37,7 @@ STRINGS = 1000
 EXPORTS = ("hf", "gguf", "peft")
 EXPERIMENTS = (
     *("ladder-spam", "ladder-lm", "ladder-translate", "ladder-understand", "ladder-respond", "label-efficiency"),
-    *("ablations", "objective", "scaling", "features", "tasks", "limits", "context"),
+    *("ablations", "objective", "scaling", "features", "tasks", "crossover", "limits", "context"),
 )
 
 
@@ -59,18 +59,20 @@ def _run(folder: Path, shop: Path, line: str) -> str:
 
 
 def _losses(out: Path) -> Entries:
-    """Return the losses that a run logged, and the hash of the weights that it ended with."""
+    """Return the losses that a run logged, and the hash of each tensor that it ended with."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"][:STEPS]
     files = sorted(out.rglob("model.safetensors")) or sorted(out.rglob("adapters.safetensors"))
     return {"losses": losses, "weights": _tensors(files[-1])}
 
 
-def _tensors(file: Path) -> str:
-    """Return the hash of all tensors of a file, whatever they are called."""
-    tensors = safetensors.numpy.load_file(file).values()
-    hashes = sorted(hashlib.sha256(repr(tensor.shape).encode() + tensor.tobytes()).hexdigest() for tensor in tensors)
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+def _tensors(file: Path) -> dict[str, str]:
+    """Return the beginning of the hash of each tensor of a file, by name."""
+    tensors = safetensors.numpy.load_file(file)
+    return {
+        name: hashlib.sha256(repr(tensor.shape).encode() + tensor.tobytes()).hexdigest()[:16]
+        for name, tensor in tensors.items()
+    }
 
 
 def _sha256(file: Path) -> str:

@@ -48,5 +48,5 @@ def test_a_difference_is_named() -> None:
     assert differences(before, after) == [
         "training, gone: 1 became null",
         "training, new: null became 2",
-        'training, tiny: {"losses": [1.0, 2.0]} became {"losses": [1.0, 2.5]}',
+        "training, tiny, losses: [1.0, 2.0] became [1.0, 2.5]",
     ]

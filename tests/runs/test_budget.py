@@ -25,7 +25,7 @@ from scratchlm.runs.budget.settling import at_best_depth
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import resolve
 from scratchlm.runs.resuming import stored_settings
-from scratchlm.training.ranks import Ranks
+from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.weights.checkpoint import find_model
 
 SMALL = {"training.batch_size": 4, "training.sequence_length": 32, "training.log_every": 1}

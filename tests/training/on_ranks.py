@@ -20,11 +20,11 @@ import torch
 
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.config import DecoderConfig, ExpertsConfig, NgramEmbeddingConfig
-from scratchlm.training import gradient_sums
 from scratchlm.training.config import SpikeConfig, TrainingConfig
+from scratchlm.training.distributed import gradient_sums
+from scratchlm.training.distributed.parts import whole
+from scratchlm.training.distributed.ranks import Ranks, joined
 from scratchlm.training.loop import NO_MEMORY, Loop
-from scratchlm.training.parts import whole
-from scratchlm.training.ranks import Ranks, joined
 from toys import TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
 MICRO = (None, 1, 3, 8)
@@ -45,8 +45,6 @@ SHAPES = {
     "experts": toy_config("default", feed_forward=ExpertsConfig(hidden=16, experts=4, chosen=2)),
     "n-grams": toy_config("tiny", ngrams=NgramEmbeddingConfig(longest=3, rows=500)),
 }
-GRIDS = {2: [(2, 1), (1, 2)], 4: [(2, 1), (1, 2), (2, 2), (4, 1), (1, 4)]}
-"""Of so many ranks: how many share layers, and how many texts."""
 
 
 def batch_of(rows: int, packed: bool) -> Batch:
@@ -159,20 +157,6 @@ def held_by_one(ranks: Ranks, sharding: str) -> list[int]:
     return [local, sum(each.numel() for each in tensors if each.dim())]
 
 
-def shared(ranks: Ranks, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """Return loss and gradients of a step where ranks share layers and texts; on one rank what they should be."""
-    found = {}
-    for number, name in enumerate(SHAPES):
-        for tensor, context in GRIDS[ranks.size] if number % 2 or ranks.size == 2 else GRIDS[ranks.size][2:]:
-            if SHAPES[name].attention.kv_heads % tensor == 0:
-                grid, packed = replace(ranks, tensor=tensor, context=context), tensor == 1 or ranks.size == 2
-                found[f"{name}, shared {tensor} {context}, {packed}"] = step(5, packed, 2, grid, "full", name)
-    for tensor, context in GRIDS[2] if ranks.size == 2 else [(2, 2)]:
-        grid = replace(ranks, tensor=tensor, context=context)
-        found[f"left out, shared {tensor} {context}"] = left_out(grid, "full", folder)
-    return found
-
-
 def main() -> None:
     gradient_sums.BUCKET = 500  # several sums for a toy
     with joined(torch.device("cpu")) as ranks:
@@ -188,12 +172,9 @@ def main() -> None:
         found["let go"] = let_go(ranks)
         if ranks.size > 1:
             found["averaged, full"] = averaged(ranks, "full")
-        if ranks.size > 1:
-            found |= shared(ranks, Path(sys.argv[1]).with_suffix(".shared"))
-        else:
-            found |= {
-                f"{name}, {packed}": step(5, packed, None, ranks, "none", name) for name in SHAPES for packed in PACKED
-            }
+        if ranks.size < 4:
+            sharding = "none" if ranks.size == 1 else "full"
+            found |= {f"shape {name}": step(5, True, None, ranks, sharding, name) for name in SHAPES}
         for how, near in (("full", ranks.size), ("hybrid", 2)) if ranks.size > 1 else ():
             os.environ["LOCAL_WORLD_SIZE"] = str(near)
             for name, rows in ROWS.items():

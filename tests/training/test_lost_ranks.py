@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from scratchlm.base.errors import UserError
-from scratchlm.training import ranks as joining
-from scratchlm.training import watchdog
+from scratchlm.training.distributed import ranks as joining
+from scratchlm.training.distributed import watchdog
 from training.torchrun import ROOT, losses, on, prepared, settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="gloo's ranks are tried on Linux")]
@@ -118,7 +118,7 @@ def test_a_disk_that_is_full_on_the_rank_that_writes_ends_all_and_spoils_nothing
 FROZEN = """
 import os, signal, sys, time
 from torch.distributed import TCPStore
-from scratchlm.training.watchdog import Heartbeat, watched
+from scratchlm.training.distributed.watchdog import Heartbeat, watched
 
 rank = int(sys.argv[1])
 store = TCPStore("127.0.0.1", int(sys.argv[2]), 2, is_master=rank == 0)
@@ -153,7 +153,7 @@ HANGING = """
 import os, sys, time
 from scratchlm.cli import main
 from scratchlm.model.feedforward import SwiGLU
-from scratchlm.training import watchdog
+from scratchlm.training.distributed import watchdog
 from scratchlm.training.loop import Loop
 
 watchdog.HANGING = 3.0

@@ -77,27 +77,19 @@ def test_gradients_in_parts_are_those_of_one_process(gradients: dict, ranks: int
 
 
 @pytest.mark.xdist_group("ranks")
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_gradients_of_ranks_that_share_layers_and_texts_are_those_of_one_process(gradients: dict, ranks: int) -> None:
-    named = [name for name in gradients[ranks] if "shared" in name and not name.startswith("left out")]
-    assert {name.split(", shared")[0] for name in named} == set(on_ranks.SHAPES)
-    assert {tuple(map(int, name.split("shared ")[1].split(",")[0].split())) for name in named} == set(
-        on_ranks.GRIDS[ranks]
-    )
-    for name in named:
-        shape, _, packed = name.rsplit(", ", 2)
-        whole = gradients[1][f"{shape}, {packed}"]
-        assert gradients[ranks][name].keys() == whole.keys()
-        norm = float(whole["gradient norm"])  # sums inside of layers are rounded in another order
-        for each, value in whole.items():
-            assert (gradients[ranks][name][each] - value).abs().max() <= 1e-6 * max(1.0, norm), (name, each)
+@pytest.mark.parametrize("shape", on_ranks.SHAPES)
+def test_gradients_of_every_family_in_parts_are_those_of_one_process(gradients: dict, shape: str) -> None:
+    alone, together = (gradients[ranks][f"shape {shape}"] for ranks in (1, 2))
+    assert together.keys() == alone.keys()
+    norm = float(alone["gradient norm"])
+    for name, value in alone.items():
+        assert (together[name] - value).abs().max() <= 1e-6 * max(1.0, norm), name
 
 
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize(
     ("ranks", "how"),
-    [(ranks, how) for ranks in (2, 4) for how in ("", ", full", ", hybrid")]
-    + [(2, ", shared 2 1"), (2, ", shared 1 2"), (4, ", shared 2 2")],
+    [(ranks, how) for ranks in (2, 4) for how in ("", ", full", ", hybrid")],
 )
 def test_rows_that_are_left_out_are_so_for_all(gradients: dict, ranks: int, how: str) -> None:
     alone, together = gradients[1]["left out"], gradients[ranks][f"left out{how}"]
@@ -229,33 +221,6 @@ def test_ranks_return_to_a_checkpoint_as_one_process_does(data: Path, tmp_path: 
         assert (back.step, back.from_step) == (8, 14)
         assert len(losses(tmp_path / name)) == 24
         assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "one"), abs=2e-5)
-
-
-@pytest.mark.xdist_group("ranks")
-def test_a_run_that_shares_layers_and_texts_has_the_losses_of_one_process(data: Path, tmp_path: Path) -> None:
-    heads = ["--model.attention.kv-heads", "2"]
-    on(1, *settings(data, tmp_path / "one"), *heads)
-    shared = ["--sharding", "full", "--tensor-parallel", "2", "--context-parallel", "2"]
-    on(4, *settings(data, tmp_path / "run"), *heads, *shared)
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "one"), abs=2e-5)
-    last = tmp_path / "run" / "checkpoints" / "00000024"
-    shutil.move(last, tmp_path / "last")  # as if it had been killed after step 16
-    resume = ["-m", "scratchlm", "pretrain", "--resume", str(tmp_path / "run"), "--allow-changes"]
-    assert "2 ranks are no multiple of 4; start more or fewer" in on(2, *resume, fails=True)
-    on(1, *resume)
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "one"), abs=2e-5)
-
-
-@pytest.mark.xdist_group("ranks")
-def test_what_ranks_cannot_share_is_told_at_once(data: Path, tmp_path: Path) -> None:
-    shared = ["--sharding", "full", "--tensor-parallel", "2", "--context-parallel", "3", "--training.compile"]
-    told = on(2, *settings(data, tmp_path / "run"), *shared, fails=True)
-    assert told.count("scratchlm: ") == 1
-    assert "--tensor-parallel 2: does not divide model.attention.kv_heads, 1; take a divisor of it" in told
-    assert "--context-parallel 3: does not divide training.sequence_length, 32" in told
-    assert "2 ranks are no multiple of 6; start more or fewer" in told
-    assert "training.compile: not where ranks share layers or texts" in told
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.xdist_group("ranks")

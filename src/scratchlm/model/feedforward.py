@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -78,20 +77,13 @@ class Experts(nn.Module):
         if self.config.normalised:
             weights = weights / weights.sum(-1, keepdim=True)
         mixed = torch.zeros_like(tokens)
-        gates, ups, downs = (_here(weights) for weights in (self.gate, self.up, self.down))
         for expert in chosen.unique().tolist():
             at, place = (chosen == expert).nonzero(as_tuple=True)
             read = tokens[at]
-            inside = F.silu(F.linear(read, gates[expert])) * F.linear(read, ups[expert])
-            added = F.linear(inside, downs[expert]) * weights[at, place, None]
+            inside = F.silu(F.linear(read, self.gate[expert])) * F.linear(read, self.up[expert])
+            added = F.linear(inside, self.down[expert]) * weights[at, place, None]
             mixed.index_add_(0, at, added.to(mixed.dtype))
         return mixed.view_as(x)
-
-
-def _here(weights: Tensor) -> Tensor:
-    """Return what this process has of weights; all of them, unless several processes share each expert."""
-    shared: Any = weights
-    return shared.to_local() if hasattr(weights, "to_local") else weights
 
 
 class MLP(nn.Module):

@@ -53,10 +53,6 @@ class PretrainConfig:
     sharding: ShardingName = "none"
     """With torchrun: what a rank holds; none: all weights, full: a part of them, hybrid: the ranks of each machine hold
     all of them together."""
-    tensor_parallel: Annotated[int, Range(1, 64)] = 1
-    """With --sharding: how many ranks share the matrices of each layer."""
-    context_parallel: Annotated[int, Range(1, 4096)] = 1
-    """With --sharding: how many ranks share each text."""
     track: tuple[TrackerName, ...] = ()
     """Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     json: bool = False
@@ -82,10 +78,6 @@ class PretrainConfig:
             problems.append("--sweep-processes and --sweep-on: have no part without --sweep; leave them out")
         if self.sharding != "none" and self.minutes is not None:
             problems.append("--minutes: steps are timed with a whole model; beside --sharding give --training.steps")
-        shared = {"--tensor-parallel": self.tensor_parallel, "--context-parallel": self.context_parallel}
-        if self.sharding == "none":
-            told = "needs --sharding full or hybrid; add one of them"
-            problems += [f"{flag} {ranks}: {told}" for flag, ranks in shared.items() if ranks > 1]
         if self.teacher is None and self.resume is None and self.distillation != PretrainConfig.distillation:
             problems.append(f"--distillation {self.distillation:g}: has no part without --teacher; give that too")
         if self.teacher is not None and self.minutes is not None:

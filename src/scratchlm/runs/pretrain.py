@@ -51,11 +51,11 @@ from scratchlm.runs.tracking import require_trackers
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.training.distilling import distillation_loss, load_teacher
+from scratchlm.training.distributed.ranks import Ranks, joined
 from scratchlm.training.loop import Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.prefetching import for_device
 from scratchlm.training.profiling import estimate_memory, require_training_memory
-from scratchlm.training.ranks import Ranks, joined
 from scratchlm.training.stages import stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 from scratchlm.weights.ensemble import digest_of_models, find_models, load_network
@@ -169,7 +169,6 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
     require_trackers(config.track)
     if config.resume is not None:
         config = _going_on(config, config.resume, inputs, threads, ranks)
-    ranks = dataclasses.replace(ranks, tensor=config.tensor_parallel, context=config.context_parallel)
     given = config
     if config.resume is None:
         config = at_best_depth(machine_settings(config, threads), tokenizer.vocabulary_size, train, ranks)
@@ -225,9 +224,7 @@ def _going_on(
             same_job=begun_by_this_torchrun(run), micro_batch_size=config.training.micro_batch_size,
         )
     )  # fmt: skip
-    if ranks.size > 1:
-        return config
-    return dataclasses.replace(config, sharding="none", tensor_parallel=1, context_parallel=1)
+    return config if ranks.size > 1 else dataclasses.replace(config, sharding="none")
 
 
 def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
@@ -252,15 +249,14 @@ def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Token
         return _beginning(config, tokenizer)
     if ranks.size == 1:
         raise UserError(f"--sharding {config.sharding}: needs several processes; start them with torchrun")
-    from scratchlm.training.sharding import require_shared  # a second of imports, which only such runs need
+    from scratchlm.training.distributed.sharding import require_shared  # a second of imports, which only such runs need
 
     first: list[SavedModel] = []
 
     def begin() -> DecoderConfig:
         first.append(_beginning(config, tokenizer))
-        shape = first[0].decoder.config
-        require_shared(ranks, config.sharding, shape, config.training)
-        return shape
+        require_shared(ranks, config.sharding, config.training)
+        return first[0].decoder.config
 
     shape = ranks.from_first(begin)
     return first[0] if first else SavedModel(outline(shape), tokenizer)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchlm.training.config import TrainingConfig
-from scratchlm.training.parts import layouts, part_like
+from scratchlm.training.distributed.parts import layouts, part_like
 from scratchlm.training.schedule import StepPlan
 
 SUFFIX = ":average"

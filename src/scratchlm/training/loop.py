@@ -32,16 +32,16 @@ from scratchlm.training.averaging import SUFFIX, WeightAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks, uncompiled
 from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
-from scratchlm.training.gradient_sums import GradientSums
+from scratchlm.training.distributed.gradient_sums import GradientSums
+from scratchlm.training.distributed.parts import layouts, whole
+from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
 from scratchlm.training.optimizer import Optimizers
-from scratchlm.training.parts import layouts, whole
-from scratchlm.training.ranks import Ranks
 from scratchlm.training.schedule import StepPlan, lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
 if TYPE_CHECKING:
-    from scratchlm.training.sharding import Shards
+    from scratchlm.training.distributed.sharding import Shards
 
 BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
@@ -179,8 +179,8 @@ class Loop:
         """Take one optimizer step on a batch and return its record."""
         started = time.perf_counter()
         config, runtime = self.config, self.runtime
-        # Dropout follows the step, not the past; ranks that compute the same share it.
-        torch.manual_seed(runtime.seed * 1_000_003 + self.step + self.ranks.rank // self.ranks.tensor * 2**40)
+        # Dropout follows the step, not the past.
+        torch.manual_seed(runtime.seed * 1_000_003 + self.step + self.ranks.rank * 2**40)
         factor = self.lr_factor(self.plan.place(self.step), self.plan.first, config.schedule)
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
@@ -188,11 +188,9 @@ class Loop:
         count, self._rows = batch.target_count, len(batch.ids)
         before = self.micro_batch_size
         total = self._add_gradients(self.ranks.part(batch), max(count, 1))
-        if self._shards is not None:
-            self._shards.finish_gradients()
-        elif self.sums is not None:
+        if self.sums is not None:
             self.sums.finish()
-        total = self.ranks.add_loss(total)
+        total = self.ranks.add(total)
         rows = self.ranks.place(torch.cat(self._row_losses), len(batch.ids)) if self._row_losses else None
         bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
         if bad.any():
@@ -272,10 +270,7 @@ class Loop:
             row = replace(row, targets=torch.full_like(row.targets, IGNORED))
             parts += [row] * (self.ranks.passes(self._rows, self.micro_batch_size) - len(parts))
         for number, part in enumerate(parts, start=1):
-            shared: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-            if self._shards is not None:
-                self._counts, shared = (part.targets != IGNORED).sum(1), self._shards.texts()
-            with shared, autocast(self.runtime.device, self.runtime.dtype):
+            with autocast(self.runtime.device, self.runtime.dtype):
                 part_loss = self.loss(self.decoder, part, **self._judge)
             scaled: Tensor = self.scaler.scale(part_loss / count)
             if self.sums is not None and number == len(parts):
@@ -285,8 +280,6 @@ class Loop:
         return total
 
     def _judge_rows(self, losses: Tensor) -> Tensor:
-        if self._shards is not None:
-            losses = self._shards.row_means(losses, self._counts)
         self._row_losses.append(losses)
         return self.watch.bad_rows(losses)
 
@@ -332,7 +325,7 @@ class Loop:
             write_json(self.skipped / f"{self.step + 1:08d}.json", kept)
 
     def _in_parts(self) -> Shards:
-        from scratchlm.training.sharding import Shards  # a second of imports, which only such runs need
+        from scratchlm.training.distributed.sharding import Shards  # a second of imports, which only such runs need
 
         assert isinstance(self.whole, Decoder)
         shards = Shards(self.whole, self.runtime.device, self.ranks, self.sharding)

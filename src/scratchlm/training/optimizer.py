@@ -20,8 +20,8 @@ from scratchlm.base.errors import UserError
 from scratchlm.model.decoder import Block
 from scratchlm.model.encoderdecoder import CrossBlock
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
-from scratchlm.training.parts import layouts, part_like, whole
-from scratchlm.training.ranks import ALONE, Ranks
+from scratchlm.training.distributed.parts import layouts, part_like, whole
+from scratchlm.training.distributed.ranks import ALONE, Ranks
 
 
 class GroupOptimizer(torch.optim.Optimizer):

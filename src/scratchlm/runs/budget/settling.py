@@ -23,10 +23,10 @@ from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
 from scratchlm.runs.runs import device_name
 from scratchlm.runs.scaling_law import MOST_PASSES, Fitted, fitted
 from scratchlm.runs.sweep.trials import changed
+from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes
-from scratchlm.training.ranks import Ranks
 from scratchlm.training.stages import measure_step
 
 

@@ -13,7 +13,7 @@ import torch
 import scratchlm
 from scratchlm.base.device import machine
 from scratchlm.base.errors import UserError
-from scratchlm.training.ranks import joined
+from scratchlm.training.distributed.ranks import joined
 
 SUMS = {"1 KiB": 1 << 8, "1 MiB": 1 << 18, "64 MiB": 1 << 24}
 """Numbers of the sums that are timed."""

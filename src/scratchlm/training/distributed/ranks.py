@@ -27,8 +27,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import IGNORED, Batch
-from scratchlm.training.gradient_sums import BUCKET, add_in_place
-from scratchlm.training.watchdog import Heartbeat, watched
+from scratchlm.training.distributed.gradient_sums import BUCKET, add_in_place
+from scratchlm.training.distributed.watchdog import Heartbeat, watched
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
@@ -41,17 +41,10 @@ NOTE_AFTER = 10.0
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process and the others. One process alone is rank 0 of 1, for which everything below costs nothing.
-
-    Ranks that share layers follow each other, then those that share texts, then those that read other rows.
-    """
+    """This process and the others. One process alone is rank 0 of 1, for which everything below costs nothing."""
 
     rank: int = 0
     size: int = 1
-    tensor: int = 1
-    """Ranks that share the matrices of each layer (`tensor_parallel`)."""
-    context: int = 1
-    """Ranks that share each text (`context_parallel`)."""
     heartbeat: Heartbeat = field(default_factory=Heartbeat, compare=False, repr=False)
     """What this process reports to the watchdog."""
 
@@ -60,41 +53,22 @@ class Ranks:
         """Whether this is the rank that writes, evaluates and shows."""
         return self.rank == 0
 
-    @property
-    def readers(self) -> int:
-        """Ranks, or groups of them, that read rows of their own."""
-        return self.size // (self.tensor * self.context)
-
-    @property
-    def reader(self) -> int:
-        """Which of the readers this rank belongs to."""
-        return self.rank // (self.tensor * self.context)
-
     def part(self, batch: Batch) -> Batch:
-        """Return this rank's rows; where there are fewer rows than ranks, perhaps one without targets.
-
-        Where ranks share each text, only the targets of the own positions are left.
-        """
+        """Return this rank's rows; where there are fewer rows than ranks, perhaps one without targets."""
         if self.size == 1:
             return batch
         mine = self._rows(len(batch.ids))
         if not len(mine):
             row = batch.select(torch.tensor([0]))
             return replace(row, targets=torch.full_like(row.targets, IGNORED))
-        rows = batch.select(mine)
-        if self.context == 1:
-            return rows
-        each, at = batch.ids.size(1) // self.context, self.rank // self.tensor % self.context
-        targets = torch.full_like(rows.targets, IGNORED)
-        targets[:, at * each : (at + 1) * each] = rows.targets[:, at * each : (at + 1) * each]
-        return replace(rows, targets=targets)
+        return batch.select(mine)
 
     def _rows(self, rows: int) -> Tensor:
-        return torch.arange(rows).tensor_split(self.readers)[self.reader]
+        return torch.arange(rows).tensor_split(self.size)[self.rank]
 
     def passes(self, rows: int, size: int | None) -> int:
         """Return how many forward passes the rank with the most of a batch's rows takes, with `size` rows in each."""
-        most = -(-rows // self.readers)
+        most = -(-rows // self.size)
         return -(-most // min(size or most, most))
 
     def place(self, values: Tensor, rows: int) -> Tensor:
@@ -102,14 +76,9 @@ class Ranks:
         if self.size == 1:
             return values
         whole = torch.zeros(rows, dtype=values.dtype, device=values.device)
-        if self.rank % (self.tensor * self.context) == 0:  # those that read the same rows have the same values
-            mine = self._rows(rows)
-            whole[mine] = values[: len(mine)]
+        mine = self._rows(rows)
+        whole[mine] = values[: len(mine)]
         return self.add(whole)
-
-    def add_loss(self, loss: Tensor) -> Tensor:
-        """Return the sum of losses over all ranks; those that share layers have the same one."""
-        return self.add(loss if self.rank % self.tensor == 0 else torch.zeros_like(loss))
 
     def add(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its sum over all ranks; return it."""

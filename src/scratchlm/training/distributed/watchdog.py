@@ -20,7 +20,7 @@ from types import FrameType
 import torch.distributed
 from torch.distributed.distributed_c10d import Store
 
-from scratchlm.training import gradient_sums
+from scratchlm.training.distributed import gradient_sums
 
 BEAT = 1.0
 """Seconds between two signs of life."""

@@ -25,7 +25,7 @@ def part_like(tensor: Tensor, other: Tensor) -> Tensor:
 
     of_parts: Any = other
     part, mesh, placements = tensor, of_parts.device_mesh, of_parts.placements
-    for dim in reversed(range(mesh.ndim)):  # layers were cut first, by the last dimension, and then what is left
+    for dim in range(mesh.ndim):
         if not placements[dim].is_replicate():
             chunks, at = part.chunk(mesh.size(dim), placements[dim].dim), mesh.get_local_rank(dim)
             part = chunks[at] if at < len(chunks) else part.narrow(placements[dim].dim, 0, 0)
