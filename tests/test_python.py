@@ -241,22 +241,6 @@ def test_a_form_of_an_experiment_is_chosen_by_name_not_in_a_whole_config() -> No
         slm.experiment("scaling", EXPERIMENTS["scaling"].config(small=True))
 
 
-def test_an_argument_by_its_earlier_name_is_taken(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    named = {"init": trained, "out": tmp_path / "out", "answers": 3, "four_bit": False}
-    call = verbs.FINETUNE_REINFORCE.from_call((), named)
-    assert call.group_size == 3
-    with pytest.raises(UserError, match="answers is the earlier name of group_size; give one"):
-        verbs.FINETUNE_REINFORCE.from_call((), {**named, "group_size": 4})
-    with pytest.raises(UserError, match=r"--training\.batch-size: has no part here"):
-        verbs.FINETUNE_REINFORCE.from_call((), named, {"training.batch_rows": 16})
-    flags = ["--init", str(trained), "--out", str(tmp_path / "out"), "--training.batch-rows", "16"]
-    with pytest.raises(SystemExit):
-        verbs.FINETUNE_REINFORCE.from_arguments(flags)
-    assert "--training.batch-size: has no part here" in capsys.readouterr().err
-
-
 def test_the_package_lists_its_verbs_and_stays_light() -> None:
     code = (
         "import sys, inspect, scratchlm as slm\n"

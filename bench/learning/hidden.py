@@ -23,8 +23,8 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.runs.compute_optimal import random_tokens
 from scratchlm.runs.depth_scaling import at_depth
 from scratchlm.training.distributed.gradient_sums import GradientSums
-from scratchlm.training.loop import Loop
 from scratchlm.training.distributed.ranks import joined
+from scratchlm.training.loop import Loop
 from scratchlm.training.stages import training_batches
 
 DEPTH, ROUNDS, STEPS, UNMEASURED = 6, 4, 3, 2

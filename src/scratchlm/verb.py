@@ -131,13 +131,9 @@ class Verb(Generic[C]):
 
     def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
         """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
-        from scratchlm.base.config import renamed_path, renamed_to
         from scratchlm.config.calls import by_place, config_from, named_arguments, parameters
 
         cls, where = self.config(), self.program
-        if twice := [name for name in named if renamed_to(cls, name) != name and renamed_to(cls, name) in named]:
-            raise UserError(f"{where}: {twice[0]} is the earlier name of {renamed_to(cls, twice[0])}; give one")
-        named = {renamed_to(cls, name): value for name, value in named.items()}
         if positional and isinstance(positional[0], cls):
             if len(positional) > 1 or named or overrides:
                 raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
@@ -148,7 +144,7 @@ class Verb(Generic[C]):
         if default is None and self.defaults is not None:
             default = self.defaults({**by_place(parameters(cls), positional), **named})
         target = cls if default is None else type(default)  # a resolved config, or a kind with fields of its own
-        overrides = {renamed_path(target, default, name): value for name, value in (overrides or {}).items()}
+        overrides = overrides or {}
         known = parameters(cls if issubclass(target, cls) else target, self.hidden)
         values = named_arguments(where, known, positional, named)
         config = _noted(config_from(where, target, values, overrides, default), [*values, *overrides])

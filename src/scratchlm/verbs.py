@@ -225,7 +225,6 @@ def experiment_verb(name: str) -> Verb[Any]:
     Raises `UserError` for an unknown name.
     """
     catalogue = scratchlm.lab.catalogue
-    name = catalogue.todays_name(name)
     entry = catalogue.find(name)
 
     def defaults(named: Named) -> Any:

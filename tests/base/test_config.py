@@ -17,10 +17,10 @@ from scratchlm.base.errors import UserError, nearest
 from scratchlm.config.calls import nested
 from scratchlm.config.flags import read_line
 from scratchlm.config.settings import settings
-from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig, MultiTokenPredictionConfig
+from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig
 from scratchlm.model.presets import PRESETS
 from scratchlm.runs.config import ResolvedPretrainConfig
-from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
+from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -187,33 +187,6 @@ def with_flags(config: ResolvedPretrainConfig, arguments: list[str]) -> Resolved
     assert not line.problems
     assert not line.unknown
     return from_dict(ResolvedPretrainConfig, nested("", line.given), "", config)
-
-
-def test_keys_and_flags_by_earlier_names_are_read_with_a_line_that_names_the_new_ones(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scratchlm.base.config._NOTED", set())  # another test may have been told
-    recipe = {
-        "training": {"batch_rows": 3, "opening": {"type": "stage", "share": 0.5}},
-        "model": {"ahead": {"type": "head", "share": 0.2}},
-    }
-    config = from_dict(ResolvedPretrainConfig, recipe)
-    assert config.training.batch_size == 3
-    assert config.training.size_warmup == SizeWarmupConfig(fraction=0.5)
-    assert config.model.multi_token_prediction == MultiTokenPredictionConfig(weight=0.2)
-    told = capsys.readouterr().err
-    for old, new in (("training.batch_rows", "training.batch_size"), ("model.ahead.share", "model.ahead.weight")):
-        assert f"note: {old} is called {new} now\n" in told.replace("multi_token_prediction.", "ahead.")
-    flags = ["--training.batch-rows", "5", "--training.decay-with-rate", "--training.micro-batch-rows=2"]
-    parsed = with_flags(config, flags)
-    assert (parsed.training.batch_size, parsed.training.micro_batch_size, parsed.training.decay_with_lr) == (5, 2, True)
-    without = with_flags(parsed, ["--training.no-decay-with-rate"])
-    assert not without.training.decay_with_lr
-    with pytest.raises(
-        UserError, match=r"training\.batch_size is given by its earlier name 'batch_rows' too; give one"
-    ):
-        from_dict(ResolvedPretrainConfig, {"training": {"batch_rows": 3, "batch_size": 4}})
-    assert "note: --training.micro-batch-rows is called --training.micro-batch-size now\n" in capsys.readouterr().err
 
 
 def test_a_path_that_no_system_has_is_a_users_mistake() -> None:

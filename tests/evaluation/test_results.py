@@ -18,9 +18,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.sealed import sealed
 from scratchlm.base.statistics import compare_statistics, comparison_of, standard_error
 from scratchlm.evaluation.judge import judge_pairs
-from scratchlm.evaluation.prompting import Prompting, ask
-from scratchlm.evaluation.results import FORMAT, KIND, read_result, write_result
-from scratchlm.evaluation.tasks import read_task
+from scratchlm.evaluation.results import FORMAT, KIND, read_result
 from scratchlm.finetuning.classify import add_classes
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.bpe import ReadableBPE
@@ -117,18 +115,6 @@ def test_a_result_of_an_earlier_version_replays_with_its_start_token(
     new = read_result(tmp_path / "new.json")
     assert new.tasks[0].start == "<|im_start|>"
     assert run(capsys, "evaluate", "--replay", tmp_path / "new.json")[0] == 0
-
-    model, task = load_model(tmp_path / "model"), read_task(f"pairs={tmp_path / 'p.jsonl'}")
-    earlier = ask(model, task, Prompting(start=model.tokenizer.end_of_text))
-    assert [each.nats for each in earlier.records] != [each.nats for each in new.tasks[0].records]
-    earlier.start = ""  # a file of an earlier version names no start token
-    write_result(tmp_path / "old.json", replace(new, tasks=[earlier]))
-    assert run(capsys, "evaluate", "--replay", tmp_path / "old.json")[0] == 0
-    code, out, _ = run(capsys, "evaluate", "--compare", tmp_path / "old.json", tmp_path / "new.json")
-    assert code == 0
-    assert "pairs: one file is of an earlier version" in out
-    out = run(capsys, "evaluate", "--compare", tmp_path / "new.json", tmp_path / "new.json")[1]
-    assert "earlier version" not in out
 
 
 def test_each_wrong_input_is_one_line(place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

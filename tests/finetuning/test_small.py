@@ -186,14 +186,6 @@ def test_what_was_given_stays_although_it_is_the_usual_value(tmp_path: Path) -> 
         assert chosen == expected
 
 
-def test_a_recipe_of_an_earlier_run_may_name_its_split_beside_a_held_out_file(tmp_path: Path) -> None:
-    (tmp_path / "old.toml").write_text('split = "hash:0.1"\nheld_out = "h.csv"\n')
-    places = ("--init", "i", "--data", "d", "--out", "o")
-    assert FINETUNE_CLASSIFY.from_arguments([str(tmp_path / "old.toml"), *places]).split == "hash:0.1"
-    with pytest.raises(SystemExit):
-        FINETUNE_CLASSIFY.from_arguments([*places, "--held-out", "h.csv", "--split", "hash:0.1"])
-
-
 def test_bm25_equals_a_score_by_hand_and_finds_the_nearest() -> None:
     index = BM25(["red lamp", "red red table here"])
     # "lamp" is in one of two documents: idf = ln(1 + 1.5 / 1.5); lengths 2 and 4, mean 3

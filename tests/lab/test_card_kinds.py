@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.prose import read_results, stored_as
+from scratchlm.lab.harness.prose import read_results
 from scratchlm.lab.quiz.cards import KINDS, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.lab.quiz.numbers import is_close, parse_number
 
@@ -136,7 +136,7 @@ def test_a_result_to_predict_is_that_of_the_experiment_and_not_in_the_question(c
     assert card.shows is not None
     name = card.shows.split()[1]
     results = read_results(notes_folder() / "results")
-    value = results[stored_as(name, results)].values[card.value].value
+    value = results[name].values[card.value].value
     stated, half = numbers_in(card.answer)[0]
     assert abs(stated - value) <= half * (1 + 1e-9), f"{card.place}: begin the answer with {value}"
     assert all(number != stated for number, _ in numbers_in(card.question)), card.place

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.prose import build, figure_name, pages, read_results, stored_as
+from scratchlm.lab.harness.prose import build, figure_name, pages, read_results
 from scratchlm.lab.quiz.cards import LEGEND, Card, built_in, chosen, notes_folder, read_cards
 from scratchlm.text.duplicates import NearDuplicates
 
@@ -154,7 +154,7 @@ def test_the_evidence_of_a_card_exists_and_a_claim_holds(card: Card) -> None:
         assert kind == "experiment"
         experiment, _, claim = what.partition(" ")
         results = read_results(notes_folder() / "results")
-        assert results[stored_as(experiment, results)].claims[claim].holds, card.shows
+        assert results[experiment].claims[claim].holds, card.shows
 
 
 def test_no_two_cards_are_near_duplicates() -> None:

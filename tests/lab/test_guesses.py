@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.experiments import limits
 from scratchlm.lab.harness.outcome import Outcome, Value
-from scratchlm.lab.harness.prose import read_results, stored_as
+from scratchlm.lab.harness.prose import read_results
 from scratchlm.lab.quiz.cards import notes_folder
 from scratchlm.lab.quiz.guesses import Guess, Guesses, Question, ask, parse_guess, questions_of
 
@@ -45,7 +45,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_questions_about_values_that_it_has_published(name: str) -> None:
     results = read_results(notes_folder() / "results")
-    stored = results.get(stored_as(name, results))
+    stored = results.get(name)
     values = {} if stored is None else stored.values
     questions = questions_of(name)
     assert 2 <= len(questions) <= 4

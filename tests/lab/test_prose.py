@@ -12,7 +12,7 @@ import pytest
 from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value, write_outcome
-from scratchlm.lab.harness.prose import build, built, draw, pages, read_results, stored_as
+from scratchlm.lab.harness.prose import build, built, draw, pages, read_results
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:
@@ -167,15 +167,3 @@ def test_replays_on_another_processor_stand_in_a_table() -> None:
     ]
     made["toy-avx2"].values["a.f1"] = Value(0.7)
     assert "1 of 2 (50%)" in built("{{ replays() }}", made)
-
-
-def test_a_result_stored_under_an_earlier_name_is_read_as_its_experiment_of_today(tmp_path: Path) -> None:
-    for name in ("knobs", "knobs-published"):
-        write_outcome(tmp_path / f"{name}.json", Outcome("knobs", "What?", values={"a": Value(0.5)}))
-    found = read_results(tmp_path)
-    assert {name: outcome.name for name, outcome in found.items()} == dict.fromkeys(found, "ablations")
-    assert stored_as("ablations-published", found) == "knobs-published"
-    for name in ("knobs", "ablations", "ablations-published"):
-        assert built(f"{{{{ r('{name}', 'a', '.1f') }}}}", found) == "0.5"
-    write_outcome(tmp_path / "ablations.json", Outcome("ablations", "What?", values={"a": Value(0.7)}))
-    assert built("{{ r('ablations', 'a', '.1f') }}", read_results(tmp_path)) == "0.7"

@@ -432,21 +432,6 @@ def test_a_result_changed_by_hand_or_of_another_version_is_refused(
         read_outcome(path)
 
 
-def test_an_experiment_goes_by_an_earlier_name_too_and_says_so_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scratchlm.base.config._NOTED", set())
-    write_outcome(tmp_path / "old.json", Outcome("knobs", "?"))
-    assert read_outcome(tmp_path / "old.json").name == "ablations"
-    place = ("--replay", tmp_path / "old.json", "--out", tmp_path, "--data", tmp_path)
-    _, _, err = run(capsys, "experiment", "knobs", *place)
-    assert err.count("note: knobs is called ablations now") == 1
-    assert "is a result of" not in err
-    assert "knobs" not in run(capsys, "experiment", "ablations", *place)[2]
-    code, out, _ = run(capsys, "experiment", "--list")
-    assert (code, "  ablations " in out, "knobs" in out) == (0, True, False)
-
-
 def test_a_replay_that_finds_something_else_says_what() -> None:
     told = replayed(outcome_of(a=0.5), outcome_of(a=0.5))
     assert "1 values and 1 claims are reproduced on an equal machine" in told

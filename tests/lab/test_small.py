@@ -15,7 +15,7 @@ from commands import run
 from lab.outcomes import of_today
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import read_outcome
-from scratchlm.lab.harness.prose import read_results, stored_as
+from scratchlm.lab.harness.prose import read_results
 from scratchlm.lab.quiz.guesses import questions_of
 
 DATA = os.environ.get("SCRATCHLM_DATA")
@@ -132,7 +132,7 @@ def test_its_numbers_are_within_ranges(name: str, tmp_path: Path, capsys: pytest
     assert {question.key for question in questions_of(name)} <= set(outcome.values)
     assert [key for key, claim in outcome.claims.items() if not claim.control] == []
     results = read_results(NOTES)
-    stored = results.get(stored_as(name, results))
+    stored = results.get(name)
     if stored is not None and of_today(stored):
         other = {"read-as-relevant"}  # about a reader's ratings
         if name == "crossover":  # about a published model, which the small form lacks

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from scratchlm.base.errors import UserError
@@ -68,14 +66,3 @@ def test_portraits_hold_told_facts_alone_in_sentences_of_the_grammar() -> None:
     assert set(seen) <= {statement(fact) for fact in world.facts() if fact.in_stories}
     assert len(set(seen)) > 300
     assert all(map(parses, seen))
-
-
-def test_a_recipe_with_earlier_names_sets_the_values_of_today(tmp_path: Path) -> None:
-    path = tmp_path / "own.toml"
-    path.write_text(
-        'dial = "speedrun"\ndepth = 2\n[model.shortcut]\ntype = "embedding"\nshare = 0.2\n[training]\nbatch_rows = 3\n'
-    )
-    recipe = load_recipe(str(path))
-    assert recipe.training.batch_size == 3
-    assert {"training.batch_size", "model.x0_residual.initial"} <= recipe.described
-    assert not [name for name in recipe.described if "batch_rows" in name or "shortcut" in name]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 import tomllib
 import types
 import typing
@@ -23,7 +22,6 @@ from typing import Any, Literal, TypeVar
 from scratchlm.base.errors import UserError, nearest, raise_all, shortened
 from scratchlm.base.files import explain_os_error, read_json
 from scratchlm.base.reading import read_plain_text, require_table
-from scratchlm.base.terminal import one_line
 
 T = TypeVar("T")
 _hints = functools.cache(typing.get_type_hints)
@@ -59,35 +57,6 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", base: T | 
     return typing.cast(T, built)
 
 
-_NOTED: set[str] = set()
-
-
-def renamed_to(cls: Any, key: str, where: str = "") -> str:
-    """Return the name of a field today. A class lists earlier names in `renamed`; stderr names each once."""
-    name = getattr(cls, "renamed", {}).get(key, key)
-    if name != key:
-        note_earlier_name(*(f"{where}.{each}" if where else each for each in (key, name)))
-    return str(name)
-
-
-def note_earlier_name(earlier: str, today: str) -> None:
-    """Say on stderr, once for each name, what a setting is called today."""
-    if earlier not in _NOTED:
-        _NOTED.add(earlier)
-        print(one_line(f"note: {earlier} is called {today} now"), file=sys.stderr)
-
-
-def renamed_path(owner: Any, value: Any, path: str) -> str:
-    """Return a setting's dotted name by the names of today; `value` is a config of the class `owner`, or None."""
-    words: list[str] = []
-    for word in path.split("."):
-        words.append(word if owner is None else renamed_to(owner, word, ".".join(words)))
-        value = getattr(value, words[-1], None)
-        hint = typing.get_type_hints(owner).get(words[-1]) if dataclasses.is_dataclass(owner) else None
-        owner = type(value) if dataclasses.is_dataclass(value) else hint if dataclasses.is_dataclass(hint) else None
-    return ".".join(words)
-
-
 def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: list[str]) -> Any:
     hints = _hints(cls)
     if not isinstance(data, Mapping):
@@ -99,11 +68,7 @@ def _build(cls: Any, data: Mapping[str, Any], where: str, base: Any, problems: l
     for key, value in data.items():
         if key == "type" and hasattr(cls, "type"):
             continue
-        earlier, key = key, renamed_to(cls, key, where)
         place = f"{where}.{key}" if where else key
-        if key != earlier and key in data:
-            problems.append(f"{place} is given by its earlier name {earlier!r} too; give one")
-            continue
         if key not in names:
             problems.append(f"unknown key {place!r}: {nearest(str(key), names)}")
             continue

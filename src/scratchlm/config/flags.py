@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from scratchlm.base.config import note_earlier_name
 from scratchlm.base.terminal import one_line
 from scratchlm.config.settings import Place, Setting, value_of
 
@@ -59,8 +58,7 @@ def read_line(arguments: Sequence[str], known: Sequence[Setting]) -> Line:
 
 
 def _by_flag(known: Sequence[Setting]) -> dict[str, Setting]:
-    """Return the settings by their flags, of today and of earlier."""
-    return {flag: each for each in known if each.place is not Place.FIRST for flag in (each.flag, *each.earlier)}
+    return {each.flag: each for each in known if each.place is not Place.FIRST}
 
 
 def _read_flag(
@@ -99,8 +97,6 @@ def _setting_of(name: str, flags: Mapping[str, Setting]) -> tuple[Setting | None
     for full, off in names.items():
         setting = flags.get(full)
         if setting is not None and (setting.values == 0 or not off):
-            if full != setting.flag:
-                note_earlier_name(full, setting.flag)
             return setting, off
     for full, off in names.items():
         setting = _by_ending(full.removeprefix("--"), flags)
@@ -125,8 +121,8 @@ def _offer(name: str, flags: Mapping[str, Setting]) -> str:
         pairs = ((name, flag), (name.lstrip("-").rpartition(".")[2], flag.lstrip("-").rpartition(".")[2]))
         return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
-    today = {each.flag: likeness(each.flag) for each in flags.values()}
-    near = sorted((flag for flag in today if today[flag] >= LEAST_ALIKE), key=lambda flag: -today[flag])[:2]
+    scores = {flag: likeness(flag) for flag in flags}
+    near = sorted((flag for flag in scores if scores[flag] >= LEAST_ALIKE), key=lambda flag: -scores[flag])[:2]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -63,8 +63,6 @@ class Setting:
     place: Place | None
     spelling: Spelling
     required: bool
-    earlier: tuple[str, ...]
-    """Flags of its earlier names."""
 
     @property
     def many(self) -> bool:
@@ -99,7 +97,7 @@ def settings(cls: Any, base: Any = None) -> list[Setting]:
     Where a part may be of several kinds, those of all kinds; with `base`, a config of the class, those of its kinds.
     """
     merged: dict[str, Setting] = {}
-    for each in _walk(cls, base, "", "--", ("--",)):
+    for each in _walk(cls, base, "", "--"):
         same = merged.get(each.path)
         if same is None:
             merged[each.path] = each
@@ -108,32 +106,30 @@ def settings(cls: Any, base: Any = None) -> list[Setting]:
     return list(merged.values())
 
 
-def _walk(cls: Any, base: Any, path: str, flag: str, earlier: tuple[str, ...]) -> Iterator[Setting]:
-    """Yield the settings below a part: `path` and `flag` are what its fields' names follow, `earlier` flags of old."""
+def _walk(cls: Any, base: Any, path: str, flag: str) -> Iterator[Setting]:
+    """Yield the settings below a part: `path` and `flag` are what its fields' names follow."""
     hints, docs = typing.get_type_hints(cls, include_extras=True), field_docs(cls)
-    renamed = getattr(cls, "renamed", {})
     for field in dataclasses.fields(cls):
         marks = getattr(hints[field.name], "__metadata__", ())
         place = next((each for each in marks if isinstance(each, Place)), None)
         if place is Place.NOWHERE:
             continue
-        names = [name for name, today in renamed.items() if today == field.name]
-        spelled = [start + each.replace("_", "-") for start in (flag, *earlier) for each in (field.name, *names)]
+        spelled = flag + field.name.replace("_", "-")
         parts = [each for each in _kinds(hints[field.name]) if dataclasses.is_dataclass(each)]
         value = getattr(base, field.name, None)
         if dataclasses.is_dataclass(value):
             parts = [type(typing.cast(Any, value))]
         if len([each for each in _kinds(hints[field.name]) if hasattr(each, "type")]) > 1:
-            yield _kind_of_part(hints[field.name], path + field.name, spelled[0], docs[field.name])
+            yield _kind_of_part(hints[field.name], path + field.name, spelled, docs[field.name])
         for part in parts:
-            inner = (flag, earlier) if place is Place.FLAT else (f"{spelled[0]}.", tuple(f"{s}." for s in spelled[1:]))
-            yield from _walk(part, value, f"{path}{field.name}.", *inner)
+            yield from _walk(part, value, f"{path}{field.name}.", flag if place is Place.FLAT else f"{spelled}.")
         if not parts:
             spelling = next((each for each in marks if isinstance(each, Spelling)), Spelling())
             required = field.default is field.default_factory is dataclasses.MISSING
-            name = field.name if place is Place.FIRST else spelled[0]
-            hint, others = _bare(hints[field.name]), tuple(dict.fromkeys(spelled[1:]))
-            yield Setting(path + field.name, name, hint, docs[field.name], place, spelling, required, others)
+            name = field.name if place is Place.FIRST else spelled
+            yield Setting(
+                path + field.name, name, _bare(hints[field.name]), docs[field.name], place, spelling, required
+            )
 
 
 def usual_values(cls: Any) -> types.SimpleNamespace:
@@ -149,7 +145,7 @@ def _kind_of_part(hint: Any, path: str, flag: str, says: str) -> Setting:
     """Return the setting that chooses which of several kinds a part is of."""
     kinds: Any = Literal.__getitem__(tuple(each.type for each in _kinds(hint) if hasattr(each, "type")))
     about = f"Kind of: {says}" if says else ""
-    return Setting(f"{path}.type", f"{flag}.type", kinds, about, None, Spelling(), False, ())
+    return Setting(f"{path}.type", f"{flag}.type", kinds, about, None, Spelling(), False)
 
 
 def _bare(hint: Any) -> Any:

@@ -124,8 +124,6 @@ class ComparisonResult(Result):
     compared: list[Compared] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Scores that are not a mean over items, such as F1, and so cannot be compared."""
-    starts: list[str] = field(default_factory=list)
-    """Tasks whose items the two results scored after start tokens chosen by different rules."""
     judged: dict[str, Any] | None = None
     """The counts of a judge's verdicts, where there was a judge."""
 
@@ -148,11 +146,6 @@ class ComparisonResult(Result):
             ]
         if self.left_out:
             lines.append(f"not compared, because they are not means over items: {'; '.join(self.left_out)}")
-        if self.starts:
-            lines.append(
-                f"{', '.join(self.starts)}: one file is of an earlier version, which may have scored answers without a "
-                "prompt after another start token; evaluate that model again"
-            )
         return "\n".join([*lines, *([] if self.judged is None else [str(self.judged["told"])])])
 
 
@@ -165,16 +158,15 @@ def compare_results(first: TasksResult, second: TasksResult) -> ComparisonResult
 
     Raises `UserError` where they share no task, or their items differ.
     """
-    comparisons, left_out, starts = [], [], []
+    comparisons, left_out = [], []
     for task, other in pairs_of(first, second):
-        starts += [task.name] if bool(task.start) != bool(other.start) else []
         names = [name for name in task.records[0].values if name in other.records[0].values]
         comparisons += [_compared(name, task, other) for name in names]
         left_out += [f"{task.name}, {name}" for name in task.scores if name not in task.records[0].values]
     if not comparisons:
         held = [", ".join(task.name for task in result.tasks) for result in (first, second)]
         raise UserError(f"--compare: the results share no task; the first has {held[0]}, the second {held[1]}")
-    return ComparisonResult(first.model, second.model, comparisons, left_out, starts)
+    return ComparisonResult(first.model, second.model, comparisons, left_out)
 
 
 def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, TaskResult]]:

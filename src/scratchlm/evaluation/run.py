@@ -43,7 +43,7 @@ from scratchlm.evaluation.tasks import Task, read_task
 from scratchlm.evaluation.work import Unknown, Work
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
-from scratchlm.tokens.base import Tokenizer, first_token
+from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.simple import UNKNOWN
 from scratchlm.training.loss import held_rows
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model, load_model
@@ -199,7 +199,7 @@ def evaluate_tasks(config: EvaluateConfig, stored: Sequence[TaskResult] = ()) ->
         settings = to_dict(dataclasses.replace(config, out=None, json=False))
         return TasksResult(str(folder), digest, settings, machine(), results, round(time.perf_counter() - started, 2))
 
-    starts = [_stored_start(model.tokenizer, each) for each in stored] or [None] * len(tasks)
+    starts = [model.tokenizer.specials.get(each.start) for each in stored] or [None] * len(tasks)
     for task, start in zip(tasks, starts, strict=True):
         drawn_from = examples[task.name].items if task.name in examples else None
         asked = dataclasses.replace(prompting, examples=drawn_from, start=start, work=work)
@@ -232,11 +232,6 @@ def _stopped(partial: TasksResult, work: Work) -> str:
     if not work.known:
         return "interrupted before anything was computed"
     return f"interrupted; what was computed is in {work.path}: the same command goes on from there"
-
-
-def _stored_start(tokenizer: Tokenizer, stored: TaskResult) -> int | None:
-    """Return the start token of a stored result; results of earlier versions name none, and took `first_token`."""
-    return tokenizer.specials[stored.start] if stored.start in tokenizer.specials else first_token(tokenizer)
 
 
 def _digest(task: Task, examples: Task | None) -> str:

@@ -76,12 +76,11 @@ class TaskResult:
     convention: str = ""
     """The text before a scored sentence, where other programs have other conventions."""
     start: str = ""
-    """The token that answers without a prompt follow; empty where all have prompts, and in files of earlier versions,
-    which took `first_token`."""
+    """The token that answers without a prompt follow; empty where all have prompts."""
     digest: str = ""
     """Hash of the task's files."""
     drawn: int = 0
-    """Items that were to be scored; more than `items` where the work was stopped, 0 in files of earlier versions."""
+    """Items that were to be scored; more than `items` where the work was stopped."""
     records: list[Record] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:

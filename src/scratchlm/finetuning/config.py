@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Range, Rows, Seed, Threads, out_of_range
@@ -34,15 +34,9 @@ def _gentle(learning_rate: float, batch_size: int, evaluate_every: int) -> Train
     )
 
 
-EARLIER_SPLIT = "hash:0.1"
-"""What recipes of earlier runs name beside a held-out file."""
-
-
 @dataclass(frozen=True)
 class FinetuneConfig:
     """The settings of every fine-tuning."""
-
-    renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
 
     recipe: Positional[str | None] = field(default=None, kw_only=True)
     """TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below. Its key `base` may
@@ -130,7 +124,7 @@ class FinetuneConfig:
         if (
             self.held_out is not None
             and "split" not in self.unread()
-            and ("split" in said or self.split not in (usual.split, EARLIER_SPLIT))
+            and ("split" in said or self.split != usual.split)
         ):
             problems.append("--split: has no part beside --held-out; leave out one of the two")
         if self.keep == "last" and ("patience" in said or self.patience not in (0, usual.patience)):
@@ -312,8 +306,6 @@ class ReinforceTrainingConfig(FinetuneConfig):
     Each step draws several answers to some questions and makes those likelier that are better than their group. The
     best model by the true score on held-out questions is kept.
     """
-
-    renamed: ClassVar[dict[str, str]] = {**FinetuneConfig.renamed, "answers": "group_size"}
 
     data: Hidden[Path | None] = None
     held_out: Hidden[Path | None] = None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import resources
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from scratchlm.base.config import from_dict, read_toml, renamed_to
+from scratchlm.base.config import from_dict, read_toml
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.lab.experiments import config as configs
-from scratchlm.lab.harness.settings import EARLIER_NAMES, ExperimentConfig
+from scratchlm.lab.harness.settings import ExperimentConfig
 
 
 class Entry(NamedTuple):
@@ -50,20 +50,8 @@ EXPERIMENTS: Mapping[str, Entry] = {
 }  # fmt: skip
 
 
-class _Names:
-    """Earlier names of experiments, in the form that `renamed_to` reads."""
-
-    renamed: ClassVar[Mapping[str, str]] = EARLIER_NAMES
-
-
-def todays_name(name: str) -> str:
-    """Return the name of an experiment today; stderr gets one line about an earlier name."""
-    return renamed_to(_Names, name)
-
-
 def find(name: str) -> Entry:
     """Return an experiment by its name. Raises `UserError` that suggests the nearest name."""
-    name = todays_name(name)
     if name not in EXPERIMENTS:
         raise UserError(f"experiment {name!r}: {nearest(name, EXPERIMENTS)}; scratchlm experiment --list shows all")
     return EXPERIMENTS[name]

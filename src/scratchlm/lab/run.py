@@ -24,7 +24,7 @@ from scratchlm.base.files import sha256_of, sha256_of_files
 from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.base.runfolder import REPORT_FILE, RESULT_FILE
-from scratchlm.lab.catalogue import find, todays_name
+from scratchlm.lab.catalogue import find
 from scratchlm.lab.harness.findings import Findings, conclude
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.settings import INIT, MODEL, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
@@ -41,7 +41,6 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     Raises `UserError` for missing or unusable data, for a folder that is taken, and for a replay that found something
     else. Raises `Interrupted` after Ctrl-C: finished steps are kept, and the same command resumes from them.
     """
-    name = todays_name(name)
     entry = find(name)
     stored = None
     if config.replay is not None:

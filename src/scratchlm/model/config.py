@@ -79,7 +79,6 @@ class RopeConfig:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama's Hugging Face layout."""
 
     type: ClassVar[str] = "rope"
-    renamed: ClassVar[dict[str, str]] = {"share": "partial_rotary_factor"}
     theta: Positive = 10_000.0
     """Base of the wavelengths; a larger one turns more slowly."""
     scaling: ScalingConfig = field(default_factory=NoScalingConfig)
@@ -198,7 +197,6 @@ class X0ResidualConfig:
     """
 
     type: ClassVar[str] = "embedding"
-    renamed: ClassVar[dict[str, str]] = {"share": "initial"}
     initial: float = 0.1
     """Initial b; the initial a is 1."""
 
@@ -261,7 +259,6 @@ class MultiTokenPredictionConfig:
     """
 
     type: ClassVar[str] = "head"
-    renamed: ClassVar[dict[str, str]] = {"share": "weight"}
     weight: float = 0.3
     """Weight of its loss beside 1 for the next token's."""
 
@@ -299,8 +296,6 @@ FeedForwardConfig = SwiGLUConfig | MLPConfig | ExpertsConfig
 @dataclass(frozen=True)
 class DecoderConfig:
     """A decoder-only transformer: embedding, blocks, final norm, head."""
-
-    renamed: ClassVar[dict[str, str]] = {"ahead": "multi_token_prediction", "shortcut": "x0_residual"}
 
     vocabulary_size: Annotated[int, Range(1, 1 << 24)] = 4096
     """Rows of the embedding; taken from the tokenizer when a run begins."""

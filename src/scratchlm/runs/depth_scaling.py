@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
-from scratchlm.base.config import flatten, from_dict, read_recipe, renamed_path, renamed_to, to_dict
+from scratchlm.base.config import flatten, from_dict, read_recipe, to_dict
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.presets import preset, qwen3_shaped, speedrun
@@ -33,7 +33,6 @@ MAX_DEPTH = 48
 class Recipe:
     """A named run: its shape, its training, and which values the recipe itself sets."""
 
-    renamed: ClassVar[dict[str, str]] = {"dial": "depth_scaling"}
     name: str
     model: DecoderConfig
     training: TrainingConfig
@@ -130,7 +129,6 @@ def is_published(name: str) -> bool:
 
 def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
     known, scalings = ("preset", "depth", "depth_scaling", "model", "training"), get_args(ScalingName)
-    data = {renamed_to(Recipe, key): value for key, value in data.items()}
     for key in data:
         if key not in known:
             raise UserError(f"recipe {name!r}: unknown key {key!r}: {nearest(key, known)}")
@@ -153,6 +151,5 @@ def _recipe_from(data: dict[str, Any], name: str, depth: int | None) -> Recipe:
         described |= {f"{part}.{k}" for k, value in flatten(to_dict(chosen)) if values.get(k) != value}
     model = from_dict(DecoderConfig, data.get("model", {}), "model", model)
     training = from_dict(TrainingConfig, data.get("training", {}), "training", training)
-    for part, built in (("model", model), ("training", training)):
-        described |= {f"{part}.{renamed_path(type(built), built, key)}" for key, _ in flatten(data.get(part, {}))}
+    described |= {f"{part}.{key}" for part in ("model", "training") for key, _ in flatten(data.get(part, {}))}
     return Recipe(name, model, training, frozenset(described))

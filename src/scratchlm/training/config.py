@@ -64,7 +64,6 @@ class SizeWarmupConfig:
     """Sequence and batch warm-up: the first steps have shorter rows, fewer rows, or both."""
 
     type: ClassVar[str] = "stage"
-    renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size", "share": "fraction"}
     fraction: Fraction = 0.3
     """Fraction of all steps."""
     batch_size: Rows = 32
@@ -107,13 +106,6 @@ class SpikeConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     """How `fit` trains: sizes, optimizer, schedule, and how often it evaluates, samples and saves."""
-
-    renamed: ClassVar[dict[str, str]] = {
-        "batch_rows": "batch_size",
-        "micro_batch_rows": "micro_batch_size",
-        "decay_with_rate": "decay_with_lr",
-        "opening": "size_warmup",
-    }
 
     steps: Count = 1000
     """Optimizer steps of the whole run; a time budget is turned into this number before the first step."""

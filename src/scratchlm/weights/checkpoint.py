@@ -47,7 +47,6 @@ from scratchlm.weights.linear import LINEAR_FILE, LINEAR_WEIGHTS, LinearModel, l
 from scratchlm.weights.stored import (
     CONFIG_FILE,
     FORMAT,
-    QUANTIZED_FORMAT,
     WEIGHTS_FILE,
     Stored,
     read_hashes,
@@ -64,8 +63,6 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
 KEPT_DTYPE = (".codes", ".scales", ".minima")
 """Endings of tensors that are read in the number format that they are stored in, those of quantized matrices."""
-RENAMED_PARTS = {"ahead": "mtp_head", "shortcut": "x0_residual"}
-"""Parts of a decoder that had other names when older folders were written."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +127,7 @@ def save_checkpoint(folder: Path, model: SavedModel, tensors: Mapping[str, Tenso
 
 
 def _write_model(folder: Path, model: SavedModel) -> None:
-    form = FORMAT if model.quantization is None else QUANTIZED_FORMAT
-    config = {"format": form, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
+    config = {"format": FORMAT, "decoder": to_dict(model.decoder.config), "provenance": model.provenance}
     if model.adapters:
         config["adapters"] = {name: to_dict(each) for name, each in model.adapters.items()}
     if model.classes is not None:
@@ -329,7 +325,7 @@ def require_checkpoint_of(model: SavedModel, folder: Path) -> None:
     parts = model.decoder.named_parameters()
     ours = {name: list(part.shape) for name, part in parts if model.base is None or name in model.base.own}
     with open_tensors(folder / WEIGHTS_FILE) as file:
-        theirs = {_current(name): file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        theirs = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     if load_tokenizer(folder).fingerprint != model.tokenizer.fingerprint:
         differing.append("its tokenizer")
@@ -357,19 +353,13 @@ def _load_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Ten
     pages, read = HugePages(), {}
     try:
         with open_tensors(path) as file:
-            for stored in file.keys():  # noqa: SIM118 - no dictionary
-                name, tensor = _current(stored), file.get_tensor(stored)
+            for name in file.keys():  # noqa: SIM118 - no dictionary
+                tensor = file.get_tensor(name)
                 wanted = tensor.dtype if name.endswith(KEPT_DTYPE) else dtype or tensor.dtype
                 read[name] = require_finite(pages.copy(tensor, wanted), name, path)
     except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore it, or use another checkpoint") from error
     return read
-
-
-def _current(name: str) -> str:
-    """Return what a stored tensor is called today."""
-    part, dot, rest = name.partition(".")
-    return RENAMED_PARTS.get(part, part) + dot + rest
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError, raise_all
@@ -16,8 +16,8 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantizationconfig import QuantizationConfig
 from scratchlm.text.config import LongTexts
 
-FORMAT, QUANTIZED_FORMAT = 1, 2
-"""Versions of the folder's format, without and with quantized weights; a reader refuses a later one."""
+FORMAT = 2
+"""Version of the folder's format; a reader refuses a later one."""
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -64,7 +64,6 @@ class Below:
 class Stored:
     """The content of config.json of a model folder."""
 
-    renamed: ClassVar[dict[str, str]] = {"four_bit": "nf4"}
     decoder: DecoderConfig
     format: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -96,8 +95,8 @@ def read_stored(folder: Path) -> Stored:
     """Read config.json of a model folder. Raises `UserError`, which lists all problems."""
     path = folder / CONFIG_FILE
     form = require_table(read_json(path), str(path)).get("format", 0)
-    if isinstance(form, int) and form > QUANTIZED_FORMAT:
-        raise UserError(f"{folder}: format {form} is newer than {QUANTIZED_FORMAT}, which this version reads; update")
+    if isinstance(form, int) and form > FORMAT:
+        raise UserError(f"{folder}: format {form} is newer than {FORMAT}, which this version reads; update")
     try:
         return read_known(Stored, path)
     except UserError as error:

@@ -238,7 +238,6 @@ class ScalingConfig(ExperimentConfig):
     """Loss against parameters, tokens and compute, and how well two published laws predict a larger run."""
 
     reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
-    renamed: ClassVar[dict[str, str]] = {"batch_rows": "batch_size"}
     widths: Annotated[tuple[int, ...], Range(32, 4096)] = (32, 64, 96, 128)
     """Widths of the models that the laws are fitted to, ascending multiples of 32; repeat the flag for several."""
     layers: Annotated[int, Range(1, MAX_DEPTH)] = 2

@@ -16,7 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.lab.harness.settings import EARLIER_NAMES, MODEL, RATINGS
+from scratchlm.lab.harness.settings import MODEL, RATINGS
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -268,8 +268,6 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
 def read_outcome(path: Path) -> Outcome:
     """Read a result file. Raises `UserError` for another kind of file, another format, or one changed by hand."""
     body = read_sealed(path, KIND, FORMAT, COMMAND)
-    if isinstance(name := body.get("name"), str):
-        body["name"] = EARLIER_NAMES.get(name, name)
     curves = body.get("curves")
     lines = [each.get("lines") for each in curves if isinstance(each, dict)] if isinstance(curves, list) else []
     for each in (body.get("values"), *(ends for named in lines if isinstance(named, dict) for ends in named.values())):

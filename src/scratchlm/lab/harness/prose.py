@@ -39,7 +39,6 @@ from scratchlm.lab.harness.outcome import (
     turned_claims,
 )  # fmt: skip
 from scratchlm.lab.harness.plots import as_svg
-from scratchlm.lab.harness.settings import EARLIER_NAMES
 
 T = TypeVar("T")
 ENDING, REPLAY = ".md.jinja", "-avx2"
@@ -49,7 +48,7 @@ ENDING, REPLAY = ".md.jinja", "-avx2"
 def read_results(folder: Path) -> dict[str, Outcome]:
     """Read all result files of a folder, by file name without `.json`: NAME, or NAME-WORD for a variant.
 
-    NAME is that of the experiment, today's or an earlier one. Raises `UserError` for a file with another name.
+    NAME is that of the experiment. Raises `UserError` for a file with another name.
     """
     found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
     raise_all(
@@ -57,23 +56,10 @@ def read_results(folder: Path) -> dict[str, Outcome]:
             f"{folder / stem}.json: is a result of {outcome.name}; "
             f"name it {outcome.name}.json or {outcome.name}-WORD.json"
             for stem, outcome in found.items()
-            if not any(f"{stem}-".startswith(f"{name}-") for name in _names_of(outcome.name))
+            if not f"{stem}-".startswith(f"{outcome.name}-")
         ]
     )
     return found
-
-
-def _names_of(name: str) -> list[str]:
-    """Return the names of an experiment: today's, then earlier ones."""
-    return [name, *(earlier for earlier, today in EARLIER_NAMES.items() if today == name)]
-
-
-def stored_as(name: str, results: Mapping[str, Outcome]) -> str:
-    """Return the name of the file that holds a result; a file may have an earlier name of its experiment."""
-    for earlier, today in EARLIER_NAMES.items():
-        if name not in results and f"{name}-".startswith(f"{today}-"):
-            return earlier + name.removeprefix(today)
-    return name
 
 
 class _Page:
@@ -120,13 +106,13 @@ class _Page:
     def figure(self, name: str, number: int = 0) -> str:
         """Return a link to the drawing of a result's curves."""
         found = self._part(name, number, "figure", lambda outcome: outcome.curves)
-        file = figure_name(stored_as(name, self.results), number)
+        file = figure_name(name, number)
         return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
 
     def dots(self, name: str, number: int = 0) -> str:
         """Return a link to the drawing of a result's values, one row each, with a dot for each seed."""
         found = self._part(name, number, "dots", lambda outcome: outcome.dots)
-        file = dots_name(stored_as(name, self.results), number)
+        file = dots_name(name, number)
         return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
 
     def claims(self, name: str) -> str:
@@ -166,11 +152,10 @@ class _Page:
         return found[number]
 
     def _outcome(self, name: str, what: str) -> Outcome | None:
-        stored = stored_as(name, self.results)
-        if stored not in self.results:
+        if name not in self.results:
             self._lacks(f"{what}: no result of {name!r}; {nearest(name, self.results)}")
             return None
-        return self.results[stored]
+        return self.results[name]
 
     def _lacks(self, problem: str) -> str:
         self.problems.append(problem)

@@ -26,8 +26,6 @@ NOT_STEPS = (RATINGS, INIT, "seeds")
 
 So a run with more seeds goes on from one with fewer.
 """
-EARLIER_NAMES = {"knobs": "ablations"}
-"""Experiments that had another name; results stored under it are read as results of the new one."""
 
 
 @dataclass(frozen=True)
