@@ -102,9 +102,7 @@ def test_the_convention_of_pairs_is_in_the_result_the_table_and_the_help(
     assert read_result(tmp_path / "old.json").tasks[0].convention == ""
 
 
-def test_a_result_of_an_earlier_version_replays_with_its_start_token(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_result_replays_with_its_start_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     vocabulary = replace(byte_tokenizer().vocabulary, ends=Ends("<|im_start|>", add_bos=False))
     config = toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=300)
     save_model(tmp_path / "model", SavedModel(random_decoder(config), ReadableBPE(vocabulary)))
