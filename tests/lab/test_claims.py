@@ -26,7 +26,6 @@ from scratchlm.lab.shared.binary_scores import compare_f1
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.feature_groups import VARIANTS
 from scratchlm.lab.shared.folds import Folded, like_others
-from scratchlm.lab.shared.proportions import of_draws
 from toys import byte_tokenizer
 
 
@@ -543,13 +542,6 @@ def test_a_claim_at_both_thresholds_needs_both() -> None:
     assert concluded(made).claims["designed-beat-rules"].holds is None
     made.values["svm.over_pretrained_at_threshold"] = Value(-0.2, -0.3, -0.1)
     assert concluded(made).claims["svm-holds-its-own-tuned"].holds is False
-
-
-def test_the_interval_over_draws_is_students_t() -> None:
-    value = of_draws([1.0, 2.0, 3.0])
-    assert value.value == 2.0
-    assert value.high == pytest.approx(2 + 4.303 * 1 / np.sqrt(3))
-    assert of_draws([1.0]) == Value(1.0)
 
 
 def test_near_duplicates_count_across_folds_and_not_within_one() -> None:

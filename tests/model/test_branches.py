@@ -12,7 +12,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.classic.recurrent import RecurrentDecoder
 from scratchlm.classic.translator import RecurrentTranslator, build_translator
 from scratchlm.data.batches import IGNORED
-from scratchlm.data.pairs import MaskedBatches, SourceTargetBatches, source_target_batch
+from scratchlm.data.pairs import SourceTargetBatches, source_target_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.writing import search_targets, until, write_targets
@@ -30,7 +30,7 @@ from scratchlm.model.config import (
     X0ResidualConfig,
 )
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.encoderdecoder import EncoderDecoder, MaskedEncoder, build_encoder_decoder, build_masked_encoder
+from scratchlm.model.encoderdecoder import EncoderDecoder, build_encoder_decoder
 from scratchlm.model.network import CausalLM, SequenceModel
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import fit
@@ -150,31 +150,6 @@ def test_a_beam_of_one_is_greedy_and_a_wide_one_finds_the_most_probable_target()
     assert tuple(found) == max(scores, key=lambda target: scores[target])
 
 
-def test_an_encoder_sees_both_sides_and_keeps_texts_apart() -> None:
-    model = MaskedEncoder(shape())
-    randomise(model)
-    model.eval()
-    ids = torch.randint(0, 50, (1, 8), generator=torch.Generator().manual_seed(0))
-    other = ids.clone()
-    other[0, 7] = (other[0, 7] + 1) % 50
-    assert (model(ids) - model(other)).abs().sum(-1).min() > 0
-    documents = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
-    apart = (model(ids, documents=documents) - model(other, documents=documents)).abs().sum(-1)[0]
-    assert apart[:4].max() == 0
-    assert apart[4:].min() > 0
-
-
-def test_an_encoder_learns_to_restore_what_was_hidden() -> None:
-    tokens = torch.arange(10).repeat(40).numpy()
-    batches = MaskedBatches(tokens, 8, 12, 0, mask=10, vocabulary_size=10)
-    model = build_masked_encoder(shape(width=32, layers=1, vocabulary_size=11, context=12, init_std=0.1))
-    batch, _ = next(batches(None))
-    before = next_token_loss(model, batch).item() / batch.target_count
-    training = TrainingConfig(steps=120, optimizer=AdamWConfig(learning_rate=0.01), schedule=ScheduleConfig("linear"))
-    fit(Loop(model, batches, training))
-    assert next_token_loss(model, batch).item() / batch.target_count < 0.3 * before
-
-
 def test_rows_hold_source_and_target_with_the_token_between_them() -> None:
     batch = source_target_batch([([5, 6], [7]), ([1], [2, 3])], 90, 99)
     assert batch.ids.tolist() == [[5, 6, 90, 7], [1, 90, 2, 3]]
@@ -183,55 +158,38 @@ def test_rows_hold_source_and_target_with_the_token_between_them() -> None:
     assert batch.documents.tolist() == [[0, 0, 1, 1], [0, 1, 1, 1]]
 
 
-def test_hidden_tokens_are_about_the_share_and_batches_go_on_from_their_state() -> None:
-    tokens = torch.arange(20_000).numpy() % 50
-    batches = MaskedBatches(tokens, 32, 50, 3, mask=50, vocabulary_size=50)
-    stream = batches(None)
-    first, state = next(stream)
-    chosen = first.targets != IGNORED
-    assert 0.12 < chosen.float().mean() < 0.18
-    assert 0.7 < (first.ids[chosen] == 50).float().mean() < 0.9
-    assert (first.ids[~chosen] != 50).all()
-    second, _ = next(stream)
-    again, _ = next(batches(state))
-    assert torch.equal(second.ids, again.ids)
-    assert torch.equal(second.targets, again.targets)
-
-
 def test_what_is_no_causal_decoder_is_none_by_type() -> None:
-    for kind in (EncoderDecoder, MaskedEncoder, RecurrentTranslator):
+    for kind in (EncoderDecoder, RecurrentTranslator):
         assert not issubclass(kind, CausalLM)
     assert issubclass(RecurrentDecoder, CausalLM)
     assert not issubclass(RecurrentDecoder, Decoder)
     with pytest.raises(Exception, match="decoder"):
-        list(generate_ids(build_masked_encoder(shape()), [1, 2], SamplingConfig(max_tokens=1)))  # type: ignore[arg-type]
+        list(generate_ids(build_encoder_decoder(shape()), [1, 2], SamplingConfig(max_tokens=1)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "positions", [RopeConfig(), RopeConfig(partial_rotary_factor=0.5), LearnedPositionsConfig(), NoPositionsConfig()]
 )
-def test_both_work_with_every_kind_of_positions(positions: PositionsConfig) -> None:
-    config = shape(positions=positions, embedding_scale=3.0, embedding_norm=True)
-    model, encoder = EncoderDecoder(config), MaskedEncoder(config)
-    for each in (model, encoder):
-        randomise(each)
-        each.eval()
+def test_an_encoder_decoder_works_with_every_kind_of_positions(positions: PositionsConfig) -> None:
+    model = EncoderDecoder(shape(positions=positions, embedding_scale=3.0, embedding_norm=True))
+    randomise(model)
+    model.eval()
     sources = [source for source, _ in PAIRS]
     assert write_targets(model, sources, END, 7) == write_targets(model, sources, END, 7, cached=False)
-    ids = torch.tensor([[5, 6, 7, 8]])
-    there = torch.tensor([[5, 7, 6, 8]])
-    moved = (encoder(ids)[0, 0] - encoder(there)[0, 0]).abs().max() > 1e-4
-    assert bool(moved) == (not isinstance(positions, NoPositionsConfig))
+    real = torch.ones(1, 4, dtype=torch.bool)
+    there, moved = (model.encode(torch.tensor([ids]), real).layers[0][0] for ids in ([5, 6, 7, 8], [5, 7, 6, 8]))
+    changed = (there[0, :, 0] - moved[0, :, 0]).abs().max() > 1e-4
+    assert bool(changed) == (not isinstance(positions, NoPositionsConfig))
 
 
 def test_settings_have_an_effect_or_are_refused_all_together() -> None:
-    ids = torch.tensor([[5, 6, 7, 8]])
+    ids, documents = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0, 0, 1, 1]])
     logits = []
     for changes in ({}, {"embedding_scale": 3.0}, {"embedding_norm": True}, {"logit_softcap": 5.0}, {"tied": False}):
         torch.manual_seed(0)
-        encoder = MaskedEncoder(shape(**changes))
-        randomise(encoder)
-        logits.append(encoder.eval()(ids))
+        model = EncoderDecoder(shape(**changes))
+        randomise(model)
+        logits.append(model.eval()(ids, documents=documents)[:, 2:])
     assert all(not torch.allclose(one, logits[0]) for one in logits[1:])
     window = dataclasses.replace(shape().attention, window=3)
     other = shape(

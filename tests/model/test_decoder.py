@@ -119,15 +119,6 @@ def test_cached_equals_plain_however_the_text_is_cut(name: str, chunks: list[int
     torch.testing.assert_close(torch.cat(pieces, dim=1), decoder(ids), **CLOSE)
 
 
-def test_a_cleared_cache_remembers_nothing() -> None:
-    decoder = random_decoder(varied("default"))
-    cache = KVCache(CONTEXT)
-    decoder(random_ids(1, 20, seed=5), cache)
-    cache.crop(0)
-    ids = random_ids(1, 9)
-    torch.testing.assert_close(decoder(ids, cache), decoder(ids), **CLOSE)
-
-
 class RunningSum:
     """One vector a row, whatever the length of the text."""
 

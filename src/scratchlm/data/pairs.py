@@ -1,4 +1,4 @@
-"""Batches for encoder-decoders (source and target) and for encoders (masked language modelling)."""
+"""Batches for encoder-decoders: a source, then its target."""
 
 from __future__ import annotations
 
@@ -49,36 +49,3 @@ def source_target_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], en
         documents[row, begin : begin + len(target) + 1] = 1
         targets[row, begin : begin + len(target) + 1] = torch.tensor([*target, end])
     return Batch(ids, targets, documents)
-
-
-@dataclass(frozen=True)
-class MaskedBatches(Batches):
-    """Windows of text for masked language modelling (Devlin et al. 2018, arXiv 1810.04805).
-
-    A `fraction` of the tokens are targets: 80% of them are replaced by `mask`, 10% by a random token, and 10% are
-    unchanged, so that the input token never reveals whether it is the target.
-    """
-
-    tokens: np.ndarray
-    rows: int
-    length: int
-    seed: int
-    mask: int
-    vocabulary_size: int
-    fraction: float = 0.15
-
-    def _batch(self, order: Order) -> Batch:
-        before = order.state()
-        table = np.stack([self.tokens[at : at + self.length] for at in order.take(self.rows)]).astype(np.int64)
-        generator = np.random.default_rng([self.seed, before["epoch"], before["index"], 1])
-        chosen, kind = generator.random(table.shape) < self.fraction, generator.random(table.shape)
-        chosen[:, 0] |= ~chosen.any(1)  # every row has at least one target
-        targets = np.where(chosen, table, IGNORED)
-        hidden = np.where(chosen & (kind < 0.8), self.mask, table)
-        other = generator.integers(0, self.vocabulary_size, table.shape)
-        hidden = np.where(chosen & (kind >= 0.9), other, hidden)
-        return Batch(torch.from_numpy(hidden), torch.from_numpy(targets))
-
-    def _order(self, epoch: int) -> np.ndarray:
-        generator = np.random.default_rng([self.seed, epoch])
-        return generator.permutation(np.arange(0, len(self.tokens) - self.length + 1, self.length))

@@ -124,13 +124,6 @@ class Pool:
         self._forget(block)
         return self._users[block] == 1
 
-    def forget_all(self) -> None:
-        """Forget what blocks were computed from, as after training."""
-        for block in list(self._contents):
-            self._forget(block)
-        self._free += self._left
-        self._left.clear()
-
     def _forget(self, block: int) -> None:
         content = self._contents.pop(block, None)
         if content is None:

@@ -104,10 +104,6 @@ class KVCache:
         """Move on by `positions` once every layer has stored them."""
         self.length += positions
 
-    def crop(self, length: int) -> None:
-        """Forget all but the first `length` positions; the memory is kept for reuse."""
-        self.length = min(self.length, length)
-
     def keep(self, rows: Int[Tensor, " R"]) -> None:
         """Drop all rows but these."""
         for kept in self._kept.values():

@@ -34,7 +34,6 @@ from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.network import Ids, Stream, Transformer
 from scratchlm.model.norms import build_norm
-from scratchlm.model.positions import positions_within
 
 SOURCE, TARGET, FILLING = 0, 1, 2
 """What a position of a row is: of the source, of the target, or behind both."""
@@ -119,13 +118,14 @@ class Memory:
     real: Bool[Tensor, "B S"]
 
 
-def _refuse(what: str, config: DecoderConfig, **usual: object) -> None:
-    """Raise `UserError` with all settings that a network would pass over."""
-    usual |= {"ngrams": NoNgramsConfig(), "x0_residual": NoX0ResidualConfig()}
+def _refuse_idle(config: DecoderConfig) -> None:
+    """Raise `UserError` with all settings that an encoder-decoder would pass over."""
+    usual: dict[str, object] = {"ngrams": NoNgramsConfig(), "x0_residual": NoX0ResidualConfig()}
     usual |= {"multi_token_prediction": NoMultiTokenPredictionConfig(), "attention.window": None}
+    usual |= {"classes": NoClassesConfig(), "norm_places": "before"}
     usual |= {"positions.local_theta": None} if isinstance(config.positions, RopeConfig) else {}
     other = [name for name, value in usual.items() if attrgetter(name)(config) != value]
-    raise_all([f"model.{name}: has no part in {what}; leave it at its default" for name in other])
+    raise_all([f"model.{name}: has no part in an encoder-decoder; leave it at its default" for name in other])
 
 
 class EncoderDecoder(Transformer):
@@ -136,7 +136,7 @@ class EncoderDecoder(Transformer):
     """
 
     def __init__(self, config: DecoderConfig) -> None:
-        _refuse("an encoder-decoder", config, classes=NoClassesConfig(), norm_places="before")
+        _refuse_idle(config)
         super().__init__(config)
         self.blocks = nn.ModuleList(CrossBlock(config, layer) for layer in range(config.layers))
         self.build_end()
@@ -176,39 +176,6 @@ class EncoderDecoder(Transformer):
         return [block for block in self.blocks if isinstance(block, CrossBlock)]
 
 
-class MaskedEncoder(Transformer):
-    """Every position sees every other of its row; trained to restore hidden tokens (BERT's half of the family).
-
-    `documents` keeps packed texts, and what fills rows up, apart. It cannot write: its prediction for a position has
-    seen what comes later. Raises `UserError` for settings that only a decoder has a use for.
-    """
-
-    def __init__(self, config: DecoderConfig) -> None:
-        _refuse("an encoder", config)
-        super().__init__(config)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.build_end()
-
-    def hidden(self, ids: Ids, *, documents: Ids | None = None) -> Stream:
-        """Return the states of whole rows, each position of which has seen all of its text."""
-        if documents is None:
-            places = torch.arange(ids.size(1), device=ids.device)
-            mask = torch.ones(ids.size(1), ids.size(1), dtype=torch.bool, device=ids.device)
-        else:
-            places = positions_within(documents)
-            mask = documents[:, None, :, None] == documents[:, None, None, :]
-        context = AttentionContext(ids, self.rotation(places), mask, False)
-        x = self.placed(self.embedding(ids), places)
-        for block in self.blocks:
-            x = block(x, context)
-        return self.final_norm(x)
-
-
 def build_encoder_decoder(config: DecoderConfig, seed: int = 0) -> EncoderDecoder:
     """Build an encoder-decoder with weights drawn from `seed`."""
     return initialise(EncoderDecoder(config), seed)
-
-
-def build_masked_encoder(config: DecoderConfig, seed: int = 0) -> MaskedEncoder:
-    """Build an encoder with weights drawn from `seed`."""
-    return initialise(MaskedEncoder(config), seed)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scratchlm import storyworld
-from scratchlm.base.statistics import standard_error, student_quantile, wilson_interval
+from scratchlm.base.statistics import standard_error, wilson_interval
 from scratchlm.lab.harness.outcome import Value
 
 
@@ -37,15 +37,6 @@ def mean_of(values: Sequence[float] | np.ndarray, clusters: Sequence[object] | N
     """Return the mean with its clustered interval; without one for a single cluster."""
     mean, half = float(np.mean(values)), 1.96 * standard_error(values, clusters)
     return Value(mean, mean - half, mean + half) if math.isfinite(half) else Value(mean)
-
-
-def of_draws(scores: Sequence[float]) -> Value:
-    """Return the mean over draws with its interval by Student's t; without one for a single draw."""
-    mean = float(np.mean(scores))
-    if len(scores) < 2:
-        return Value(mean)
-    wide = student_quantile(len(scores)) * standard_error(scores)
-    return Value(mean, mean - wide, mean + wide)
 
 
 def names(text: str, value: str) -> bool:
