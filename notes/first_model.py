@@ -309,7 +309,7 @@ def _(mo):
 
     `scratchlm quickstart` does the same with a larger model, evaluates it, and fine-tunes it to answer questions.
     `scratchlm pretrain` trains on your own text. Each file behind this page can be read in one sitting:
-    `tokens/bpe.py`, `model/attention.py`, `model/decoder.py`, `training/loop.py`, `generation/sampling.py`.
+    `tokens/bpe.py`, `model/attention/`, `model/decoder.py`, `training/loop.py`, `generation/sampling.py`.
     """)
     return
 

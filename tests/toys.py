@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from scratchlm.model import presets
-from scratchlm.model.config import DecoderConfig, MLPConfig, SwiGLUConfig
+from scratchlm.model.config import DecoderConfig, LatentAttentionConfig, MLPConfig, SwiGLUConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import DEFAULT_SPECIALS, number_specials
 from scratchlm.tokens.bpe import ReadableBPE
@@ -35,6 +35,9 @@ def toy_config(name: str, **changes: object) -> DecoderConfig:
             )
         case "gpt2":
             config = presets.gpt2(VOCABULARY, width=32, layers=2, heads=4)
+        case "latent":
+            latent = LatentAttentionConfig(latent_dim=12, query_rank=10, nope_dim=6, rope_dim=4, value_dim=8)
+            config = dataclasses.replace(toy_config("default"), attention=latent)
         case _:
             raise AssertionError(name)
     return dataclasses.replace(config, **{"context": CONTEXT, **changes})  # type: ignore[arg-type]

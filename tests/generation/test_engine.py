@@ -49,7 +49,7 @@ def alone(decoder: Decoder, request: Request) -> list[int]:
 
 @pytest.mark.parametrize(
     "name",
-    [slow("tiny"), "default", slow("speedrun"), slow("gpt2")],
+    [slow("tiny"), "default", slow("speedrun"), slow("gpt2"), "latent"],
 )
 def test_texts_that_come_and_go_at_any_step_are_written_as_if_alone(name: str) -> None:
     decoder, chance = model(name), random.Random(1)

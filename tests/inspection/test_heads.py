@@ -12,7 +12,8 @@ from torch import Tensor
 from scratchlm.generation.compiling import compiled_form
 from scratchlm.inspection.heads import all_heads, attention_maps, induction_scores, without_heads
 from scratchlm.inspection.states import layer_states
-from scratchlm.model.attention import Attention, AttentionContext
+from scratchlm.model.attention.base import AttentionContext
+from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.decoder import Decoder
 from toys import CONTEXT, VOCABULARY, randomise, toy_config
@@ -34,7 +35,7 @@ def test_rows_sum_to_one_and_later_positions_get_no_attention() -> None:
 
 
 def test_an_attention_of_your_own_is_asked_for_its_weights() -> None:
-    class Halved(Attention):
+    class Halved(GroupedQueryAttention):
         def attend(self, q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             return 0.5 * super().attend(q, k, v, context)
 

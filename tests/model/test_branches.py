@@ -16,7 +16,7 @@ from scratchlm.data.pairs import SourceTargetBatches, source_target_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.writing import search_targets, until, write_targets
-from scratchlm.model.attention import Attention
+from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     ClassesConfig,
@@ -207,8 +207,10 @@ def test_settings_have_an_effect_or_are_refused_all_together() -> None:
 
 
 def test_no_layer_is_built_to_be_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    built, build = [], Attention.__init__
-    monkeypatch.setattr(Attention, "__init__", lambda self, *given: (built.append(self), build(self, *given))[1])
+    built, build = [], GroupedQueryAttention.__init__
+    monkeypatch.setattr(
+        GroupedQueryAttention, "__init__", lambda self, *given: (built.append(self), build(self, *given))[1]
+    )
     model = EncoderDecoder(shape(layers=3))
     assert len(built) == 6
-    assert {id(part) for part in model.modules() if isinstance(part, Attention)} == set(map(id, built))
+    assert {id(part) for part in model.modules() if isinstance(part, GroupedQueryAttention)} == set(map(id, built))

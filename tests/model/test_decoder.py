@@ -9,7 +9,8 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.model import presets
-from scratchlm.model.attention import Attention, AttentionContext
+from scratchlm.model.attention.base import AttentionContext
+from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     AttentionConfig,
@@ -62,7 +63,7 @@ VARIED = (
     *("default with a window", "gpt2 with a window", "default with capped scores", "default with naive attention"),
     *("default with no positions", "default with learned positions", "default with exact gelu"),
     *("default with an x0 residual", "default with value embeddings", "gpt2 with value embeddings"),
-    "default with pairs and triples",
+    *("default with pairs and triples", "latent", "latent with naive attention", "latent with learned positions"),
 )
 
 
@@ -130,7 +131,7 @@ class RunningSum:
             self.total = self.total[rows]
 
 
-class MeanOfEarlier(Attention):
+class MeanOfEarlier(GroupedQueryAttention):
     """Another kind of attention: each position gets the mean of all up to it."""
 
     def forward(self, x: torch.Tensor, context: AttentionContext) -> torch.Tensor:

@@ -13,7 +13,7 @@ from commands import fails
 from scratchlm.base.device import autocast
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.data.batches import ArrayTokens, WindowBatches
-from scratchlm.model.attention import fused_attention, naive_attention
+from scratchlm.model.attention.scaled_dot_product import fused_attention, naive_attention
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import relu_squared
 from scratchlm.model.kernels import blocked_attention

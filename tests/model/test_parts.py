@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scratchlm.model.attention import fused_attention, naive_attention
+from scratchlm.model.attention.scaled_dot_product import fused_attention, naive_attention
 from scratchlm.model.config import LayerNormConfig, MLPConfig, RMSNormConfig, SwiGLUConfig
 from scratchlm.model.feedforward import MLP, SwiGLU
 from scratchlm.model.masks import causal_mask

@@ -23,6 +23,7 @@ from scratchlm.compiled import tables as places
 from scratchlm.compiled.sharing import LINE, Team, prepare
 from scratchlm.compiled.step import decode
 from scratchlm.compiled.tables import LETTER, PHASES, PLACES, Call, Heads, Model, Rows, Sizes, Work
+from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.config import (
     ExpertsConfig,
@@ -31,6 +32,7 @@ from scratchlm.model.config import (
     RopeConfig,
     SwiGLUConfig,
     ValueEmbeddingConfig,
+    grouped,
 )
 from scratchlm.model.decoder import Block, Decoder
 from scratchlm.model.feedforward import MLP, SwiGLU
@@ -59,16 +61,18 @@ KINDS: dict[torch.dtype, np.ndarray] = {
 
 def unsupported(decoder: Decoder) -> str | None:
     """Return which part of a decoder the compiled step has no code for, or None."""
-    config, attention = decoder.config, decoder.config.attention
+    config = decoder.config
     if decoder.device.type != "cpu":
         return f"the device {decoder.device.type}"
+    if not all(type(attention) is GroupedQueryAttention for attention in decoder.attentions):
+        return "another attention than grouped-query"
     if any(layer.packed is not None for layer in adapted(decoder).values()):
         return "weights in NF4"
     if any("value_embedding" in name and layer.active for name, layer in adapted(decoder).items()):
         return "an adapter of the gates of values"
     if isinstance(config.feed_forward, ExpertsConfig):
         return "a mixture of experts"
-    if attention.qk_norm and attention.qk_norm_span == "all":
+    if grouped(config).qk_norm and grouped(config).qk_norm_span == "all":
         return "a norm of all heads together"
     matrices = [part for block in _blocks(decoder) for part in _matrices(block).values()]
     kinds = {_kind(part) for part in matrices}
@@ -212,7 +216,7 @@ class CompiledDecoder:
 
     def _describe_layer(self, row: np.ndarray, block: Block, number: int) -> None:
         """Fill the table's row of one layer."""
-        attention = block.attention
+        attention = _attention(block)
         for which, part in _matrices(block).items():
             self._describe_matrix(row, which, part)
         for place, norm in (
@@ -224,8 +228,7 @@ class CompiledDecoder:
             (places.KEY_NORM, attention.key_norm),
         ):
             self._describe_norm(row, place, norm)
-        row[places.CACHED_KEYS] = self._address(self.blocks.keys[number])
-        row[places.CACHED_VALUES] = self._address(self.blocks.values[number])
+        row[places.CACHED_KEYS], row[places.CACHED_VALUES] = map(self._address, self.blocks.tensors[number])
         row[places.WINDOW] = attention.window or 0
         rope = self.decoder.config.positions
         if isinstance(rope, RopeConfig):
@@ -264,6 +267,12 @@ def _blocks(decoder: Decoder) -> list[Block]:
     return [block for block in decoder.blocks if isinstance(block, Block)]
 
 
+def _attention(block: Block) -> GroupedQueryAttention:
+    """Return the attention of a layer, which `unsupported` has looked at."""
+    assert isinstance(block.attention, GroupedQueryAttention)
+    return block.attention
+
+
 def _stored(part: nn.Module) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Return the tensors that a layer's matrix is stored in: its weights, or its codes, scales and minima."""
     if isinstance(part, QuantizedWeight):
@@ -278,7 +287,7 @@ def _head(decoder: Decoder) -> nn.Module:
 
 def _matrices(block: Block) -> dict[int, nn.Module]:
     """Return the matrices of a layer by their places."""
-    attention, inside = block.attention, block.feed_forward
+    attention, inside = _attention(block), block.feed_forward
     assert isinstance(inside, SwiGLU | MLP)
     found: dict[int, nn.Module] = {
         places.QUERY: attention.query,
@@ -297,7 +306,7 @@ def _kind(part: nn.Module) -> torch.dtype:
 
 
 def _sizes(decoder: Decoder, chunks: int, blocks: int) -> Sizes:
-    config, attention, inside = decoder.config, decoder.config.attention, decoder.config.feed_forward
+    config, attention, inside = decoder.config, grouped(decoder.config), decoder.config.feed_forward
     assert isinstance(inside, SwiGLUConfig | MLPConfig)
     like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()  # of queries and keys
     values, rope = config.values, config.positions

@@ -1,8 +1,9 @@
 """The cache of many texts in blocks: a text takes a block when it grows, and texts that begin alike share theirs.
 
-A block holds the keys and values of `BLOCK` positions in all layers. It is known by the tokens it was computed from: a
-later text with the same beginning takes a full block as it is, and copies the beginning of one that differs further
-on. A block that no text uses stays known until its memory is needed; the one that was left first goes first.
+A block holds what all layers keep of `BLOCK` positions, such as keys and values. It is known by the tokens it was
+computed from: a later text with the same beginning takes a full block as it is, and copies the beginning of one that
+differs further on. A block that no text uses stays known until its memory is needed; the one that was left first goes
+first.
 
 Source: W. Kwon et al. 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention", arXiv
 2309.06180.
@@ -170,7 +171,7 @@ class Paged:
         return rows, columns, self.where[rows, positions // BLOCK], positions % BLOCK
 
     def of(self, part: nn.Module, kind: Callable[[Any], Any]) -> _Layer:
-        """Return the place of the next layer's keys and values: layers ask in their order."""
+        """Return the place of what the next layer keeps: layers ask in their order."""
         layer = _Layer(self, self._layer)
         self._layer += 1
         return layer
@@ -202,18 +203,21 @@ class Paged:
 
 
 class _Layer:
-    """Keys and values of one layer."""
+    """What one layer keeps."""
 
     def __init__(self, cache: Paged, layer: int) -> None:
-        self._cache, self._keys, self._values = cache, cache.blocks.keys[layer], cache.blocks.values[layer]
+        self._cache, self._cached, self._tensors = cache, cache.blocks.cached[layer], cache.blocks.tensors[layer]
 
-    def append(self, keys: Float[Tensor, "B K T E"], values: Float[Tensor, "B K T E"]) -> list[Tensor]:
-        """Store keys and values of the next positions; return copies of all so far, filled up behind."""
-        cache, new = self._cache, keys.size(2)
-        rows, columns, block, at = cache.targets
-        self._keys[block, :, :, at] = keys[rows, :, columns]  # (N, K, E)
-        self._values[block, :, at] = values[rows, :, columns]
-        seen, where = cache.length + new, cache.where
-        found_keys = self._keys[where].permute(0, 2, 1, 4, 3).flatten(2, 3)[:, :, :seen]  # (B, n, K, E, BLOCK)
-        found_values = self._values[where].transpose(1, 2).flatten(2, 3)[:, :, :seen]
-        return [found_keys, found_values]
+    def append(self, *new: Float[Tensor, "B K T E"]) -> list[Tensor]:
+        """Store tensors of the next positions; return copies of all so far, filled up behind."""
+        rows, columns, block, at = self._cache.targets
+        seen, where, found = self._cache.length + new[0].size(2), self._cache.where, []
+        for cached, tensor, each in zip(self._cached, self._tensors, new, strict=True):
+            if cached.positions_last:
+                tensor[block, :, :, at] = each[rows, :, columns]  # (N, K, E)
+                joined = tensor[where].permute(0, 2, 1, 4, 3)  # from (B, n, K, E, BLOCK)
+            else:
+                tensor[block, :, at] = each[rows, :, columns]
+                joined = tensor[where].transpose(1, 2)  # from (B, n, K, BLOCK, E)
+            found.append(joined.flatten(2, 3)[:, :, :seen])
+        return found

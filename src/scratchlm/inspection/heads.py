@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention import Attention, AttentionContext
+from scratchlm.model.attention.base import Attention, AttentionContext
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
 from scratchlm.model.masks import causal_mask
@@ -34,7 +34,7 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
     """
     maps: list[Tensor] = []
 
-    def watching(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def watching(plain: Callable[..., Tensor], capped: bool) -> Callable[..., Tensor]:
         def attend_own(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
             # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
             each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
@@ -48,13 +48,12 @@ def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tens
             maps.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
             return plain(q, k, v, context)
 
-        standard = getattr(plain, "__func__", None) is Attention.attend and decoder.config.attention.softcap is None
-        return attend if standard else attend_own
+        return attend if getattr(plain, "__func__", None) is Attention.attend and not capped else attend_own
 
     watched = with_own_modules(decoder).eval()
     for block in watched.blocks:
         layer: Any = block.attention
-        layer.attend = watching(layer.attend)
+        layer.attend = watching(layer.attend, layer.softcap is not None)
     watched.hidden(ids)
     return maps
 
@@ -65,7 +64,7 @@ def without_heads(decoder: Decoder, heads: Collection[Head]) -> Decoder:
 
     It shares the tensors of the given decoder, which is unchanged, except the output projections of ablated heads.
     """
-    silenced, width = with_own_modules(decoder), decoder.config.attention.head_dim
+    silenced, width = with_own_modules(decoder), decoder.config.attention.value_dim
     blocks: Any = silenced.blocks
     for layer in {layer for layer, _ in heads}:
         output = blocks[layer].attention.output

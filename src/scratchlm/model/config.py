@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from scratchlm.base.errors import raise_all
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.ranges import Decay, Length, Positive, Range, Width, out_of_range
 
 
@@ -106,6 +106,7 @@ class NoPositionsConfig:
 class AttentionConfig:
     """Causal self-attention, multi-head or grouped-query (Ainslie et al. 2023, arXiv 2305.13245)."""
 
+    type: ClassVar[str] = "grouped"
     heads: Width = 4
     """Query heads."""
     kv_heads: Width = 2
@@ -135,6 +136,50 @@ class AttentionConfig:
     implementation: Literal["fused", "naive"] = "fused"
     """fused: torch's scaled_dot_product_attention, or blocks of products where they are faster (bf16 on a CPU); naive:
     every step written out. Equal, and tested so."""
+
+    @property
+    def key_dim(self) -> int:
+        """Width of a key of one head."""
+        return self.head_dim
+
+    @property
+    def value_dim(self) -> int:
+        """Width of a value of one head."""
+        return self.head_dim
+
+    @property
+    def rope_dim(self) -> int:
+        """Channels of a key that rotary positions may turn."""
+        return self.head_dim
+
+
+@dataclass(frozen=True)
+class LatentAttentionConfig:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): all heads' keys and values from one short vector.
+
+    A cache keeps latent_dim + rope_dim numbers a position and layer, however many heads there are.
+    """
+
+    type: ClassVar[str] = "latent"
+    heads: Width = 4
+    """Heads."""
+    latent_dim: Width = 64
+    """Width of the vector that keys and values are made of; DeepSeek's kv_lora_rank."""
+    query_rank: Annotated[int | None, Range(1, 1 << 20)] = None
+    """Width that queries go through first; none: no such step. DeepSeek's q_lora_rank."""
+    nope_dim: Width = 32
+    """Channels of a key that carry no position, of each head; DeepSeek's qk_nope_head_dim."""
+    rope_dim: Width = 16
+    """Channels of a key that carry the position, shared by all heads; DeepSeek's qk_rope_head_dim."""
+    value_dim: Width = 32
+    """Width of a value of one head; DeepSeek's v_head_dim."""
+    implementation: Literal["fused", "naive"] = "fused"
+    """fused: torch's scaled_dot_product_attention; naive: every step written out. Equal, and tested so."""
+
+    @property
+    def key_dim(self) -> int:
+        """Width of a key of one head."""
+        return self.nope_dim + self.rope_dim
 
 
 @dataclass(frozen=True)
@@ -264,6 +309,7 @@ class MultiTokenPredictionConfig:
 
 
 NormConfig = RMSNormConfig | LayerNormConfig
+AttentionChoice = AttentionConfig | LatentAttentionConfig
 X0ResidualChoice = NoX0ResidualConfig | X0ResidualConfig
 NgramsConfig = NoNgramsConfig | NgramEmbeddingConfig
 MultiTokenPredictionChoice = NoMultiTokenPredictionConfig | MultiTokenPredictionConfig
@@ -309,7 +355,7 @@ class DecoderConfig:
     norm_places: Literal["before", "after", "both"] = "before"
     """Where a branch is normalised: what it reads (Llama), what it adds (OLMo 2), or both (Gemma 3)."""
     positions: PositionsConfig = field(default_factory=RopeConfig)
-    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    attention: AttentionChoice = field(default_factory=AttentionConfig)
     feed_forward: FeedForwardConfig = field(default_factory=SwiGLUConfig)
     x0_residual: X0ResidualChoice = field(default_factory=NoX0ResidualConfig)
     values: ValuesConfig = field(default_factory=NoValueEmbeddingConfig)
@@ -343,24 +389,39 @@ class DecoderConfig:
             remedy = 'to learn the next token alone, give [model.multi_token_prediction] of a recipe the type "none"'
             if not second.weight > 0:
                 problems.append(f"model.multi_token_prediction.weight is {second.weight}: must be over 0; {remedy}")
-        if sound("attention.heads", "attention.kv_heads") and attention.heads % attention.kv_heads:
-            problems.append(
-                f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
-                "heads must be a multiple of kv_heads"
-            )
-        if isinstance(self.positions, RopeConfig) and sound("attention.head_dim", "positions.partial_rotary_factor"):
-            turned = int(attention.head_dim * self.positions.partial_rotary_factor)
+        latent = isinstance(attention, LatentAttentionConfig)
+        of_head = "rope_dim" if latent else "head_dim"
+        if isinstance(self.positions, RopeConfig) and sound(f"attention.{of_head}", "positions.partial_rotary_factor"):
+            turned = int(attention.rope_dim * self.positions.partial_rotary_factor)
             if turned % 2:
                 problems.append(
-                    f"model.attention.head_dim is {attention.head_dim}, of which {turned} turn: rotary positions need "
+                    f"model.attention.{of_head} is {attention.rope_dim}, of which {turned} turn: rotary positions need "
                     "an even number of channels"
                 )
+        if latent and isinstance(self.values, ValueEmbeddingConfig):
+            problems.append('model.values: not beside latent attention, whose values come from its vector; give "none"')
         mixture = self.feed_forward
         if isinstance(mixture, ExpertsConfig) and not 1 <= mixture.chosen <= mixture.experts:
             problems.append(
                 f"model.feed_forward.chosen is {mixture.chosen}: must be from 1 to the {mixture.experts} experts"
             )
-        stray = [layer for layer in attention.global_layers if not 0 <= layer < self.layers]
-        if stray:
-            problems.append(f"model.attention.global_layers names {stray[0]}: layers are 0 to {self.layers - 1}")
+        if isinstance(attention, AttentionConfig):
+            if sound("attention.heads", "attention.kv_heads") and attention.heads % attention.kv_heads:
+                problems.append(
+                    f"model.attention.heads is {attention.heads} and kv_heads is {attention.kv_heads}: "
+                    "heads must be a multiple of kv_heads"
+                )
+            stray = [layer for layer in attention.global_layers if not 0 <= layer < self.layers]
+            if stray:
+                problems.append(f"model.attention.global_layers names {stray[0]}: layers are 0 to {self.layers - 1}")
         raise_all(problems)
+
+
+def grouped(config: DecoderConfig) -> AttentionConfig:
+    """Return the attention of a model where nothing but grouped-query attention will do; `UserError` for another."""
+    if not isinstance(config.attention, AttentionConfig):
+        raise UserError(
+            f"model.attention is of the kind {config.attention.type!r}: this works with "
+            f"{AttentionConfig.type!r} attention alone; take a model that has it"
+        )
+    return config.attention

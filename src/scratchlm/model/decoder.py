@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from scratchlm.model.attention import Attention, AttentionContext, ValueEmbedding
+from scratchlm.model.attention.base import Attention, AttentionContext
+from scratchlm.model.attention.grouped import ValueEmbedding
+from scratchlm.model.attention.kinds import build_attention
 from scratchlm.model.cache import Cache
 from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.dropout import Dropout
@@ -42,7 +44,7 @@ class Block(nn.Module):
         super().__init__()
         before, after = config.norm_places != "after", config.norm_places != "before"
         self.attention_norm = build_norm(config.width, config.norm) if before else nn.Identity()
-        self.attention = Attention(config, layer)
+        self.attention = build_attention(config, layer)
         self.attention_out_norm = build_norm(config.width, config.norm) if after else nn.Identity()
         self.feed_forward_norm = build_norm(config.width, config.norm) if before else nn.Identity()
         self.feed_forward = build_feed_forward(config.width, config.feed_forward)

@@ -19,7 +19,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.base.errors import raise_all
-from scratchlm.model.attention import Attention, AttentionContext, Keys, Projections, fused_attention
+from scratchlm.model.attention.base import AttentionContext
+from scratchlm.model.attention.grouped import GroupedQueryAttention, Projections
+from scratchlm.model.attention.scaled_dot_product import Keys, fused_attention
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import (
     DecoderConfig,
@@ -94,7 +96,7 @@ class CrossBlock(nn.Module):
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         self.attention_norm = build_norm(config.width, config.norm)
-        self.attention = Attention(config, layer)
+        self.attention = GroupedQueryAttention(config, layer)
         self.cross_norm = build_norm(config.width, config.norm)
         self.cross = CrossAttention(config)
         self.feed_forward_norm = build_norm(config.width, config.norm)

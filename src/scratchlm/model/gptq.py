@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention import AttentionContext
+from scratchlm.model.attention.base import AttentionContext
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.quantized import (
     GROUP,

@@ -13,13 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.attention import Projections, ValueEmbedding
+from scratchlm.model.attention.base import Attention
+from scratchlm.model.attention.grouped import ValueEmbedding
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.feedforward import MLP, SwiGLU
 from scratchlm.model.fourbit import FourBit, pack, product
 from scratchlm.model.loraconfig import LoRAConfig
 
-OWNERS = (Projections, ValueEmbedding, SwiGLU, MLP)
+OWNERS = (Attention, ValueEmbedding, SwiGLU, MLP)
 """Parts of a block whose matrices can have adapters; a target is a matrix by the name of its attribute."""
 
 

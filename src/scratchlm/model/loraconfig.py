@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Positive, Range, out_of_range
 
-Part = Literal["query", "key", "value", "output", "gate", "up", "down"]
+Part = Literal["query", "key", "value", "output", "gate", "up", "down", "query_down", "latent", "expand"]
 ADAPTER_NAME = "default"
 """Name of an adapter that is the only one of its model."""
 PARTS: tuple[Part, ...] = ("query", "key", "value", "output", "gate", "up", "down")
@@ -27,7 +27,7 @@ class LoRAConfig:
     """What the product is multiplied by, over the rank."""
     targets: tuple[Part, ...] = PARTS
     """Matrices of each layer that have an adapter: query, key, value and output of attention; gate, up and down of the
-    feed-forward."""
+    feed-forward. query_down, latent and expand, of latent attention, on demand."""
     first_layer: Amount = 0
     """First layer with adapters, counted from 0; no gradient is computed below it. PEFT's `layers_to_transform`."""
 

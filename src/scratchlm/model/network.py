@@ -144,7 +144,7 @@ class Transformer(SequenceModel):
         rope, device = self.config.positions, self.device
         if not isinstance(rope, RopeConfig) or device.type == "meta":
             return
-        context, channels = self.config.context, int(self.config.attention.head_dim * rope.partial_rotary_factor)
+        context, channels = self.config.context, int(self.config.attention.rope_dim * rope.partial_rotary_factor)
         tables = {"rope": rope_table(context, channels, rope.theta, rope.scaling)}
         if rope.local_theta is not None:
             tables["local_rope"] = rope_table(context, channels, rope.local_theta)
@@ -192,8 +192,9 @@ class Transformer(SequenceModel):
         tables = sum(part.weight.numel() for part in self.modules() if isinstance(part, nn.Embedding))
         tables += sum(math.prod(part.shape) for part in self.modules() if isinstance(part, QuantizedEmbedding))
         tables -= self.config.vocabulary_size * self.config.width if self.config.tied else 0  # as the head in a product
-        channels = self.config.attention.heads * self.config.attention.head_dim
-        products = self.active_count() - tables + 2 * channels * self.keys_seen(length)
+        attention = self.config.attention
+        channels = attention.heads * (attention.key_dim + attention.value_dim)
+        products = self.active_count() - tables + channels * self.keys_seen(length)
         return (2.0 + 4.0 * self._share_of_gradients()) * products
 
     def _share_of_gradients(self) -> float:

@@ -129,8 +129,7 @@ def _served(name: str, model: LanguageModel, config: ServeConfig) -> Served:
 
 def _blocks(decoder: Decoder, config: ServeConfig) -> int:
     """Return how many blocks of the cache are held: as many as all rows could use, within the memory allowed."""
-    shape = decoder.config.attention
-    size = 2 * shape.kv_heads * shape.head_dim * BLOCK * decoder.config.layers * decoder.dtype.itemsize
+    size = sum(attention.cache_numbers for attention in decoder.attentions) * BLOCK * decoder.dtype.itemsize
     whole = -(-decoder.config.context // BLOCK)
     return max(whole, min(config.rows * whole, (config.cache_mib << 20) // size))
 

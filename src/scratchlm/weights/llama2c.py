@@ -17,7 +17,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.reading import require_plain
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, SwiGLUConfig, grouped
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.sentencepiece import SentencePieceBPE, merges_by_score
 from scratchlm.tokens.vocabulary import SPACE, SentencePieceVocabulary
@@ -69,8 +69,8 @@ def _header(path: Path) -> DecoderConfig:
 
 def _tensors(path: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """Split the numbers into tensors under Hugging Face's names; each kind has all layers in order."""
-    width, hidden, layers, head = config.width, config.feed_forward.hidden, config.layers, config.attention.head_dim
-    q, kv = config.attention.heads * head, config.attention.kv_heads * head
+    width, hidden, layers, head = config.width, config.feed_forward.hidden, config.layers, grouped(config).head_dim
+    q, kv = grouped(config).heads * head, grouped(config).kv_heads * head
     kinds = [
         ("model.embed_tokens.weight", (config.vocabulary_size, width)),
         ("input_layernorm.weight", (layers, width)),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.model.config import DecoderConfig, ExpertsConfig
+from scratchlm.model.config import DecoderConfig, ExpertsConfig, grouped
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.weights.checkpoint import fill
 from scratchlm.weights.tensors import StoredTensors
@@ -149,5 +149,5 @@ def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: Decoder
 
 def _swapped(tensor: Tensor, config: DecoderConfig) -> Tensor:
     """Swap the halves of each head's output channels; twice gives the tensor again."""
-    half = config.attention.head_dim // 2
+    half = grouped(config).head_dim // 2
     return tensor.reshape(-1, 2, half, *tensor.shape[1:]).flip(1).reshape(tensor.shape)

@@ -22,6 +22,7 @@ from torch import Tensor
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.inspection.heads import Head, all_heads, attention_maps, induction_scores, without_heads
 from scratchlm.lab.shared.networks import fit_windows
+from scratchlm.model.config import grouped
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.runs.depth_scaling import load_recipe
@@ -56,7 +57,7 @@ class Roles:
 def copying_model(shortest: int, longest: int, steps: int, seed: int) -> Decoder:
     """Train a model on random texts of `shortest` to `longest` tokens but `OTHER`, each repeated `REPEATS` times."""
     shape = qwen3_shaped(VOCABULARY, width=WIDTH, layers=LAYERS, context=ROW)
-    shape = replace(shape, attention=replace(shape.attention, heads=HEADS, kv_heads=HEADS))
+    shape = replace(shape, attention=replace(grouped(shape), heads=HEADS, kv_heads=HEADS))
     decoder = build_decoder(shape, seed)
     draw = np.random.default_rng(seed)
     periods = [period for period in range(shortest, longest + 1) if period != OTHER]

@@ -22,6 +22,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from scratchlm.data.batches import Batch, Order, Tokens, WindowBatches
+from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.config import AttentionConfig, DecoderConfig
 from scratchlm.model.decoder import Block, Decoder, initialise
 from scratchlm.model.network import CausalLM, Ids, Stream
@@ -45,6 +46,8 @@ WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 class ReaderBlock(Block):
     """A block whose query is the state of a position, and whose keys and values are the tokens before it."""
+
+    attention: GroupedQueryAttention
 
     def read(self, x: Stream, tokens: Stream, places: Float[Tensor, "B K D"]) -> Stream:
         """Add what the block computes from the last K tokens of each position, the position's own included.

@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.errors import UserError
-from scratchlm.model.config import DecoderConfig, NoMultiTokenPredictionConfig
+from scratchlm.model.config import DecoderConfig, NoMultiTokenPredictionConfig, grouped
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.mapping import Rule
 
@@ -70,7 +70,7 @@ def for_inference(config: DecoderConfig) -> DecoderConfig:
     """Return a config without settings for training only, and with the default kernels."""
     return replace(
         config,
-        attention=replace(config.attention, implementation="fused"),
+        attention=replace(grouped(config), implementation="fused"),
         multi_token_prediction=NoMultiTokenPredictionConfig(),
         dropout=0.0,
         init_std=DecoderConfig.init_std,

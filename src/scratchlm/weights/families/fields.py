@@ -13,6 +13,7 @@ from scratchlm.model.config import (
     NoScalingConfig,
     RopeConfig,
     ScalingConfig,
+    grouped,
 )
 
 SCALINGS = "default, linear, llama3"
@@ -115,7 +116,7 @@ class Fields:
 
 def layer_types(config: DecoderConfig) -> list[str]:
     """Return the field that `full_layers` reads."""
-    full = config.attention.global_layers
+    full = grouped(config).global_layers
     return ["full_attention" if layer in full else "sliding_attention" for layer in range(config.layers)]
 
 

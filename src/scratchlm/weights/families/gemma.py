@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
+from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig, grouped
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields, layer_types
 from scratchlm.weights.families.llama import read_common, with_attention, write_common
@@ -74,7 +74,7 @@ def _rope(fields: Fields, context: int) -> RopeConfig:
 
 
 def _write(config: DecoderConfig) -> dict[str, Any]:
-    attention, rope = config.attention, config.positions
+    attention, rope = grouped(config), config.positions
     fields = write_common(config)
     del fields["hidden_act"]
     scale = attention.query_scale or attention.head_dim**-0.5

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from scratchlm.model.config import AttentionConfig, DecoderConfig, LayerNormConfig, LearnedPositionsConfig, MLPConfig
+from scratchlm.model.config import (
+    AttentionConfig,
+    DecoderConfig,
+    LayerNormConfig,
+    LearnedPositionsConfig,
+    MLPConfig,
+    grouped,
+)
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.mapping import Rule
@@ -73,7 +80,7 @@ def _write(config: DecoderConfig) -> dict[str, Any]:
         "n_ctx": config.context,
         "n_embd": config.width,
         "n_layer": config.layers,
-        "n_head": config.attention.heads,
+        "n_head": grouped(config).heads,
         "n_inner": config.feed_forward.hidden,
         "activation_function": "gelu" if plain else "gelu_new",
         "layer_norm_epsilon": config.norm.eps,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig
+from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig, RopeConfig, SwiGLUConfig, grouped
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields, write_rope
 
@@ -63,9 +63,9 @@ def write_common(config: DecoderConfig) -> dict[str, Any]:
         "hidden_size": config.width,
         "intermediate_size": config.feed_forward.hidden,
         "num_hidden_layers": config.layers,
-        "num_attention_heads": config.attention.heads,
-        "num_key_value_heads": config.attention.kv_heads,
-        "head_dim": config.attention.head_dim,
+        "num_attention_heads": grouped(config).heads,
+        "num_key_value_heads": grouped(config).kv_heads,
+        "head_dim": grouped(config).head_dim,
         "hidden_act": "silu",
         "rms_norm_eps": config.norm.eps,
         "tie_word_embeddings": config.tied,
@@ -75,7 +75,7 @@ def write_common(config: DecoderConfig) -> dict[str, Any]:
 
 def with_attention(config: DecoderConfig, **changes: Any) -> DecoderConfig:
     """Return a config with changes to its attention."""
-    return replace(config, attention=replace(config.attention, **changes))
+    return replace(config, attention=replace(grouped(config), **changes))
 
 
 def _read_llama(fields: Fields) -> DecoderConfig:
@@ -86,7 +86,7 @@ def _read_llama(fields: Fields) -> DecoderConfig:
 
 def _write_llama(config: DecoderConfig) -> dict[str, Any]:
     mlp_bias = isinstance(config.feed_forward, SwiGLUConfig) and config.feed_forward.bias
-    return {**write_common(config), "attention_bias": config.attention.bias, "mlp_bias": mlp_bias}
+    return {**write_common(config), "attention_bias": grouped(config).bias, "mlp_bias": mlp_bias}
 
 
 def _read_mistral(fields: Fields) -> DecoderConfig:
@@ -95,7 +95,7 @@ def _read_mistral(fields: Fields) -> DecoderConfig:
 
 
 def _write_mistral(config: DecoderConfig) -> dict[str, Any]:
-    return {**write_common(config), "sliding_window": config.attention.window}
+    return {**write_common(config), "sliding_window": grouped(config).window}
 
 
 def _read_olmo2(fields: Fields) -> DecoderConfig:
@@ -106,7 +106,7 @@ def _read_olmo2(fields: Fields) -> DecoderConfig:
 
 
 def _write_olmo2(config: DecoderConfig) -> dict[str, Any]:
-    return {**write_common(config), "attention_bias": config.attention.bias}
+    return {**write_common(config), "attention_bias": grouped(config).bias}
 
 
 def _read_phi3(fields: Fields) -> DecoderConfig:

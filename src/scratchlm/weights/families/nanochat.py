@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import DecoderConfig, MLPConfig, RMSNormConfig
+from scratchlm.model.config import DecoderConfig, MLPConfig, RMSNormConfig, grouped
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, Family, inside
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.families.llama import read_common, with_attention, write_common
@@ -39,7 +39,7 @@ def _read(fields: Fields) -> DecoderConfig:
 
 
 def _write(config: DecoderConfig) -> dict[str, Any]:
-    changed = {"hidden_act": "relu2", "attention_bias": config.attention.bias}
+    changed = {"hidden_act": "relu2", "attention_bias": grouped(config).bias}
     return {**write_common(config), **changed, "final_logit_softcapping": config.logit_softcap}
 
 

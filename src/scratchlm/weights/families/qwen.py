@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scratchlm.model.config import DecoderConfig, ExpertsConfig
+from scratchlm.model.config import DecoderConfig, ExpertsConfig, grouped
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, END, GATED, NORMS_BEFORE, QK_NORM, Family, inside
 from scratchlm.weights.families.fields import Fields, layer_types
 from scratchlm.weights.families.llama import read_common, with_attention, write_common
@@ -25,7 +25,7 @@ def _read_qwen2(fields: Fields) -> DecoderConfig:
 
 def _read_qwen3(fields: Fields) -> DecoderConfig:
     config = _read(fields, *_window(fields), bias=fields.truth("attention_bias", False), head_dim=128)
-    return with_attention(config, qk_norm=True, output_bias=config.attention.bias)
+    return with_attention(config, qk_norm=True, output_bias=grouped(config).bias)
 
 
 def _read_mixture(fields: Fields) -> DecoderConfig:
@@ -40,7 +40,7 @@ def _read_mixture(fields: Fields) -> DecoderConfig:
     )
     window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
     config = _read(fields, window, (), bias=fields.truth("attention_bias", False))
-    return replace(with_attention(config, qk_norm=True, output_bias=config.attention.bias), feed_forward=experts)
+    return replace(with_attention(config, qk_norm=True, output_bias=grouped(config).bias), feed_forward=experts)
 
 
 def _read(fields: Fields, window: int | None, full: tuple[int, ...], bias: bool, **usual: Any) -> DecoderConfig:
@@ -63,7 +63,7 @@ def _window(fields: Fields) -> tuple[int | None, tuple[int, ...]]:
 
 
 def _write(config: DecoderConfig) -> dict[str, Any]:
-    attention = config.attention
+    attention = grouped(config)
     written = {**write_common(config), "use_sliding_window": attention.window is not None}
     if attention.window is None:
         return written
@@ -72,7 +72,7 @@ def _write(config: DecoderConfig) -> dict[str, Any]:
 
 
 def _write_qwen3(config: DecoderConfig) -> dict[str, Any]:
-    return {**_write(config), "attention_bias": config.attention.bias}
+    return {**_write(config), "attention_bias": grouped(config).bias}
 
 
 def _write_mixture(config: DecoderConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.config import DecoderConfig, Llama3ScalingConfig, RopeConfig
+from scratchlm.model.config import DecoderConfig, Llama3ScalingConfig, RopeConfig, grouped
 from scratchlm.model.positions import rope_frequencies
 from scratchlm.weights.families.family import Family, different
 from scratchlm.weights.families.fields import llama3_scaling
@@ -145,7 +145,7 @@ def describe(family: Family, config: DecoderConfig) -> Described:
     }
     factors, rope = None, config.positions
     if isinstance(rope, RopeConfig):
-        head_dim = config.attention.head_dim
+        head_dim = grouped(config).head_dim
         turned = int(head_dim * rope.partial_rotary_factor)
         values |= {"attention.value_length": head_dim, "rope.dimension_count": turned}
         if isinstance(rope.scaling, Llama3ScalingConfig):
@@ -171,7 +171,7 @@ def _lost(described: Described, config: DecoderConfig) -> list[str]:
 
 def _unsupported(architecture: str, config: DecoderConfig) -> list[str]:
     """Return what the fields state and llama.cpp does not support (src/llama-model.cpp)."""
-    attention, problems = config.attention, []
+    attention, problems = grouped(config), []
     per_head = config.width // attention.heads
     if architecture in PER_HEAD and attention.head_dim != per_head:
         problems.append(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.reading import whole
+from scratchlm.model.config import grouped
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import tokenizer_of
 from scratchlm.weights.checkpoint import SavedModel
@@ -64,7 +65,7 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
         family, config = shape_of(described, str(path))
     expected = shapes(config)
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
-    layout = Layout(file.architecture, config.layers, config.attention.head_dim)
+    layout = Layout(file.architecture, config.layers, grouped(config).head_dim)
     decoder = from_hf(AsTheirs(file, layout, wanted), family.rules, config, family.ignored, dtype)
     with whole(path, "GGUF file"):
         tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))

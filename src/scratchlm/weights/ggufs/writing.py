@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scratchlm.model.config import grouped
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, TURN_END
 from scratchlm.tokens.chat import CHATML
@@ -90,7 +91,7 @@ def _ends(writer: gguf.GGUFWriter, model: SavedModel) -> None:
 
 def _tensors(decoder: Decoder, family: Family, described: Described) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor under its GGUF name; the experts of a layer are stacked."""
-    layout = Layout(described.architecture, decoder.config.layers, decoder.config.attention.head_dim)
+    layout = Layout(described.architecture, decoder.config.layers, grouped(decoder.config).head_dim)
     theirs, _ = tensors_and_fields(decoder, family)
     experts: dict[str, list[Tensor]] = {}
     for name, (stored, expert) in layout.names(list(theirs)).items():

@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType, quants
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig
+from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, grouped
 from scratchlm.model.positions import rope_frequencies
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate
@@ -59,7 +59,7 @@ def write_page(model: SavedModel) -> str:
     tokenizer, tensors = model.tokenizer, dict(model.decoder.named_parameters())
     tensors.pop("mtp_head.weight", None)
     title = str(model.provenance.get("name") or "A language model in a page")
-    parameters, shape = model.decoder.parameter_count(), config.attention
+    parameters, shape = model.decoder.parameter_count(), grouped(config)
     stored = {
         "config": _shape(config),
         "tensors": {name: _stored(tensor.detach().float().cpu()) for name, tensor in tensors.items()},
@@ -86,7 +86,7 @@ def _file(name: str) -> str:
 
 
 def _check(model: SavedModel, config: DecoderConfig) -> None:
-    attention, parameters = config.attention, model.decoder.parameter_count()
+    attention, parameters = grouped(config), model.decoder.parameter_count()
     if parameters > LARGEST:
         raise UserError(f"{parameters:,} parameters: a page holds at most {LARGEST:,}; export it to gguf")
     fits = not (QWEN3.differences(config) and LLAMA.differences(config))
@@ -101,7 +101,7 @@ def _check(model: SavedModel, config: DecoderConfig) -> None:
 
 def _shape(config: DecoderConfig) -> dict[str, Any]:
     """Return the config fields that the script needs."""
-    attention, rope = config.attention, config.positions
+    attention, rope = grouped(config), config.positions
     assert isinstance(rope, RopeConfig)
     assert isinstance(config.norm, RMSNormConfig)
     return {
