@@ -207,10 +207,9 @@ def test_settings_have_an_effect_or_are_refused_all_together() -> None:
 
 
 def test_no_layer_is_built_to_be_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    built, build = [], GroupedQueryAttention.__init__
-    monkeypatch.setattr(
-        GroupedQueryAttention, "__init__", lambda self, *given: (built.append(self), build(self, *given))[1]
-    )
+    kind, built = GroupedQueryAttention, []
+    build = kind.__init__
+    monkeypatch.setattr(kind, "__init__", lambda self, *given: (built.append(self), build(self, *given))[1])
     model = EncoderDecoder(shape(layers=3))
     assert len(built) == 6
-    assert {id(part) for part in model.modules() if isinstance(part, GroupedQueryAttention)} == set(map(id, built))
+    assert {id(part) for part in model.modules() if isinstance(part, kind)} == set(map(id, built))
