@@ -200,7 +200,9 @@ def test_a_run_is_resumed_with_its_own_settings_from_python_and_from_a_command_l
 
 def test_a_whole_part_replaces_the_recipes_and_the_other_part_stays(data: Path, tmp_path: Path) -> None:
     training = TrainingConfig(steps=2, batch_size=2, sequence_length=16, sample_every=0)
-    result = slm.pretrain(slm.PretrainConfig("tiny", data=data, out=tmp_path / "run", training=training, dtype="fp32"))
+    result = slm.pretrain(
+        slm.PretrainConfig("tiny", data=(data,), out=tmp_path / "run", training=training, dtype="fp32")
+    )
     assert result.steps == 2
     recorded = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8").splitlines()
     assert "width = 64  # recipe" in recorded

@@ -108,7 +108,7 @@ def stage(folder: Path, name: str, changes: Mapping[str, Any], before: Path | No
         recipe = load_recipe(RECIPE)
         training = from_dict(TrainingConfig, WINDOWS | changes, "training", recipe.training)
         data = folder / "data" / name
-        config = PretrainConfig(RECIPE, data=data, out=run, init=before, model=recipe.model, training=training)
+        config = PretrainConfig(RECIPE, data=(data,), out=run, init=before, model=recipe.model, training=training)
     return {key: value for key, value in pretrain(config).as_dict().items() if key not in ("out", "seconds")}
 
 

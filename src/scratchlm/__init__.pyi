@@ -762,11 +762,11 @@ def inspect_tokenizer(
 def inspect_tokenizer(config: InspectTokenizerConfig, /) -> InspectResult: ...
 @overload
 def plan(
-    recipe: str = "default", *, depth: int | None = None, minutes: float | None = None, data: str | Path | None = None,
-    probe: bool = True, ranks: int = 1, ranks_per_machine: int = 8,
-    sharding: Literal["none", "full", "hybrid"] = "none", device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto", threads: int | None = None,
-    model: DecoderConfig | None = None, training: TrainingConfig | None = None,
+    recipe: str = "default", *, depth: int | None = None, minutes: float | None = None,
+    data: str | Path | Sequence[str | Path] = (), mix: str = "", mix_after: str = "", probe: bool = True,
+    ranks: int = 1, ranks_per_machine: int = 8, sharding: Literal["none", "full", "hybrid"] = "none",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    threads: int | None = None, model: DecoderConfig | None = None, training: TrainingConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Plan | Published:
     """Parameters, memory and time of a run before it begins, or the size of a published model.
@@ -780,8 +780,13 @@ def plan(
             Time to train for: reports how many steps fit, and which loss each depth is expected to
             reach.
         data
-            Folder that `scratchlm prepare` wrote, to try learning rates on; without, steps are timed on
-            random ids.
+            Folder that `scratchlm prepare` wrote, to try learning rates on; give the flag again to mix
+            several. Without, steps are timed on random ids.
+        mix
+            With several --data: weights, as in 3,1, of how many tokens of each are read. Without, each
+            is read equally often.
+        mix_after
+            Other weights after a step, as in 900=1,3: those of an annealing phase.
         probe
             Whether to time a few steps; without, only what can be counted is reported.
         ranks
@@ -878,10 +883,10 @@ def prepare(
 def prepare(config: PrepareConfig, /) -> PrepareResult: ...
 @overload
 def pretrain(
-    recipe: str = "default", *, data: str | Path | Iterable[str | Mapping[str, Any]] | None = None,
-    out: str | Path | None = None, minutes: float | None = None, depth: int | None = None,
-    init: str | Path | None = None, teacher: str | Path | None = None, distillation: float = 0.5,
-    resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
+    recipe: str = "default", *, data: str | Path | Sequence[str | Path] | Iterable[str | Mapping[str, Any]] = (),
+    out: str | Path | None = None, mix: str = "", mix_after: str = "", minutes: float | None = None,
+    depth: int | None = None, init: str | Path | None = None, teacher: str | Path | None = None,
+    distillation: float = 0.5, resume: str | Path | None = None, allow_changes: bool = False, seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     threads: int | None = None, force: bool = False, sharding: Literal["none", "full", "hybrid"] = "none",
     track: Sequence[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = (),
@@ -897,11 +902,16 @@ def pretrain(
             Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2, further)
             or a TOML file; its values are the defaults of all flags below.
         data
-            Folder that `scratchlm prepare` wrote. Here also texts, or rows of named fields such as
-            {'text': ..., 'label': ...}, from memory: they are written once to the cache, under their
-            hash.
+            Folder that `scratchlm prepare` wrote; give the flag again to mix several. Here also texts,
+            or rows of named fields such as {'text': ..., 'label': ...}, from memory: they are written
+            once to the cache, under their hash.
         out
             Folder of the run to write.
+        mix
+            With several --data: weights, as in 3,1, of how many tokens of each are read. Without, each
+            is read equally often.
+        mix_after
+            Other weights after a step, as in 900=1,3: those of an annealing phase.
         minutes
             Time for training and its evaluations; a short probe turns it into a number of steps, which
             then follows the clock. Without --depth, the recipes default and speedrun take the depth

@@ -332,6 +332,13 @@ def completion(config: Any) -> str:
     return scratchlm.config.completion.script(config.shell, known)
 
 
+def _are_paths(value: Any) -> bool:
+    """Return whether an argument names files, not what they would hold: a text in a list is a text."""
+    return isinstance(value, str | Path) or (
+        isinstance(value, list | tuple) and bool(value) and all(isinstance(each, Path) for each in value)
+    )
+
+
 def _on_disk(name: str, named: dict[str, Any], placed: bool) -> dict[str, Any]:
     """Return the arguments of a call with the files that hold what it gives from memory."""
     if name not in IN_MEMORY:
@@ -342,9 +349,7 @@ def _on_disk(name: str, named: dict[str, Any], placed: bool) -> dict[str, Any]:
         file = scratchlm.data.given.file_of_rows(named["data"], "data")
         return {**{key: value for key, value in named.items() if key != "data"}, "sources": (str(file),)}
     in_memory = {
-        key: named[key]
-        for key in IN_MEMORY[name]
-        if named.get(key) is not None and not isinstance(named[key], str | Path)
+        key: named[key] for key in IN_MEMORY[name] if named.get(key) is not None and not _are_paths(named[key])
     }
     for key, rows in in_memory.items():
         if name == "pretrain":

@@ -9,6 +9,10 @@ import torch
 
 from scratchlm.data.batches import IGNORED, ArrayTokens, WindowBatches
 from scratchlm.data.masking import HiddenTokens
+from scratchlm.model.decoder import build_decoder
+from scratchlm.training.config import AdamWConfig, TrainingConfig
+from scratchlm.training.loop import Loop
+from toys import toy_config
 
 SOURCE = WindowBatches(ArrayTokens(np.arange(1000) % 50), 8, 20, 3)
 MASK = 99
@@ -33,6 +37,20 @@ def test_a_hidden_token_is_the_target_of_the_position_before_it() -> None:
         assert wanted.any(1).all()
         counted.append(hidden[:, 1:].float().mean().item())
     assert 0.25 < np.mean(counted) < 0.35
+
+
+def test_a_model_learns_to_restore_what_was_hidden() -> None:
+    source = WindowBatches(ArrayTokens(np.arange(4000) % 10), 8, 20, 3)
+    hiding = HiddenTokens(source, 1.0, 0.3, mask=10, seed=0)
+    decoder = build_decoder(toy_config("default", vocabulary_size=11))
+    training = TrainingConfig(steps=120, optimizer=AdamWConfig(learning_rate=0.01))
+    losses = [record.loss for record in Loop(decoder, hiding, training).steps()]
+    assert losses[-1] < 0.3 * losses[0]
+    batch, _ = next(HiddenTokens(source, 1.0, 0.3, mask=10, seed=9)(None))
+    with torch.no_grad():
+        restored = decoder.logits(decoder.hidden(batch.ids, both_ways=True)).argmax(-1)
+    hidden = batch.targets != IGNORED
+    assert float((restored == batch.targets)[hidden].float().mean()) > 0.7  # by chance 0.1
 
 
 def test_what_is_hidden_follows_from_the_state() -> None:

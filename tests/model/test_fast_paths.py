@@ -86,7 +86,7 @@ def test_in_bf16_a_model_uses_blocks_and_stays_near_fp32(monkeypatch: pytest.Mon
         calls.append(1)
         return blocked_attention(q, k, v, 8)
 
-    monkeypatch.setattr("scratchlm.model.attention.blocked_attention", spy)
+    monkeypatch.setattr("scratchlm.model.attention.base.blocked_attention", spy)
     decoder, ids = random_decoder(toy_config("default")), random_ids(2, CONTEXT)
     with torch.no_grad():
         exact = decoder(ids)

@@ -50,7 +50,7 @@ def test_a_run_keeps_its_forecast_and_reports_what_came(recipe: str, tmp_path: P
     training = TrainingConfig(steps=6, batch_size=4, sequence_length=16, log_every=1)
     model = load_recipe(recipe, 2 if recipe == "default" else None).model
     run = tmp_path / "run"
-    pretrain(PretrainConfig(recipe, data=tmp_path / "data", out=run, training=training, model=model, threads=1))
+    pretrain(PretrainConfig(recipe, data=(tmp_path / "data",), out=run, training=training, model=model, threads=1))
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["forecast"]["seconds"] > 0
     assert (manifest["forecast"]["loss"] is not None) == (recipe == "default")

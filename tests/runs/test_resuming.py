@@ -47,7 +47,7 @@ def test_a_recipe_killed_after_a_checkpoint_ends_as_if_it_had_not_been(name: str
     flags = {"steps": STEPS, "batch_size": 2, "sequence_length": 32, "checkpoint_every": SAVED, "evaluate_every": 2}
     training = dataclasses.replace(recipe.training, **flags, sample_every=4, log_every=1, compile=False)
     model = dataclasses.replace(recipe.model, layers=2)  # its parts matter, not how often they stand above each other
-    config = PretrainConfig(name, data=text, out=tmp_path / "whole", model=model, training=training)
+    config = PretrainConfig(name, data=(text,), out=tmp_path / "whole", model=model, training=training)
     pretrain(config)
     killed = shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     shutil.rmtree(latest_checkpoint(killed / "checkpoints"))  # the log is ahead of what was saved, as a kill leaves it

@@ -94,7 +94,7 @@ def test_the_best_goes_on_and_one_that_failed_never() -> None:
 
 
 def swept(*sweep: str, **values: object) -> ResolvedPretrainConfig:
-    return resolve(PretrainConfig("tiny", data=Path("data"), out=Path("out"), sweep=sweep, **values))
+    return resolve(PretrainConfig("tiny", data=(Path("data"),), out=Path("out"), sweep=sweep, **values))
 
 
 def test_trials_are_all_combinations() -> None:
@@ -172,7 +172,7 @@ class InTurn:
 
 
 def small(data: Path, out: Path, *sweep: str) -> ResolvedPretrainConfig:
-    config = resolve(PretrainConfig("tiny", data=data, out=out, sweep=sweep, dtype="fp32", threads=1, device="cpu"))
+    config = resolve(PretrainConfig("tiny", data=(data,), out=out, sweep=sweep, dtype="fp32", threads=1, device="cpu"))
     sizes = {"training.steps": 60, "training.sequence_length": 16, "training.batch_size": 4, "model.width": 32}
     return changed(config, sizes)
 
@@ -188,7 +188,7 @@ def test_the_best_trial_is_the_run_that_its_recipe_gives(data: Path, tmp_path: P
     best = sweep.best()
     assert score(best) == found.trials[0].bits_per_byte[-1]
     recipe = str(tmp_path / "best.toml")
-    pretrain(PretrainConfig(recipe, data=data, out=tmp_path / "again", dtype="fp32", threads=1))
+    pretrain(PretrainConfig(recipe, data=(data,), out=tmp_path / "again", dtype="fp32", threads=1))
     weights = [
         (run / "checkpoints" / "00000060" / "model.safetensors").read_bytes() for run in (best, tmp_path / "again")
     ]

@@ -11,6 +11,13 @@ from pathlib import Path
 from scratchlm.base.errors import UserError
 
 
+def holds_paths(value: object) -> bool:
+    """Return whether a setting's value is a path, or several."""
+    return isinstance(value, Path) or (
+        isinstance(value, tuple) and bool(value) and all(isinstance(each, Path) for each in value)
+    )
+
+
 def require_current_folder() -> None:
     """Raise `UserError` where the current folder was removed: paths mean nothing there, and libraries fail."""
     try:

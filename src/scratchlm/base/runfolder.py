@@ -117,6 +117,8 @@ class Evaluation(Record):
     bits_per_byte: float | None = None
     tokens: int | None = None
     """How many were predicted."""
+    corpora: dict[str, dict[str, float]] | None = None
+    """Loss, bits per byte and tokens of each corpus, where there are several."""
     accuracy: float | None = None
     """Fraction of texts, or of pairs whose chosen answer is likelier."""
     f1: float | None = None

@@ -46,6 +46,8 @@ Sources = Annotated[tuple[str, ...], Place.FIRST, Spelling("SOURCE [SOURCE ...]"
 """Texts that a command needs, one or more."""
 UnlessResumed = Annotated[Path | None, Spelling("PATH", "required, except with --resume")]
 """A path that a new run needs and a resumed one knows."""
+PathsUnlessResumed = Annotated[tuple[Path, ...], Spelling("PATH", "required, except with --resume")]
+"""The same of one or more paths."""
 
 
 @dataclasses.dataclass(frozen=True)

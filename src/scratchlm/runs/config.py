@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Fraction, Minutes, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import ModelFolder, Positional, UnlessResumed
+from scratchlm.config.settings import ModelFolder, PathsUnlessResumed, Positional, UnlessResumed
 from scratchlm.model.config import DecoderConfig
 from scratchlm.training.config import ShardingName, TrackerName, TrainingConfig
 
@@ -20,10 +20,15 @@ class PretrainConfig:
     recipe: Positional[str] = "default"
     """Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2, further) or a TOML file; its
     values are the defaults of all flags below."""
-    data: UnlessResumed = None
-    """Folder that `scratchlm prepare` wrote."""
+    data: PathsUnlessResumed = ()
+    """Folder that `scratchlm prepare` wrote; give the flag again to mix several."""
     out: UnlessResumed = None
     """Folder of the run to write."""
+    mix: str = ""
+    """With several --data: weights, as in 3,1, of how many tokens of each are read. Without, each is read equally
+    often."""
+    mix_after: str = ""
+    """Other weights after a step, as in 900=1,3: those of an annealing phase."""
     minutes: Minutes | None = None
     """Time for training and its evaluations; a short probe turns it into a number of steps, which then follows the
     clock. Without --depth, the recipes default and speedrun take the depth that should learn most in this time."""
@@ -91,7 +96,7 @@ class PretrainConfig:
         if self.resume is not None:
             return []
         needed = {"data": "name the folder that prepare wrote", "out": "name the folder to write"}
-        return [f"--{name}: is missing; {what}" for name, what in needed.items() if getattr(self, name) is None]
+        return [f"--{name}: is missing; {what}" for name, what in needed.items() if not getattr(self, name)]
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,14 @@ class PlanConfig:
     """Layers, from which the other sizes follow (depth scaling)."""
     minutes: Minutes | None = None
     """Time to train for: reports how many steps fit, and which loss each depth is expected to reach."""
-    data: Path | None = None
-    """Folder that `scratchlm prepare` wrote, to try learning rates on; without, steps are timed on random ids."""
+    data: tuple[Path, ...] = ()
+    """Folder that `scratchlm prepare` wrote, to try learning rates on; give the flag again to mix several. Without,
+    steps are timed on random ids."""
+    mix: str = ""
+    """With several --data: weights, as in 3,1, of how many tokens of each are read. Without, each is read equally
+    often."""
+    mix_after: str = ""
+    """Other weights after a step, as in 900=1,3: those of an annealing phase."""
     probe: bool = True
     """Whether to time a few steps; without, only what can be counted is reported."""
     ranks: Annotated[int, Range(1, 100_000)] = 1
@@ -167,7 +178,7 @@ class PlanConfig:
         if self.sharding == "hybrid" and self.ranks % self.ranks_per_machine:
             told = f"{self.ranks} ranks are not divisible by the {self.ranks_per_machine} of --ranks-per-machine"
             problems.append(f"--sharding hybrid: {told}; change one of them")
-        if self.data is not None and not self.probe:
+        if self.data and not self.probe:
             problems.append("--data: learning rates are tried by training; leave out --no-probe")
         if self.minutes is not None and not self.probe:
             problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")

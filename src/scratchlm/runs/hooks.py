@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from scratchlm.base.energy import EnergyCounter
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import Evaluation, Timing
 from scratchlm.data.batches import ArrayTokens, Tokens
-from scratchlm.evaluation.bits import held_out_loss
+from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
 from scratchlm.generation.assembling import assemble
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine, stream_ids
@@ -54,7 +54,10 @@ class HeldOut(Stateless):
 
     name = "evaluation"
     tokenizer: Tokenizer
-    tokens: Tokens
+    corpora: Mapping[str, Tokens]
+    """Held-out text of each corpus, by its name."""
+    weights: Sequence[float]
+    """How much each counts in the loss of all."""
     every: int
     last_step: Callable[[], int]
     """Returns the last step of the run, which a revision may move."""
@@ -64,17 +67,30 @@ class HeldOut(Stateless):
     last_limit: int | None = None
 
     def __call__(self, step: int, decoder: Decoder) -> Evaluation:
-        """Return loss and bits per byte."""
+        """Return loss and bits per byte: of several corpora each, and their means by weight."""
         started = time.perf_counter()
-        whole = len(self.tokens)
         limit = self.last_limit if step == self.last_step() else self.limit
-        count = whole if limit is None else min(limit, whole)
-        tokens = self.tokens if count == whole else ArrayTokens(self.tokens.read(0, count))
-        found = held_out_loss(decoder, self.tokenizer, tokens, length=self.length, dtype=self.dtype)
+        losses = {name: self._loss(decoder, tokens, limit) for name, tokens in self.corpora.items()}
+        pairs = list(zip(self.weights, losses.values(), strict=True))
+        several = {
+            name: {"loss": each.loss, "bits_per_byte": each.bits_per_byte, "tokens": each.tokens}
+            for name, each in losses.items()
+        }
         return Evaluation(
-            step=step, loss=found.loss, bits_per_byte=found.bits_per_byte, tokens=found.tokens,
+            step=step,
+            loss=sum(weight * each.loss for weight, each in pairs),
+            bits_per_byte=sum(weight * each.bits_per_byte for weight, each in pairs),
+            tokens=sum(each.tokens for each in losses.values()),
+            corpora=several if len(several) > 1 else None,
             timing=Timing.since(started),
-        )  # fmt: skip
+        )
+
+    def _loss(self, decoder: Decoder, tokens: Tokens, limit: int | None) -> HeldOutLoss:
+        """Return the loss on the beginning of a text; corpora share the tokens that may be read."""
+        whole = len(tokens)
+        count = whole if limit is None else min(max(1, limit // len(self.corpora)), whole)
+        read = tokens if count == whole else ArrayTokens(tokens.read(0, count))
+        return held_out_loss(decoder, self.tokenizer, read, length=self.length, dtype=self.dtype)
 
 
 @dataclass

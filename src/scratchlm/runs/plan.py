@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
 from scratchlm.data.batches import Tokens
-from scratchlm.data.prepare import open_data
+from scratchlm.data.mixture import mixture_problems, open_corpora
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.counting import TRAINING_BYTES
 from scratchlm.model.decoder import Decoder, build_decoder, outline
@@ -36,7 +36,7 @@ from scratchlm.training.profiling import (
     require_training_memory,
 )
 from scratchlm.training.rates import STEPS, RateTest, rate_test
-from scratchlm.training.stages import measure_step, stages, training_batches
+from scratchlm.training.stages import CorpusRead, corpora_read, measure_step, stages, training_batches
 from scratchlm.weights.families.published import sizes_of_published
 
 LONGEST_TEST, FEWEST_RATES = 60.0, 20
@@ -80,6 +80,8 @@ class Plan(Result):
     """What a range test of the learning rate saw."""
     rank: RankPlan | None = None
     """What one of several ranks holds and sends."""
+    corpora: list[CorpusRead] = field(default_factory=list)
+    """How much of each corpus of a mixture is read."""
 
     @property
     def seconds(self) -> float | None:
@@ -95,6 +97,8 @@ class Plan(Result):
         inside = self.parameters - self.embedding_parameters
         table.add_row("parameters", f"{self.parameters:,} ({inside:,} without embeddings)")
         table.add_row("tokens", f"{self.tokens:,} in {self.steps:,} steps of {self.tokens / self.steps:,.0f}")
+        for corpus in self.corpora:
+            table.add_row(f"corpus {corpus.name}", f"{corpus.tokens:,} tokens, read {corpus.epochs:.2f} times")
         table.add_row("training FLOPs", f"{self.training_flops:.3g}")
         table.add_row("scale", beside_reference(self.parameters, self.tokens, self.training_flops))
         memory = self.memory
@@ -193,9 +197,10 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     runtime = RuntimeConfig(device, dtype)
     training, model = config.training, config.model
     ids: Tokens = random_tokens(model, training)
-    if config.data is not None:
-        tokenizer, ids, _ = open_data(config.data)
-        model = dataclasses.replace(model, vocabulary_size=tokenizer.vocabulary_size)
+    raise_all(mixture_problems(len(config.data), config.mix, config.mix_after))
+    if config.data:
+        data = open_corpora(config.data, config.mix, config.mix_after)
+        ids, model = data.train, dataclasses.replace(model, vocabulary_size=data.tokenizer.vocabulary_size)
     decoder = outline(model)
     budget = _probe_budget(config)
     probed = _Probed()
@@ -210,7 +215,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
             )
         training = fitted_to_minutes(training, config.minutes, probed.step, probe_seconds(config.minutes))
         if fitted(config.recipe):
-            text = None if config.data is None else len(ids)
+            text = len(ids) if config.data else None
             sizes = sizes_within(
                 config.recipe, config.minutes, vocabulary_size=model.vocabulary_size, runtime=runtime, budget=budget,
                 text=text,
@@ -237,6 +242,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
         learning_rate=training.optimizer.learning_rate,
         rates=probed.rates,
         rank=None if config.ranks == 1 else _of_rank(config, decoder, training, dtype),
+        corpora=corpora_read(ids, training, 0),
     )
 
 
@@ -260,7 +266,7 @@ def _probe(
     decoder = build_decoder(model)
     step = measure_step(decoder, ids, training, runtime, budget)
     peak = product_peak(runtime.device, runtime.dtype)
-    if config.data is None:
+    if not config.data:
         return _Probed(step, peak)
     steps = max(FEWEST_RATES, min(STEPS, int(LONGEST_TEST / step)))
     return _Probed(step, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps))

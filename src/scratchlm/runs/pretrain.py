@@ -19,7 +19,8 @@ from scratchlm.base.paths import stored_path
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens, pad_of
-from scratchlm.data.prepare import REPORT_FILE, data_folder, data_hash, open_data, read_report
+from scratchlm.data.mixture import open_corpora
+from scratchlm.data.prepare import REPORT_FILE, data_folder, read_report
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
@@ -56,7 +57,7 @@ from scratchlm.training.loop import Loop, OnStep, RuntimeConfig
 from scratchlm.training.loss import Loss, next_token_loss
 from scratchlm.training.prefetching import for_device
 from scratchlm.training.profiling import estimate_memory, require_training_memory
-from scratchlm.training.stages import stages, training_batches
+from scratchlm.training.stages import CorpusRead, corpora_read, stages, training_batches
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model, require_trainable
 from scratchlm.weights.ensemble import digest_of_models, find_models, load_network
 
@@ -107,15 +108,15 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> PretrainR
 
 def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     """Train the trials of a sweep, and return where the best one ended."""
-    assert config.data is not None
     assert config.out is not None
     if ranks.size > 1:
         raise UserError("--sweep: its trials are processes of their own; start it without torchrun")
     trials_of(config)  # which reports what is wrong before anything is begun
     on_ray = config.sweep_on == "ray"
     started, out, threads = time.perf_counter(), config.out, set_threads(config.threads or (1 if on_ray else None))
-    tokenizer, train, held_out = open_data(config.data)
-    inputs = _inputs(config, data_hash(train, held_out))
+    data = open_corpora(config.data, config.mix, config.mix_after)
+    tokenizer, train = data.tokenizer, data.train
+    inputs = _inputs(config, data.digest)
     if config.resume is not None:
         require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
     else:
@@ -159,12 +160,12 @@ def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
 
 
 def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | None) -> PretrainResult:
-    assert config.data is not None
     assert config.out is not None
     started, out = time.perf_counter(), config.out
-    tokenizer, train, held_out = open_data(config.data)
+    data = open_corpora(config.data, config.mix, config.mix_after)
+    tokenizer, train = data.tokenizer, data.train
     threads = set_threads(config.threads)
-    inputs = _inputs(config, data_hash(train, held_out))
+    inputs = _inputs(config, data.digest)
     ranks.require_same({f"--{name}": digest for name, digest in inputs.items()}, "give all ranks the same files")
     require_trackers(config.track)
     if config.resume is not None:
@@ -191,7 +192,8 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
     loop.describe = documents_in(train, tokenizer)
     scores = HeldOut(
         tokenizer,
-        held_out,
+        data.held_out,
+        data.weights,
         every=training.evaluate_every,
         last_step=lambda: loop.config.steps,
         limit=training.evaluation_tokens,
@@ -211,7 +213,8 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
         resume=config.resume is not None,
         track=config.track,
     )
-    return ranks.from_first(lambda: _finish(out, saved.decoder, time.perf_counter() - started))
+    read = corpora_read(train, loop.config, config.seed)
+    return ranks.from_first(lambda: _finish(out, saved.decoder, time.perf_counter() - started, read))
 
 
 def _going_on(
@@ -232,8 +235,8 @@ def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     stored = stored_settings(ResolvedPretrainConfig, run, config)
     usual = [] if isinstance(config, ResolvedPretrainConfig) else [PretrainConfig()]  # one of a command holds the run's
     refuse_flags(config, stored, usual)
-    if stored.data is None or not (data_folder(stored.data) / REPORT_FILE).exists():
-        raise UserError(f"--resume {run}: its data folder {stored.data} holds no {REPORT_FILE}; put it back")
+    empty = [folder for folder in stored.data if not (data_folder(folder) / REPORT_FILE).exists()]
+    raise_all([f"--resume {run}: its data folder {folder} holds no {REPORT_FILE}; put it back" for folder in empty])
     lowered = with_micro_batch(stored, config)
     if stored.sweep and lowered is not stored:
         raise UserError("--training.micro-batch-size: the trials of a sweep keep their settings; leave it out")
@@ -279,7 +282,7 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     if saved.tokenizer.fingerprint != tokenizer.fingerprint:
         raise UserError(
             f"--init {config.init}: its tokenizer ({saved.tokenizer.fingerprint[:12]}) is not that of --data "
-            f"{config.data} ({tokenizer.fingerprint[:12]}); prepare the data with --tokenizer {config.init}"
+            f"{config.data[0]} ({tokenizer.fingerprint[:12]}); prepare the data with --tokenizer {config.init}"
         )
     if config.training.sequence_length > saved.decoder.config.context:
         raise UserError(
@@ -333,8 +336,7 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
 
     Files go by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
     """
-    assert config.data is not None
-    told = read_report(config.data).sources
+    told = [source for folder in config.data for source in read_report(folder).sources]
     sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in told]
     earlier = [source for source in before.provenance.get("sources") or [] if source not in sources]
     return {
@@ -347,9 +349,9 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
     }
 
 
-def _finish(out: Path, decoder: Decoder, seconds: float) -> PretrainResult:
+def _finish(out: Path, decoder: Decoder, seconds: float, read: list[CorpusRead]) -> PretrainResult:
     """Add the end to the manifest, write the report, and return the last evaluation."""
-    end_run(out)
+    end_run(out, {"corpora": [dataclasses.asdict(corpus) for corpus in read]} if read else {})
     manifest = read_json(out / MANIFEST_FILE)
     rows, use = compared(out, manifest), flops_utilization(out, manifest)
     write_report(out, "pretrain.jinja", manifest=manifest, skipped=skipped_steps(out), forecast=rows, use=use)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-import typing
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from scratchlm.base.config import flatten, from_dict, read_known, read_toml, to_
 from scratchlm.base.device import DTYPES, DtypeName, choose_device, chosen_dtype
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, sha256_of, sha256_of_files, write_json
-from scratchlm.base.paths import found_path
+from scratchlm.base.paths import found_path, holds_paths
 from scratchlm.base.ranges import Range, out_of_range
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, read_log
 from scratchlm.base.terminal import say
@@ -65,31 +64,37 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
     if not (run / RECIPE_FILE).exists():
         raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
     values = read_toml(run / RECIPE_FILE)
-    form = values.pop("format", 1)
-    if form not in range(1, FORMAT + 1):
+    form = values.pop("format", None)
+    if form != FORMAT:
         raise UserError(
-            f"--resume {run}: its format is {form}, and this version reads up to {FORMAT}; update scratchlm"
+            f"--resume {run}: its format is {form}, and this version reads {FORMAT}; take the other version"
         )
-    if form == 1:  # in which None was the text "none", whatever the field
-        hints = typing.get_type_hints(cls)
-        optional = {key for key in values if type(None) in typing.get_args(hints.get(key))}
-        values = {key: {} if value == "none" and key in optional else value for key, value in values.items()}
     if str(values.get("recipe", "")).startswith(("./", "../")):  # a file, relative to the run
         values["recipe"] = str(found_path(values["recipe"], run))
     stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
-    paths = {key: found_path(values[key], run) for key, value in vars(stored).items() if isinstance(value, Path)}
-    named = {key for key in paths if not values[key].startswith(("./", "../")) and not paths[key].is_absolute()}
+    paths = {key: _found(values[key], run) for key, value in vars(stored).items() if holds_paths(value)}
     if given is None:
         return cast(T, dataclasses.replace(stored, **paths))
-    paths |= {key: value for key, value in vars(given).items() if isinstance(value, Path) and key not in NOT_STORED}
-    gone = {key: path for key, path in paths.items() if key not in named and not path.exists()}
-    raise_all(
-        [
-            f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with {_flag(key)}"
-            for key, path in gone.items()
-        ]
-    )
-    return cast(T, dataclasses.replace(stored, **paths))
+    moved = {key: value for key, value in vars(given).items() if holds_paths(value) and key not in NOT_STORED}
+    gone = [
+        f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with {_flag(key)}"
+        for key, value in {**paths, **moved}.items()
+        for path, spelled in zip(_listed(value), _listed(values.get(key, value)), strict=False)
+        if not path.exists() and (key in moved or path.is_absolute() or str(spelled).startswith(("./", "../")))
+    ]
+    raise_all(gone)
+    return cast(T, dataclasses.replace(stored, **{**paths, **moved}))
+
+
+def _found(stored: Any, run: Path) -> Any:
+    """Return the path, or paths, that a run's settings keep."""
+    if isinstance(stored, list):
+        return tuple(found_path(each, run) for each in stored)
+    return found_path(stored, run)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _flag(name: str) -> str:
@@ -102,12 +107,13 @@ def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
     A setting counts as given where it equals neither the run's own value nor that of a config in `usual`, which hold
     the values of who says nothing.
     """
-    paths = {field.name for field in dataclasses.fields(config) if isinstance(getattr(config, field.name), Path)}
+    paths = {field.name for field in dataclasses.fields(config) if holds_paths(getattr(config, field.name))}
     theirs, *others = (dict(flatten(to_dict(each))) for each in (stored, *usual))
     problems = []
     for name, value in flatten(to_dict(config)):
         same = value == theirs.get(name) or (name in paths and _same_place(value, theirs.get(name)))
-        moved = name in paths and Path(value).exists()  # what lies there is compared with what the run read
+        # What lies elsewhere is compared with what the run read.
+        moved = name in paths and all(Path(each).exists() for each in _listed(value))
         rows = theirs.get(name) or theirs.get("training.batch_size")
         lower = name == MICRO_BATCH and _smaller(value, rows)
         if name in FREE or same or moved or lower or any(value == each.get(name) for each in others):
@@ -136,8 +142,12 @@ def with_micro_batch(stored: T, given: Any) -> T:
     )
 
 
-def _same_place(one: str, other: str | None) -> bool:
-    return other is not None and os.path.realpath(one) == os.path.realpath(other)
+def _same_place(one: Any, other: Any) -> bool:
+    """Return whether two paths, or two lists of them, lead to the same places."""
+    if other is None:
+        return False
+    ours, theirs = ([os.path.realpath(each) for each in _listed(value)] for value in (one, other))
+    return ours == theirs
 
 
 def digest_of(path: Path) -> str:

@@ -27,7 +27,7 @@ from scratchlm.base.files import read_json, write_json, write_text
 from scratchlm.base.folders import write_marker
 from scratchlm.base.memory import peak_memory
 from scratchlm.base.outputs import clear, locked, output_folder
-from scratchlm.base.paths import stored_path
+from scratchlm.base.paths import holds_paths, stored_path
 from scratchlm.base.runfolder import (
     BEST_FILE,
     GENERAL_FILE,
@@ -83,7 +83,8 @@ def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None
     if config.out is None:
         return nullcontext()
     others = (getattr(config, "held_out", None), getattr(config, "teacher", None))
-    sources = [path for path in (config.init, config.data, *others) if path is not None]
+    data = config.data if isinstance(config.data, tuple) else (config.data,)
+    sources = [path for path in (config.init, *data, *others) if path is not None]
     return output_folder(config.out, RUN_KIND, force=config.force, sources=sources, first=(MANIFEST_FILE,))
 
 
@@ -106,10 +107,10 @@ def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], to
     write_text(out / RECIPE_FILE, recipe)  # last: what has one can be resumed
 
 
-def end_run(out: Path) -> None:
-    """Add the end to the manifest, with the most memory that this process held."""
+def end_run(out: Path, told: Mapping[str, Any] | None = None) -> None:
+    """Add the end to the manifest, with the most memory that this process held, and `told`."""
     ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "peak_memory": peak_memory()}
-    write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended})
+    write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended, **(told or {})})
 
 
 def stored_values(config: Any, out: Path) -> dict[str, Any]:
@@ -117,11 +118,13 @@ def stored_values(config: Any, out: Path) -> dict[str, Any]:
 
     So a run goes on from any current folder, and can be moved together with what it reads.
     """
-    paths = {
-        key: stored_path(value, out)
-        for key, value in vars(config).items()
-        if isinstance(value, Path) and key not in NOT_STORED and value.exists()
-    }
+
+    def stored(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [stored(each) for each in value]
+        return stored_path(value, out) if value.exists() else str(value)
+
+    paths = {key: stored(value) for key, value in vars(config).items() if holds_paths(value) and key not in NOT_STORED}
     return {**to_dict(config), **paths}
 
 

@@ -90,7 +90,10 @@ class TrainingProgress:
 
     def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Show what a hook answered, one line."""
-        shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
+        single = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+        shown = "  ".join(f"{name} {_short(value)}" for name, value in single.items())
+        for several in (value for value in values.values() if isinstance(value, Mapping)):
+            shown += "".join(f"  {name}: loss {_short(each['loss'])}" for name, each in several.items())
         line = f"{kind} at step {step}: {shown}"
         if self._live:
             self._bar.console.print(line, highlight=False, markup=False)

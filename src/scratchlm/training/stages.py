@@ -12,6 +12,7 @@ from itertools import chain, islice
 
 from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.data.masking import HiddenTokens
+from scratchlm.data.mixture import MixedBatches, Mixture, windows
 from scratchlm.model.decoder import Decoder
 from scratchlm.training.config import SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import BatchSource, RuntimeConfig
@@ -23,7 +24,7 @@ class Stage:
     """Some of a run's steps, and their batches."""
 
     steps: int
-    batches: WindowBatches
+    batches: WindowBatches | MixedBatches
 
     @property
     def tokens(self) -> int:
@@ -33,12 +34,12 @@ class Stage:
 
 def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[Stage]:
     """Return the stages of a run in order. Raises `UserError` where the tokens do not fill a window."""
-    main = WindowBatches(tokens, config.batch_size, config.sequence_length, seed, config.offsets)
-    warmup = config.size_warmup
+    warmup, sizes = config.size_warmup, (config.batch_size, config.sequence_length)
     if not isinstance(warmup, SizeWarmupConfig):
-        return [Stage(config.steps, main)]
+        return [Stage(config.steps, windows(tokens, *sizes, seed, config.offsets))]
     early = int(warmup.fraction * config.steps)
-    first = WindowBatches(tokens, warmup.batch_size, warmup.sequence_length, seed, config.offsets)
+    first = windows(tokens, warmup.batch_size, warmup.sequence_length, seed, config.offsets)
+    main = windows(tokens, *sizes, seed, config.offsets, first_step=early)
     return [Stage(early, first), Stage(config.steps - early, main)]
 
 
@@ -53,6 +54,26 @@ def _masked(batches: BatchSource, config: TrainingConfig, seed: int, mask: int) 
     if not config.masked_fraction:
         return batches
     return HiddenTokens(batches, config.masked_fraction, config.hidden_fraction, mask, seed)
+
+
+@dataclass(frozen=True)
+class CorpusRead:
+    """How much of a corpus a run reads."""
+
+    name: str
+    tokens: int
+    """Tokens that the corpus has."""
+    epochs: float
+    """How often the run reads it; over 1, it repeats."""
+
+
+def corpora_read(tokens: Tokens, config: TrainingConfig, seed: int) -> list[CorpusRead]:
+    """Return how much of each corpus of a mixture is read; nothing of a single corpus."""
+    if not isinstance(tokens, Mixture):
+        return []
+    sizes = [(s.batches.rows, s.batches.length) for s in stages(tokens, config, seed) for _ in range(s.steps)]
+    pairs = zip(tokens.corpora, tokens.epochs(sizes), strict=True)
+    return [CorpusRead(corpus.name, len(corpus.tokens), round(epochs, 3)) for corpus, epochs in pairs]
 
 
 def measure_step(

@@ -113,7 +113,7 @@ def pretrain_small_model(
             config = PretrainConfig(resume=run, threads=steps.threads)
         else:
             config = PretrainConfig(
-                "default", data, run, depth=depth, model=recipe.model, training=training, seed=seed, dtype=dtype,
+                "default", (data,), run, depth=depth, model=recipe.model, training=training, seed=seed, dtype=dtype,
                 device="cpu", threads=steps.threads, force=True,
             )  # fmt: skip
         found = pretrain(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ class Cached(NamedTuple):
         return (self.heads, self.size, positions) if self.positions_last else (self.heads, positions, self.size)
 
 
-class Attention(nn.Module):
+class Attention(nn.Module, ABC):
     """Mixes information between positions. A kind says what it caches; caches and counts ask it."""
 
     window: int | None = None
@@ -62,18 +63,18 @@ class Attention(nn.Module):
     """Whether every step of the sum is written out."""
 
     @property
+    @abstractmethod
     def last_matrix(self) -> Tensor:
         """The weights whose products are added to the stream."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def cached(self) -> tuple[Cached, ...]:
         """What a cache keeps of each position, in the order in which `forward` appends it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
         """Mix information between positions; the shape is kept."""
-        raise NotImplementedError
 
     @property
     def cache_numbers(self) -> int:

@@ -309,7 +309,14 @@ def _pretrain(
     limit = min(8192, max(LENGTH, steps * step_tokens // 100))  # all looks together some hundredths of the time
     looked, looks = ArrayTokens(encoded.held_out[:16384]), max(1, steps // LOOKS)
     held_out = HeldOut(
-        encoded.tokenizer, looked, looks, last_step=lambda: 0, limit=limit, length=length, dtype=runtime.dtype
+        encoded.tokenizer,
+        {"text": looked},
+        (1.0,),
+        looks,
+        last_step=lambda: 0,
+        limit=limit,
+        length=length,
+        dtype=runtime.dtype,
     )
     every, longest = max(1, steps // WRITTEN), left / (50 * WRITTEN)
     sample = Sample(encoded.tokenizer, config.out / SAMPLES, every=every, seed=config.seed, seconds=longest)
