@@ -79,13 +79,14 @@ def test_the_penalty_divides_positive_and_multiplies_negative_logits_of_tokens_a
 )
 def test_probabilities_add_up_to_one_and_none_is_nan(changes: dict) -> None:
     for row in ROWS:
-        probabilities = next_probabilities(row, [1, 2, 3], SamplingConfig(**changes))
+        config = SamplingConfig(**changes)
+        probabilities = next_probabilities(penalise_repetition(row, [1, 2, 3], config.repetition_penalty), config)
         assert probabilities.sum().item() == pytest.approx(1.0, abs=1e-5)
         assert probabilities.min() >= 0
 
 
 def test_without_filters_the_probabilities_are_the_softmax_of_logits_over_temperature() -> None:
-    probabilities = next_probabilities(ROWS[0], [], SamplingConfig(temperature=0.5))
+    probabilities = next_probabilities(ROWS[0], SamplingConfig(temperature=0.5))
     torch.testing.assert_close(probabilities, (ROWS[0] / 0.5).softmax(0))
 
 
@@ -147,6 +148,15 @@ def test_rows_chosen_together_are_those_chosen_alone(seed: int) -> None:
         for row, text, config, generator in zip(logits.clone(), texts, configs, generators(), strict=True)
     ]
     assert next_tokens(logits, texts, configs, generators()) == alone
+
+
+def test_a_filter_of_many_rows_is_that_of_each() -> None:
+    table = torch.stack(ROWS)
+    for each in (lambda x: keep_top_k(x, 7), lambda x: keep_top_p(x, 0.6), lambda x: keep_min_p(x, 0.2)):
+        assert torch.equal(each(table), torch.stack([each(row) for row in ROWS]))
+    config = SamplingConfig(temperature=0.7, top_k=9, top_p=0.8, min_p=0.1)
+    alone = torch.stack([next_probabilities(row, config) for row in ROWS])
+    torch.testing.assert_close(next_probabilities(table, config), alone)
 
 
 def test_a_row_without_numbers_spoils_no_other() -> None:

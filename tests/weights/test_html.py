@@ -20,7 +20,7 @@ from commands import fails, run
 from scratchlm.base.folders import MARKER_FILE
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.sampling import next_probabilities
+from scratchlm.generation.sampling import next_probabilities, penalise_repetition
 from scratchlm.inspection.heads import attention_maps
 from scratchlm.tokens.chat import CHATML, ChatTemplate
 from scratchlm.tokens.fast import FastBPE
@@ -114,7 +114,8 @@ def test_the_script_computes_the_logits_of_the_packed_weights(
     for position, row in enumerate(found["looked"]):
         assert (torch.tensor(row) - attention[position, : position + 1]).abs().max() < 1e-4
     for settings, row in zip(SETTINGS, found["drawn"], strict=True):
-        assert (torch.tensor(row) - next_probabilities(logits[-1], ids, settings)).abs().max() < 1e-5, settings
+        expected = next_probabilities(penalise_repetition(logits[-1], ids, settings.repetition_penalty), settings)
+        assert (torch.tensor(row) - expected).abs().max() < 1e-5, settings
 
 
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))

@@ -1,11 +1,11 @@
-"""From logits to the next token: each filter a pure function on one row, applied in the order of this file.
+"""From logits to the next token: each filter a pure function over the last axis, applied in the order of this file.
 
-`next_tokens` does the same for many rows at once, each with settings of its own.
+So a filter serves one row and many alike; rows with equal settings are filtered together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -14,13 +14,13 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.generation.config import SamplingConfig
 
-Row = Float[Tensor, "V"]
+Logits = Float[Tensor, "*B V"]
 COLDEST = 1e-6
 """Lower temperatures than this are taken as this: logits divided by them would be no numbers."""
 DIVERGED = "the model's probabilities are no numbers: its training has diverged; use another one"
 
 
-def penalise_repetition(logits: Row, ids: list[int], penalty: float) -> Row:
+def penalise_repetition(logits: Float[Tensor, " V"], ids: Sequence[int], penalty: float) -> Float[Tensor, " V"]:
     """Make tokens that are already in `ids` less likely (Keskar et al. 2019, arXiv 1909.05858)."""
     if penalty == 1.0 or not ids:
         return logits
@@ -29,50 +29,50 @@ def penalise_repetition(logits: Row, ids: list[int], penalty: float) -> Row:
     return logits.index_copy(0, there, torch.where(chosen > 0, chosen / penalty, chosen * penalty))
 
 
-def keep_top_k(logits: Row, k: int) -> Row:
+def keep_top_k(logits: Logits, k: int) -> Logits:
     """Rule out all but the k likeliest tokens; 0 keeps all."""
-    if k == 0 or k >= len(logits):
+    if k == 0 or k >= logits.size(-1):
         return logits
-    return logits.masked_fill(logits < logits.topk(k).values[-1], float("-inf"))
+    return logits.masked_fill(logits < logits.topk(k).values[..., -1:], float("-inf"))
 
 
-def keep_top_p(logits: Row, p: float) -> Row:
+def keep_top_p(logits: Logits, p: float) -> Logits:
     """Rule out the tail beyond the fewest likeliest tokens that reach probability p (arXiv 1904.09751)."""
     if p == 1.0:
         return logits
     ordered, order = logits.sort(descending=True)
-    probabilities = ordered.softmax(0)
-    before = probabilities.cumsum(0) - probabilities  # of the likelier ones: the first that reaches p stays
-    return logits.masked_fill(torch.zeros_like(before, dtype=torch.bool).scatter(0, order, before >= p), float("-inf"))
+    probabilities = ordered.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities  # of the likelier ones: the first that reaches p stays
+    out = torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before >= p)
+    return logits.masked_fill(out, float("-inf"))
 
 
-def keep_min_p(logits: Row, p: float) -> Row:
+def keep_min_p(logits: Logits, p: float) -> Logits:
     """Rule out tokens less likely than p times the likeliest (arXiv 2407.01082)."""
     if p == 0.0:
         return logits
-    probabilities = logits.softmax(0)
-    return logits.masked_fill(probabilities < p * probabilities.max(), float("-inf"))
+    probabilities = logits.softmax(-1)
+    return logits.masked_fill(probabilities < p * probabilities.amax(-1, keepdim=True), float("-inf"))
 
 
-def next_probabilities(logits: Row, ids: list[int], config: SamplingConfig) -> Row:
-    """Return the probabilities that the next token is drawn from; temperature 0 puts all on the likeliest."""
-    logits = penalise_repetition(logits.float(), ids, config.repetition_penalty)
+def next_probabilities(logits: Logits, config: SamplingConfig) -> Logits:
+    """Return what the next token is drawn from, without the repetition penalty; temperature 0: all on the likeliest."""
+    logits = logits.float()
     if config.temperature == 0.0:
-        return torch.nn.functional.one_hot(logits.argmax(), len(logits)).float()
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.size(-1)).float()
     logits = keep_top_k(logits / max(config.temperature, COLDEST), config.top_k)
     logits = keep_top_p(logits, config.top_p)
-    return keep_min_p(logits, config.min_p).softmax(0)
+    return keep_min_p(logits, config.min_p).softmax(-1)
 
 
-def next_token(logits: Row, ids: list[int], config: SamplingConfig, generator: torch.Generator) -> int:
+def next_token(
+    logits: Float[Tensor, " V"], ids: Sequence[int], config: SamplingConfig, generator: torch.Generator
+) -> int:
     """Choose the next token; `ids` is all text before it. Raises `UserError` where probabilities are no numbers."""
-    probabilities = next_probabilities(logits, ids, config)
-    if config.temperature == 0.0:
-        return int(probabilities.argmax())
-    try:
-        return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
-    except RuntimeError as error:
-        raise UserError(DIVERGED) from error
+    (token,) = next_tokens(logits[None], [ids], [config], [generator])
+    if token is None:
+        raise UserError(DIVERGED)
+    return token
 
 
 def next_tokens(
@@ -81,55 +81,29 @@ def next_tokens(
     configs: Sequence[SamplingConfig],
     generators: Sequence[torch.Generator],
 ) -> list[int | None]:
-    """Choose the next token of each row as `next_token` does; None where its probabilities are no numbers."""
+    """Choose the next token of each row by its own settings; None where its probabilities are no numbers."""
     found: list[int | None] = [None] * len(configs)
-    greedy = [row for row, each in enumerate(configs) if each.temperature == 0.0 and each.repetition_penalty == 1.0]
-    if greedy:
-        # numpy, because torch's threads go on looking for work for a while, on the processors of a compiled step.
-        each = (logits if len(greedy) == len(logits) else logits[greedy]).float().cpu().numpy()
-        for row, token in zip(greedy, each.argmax(1).tolist(), strict=True):
-            found[row] = token
-    others = [row for row in range(len(configs)) if row not in set(greedy)]
-    if not others:
-        return found
-    chosen = [configs[row] for row in others]
-    probabilities = _probabilities(logits[others].float(), [texts[row] for row in others], chosen).cpu()
-    numbers = torch.isfinite(probabilities.sum(1)).tolist()
-    for row, each, config, are in zip(others, probabilities, chosen, numbers, strict=True):
+    penalised = [row for row, config in enumerate(configs) if config.repetition_penalty != 1.0]
+    if penalised:
+        logits = logits.float().clone()
+        for row in penalised:
+            logits[row] = penalise_repetition(logits[row], texts[row], configs[row].repetition_penalty)
+    for rows in _alike(configs):
+        config, of_rows = configs[rows[0]], logits if len(rows) == len(logits) else logits[rows]
         if config.temperature == 0.0:
-            found[row] = int(each.argmax())
-        elif are:
-            found[row] = int(torch.multinomial(each, 1, generator=generators[row]))
+            # numpy, because torch's threads go on looking for work for a while, on the processors of a compiled step.
+            for row, token in zip(rows, of_rows.float().cpu().numpy().argmax(1).tolist(), strict=True):
+                found[row] = token
+            continue
+        probabilities = next_probabilities(of_rows, config).cpu()
+        for row, each, total in zip(rows, probabilities, probabilities.sum(1).isfinite().tolist(), strict=True):
+            found[row] = int(torch.multinomial(each, 1, generator=generators[row])) if total else None
     return found
 
 
-def _probabilities(
-    logits: Float[Tensor, "B V"], texts: Sequence[Sequence[int]], configs: Sequence[SamplingConfig]
-) -> Float[Tensor, "B V"]:
-    """Return what `next_probabilities` returns for each row; a filter touches the rows alone that ask for it."""
-
-    def column(values: Sequence[float]) -> Float[Tensor, "B 1"]:
-        return torch.tensor(values, device=logits.device)[:, None]
-
-    def rows_with(asked: Callable[[SamplingConfig], bool]) -> list[int]:
-        return [row for row, config in enumerate(configs) if asked(config)]
-
-    for row in rows_with(lambda config: config.repetition_penalty != 1.0):
-        logits[row] = penalise_repetition(logits[row], list(texts[row]), configs[row].repetition_penalty)
-    logits = logits / column([max(config.temperature, COLDEST) if config.temperature else 1.0 for config in configs])
-    if some := rows_with(lambda config: 0 < config.top_k < logits.size(1)):
-        count = torch.tensor([configs[row].top_k for row in some], device=logits.device)[:, None]
-        least = logits[some].topk(int(count.max())).values.gather(1, count - 1)
-        logits[some] = logits[some].masked_fill(logits[some] < least, float("-inf"))
-    if some := rows_with(lambda config: config.top_p < 1.0):
-        ordered, order = logits[some].sort(dim=1, descending=True)
-        each = ordered.softmax(1)
-        before = each.cumsum(1) - each
-        beyond = before >= column([configs[row].top_p for row in some])
-        out = torch.zeros_like(beyond).scatter(1, order, beyond)
-        logits[some] = logits[some].masked_fill(out, float("-inf"))
-    if some := rows_with(lambda config: config.min_p > 0.0):
-        each = logits[some].softmax(1)
-        least = column([configs[row].min_p for row in some]) * each.amax(1, keepdim=True)
-        logits[some] = logits[some].masked_fill(each < least, float("-inf"))
-    return logits.softmax(1)
+def _alike(configs: Sequence[SamplingConfig]) -> list[list[int]]:
+    """Return the rows in groups of equal filters."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for row, config in enumerate(configs):
+        groups.setdefault((config.temperature, config.top_k, config.top_p, config.min_p), []).append(row)
+    return list(groups.values())
