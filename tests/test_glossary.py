@@ -26,8 +26,7 @@ CLEANED = tuple(sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() 
 
 WORD_LISTS = {
     "classic/phrasebook.py",
-    *(f"storyworld/{stem}.py" for stem in ("facts", "names", "plots", "plots_more", "rules")),
-    *(f"storyworld/{stem}.py" for stem in ("words_nouns", "words_other", "words_verbs")),
+    "storyworld/facts.py",
 }
 """Modules whose strings are words and sentences of a language, not prose about the program."""
 
@@ -56,7 +55,7 @@ MORE_WORDS = frozenset(
     described detector detectors dialect dict discard doctor engine equip explain finetune finish flatten
     followers gerund guarded hacked hooked initialise inspect instruct joint keeper locked lr minimise negated
     ngram ngrams noisy normed occupied openings origins os outline penalise perturbed placed pool predictor
-    prefer preview quantizable rankings recover reinforce require resolve rollout rollouts rotate runtime seekable
+    prefer preview quantizable rankings recover reinforce require resolve rollout rollouts rotate runtime seekable sensible
     series staged stateless stats storyteller strangers strip sync synthesize team tfidf todays tokenize trace
     traces tracing trainable transfer unescape unfit unpack unproved unspell users warmup watcher widen
     app brief converse create echo embed exceeded explained helpful logprob logprobs matcher mlflow paced remote

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from scratchlm.storyworld import facts, parses, plots, sentences, stories
+from scratchlm.storyworld import facts, parses, sentences, stories
 from scratchlm.storyworld.frames import for_role, plot_blocks, split_frame
 from scratchlm.storyworld.grammar import Item, Symbol, parse_items
 from scratchlm.storyworld.lexicon import lexicon, stripped
 from scratchlm.storyworld.morphology import gerund, past, plural, third_person
 from scratchlm.storyworld.recogniser import Recogniser
+from scratchlm.storyworld.written import plot
 
 _EXAMPLES = {
     "A": "Mara", "B": "Tom", "P": "Oakford", "S": "Great Bell", "a": "she", "b": "he", "a.o": "her", "b.o": "him",
@@ -26,7 +27,7 @@ _EXAMPLES = {
 def frames() -> Iterator[tuple[str, dict[str, str]]]:
     """Yield every frame with the header (slot to noun class) of its plot."""
     texts: list[tuple[str, dict[str, str]]] = [
-        (text, {}) for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES, plots.FILLERS)
+        (plot(name), {}) for name in ("intros", "incidents", "closings", "scenes", "fillers")
     ]
     texts += [(body, header) for header, body in plot_blocks()]
     for text, header in texts:

@@ -1,6 +1,6 @@
 """The embedded corpus: a seeded generator of synthetic short stories with consistent facts, and questions about them.
 
-Everything is derived from one grammar (`rules`), one lexicon (`words_*`, `names`) and one set of plots (`plots`), all
+Everything is derived from one grammar (rules.txt), one lexicon (words.toml) and one set of plots (plots.toml), all
 written for this package. Nothing is loaded or built before the first call.
 """
 

@@ -1,7 +1,7 @@
 """The attributes of the world, and all sentences that state them or ask for them.
 
 `$A` is the person, place or thing; `$A.town` its value of that attribute; `$a`, `$a.o`, `$a.p` its pronouns (she, her,
-her). Frames are sentential forms of the grammar, as in `plots`.
+her). Frames are sentential forms of the grammar, as in plots.toml.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The compiler of frames, from lines of `plots` and `facts` to sequences of words and grammar nodes."""
+"""The compiler of frames, from lines of plots.toml and `facts` to sequences of words and grammar nodes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from scratchlm.storyworld import facts, plots
+from scratchlm.storyworld import facts
 from scratchlm.storyworld.grammar import Generator, Node, parse_items
-from scratchlm.storyworld.plots_more import MORE_PLOTS
+from scratchlm.storyworld.written import plot
 
 Compiled = tuple[str | Node, ...]
 
@@ -61,7 +61,7 @@ def split_frame(text: str) -> tuple[str, str, str]:
 def plot_blocks() -> list[tuple[dict[str, str], str]]:
     """Return (header pairs, steps) of every plot."""
     blocks = []
-    for block in (plots.PLOTS + MORE_PLOTS).split("== ")[1:]:
+    for block in plot("plots").split("== ")[1:]:
         header, _, body = block.partition("\n")
         blocks.append((dict(pair.split("=", 1) for pair in header.partition("|")[2].split()), body))
     return blocks

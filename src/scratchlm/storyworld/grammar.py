@@ -1,4 +1,4 @@
-"""The one grammar: compiles `rules` into productions that the generator expands and the recogniser parses.
+"""The one grammar: compiles rules.txt into productions that the generator expands and the recogniser parses.
 
 `productions()` keeps classes and weights (generation); `recogniser_productions()` drops both (recognition).
 """
@@ -12,8 +12,15 @@ from functools import cache
 
 from scratchlm.storyworld.lexicon import lexicon, stripped
 from scratchlm.storyworld.morphology import verb_forms
-from scratchlm.storyworld.rules import NOUN_CLASSES, RULES, TENSES
-from scratchlm.storyworld.words_verbs import VERBS
+from scratchlm.storyworld.written import rules, words
+
+# Tense and agreement of a verb phrase, with the form that its verb takes.
+TENSES = {
+    "pastsg": "past", "pastpl": "past", "pressg": "s", "prespl": "base", "pres1": "base", "base": "base", "ing": "ing",
+    "pp": "pp",
+}  # fmt: skip
+NOUN_CLASSES = """role animal bird fruit food plant tree tool toy clothing treasure book container furniture vehicle
+    building room outdoor sky body idea event sound part"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Node:
 def _verbs() -> dict[str, dict[str, str]]:
     """Return the forms of every verb of the lexicon, for rules that name it."""
     table: dict[str, dict[str, str]] = {}
-    for text in VERBS.values():
+    for text in words("verbs").values():
         for entry in text.split():
             table.setdefault(entry.partition("/")[0], verb_forms(entry))
     return table
@@ -72,8 +79,8 @@ def parse_items(text: str) -> tuple[Item, ...]:
 
 def _expanded_rules() -> Iterator[str]:
     """Write out the rules with `.T`, `/c` and `.n` for every tense, class and number."""
-    for rule in RULES.replace("\n    ", " ").splitlines():
-        versions = [rule] if rule and not rule.startswith("#") else []
+    for rule in rules().replace("\n    ", " ").splitlines():
+        versions = [rule] if rule else []
         if ".T" in rule:
             versions = [re.sub(r"\.T\b", f".{tense}", rule) for tense in TENSES]
         if re.search(r"(\.|past|pres)n\b", rule):

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from functools import cache
 
-from scratchlm.storyworld import names, words_nouns
 from scratchlm.storyworld.morphology import plural, verb_forms
-from scratchlm.storyworld.words_other import WORDS
-from scratchlm.storyworld.words_verbs import VERBS
+from scratchlm.storyworld.written import words
 
 THINGS = ("tool", "toy", "clothing", "treasure", "container")
 
 
 def _nouns() -> dict[str, list[str]]:
     categories: dict[str, list[str]] = {}
-    for kind, text in words_nouns.COUNT_NOUNS.items():
+    for kind, text in words("count_nouns").items():
         for entry in text.split():
             one, _, many = entry.partition("/")
             categories.setdefault(f"N/{kind}.sg", []).append(one)
             categories.setdefault(f"N/{kind}.pl", []).append(many or plural(one))
-    for kind, text in words_nouns.MASS_NOUNS.items():
+    for kind, text in words("mass_nouns").items():
         categories[f"N/{kind}.mass"] = text.split()
     for form in ("sg", "pl"):
         categories[f"N/thing.{form}"] = [word for kind in THINGS for word in categories[f"N/{kind}.{form}"]]
@@ -31,7 +29,7 @@ def _nouns() -> dict[str, list[str]]:
 
 def _verbs() -> dict[str, list[str]]:
     categories: dict[str, list[str]] = {}
-    for group, text in VERBS.items():
+    for group, text in words("verbs").items():
         for entry in text.split():
             for form, word in verb_forms(entry).items():
                 categories.setdefault(f"{group}.{form}", []).append(word)
@@ -39,33 +37,42 @@ def _verbs() -> dict[str, list[str]]:
 
 
 def _others() -> dict[str, list[str]]:
-    categories = {category: [word.replace("_", " ") for word in text.split()] for category, text in WORDS.items()}
+    categories = {
+        category: [word.replace("_", " ") for word in text.split()] for category, text in words("words").items()
+    }
     return categories | {"TimeN.pl": [plural(noun) for noun in categories["TimeN.sg"]]}
 
 
 def towns() -> list[str]:
     """Return the twenty town names; the town with index i is `start + end` of the two lists."""
-    return [start + end for start, end in zip(names.TOWN_STARTS.split(), names.TOWN_ENDS.split(), strict=True)]
+    names = words("names")
+    return [start + end for start, end in zip(names["town_starts"].split(), names["town_ends"].split(), strict=True)]
+
+
+def recurring_names() -> tuple[list[str], list[str]]:
+    """Return the names of recurring women and men, which no passer-by has."""
+    names = words("names")
+    return names["recurring_women"].split(), names["recurring_men"].split()
 
 
 def specials() -> list[str]:
     """Return the twenty famous things: ten adjectives, each with two of the ten nouns."""
-    first, second = names.SPECIAL_FIRST.split(), names.SPECIAL_SECOND.split()
+    first, second = (words("names")[name].split() for name in ("special_first", "special_second"))
     return [f"{word} {second[(i + turn) % 10]}" for turn in (0, 3) for i, word in enumerate(first)]
 
 
 def foods() -> list[tuple[str, str]]:
     """Return (word, form in general statements) of all foods: `plum` and `plums`, or `honey` twice."""
-    entries = [entry.partition("|") for entry in names.VALUES["food"].split()]
+    entries = [entry.partition("|") for entry in words("values")["food"].split()]
     return [(first, second or first) for first, _, second in entries]
 
 
 def _values() -> dict[str, list[str]]:
-    values = {key: text.split() for key, text in names.VALUES.items()}
+    values = {key: text.split() for key, text in words("values").items()}
     known_for_many = [word for word in values["known"] if word.endswith("s") and word != "glass"]
-    women, men = names.MINOR_WOMEN.split(), names.MINOR_MEN.split()
+    recurring, women, men = recurring_names(), *(words("names")[name].split() for name in ("minor_women", "minor_men"))
     categories = {
-        "Name": [*names.RECURRING_WOMEN.split(), *names.RECURRING_MEN.split(), *women, *men],
+        "Name": [*recurring[0], *recurring[1], *women, *men],
         "Name/woman": women,
         "Name/man": men,
         "Town": towns(),
@@ -93,9 +100,9 @@ def lexicon() -> dict[str, tuple[str, ...]]:
     """Return the words of every category with its class, built once a process (about 10 ms)."""
     merged: dict[str, dict[str, None]] = {}
     for part in (_nouns(), _verbs(), _others(), _values()):
-        for category, words in part.items():
-            merged.setdefault(category, {}).update(dict.fromkeys(words))
-    return {category: tuple(words) for category, words in merged.items()}
+        for category, each in part.items():
+            merged.setdefault(category, {}).update(dict.fromkeys(each))
+    return {category: tuple(each) for category, each in merged.items()}
 
 
 def stripped(category: str) -> str:

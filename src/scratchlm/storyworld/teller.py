@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from scratchlm.base.errors import UserError
-from scratchlm.storyworld import plots
 from scratchlm.storyworld.frames import Compiled, Compiler, Frame, Plot, for_role
 from scratchlm.storyworld.grammar import Generator, Node, parse_items
 from scratchlm.storyworld.world import Entity, Fact, World, build_world
+from scratchlm.storyworld.written import plot
 
 _PRONOUNS = {"woman": ("she", "her", "her"), "man": ("he", "him", "his")}
 _CAPITAL = re.compile(r"(^|<< )([a-z])")
@@ -45,9 +45,9 @@ class Teller:
         compiler = Compiler(self.generator)
         self.plots = compiler.plots()
         self.intros, self.incidents, self.closings, self.scenes = (
-            compiler.steps(text)[0].frames for text in (plots.INTROS, plots.INCIDENTS, plots.CLOSINGS, plots.SCENES)
+            compiler.steps(text)[0].frames for text in map(plot, ("intros", "incidents", "closings", "scenes"))
         )
-        self.fillers = {role: compiler.steps(for_role(plots.FILLERS, role))[0].frames for role in "AB"}
+        self.fillers = {role: compiler.steps(for_role(plot("fillers"), role))[0].frames for role in "AB"}
         self.fact_frames = compiler.fact_frames()
         self.front = tuple(map(self.generator.compiled, parse_items("Front ,")))
         self.how = self.generator.optional("Adv/speech", _SPEECH_ADVERB_PERCENT)

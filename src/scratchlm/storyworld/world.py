@@ -8,9 +8,9 @@ from functools import cache
 from typing import Literal
 
 from scratchlm.base.errors import UserError
-from scratchlm.storyworld import names
 from scratchlm.storyworld.facts import ATTRIBUTES
-from scratchlm.storyworld.lexicon import foods, specials, towns
+from scratchlm.storyworld.lexicon import foods, recurring_names, specials, towns
+from scratchlm.storyworld.written import words
 
 Kind = Literal["woman", "man", "town", "special"]
 
@@ -70,7 +70,7 @@ def _deal(rng: random.Random, attribute: str, count: int) -> list[str]:
     if attribute in {"town", "stand"}:
         values = towns()
     else:
-        values = [many for _, many in foods()] if attribute == "food" else names.VALUES[attribute].split()
+        values = [many for _, many in foods()] if attribute == "food" else words("values")[attribute].split()
     dealt: list[str] = []
     while len(dealt) < count:
         rng.shuffle(values)
@@ -79,7 +79,7 @@ def _deal(rng: random.Random, attribute: str, count: int) -> list[str]:
 
 
 def _people(rng: random.Random) -> tuple[Entity, ...]:
-    women, men = names.RECURRING_WOMEN.split(), names.RECURRING_MEN.split()
+    women, men = recurring_names()
     chosen: list[tuple[str, Kind]] = [(name, "woman") for name in rng.sample(women, PEOPLE // 2)]
     chosen += [(name, "man") for name in rng.sample(men, PEOPLE - PEOPLE // 2)]
     rng.shuffle(chosen)

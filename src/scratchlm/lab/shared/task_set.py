@@ -18,7 +18,7 @@ from scratchlm.lab.shared.folds import read_folded
 from scratchlm.lab.shared.proportions import names
 from scratchlm.storyworld.lexicon import lexicon
 from scratchlm.storyworld.morphology import past, verb_forms
-from scratchlm.storyworld.words_verbs import VERBS
+from scratchlm.storyworld.written import words
 from scratchlm.tokens.chat import Conversation
 
 BEFORE_PAST = "Put into the past: "
@@ -128,7 +128,7 @@ def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) 
 def past_tense(most: int, seed: int) -> Task:
     """Return the task of putting sentences into the past tense; some verbs are held out of training."""
     draw = random.Random(seed)
-    entries = sorted({entry for kind in ("person", "animal", "misc") for entry in VERBS[f"Vi/{kind}"].split()})
+    entries = sorted({entry for kind in ("person", "animal", "misc") for entry in words("verbs")[f"Vi/{kind}"].split()})
     heads = sorted({_head(entry) for entry in entries})
     draw.shuffle(heads)
     new = set(heads[: len(heads) // 5])
