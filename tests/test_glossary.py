@@ -55,8 +55,8 @@ MORE_WORDS = frozenset(
     described detector detectors dialect dict discard doctor engine equip explain finetune finish flatten
     followers gerund guarded hacked hooked initialise inspect instruct joint keeper locked lr minimise negated
     ngram ngrams noisy normed occupied openings origins os outline penalise perturbed placed pool predictor
-    prefer preview quantizable rankings recover reinforce require resolve rollout rollouts rotate runtime seekable sensible
-    series staged stateless stats storyteller strangers strip sync synthesize team tfidf todays tokenize trace
+    prefer preview quantizable rankings recover reinforce require resolve rollout rollouts rotate runtime seekable
+    sensible series staged stateless stats storyteller strangers strip sync synthesize team tfidf todays tokenize trace
     traces tracing trainable transfer unescape unfit unpack unproved unspell users warmup watcher widen
     app brief converse create echo embed exceeded explained helpful logprob logprobs matcher mlflow paced remote
     response ring runner shortened sided ticket tracked wanting watched

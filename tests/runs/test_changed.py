@@ -229,7 +229,7 @@ def test_a_run_begun_before_hashes_were_recorded_goes_on_and_says_what_is_not_ch
 def test_a_run_of_a_later_format_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = runs / "run" / "recipe.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("format = 2", "format = 3"), encoding="utf-8")
-    assert "its format is 3, and this version reads up to 2; update scratchlm" in fails(
+    assert "its format is 3, and this version reads 2; update scratchlm" in fails(
         capsys, "pretrain", "--resume", runs / "run", "--allow-changes"
     )
 

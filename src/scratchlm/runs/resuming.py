@@ -66,9 +66,8 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
     values = read_toml(run / RECIPE_FILE)
     form = values.pop("format", None)
     if form != FORMAT:
-        raise UserError(
-            f"--resume {run}: its format is {form}, and this version reads {FORMAT}; take the other version"
-        )
+        remedy = "update scratchlm" if isinstance(form, int) and form > FORMAT else "begin a new run"
+        raise UserError(f"--resume {run}: its format is {form}, and this version reads {FORMAT}; {remedy}")
     if str(values.get("recipe", "")).startswith(("./", "../")):  # a file, relative to the run
         values["recipe"] = str(found_path(values["recipe"], run))
     stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
