@@ -78,7 +78,7 @@ def test_a_kill_at_the_first_file_of_a_folder_leaves_it_free(tmp_path: Path) -> 
 @pytest.mark.parametrize("number", range(3))
 def test_what_has_a_recipe_has_all_that_resuming_needs(tmp_path: Path, number: int) -> None:
     with killed_before(os, "replace", number):
-        begin_run(tmp_path, {"steps": 1}, {}, {"data_hash": "0"})
+        begin_run(tmp_path, {"steps": 1}, {}, {"inputs": {}})
     assert not (tmp_path / "recipe.toml").exists()
 
 
@@ -87,9 +87,9 @@ def test_a_run_whose_beginning_was_killed_begins_without_force(tmp_path: Path, n
     out = tmp_path / "run"
     config = PretrainConfig(out=out)
     with killed_before(os, "replace", number):
-        begin_run(out, {"steps": 1}, {}, {"data_hash": "0"})
+        begin_run(out, {"steps": 1}, {}, {"inputs": {}})
     with held(config):
-        begin_run(out, {"steps": 2}, {}, {"data_hash": "0"})
+        begin_run(out, {"steps": 2}, {}, {"inputs": {}})
     assert "steps = 2" in (out / "recipe.toml").read_text()
     with pytest.raises(UserError, match="exists already"), held(config):
         pass

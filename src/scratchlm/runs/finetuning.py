@@ -189,21 +189,20 @@ def resolved(config: C) -> C:
     refuse_flags(config, stored, [type(config)()])
     threads, stored = set_threads(config.threads or stored.threads), with_micro_batch(stored, config)
     size = stored.training.micro_batch_size
-    require_unchanged(run, *_inputs(stored), threads, allowed=config.allow_changes, micro_batch_size=size)
+    require_unchanged(run, _inputs(stored), threads, allowed=config.allow_changes, micro_batch_size=size)
     dtype = recorded_dtype(run, stored.dtype)
     return dataclasses.replace(stored, out=run, resume=run, threads=threads, dtype=dtype, json=config.json)
 
 
-def _inputs(config: FinetuneConfig) -> tuple[dict[str, str], str]:
-    """Return the hashes of what a run reads by setting, a source by name being none, and one of all but folders."""
+def _inputs(config: FinetuneConfig) -> dict[str, str]:
+    """Return the hashes of what a run reads by setting; a source by name has none."""
     assert config.init is not None
     named = {name: getattr(config, name, None) for name in ("data", "held_out", "rehearse")}
     for name, path in named.items():
         if name != "rehearse" and path is not None and not path.is_file():
             raise UserError(f"{path}: no such file; check the spelling")
     read: dict[str, Path] = {name: path for name, path in named.items() if path is not None and path.exists()}
-    hashes = {"init": digest_of_model(config.init), **{name: digest_of(path) for name, path in read.items()}}
-    return hashes, ":".join([*(hashes[name] for name, path in read.items() if path.is_file()), hashes["init"]])
+    return {"init": digest_of_model(config.init), **{name: digest_of(path) for name, path in read.items()}}
 
 
 def open_model(config: FinetuneConfig) -> SavedModel:
@@ -275,8 +274,7 @@ def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
     }  # fmt: skip
     settings = {"dtype": choice.dtype, "dtype_reason": choice.reason, "seed": config.seed}
     settings["tokenizer"] = model.tokenizer.fingerprint
-    inputs, whole = _inputs(config)
-    begin_run(out, values, marks, {**settings, "data_hash": whole, "inputs": inputs})
+    begin_run(out, values, marks, {**settings, "inputs": _inputs(config)})
     return dataclasses.replace(config, dtype=choice.dtype)
 
 

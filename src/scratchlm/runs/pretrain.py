@@ -118,7 +118,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     tokenizer, train = data.tokenizer, data.train
     inputs = _inputs(config, data.digest)
     if config.resume is not None:
-        require_unchanged(config.resume, inputs, inputs["data"], threads, allowed=config.allow_changes)
+        require_unchanged(config.resume, inputs, threads, allowed=config.allow_changes)
     else:
         given, config = config, machine_settings(config, threads)
         saved = _beginning(config, tokenizer)
@@ -223,7 +223,7 @@ def _going_on(
     """Return the settings of a run to resume, once it is known that nothing has changed."""
     ranks.from_first(
         lambda: require_unchanged(
-            run, inputs, inputs["data"], threads, allowed=config.allow_changes, ranks=ranks.size,
+            run, inputs, threads, allowed=config.allow_changes, ranks=ranks.size,
             same_job=begun_by_this_torchrun(run), micro_batch_size=config.training.micro_batch_size,
         )
     )  # fmt: skip
@@ -328,7 +328,7 @@ def _begin(
     if config.minutes is not None and settled.step is not None:
         notes["budget"] = {"spent": settled.spent, "step": settled.step, "revisions": []}
     before = None if expected is None else dataclasses.asdict(expected)
-    begin_run(out, values, settled.marks, {**notes, "forecast": before, "data_hash": inputs["data"], "inputs": inputs})
+    begin_run(out, values, settled.marks, {**notes, "forecast": before, "inputs": inputs})
 
 
 def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:

@@ -186,8 +186,7 @@ class Manifest:
     threads: int
     seed: int
     dtype: str
-    data_hash: str
-    recipe_hash: str | None = None
+    recipe_hash: str
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
     changes: list[Any] = dataclasses.field(default_factory=list)
     ranks: int = 1
@@ -212,7 +211,6 @@ def recorded_dtype(run: Path, stored: DtypeName) -> DtypeName:
 def require_unchanged(
     run: Path,
     inputs: Mapping[str, str],
-    data_hash: str,
     threads: int,
     *,
     allowed: bool,
@@ -222,22 +220,16 @@ def require_unchanged(
 ) -> None:
     """Refuse to go on where recipe, inputs or the number of threads or ranks are not those that the run began with.
 
-    `inputs` are the hashes of what is read now, by the settings that name it; `data_hash` is what runs without recorded
-    inputs have in their manifest. With `allowed`, the changes are written into the manifest instead. A smaller
+    `inputs` are the hashes of what is read now, by the settings that name it. With `allowed`, the changes are written into the manifest instead. A smaller
     micro-batch is taken without it, and with `same_job`, where torchrun itself starts the ranks that are left, so is
     another number of ranks; both are written down. Raises `UserError` that names all changes.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
     deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line
-    now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs), "data_hash": data_hash}
-    if manifest.recipe_hash is None:
-        note = "recorded no hashes of its recipe and inputs when it began; only its data are checked"
-        say(f"scratchlm: {run}: {note}")
-        changes = [] if manifest.data_hash == data_hash else ["what it reads (the data, or the model it began from)"]
-    else:
-        recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}
-        found = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
-        changes = [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
+    now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs)}
+    recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}
+    found = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
+    changes = [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
     problems = [f"{name} has changed since the run began; put the old one back" for name in changes]
     for name, before, after in (("--threads", manifest.threads, threads), ("ranks", manifest.ranks, ranks)):
         if before != after:
