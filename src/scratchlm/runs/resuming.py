@@ -220,9 +220,10 @@ def require_unchanged(
 ) -> None:
     """Refuse to go on where recipe, inputs or the number of threads or ranks are not those that the run began with.
 
-    `inputs` are the hashes of what is read now, by the settings that name it. With `allowed`, the changes are written into the manifest instead. A smaller
-    micro-batch is taken without it, and with `same_job`, where torchrun itself starts the ranks that are left, so is
-    another number of ranks; both are written down. Raises `UserError` that names all changes.
+    `inputs` are the hashes of what is read now, by the settings that name it. With `allowed`, the changes are written
+    into the manifest instead. A smaller micro-batch is taken without it, and with `same_job`, where torchrun itself
+    starts the ranks that are left, so is another number of ranks; both are written down. Raises `UserError` that names
+    all changes.
     """
     manifest, written = read_known(Manifest, run / MANIFEST_FILE), read_json(run / MANIFEST_FILE)
     deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line
