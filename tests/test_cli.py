@@ -15,7 +15,7 @@ import pytest
 from commands import fails, run
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.cli import VERBS, main
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.weights.checkpoint import find_model, load_model, save_model
 
 STORY = "The old miller walked to the river. He saw a boat, and in the boat sat a small grey cat. "

@@ -24,7 +24,7 @@ from scratchlm.base.config import from_dict
 from scratchlm.base.device import faster_dtype
 from scratchlm.base.files import read_json, write_json
 from scratchlm.data.batches import Batch, State, Tokens
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.evaluation.interpolation import count_ngrams
 from scratchlm.evaluation.likelihood import Request, encode_requests

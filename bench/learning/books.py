@@ -21,7 +21,8 @@ from bench.store import data_file
 from scratchlm.base.device import faster_dtype
 from scratchlm.base.files import read_json, write_json
 from scratchlm.data.batches import Tokens
-from scratchlm.data.prepare import open_data, prepare
+from scratchlm.data.prepare import prepare
+from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.runs.depth_scaling import load_recipe

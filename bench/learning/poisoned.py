@@ -18,7 +18,7 @@ from bench.store import data_file
 
 import scratchlm
 from scratchlm.base.runfolder import LOG_FILE, Rollback, Train, read_log
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.runs.skipped import skipped_steps
 
 BOOKS = 14

@@ -12,7 +12,8 @@ import pytest
 from commands import fails
 from scratchlm.base.errors import UserError
 from scratchlm.data import verified
-from scratchlm.data.prepare import data_hash, open_data, prepare
+from scratchlm.data.prepare import prepare
+from scratchlm.data.prepared import data_hash, open_data
 from scratchlm.data.shards import Shard, ShardSet, ShardWriter
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.weights.checkpoint import SavedModel, save_model

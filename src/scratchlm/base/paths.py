@@ -11,6 +11,13 @@ from pathlib import Path
 from scratchlm.base.errors import UserError
 
 
+def default_cache() -> Path:
+    """Return the folder in which downloads are kept, where the system keeps such things."""
+    if os.name == "nt" and "LOCALAPPDATA" in os.environ:
+        return Path(os.environ["LOCALAPPDATA"]) / "scratchlm" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scratchlm"
+
+
 def holds_paths(value: object) -> bool:
     """Return whether a setting's value is a path, or several."""
     return isinstance(value, Path) or (

@@ -17,9 +17,10 @@ import numpy as np
 
 from scratchlm.base.errors import UserError, raise_first, shortened
 from scratchlm.base.files import write_text
+from scratchlm.base.paths import default_cache
 from scratchlm.data.batches import ArrayTokens, WindowBatches
-from scratchlm.data.prepare import REPORT_FILE, open_data, prepare
-from scratchlm.text.sources import default_cache
+from scratchlm.data.prepare import prepare
+from scratchlm.data.prepared import REPORT_FILE, open_data
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.pretrained import load_tokenizer

@@ -16,7 +16,7 @@ import torch
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import Batch, Order, State, Tokens, WindowBatches
-from scratchlm.data.prepare import data_hash, open_data
+from scratchlm.data.prepared import data_hash, open_data
 from scratchlm.data.shards import ShardSet
 from scratchlm.tokens.base import Tokenizer
 

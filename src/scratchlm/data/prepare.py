@@ -11,7 +11,6 @@ for exact deduplication, and the tokenizer's table of distinct words.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,30 +24,27 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
 from scratchlm.data.encoding import Encoded, Encoder, Here, OnRay
+from scratchlm.data.prepared import REPORT_FILE, data_hash
 from scratchlm.data.shards import SUFFIX, ShardSet, ShardWriter
 from scratchlm.text.clean import clean
 from scratchlm.text.config import SplitConfig
 from scratchlm.text.counts import Counts, Document
 from scratchlm.text.overlap import overlap_report
-from scratchlm.text.remote import address_of, local_copy
-from scratchlm.text.sources import OpenedSource, default_cache, open_source
+from scratchlm.text.sources import OpenedSource, open_source
 from scratchlm.text.split import MakeDocuments, Side, parse_split, split_documents
 from scratchlm.tokens import fast
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
-from scratchlm.tokens.format import FILE_NAME
 from scratchlm.tokens.patterns import sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.simple import UNKNOWN, train_symbols, unknown_id
 
-REPORT_FILE = "prepare.json"
 DATA_KIND = "data folder"
 """Kind in the marker file of a folder of `prepare`."""
 SHARD_TOKENS = 100_000_000
@@ -233,57 +229,3 @@ class _Sides:
             self._inside[side] = document.continued
             self.tokens[side] += len(ids)
             self.documents[side] += not document.continued
-
-
-def data_hash(train: ShardSet, held_out: ShardSet) -> str:
-    """Return a hash of all ids of a prepared folder, from the hashes of its verified shards."""
-    return hashlib.sha256(b"".join(shard.token_digest for shard in [*train.shards, *held_out.shards])).hexdigest()
-
-
-@dataclass(frozen=True)
-class StoredReport:
-    """The fields of a report of `prepare` that training reads."""
-
-    sources: list[dict[str, Any]]
-    """Sources, each with its name and its licence."""
-    data_hash: str | None = None
-
-
-def read_report(folder: Path) -> StoredReport:
-    """Read the report of a prepared folder. Raises `UserError` for one without sources or hashes."""
-    report = read_known(StoredReport, data_folder(folder) / REPORT_FILE)
-    if not all(isinstance(each.get("name"), str) and "licence" in each for each in report.sources):
-        raise UserError(f"{folder / REPORT_FILE}: a source has no name or licence; restore the folder")
-    return report
-
-
-def data_folder(place: Path) -> Path:
-    """Return a prepared folder, of one in object storage the copy in the cache; it may be missing."""
-    address = address_of(place)
-    return place if address is None else local_copy(address, default_cache(), _is_prepared)
-
-
-def _is_prepared(path: Path) -> bool:
-    return path.name in (REPORT_FILE, FILE_NAME) or path.suffix == SUFFIX
-
-
-def open_data(folder: Path) -> tuple[Tokenizer, ShardSet, ShardSet]:
-    """Open a prepared folder: its tokenizer, training and held-out tokens, with every id verified.
-
-    It may lie in object storage, and is copied into the cache then. Raises `UserError` where it is missing, altered or
-    incomplete, or its shards are of another tokenizer.
-    """
-    folder = data_folder(folder)
-    if not (folder / REPORT_FILE).exists():
-        raise UserError(
-            f"--data {folder}: holds no {REPORT_FILE}; make it with scratchlm prepare SOURCE --out {folder}"
-        )
-    tokenizer = load_tokenizer(folder)
-    train, held_out = (ShardSet.open(folder, side, tokenizer) for side in ("train", "validation"))
-    written = read_report(folder).data_hash
-    if written is not None and written != data_hash(train, held_out):
-        raise UserError(
-            f"--data {folder}: its shards are not those that {REPORT_FILE} lists (one is missing, added or "
-            "replaced); prepare the data again"
-        )
-    return tokenizer, train, held_out

@@ -14,7 +14,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
-from scratchlm.text.sources import default_cache
+from scratchlm.base.paths import default_cache
 
 FOLDER = "verified"
 SETTLED = 2.0

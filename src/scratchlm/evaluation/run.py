@@ -22,7 +22,7 @@ from scratchlm.base.files import require_file_place, sha256_of
 from scratchlm.base.result import Result
 from scratchlm.base.terminal import console
 from scratchlm.data.batches import ArrayTokens, Tokens
-from scratchlm.data.prepare import data_folder
+from scratchlm.data.prepared import data_folder
 from scratchlm.data.shards import ShardSet
 from scratchlm.evaluation.bits import HeldOutLoss, count_text_bytes, count_unknown, held_out_loss, token_nats
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS, EvaluateConfig

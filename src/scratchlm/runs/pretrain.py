@@ -20,7 +20,7 @@ from scratchlm.base.result import Result
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, SAMPLES, Evaluation, Train, read_log
 from scratchlm.data.batches import Tokens, pad_of
 from scratchlm.data.mixture import open_corpora
-from scratchlm.data.prepare import REPORT_FILE, data_folder, read_report
+from scratchlm.data.prepared import REPORT_FILE, data_folder, read_report
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base

@@ -79,7 +79,7 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
         f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with {_flag(key)}"
         for key, value in {**paths, **moved}.items()
         for path, spelled in zip(_listed(value), _listed(values.get(key, value)), strict=False)
-        if not path.exists() and (key in moved or path.is_absolute() or str(spelled).startswith(("./", "../")))
+        if not path.exists() and (path.is_absolute() or str(spelled).startswith(("./", "../")))  # no mere name
     ]
     raise_all(gone)
     return cast(T, dataclasses.replace(stored, **{**paths, **moved}))

@@ -14,12 +14,13 @@ from typing import Any
 from scratchlm.base.download import Progress, download
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.base.files import explain_os_error, read_json, sha256_of, write_json
+from scratchlm.base.paths import default_cache
+from scratchlm.base.remote import is_remote, local_copy
 from scratchlm.text import catalogue, stdlib
 from scratchlm.text.catalogue import CATALOGUE, Source
 from scratchlm.text.counts import Counts, Document, Problems, printable
 from scratchlm.text.documents import read_documents
-from scratchlm.text.remote import is_remote, local_copy
-from scratchlm.text.walk import find_files, format_of
+from scratchlm.text.walk import KINDS, find_files, format_of, is_text
 
 STORYWORLD_SIZE = 10_000_000  # bytes, when none is given
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -110,7 +111,9 @@ def open_source(
         raise UserError(
             f"--from-local {from_local}: goes with a named source, and {spec!r} is none; name the file itself"
         )
-    path = local_copy(spec, cache or default_cache()) if is_remote(spec) else Path(spec).expanduser()
+    path = Path(spec).expanduser()
+    if is_remote(spec):
+        path = local_copy(spec, cache or default_cache(), is_text, KINDS)
     if not _is_path(spec, path):
         known = catalogue.names()
         hint = nearest(name, known)
@@ -163,13 +166,6 @@ def _articles(lines: Iterator[Document], source: Source) -> Iterator[Document]:
         article.append(line.text)
     if article:
         yield Document("".join(article), f"{source.name}, article {number + 1}")
-
-
-def default_cache() -> Path:
-    """Return the folder in which downloads are kept, where the system keeps such things."""
-    if os.name == "nt" and "LOCALAPPDATA" in os.environ:
-        return Path(os.environ["LOCALAPPDATA"]) / "scratchlm" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scratchlm"
 
 
 def fetch(

@@ -30,6 +30,11 @@ class FoundFile:
     """Whether it was given by name, not found in a folder."""
 
 
+def is_text(path: Path) -> bool:
+    """Return whether a file can be read as text."""
+    return format_of(path) is not None
+
+
 def format_of(path: Path) -> str | None:
     """Return the suffix of the format of a file (of `books.txt.gz`: .txt), or None when it is unknown."""
     suffix = path.suffix.lower()

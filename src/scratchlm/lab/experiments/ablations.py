@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import token_nats
 from scratchlm.lab.experiments.config import AblationsConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every

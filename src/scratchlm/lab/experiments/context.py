@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.data.batches import Tokens
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.inspection.heads import all_heads, induction_scores, without_heads
 from scratchlm.lab.experiments.config import ContextConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every

@@ -21,7 +21,7 @@ import torch
 from scratchlm.base.errors import UserError
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.classic.reading import Retrieval, by_rules, first_sentence
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.evaluation.text_metrics import token_f1

@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.lab.experiments.config import FeaturesConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
 from scratchlm.lab.harness.steps import Steps

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import count_text_bytes
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.small_model import prepare_text

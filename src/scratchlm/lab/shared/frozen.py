@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.data.prepare import open_data
+from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import token_nats
 from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.model.config import DecoderConfig

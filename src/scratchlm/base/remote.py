@@ -17,16 +17,11 @@ from typing import Any
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import explain_os_error, read_json, require_free_space, write_json
 from scratchlm.base.terminal import one_line
-from scratchlm.text.walk import KINDS, format_of
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 INDEX = "fetched.json"
 SIGNS = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 """What stores say of a file that changes with it."""
-
-
-def _is_text(path: Path) -> bool:
-    return format_of(path) is not None
 
 
 def is_remote(spec: str) -> bool:
@@ -40,10 +35,10 @@ def address_of(path: Path) -> str | None:
     return None if scheme is None else f"{scheme[1]}://{path.as_posix()[len(scheme[0]) :].lstrip('/')}"
 
 
-def local_copy(address: str, cache: Path, wanted: Callable[[Path], bool] = _is_text) -> Path:
+def local_copy(address: str, cache: Path, wanted: Callable[[Path], bool], kinds: str) -> Path:
     """Return a local file or folder with what lies at an address, fetched where it is new or has changed.
 
-    Of a folder only the `wanted` files are fetched: those that can be read as text, if nothing else is said.
+    Of a folder only the `wanted` files are fetched, which `kinds` describes in messages.
 
     Raises `UserError` where the store cannot be reached and nothing was fetched before, where nothing readable lies
     there, and where the disk has no room.
@@ -52,7 +47,7 @@ def local_copy(address: str, cache: Path, wanted: Callable[[Path], bool] = _is_t
     place = cache / "remote" / hashlib.sha256(address.encode()).hexdigest()[:16]
     known: dict[str, Any] = read_json(place / INDEX) if (place / INDEX).exists() else {}
     try:
-        system, files = _listed(address, wanted)
+        system, files = _listed(address, wanted, kinds)
     except UserError:
         raise
     except Exception as error:  # each store has its own kinds
@@ -77,7 +72,9 @@ def local_copy(address: str, cache: Path, wanted: Callable[[Path], bool] = _is_t
     return place / name
 
 
-def _listed(address: str, wanted: Callable[[Path], bool]) -> tuple[Any, dict[str, tuple[str, Mapping[str, Any]]]]:
+def _listed(
+    address: str, wanted: Callable[[Path], bool], kinds: str
+) -> tuple[Any, dict[str, tuple[str, Mapping[str, Any]]]]:
     """Return the store, and its wanted files by their place below the address; that of a file itself is empty."""
     import fsspec
 
@@ -89,7 +86,6 @@ def _listed(address: str, wanted: Callable[[Path], bool]) -> tuple[Any, dict[str
         return system, {"": (root, system.info(root))}
     found = {path: about for path, about in system.find(root, detail=True).items() if wanted(Path(path))}
     if not found:
-        kinds = KINDS if wanted is _is_text else "what scratchlm prepare wrote"
         raise UserError(f"{address}: nothing to read lies there; put {kinds} there, or correct the address")
     return system, {path.removeprefix(root).lstrip("/"): (path, about) for path, about in sorted(found.items())}
 

@@ -11,9 +11,10 @@ import pytest
 
 from commands import fails, run
 from scratchlm.base.errors import UserError
+from scratchlm.base.remote import address_of, is_remote, local_copy
 from scratchlm.text.counts import Counts
-from scratchlm.text.remote import address_of, is_remote, local_copy
 from scratchlm.text.sources import open_source
+from scratchlm.text.walk import KINDS, is_text
 
 STORE = "memory://bucket"
 
@@ -52,21 +53,21 @@ def test_a_folder_is_read_as_if_it_were_here(store: fsspec.AbstractFileSystem, t
 
 
 def test_one_file_is_read_too(store: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
-    assert local_copy(f"{STORE}/texts/a.txt", tmp_path).read_text() == "One day the fox found a key.\n"
+    assert local_copy(f"{STORE}/texts/a.txt", tmp_path, is_text, KINDS).read_text() == "One day the fox found a key.\n"
 
 
 def test_only_what_has_changed_is_fetched_again(store: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
-    place = local_copy(f"{STORE}/texts", tmp_path)
+    place = local_copy(f"{STORE}/texts", tmp_path, is_text, KINDS)
     before = {path.name: path.stat().st_mtime_ns for path in place.rglob("*.*")}
     with store.open("/bucket/texts/a.txt", "wb") as file:
         file.write(b"Two days later it was gone.\n")
     store.rm("/bucket/texts/more/b.jsonl")
-    assert local_copy(f"{STORE}/texts", tmp_path) == place
+    assert local_copy(f"{STORE}/texts", tmp_path, is_text, KINDS) == place
     assert [path.name for path in place.rglob("*.*")] == ["a.txt"]
     assert (place / "a.txt").read_text() == "Two days later it was gone.\n"
     changed = (place / "a.txt").stat().st_mtime_ns
     assert changed != before["a.txt"]
-    local_copy(f"{STORE}/texts", tmp_path)
+    local_copy(f"{STORE}/texts", tmp_path, is_text, KINDS)
     assert (place / "a.txt").stat().st_mtime_ns == changed
 
 
@@ -76,23 +77,23 @@ def test_without_a_network_what_was_fetched_is_read(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    place = local_copy(f"{STORE}/texts", tmp_path)
+    place = local_copy(f"{STORE}/texts", tmp_path, is_text, KINDS)
 
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(type(store), "isfile", unreachable)
-    assert local_copy(f"{STORE}/texts", tmp_path) == place
+    assert local_copy(f"{STORE}/texts", tmp_path, is_text, KINDS) == place
     assert "cannot be reached (no route to host); what was fetched before is read" in capsys.readouterr().err
     with pytest.raises(UserError, match="other: cannot be reached"):
-        local_copy(f"{STORE}/other", tmp_path)
+        local_copy(f"{STORE}/other", tmp_path, is_text, KINDS)
 
 
 def test_an_address_with_nothing_to_read_is_a_mistake(store: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to read lies there"):
-        local_copy(f"{STORE}/nowhere", tmp_path)
+        local_copy(f"{STORE}/nowhere", tmp_path, is_text, KINDS)
     with pytest.raises(UserError, match="fetch the files another way"):
-        local_copy("nosuchstore://bucket/texts", tmp_path)
+        local_copy("nosuchstore://bucket/texts", tmp_path, is_text, KINDS)
 
 
 def test_a_copy_that_breaks_off_leaves_nothing_that_looks_whole(
@@ -104,7 +105,7 @@ def test_a_copy_that_breaks_off_leaves_nothing_that_looks_whole(
 
     monkeypatch.setattr(type(store), "get_file", half)
     with pytest.raises(UserError):
-        local_copy(f"{STORE}/texts/a.txt", tmp_path)
+        local_copy(f"{STORE}/texts/a.txt", tmp_path, is_text, KINDS)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
