@@ -31,7 +31,7 @@ from scratchlm.lab.harness.settings import INIT, MODEL, NOT_SETTINGS, NOT_STEPS,
 from scratchlm.lab.harness.steps import Steps, is_experiment, repeats
 from scratchlm.lab.quiz.guesses import ask
 from scratchlm.lab.shared.fine_tuned import with_quickstart
-from scratchlm.runs.reports.page import write_report as write_page
+from scratchlm.reports.page import write_report as write_page
 from scratchlm.weights.checkpoint import find_model
 
 

@@ -20,7 +20,7 @@ from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0Residu
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.masks import causal_mask
-from scratchlm.model.network import CausalLM, Ids, SequenceModel, Stream, Transformer
+from scratchlm.model.network import CausalLM, Ids, Layer, SequenceModel, Stream, Transformer
 from scratchlm.model.ngrams import NgramEmbedding
 from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm
 from scratchlm.model.positions import positions_within
@@ -37,7 +37,7 @@ class Branch(Protocol):
         """The weights whose products are added; a mixture's are stacked."""
 
 
-class Block(nn.Module):
+class Block(Layer):
     """One layer: attention and feed-forward, each normalised and added to the residual stream."""
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:

@@ -34,7 +34,7 @@ from scratchlm.model.config import (
 from scratchlm.model.decoder import Block, initialise
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
-from scratchlm.model.network import Ids, Stream, Transformer
+from scratchlm.model.network import Ids, Layer, Stream, Transformer
 from scratchlm.model.norms import build_norm
 
 SOURCE, TARGET, FILLING = 0, 1, 2
@@ -90,7 +90,7 @@ class CrossAttention(Projections):
         return self.joined(fused_attention(q, keys, values, mask, causal=False))
 
 
-class CrossBlock(nn.Module):
+class CrossBlock(Layer):
     """One layer of the writing side: look back, look across, feed forward."""
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:

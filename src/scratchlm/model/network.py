@@ -118,6 +118,10 @@ class SequenceModel(nn.Module):
         return plain + sum(math.prod(part.shape) for part in packed)
 
 
+class Layer(nn.Module):
+    """One of the layers that a network has one after the other."""
+
+
 class CausalLM(SequenceModel):
     """A network whose scores at t, of the token at t + 1, depend on no later token: changing one changes none before.
 

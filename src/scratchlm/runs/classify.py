@@ -35,9 +35,9 @@ from scratchlm.finetuning.small import resolve_classify
 from scratchlm.generation.classifier import text_logits
 from scratchlm.generation.classrows import ClassRows, encode_rows
 from scratchlm.model.decoder import Decoder
+from scratchlm.reports.changes import judge_classes
 from scratchlm.runs.baseline import FOLDS, Baseline, linear_baseline
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, with_split
-from scratchlm.runs.reports.changes import judge_classes
 from scratchlm.text.config import LongTexts
 from scratchlm.text.labelled import Labelled, labels_of, read_labelled, two_parts
 from scratchlm.text.records import read_records

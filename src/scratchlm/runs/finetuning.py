@@ -24,7 +24,7 @@ from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
-from scratchlm.runs.reports.page import write_report
+from scratchlm.reports.page import write_report
 from scratchlm.runs.resuming import (
     digest_of,
     digest_of_model,

@@ -22,9 +22,9 @@ from scratchlm.finetuning.instruct import Answer, answers_to, instruct_batches, 
 from scratchlm.finetuning.small import BY_REWORDINGS, SmallData, resolve_instruct
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
+from scratchlm.reports.changes import Answers, first_changed, judge_answers
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
-from scratchlm.runs.reports.changes import Answers, first_changed, judge_answers
-from scratchlm.runs.reports.recall import Recall, Recalled, recall
+from scratchlm.runs.recall import Recall, Recalled, recall
 from scratchlm.runs.runs import held
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records

@@ -37,8 +37,8 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
+from scratchlm.reports.changes import judge_score
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune, open_model, with_split, within_context
-from scratchlm.runs.reports.changes import judge_score
 from scratchlm.text.records import read_records
 from scratchlm.text.split import parse_split, split_of_rows, two_sides
 from scratchlm.tokens.chat import ChatTemplate

@@ -25,13 +25,13 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.model.lora import unpack_base
 from scratchlm.model.network import CausalLM
+from scratchlm.reports.page import write_report
 from scratchlm.runs.budget.pacing import pace_of
 from scratchlm.runs.budget.settling import Settled, at_best_depth, machine_settings, settle
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
 from scratchlm.runs.depth_scaling import resolve
 from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, flops_utilization, forecast
 from scratchlm.runs.hooks import HeldOut, Sample
-from scratchlm.runs.reports.page import write_report
 from scratchlm.runs.resuming import (
     JOB,
     begun_by_this_torchrun,

@@ -23,8 +23,8 @@ from scratchlm.finetuning.rewards import TASKS, Item, Task, Verdict, hacked
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
+from scratchlm.reports.changes import Answers, first_changed, judge_score
 from scratchlm.runs.finetuning import FinetuneResult, KeepBest, Stage, finetune
-from scratchlm.runs.reports.changes import Answers, first_changed, judge_score
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import token_log_probabilities

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -43,7 +43,6 @@ from scratchlm.base.runfolder import (
     TRIALS,
 )
 from scratchlm.base.signals import stop_on_signals
-from scratchlm.finetuning.config import FinetuneConfig
 from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.hooks import Energy
 from scratchlm.runs.tracking import tracked
@@ -54,6 +53,9 @@ from scratchlm.training.loop import Loop
 from scratchlm.training.profiling import product_peak
 from scratchlm.training.progress import TrainingProgress
 from scratchlm.weights.checkpoint import SavedModel, latest_checkpoint
+
+if TYPE_CHECKING:
+    from scratchlm.finetuning.config import FinetuneConfig
 
 RUN_KIND = "run"
 """Kind in the marker of a run folder."""
@@ -76,7 +78,7 @@ def held(config: PretrainConfig | FinetuneConfig) -> AbstractContextManager[None
     since nothing is written.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes > 1 and isinstance(config, FinetuneConfig):
+    if processes > 1 and not isinstance(config, PretrainConfig):
         raise UserError(f"torchrun with {processes} processes: only pretrain trains on several; start this without it")
     if config.resume is not None:
         return locked(config.resume)

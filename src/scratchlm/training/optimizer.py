@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.base.errors import UserError
-from scratchlm.model.decoder import Block
-from scratchlm.model.encoderdecoder import CrossBlock
+from scratchlm.model.network import Layer
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 from scratchlm.training.distributed.parts import layouts, part_like, whole
 from scratchlm.training.distributed.ranks import ALONE, Ranks
@@ -145,7 +144,7 @@ def matrices_of(model: nn.Module) -> list[nn.Parameter]:
     A recurrent layer's matrices hold those of its gates, one below the other, and are stepped as one.
     """
     tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
-    blocks = [part for part in model.modules() if isinstance(part, Block | CrossBlock | nn.RNNBase | nn.RNNCellBase)]
+    blocks = [part for part in model.modules() if isinstance(part, Layer | nn.RNNBase | nn.RNNCellBase)]
     matrices = [p for block in blocks for p in block.parameters() if p.requires_grad and p.dim() == 2]
     return [p for p in matrices if p not in tables]
 

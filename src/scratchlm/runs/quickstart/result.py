@@ -11,9 +11,9 @@ from scratchlm.base.device import machine
 from scratchlm.base.result import Result
 from scratchlm.base.statistics import wilson_interval
 from scratchlm.evaluation.bits import HeldOutLoss
+from scratchlm.reports.page import write_report
 from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
-from scratchlm.runs.reports.page import write_report
 
 SHOWN_QUESTIONS = 60
 """Questions that the report lists; all are in questions.jsonl."""

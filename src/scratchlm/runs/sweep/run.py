@@ -32,8 +32,8 @@ from scratchlm.base.runfolder import (
 )
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.base.terminal import say
+from scratchlm.reports.page import render
 from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.reports.page import render
 from scratchlm.runs.runs import write_run_result
 from scratchlm.runs.sweep.halving import Halving, Round, rounds
 from scratchlm.runs.sweep.runners import Runner

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_text
-from scratchlm.runs.reports.page import render
+from scratchlm.reports.page import render
 from scratchlm.runs.timelapse.frames import Lapse, packed, read_lapse
 from scratchlm.runs.timelapse.picture import picture
 

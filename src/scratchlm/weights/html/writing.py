@@ -17,6 +17,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, grouped
 from scratchlm.model.positions import rope_frequencies
+from scratchlm.reports.page import STYLE
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.patterns import QWEN2
@@ -76,7 +77,7 @@ def write_page(model: SavedModel) -> str:
     }
     data = json.dumps(stored, separators=(",", ":")).replace("<", "\\u003c")  # so that it cannot end the script element
     script = "\n".join(_file(name) for name in SCRIPTS)
-    style = _file("style.css") + _file("page.css")
+    style = STYLE.read_text(encoding="utf-8") + _file("page.css")
     parts = {"@TITLE@": html.escape(title), "@STYLE@": style, "@SCRIPT@": script, "@MODEL@": data}
     return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # one pass: no nested replacing
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from scratchlm.base.statistics import Interval
-from scratchlm.runs.reports.changes import (
+from scratchlm.reports.changes import (
     LEARNED,
     UNCHANGED,
     WORSE,

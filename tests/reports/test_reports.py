@@ -20,14 +20,14 @@ from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value
 from scratchlm.lab.run import write_report as write_experiment
+from scratchlm.reports import page
+from scratchlm.reports.changes import Answers, first_changed, judge_answers, judge_classes, judge_score
+from scratchlm.reports.chart import apart, chart, shown, ticks
+from scratchlm.reports.page import REPORT_FILE, write_report
 from scratchlm.runs.classify import SQUARE, class_charts
 from scratchlm.runs.quickstart.attention import AnswerAttention
 from scratchlm.runs.quickstart.qa_eval import Answer, Reading
 from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quickstart_report
-from scratchlm.runs.reports import page
-from scratchlm.runs.reports.changes import Answers, first_changed, judge_answers, judge_classes, judge_score
-from scratchlm.runs.reports.chart import apart, chart, shown, ticks
-from scratchlm.runs.reports.page import REPORT_FILE, write_report
 from scratchlm.runs.skipped import BadDocument, SkippedStep
 from scratchlm.runs.sweep.run import Ended, SweepResult, write_sweep_report
 

@@ -8,12 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import scratchlm.weights.html
 from scratchlm.base.files import write_text
 from scratchlm.base.runfolder import LOG_FILE, REPORT_FILE, Record, read_log
-from scratchlm.runs.reports.chart import Curve, chart, rows
+from scratchlm.reports.chart import Curve, chart, rows
 
-STYLE = Path(scratchlm.weights.html.__file__).with_name("style.css")
+STYLE = Path(__file__).with_name("style.css")
 """The style of all pages: of reports, and of exported models."""
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, STYLE.parent]), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(STYLE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
     )  # fmt: skip
     environment.globals.update(chart=chart, rows=rows, series=series)
     environment.filters.update(form=format, coded=coded, cell=cell)
