@@ -83,6 +83,7 @@ def next_tokens(
 ) -> list[int | None]:
     """Choose the next token of each row by its own settings; None where its probabilities are no numbers."""
     found: list[int | None] = [None] * len(configs)
+    logits = logits.detach()
     penalised = [row for row, config in enumerate(configs) if config.repetition_penalty != 1.0]
     if penalised:
         logits = logits.float().clone()
