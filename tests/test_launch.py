@@ -52,7 +52,7 @@ def test_the_kubernetes_job_runs_a_command_that_there_is() -> None:
     pod = part["template"]["spec"]["template"]["spec"]
     mount = pod["containers"][0]["volumeMounts"][0]
     assert mount["name"] == pod["volumes"][0]["name"]
-    assert [str(path).startswith(mount["mountPath"]) for path in (config.data, config.out)] == [True, True]
+    assert [str(path).startswith(mount["mountPath"]) for path in (*config.data, config.out)] == [True, True]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("kubeflow_trainer_api") is None, reason="needs kubeflow-trainer-api")
