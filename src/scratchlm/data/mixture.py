@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.data.batches import Batch, Order, State, Tokens, WindowBatches
+from scratchlm.data.batches import Batch, State, Tokens, WindowBatches
 from scratchlm.data.prepared import data_hash, open_data
 from scratchlm.data.shards import ShardSet
 from scratchlm.tokens.base import Tokenizer
@@ -80,46 +80,42 @@ class MixedBatches:
         self._windows()
 
     def _windows(self) -> list[WindowBatches]:
+        """Return the windows of each corpus, one by one."""
         found = []
         for corpus in self.tokens.corpora:
             try:
-                found.append(WindowBatches(corpus.tokens, self.rows, self.length, self.seed, self.offsets))
+                found.append(WindowBatches(corpus.tokens, 1, self.length, self.seed, self.offsets))
             except UserError as error:
                 raise UserError(f"{corpus.name}: {error}") from error
         return found
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches forever, each with the state that resumes at the next one."""
-        numbers, state = range(len(self.tokens.corpora)), {} if state is None else dict(state)
-        orders = [
-            Order(each._order, _state_of(state, number) if state else None)
-            for number, each in enumerate(self._windows())
-        ]
+        numbers, state = range(len(self.tokens.corpora)), dict(state or {})
+        places = [{key: state.get(f"{key}.{number}", 0) for key in ("epoch", "index")} for number in numbers]
         counts = [state.get(f"rows.{number}", 0) for number in numbers]
         step = state.get("step", self.first_step)
+        streams = [windows(place) for windows, place in zip(self._windows(), places, strict=True)]
         while True:
             if self.tokens.later is not None and step == self.tokens.later[0]:
                 counts = [0 for _ in numbers]  # what was read by other weights is no debt
-            weights, starts = self.tokens.weights_at(step), []
+            weights, rows = self.tokens.weights_at(step), []
             for _ in range(self.rows):
                 # The corpus that is the most behind its share, so that after n rows each has about n times its weight.
                 number = max(numbers, key=lambda each: weights[each] * (sum(counts) + 1) - counts[each])
                 counts[number] += 1
-                starts.append(int(self.tokens.begins[number]) + orders[number].take(1)[0])
+                row, places[number] = next(streams[number])
+                assert row.starts is not None
+                rows.append(replace(row, starts=row.starts + int(self.tokens.begins[number])))
             step += 1
-            after = {f"rows.{number}": counts[number] for number in numbers} | {"step": step}
-            for number, order in enumerate(orders):
-                after |= {f"{key}.{number}": value for key, value in order.state().items()}
-            yield self._batch(starts), after
-
-    def _batch(self, starts: list[int]) -> Batch:
-        rows = [self.tokens.read(start, start + self.length + 1) for start in starts]
-        table = torch.from_numpy(np.stack(rows).astype(np.int64))
-        return Batch(table[:, :-1].contiguous(), table[:, 1:].contiguous(), starts=torch.tensor(starts))
+            read = {f"{key}.{number}": value for number in numbers for key, value in places[number].items()}
+            yield _joined(rows), read | {f"rows.{number}": counts[number] for number in numbers} | {"step": step}
 
 
-def _state_of(state: Mapping[str, int], number: int) -> State:
-    return {key: state[f"{key}.{number}"] for key in ("epoch", "index")}
+def _joined(rows: Sequence[Batch]) -> Batch:
+    """Return rows as one batch."""
+    ids, targets = torch.cat([row.ids for row in rows]), torch.cat([row.targets for row in rows])
+    return Batch(ids, targets, starts=torch.cat([row.starts for row in rows if row.starts is not None]))
 
 
 def windows(
