@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from scratchlm.training.config import AdamWConfig, MuonConfig
-from scratchlm.training.optimizer import Muon, Optimizers, PlainAdamW, newton_schulz
+from scratchlm.data.batches import ArrayTokens, WindowBatches
+from scratchlm.model.decoder import build_decoder
+from scratchlm.training.checkpoints import TrainingState
+from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
+from scratchlm.training.loop import Loop
+from scratchlm.training.optimizer import GroupOptimizer, Muon, Optimizers, PlainAdamW, newton_schulz
 from toys import random_decoder, toy_config
 
 
@@ -212,3 +217,33 @@ def test_muon_needs_no_parameters_of_either_kind() -> None:
 def test_the_defaults_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         AdamWConfig().learning_rate = 1.0  # type: ignore[misc]
+
+
+class Lion(GroupOptimizer):
+    """Chen et al. 2023, arXiv 2302.06675, algorithm 2: the sign of a mean of gradients."""
+
+    def step_group(self, parameters: list[torch.Tensor], rate: float, decay: float) -> None:
+        for parameter in parameters:
+            mean = self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
+            parameter.mul_(1 - rate * decay).sub_(rate * torch.sign(0.9 * mean + 0.1 * parameter.grad))
+            mean.lerp_(parameter.grad, 0.01)
+
+
+def test_an_optimizer_of_ones_own_is_one_class_and_goes_on_bit_for_bit() -> None:
+    source = WindowBatches(ArrayTokens(np.arange(400) % 7), 4, 8, 0)
+    config = TrainingConfig(steps=40, optimizer=AdamWConfig(learning_rate=2e-3))
+
+    def loop() -> Loop:
+        decoder = build_decoder(toy_config("default"))
+        return Loop(decoder, source, config, build_optimizer=lambda groups: Lion(groups, config.optimizer))
+
+    whole, first, second = loop(), loop(), loop()
+    losses = [record.loss for record in whole.steps()]
+    assert losses[-1] < 0.5 * losses[0]
+    (group, vectors) = whole.optimizers.members[0].param_groups
+    assert (group["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+    for _ in zip(range(25), first.steps(), strict=False):
+        pass
+    second.decoder.load_state_dict(first.decoder.state_dict())
+    second.restore(first.tensors(), TrainingState(first.step, 0, first.batch_state, {}, {}, 0))
+    assert [record.loss for record in second.steps()] == losses[25:]

@@ -36,7 +36,7 @@ from scratchlm.training.distributed.gradient_sums import GradientSums
 from scratchlm.training.distributed.parts import layouts, whole
 from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.training.loss import Loss, next_token_loss, token_losses
-from scratchlm.training.optimizer import Optimizers
+from scratchlm.training.optimizer import BuildOptimizer, Optimizers
 from scratchlm.training.schedule import StepPlan, lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
@@ -117,6 +117,8 @@ class Loop:
     rollbacks: int = 0
     lr_factor: Callable[[int | float, int, ScheduleConfig], float] = lr_factor
     """Of a step, the steps of the first plan and the schedule: the learning rate as a fraction of its peak."""
+    build_optimizer: BuildOptimizer | None = None
+    """Makes the optimizer, of groups of parameters with their weight decay; None: what `config` says."""
     batch_state: State | None = None
     on_step: OnStep | None = None
     """What `fit` calls after each step; who iterates over `steps` needs none."""
@@ -132,7 +134,7 @@ class Loop:
         self.sums = GradientSums(list(self.decoder.parameters())) if sums else None
         """Of whole gradients over ranks; None where there are no others, or each has parts."""
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
-        self.optimizers = Optimizers(self.decoder, self.config.optimizer, products, self.ranks)
+        self.optimizers = Optimizers(self.decoder, self.config.optimizer, products, self.ranks, self.build_optimizer)
         self.average = WeightAverage(self.decoder, self.config)
         self.watch = SpikeWatch(self.config.spikes, self.config.clip is not None)
         self._row_losses: list[Tensor] = []

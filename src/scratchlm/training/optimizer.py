@@ -22,9 +22,13 @@ from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 from scratchlm.training.distributed.parts import layouts, part_like, whole
 from scratchlm.training.distributed.ranks import ALONE, Ranks
 
+Groups = list[dict[str, Any]]
+"""Parameters with their weight decay, as `torch.optim.Optimizer` takes them."""
+BuildOptimizer = Callable[[Groups], torch.optim.Optimizer]
+
 
 class GroupOptimizer(torch.optim.Optimizer):
-    """An optimizer whose step is a function of each group and its gradients alone."""
+    """An optimizer whose step is a function of each group and its gradients alone. One of your own needs no more."""
 
     def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig | MuonConfig) -> None:
         super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
@@ -158,18 +162,27 @@ class Optimizers:
     """The optimizers of one model behind one `step`, with every rate following one schedule."""
 
     def __init__(
-        self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype = torch.float32, ranks: Ranks = ALONE
+        self,
+        model: nn.Module,
+        config: OptimizerConfig,
+        dtype: torch.dtype = torch.float32,
+        ranks: Ranks = ALONE,
+        build: BuildOptimizer | None = None,
     ) -> None:
+        """Build what `config` says; with `build`, one optimizer of groups in which matrices alone decay."""
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
         parameters: list[Tensor] = list(self.names)
         self.members: list[torch.optim.Optimizer] = []
-        if isinstance(config, MuonConfig):
+        if build is not None:
+            self.members.append(build(_groups(parameters, config.weight_decay)))
+            parameters = []
+        elif isinstance(config, MuonConfig):
             if matrices := matrices_of(model):
                 self.members.append(Muon([{"params": matrices}], config, dtype, ranks))
             chosen = set(matrices)
             parameters = [p for p in parameters if p not in chosen]
             config = config.adam
-        if parameters:  # where all but some matrices is frozen, none is left
+        if parameters and isinstance(config, AdamWConfig):  # where all but some matrices is frozen, none is left
             self.members.append(_adamw(parameters, config))
         assert self.members, "nothing to train"
         groups = [group for member in self.members for group in member.param_groups]
@@ -221,11 +234,15 @@ class Optimizers:
             owner[0].state[owner[1]][key] = part_like(value, owner[1]).clone() if value.dim() else value.clone()
 
 
-def _adamw(parameters: Sequence[Tensor], config: AdamWConfig) -> torch.optim.Optimizer:
-    """Build AdamW with decay on matrices only: to shrink a norm's weight or a bias towards zero helps nobody."""
+def _groups(parameters: Sequence[Tensor], weight_decay: float) -> Groups:
+    """Group parameters, with decay on matrices only: to shrink a norm's weight or a bias towards zero helps nobody."""
     matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
-    parts = ((matrices, config.weight_decay), (vectors, 0.0))
-    groups = [{"params": group, "weight_decay": decay} for part, decay in parts for group in layouts(part)]
+    parts = ((matrices, weight_decay), (vectors, 0.0))
+    return [{"params": group, "weight_decay": decay} for part, decay in parts for group in layouts(part)]
+
+
+def _adamw(parameters: Sequence[Tensor], config: AdamWConfig) -> torch.optim.Optimizer:
+    groups = _groups(parameters, config.weight_decay)
     if config.implementation == "plain":
         return PlainAdamW(groups, config)
     betas = (config.beta1, config.beta2)
