@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scratchlm.base.errors import UserError, shortened
+from scratchlm.base.paths import holds_paths
 from scratchlm.verb import Lazy, Named, Verb
 
 if TYPE_CHECKING:  # what type checkers and editors follow; when it runs, a module is imported when it is asked for
@@ -334,9 +335,7 @@ def completion(config: Any) -> str:
 
 def _are_paths(value: Any) -> bool:
     """Return whether an argument names files, not what they would hold: a text in a list is a text."""
-    return isinstance(value, str | Path) or (
-        isinstance(value, list | tuple) and bool(value) and all(isinstance(each, Path) for each in value)
-    )
+    return isinstance(value, str) or holds_paths(tuple(value) if isinstance(value, list) else value)
 
 
 def _on_disk(name: str, named: dict[str, Any], placed: bool) -> dict[str, Any]:

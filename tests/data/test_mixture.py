@@ -117,12 +117,13 @@ def test_a_corpus_that_fills_no_window_is_named(corpora: list[Corpus]) -> None:
         (2, "", "0=1,2", "--mix-after 0=1,2: give a step and weights"),
         (2, "", "²=1,2", "give a step and weights"),
         (2, "", "9=1", "--mix-after 9=1: is 1 of the 2 weights"),
+        (2, "", "1000=1,2", "--mix-after 1000=1,2: the run has 1000 steps"),
     ],
 )
 def test_wrong_weights_are_one_line_each(corpora: int, mix: str, after: str, told: str) -> None:
-    (problem,) = mixture_problems(corpora, mix, after)
+    (problem,) = mixture_problems(corpora, mix, after, 1000)
     assert told in problem
-    assert mixture_problems(2, "3,1", "900=0.5,1e3") == []
+    assert mixture_problems(2, "3,1", "900=0.5,1e3", 1000) == []
 
 
 def test_no_mixture_is_made_of_no_corpus(tmp_path: Path) -> None:

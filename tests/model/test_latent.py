@@ -22,8 +22,7 @@ from scratchlm.model.lora import adapters, add_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantized import pack_int8, quantizable
 from scratchlm.model.quantized import replace as replace_part
-from scratchlm.weights.checkpoint import SavedModel
-from toys import BYTE_VOCABULARY, CONTEXT, byte_tokenizer, random_decoder, random_ids, toy_config
+from toys import CONTEXT, random_decoder, random_ids, toy_config
 
 
 @pytest.mark.parametrize("query_rank", [10, None])
@@ -129,5 +128,3 @@ def test_compiled_code_leaves_it_to_the_plain_path_and_settings_that_it_cannot_h
         DecoderConfig(attention=LatentAttentionConfig(rope_dim=5))
     assert isinstance(random_decoder(toy_config("latent")).blocks[1].attention, LatentAttention)
     assert isinstance(toy_config("default").attention, AttentionConfig)
-    save = SavedModel(random_decoder(toy_config("latent", vocabulary_size=BYTE_VOCABULARY)), byte_tokenizer())
-    assert save.decoder.config.attention.type == "latent"

@@ -81,3 +81,16 @@ def test_corpora_of_two_tokenizers_are_refused(place: Path, capsys: pytest.Captu
     assert told.count("its tokenizer") == 1
     assert f"prepare it with --tokenizer {place / 'stories'}" in told
     assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_named_twice_and_a_step_that_no_clock_knows_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data, out = prepared(capsys, place), ("--out", tmp_path / "run")
+    told = fails(capsys, "pretrain", "tiny", *data[:2], *data[:2], *out, *SMALL)
+    assert f"--data {place / 'stories'}: is named twice" in told
+    assert "the run has 8 steps" in fails(capsys, "pretrain", "tiny", *data, "--mix-after", "8=1,1", *out, *SMALL)
+    clock = ("--mix-after", "8=1,1", "--minutes", "1")
+    for verb in (("pretrain", "tiny", *data, *out), ("plan", "tiny", *data)):
+        assert "--mix-after: names a step, and --minutes decides" in fails(capsys, *verb, *clock, code=2)
+    assert not (tmp_path / "run").exists()

@@ -73,7 +73,7 @@ class MixedBatches:
     seed: int
     offsets: bool = True
     first_step: int = 0
-    """Steps of the run before these batches."""
+    """Steps of the run before these batches; one that is taken anew, after a return to a checkpoint, counts again."""
 
     def __post_init__(self) -> None:
         """Refuse a corpus shorter than one window."""
@@ -81,13 +81,13 @@ class MixedBatches:
 
     def _windows(self) -> list[WindowBatches]:
         """Return the windows of each corpus, one by one."""
-        found = []
+        batches = []
         for corpus in self.tokens.corpora:
             try:
-                found.append(WindowBatches(corpus.tokens, 1, self.length, self.seed, self.offsets))
+                batches.append(WindowBatches(corpus.tokens, 1, self.length, self.seed, self.offsets))
             except UserError as error:
                 raise UserError(f"{corpus.name}: {error}") from error
-        return found
+        return batches
 
     def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
         """Yield batches forever, each with the state that resumes at the next one."""
@@ -127,12 +127,12 @@ def windows(
     return WindowBatches(tokens, rows, length, seed, offsets)
 
 
-def mixture_problems(corpora: int, mix: str, mix_after: str) -> list[str]:
-    """Return a line for everything that is wrong with `--mix` and `--mix-after`, of so many corpora."""
+def mixture_problems(corpora: int, mix: str, mix_after: str, steps: int) -> list[str]:
+    """Return a line for everything that is wrong with `--mix` and `--mix-after`, of so many corpora and steps."""
     problems = []
     if corpora < 2:
-        given = {"--mix": mix, "--mix-after": mix_after}
-        return [f"{flag} {value}: needs several corpora; give --data again" for flag, value in given.items() if value]
+        flags = {"--mix": mix, "--mix-after": mix_after}
+        return [f"{flag} {value}: needs several corpora; give --data again" for flag, value in flags.items() if value]
     if mix:
         problems += _weight_problems("--mix", mix, mix, corpora)
     if mix_after:
@@ -141,31 +141,33 @@ def mixture_problems(corpora: int, mix: str, mix_after: str) -> list[str]:
             problems.append(f"--mix-after {mix_after}: give a step and weights, as in 900=1,3")
         else:
             problems += _weight_problems("--mix-after", mix_after, weights, corpora)
+            if int(step) >= steps:
+                problems.append(f"--mix-after {mix_after}: the run has {steps} steps; name an earlier one")
     return problems
 
 
-def _weight_problems(flag: str, given: str, weights: str, corpora: int) -> list[str]:
+def _weight_problems(flag: str, value: str, weights: str, corpora: int) -> list[str]:
     try:
-        numbers = parsed_weights(weights)
+        numbers = _parsed_weights(weights)
     except ValueError:
-        return [f"{flag} {given}: weights are numbers with commas between them, as in 3,1"]
+        return [f"{flag} {value}: weights are numbers with commas between them, as in 3,1"]
     if len(numbers) != corpora:
-        return [f"{flag} {given}: is {len(numbers)} of the {corpora} weights that there must be, one for each --data"]
+        return [f"{flag} {value}: is {len(numbers)} of the {corpora} weights that there must be, one for each --data"]
     if not all(0 < number < 1e9 for number in numbers):
-        return [f"{flag} {given}: every weight must be over 0 and under a billion; leave out the --data of another"]
+        return [f"{flag} {value}: every weight must be over 0 and under a billion; leave out the --data of another"]
     return []
 
 
-def parsed_weights(text: str) -> Weights:
+def _parsed_weights(text: str) -> Weights:
     """Return weights as they are given: 3,1. Raises `ValueError` where they are no numbers."""
     return tuple(float(number) for number in text.split(","))
 
 
 def mixed(corpora: Sequence[Corpus], mix: str, mix_after: str) -> Mixture:
     """Return the mixture of corpora by settings that `mixture_problems` found right; without weights by their sizes."""
-    weights = parsed_weights(mix) if mix else tuple(float(len(corpus.tokens)) for corpus in corpora)
+    weights = _parsed_weights(mix) if mix else tuple(float(len(corpus.tokens)) for corpus in corpora)
     step, _, later = mix_after.partition("=")
-    return Mixture(corpora, weights, (int(step), parsed_weights(later)) if mix_after else None)
+    return Mixture(corpora, weights, (int(step), _parsed_weights(later)) if mix_after else None)
 
 
 @dataclass(frozen=True)
@@ -185,12 +187,15 @@ class Prepared:
         return self.train.last_weights if isinstance(self.train, Mixture) else (1.0,)
 
 
-def open_corpora(folders: Sequence[Path], mix: str = "", mix_after: str = "") -> Prepared:
-    """Open one prepared folder, or the mixture of several, with every id verified.
+def open_corpora(folders: Sequence[Path], mix: str, mix_after: str, steps: int) -> Prepared:
+    """Open one prepared folder, or the mixture of several for a run of `steps` steps, with every id verified.
 
-    Raises `UserError` as `open_data` does, for corpora of different tokenizers, and for wrong weights.
+    Raises `UserError` as `open_data` does, for corpora of different tokenizers, for one that is
+    named twice, and for wrong weights.
     """
-    raise_all(mixture_problems(len(folders), mix, mix_after))
+    twice = [folder for number, folder in enumerate(folders) if folder in folders[:number]]
+    problems = [f"--data {folder}: is named twice; name it once, with a larger weight in --mix" for folder in twice]
+    raise_all(problems + mixture_problems(len(folders), mix, mix_after, steps))
     opened = [open_data(folder) for folder in folders]
     tokenizer, train, held_out = opened[0]
     digests = [data_hash(learned, other) for _, learned, other in opened]

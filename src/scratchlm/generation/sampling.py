@@ -82,7 +82,7 @@ def next_tokens(
     generators: Sequence[torch.Generator],
 ) -> list[int | None]:
     """Choose the next token of each row by its own settings; None where its probabilities are no numbers."""
-    found: list[int | None] = [None] * len(configs)
+    tokens: list[int | None] = [None] * len(configs)
     logits = logits.detach()
     penalised = [row for row, config in enumerate(configs) if config.repetition_penalty != 1.0]
     if penalised:
@@ -94,12 +94,12 @@ def next_tokens(
         if config.temperature == 0.0:
             # numpy, because torch's threads go on looking for work for a while, on the processors of a compiled step.
             for row, token in zip(rows, of_rows.float().cpu().numpy().argmax(1).tolist(), strict=True):
-                found[row] = token
+                tokens[row] = token
             continue
         probabilities = next_probabilities(of_rows, config).cpu()
         for row, each, total in zip(rows, probabilities, probabilities.sum(1).isfinite().tolist(), strict=True):
-            found[row] = int(torch.multinomial(each, 1, generator=generators[row])) if total else None
-    return found
+            tokens[row] = int(torch.multinomial(each, 1, generator=generators[row])) if total else None
+    return tokens
 
 
 def _alike(configs: Sequence[SamplingConfig]) -> list[list[int]]:

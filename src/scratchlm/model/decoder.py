@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from scratchlm.model.attention.base import Attention, AttentionContext
-from scratchlm.model.attention.grouped import ValueEmbedding
-from scratchlm.model.attention.kinds import build_attention
+from scratchlm.model.attention.grouped import GroupedQueryAttention, ValueEmbedding
+from scratchlm.model.attention.latent import LatentAttention
 from scratchlm.model.cache import Cache
-from scratchlm.model.config import DecoderConfig, NgramEmbeddingConfig, X0ResidualConfig
+from scratchlm.model.config import DecoderConfig, LatentAttentionConfig, NgramEmbeddingConfig, X0ResidualConfig
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.masks import causal_mask
@@ -35,6 +35,13 @@ class Branch(Protocol):
     @property
     def last_matrix(self) -> Tensor:
         """The weights whose products are added; a mixture's are stacked."""
+
+
+def build_attention(config: DecoderConfig, layer: int) -> Attention:
+    """Build the attention of a layer, numbered from 0, by the type of its config."""
+    if isinstance(config.attention, LatentAttentionConfig):
+        return LatentAttention(config, config.attention)
+    return GroupedQueryAttention(config, layer)
 
 
 class Block(Layer):

@@ -83,6 +83,10 @@ class PretrainConfig:
             problems.append("--sweep-processes and --sweep-on: have no part without --sweep; leave them out")
         if self.sharding != "none" and self.minutes is not None:
             problems.append("--minutes: steps are timed with a whole model; beside --sharding give --training.steps")
+        if self.mix_after and self.minutes is not None:
+            problems.append(
+                "--mix-after: names a step, and --minutes decides how many there are; give --training.steps instead"
+            )
         if self.teacher is None and self.resume is None and self.distillation != PretrainConfig.distillation:
             problems.append(f"--distillation {self.distillation:g}: has no part without --teacher; give that too")
         if self.teacher is not None and self.minutes is not None:
@@ -178,6 +182,10 @@ class PlanConfig:
         if self.sharding == "hybrid" and self.ranks % self.ranks_per_machine:
             told = f"{self.ranks} ranks are not divisible by the {self.ranks_per_machine} of --ranks-per-machine"
             problems.append(f"--sharding hybrid: {told}; change one of them")
+        if self.mix_after and self.minutes is not None:
+            problems.append(
+                "--mix-after: names a step, and --minutes decides how many there are; give --training.steps instead"
+            )
         if self.data and not self.probe:
             problems.append("--data: learning rates are tried by training; leave out --no-probe")
         if self.minutes is not None and not self.probe:

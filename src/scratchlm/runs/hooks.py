@@ -87,9 +87,9 @@ class HeldOut(Stateless):
 
     def _loss(self, decoder: Decoder, tokens: Tokens, limit: int | None) -> HeldOutLoss:
         """Return the loss on the beginning of a text; corpora share the tokens that may be read."""
-        whole = len(tokens)
-        count = whole if limit is None else min(max(1, limit // len(self.corpora)), whole)
-        read = tokens if count == whole else ArrayTokens(tokens.read(0, count))
+        total = len(tokens)
+        count = total if limit is None else min(max(1, limit // len(self.corpora)), total)
+        read = tokens if count == total else ArrayTokens(tokens.read(0, count))
         return held_out_loss(decoder, self.tokenizer, read, length=self.length, dtype=self.dtype)
 
 

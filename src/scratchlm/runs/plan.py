@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.data.batches import Tokens
-from scratchlm.data.mixture import mixture_problems, open_corpora
+from scratchlm.data.mixture import open_corpora
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.counting import TRAINING_BYTES
 from scratchlm.model.decoder import Decoder, build_decoder, outline
@@ -197,9 +197,8 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     runtime = RuntimeConfig(device, dtype)
     training, model = config.training, config.model
     ids: Tokens = random_tokens(model, training)
-    raise_all(mixture_problems(len(config.data), config.mix, config.mix_after))
-    if config.data:
-        data = open_corpora(config.data, config.mix, config.mix_after)
+    if config.data or config.mix or config.mix_after:
+        data = open_corpora(config.data, config.mix, config.mix_after, training.steps)
         ids, model = data.train, dataclasses.replace(model, vocabulary_size=data.tokenizer.vocabulary_size)
     decoder = outline(model)
     budget = _probe_budget(config)

@@ -114,7 +114,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     trials_of(config)  # which reports what is wrong before anything is begun
     on_ray = config.sweep_on == "ray"
     started, out, threads = time.perf_counter(), config.out, set_threads(config.threads or (1 if on_ray else None))
-    data = open_corpora(config.data, config.mix, config.mix_after)
+    data = open_corpora(config.data, config.mix, config.mix_after, config.training.steps)
     tokenizer, train = data.tokenizer, data.train
     inputs = _inputs(config, data.digest)
     if config.resume is not None:
@@ -162,7 +162,7 @@ def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
 def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | None) -> PretrainResult:
     assert config.out is not None
     started, out = time.perf_counter(), config.out
-    data = open_corpora(config.data, config.mix, config.mix_after)
+    data = open_corpora(config.data, config.mix, config.mix_after, config.training.steps)
     tokenizer, train = data.tokenizer, data.train
     threads = set_threads(config.threads)
     inputs = _inputs(config, data.digest)
@@ -336,8 +336,12 @@ def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str,
 
     Files go by their names: a model may be handed on, and where its text lay on this machine concerns nobody.
     """
-    told = [source for folder in config.data for source in read_report(folder).sources]
-    sources = [{"name": Path(source["name"]).name, "licence": source["licence"]} for source in told]
+    reports = [read_report(folder) for folder in config.data]
+    sources = [
+        {"name": Path(source["name"]).name, "licence": source["licence"]}
+        for report in reports
+        for source in report.sources
+    ]
     earlier = [source for source in before.provenance.get("sources") or [] if source not in sources]
     return {
         "recipe": Path(config.recipe).name,

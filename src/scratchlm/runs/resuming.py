@@ -229,8 +229,8 @@ def require_unchanged(
     deque(read_log(run / LOG_FILE), maxlen=0)  # which checks every line
     now = {"recipe_hash": sha256_of(run / RECIPE_FILE), "inputs": dict(inputs)}
     recorded = {RECIPE_FILE: manifest.recipe_hash, **_flags(manifest.inputs)}
-    found = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
-    changes = [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
+    current = {RECIPE_FILE: now["recipe_hash"], **_flags(inputs)}
+    changes = [name for name in {**recorded, **current} if recorded.get(name) != current.get(name)]
     problems = [f"{name} has changed since the run began; put the old one back" for name in changes]
     for name, before, after in (("--threads", manifest.threads, threads), ("ranks", manifest.ranks, ranks)):
         if before != after:

@@ -90,7 +90,7 @@ class Attention(nn.Module, ABC):
         """Mix the values that each query may see, by the fastest form that fits."""
         if self.naive or self.softcap is not None:
             return naive_attention(q, k, v, context.mask, causal=context.causal, softcap=self.softcap)
-        whole = context.mask is None and context.causal and context.cache is None
-        if whole and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.size(-1) == v.size(-1):
+        plain = context.mask is None and context.causal and context.cache is None
+        if plain and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.size(-1) == v.size(-1):
             return blocked_attention(q, k, v)
         return fused_attention(q, k, v, context.mask, causal=context.causal)
