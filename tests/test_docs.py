@@ -412,7 +412,8 @@ def stub(function: str, toys: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         settings = {key: value for key, value in named.items() if key not in verbs.FUNCTIONS[function].objects}
         config = verbs.FUNCTIONS[function].from_call(positional, settings, overrides)
         if function == "pretrain":
-            follow(["pretrain", "--data", str(config.data), "--out", str(config.out)], toys, capsys)
+            corpora = [word for corpus in config.data for word in ("--data", str(corpus))]
+            follow(["pretrain", *corpora, "--out", str(config.out)], toys, capsys)
         return function
 
     return call
@@ -429,8 +430,9 @@ def test_the_lines_of_a_page_run_one_after_the_other_on_toy_data(
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     for function in ("quickstart", "pretrain", "plan"):
         monkeypatch.setattr(slm, function, stub(function, toys, capsys), raising=False)
-    if page.name in ("evaluation.md", "finetuning.md"):  # they begin with what other pages have made
+    if page.name in ("evaluation.md", "finetuning.md", "own-model.md"):  # they begin with what other pages have made
         follow(["prepare", "books.jsonl", "--out", "data"], toys, capsys)
+    if page.name in ("evaluation.md", "finetuning.md"):
         follow(["pretrain", "--data", "data", "--out", "run"], toys, capsys)
         follow(["finetune", "classify", "--init", "smollm2", "--data", "spam.csv", "--out", "spam"], toys, capsys)
     if page.name == "python.md":
