@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scratchlm.base.device import machine
 from scratchlm.base.statistics import spread
-from scratchlm.cli import VERBS
+from scratchlm.cli import first_words
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens import bpe
@@ -45,9 +45,9 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def help_seconds() -> Iterator[tuple[str, float]]:
-    """Yield the median time of each verb's --help, in its own process."""
-    for verb in ["", *VERBS]:
-        words = [word for word in (verb, "train" if verb == "tokenizer" else "", "--help") if word]
+    """Yield the median time of each command's --help, in its own process."""
+    for command in ["", *first_words()]:
+        words = [word for word in (command, "train" if command == "tokenizer" else "", "--help") if word]
         command = [sys.executable, "-m", "scratchlm", *words]
         seconds = median_seconds(lambda c=command: subprocess.run(c, capture_output=True, check=True))
         yield f"scratchlm {' '.join(words)}", seconds

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import scratchlm
-from scratchlm import verbs
+from scratchlm.commands import FUNCTIONS, docstring_of, experiment_command, parameters_of
 from scratchlm.config.calls import parameters
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import Outcome
@@ -107,35 +107,29 @@ def function(
     return packed(f"def {name}(", told, f") -> {spelling.of(returned, accepted=False)}: ...")
 
 
-def verb(spelling: Spelling, name: str) -> list[str]:
-    """Write a verb: called with its settings, or with one config; its own objects go with both."""
-    entry = verbs.FUNCTIONS[name]
+def command(spelling: Spelling, name: str) -> list[str]:
+    """Write a command: called with its settings, or with one config; its own objects go with both."""
+    entry = FUNCTIONS[name]
     config, hints = entry.config(), typing.get_type_hints(entry.function())
-    known = verbs.parameters_of(name, hints)
+    known = parameters_of(name, hints)
     beside = [f"{key}: {spelling.of(hints[key], accepted=False)} = None" for key in entry.objects]
-    kinds = [config]
-    if name == "plan":
-        from scratchlm.runs.config import PublishedConfig
-
-        kinds.append(PublishedConfig)
-    calls = [function(spelling, name, [], known, hints["return"])]
-    calls += [function(spelling, name, [], parameters(each, entry.hidden), hints["return"]) for each in kinds[1:]]
-    spelling.use(*kinds)
-    whole = [f"config: {' | '.join(each.__name__ for each in kinds)}", "/", *(["*", *beside] if beside else [])]
-    calls.append(packed(f"def {name}(", whole, f") -> {spelling.of(hints['return'], accepted=False)}: ..."))
-    told = textwrap.indent(verbs.docstring_of(name), "    ").strip()
+    by_name = function(spelling, name, [], known, hints["return"])
+    spelling.use(config)
+    taken = [f"config: {config.__name__}", "/", *(["*", *beside] if beside else [])]
+    by_config = packed(f"def {name}(", taken, f") -> {spelling.of(hints['return'], accepted=False)}: ...")
+    told = textwrap.indent(docstring_of(name), "    ").strip()
     raw = "r" if "\\" in told else ""
-    first = calls[0].removesuffix(" ...") + f'\n    {raw}"""{told}\n    """\n'
-    return [f"@overload\n{call}" for call in (first, *calls[1:])]
+    first = by_name.removesuffix(" ...") + f'\n    {raw}"""{told}\n    """\n'
+    return [f"@overload\n{call}" for call in (first, by_config)]
 
 
 def experiments(spelling: Spelling) -> list[str]:
-    """Write the verb of each experiment."""
+    """Write the command of each experiment."""
     found = []
     for name, entry in EXPERIMENTS.items():
         spelling.use(Outcome, entry.config)
         first = f"name: Literal[{quoted(name)}]"
-        known = parameters(entry.config, verbs.experiment_verb(name).hidden)
+        known = parameters(entry.config, experiment_command(name).hidden)
         found.append(f"@overload\n{function(spelling, 'experiment', [first], known, Outcome)}")
         found.append(f"@overload\ndef experiment({first}, config: {entry.config.__name__}, /) -> Outcome: ...")
     return found
@@ -144,7 +138,7 @@ def experiments(spelling: Spelling) -> list[str]:
 def rendered() -> str:
     """Return the whole file."""
     spelling = Spelling()
-    body = [text for name in sorted(verbs.FUNCTIONS) for text in verb(spelling, name)] + experiments(spelling)
+    body = [text for name in sorted(FUNCTIONS) for text in command(spelling, name)] + experiments(spelling)
     for name, home in scratchlm._HOMES.items():
         if name != "experiment":
             spelling.imports[f"scratchlm.{home}"].add(name)

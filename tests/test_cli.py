@@ -14,7 +14,7 @@ import pytest
 
 from commands import fails, run
 from scratchlm.classic.ngram_fast import KneserNey
-from scratchlm.cli import VERBS, main
+from scratchlm.cli import first_words, main
 from scratchlm.data.prepared import open_data
 from scratchlm.weights.checkpoint import find_model, load_model, save_model
 
@@ -66,7 +66,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_verb_answers_help_without_torch() -> None:
     inner = {"tokenizer": ["train"], "finetune": ["classify"]}
-    asked = [[verb, *inner.get(verb, []), "--help"] for verb in VERBS]
+    asked = [[command, *inner.get(command, []), "--help"] for command in first_words()]
     code = (
         "import sys; from scratchlm.cli import main\n"
         f"for arguments in {asked!r}:\n"
@@ -78,9 +78,9 @@ def test_every_verb_answers_help_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = done.stdout
-    for verb in VERBS:
-        said, _, told = told.partition(f"end of {verb}\n")
-        assert f"usage: scratchlm {' '.join([verb, *inner.get(verb, [])])} " in " ".join(said.split())
+    for command in first_words():
+        said, _, told = told.partition(f"end of {command}\n")
+        assert f"usage: scratchlm {' '.join([command, *inner.get(command, [])])} " in " ".join(said.split())
 
 
 def test_an_unknown_command_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -325,7 +325,7 @@ COMMANDS = [
     *(("tokenizer", each) for each in ("train", "inspect", "compare")),
     *(("finetune", each) for each in ("classify", "instruct", "prefer", "reinforce")),
     ("experiment", "scaling"),
-    *((verb,) for verb in VERBS if verb not in ("tokenizer", "finetune", "experiment")),
+    *((command,) for command in first_words() if command not in ("tokenizer", "finetune", "experiment")),
 ]
 NEEDED = {
     ("tokenizer", "train"): ["SOURCE", "--out"],

@@ -15,7 +15,7 @@ import shutil
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,19 @@ import pytest
 import scratchlm as slm
 import transfer
 from commands import run
-from scratchlm import verbs
 from scratchlm.base.errors import UserError
-from scratchlm.cli import VERBS
+from scratchlm.cli import first_words
+from scratchlm.command import Command
+from scratchlm.commands import COMMANDS, FUNCTIONS, experiment_command
 from scratchlm.config.flags import SHORT
-from scratchlm.generation.config import ResolvedChatConfig, ResolvedGenerateConfig
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.quiz.cards import built_in
 from scratchlm.runs.depth_scaling import is_published
-from scratchlm.verb import Verb
 from scratchlm.weights.checkpoint import save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*GUIDES, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"]
-PROGRAMS = {verb.program: verb for verb in vars(verbs).values() if isinstance(verb, Verb)}
 TOOLS = ("pytest", "ruff", "mypy", "lint-imports", "pip", "zipfile", "venv", "bash", "source")
 """Programs whose arguments are their own matter."""
 
@@ -79,31 +77,37 @@ def in_order(text: str) -> Iterator[tuple[str, Any]]:
             yield "command", words
 
 
-def verb_of(words: list[str]) -> tuple[Verb[Any] | None, list[str]]:
-    """Return the verb of a command of ours and its arguments; None where it only lists experiments."""
+def command_of(words: list[str]) -> tuple[Command | None, list[str]]:
+    """Return a command of ours and its arguments; None where it only lists experiments."""
     if words[0] == "experiment":
-        return (verbs.experiment_verb(words[1]), words[2:]) if words[1] in EXPERIMENTS else (None, words[1:])
+        return (experiment_command(words[1]), words[2:]) if words[1] in EXPERIMENTS else (None, words[1:])
     for length in (2, 1):
-        if " ".join(words[:length]) in PROGRAMS:
-            return PROGRAMS[" ".join(words[:length])], words[length:]
+        if " ".join(words[:length]) in COMMANDS:
+            return COMMANDS[" ".join(words[:length])], words[length:]
     raise AssertionError(f"no such command: {' '.join(words)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Based(Command):
+    """A command with other values where nothing is given, so that its recipe, model or run need not be there."""
+
+    values: Any = None
+
+    def base(self, given: Mapping[str, Any]) -> Any:
+        return self.values
 
 
 def parsed(words: list[str]) -> Any:
     """Return the config of a command of ours, whose model or run need not be there."""
-    verb, arguments = verb_of(words)
-    if verb is None:
+    command, arguments = command_of(words)
+    if command is None:
         assert arguments == ["--list"]
         return None
-    if verb in (verbs.GENERATE, verbs.CHAT):  # the values of the model are their defaults
-        resolved = ResolvedGenerateConfig if verb == verbs.GENERATE else ResolvedChatConfig
-        verb = dataclasses.replace(verb, config=lambda: resolved, defaults=None)
+    if command.program in ("generate", "chat") or "--resume" in arguments:
+        command = Based(**vars(command))
     if any(word.endswith(".toml") for word in arguments):  # a recipe that a line before would write
-        usual = verb.config()(init=Path("smollm2"), data=Path("faq.csv"))
-        verb = dataclasses.replace(verb, defaults=lambda _: usual)
-    if "--resume" in arguments:
-        verb = dataclasses.replace(verb, resumed=None)
-    return verb.from_arguments(arguments)
+        command = Based(**vars(command), values=command.config()(init=Path("smollm2"), data=Path("faq.csv")))
+    return command.from_arguments(arguments)
 
 
 def check_program(words: list[str]) -> None:
@@ -204,13 +208,13 @@ def test_every_python_block_of_a_page_calls_what_there_is(page: Path) -> None:
 def flags() -> set[str]:
     """Every flag of every command, as its help shows them."""
     found = {"--help", "--help-all", "--list", "--version", *(f"--{word}" for word in SHORT), "--steps"}
-    for words in [*(program.split() for program in PROGRAMS), *(["experiment", each] for each in EXPERIMENTS)]:
-        verb, _ = verb_of(words)
-        assert verb is not None
+    for words in [*(program.split() for program in COMMANDS), *(["experiment", each] for each in EXPERIMENTS)]:
+        command, _ = command_of(words)
+        assert command is not None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stdout", shown := io.StringIO())
             with pytest.raises(SystemExit):
-                verb.from_arguments(["--help-all"])
+                command.from_arguments(["--help-all"])
         found |= set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue()))
     return found
 
@@ -221,13 +225,13 @@ def test_every_flag_and_command_that_a_page_names_exists(page: Path, flags: set[
     ours = [span for span in spans if span.startswith(("scratchlm ", "--")) and "pip install" not in span]
     assert [flag for span in ours for flag in re.findall(r"(?<!\S)--[a-z][\w.-]*", span) if flag not in flags] == []
     named = [span.split()[1] for span in ours if span.startswith("scratchlm ") and not span.startswith("scratchlm --")]
-    assert [verb for verb in named if verb not in VERBS] == []
+    assert [command for command in named if command not in first_words()] == []
 
 
 def test_the_pages_together_show_every_command() -> None:
     shown = {tuple(words[1:3]) for page in GUIDES for words in lines_of(page.read_text(encoding="utf-8"))}
-    used = {program for program in PROGRAMS if any(" ".join(words).startswith(program) for words in shown)}
-    assert sorted(PROGRAMS.keys() - used) == []
+    used = {program for program in COMMANDS if any(" ".join(words).startswith(program) for words in shown)}
+    assert sorted(COMMANDS.keys() - used) == []
 
 
 def test_docs_lists_all_its_pages() -> None:
@@ -368,17 +372,19 @@ def counted(arguments: list[str]) -> bool:
     return "--no-probe" in arguments or is_published(arguments[0])
 
 
-def shortened(verb: Verb[Any], arguments: list[str]) -> list[str] | None:
+def shortened(command: Command, arguments: list[str]) -> list[str] | None:
     """Return the arguments of a line that takes seconds in its place; None where it is only parsed."""
     said = given(arguments)
-    if verb == verbs.PRETRAIN and "resume" not in said:
+    if command.program == "pretrain" and "resume" not in said:
         kept = [word for name in ("init", "data", "out") if (value := said.get(name)) for word in (f"--{name}", value)]
         return ["further" if "init" in said else "tiny", *kept, *SMALL_TRAINING, "--dtype", "fp32"]
-    if verb.program in ONLY_PARSED or verb.program.startswith("experiment"):
+    if command.program in ONLY_PARSED or command.program.startswith("experiment"):
         return None
-    if (verb == verbs.QUIZ and not {"count", "anki"} & set(said)) or (verb == verbs.PLAN and not counted(arguments)):
+    if (command.program == "quiz" and not {"count", "anki"} & set(said)) or (
+        command.program == "plan" and not counted(arguments)
+    ):
         return None
-    small = SMALL.get(verb.program, {}) if verb != verbs.EVALUATE or "task" in said else {}
+    small = SMALL.get(command.program, {}) if command.program != "evaluate" or "task" in said else {}
     if "steps" in said and "--steps" in small:
         arguments = [*arguments]
         arguments[arguments.index("--steps") + 1] = small["--steps"]
@@ -388,29 +394,29 @@ def shortened(verb: Verb[Any], arguments: list[str]) -> list[str] | None:
 
 def follow(words: list[str], toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Run a command of ours in small, or put a toy where it would write."""
-    verb, arguments = verb_of(words)
-    if verb is None:
+    command, arguments = command_of(words)
+    if command is None:
         assert run(capsys, *words)[0] == 0
         return
     parsed(words)
-    less = shortened(verb, arguments)
+    less = shortened(command, arguments)
     out = out_of(arguments)
     if out is not None and out.exists() and out.is_dir():
         shutil.rmtree(out)
     if less is not None:
-        program = verb.program.split()
+        program = command.program.split()
         code, _, err = run(capsys, *program, *less)
         assert code == 0, f"{' '.join(program + less)}: {err}"
     elif out is not None:
-        shutil.copytree(toys / "smollm2", out / "model" if verb == verbs.QUICKSTART else out)
+        shutil.copytree(toys / "smollm2", out / "model" if command.program == "quickstart" else out)
 
 
 def stub(function: str, toys: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Return what takes the place of a function that takes long: it checks its arguments and puts a toy there."""
 
     def call(*positional: Any, overrides: Any = None, **named: Any) -> str:
-        settings = {key: value for key, value in named.items() if key not in verbs.FUNCTIONS[function].objects}
-        config = verbs.FUNCTIONS[function].from_call(positional, settings, overrides)
+        settings = {key: value for key, value in named.items() if key not in FUNCTIONS[function].objects}
+        config = FUNCTIONS[function].from_call(positional, settings, overrides)
         if function == "pretrain":
             corpora = [word for corpus in config.data for word in ("--data", str(corpus))]
             follow(["pretrain", *corpora, "--out", str(config.out)], toys, capsys)

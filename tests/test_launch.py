@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from scratchlm.base.runfolder import Train, read_log
+from scratchlm.commands import COMMANDS
 from scratchlm.data.prepare import prepare
 from scratchlm.tokens.config import PrepareConfig
-from scratchlm.verbs import PRETRAIN
 
 LAUNCH = Path(__file__).resolve().parent.parent / "launch"
 SMALL = ["--training.steps", "6", "--training.batch-size", "4", "--training.sequence-length", "16"]
@@ -46,7 +46,7 @@ def test_the_kubernetes_job_runs_a_command_that_there_is() -> None:
     trainer = job["spec"]["trainer"]
     assert trainer["command"][-2:] == ["-m", "scratchlm"]
     assert trainer["args"][0] == "pretrain"
-    config = PRETRAIN.from_arguments(trainer["args"][1:])
+    config = COMMANDS["pretrain"].from_arguments(trainer["args"][1:])
     (patch,) = job["spec"]["runtimePatches"]
     (part,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = part["template"]["spec"]["template"]["spec"]

@@ -1,4 +1,4 @@
-"""The verbs in Python: the same settings as on the command line, signatures, and results that show themselves."""
+"""The commands in Python: the same settings as on the command line, signatures, and results that show themselves."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 import scratchlm as slm
 import signatures
 from commands import fails, run
-from scratchlm import verbs
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.cli import main
+from scratchlm.commands import COMMANDS, FUNCTIONS, experiment_command
 from scratchlm.finetuning.lossconfig import IPOConfig, KTOConfig
 from scratchlm.finetuning.rewards import Task, exact
 from scratchlm.generation.config import SamplingConfig
@@ -28,71 +28,81 @@ from scratchlm.weights.checkpoint import find_model, load_model, save_model
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ["--init", "m", "--data", "d", "--out", "o"]
 NAMED = {"init": "m", "data": "d", "out": "o"}
-SAME: list[tuple[verbs.Verb[Any], list[str], tuple[Any, ...], dict[str, Any]]] = [
-    (verbs.QUICKSTART, ["--minutes", "2"], (), {"minutes": 2}),
-    (verbs.DOCTOR, ["--threads", "1"], (), {"threads": 1}),
-    (verbs.TRAIN_TOKENIZER, ["a", "b", "--out", "o"], (["a", "b"],), {"out": "o"}),
-    (verbs.INSPECT_TOKENIZER, ["t", "words"], ("t", "words"), {}),
-    (verbs.COMPARE_TOKENIZERS, ["t", "u", "x"], (("t", "u", "x"),), {}),
+SAME: list[tuple[str, list[str], tuple[Any, ...], dict[str, Any]]] = [
+    ("quickstart", ["--minutes", "2"], (), {"minutes": 2}),
+    ("doctor", ["--threads", "1"], (), {"threads": 1}),
+    ("tokenizer train", ["a", "b", "--out", "o"], (["a", "b"],), {"out": "o"}),
+    ("tokenizer inspect", ["t", "words"], ("t", "words"), {}),
+    ("tokenizer compare", ["t", "u", "x"], (("t", "u", "x"),), {}),
     (
-        verbs.PREPARE,
+        "prepare",
         ["a", "--out", "o", "--near-duplicates", "0.8"],
         ("a",),
         {"out": "o", "overrides": {"clean.near_duplicates": 0.8}},
     ),
-    (verbs.PLAN, [], (), {}),
-    (verbs.PLAN, ["tiny", "--no-probe"], ("tiny",), {"probe": False}),
-    (verbs.PLAN, ["speedrun", "--depth", "3"], (), {"recipe": "speedrun", "depth": 3}),
-    (verbs.PLAN, ["deepseek-v3", "--tokens", "5"], ("deepseek-v3",), {"tokens": 5}),
-    (verbs.PRETRAIN, ["--data", "d", "--out", "o"], (), {"data": "d", "out": "o"}),
+    ("plan", [], (), {}),
+    ("plan", ["tiny", "--no-probe"], ("tiny",), {"probe": False}),
+    ("plan", ["speedrun", "--depth", "3"], (), {"recipe": "speedrun", "depth": 3}),
+    ("plan", ["deepseek-v3", "--tokens", "5"], ("deepseek-v3",), {"tokens": 5}),
+    ("pretrain", ["--data", "d", "--out", "o"], (), {"data": "d", "out": "o"}),
     (
-        verbs.PRETRAIN,
+        "pretrain",
         ["tiny", "--data", "d", "--out", "o", "--training.steps", "50"],
         ("tiny",),
         {"data": Path("d"), "out": Path("o"), "overrides": {"training.steps": 50}},
     ),
     (
-        verbs.PRETRAIN,
+        "pretrain",
         ["speedrun", "--depth=3", "--data", "d", "--out", "o", "--training.optimizer.steps", "3"],
         ("speedrun",),
         {"depth": 3, "data": "d", "out": "o", "overrides": {"training.optimizer.steps": 3}},
     ),
-    (verbs.TIMELAPSE, ["a.txt", "--steps", "30", "--prompt", "One"], ("a.txt",), {"steps": 30, "prompt": "One"}),
-    (verbs.SYNTHESIZE, ["a", "b", "--out", "o.jsonl"], (["a", "b"],), {"out": "o.jsonl"}),
+    ("timelapse", ["a.txt", "--steps", "30", "--prompt", "One"], ("a.txt",), {"steps": 30, "prompt": "One"}),
+    ("synthesize", ["a", "b", "--out", "o.jsonl"], (["a", "b"],), {"out": "o.jsonl"}),
     (
-        verbs.FINETUNE_CLASSIFY,
+        "finetune classify",
         [*RUN, "--lora", "--adapter.rank", "4"],
         (),
         {**NAMED, "lora": True, "overrides": {"adapter.rank": 4}},
     ),
     (
-        verbs.FINETUNE_INSTRUCT,
+        "finetune instruct",
         [*RUN, "--training.batch-size", "3"],
         (),
         {**NAMED, "overrides": {"training.batch_size": 3}},
     ),
-    (verbs.FINETUNE_PREFER, RUN, (), NAMED),
+    ("finetune prefer", RUN, (), NAMED),
     (
-        verbs.FINETUNE_PREFER,
+        "finetune prefer",
         [*RUN, "--method", "kto", "--loss.rejected-weight", "2"],
         (),
         {**NAMED, "method": "kto", "overrides": {"loss.rejected_weight": 2.0}},
     ),
-    (verbs.FINETUNE_PREFER, [*RUN, "--method=ipo", "--loss.beta", "0.3"], (), {**NAMED, "loss": IPOConfig(beta=0.3)}),
     (
-        verbs.FINETUNE_REINFORCE,
+        "finetune prefer",
+        [*RUN, "--method=ipo", "--loss.beta", "0.3"],
+        (),
+        {**NAMED, "loss": IPOConfig(beta=0.3)},
+    ),
+    (
+        "finetune reinforce",
         ["--init", "m", "--out", "o", "--questions", "4"],
         (),
         {"init": "m", "out": "o", "questions": 4},
     ),
-    (verbs.CLASSIFY, ["m", "one", "two"], ("m", ["one", "two"]), {}),
-    (verbs.EVALUATE, ["--compare", "a", "b"], (), {"compare": ("a", "b")}),
-    (verbs.EVALUATE, ["m", "--task", "storyworld", "--limit", "3"], ("m",), {"task": "storyworld", "limit": 3}),
-    (verbs.INSPECT, ["m"], ("m",), {}),
-    (verbs.IMPORT, ["s", "--out", "o"], (Path("s"),), {"out": "o"}),
-    (verbs.EXPORT, ["m", "--out", "o", "--to", "gguf"], ("m",), {"out": "o", "to": "gguf"}),
-    (verbs.QUANTIZE, ["m", "--out", "o", "--to", "int4"], ("m",), {"out": "o", "to": "int4"}),
-    (verbs.QUIZ, ["--exam", "3", "--notes", "a.md", "--notes", "b.md"], (), {"exam": 3, "notes": ["a.md", "b.md"]}),
+    ("classify", ["m", "one", "two"], ("m", ["one", "two"]), {}),
+    ("evaluate", ["--compare", "a", "b"], (), {"compare": ("a", "b")}),
+    ("evaluate", ["m", "--task", "storyworld", "--limit", "3"], ("m",), {"task": "storyworld", "limit": 3}),
+    ("inspect", ["m"], ("m",), {}),
+    ("import", ["s", "--out", "o"], (Path("s"),), {"out": "o"}),
+    ("export", ["m", "--out", "o", "--to", "gguf"], ("m",), {"out": "o", "to": "gguf"}),
+    ("quantize", ["m", "--out", "o", "--to", "int4"], ("m",), {"out": "o", "to": "int4"}),
+    (
+        "quiz",
+        ["--exam", "3", "--notes", "a.md", "--notes", "b.md"],
+        (),
+        {"exam": 3, "notes": ["a.md", "b.md"]},
+    ),
 ]
 
 
@@ -113,44 +123,41 @@ def trained(data: Path) -> Path:
     return data.parent / "run"
 
 
-@pytest.mark.parametrize("case", SAME, ids=lambda case: f"{case[0].program} {' '.join(case[1])}")
+@pytest.mark.parametrize("case", SAME, ids=lambda case: " ".join([case[0], *case[1]]))
 def test_a_command_line_and_a_call_resolve_to_the_same_config(case) -> None:
-    verb, arguments, positional, named = case
+    words, arguments, positional, named = case
+    command = COMMANDS[words]
     overrides = {**named}.pop("overrides", None)
     named = {key: value for key, value in named.items() if key != "overrides"}
-    called = verb.from_call(positional, named, overrides)
-    assert called == verb.from_arguments(arguments)
-    assert type(called) is type(verb.from_arguments(arguments))
+    called = command.from_call(positional, named, overrides)
+    assert called == command.from_arguments(arguments)
+    assert type(called) is type(command.from_arguments(arguments))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("form", ["default", "small", "full"])
 def test_an_experiment_has_the_values_of_its_form_both_ways(name: str, form: str) -> None:
-    verb, flags, named = verbs.experiment_verb(name), [], {}
+    command, flags, named = experiment_command(name), [], {}
     if form != "default":
         flags, named = [f"--{form}"], {form: True}
-    assert verb.from_call((), {**named, "seed": 3}) == verb.from_arguments([*flags, "--seed", "3"])
+    assert command.from_call((), {**named, "seed": 3}) == command.from_arguments([*flags, "--seed", "3"])
 
 
-def test_every_verb_of_the_command_line_is_compared() -> None:
-    every = {verb for verb in vars(verbs).values() if isinstance(verb, verbs.Verb)}
-    assert every - {case[0] for case in SAME} == {
-        verbs.GENERATE,
-        verbs.CHAT,
-        verbs.COMPLETION,
-        verbs.SERVE,
-    }  # the first two are compared below, with a model
+def test_every_command_of_the_command_line_is_compared() -> None:
+    assert set(COMMANDS) - {case[0] for case in SAME} == {"generate", "chat", "completion", "serve"}
+    # the first two are compared below, with a model
 
 
-@pytest.mark.parametrize("verb", [verbs.GENERATE, verbs.CHAT], ids=lambda verb: verb.program)
-def test_sampling_is_as_the_model_was_saved_both_ways(trained: Path, tmp_path: Path, verb: verbs.Verb[Any]) -> None:
+@pytest.mark.parametrize("words", ["generate", "chat"])
+def test_sampling_is_as_the_model_was_saved_both_ways(trained: Path, tmp_path: Path, words: str) -> None:
+    command = COMMANDS[words]
     saved = load_model(find_model(trained))
     saved.generation = {"temperature": 0.25, "max_tokens": 3}
     save_model(tmp_path / "model", saved)
-    called = verb.from_call((tmp_path / "model",), {})
+    called = command.from_call((tmp_path / "model",), {})
     assert called.sampling == SamplingConfig(temperature=0.25, max_tokens=3)
-    assert called == verb.from_arguments([str(tmp_path / "model")])
-    assert verb.from_call((tmp_path / "model",), {}, {"sampling.max_tokens": 5}) == verb.from_arguments(
+    assert called == command.from_arguments([str(tmp_path / "model")])
+    assert command.from_call((tmp_path / "model",), {}, {"sampling.max_tokens": 5}) == command.from_arguments(
         [str(tmp_path / "model"), "--max-tokens", "5"]
     )
 
@@ -190,8 +197,8 @@ def test_a_recipe_named_in_python_is_what_is_trained_and_recorded(trained: Path,
 
 
 def test_a_run_is_resumed_with_its_own_settings_from_python_and_from_a_command_line(trained: Path) -> None:
-    named = verbs.PRETRAIN.from_call((), {"resume": trained})
-    assert named == verbs.PRETRAIN.from_arguments(["--resume", str(trained)])
+    named = COMMANDS["pretrain"].from_call((), {"resume": trained})
+    assert named == COMMANDS["pretrain"].from_arguments(["--resume", str(trained)])
     assert named.training.steps == 4
     for call in (lambda: slm.pretrain(resume=trained, seed=3), lambda: slm.pretrain("speedrun", resume=trained)):
         with pytest.raises(UserError, match=r"the run has .*; a run keeps its settings"):
@@ -210,7 +217,7 @@ def test_a_whole_part_replaces_the_recipes_and_the_other_part_stays(data: Path, 
 
 
 def test_a_loss_and_a_method_that_differ_are_refused() -> None:
-    assert verbs.FINETUNE_PREFER.from_call((), {**NAMED, "loss": KTOConfig()}).method == "kto"
+    assert COMMANDS["finetune prefer"].from_call((), {**NAMED, "loss": KTOConfig()}).method == "kto"
     with pytest.raises(UserError, match="--method ipo: but the loss is kto's"):
         slm.PreferTrainingConfig(method="ipo", loss=KTOConfig())
 
@@ -257,7 +264,7 @@ def test_the_package_lists_its_verbs_and_stays_light() -> None:
 
 def test_every_public_name_is_there() -> None:
     assert [name for name in slm.__all__ if getattr(slm, name, None) is None] == []
-    assert set(verbs.FUNCTIONS) == set(slm._VERBS)
+    assert set(FUNCTIONS) == set(slm._FUNCTIONS)
     assert inspect.signature(slm.prepare).parameters["out"].default is inspect.Parameter.empty
 
 
@@ -313,7 +320,7 @@ def test_results_show_themselves_in_a_few_lines(trained: Path) -> None:
 
 
 def test_no_result_hides_its_text_behind_a_list_of_fields() -> None:
-    found = [verb.function() for verb in verbs.FUNCTIONS.values()]
+    found = [command.function() for command in FUNCTIONS.values()]
     assert found
     kinds = [*Result.__subclasses__(), *FinetuneResult.__subclasses__()]
     assert len(kinds) > 15
@@ -342,7 +349,7 @@ def test_fine_tunings_refuse_what_has_no_part_in_them(capsys: pytest.CaptureFixt
 
 def test_a_config_made_with_text_for_its_paths_is_taken_too(data: Path, tmp_path: Path) -> None:
     given = slm.PretrainConfig("tiny", data=str(data), out=str(tmp_path / "run"))
-    assert verbs.PRETRAIN.from_call((given,), {}).out == tmp_path / "run"
+    assert COMMANDS["pretrain"].from_call((given,), {}).out == tmp_path / "run"
     with pytest.raises(UserError, match="threads is 'x': expected a whole number or nothing"):
         slm.doctor(threads="x")
 

@@ -1,6 +1,6 @@
 """scratchlm: build a language model from scratch, look inside it, and put it to work.
 
-The verbs of the command line are functions here: `slm.prepare("books.jsonl", out="data")`, `slm.pretrain("tiny",
+The commands of the command line are functions here: `slm.prepare("books.jsonl", out="data")`, `slm.pretrain("tiny",
 data="data", out="run")`, `slm.load("run").generate(prompt)`. Their arguments are the flags of the command, with the
 types that `__init__.pyi` gives to editors. Each name is imported when it is first used, so `import scratchlm` costs
 nothing.
@@ -13,7 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_VERBS = (
+_FUNCTIONS = (
     "classify", "compare_tokenizers", "doctor", "evaluate", "export_model", "finetune_classify", "finetune_instruct",
     "finetune_prefer", "finetune_reinforce", "import_model", "inspect", "inspect_tokenizer", "plan", "prepare",
     "pretrain", "quantize", "quickstart", "synthesize", "timelapse", "train_tokenizer",
@@ -33,16 +33,15 @@ _HOMES = {name: module for module, names in {
     "inspection.states": ("layer_states",),
     "model.config": ("DecoderConfig",),
     "model.decoder": ("build_decoder",),
-    "runs.config": ("DoctorConfig", "PlanConfig", "PretrainConfig", "PublishedConfig", "QuickstartConfig",
-                    "TimelapseConfig"),
+    "runs.config": ("DoctorConfig", "PlanConfig", "PretrainConfig", "QuickstartConfig", "TimelapseConfig"),
     "tokens.config": ("CompareTokenizersConfig", "InspectTokenizerConfig", "PrepareConfig", "TrainTokenizerConfig"),
     "training.config": ("AdamWConfig", "TrainingConfig"),
     "training.loop": ("Loop", "StepRecord"),
-    "verbs": ("experiment",),
+    "commands": ("experiment",),
     "weights.config": ("ExportConfig", "ImportConfig"),
 }.items() for name in names}  # fmt: skip
 
-__all__ = ["__version__", *_HOMES, *_VERBS]
+__all__ = ["__version__", *_HOMES, *_FUNCTIONS]
 
 
 def __dir__() -> list[str]:
@@ -52,8 +51,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name in _VERBS:
-        value = import_module("scratchlm.verbs").function_of(name)
+    if name in _FUNCTIONS:
+        value = import_module("scratchlm.commands").function_of(name)
     elif name in _HOMES:
         value = getattr(import_module(f"scratchlm.{_HOMES[name]}"), name)
     else:

@@ -35,7 +35,7 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.runs.classify import ClassifyResult
 from scratchlm.runs.config import (
-    DoctorConfig, PlanConfig, PretrainConfig, PublishedConfig, QuantizeConfig, QuickstartConfig, TimelapseConfig,
+    DoctorConfig, PlanConfig, PretrainConfig, QuantizeConfig, QuickstartConfig, TimelapseConfig,
 )
 from scratchlm.runs.doctor import Diagnosis
 from scratchlm.runs.instruct import InstructResult
@@ -59,7 +59,7 @@ __all__ = [
     "AdamWConfig", "Classifier", "ClassifyConfig", "ClassifyTrainingConfig", "CompareTokenizersConfig",
     "DecoderConfig", "DoctorConfig", "EvaluateConfig", "ExportConfig", "GeneratedText", "ImportConfig",
     "InspectConfig", "InspectTokenizerConfig", "InstructTrainingConfig", "Interrupted", "LanguageModel", "Loop",
-    "PlanConfig", "PreferTrainingConfig", "PrepareConfig", "PretrainConfig", "PublishedConfig", "QuickstartConfig",
+    "PlanConfig", "PreferTrainingConfig", "PrepareConfig", "PretrainConfig", "QuickstartConfig",
     "ReinforceTrainingConfig", "SamplingConfig", "StepRecord", "SynthesizeConfig", "TimelapseConfig",
     "TrainTokenizerConfig", "TrainingConfig", "UserError", "__version__", "attention_maps", "batches_from",
     "build_decoder", "classify", "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model",
@@ -569,9 +569,9 @@ def finetune_prefer(
             How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is
             refused by name.
         method
-            Which loss; its settings are under --loss. None: that of `loss`, else dpo.
+            Which loss; its settings are under --loss. If not given, that of the loss, else dpo.
         loss
-            The loss with its settings; None: the method's usual ones.
+            The loss with its settings; if not given, the method's usual ones.
         on_step
             Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
             Where it returns True, the run ends after that step, evaluated and saved; what it raises
@@ -766,14 +766,15 @@ def plan(
     data: str | Path | Sequence[str | Path] = (), mix: str = "", mix_after: str = "", probe: bool = True,
     ranks: int = 1, ranks_per_machine: int = 8, sharding: Literal["none", "full", "hybrid"] = "none",
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    threads: int | None = None, model: DecoderConfig | None = None, training: TrainingConfig | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    threads: int | None = None, tokens: float | None = None, model: DecoderConfig | None = None,
+    training: TrainingConfig | None = None, overrides: Mapping[str, Any] | None = None,
 ) -> Plan | Published:
     """Parameters, memory and time of a run before it begins, or the size of a published model.
 
     Arguments:
         recipe
-            Named recipe or a TOML file; or a published model, by name or its config.json.
+            Named recipe or a TOML file; or a published model, by name, such as llama-3.1-405b, or its
+            config.json.
         depth
             Layers, from which the other sizes follow (depth scaling).
         minutes
@@ -802,10 +803,13 @@ def plan(
             Number format of matrix products.
         threads
             CPU threads; all cores if not given.
+        tokens
+            Of a published model: tokens of training to count FLOPs for; 20 a parameter that a token
+            passes if not given.
         model
-            Shape to plan for; None: the recipe's. One that is given replaces the recipe's whole.
+            Shape to plan for; a published model has its own. One that is given replaces the recipe's.
         training
-            Training to plan for; None: the recipe's. One that is given replaces the recipe's whole.
+            Training to plan for. One that is given replaces the recipe's.
         overrides
             Single values by dotted names, such as {'training.steps': 50}: they win over arguments, and
             arguments win over a recipe, a method or a model. A whole part that is given replaces the
@@ -817,9 +821,7 @@ def plan(
     """
 
 @overload
-def plan(recipe: str, *, tokens: float | None = None) -> Plan | Published: ...
-@overload
-def plan(config: PlanConfig | PublishedConfig, /) -> Plan | Published: ...
+def plan(config: PlanConfig, /) -> Plan | Published: ...
 @overload
 def prepare(
     sources: str | Path | Sequence[str | Path] = (), *, out: str | Path,
@@ -960,9 +962,11 @@ def pretrain(
         sweep_on
             Where trials are trained: ray takes the machines of a cluster, and --threads for each trial.
         model
-            Shape to train; None: the recipe's. One that is given replaces the recipe's whole.
+            A decoder-only transformer: embedding, blocks, final norm, head. One that is given replaces
+            the recipe's.
         training
-            How to train; None: the recipe's. One that is given replaces the recipe's whole.
+            How `fit` trains: sizes, optimizer, schedule, and how often it looks up. One that is given
+            replaces the recipe's.
         on_step
             Called with the record of each step (its step, loss, lr, gradient_norm, tokens, seconds).
             Where it returns True, the run ends after that step, evaluated and saved; what it raises

@@ -1,6 +1,6 @@
-"""The command line: each verb is one call of a function that a program can call as well.
+"""The command line: each command is one call of a function that a program can call as well.
 
-Only the named verb's config is imported and parsed, so that `--help` answers without loading torch.
+Only the named command's config is imported and parsed, so that `--help` answers without loading torch.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scratchlm import verbs
 from scratchlm.base.errors import Interrupted, UserError, nearest
 from scratchlm.base.files import explain_os_error
 from scratchlm.base.memory import keep_freed_memory
 from scratchlm.base.paths import require_current_folder
 from scratchlm.base.terminal import console, guarded, one_line
 from scratchlm.base.waiting import wait_briefly
+from scratchlm.command import HELP, Arguments, Command, imported
+from scratchlm.commands import COMMANDS, GROUPS, experiment_command
 from scratchlm.config.help import show_commands
-from scratchlm.verb import HELP, Arguments, Verb
 
 PLAIN = "use --device cpu --dtype fp32"
 PIPED_WIDTH = 180
@@ -45,32 +45,14 @@ def _show(result: Any, as_json: bool) -> None:
     console(soft_wrap=piped, width=width, highlight=False, markup=False, emoji=False).print(result)
 
 
-def _command(verb: Verb[Any], after: Callable[[Any, Any], None] | None = None) -> Callable[[Arguments], None]:
-    """Make a command of a verb: parse its config, call its function, print what it returns unless that is None.
-
-    `after` is called last, with the config and the result.
-    """
-
-    def call(arguments: Arguments) -> None:
-        config = verb.from_arguments(arguments)
-        result = verb.run(config)
-        if result is not None:
-            _show(result, getattr(config, "json", False))
-        if after is not None:
-            after(config, result)
-
-    call.__doc__ = verb.says
-    return call
-
-
-def _group(program: str, says: str, commands: Mapping[str, Verb[Any]]) -> Callable[[Arguments], None]:
-    """Make a command of several."""
-
-    def call(arguments: Arguments) -> None:
-        _dispatch({name: _command(verb) for name, verb in commands.items()}, arguments, f"scratchlm {program}")
-
-    call.__doc__ = says
-    return call
+def _run(command: Command, arguments: Arguments) -> None:
+    """Parse the config of a command, call its function, and print what that returns unless it is None."""
+    config = command.from_arguments(arguments)
+    result = command.function()(config)
+    if result is not None:
+        _show(result, getattr(config, "json", False))
+    if command.program in AFTERWARDS:
+        AFTERWARDS[command.program](config, result)
 
 
 def _talk(config: Any, result: Any) -> None:
@@ -88,76 +70,50 @@ def _require_health(config: Any, result: Any) -> None:
         raise UserError(f"doctor: {', '.join(failed)}: differ; {remedy}")
 
 
-def _experiment(arguments: Arguments) -> None:
-    """Test claims of the notes: one experiment, its numbers, its report."""
-    from scratchlm.lab.catalogue import EXPERIMENTS
-
-    program = "scratchlm experiment"
-    if not arguments or arguments[0] in (*HELP, "--list"):
-        show_commands(program, {name: entry.asks for name, entry in EXPERIMENTS.items()}, "NAME")
-        if not arguments:
-            raise SystemExit(2)
-        return
-    _command(verbs.experiment_verb(arguments[0]))(arguments[1:])
-
-
-VERBS: Mapping[str, Callable[[Arguments], None]] = {
-    "quickstart": _command(verbs.QUICKSTART, _talk),
-    "doctor": _command(verbs.DOCTOR, _require_health),
-    "tokenizer": _group(
-        "tokenizer",
-        "Train, inspect and compare tokenizers.",
-        {"train": verbs.TRAIN_TOKENIZER, "inspect": verbs.INSPECT_TOKENIZER, "compare": verbs.COMPARE_TOKENIZERS},
-    ),
-    "prepare": _command(verbs.PREPARE),
-    "plan": _command(verbs.PLAN),
-    "pretrain": _command(verbs.PRETRAIN),
-    "timelapse": _command(verbs.TIMELAPSE),
-    "synthesize": _command(verbs.SYNTHESIZE),
-    "finetune": _group(
-        "finetune",
-        "Teach a model: classes, answers, preferences, or by rewards.",
-        {
-            "classify": verbs.FINETUNE_CLASSIFY,
-            "instruct": verbs.FINETUNE_INSTRUCT,
-            "prefer": verbs.FINETUNE_PREFER,
-            "reinforce": verbs.FINETUNE_REINFORCE,
-        },
-    ),
-    "classify": _command(verbs.CLASSIFY),
-    "evaluate": _command(verbs.EVALUATE),
-    "generate": _command(verbs.GENERATE),
-    "chat": _command(verbs.CHAT),
-    "serve": _command(verbs.SERVE),
-    "inspect": _command(verbs.INSPECT),
-    "import": _command(verbs.IMPORT),
-    "export": _command(verbs.EXPORT),
-    "quantize": _command(verbs.QUANTIZE),
-    "experiment": _experiment,
-    "quiz": _command(verbs.QUIZ),
-    "completion": _command(verbs.COMPLETION),
-}
-
-
+AFTERWARDS: Mapping[str, Callable[[Any, Any], None]] = {"quickstart": _talk, "doctor": _require_health}
+"""What a command does last on a terminal, with its config and its result."""
+EXPERIMENT = "Test claims of the notes: one experiment, its numbers, its report."
 TRAINING = ("quickstart", "plan", "pretrain", "timelapse", "finetune", "experiment")  # or time the steps of a training
 
 
-def _dispatch(verbs: Mapping[str, Callable[[Arguments], None]], arguments: Arguments, program: str) -> None:
-    """Call the named verb, or list them."""
-    if not arguments or arguments[0] in HELP:
-        show_commands(program, {name: (verb.__doc__ or "").splitlines()[0] for name, verb in verbs.items()})
+def first_words() -> dict[str, str]:
+    """Return the first word of each command, or group of commands, with its sentence."""
+    sentences = {}
+    for words, command in COMMANDS.items():
+        if words == "quiz":  # the experiments stand before what asks about them
+            sentences["experiment"] = EXPERIMENT
+        first = words.split()[0]
+        sentences[first] = GROUPS.get(first, command.says)
+    return sentences
+
+
+def _dispatch(arguments: Arguments, program: str = "") -> None:
+    """Run the command that the arguments name, or list those that begin with the words of `program`."""
+    words = [each.removeprefix(f"{program} ") for each in COMMANDS if each.startswith(f"{program} ")]
+    sentences = {each: COMMANDS[f"{program} {each}"].says for each in words} if program else first_words()
+    title = f"scratchlm {program}".strip()
+    what = "COMMAND"
+    if program == "experiment":
+        sentences, what = {name: entry.asks for name, entry in imported("lab.catalogue:EXPERIMENTS").items()}, "NAME"
+    if not arguments or arguments[0] in HELP or (program == "experiment" and arguments[0] == "--list"):
+        show_commands(title, sentences, what)
         if not arguments:
             raise SystemExit(2)
         return
-    if arguments[0] == "--version" and program == "scratchlm":
+    first, rest = arguments[0], arguments[1:]
+    if first == "--version" and not program:
         from scratchlm import __version__
 
         print(__version__)
-        return
-    if arguments[0] not in verbs:
-        print(f"{program}: unknown command {arguments[0]!r}; {nearest(arguments[0], verbs)}", file=sys.stderr)
+    elif program == "experiment":
+        _run(experiment_command(first), rest)
+    elif first not in sentences:
+        print(f"{title}: unknown command {first!r}; {nearest(first, sentences)}", file=sys.stderr)
         raise SystemExit(2)
-    verbs[arguments[0]](arguments[1:])
+    elif not program and (first in GROUPS or first == "experiment"):
+        _dispatch(rest, first)
+    else:
+        _run(COMMANDS[f"{program} {first}".strip()], rest)
 
 
 def main(arguments: Arguments | None = None) -> None:
@@ -179,7 +135,7 @@ def main(arguments: Arguments | None = None) -> None:
     try:
         require_current_folder()
         with guarded():
-            _dispatch(VERBS, given, "scratchlm")
+            _dispatch(given)
     except UserError as error:
         print(one_line(f"scratchlm: {error}"), file=sys.stderr)
         raise SystemExit(1) from None

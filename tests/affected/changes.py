@@ -1,8 +1,8 @@
 """Which files of slow tests a change can break.
 
 A test file depends on the modules that it imports, on all that these import (grimp), on the commands that it names, and
-on the files and folders that it names. A command leads to the modules of its config and its function, since `verbs.py`
-would lead to everything. A change of what all tests stand on, such as pyproject.toml, affects all of them.
+on the files and folders that it names. A command leads to the modules of its config and its function, which its
+declaration names as texts. A change of what all tests stand on, such as pyproject.toml, affects all of them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 
 import grimp
 
-from scratchlm import verbs
+from scratchlm.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 EVERYTHING = ("pyproject.toml", ".ci/run", "tests/conftest.py", "tests/affected/changes.py")
 """Files whose change may break any test."""
-TABLES = frozenset({"scratchlm.cli", "scratchlm.verbs", "scratchlm.__main__", "scratchlm"})
+TABLES = frozenset({"scratchlm.cli", "scratchlm.commands", "scratchlm.__main__", "scratchlm"})
 """Modules that lead to every command; a test that imports one depends on the commands that it names."""
 SLOW = re.compile(r"mark\.(?:slow|alone)\b|^from marks import slow$", re.MULTILINE)
 
@@ -53,17 +53,17 @@ def reached(module: str) -> frozenset[str]:
 def modules_of_command(program: str) -> frozenset[str]:
     """Return the modules behind a command, named by its first word or by its Python function."""
     found: set[str] = set()
-    for verb in vars(verbs).values():
-        if isinstance(verb, verbs.Verb) and program in (verb.program.split()[0], verb.function().__name__):
-            found |= reached(verb.function().__module__) | reached(verb.config().__module__)
+    for command in COMMANDS.values():
+        if program in (command.program.split()[0], command.function().__name__):
+            found |= reached(command.function().__module__) | reached(command.config().__module__)
     return frozenset(found)
 
 
 @cache
 def commands() -> frozenset[str]:
     """Return every word that names a command: the first of its program, and its Python function."""
-    every = [verb for verb in vars(verbs).values() if isinstance(verb, verbs.Verb)]
-    return frozenset(word for verb in every for word in (verb.program.split()[0], verb.function().__name__))
+    every = COMMANDS.values()
+    return frozenset(word for command in every for word in (command.program.split()[0], command.function().__name__))
 
 
 def helper_file(module: str) -> Path | None:

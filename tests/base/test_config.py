@@ -19,7 +19,7 @@ from scratchlm.config.flags import read_line
 from scratchlm.config.settings import settings
 from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig
 from scratchlm.model.presets import PRESETS
-from scratchlm.runs.config import ResolvedPretrainConfig
+from scratchlm.runs.config import PretrainConfig
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
 
 
@@ -182,11 +182,11 @@ def test_lists_tables_and_whatever_are_read_by_their_types() -> None:
     assert str(caught.value).count("expected") == 3
 
 
-def with_flags(config: ResolvedPretrainConfig, arguments: list[str]) -> ResolvedPretrainConfig:
-    line = read_line(arguments, settings(ResolvedPretrainConfig))
+def with_flags(config: PretrainConfig, arguments: list[str]) -> PretrainConfig:
+    line = read_line(arguments, settings(PretrainConfig))
     assert not line.problems
     assert not line.unknown
-    return from_dict(ResolvedPretrainConfig, nested("", line.given), "", config)
+    return from_dict(PretrainConfig, nested("", line.given), "", config)
 
 
 def test_a_path_that_no_system_has_is_a_users_mistake() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from scratchlm import verbs
+from scratchlm.commands import COMMANDS
 from scratchlm.config.field_docs import field_docs
 
 
@@ -51,10 +51,9 @@ def test_classes_inside_functions_and_without_a_source_are_taken() -> None:
 
 def test_every_field_of_every_verb_has_a_docstring() -> None:
     empty = [
-        f"{verb.config().__name__}.{name}"
-        for verb in vars(verbs).values()
-        if isinstance(verb, verbs.Verb)
-        for name, doc in field_docs(verb.config()).items()
+        f"{command.config().__name__}.{name}"
+        for command in COMMANDS.values()
+        for name, doc in field_docs(command.config()).items()
         if not doc
     ]
     assert empty == []

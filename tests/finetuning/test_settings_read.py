@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from marks import slow
-from scratchlm import verbs
+from scratchlm.commands import COMMANDS
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.config import AdamWConfig, TrainingConfig
 from scratchlm.weights.checkpoint import SavedModel, save_model
@@ -41,17 +41,26 @@ class Watched(TrainingConfig):
         return super().__getattribute__(name)
 
 
-KINDS: dict[str, tuple[verbs.Verb[Any], dict[str, Any], dict[str, Any]]] = {
-    "classify": (verbs.FINETUNE_CLASSIFY, {"text": "text {}", "label": "odd"}, {}),
-    "instruct": (verbs.FINETUNE_INSTRUCT, {"prompt": "say {}", "completion": "yes"}, {"scored": 1, "reply_tokens": 2}),
-    "prefer": (verbs.FINETUNE_PREFER, {"prompt": "say {}", "chosen": "yes", "rejected": "no"}, {}),
-    "reinforce": (verbs.FINETUNE_REINFORCE, {}, {"questions": 4, "group_size": 2, "reply_tokens": 2, "epochs": 0.002}),
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "classify": ({"text": "text {}", "label": "odd"}, {}),
+    "instruct": (
+        COMMANDS["finetune instruct"],
+        {"prompt": "say {}", "completion": "yes"},
+        {"scored": 1, "reply_tokens": 2},
+    ),
+    "prefer": ({"prompt": "say {}", "chosen": "yes", "rejected": "no"}, {}),
+    "reinforce": (
+        COMMANDS["finetune reinforce"],
+        {},
+        {"questions": 4, "group_size": 2, "reply_tokens": 2, "epochs": 0.002},
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", [slow(kind) if kind == "reinforce" else kind for kind in KINDS])
 def test_every_setting_of_training_is_read_or_refused(kind: str, tmp_path: Path) -> None:
-    verb, row, more = KINDS[kind]
+    row, more = KINDS[kind]
+    command = COMMANDS[f"finetune {kind}"]
     tokenizer = byte_tokenizer()
     decoder = random_decoder(toy_config("default", vocabulary_size=BYTE_VOCABULARY, context=80))
     save_model(tmp_path / "base", SavedModel(decoder, tokenizer, template=ChatTemplate(tokenizer)))
@@ -61,13 +70,13 @@ def test_every_setting_of_training_is_read_or_refused(kind: str, tmp_path: Path)
     read = {} if kind == "reinforce" else {"data": tmp_path / "data.jsonl", "split": "tail:0.25"}
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     training = Watched(optimizer=AdamWConfig(), sequence_length=64 if kind in ("instruct", "prefer") else 256)
-    config = verb.from_call(
+    config = command.from_call(
         (),
         {"epochs": 0.1, **more, **read, "init": tmp_path / "base", "out": tmp_path / "run", "dtype": "fp32",
          "threads": 1, "training": training},
     )  # fmt: skip
     READ.clear()
-    verb.run(config)
+    command.function()(config)
     refused = {name.removeprefix("training.") for name in type(config).unread()}
     set_anew = {"steps", "batch_size"} & refused  # by other settings, then read
     assert SETTINGS - READ - refused == {"max_bad_steps"}  # read when a step is bad, which none was

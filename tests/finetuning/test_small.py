@@ -15,6 +15,7 @@ from commands import run
 from scratchlm.base.config import read_toml
 from scratchlm.base.errors import UserError
 from scratchlm.classic.bm25 import BM25
+from scratchlm.commands import COMMANDS
 from scratchlm.data.batches import masked_batch
 from scratchlm.data.wordings import WordingBatches, batches_of, shared_beginning
 from scratchlm.finetuning.config import ClassifyTrainingConfig, InstructTrainingConfig
@@ -34,7 +35,6 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.training.config import AdamWConfig
 from scratchlm.training.loss import next_token_loss
-from scratchlm.verbs import FINETUNE_CLASSIFY
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -170,15 +170,19 @@ def test_what_was_given_stays_although_it_is_the_usual_value(tmp_path: Path) -> 
     """From the command line, from Python and from a recipe; what stands beside it is chosen all the same."""
     (tmp_path / "mine.toml").write_text("[training]\nbatch_size = 16\n[training.optimizer]\nlearning_rate = 2e-4\n")
     places = ("--init", "i", "--data", "d", "--out", "o", "--lora")
+    classify = COMMANDS["finetune classify"]
     size, rate, layer = ("--training.batch-size", "16"), ("--lr", "2e-4"), ("--adapter.first-layer", "0")
     named = {"init": "i", "data": "d", "out": "o", "lora": True}
     overrides = {"training.batch_size": 16, "training.optimizer.learning_rate": 2e-4}
     cases = [
-        (FINETUNE_CLASSIFY.from_arguments([*places, *size]), (16, RATE, 2)),
-        (FINETUNE_CLASSIFY.from_arguments([*places, *rate, *layer]), (8, 2e-4, 0)),
-        (FINETUNE_CLASSIFY.from_arguments([*places, "--training.optimizer.weight-decay", "0"]), (8, RATE, 2)),
-        (FINETUNE_CLASSIFY.from_arguments([str(tmp_path / "mine.toml"), *places]), (16, 2e-4, 2)),
-        (FINETUNE_CLASSIFY.from_call((), named, overrides), (16, 2e-4, 2)),
+        (classify.from_arguments([*places, *size]), (16, RATE, 2)),
+        (classify.from_arguments([*places, *rate, *layer]), (8, 2e-4, 0)),
+        (
+            classify.from_arguments([*places, "--training.optimizer.weight-decay", "0"]),
+            (8, RATE, 2),
+        ),
+        (classify.from_arguments([str(tmp_path / "mine.toml"), *places]), (16, 2e-4, 2)),
+        (classify.from_call((), named, overrides), (16, 2e-4, 2)),
     ]
     for config, expected in cases:
         few = resolve_classify(config, 40, 40, 4)

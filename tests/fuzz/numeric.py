@@ -6,28 +6,28 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from fuzz.targets import TARGETS, Case
+from scratchlm.commands import COMMANDS
 
-CONFIGS = {
-    "prepare stories.jsonl": "tokens.config:PrepareConfig",
-    "tokenizer train": "tokens.config:TrainTokenizerConfig",
-    "tokenizer inspect": "tokens.config:InspectTokenizerConfig",
-    "plan": "runs.config:PlanConfig",
-    "plan published": "runs.config:PublishedConfig",
-    "pretrain": "runs.config:PretrainConfig",
-    "finetune classify": "finetuning.config:ClassifyTrainingConfig",
-    "finetune instruct": "finetuning.config:InstructTrainingConfig",
-    "finetune prefer": "finetuning.config:PreferTrainingConfig",
-    "synthesize": "finetuning.config:SynthesizeConfig",
-    "classify": "generation.config:ClassifyConfig",
-    "evaluate task": "evaluation.config:EvaluateConfig",
-    "generate": "generation.config:GenerateConfig",
-    "chat": "generation.config:ChatConfig",
-    "quiz": "lab.quiz.config:QuizConfig",
-}
+NUMERIC = (
+    "prepare stories.jsonl",
+    "tokenizer train",
+    "tokenizer inspect",
+    "plan",
+    "pretrain",
+    "finetune classify",
+    "finetune instruct",
+    "finetune prefer",
+    "synthesize",
+    "classify",
+    "evaluate task",
+    "generate",
+    "chat",
+    "quiz",
+)
+"""Targets whose numeric flags are all tried."""
 VALUES = {
     int: ("-1", "-9223372036854775809", "1000000000000000000000000", "9" * 5000, "1.5", "nan", "", "\x1b[31m"),
     float: ("nan", "inf", "-inf", "-1", "1e300", "1e999", "two", ""),
@@ -100,11 +100,11 @@ def _flags(config: type, prefix: str = "") -> Iterator[tuple[str, type]]:
 def cases() -> Iterator[Case]:
     """Yield one case for each flag and each of some values that do not fit it."""
     by_name = {target.name: target for target in TARGETS}
-    for command, place in CONFIGS.items():
-        module, name = place.split(":")
+    for command in NUMERIC:
         target = by_name[command]
-        found = dict.fromkeys(_flags(getattr(import_module(f"scratchlm.{module}"), name)))
-        for number, (flag, kind) in enumerate(found):
+        words = next(" ".join(target.arguments[:n]) for n in (2, 1) if " ".join(target.arguments[:n]) in COMMANDS)
+        flags = dict.fromkeys(_flags(COMMANDS[words].config()))
+        for number, (flag, kind) in enumerate(flags):
             values: Any = VALUES[kind]
             for turn in range(3):
                 value = values[(number * 3 + turn) % len(values)]

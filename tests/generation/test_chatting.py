@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from scratchlm.generation.commands import talk
-from scratchlm.generation.config import ResolvedChatConfig
+from scratchlm.generation.config import ChatConfig, SamplingConfig
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.weights.checkpoint import SavedModel
@@ -69,7 +69,7 @@ def model() -> Interrupted:
     return made
 
 
-CONFIG = ResolvedChatConfig(model=Path("none"))
+CONFIG = ChatConfig(model=Path("none"), sampling=SamplingConfig())
 
 
 def test_an_interrupted_answer_ends_and_the_conversation_goes_on(

@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from commands import fails, files_that_name, run
-from scratchlm import verbs
 from scratchlm.base.errors import UserError
 from scratchlm.base.folders import write_marker
 from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.cli import main
+from scratchlm.commands import experiment_command
 from scratchlm.lab.catalogue import EXPERIMENTS, recipe
 from scratchlm.lab.experiments import ladder_spam
 from scratchlm.lab.experiments.config import LadderLmConfig, LadderSpamConfig
@@ -381,7 +381,7 @@ def test_a_fold_file_that_lists_none_of_the_texts_is_refused(toy_data: Path, tmp
 
 def test_a_list_on_the_command_line_replaces_that_of_the_recipe() -> None:
     def sizes(*arguments: str) -> tuple[int, ...]:
-        return verbs.experiment_verb("label-efficiency").from_arguments(arguments).sizes
+        return experiment_command("label-efficiency").from_arguments(arguments).sizes
 
     assert sizes() == (8, 32, 128, 512)
     assert sizes("--sizes", "16") == (16,)

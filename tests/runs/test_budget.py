@@ -22,8 +22,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.runs import compute_optimal
 from scratchlm.runs.budget.pacing import paced, seconds_of
 from scratchlm.runs.budget.settling import at_best_depth
-from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import resolve
+from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.resuming import stored_settings
 from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.weights.checkpoint import find_model
@@ -89,7 +88,7 @@ def test_minutes_become_revised_steps_that_the_run_keeps(data: Path, tmp_path: P
     run = tmp_path / "run"
     result = scratchlm.pretrain("tiny", data=data, out=run, minutes=0.08, threads=1, overrides=SMALL)
     recipe, manifest = recorded(run)
-    planned = stored_settings(ResolvedPretrainConfig, run).training.steps
+    planned = stored_settings(PretrainConfig, run).training.steps
     assert f"steps = {planned}  # budget" in recipe
     assert "minutes = 0.08  # flag" in recipe
     records = list(read_log(run / "metrics.jsonl"))
@@ -106,7 +105,7 @@ def test_the_pace_of_a_resumed_run_repeats_its_revisions_and_has_the_time_that_i
 ) -> None:
     run = tmp_path / "run"
     scratchlm.pretrain("tiny", data=data, out=run, threads=1, dtype="fp32", overrides={**SMALL, "training.steps": 6})
-    config = dataclasses.replace(stored_settings(ResolvedPretrainConfig, run), minutes=1.0)
+    config = dataclasses.replace(stored_settings(PretrainConfig, run), minutes=1.0)
     assert paced(run, config, lambda: 0.0) is None  # began without a budget
     manifest = json.loads((run / "manifest.json").read_text())
     budget = {"spent": 10.0, "step": 1.0, "revisions": [[2, 9], [4, 20]]}
@@ -149,7 +148,7 @@ TEXT = ArrayTokens(np.zeros(10_000_000, dtype=np.uint16))
 def test_a_run_with_minutes_and_no_depth_takes_the_one_that_plan_expects_most_of(
     slow: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = resolve(PretrainConfig("default", minutes=0.5, dtype="fp32"))
+    config = PretrainConfig("default", minutes=0.5, dtype="fp32")
     rate = dataclasses.replace(config.training, clip=0.3)
     chosen = at_best_depth(dataclasses.replace(config, training=rate), 300, TEXT, Ranks())
     told = capsys.readouterr().err
@@ -172,7 +171,7 @@ def test_a_run_with_minutes_and_no_depth_takes_the_one_that_plan_expects_most_of
     "changes", [{"depth": 6}, {"minutes": None}, {"recipe": "tiny"}, {"init": Path("m")}, {"recipe": "characters"}]
 )
 def test_a_depth_is_chosen_for_nobody_who_chose_a_shape(slow: None, changes: dict[str, object]) -> None:
-    config = resolve(PretrainConfig(**{"recipe": "default", "minutes": 0.5, **changes}))  # type: ignore[arg-type]
+    config = PretrainConfig(**{"recipe": "default", "minutes": 0.5, **changes})  # type: ignore[arg-type]
     assert at_best_depth(config, 300, TEXT, Ranks()) == config
     wide = dataclasses.replace(config, model=dataclasses.replace(config.model, context=512))
     assert at_best_depth(wide, 300, TEXT, Ranks()) == wide

@@ -10,16 +10,17 @@ import pytest
 
 import transfer
 from commands import fails, run
-from scratchlm import verbs
 from scratchlm.base.errors import UserError
+from scratchlm.command import Command
+from scratchlm.commands import COMMANDS
 from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.weights.checkpoint import save_model
 
 TRAINERS = [
-    verbs.FINETUNE_CLASSIFY,
-    verbs.FINETUNE_INSTRUCT,
-    verbs.FINETUNE_PREFER,
-    verbs.FINETUNE_REINFORCE,
+    COMMANDS["finetune classify"],
+    COMMANDS["finetune instruct"],
+    COMMANDS["finetune prefer"],
+    COMMANDS["finetune reinforce"],
 ]
 
 
@@ -49,20 +50,20 @@ def test_a_base_that_is_unknown_or_leads_back_is_named(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "three.toml"))
 
 
-@pytest.mark.parametrize("verb", TRAINERS, ids=lambda verb: verb.program)
-def test_every_fine_tuning_takes_a_recipe_over_which_flags_win(verb: verbs.Verb, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", TRAINERS, ids=lambda command: command.program)
+def test_every_fine_tuning_takes_a_recipe_over_which_flags_win(command: Command, tmp_path: Path) -> None:
     common = 'init = "./model"\nout = "somewhere"\nseed = 5\n[training]\nbatch_size = 3\nmicro_batch_size = 1\n'
-    if verb is verbs.FINETUNE_REINFORCE:
+    if command is COMMANDS["finetune reinforce"]:
         common = common.replace("batch_size = 3\n", "", 1)
     else:
         common = f'data = "d.csv"\n{common}'
     (tmp_path / "base.toml").write_text(common, encoding="utf-8")
     (tmp_path / "mine.toml").write_text('base = "base.toml"\nlora = true\n', encoding="utf-8")
-    config = verb.from_arguments([str(tmp_path / "mine.toml"), "--seed", "9"])
+    config = command.from_arguments([str(tmp_path / "mine.toml"), "--seed", "9"])
     assert (config.seed, config.lora, config.training.micro_batch_size) == (9, True, 1)
     assert config.init == tmp_path / "model"
     assert config.out == Path("somewhere")
-    assert verb.from_call([str(tmp_path / "mine.toml")], {"seed": 9}) == config
+    assert command.from_call([str(tmp_path / "mine.toml")], {"seed": 9}) == config
 
 
 def test_an_unknown_key_of_a_fine_tunings_recipe_offers_the_nearest(capsys, tmp_path: Path) -> None:

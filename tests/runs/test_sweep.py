@@ -20,8 +20,8 @@ from commands import fails
 from scratchlm.base.errors import UserError
 from scratchlm.data.prepare import prepare
 from scratchlm.model.config import DecoderConfig
-from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import load_recipe, resolve
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.depth_scaling import load_recipe
 from scratchlm.runs.pretrain import pretrain
 from scratchlm.runs.runs import begin_run
 from scratchlm.runs.sweep.halving import Halving, Round, rounds
@@ -93,8 +93,8 @@ def test_the_best_goes_on_and_one_that_failed_never() -> None:
     assert order[0] == 0  # the last round failed: what is left is the best of the round before
 
 
-def swept(*sweep: str, **values: object) -> ResolvedPretrainConfig:
-    return resolve(PretrainConfig("tiny", data=(Path("data"),), out=Path("out"), sweep=sweep, **values))
+def swept(*sweep: str, **values: object) -> PretrainConfig:
+    return PretrainConfig("tiny", data=(Path("data"),), out=Path("out"), sweep=sweep, **values)
 
 
 def test_trials_are_all_combinations() -> None:
@@ -108,7 +108,7 @@ def test_trials_are_all_combinations() -> None:
 
 
 def test_another_depth_brings_its_sizes_and_keeps_what_was_said() -> None:
-    config = resolve(PretrainConfig("default", depth=4))
+    config = PretrainConfig("default", depth=4)
     said = changed(config, {"training.batch_size": 5, "model.dropout": 0.1})
     deeper = changed(said, {"depth": 6})
     recipe = load_recipe("default", 6)
@@ -171,8 +171,8 @@ class InTurn:
         raise AssertionError("nothing runs while this is called")
 
 
-def small(data: Path, out: Path, *sweep: str) -> ResolvedPretrainConfig:
-    config = resolve(PretrainConfig("tiny", data=(data,), out=out, sweep=sweep, dtype="fp32", threads=1, device="cpu"))
+def small(data: Path, out: Path, *sweep: str) -> PretrainConfig:
+    config = PretrainConfig("tiny", data=(data,), out=out, sweep=sweep, dtype="fp32", threads=1, device="cpu")
     sizes = {"training.steps": 60, "training.sequence_length": 16, "training.batch_size": 4, "model.width": 32}
     return changed(config, sizes)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from scratchlm import verbs
+from scratchlm.commands import completion
 from scratchlm.config.completion import CompletionConfig
 from scratchlm.training.config import ScheduleConfig
 from terminal.pseudo import Terminal
@@ -42,7 +42,7 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A file with the script of the shell that a test names."""
     shell: Literal["bash", "zsh", "fish"] = request.param
     path = tmp_path / f"completion.{shell}"
-    path.write_text(verbs.completion(CompletionConfig(shell)) + "\n", encoding="utf-8")
+    path.write_text(completion(CompletionConfig(shell)) + "\n", encoding="utf-8")
     return path
 
 
@@ -97,6 +97,6 @@ def test_zsh_completes_on_a_terminal(script: Path, tmp_path: Path) -> None:
 
 
 def test_quotes_of_the_fish_script_are_closed() -> None:
-    script = verbs.completion(CompletionConfig("fish"))
+    script = completion(CompletionConfig("fish"))
     assert "-l training.batch-size" in script
     assert script.count("'") % 2 == 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from scratchlm import verbs
-from scratchlm.verb import Verb
+from scratchlm.commands import COMMANDS
 from terminal.pseudo import STYLE, on_terminal
 
 HELPS = [[], ["tokenizer"], ["finetune"], ["experiment"], ["experiment", "limits"]]
-HELPS += [each.program.split() for each in vars(verbs).values() if isinstance(each, Verb)]
+HELPS += [each.program.split() for each in COMMANDS.values()]
 
 
 @pytest.mark.parametrize("columns", [80, 40, 5])

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scratchlm import verbs
 from scratchlm.base.errors import UserError
+from scratchlm.commands import COMMANDS
 from scratchlm.tokens import commands
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.pretrained import load_tokenizer
@@ -145,12 +145,12 @@ def test_compare_refuses_a_source_without_text(tmp_path: Path) -> None:
 
 
 def test_flags_come_from_the_configs() -> None:
-    train = verbs.TRAIN_TOKENIZER.from_arguments(
+    train = COMMANDS["tokenizer train"].from_arguments(
         ["a.txt", "b", "--out", "tok", "--vocabulary-size", "512", "--readable"]
     )
     assert train == TrainTokenizerConfig(("a.txt", "b"), Path("tok"), vocabulary_size=512, readable=True)
-    assert verbs.INSPECT_TOKENIZER.from_arguments(["tok", "some text"]).text == "some text"
-    compare = verbs.COMPARE_TOKENIZERS.from_arguments(["a", "b", "c.txt", "--threads", "2"])
+    assert COMMANDS["tokenizer inspect"].from_arguments(["tok", "some text"]).text == "some text"
+    compare = COMMANDS["tokenizer compare"].from_arguments(["a", "b", "c.txt", "--threads", "2"])
     assert (compare.paths, compare.threads) == (("a", "b", "c.txt"), 2)
 
 

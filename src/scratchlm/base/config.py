@@ -15,7 +15,7 @@ import functools
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,8 @@ from scratchlm.base.files import explain_os_error, read_json
 from scratchlm.base.reading import read_plain_text, require_table
 
 T = TypeVar("T")
+UNSTORED: Mapping[str, Any] = {"stored": False}
+"""Metadata of a field that `to_dict` leaves out."""
 _hints = functools.cache(typing.get_type_hints)
 
 
@@ -32,8 +34,17 @@ def to_dict(config: Any) -> dict[str, Any]:
     tag = getattr(config, "type", None)
     values = {} if tag is None else {"type": tag}
     for field in dataclasses.fields(config):
-        values[field.name] = _plain(getattr(config, field.name))
+        if field.metadata.get("stored", True):
+            values[field.name] = _plain(getattr(config, field.name))
     return values
+
+
+def with_origins(config: T, names: Iterable[str], origin: str) -> T:
+    """Return a config that notes in its field `origins`, if it has one, where the values of dotted names came from."""
+    if not hasattr(config, "origins"):
+        return config
+    noted = {**config.origins, **dict.fromkeys(names, origin)}
+    return typing.cast(T, dataclasses.replace(typing.cast(Any, config), origins=noted))
 
 
 def _plain(value: Any) -> Any:
@@ -174,6 +185,20 @@ def flatten(data: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
             yield place, value
 
 
+def nested(where: str, dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn values by dotted names into nested tables. Raises `UserError` for a value and a part of it."""
+    tables: dict[str, Any] = {}
+    for name, value in dotted.items():
+        *places, last = name.split(".")
+        table = tables
+        for place in places:
+            table = table.setdefault(place, {})
+            if not isinstance(table, dict):
+                raise UserError(f"{where}: overrides has {name!r} and a part of it; give one of the two")
+        table[last] = value
+    return tables
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a missing or broken one is a `UserError` that names it."""
     try:
@@ -235,9 +260,7 @@ def read_settings(cls: type[T], path: Path) -> T:
         value = values.get(name)
         if isinstance(value, str) and value.startswith(("./", "../")) and Path in (hint, *typing.get_args(hint)):
             values[name] = str(path.parent / value)
-    if "explicit" in _hints(typing.cast(Any, cls)):
-        values["explicit"] = [name for name, _ in flatten(values)]
-    return from_dict(cls, values, str(path))
+    return with_origins(from_dict(cls, values, str(path)), [name for name, _ in flatten(values)], "recipe")
 
 
 def read_known(cls: type[T], path: Path) -> T:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from scratchlm.base.config import UNSTORED, read_settings
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Range, Rows, Seed, Threads, out_of_range
 from scratchlm.config.settings import Hidden, Positional, Sources, UnlessResumed
-from scratchlm.finetuning.lossconfig import LOSSES, DPOConfig, Method, PreferenceLossConfig
+from scratchlm.finetuning.lossconfig import LOSSES, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import AUTO, LongTexts
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrackerName, TrainingConfig
 
 NEEDED = {"init": "the model to begin from", "data": "the file to learn from", "out": "the folder to write"}
 """What a fine-tuning cannot do without, unless it is resumed."""
+OF_THE_OTHER: Any = None
+"""Default of a method and a loss: each follows from the other when the config is made."""
 
 
 def _gentle(learning_rate: float, batch_size: int, evaluate_every: int) -> TrainingConfig:
@@ -89,10 +92,15 @@ class FinetuneConfig:
     """Programs that get the curves of the run beside its own log: tensorboard, trackio, mlflow, wandb (offline)."""
     json: bool = False
     """Print the result as JSON."""
-    explicit: Hidden[tuple[str, ...]] = field(default=(), compare=False)
-    """Dotted names of the settings that the user or a recipe gave: what suits few rows replaces none of them."""
+    origins: Hidden[Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False, metadata=UNSTORED)
+    """Where each given value came from, by dotted name: what suits few rows replaces none of them."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is refused by name."""
+
+    @classmethod
+    def base(cls, given: Mapping[str, Any]) -> Any:
+        """Return the config whose values hold where nothing is given: those of a recipe that is given."""
+        return None if given.get("recipe") is None else read_settings(cls, Path(given["recipe"]))
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""
@@ -267,36 +275,36 @@ class PreferTrainingConfig(FinetuneConfig):
     model by held-out loss is kept.
     """
 
-    method: Method | None = None
-    """Which loss; its settings are under --loss. None: that of `loss`, else dpo."""
+    method: Method = OF_THE_OTHER
+    """Which loss; its settings are under --loss. If not given, that of the loss, else dpo."""
     epochs: Epochs = 1.0
     """Times that all pairs are seen; sets training.steps."""
-    loss: PreferenceLossConfig | None = None
-    """The loss with its settings; None: the method's usual ones."""
+    loss: PreferenceLossConfig = OF_THE_OTHER
+    """The loss with its settings; if not given, the method's usual ones."""
     training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 8, 20))
+
+    @classmethod
+    def base(cls, given: Mapping[str, Any]) -> Any:
+        """Return the values of a recipe, with the loss of the method, or the method of the loss, that is given."""
+        config = super().base(given) or cls()
+        if given.get("method") not in LOSSES and given.get("loss") is None:
+            return config  # a method that is unknown is reported with the other settings
+        method: Any = given.get("method")
+        loss: Any = given.get("loss")
+        return replace(config, method=method, loss=loss)
+
+    def __post_init__(self) -> None:
+        """Take the method of the loss, or the loss of the method, and check ranges."""
+        method = self.method or (self.loss.type if self.loss else "dpo")
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "loss", self.loss or LOSSES.get(method))
+        super().__post_init__()
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
-        if self.loss is not None and self.method not in (None, self.loss.type):
+        if self.loss is not None and self.method != self.loss.type:
             problems.append(f"--method {self.method}: but the loss is {self.loss.type}'s; give one of the two")
         return problems
-
-
-@dataclass(frozen=True)
-class ResolvedPreferTrainingConfig(PreferTrainingConfig):
-    """A `PreferTrainingConfig` that holds all its values; `resolve_loss` makes it."""
-
-    method: Method = "dpo"
-    """Which loss; its settings are under --loss."""
-    loss: PreferenceLossConfig = field(default_factory=DPOConfig)
-
-
-def resolve_loss(config: PreferTrainingConfig) -> ResolvedPreferTrainingConfig:
-    """Fill the method of a given loss, or the usual loss of a method; neither given is dpo."""
-    if isinstance(config, ResolvedPreferTrainingConfig):
-        return config
-    loss = config.loss or LOSSES[config.method or "dpo"]
-    return ResolvedPreferTrainingConfig(**{**vars(config), "loss": loss, "method": loss.type})
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def resolve_instruct(
     )
     if not small:
         return config
-    if config.reply_tokens == usual.reply_tokens and "reply_tokens" not in config.explicit:
+    if config.reply_tokens == usual.reply_tokens and "reply_tokens" not in config.origins:
         longest = max(sum(sample.mask) for sample in samples)
         config = dataclasses.replace(config, reply_tokens=min(config.reply_tokens, longest + SPARE_TOKENS))
     return _for_few(config, max(1, TOKENS_A_STEP // config.training.sequence_length), layers)
@@ -113,7 +113,7 @@ def _for_few(config: C, rows: int, layers: int) -> C:
 
     def is_open(name: str) -> bool:
         """Return whether a setting has its usual value, and neither it nor what it is part of was given."""
-        is_explicit = any(f"{name}.".startswith(f"{each}.") for each in config.explicit)
+        is_explicit = any(f"{name}.".startswith(f"{each}.") for each in config.origins)
         return not is_explicit and attrgetter(name)(config) == attrgetter(name)(usual)
 
     if is_open("training.batch_size"):

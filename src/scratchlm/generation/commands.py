@@ -21,8 +21,8 @@ from scratchlm.base.signals import StopRequest, stop_on_signals
 from scratchlm.base.terminal import one_line, raw, say, without_echo
 from scratchlm.generation.chatting import EXIT, QUOTES, Chat
 from scratchlm.generation.compiling import worth_compiling
-from scratchlm.generation.config import ChatConfig, GenerateConfig, ResolvedChatConfig
-from scratchlm.generation.language_model import LanguageModel, load, resolve_sampling
+from scratchlm.generation.config import ChatConfig, GenerateConfig
+from scratchlm.generation.language_model import LanguageModel, load, sampling_of
 from scratchlm.generation.requests import Drafter, Extras, Grammar
 from scratchlm.generation.screen import MarkdownScreen, Prompt, read_line
 from scratchlm.generation.speakers import LocalSpeaker, RemoteSpeaker, Speaker
@@ -31,7 +31,7 @@ from scratchlm.generation.speculative import DraftModel, PromptLookup, require_s
 
 def generate(config: GenerateConfig) -> None:
     """Write the completion alone to stdout, piece by piece; what `config` leaves open is as the model was saved."""
-    sampling = resolve_sampling(config).sampling
+    sampling = sampling_of(config)
     set_threads(config.threads)
     model = load(config.model, config.device)
     settings = dataclasses.asdict(sampling)
@@ -73,29 +73,28 @@ def _extras(config: GenerateConfig, model: LanguageModel) -> Extras:
 
 def chat(config: ChatConfig) -> None:
     """Answer messages from stdin until its end; with `--message`, answer that one."""
-    resolved = resolve_sampling(config)
-    if resolved.url is not None:
-        converse(RemoteSpeaker(Endpoint(resolved.url, str(resolved.model))), resolved)
+    if config.url is not None:
+        converse(RemoteSpeaker(Endpoint(config.url, str(config.model))), config)
         return
     set_threads(config.threads)
     model = load(config.model, config.device)
     if config.message is None:
         LocalSpeaker(model).wake()
-    talk(model, resolved)
+    talk(model, config)
 
 
-def talk(model: LanguageModel, config: ResolvedChatConfig) -> None:
+def talk(model: LanguageModel, config: ChatConfig) -> None:
     """Hold a conversation with a model of this machine, as `converse` does."""
     converse(LocalSpeaker(model), config)
 
 
-def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
+def converse(speaker: Speaker, config: ChatConfig) -> None:
     """Hold a conversation on the terminal; an empty line, Ctrl-C at the prompt or the end of input ends it.
 
     Ctrl-C during an answer ends the answer alone: what was written of it stays in the conversation. What no longer fits
     the context is forgotten, the oldest turns first, and said so. Lines that begin with a slash are commands.
     """
-    session = Chat(speaker, config.sampling)
+    session = Chat(speaker, sampling_of(config))
     interactive = sys.stdin.isatty() and config.message is None
     drawn = interactive and sys.stdout.isatty() and not config.raw
     if speaker.note:
@@ -120,7 +119,7 @@ def converse(speaker: Speaker, config: ResolvedChatConfig) -> None:
             return
 
 
-def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, config: ResolvedChatConfig) -> None:
+def _exchange(session: Chat, message: str, interactive: bool, drawn: bool, config: ChatConfig) -> None:
     """Have a message answered; where that fails it is not part of the conversation."""
     session.turns.append({"role": "user", "content": message})
     answer, began = "", time.perf_counter()

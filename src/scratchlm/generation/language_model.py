@@ -16,7 +16,7 @@ from scratchlm.base.errors import UserError, nearest, shortened
 from scratchlm.base.files import read_json
 from scratchlm.base.reading import require_table
 from scratchlm.base.result import html_table
-from scratchlm.config.calls import config_from
+from scratchlm.config.calls import accepted
 from scratchlm.config.field_docs import names_settings_of
 from scratchlm.generation.assembling import assemble
 from scratchlm.generation.batch import engine_of
@@ -25,8 +25,6 @@ from scratchlm.generation.compiling import worth_compiling
 from scratchlm.generation.config import (
     ChatConfig,
     GenerateConfig,
-    ResolvedChatConfig,
-    ResolvedGenerateConfig,
     SamplingConfig,
     SamplingSettings,
 )
@@ -107,7 +105,7 @@ class LanguageModel:
         for name in settings:
             if name not in SETTINGS:
                 raise UserError(f"unknown sampling setting {name!r}: {nearest(name, SETTINGS)}")
-        return config_from("settings", SamplingConfig, settings, base=sampling_from(self.saved.generation))
+        return from_dict(SamplingConfig, accepted(SamplingConfig, settings), "", sampling_from(self.saved.generation))
 
     def use(self, adapter: str | None) -> LanguageModel:
         """Choose the adapter that answers from now on, None for the model below, and return the model.
@@ -352,24 +350,14 @@ def sampling_from(stored: Mapping[str, Any]) -> SamplingConfig:
     return from_dict(SamplingConfig, {name: stored[name] for name in stored if name in SETTINGS}, "generation.json")
 
 
-@overload
-def resolve_sampling(config: GenerateConfig) -> ResolvedGenerateConfig: ...
-
-
-@overload
-def resolve_sampling(config: ChatConfig) -> ResolvedChatConfig: ...
-
-
-def resolve_sampling(config: GenerateConfig | ChatConfig) -> ResolvedGenerateConfig | ResolvedChatConfig:
-    """Fill what a config leaves open with the sampling settings that its model was saved with."""
-    if isinstance(config, ResolvedGenerateConfig | ResolvedChatConfig):
-        return config
+def sampling_of(config: GenerateConfig | ChatConfig) -> SamplingConfig:
+    """Return how a config chooses tokens; what it leaves open is as its model was saved to."""
+    if config.sampling is not None:
+        return config.sampling
     if isinstance(config, ChatConfig) and config.url is not None:  # the model's files are elsewhere
-        return ResolvedChatConfig(**{**vars(config), "sampling": config.sampling or SamplingConfig()})
+        return SamplingConfig()
     path = find_model(config.model) / GENERATION_FILE
-    stored = config.sampling or sampling_from(require_table(read_json(path), str(path)))
-    values = {**vars(config), "sampling": stored}
-    return ResolvedGenerateConfig(**values) if isinstance(config, GenerateConfig) else ResolvedChatConfig(**values)
+    return sampling_from(require_table(read_json(path), str(path)))
 
 
 def load(place: str | Path, device: str = "auto", adapters: Mapping[str, str | Path] | None = None) -> LanguageModel:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from scratchlm.base.config import UNSTORED
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Fraction, Minutes, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import ModelFolder, PathsUnlessResumed, Positional, UnlessResumed
+from scratchlm.config.settings import Hidden, ModelFolder, PathsUnlessResumed, Positional, UnlessResumed
 from scratchlm.model.config import DecoderConfig
+from scratchlm.runs.depth_scaling import guarded, is_published, load_recipe
 from scratchlm.training.config import ShardingName, TrackerName, TrainingConfig
+from scratchlm.weights.config import published_shapes
+
+OF_THE_RECIPE: Any = None
+"""Default of a part that a config takes from its recipe when it is made."""
+
+
+def _of_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was given of a recipe's name and depth; what is no number is reported with the other settings."""
+    depth = given.get("depth")
+    return {"recipe": str(given.get("recipe", "default")), "depth": depth if isinstance(depth, int) else None}
+
+
+def _set(config: Any, **values: Any) -> None:
+    """Set fields of a frozen config while it is made."""
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
 
 
 @dataclass(frozen=True)
@@ -70,13 +89,27 @@ class PretrainConfig:
     short."""
     sweep_on: Literal["here", "ray"] = "here"
     """Where trials are trained: ray takes the machines of a cluster, and --threads for each trial."""
-    model: DecoderConfig | None = None
-    """Shape to train; None: the recipe's. One that is given replaces the recipe's whole."""
-    training: TrainingConfig | None = None
-    """How to train; None: the recipe's. One that is given replaces the recipe's whole."""
+    model: DecoderConfig = OF_THE_RECIPE
+    """A decoder-only transformer: embedding, blocks, final norm, head. One that is given replaces the recipe's."""
+    training: TrainingConfig = OF_THE_RECIPE
+    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up. One that is given replaces the
+    recipe's."""
+    origins: Hidden[Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False, metadata=UNSTORED)
+    """Where each given value came from, by dotted name."""
+
+    @classmethod
+    def base(cls, given: Mapping[str, Any]) -> PretrainConfig:
+        """Return the config whose values hold where nothing is given: those of a recipe at a depth."""
+        return cls(**_of_recipe(given))
 
     def __post_init__(self) -> None:
-        """Check ranges; every problem is reported at once."""
+        """Take what is open from the recipe and check ranges; every problem is reported at once.
+
+        Raises `UserError` for a recipe that is unknown too.
+        """
+        if self.model is None or self.training is None:
+            recipe = load_recipe(self.recipe, self.depth)
+            _set(self, model=self.model or recipe.model, training=self.training or guarded(recipe))
         idle = self.allow_changes and self.resume is None
         problems = ["--allow-changes: has no part without --resume; leave it out"] if idle else []
         if not self.sweep and (self.sweep_processes is not None or self.sweep_on != "here"):
@@ -104,42 +137,14 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
-class Values:
-    """Model and training settings of a config that leaves nothing open."""
-
-    model: DecoderConfig = field(kw_only=True)
-    """A decoder-only transformer: embedding, blocks, final norm, head."""
-    training: TrainingConfig = field(kw_only=True)
-    """How `fit` trains: sizes, optimizer, schedule, and how often it looks up."""
-
-
-@dataclass(frozen=True)
-class ResolvedPretrainConfig(Values, PretrainConfig):
-    """A `PretrainConfig` with all its values, by `depth_scaling.resolve`; no other is trained or recorded."""
-
-
-@dataclass(frozen=True)
-class PublishedConfig:
-    """Count a published model: parameters, memory, cache, training FLOPs; not a weight is allocated."""
-
-    recipe: Positional[str]
-    """A named shape, such as llama-3.1-405b, or the path of a config.json."""
-    tokens: Annotated[float | None, Range(over=0, most=1e18)] = None
-    """Tokens of training to count FLOPs for; 20 a parameter that a token passes if not given."""
-    json: bool = False
-    """Print the figures as JSON."""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        raise_all(out_of_range(self))
-
-
-@dataclass(frozen=True)
 class PlanConfig:
-    """Forecast parameters, memory and time of a run before it begins, from a short probe on this machine."""
+    """Forecast parameters, memory and time of a run before it begins, from a short probe on this machine.
+
+    Of a published model, count parameters, memory, cache and training FLOPs; not a weight is allocated.
+    """
 
     recipe: Positional[str] = "default"
-    """Named recipe or a TOML file; or a published model, by name or its config.json."""
+    """Named recipe or a TOML file; or a published model, by name, such as llama-3.1-405b, or its config.json."""
     depth: int | None = None
     """Layers, from which the other sizes follow (depth scaling)."""
     minutes: Minutes | None = None
@@ -169,13 +174,43 @@ class PlanConfig:
     """CPU threads; all cores if not given."""
     json: bool = False
     """Print the plan as JSON."""
-    model: DecoderConfig | None = None
-    """Shape to plan for; None: the recipe's. One that is given replaces the recipe's whole."""
-    training: TrainingConfig | None = None
-    """Training to plan for; None: the recipe's. One that is given replaces the recipe's whole."""
+    tokens: Annotated[float | None, Range(over=0, most=1e18)] = None
+    """Of a published model: tokens of training to count FLOPs for; 20 a parameter that a token passes if not given."""
+    model: DecoderConfig = OF_THE_RECIPE
+    """Shape to plan for; a published model has its own. One that is given replaces the recipe's."""
+    training: TrainingConfig = OF_THE_RECIPE
+    """Training to plan for. One that is given replaces the recipe's."""
+
+    @classmethod
+    def base(cls, given: Mapping[str, Any]) -> PlanConfig:
+        """Return the config whose values hold where nothing is given: those of a recipe at a depth."""
+        named = _of_recipe(given)
+        return cls(named["recipe"]) if is_published(named["recipe"]) else cls(**named)
+
+    @property
+    def published(self) -> bool:
+        """Whether a published model is counted, which has neither `model` nor `training`."""
+        return is_published(self.recipe)
+
+    def idle(self, given: Collection[str] = ()) -> list[str]:
+        """Return a line for each setting that was given and has no effect on this plan."""
+        if not self.published:
+            idle = self.tokens is not None or "tokens" in given
+            return ["--tokens: has no part in the plan of a recipe; leave it out"] * idle
+        usual = vars(PlanConfig(self.recipe))
+        names = [name for name, value in vars(self).items() if value != usual[name] or name in given]
+        names += [name for name in given if "." in name]
+        others = [name.replace("_", "-") for name in names if name not in ("recipe", "tokens", "json")]
+        return [f"--{name}: has no part in the plan of a published model; leave it out" for name in others]
 
     def __post_init__(self) -> None:
-        """Check ranges; every problem is reported at once."""
+        """Take what is open from the recipe and check ranges; every problem is reported at once.
+
+        Raises `UserError` for a recipe that is unknown too.
+        """
+        if not self.published and (self.model is None or self.training is None):
+            recipe = load_recipe(self.recipe, self.depth, tuple(published_shapes()))
+            _set(self, model=self.model or recipe.model, training=self.training or recipe.training)
         problems = out_of_range(self)
         if self.ranks == 1 and self.sharding != "none":
             problems.append(f"--sharding {self.sharding}: has no part with one rank; give --ranks too, or leave it out")
@@ -191,11 +226,6 @@ class PlanConfig:
         if self.minutes is not None and not self.probe:
             problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")
         raise_all(problems)
-
-
-@dataclass(frozen=True)
-class ResolvedPlanConfig(Values, PlanConfig):
-    """A `PlanConfig` that holds all its values; `depth_scaling.resolve_plan` makes it."""
 
 
 @dataclass(frozen=True)

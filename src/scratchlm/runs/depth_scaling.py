@@ -8,16 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from scratchlm.base.config import flatten, from_dict, read_recipe, to_dict
-from scratchlm.base.errors import UserError, nearest, raise_all
+from scratchlm.base.errors import UserError, nearest
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.presets import preset, qwen3_shaped, speedrun
-from scratchlm.runs.config import (
-    PlanConfig,
-    PretrainConfig,
-    PublishedConfig,
-    ResolvedPlanConfig,
-    ResolvedPretrainConfig,
-)
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.weights.config import published_shapes
 
@@ -82,18 +75,6 @@ def load_recipe(name: str, depth: int | None = None, others: Sequence[str] = ())
     return _recipe_from(data, path.stem, depth)
 
 
-def resolve(config: PretrainConfig) -> ResolvedPretrainConfig:
-    """Fill what a config leaves open with its recipe's values at its depth: the only way from a name to values.
-
-    A `model` or `training` that is given replaces the recipe's whole. Raises `UserError` as `load_recipe` does.
-    """
-    if isinstance(config, ResolvedPretrainConfig):
-        return config
-    recipe = load_recipe(config.recipe, config.depth)
-    parts = {"model": config.model or recipe.model, "training": config.training or guarded(recipe)}
-    return ResolvedPretrainConfig(**{**vars(config), **parts})
-
-
 def guarded(recipe: Recipe) -> TrainingConfig:
     """Return a recipe's training, guarded against loss spikes unless the recipe says how.
 
@@ -103,23 +84,6 @@ def guarded(recipe: Recipe) -> TrainingConfig:
         return recipe.training
     spikes = dataclasses.replace(recipe.training.spikes, sigma=SIGMA)
     return dataclasses.replace(recipe.training, spikes=spikes)
-
-
-def resolve_plan(config: PlanConfig) -> ResolvedPlanConfig | PublishedConfig:
-    """Fill a plan as `resolve` fills a run; a published model's name or config.json becomes a config of its own kind.
-
-    Raises `UserError` for a name that is neither, and for a published model with settings that are a recipe's.
-    """
-    if isinstance(config, ResolvedPlanConfig):
-        return config
-    if is_published(config.recipe):
-        usual = vars(PlanConfig())
-        idle = [n for n, value in vars(config).items() if n not in ("recipe", "json") and value != usual[n]]
-        raise_all([f"--{name}: has no part in the plan of a published model; leave it out" for name in idle])
-        return PublishedConfig(config.recipe, json=config.json)
-    recipe = load_recipe(config.recipe, config.depth, tuple(published_shapes()))
-    parts = {"model": config.model or recipe.model, "training": config.training or recipe.training}
-    return ResolvedPlanConfig(**{**vars(config), **parts})
 
 
 def is_published(name: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from scratchlm.base.config import flatten, read_recipe, to_dict
+from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
@@ -186,7 +186,7 @@ def resolved(config: C) -> C:
         raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
     run, stored = config.resume, stored_settings(type(config), config.resume, config)
-    refuse_flags(config, stored, [type(config)()])
+    refuse_flags(config, stored, type(config)())
     threads, stored = set_threads(config.threads or stored.threads), with_micro_batch(stored, config)
     size = stored.training.micro_batch_size
     require_unchanged(run, _inputs(stored), threads, allowed=config.allow_changes, micro_batch_size=size)
@@ -264,10 +264,9 @@ def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
     Checkpoints.of(out, model, config.training).require_space()
     values = stored_values(config, out)
     usual, asked = (dict(flatten(part)) for part in (to_dict(type(config)()), stored_values(given, out)))
-    recipe = {} if config.recipe is None else dict(flatten(read_recipe(Path(config.recipe))))
     marks = {
-        name: "default" if usual.get(name) == value
-        else "recipe" if recipe.get(name, ...) == value
+        name: given.origins[name] if name in given.origins and asked.get(name) == value
+        else "default" if usual.get(name) == value
         else "flag" if asked.get(name) == value
         else "rule"
         for name, value in flatten(values)

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.device import DTYPES, choose_device, chosen_dtype, set_threads
-from scratchlm.base.errors import UserError
+from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.result import Result
 from scratchlm.data.batches import Tokens
 from scratchlm.data.mixture import open_corpora
@@ -19,8 +19,7 @@ from scratchlm.model.config import DecoderConfig
 from scratchlm.model.counting import TRAINING_BYTES
 from scratchlm.model.decoder import Decoder, build_decoder, outline
 from scratchlm.runs.compute_optimal import Size, best_of, random_tokens, sizes_within
-from scratchlm.runs.config import PlanConfig, PublishedConfig, ResolvedPlanConfig
-from scratchlm.runs.depth_scaling import resolve_plan
+from scratchlm.runs.config import PlanConfig
 from scratchlm.runs.forecast import forecast
 from scratchlm.runs.published_training import beside_reference
 from scratchlm.runs.ranks.plan import RankPlan, plan_of_rank
@@ -169,14 +168,14 @@ class Published(Result):
         return table
 
 
-def plan(config: PlanConfig | PublishedConfig) -> Plan | Published:
+def plan(config: PlanConfig) -> Plan | Published:
     """Count what a recipe needs; with `probe`, time a few steps on random ids on this machine.
 
     With `minutes`, plan as many steps as fit, and compare depths where the scaling law knows the recipe. Where the
     recipe is a published model, count that. Raises `UserError` for a name that is neither.
     """
-    resolved = resolve_plan(config) if isinstance(config, PlanConfig) else config
-    return plan_published(resolved) if isinstance(resolved, PublishedConfig) else plan_recipe(resolved)
+    raise_all(config.idle())
+    return plan_published(config) if config.published else plan_recipe(config)
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ class _Probed:
     rates: RateTest | None = None
 
 
-def plan_recipe(config: ResolvedPlanConfig) -> Plan:
+def plan_recipe(config: PlanConfig) -> Plan:
     """Count, and time, what a recipe's values need."""
     set_threads(config.threads)
     device = choose_device(config.device)
@@ -245,7 +244,7 @@ def plan_recipe(config: ResolvedPlanConfig) -> Plan:
     )
 
 
-def _probe_budget(config: ResolvedPlanConfig) -> float:
+def _probe_budget(config: PlanConfig) -> float:
     """Return the seconds of a probe: half of a time's share, where the other half is for the sizes."""
     if config.minutes is not None:
         return probe_seconds(config.minutes) / 2
@@ -255,9 +254,7 @@ def _probe_budget(config: ResolvedPlanConfig) -> float:
     return COMPILING * (1 + stages_before / 2)  # as `measure_step` divides it
 
 
-def _probe(
-    config: ResolvedPlanConfig, model: DecoderConfig, ids: Tokens, runtime: RuntimeConfig, budget: float
-) -> _Probed:
+def _probe(config: PlanConfig, model: DecoderConfig, ids: Tokens, runtime: RuntimeConfig, budget: float) -> _Probed:
     """Time a step, and try learning rates where there is data to try them on."""
     training = config.training
     if runtime.device.type == "cpu":
@@ -271,7 +268,7 @@ def _probe(
     return _Probed(step, peak, rate_test(decoder, training_batches(ids, training, 0), training, runtime, steps))
 
 
-def _of_rank(config: ResolvedPlanConfig, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype) -> RankPlan:
+def _of_rank(config: PlanConfig, decoder: Decoder, training: TrainingConfig, dtype: torch.dtype) -> RankPlan:
     return plan_of_rank(decoder, training, dtype, config.ranks, config.sharding, config.ranks_per_machine)
 
 
@@ -299,7 +296,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def plan_published(config: PublishedConfig) -> Published:
+def plan_published(config: PlanConfig) -> Published:
     """Count a shape by name or a config.json."""
     sizes = sizes_of_published(config.recipe)
     tokens = config.tokens or TOKENS_A_PARAMETER * sizes.active

@@ -15,7 +15,7 @@ from scratchlm.base.device import DTYPES, autocast, choose_device
 from scratchlm.base.statistics import Interval, wilson_interval
 from scratchlm.data.batches import pad_of
 from scratchlm.finetuning.classify import add_classes
-from scratchlm.finetuning.config import PreferTrainingConfig, ResolvedPreferTrainingConfig, resolve_loss
+from scratchlm.finetuning.config import PreferTrainingConfig
 from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, RewardConfig
 from scratchlm.finetuning.preference_losses import (
@@ -97,17 +97,17 @@ def finetune_prefer(config: PreferTrainingConfig, on_step: OnStep | None = None)
     compare with it, only for the figures of held-out pairs. Raises `UserError` for data or a model that cannot be used,
     and `Interrupted` after Ctrl-C, with everything saved.
     """
-    return finetune(resolve_loss(config), PreferStage, _sides, on_step)
+    return finetune(config, PreferStage, _sides, on_step)
 
 
-class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
+class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
     """Pairs of answers, the loss that is chosen, and how often the chosen answer leads."""
 
     kind = "prefer"
 
     def __init__(
         self,
-        config: ResolvedPreferTrainingConfig,
+        config: PreferTrainingConfig,
         model: SavedModel,
         data: tuple[list[Preference], list[Preference], int],
     ) -> None:
@@ -219,7 +219,7 @@ class PreferStage(Stage[ResolvedPreferTrainingConfig, PreferResult]):
         return total / tokens
 
 
-def _sides(config: ResolvedPreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
+def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
     """Read the pairs, hold some out by the hash of the question or from the end, and count those that teach nothing."""
     assert config.data is not None
     found, equal = read_preferences(read_records(config.data))

@@ -28,8 +28,7 @@ from scratchlm.model.network import CausalLM
 from scratchlm.reports.page import write_report
 from scratchlm.runs.budget.pacing import pace_of
 from scratchlm.runs.budget.settling import Settled, at_best_depth, machine_settings, settle
-from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import resolve
+from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.forecast import OF_A_PROCESS, Forecast, compared, flops_utilization, forecast
 from scratchlm.runs.hooks import HeldOut, Sample
 from scratchlm.runs.resuming import (
@@ -87,10 +86,9 @@ class PretrainResult(Result):
 def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> PretrainResult:
     """Train a run folder to its last step and return where it ended.
 
-    What `config` leaves open is its recipe's (`depth_scaling.resolve`). `on_step` is called with the record of each
-    step; where it returns True, the run ends in order after that step. Raises `UserError` for data, tokenizer and model
-    that do not belong together, a taken `out` and the like, `Interrupted` after Ctrl-C or SIGTERM, with everything
-    saved, and what `on_step` raises.
+    `on_step` is called with the record of each step; where it returns True, the run ends in order after that step.
+    Raises `UserError` for data, tokenizer and model that do not belong together, a taken `out` and the like,
+    `Interrupted` after Ctrl-C or SIGTERM, with everything saved, and what `on_step` raises.
     """
     with joined(choose_device(config.device)) as ranks, ExitStack() as stack:
         out = config.out
@@ -98,15 +96,16 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> PretrainR
             config = PretrainConfig(resume=out, threads=config.threads)
         ranks.from_first(lambda: stack.enter_context(held(config)))
         raise_all(config.missing())
-        resolved = resolve(config) if config.resume is None else _stored(config, config.resume)
-        if not resolved.sweep:
-            return _pretrain(resolved, ranks, on_step)
+        if config.resume is not None:
+            config = _stored(config, config.resume)
+        if not config.sweep:
+            return _pretrain(config, ranks, on_step)
         if on_step is not None:
             raise UserError("on_step: the trials of a sweep are processes of their own; leave out one of the two")
-        return _sweep(resolved, ranks)
+        return _sweep(config, ranks)
 
 
-def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
+def _sweep(config: PretrainConfig, ranks: Ranks) -> PretrainResult:
     """Train the trials of a sweep, and return where the best one ended."""
     assert config.out is not None
     if ranks.size > 1:
@@ -136,7 +135,7 @@ def _sweep(config: ResolvedPretrainConfig, ranks: Ranks) -> PretrainResult:
     return dataclasses.replace(_told(sweep.best(), parameters, time.perf_counter() - started), sweep=found)
 
 
-def _inputs(config: ResolvedPretrainConfig, data: str) -> dict[str, str]:
+def _inputs(config: PretrainConfig, data: str) -> dict[str, str]:
     """Return the hash of each thing that a run reads."""
     inputs = {"data": data}
     if config.init is not None:
@@ -146,7 +145,7 @@ def _inputs(config: ResolvedPretrainConfig, data: str) -> dict[str, str]:
     return inputs
 
 
-def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
+def _at_once(config: PretrainConfig, threads: int) -> int:
     """Return how many trials are trained at a time: one a thread, fewer where memory is short, one on a GPU."""
     if config.device != "cpu":
         return 1
@@ -159,7 +158,7 @@ def _at_once(config: ResolvedPretrainConfig, threads: int) -> int:
     return wanted if available is None else max(1, min(wanted, available // each))
 
 
-def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | None) -> PretrainResult:
+def _pretrain(config: PretrainConfig, ranks: Ranks, on_step: OnStep | None) -> PretrainResult:
     assert config.out is not None
     started, out = time.perf_counter(), config.out
     data = open_corpora(config.data, config.mix, config.mix_after, config.training.steps)
@@ -217,9 +216,7 @@ def _pretrain(config: ResolvedPretrainConfig, ranks: Ranks, on_step: OnStep | No
     return ranks.from_first(lambda: _finish(out, saved.decoder, time.perf_counter() - started, read))
 
 
-def _going_on(
-    config: ResolvedPretrainConfig, run: Path, inputs: dict[str, str], threads: int, ranks: Ranks
-) -> ResolvedPretrainConfig:
+def _going_on(config: PretrainConfig, run: Path, inputs: dict[str, str], threads: int, ranks: Ranks) -> PretrainConfig:
     """Return the settings of a run to resume, once it is known that nothing has changed."""
     ranks.from_first(
         lambda: require_unchanged(
@@ -230,11 +227,10 @@ def _going_on(
     return config if ranks.size > 1 else dataclasses.replace(config, sharding="none")
 
 
-def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
+def _stored(config: PretrainConfig, run: Path) -> PretrainConfig:
     """Return the settings of the run to resume. Raises `UserError` for others that are given beside them."""
-    stored = stored_settings(ResolvedPretrainConfig, run, config)
-    usual = [] if isinstance(config, ResolvedPretrainConfig) else [PretrainConfig()]  # one of a command holds the run's
-    refuse_flags(config, stored, usual)
+    stored = stored_settings(PretrainConfig, run, config)
+    refuse_flags(config, stored, PretrainConfig())
     empty = [folder for folder in stored.data if not (data_folder(folder) / REPORT_FILE).exists()]
     raise_all([f"--resume {run}: its data folder {folder} holds no {REPORT_FILE}; put it back" for folder in empty])
     lowered = with_micro_batch(stored, config)
@@ -246,7 +242,7 @@ def _stored(config: PretrainConfig, run: Path) -> ResolvedPretrainConfig:
     )
 
 
-def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
+def _beginning_on(ranks: Ranks, config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
     """Return `_beginning` on every rank; where each is to hold a part, the first alone holds the whole."""
     if config.sharding == "none":
         return _beginning(config, tokenizer)
@@ -265,7 +261,7 @@ def _beginning_on(ranks: Ranks, config: ResolvedPretrainConfig, tokenizer: Token
     return first[0] if first else SavedModel(outline(shape), tokenizer)
 
 
-def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedModel:
+def _beginning(config: PretrainConfig, tokenizer: Tokenizer) -> SavedModel:
     """Build the model with random weights, or load the one to continue, with its template and settings."""
     shape = dataclasses.replace(config.model, vocabulary_size=tokenizer.vocabulary_size)
     if config.training.sequence_length > shape.context:
@@ -294,7 +290,7 @@ def _beginning(config: ResolvedPretrainConfig, tokenizer: Tokenizer) -> SavedMod
     return saved
 
 
-def _loss(config: ResolvedPretrainConfig, saved: SavedModel, ranks: Ranks) -> Loss:
+def _loss(config: PretrainConfig, saved: SavedModel, ranks: Ranks) -> Loss:
     """Return the loss that trains a model; what keeps a teacher from teaching is reported on the first rank."""
     place, length = config.teacher, config.training.sequence_length
     if place is None:
@@ -305,7 +301,7 @@ def _loss(config: ResolvedPretrainConfig, saved: SavedModel, ranks: Ranks) -> Lo
     return distillation_loss(teacher.to(choose_device(config.device)), config.distillation)
 
 
-def _forecast(config: ResolvedPretrainConfig, tokens: Tokens, step: float | None) -> Forecast:
+def _forecast(config: PretrainConfig, tokens: Tokens, step: float | None) -> Forecast:
     read = sum(stage.tokens for stage in stages(tokens, config.training, config.seed))
     return forecast(config.recipe, outline(config.model), config.training, DTYPES[config.dtype], read, step)
 
@@ -331,7 +327,7 @@ def _begin(
     begin_run(out, values, settled.marks, {**notes, "forecast": before, "inputs": inputs})
 
 
-def _provenance(config: ResolvedPretrainConfig, before: SavedModel) -> dict[str, Any]:
+def _provenance(config: PretrainConfig, before: SavedModel) -> dict[str, Any]:
     """Return where the weights come from: this run's data, and the data and licence of the model that it continues.
 
     Files go by their names: a model may be handed on, and where its text lay on this machine concerns nobody.

@@ -100,14 +100,14 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
+def refuse_flags(config: Any, stored: Any, usual: Any) -> None:
     """Raise a `UserError` that names every setting given beside `--resume` that is not the run's: it has no effect.
 
-    A setting counts as given where it equals neither the run's own value nor that of a config in `usual`, which hold
-    the values of who says nothing.
+    A setting was given where `config.origins` says so, or where it has neither the run's own value nor that of the
+    config `usual`, which holds the values of who says nothing.
     """
     paths = {field.name for field in dataclasses.fields(config) if holds_paths(getattr(config, field.name))}
-    theirs, *others = (dict(flatten(to_dict(each))) for each in (stored, *usual))
+    theirs, unsaid = (dict(flatten(to_dict(each))) for each in (stored, usual))
     problems = []
     for name, value in flatten(to_dict(config)):
         same = value == theirs.get(name) or (name in paths and _same_place(value, theirs.get(name)))
@@ -115,7 +115,8 @@ def refuse_flags(config: Any, stored: Any, usual: Sequence[Any] = ()) -> None:
         moved = name in paths and all(Path(each).exists() for each in _listed(value))
         rows = theirs.get(name) or theirs.get("training.batch_size")
         lower = name == MICRO_BATCH and _smaller(value, rows)
-        if name in FREE or same or moved or lower or any(value == each.get(name) for each in others):
+        unset = name not in config.origins and value == unsaid.get(name)
+        if name in FREE or same or moved or lower or unset:
             continue
         problems.append(f"{_flag(name)} {value}: the run has {theirs.get(name)}")
     if problems:

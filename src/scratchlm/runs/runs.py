@@ -66,7 +66,7 @@ RUN_FILES = [
 """What a run writes, as the marker names it; its models and checkpoints have markers of their own."""
 FORMAT = 2
 """Version of the settings file's layout."""
-NOT_STORED = ("out", "resume", "allow_changes", "force", "json", "explicit")
+NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
 """Settings that say where and how to run, not what."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from scratchlm.base.config import read_known
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.runfolder import CHECKPOINTS, LOG_FILE, MANIFEST_FILE, Record, Rollback, Train, read_log
-from scratchlm.runs.config import ResolvedPretrainConfig
+from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.resuming import Manifest
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.config import SizeWarmupConfig
@@ -28,7 +28,7 @@ CLOSING_SHARE = 0.01
 
 
 def pace_of(
-    out: Path, config: ResolvedPretrainConfig, ranks: Ranks, provenance: dict[str, Any], clock: Clock = time.monotonic
+    out: Path, config: PretrainConfig, ranks: Ranks, provenance: dict[str, Any], clock: Clock = time.monotonic
 ) -> Pace | None:
     """Return what `paced` returns on the first rank, and keep the latest number of steps in a model's provenance.
 
@@ -52,7 +52,7 @@ def pace_of(
     return noting
 
 
-def paced(out: Path, config: ResolvedPretrainConfig, clock: Clock) -> Pace | None:
+def paced(out: Path, config: PretrainConfig, clock: Clock) -> Pace | None:
     """Return the pace of the run in a folder, new or to be resumed; None where it has no budget, or began without one.
 
     Time counts from now, less what the run has used by its latest checkpoint, as its log says.

@@ -18,8 +18,8 @@ from scratchlm.base.terminal import say
 from scratchlm.data.batches import Tokens
 from scratchlm.model.decoder import Decoder
 from scratchlm.runs.compute_optimal import Size, best_of, sizes_within
-from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import guarded, load_recipe, resolve
+from scratchlm.runs.config import PretrainConfig
+from scratchlm.runs.depth_scaling import guarded, load_recipe
 from scratchlm.runs.runs import device_name
 from scratchlm.runs.scaling_law import MOST_PASSES, Fitted, fitted
 from scratchlm.runs.sweep.trials import changed
@@ -34,8 +34,8 @@ from scratchlm.training.stages import measure_step
 class Settled:
     """The settings that a new run computes with, and what is recorded of how they came about."""
 
-    config: ResolvedPretrainConfig
-    stored: ResolvedPretrainConfig
+    config: PretrainConfig
+    stored: PretrainConfig
     """What recipe.toml holds: `auto` where the number format was left open."""
     dtype: DtypeChoice
     marks: dict[str, str]
@@ -46,9 +46,7 @@ class Settled:
     """Seconds of the budget that probes took."""
 
 
-def settle(
-    given: ResolvedPretrainConfig, shaped: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks
-) -> Settled:
+def settle(given: PretrainConfig, shaped: PretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks) -> Settled:
     """Turn what is left open into plain values.
 
     `given` is what the user gave, `shaped` the same with its depth, threads and device. All ranks time a step of their
@@ -67,8 +65,8 @@ def settle(
 
 
 def _timed(
-    config: ResolvedPretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks
-) -> tuple[ResolvedPretrainConfig, float, float]:
+    config: PretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks
+) -> tuple[PretrainConfig, float, float]:
     """Time a step, for the steps of the run where it has a budget, and for its forecast."""
     training, started = config.training, time.perf_counter()
     runtime = RuntimeConfig(torch.device(config.device), DTYPES[config.dtype], config.seed)
@@ -98,18 +96,20 @@ def tell(ranks: Ranks, line: str) -> None:
         say(line)
 
 
-def marks_of(given: ResolvedPretrainConfig, stored: ResolvedPretrainConfig) -> dict[str, str]:
+def marks_of(given: PretrainConfig, stored: PretrainConfig) -> dict[str, str]:
     """Return where each stored value came from: default, recipe, flag, budget, data or machine.
 
     The values of the recipe are those at the depth that the run has.
     """
     recipe = load_recipe(stored.recipe, stored.depth)
-    described = dict(flatten(to_dict(ResolvedPretrainConfig(model=recipe.model, training=guarded(recipe)))))
+    described = dict(flatten(to_dict(PretrainConfig(model=recipe.model, training=guarded(recipe)))))
     said = dict(flatten(to_dict(given)))
     marks = {}
     for name, value in flatten(to_dict(stored)):
         settled = said.get(name) != value
-        if described.get(name) == value:
+        if not settled and name in given.origins:
+            marks[name] = given.origins[name]
+        elif described.get(name) == value:
             marks[name] = "recipe" if name in recipe.described else "default"
         elif settled and name == "model.vocabulary_size":
             marks[name] = "data"
@@ -120,9 +120,7 @@ def marks_of(given: ResolvedPretrainConfig, stored: ResolvedPretrainConfig) -> d
     return marks
 
 
-def at_best_depth(
-    config: ResolvedPretrainConfig, vocabulary_size: int, tokens: Tokens, ranks: Ranks
-) -> ResolvedPretrainConfig:
+def at_best_depth(config: PretrainConfig, vocabulary_size: int, tokens: Tokens, ranks: Ranks) -> PretrainConfig:
     """Return a run with a budget of time, and no depth given, at the depth that is expected to learn most in it.
 
     That is the one that `plan` names, from a short probe of some depths. One line says why. Nothing changes where the
@@ -131,7 +129,7 @@ def at_best_depth(
     name, minutes = config.recipe, config.minutes
     if minutes is None or config.depth is not None or config.init is not None or not fitted(name):
         return config
-    if config.model != resolve(PretrainConfig(name)).model:
+    if config.model != PretrainConfig(name).model:
         return config
     recipe: Fitted = name
     device = choose_device(config.device)
@@ -161,6 +159,6 @@ def _told(best: Size, usual: Size, text: int, minutes: float) -> str:
     return f"depth {best.depth}: {reached}; {others}{again}; --depth sets another"
 
 
-def machine_settings(config: ResolvedPretrainConfig, threads: int) -> ResolvedPretrainConfig:
+def machine_settings(config: PretrainConfig, threads: int) -> PretrainConfig:
     """Return a new run's settings with the threads and the device that it has here."""
     return dataclasses.replace(config, threads=threads, device=device_name(choose_device(config.device)))

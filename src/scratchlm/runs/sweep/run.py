@@ -33,7 +33,7 @@ from scratchlm.base.runfolder import (
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.base.terminal import say
 from scratchlm.reports.page import render
-from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
+from scratchlm.runs.config import PretrainConfig
 from scratchlm.runs.runs import write_run_result
 from scratchlm.runs.sweep.halving import Halving, Round, rounds
 from scratchlm.runs.sweep.runners import Runner
@@ -114,7 +114,7 @@ class Sweep:
     """A sweep on its way."""
 
     out: Path
-    config: ResolvedPretrainConfig
+    config: PretrainConfig
     trials: Sequence[Trial]
     runner: Runner
     at_once: int
@@ -206,7 +206,7 @@ class Sweep:
         self.runner.threads -= threads
         self.running[self.runner.start(config, threads, folder.with_suffix(".log"))] = (trial, round_number)
 
-    def _config(self, trial: int, round_number: int, threads: int) -> ResolvedPretrainConfig:
+    def _config(self, trial: int, round_number: int, threads: int) -> PretrainConfig:
         """Return what a trial is trained by: on a round before the last, with fewer steps and looks at its way."""
         config = self.trials[trial].config
         training = dataclasses.replace(config.training, steps=self.rounds[round_number].steps)

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scratchlm.base.config import flatten, from_dict, to_dict
+from scratchlm.base.config import flatten, from_dict, nested, to_dict
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.config.calls import nested
-from scratchlm.runs.config import PretrainConfig, ResolvedPretrainConfig
-from scratchlm.runs.depth_scaling import resolve
+from scratchlm.runs.config import PretrainConfig
 
 MOST = 1000
 """Trials of a sweep."""
@@ -29,10 +27,10 @@ class Trial:
     number: int
     values: dict[str, Any]
     """By the dotted names of the settings."""
-    config: ResolvedPretrainConfig
+    config: PretrainConfig
 
 
-def trials_of(config: ResolvedPretrainConfig) -> list[Trial]:
+def trials_of(config: PretrainConfig) -> list[Trial]:
     """Return all trials of a sweep. Raises `UserError` with everything that is wrong with its values."""
     choices, problems = _choices(config.sweep)
     count = math.prod(map(len, choices.values()))
@@ -50,19 +48,19 @@ def trials_of(config: ResolvedPretrainConfig) -> list[Trial]:
     return found
 
 
-def changed(config: ResolvedPretrainConfig, values: Mapping[str, Any]) -> ResolvedPretrainConfig:
+def changed(config: PretrainConfig, values: Mapping[str, Any]) -> PretrainConfig:
     """Return a config with other values, by their dotted names.
 
     Another depth brings the sizes that follow from it; what was said beside the recipe still holds.
     """
-    recipe = resolve(PretrainConfig(config.recipe, depth=config.depth))
+    recipe = PretrainConfig(config.recipe, depth=config.depth)
     usual = dict(flatten({"model": to_dict(recipe.model), "training": to_dict(recipe.training)}))
     now = dict(flatten({"model": to_dict(config.model), "training": to_dict(config.training)}))
     said = {name: value for name, value in now.items() if usual.get(name) != value}
     depth = values.get("depth", config.depth)
-    base = resolve(PretrainConfig(config.recipe, depth=depth)) if type(depth) is int else recipe
+    base = PretrainConfig(config.recipe, depth=depth) if type(depth) is int else recipe
     based = dataclasses.replace(config, model=base.model, training=base.training)
-    return from_dict(ResolvedPretrainConfig, nested("--sweep", {**said, **values}), "", based)
+    return from_dict(PretrainConfig, nested("--sweep", {**said, **values}), "", based)
 
 
 def _choices(sweep: tuple[str, ...]) -> tuple[dict[str, list[Any]], list[str]]:
