@@ -31,7 +31,7 @@ from scratchlm.commands import COMMANDS, FUNCTIONS, experiment_command
 from scratchlm.config.flags import SHORT
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.quiz.cards import built_in
-from scratchlm.runs.depth_scaling import is_published
+from scratchlm.pretraining.depth_scaling import is_published
 from scratchlm.weights.checkpoint import save_model
 
 ROOT = Path(__file__).resolve().parent.parent

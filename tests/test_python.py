@@ -17,11 +17,11 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.cli import main
 from scratchlm.commands import COMMANDS, FUNCTIONS, experiment_command
+from scratchlm.finetuning.driver import FinetuneResult
 from scratchlm.finetuning.lossconfig import IPOConfig, KTOConfig
 from scratchlm.finetuning.rewards import Task, exact
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.lab.catalogue import EXPERIMENTS
-from scratchlm.runs.finetuning import FinetuneResult
 from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.checkpoint import find_model, load_model, save_model
 

@@ -45,7 +45,7 @@ def scratchlm_step(init: Path, dtype: str, nf4: bool = False) -> Callable[[int],
     """Return a training step of this package: a model with adapters as `finetune --lora` sets it up."""
     from scratchlm.base.device import DTYPES, autocast
     from scratchlm.data.batches import Batch
-    from scratchlm.runs.finetuning import equip
+    from scratchlm.finetuning.driver import equip
     from scratchlm.training.loss import next_token_loss
     from scratchlm.weights.checkpoint import find_model, load_model
 

@@ -17,7 +17,7 @@ import scratchlm as slm
 from scratchlm.base.files import read_json, write_json
 from scratchlm.classic.bm25 import BM25
 from scratchlm.finetuning.conversations import exchange
-from scratchlm.finetuning.instruct import answers_to
+from scratchlm.finetuning.supervised import answers_to
 from scratchlm.weights.checkpoint import find_model, load_model
 
 QUESTIONS = Path(__file__).parent / "questions"

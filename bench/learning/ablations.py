@@ -30,7 +30,7 @@ from scratchlm.evaluation.interpolation import count_ngrams
 from scratchlm.evaluation.likelihood import Request, encode_requests
 from scratchlm.evaluation.pairs import ROWS, read_pairs
 from scratchlm.model.decoder import Decoder, build_decoder
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import fit

@@ -25,7 +25,7 @@ from scratchlm.data.prepare import prepare
 from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import Decoder, build_decoder
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.training.config import AdamWConfig, OptimizerConfig

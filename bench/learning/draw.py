@@ -12,7 +12,7 @@ from bench.store import read, write_between_marks
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.outcome import Curves
 from scratchlm.lab.harness.plots import as_svg
-from scratchlm.runs.scaling_law import USUAL_STEP, LossLaw
+from scratchlm.pretraining.scaling_law import USUAL_STEP, LossLaw
 
 ROOT = Path(__file__).parent.parent.parent
 PLOT, LAW = ROOT / "docs" / "learning.svg", ROOT / "docs" / "scaling.svg"

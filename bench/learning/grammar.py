@@ -24,9 +24,9 @@ from scratchlm.base.files import read_json, write_json
 from scratchlm.data.prepare import prepare
 from scratchlm.evaluation.pairs import Pair, pair_accuracy, read_pairs
 from scratchlm.generation.language_model import load
-from scratchlm.runs.config import PretrainConfig
-from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.runs.pretrain import pretrain
+from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.depth_scaling import load_recipe
+from scratchlm.pretraining.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.training.config import TrainingConfig
 

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 
 import scratchlm
 from scratchlm.base.runfolder import LOG_FILE, Evaluation, read_log
-from scratchlm.runs.sweep.halving import Halving, rounds
+from scratchlm.pretraining.sweep.halving import Halving, rounds
 
 BOOKS = 14
 STEPS, ROWS, LENGTH = 450, 16, 128

@@ -20,8 +20,8 @@ import torch
 
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.decoder import build_decoder
-from scratchlm.runs.compute_optimal import random_tokens
-from scratchlm.runs.depth_scaling import at_depth
+from scratchlm.pretraining.compute_optimal import random_tokens
+from scratchlm.pretraining.depth_scaling import at_depth
 from scratchlm.training.distributed.gradient_sums import GradientSums
 from scratchlm.training.distributed.ranks import joined
 from scratchlm.training.loop import Loop

@@ -1,7 +1,7 @@
 """Scaling law of `scratchlm plan`: bits per byte from a run's parameters and tokens, and its error.
 
-`scratchlm.runs.scaling_law` has its form. It is fitted to short complete runs on the books, scored on their last 5%.
-The reported error is the largest in leave-one-out validation. The coefficients become part of the package.
+`scratchlm.pretraining.scaling_law` has its form. It is fitted to short complete runs on the books, scored on their last
+5%. The reported error is the largest in leave-one-out validation. The coefficients become part of the package.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from scratchlm.base.device import faster_dtype
 from scratchlm.base.files import write_json
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
-from scratchlm.runs import scaling_law as expected
-from scratchlm.runs.depth_scaling import ScalingName, at_depth
-from scratchlm.runs.scaling_law import USUAL_STEP, LossLaw, Measured, fit_law
+from scratchlm.pretraining import scaling_law as expected
+from scratchlm.pretraining.depth_scaling import ScalingName, at_depth
+from scratchlm.pretraining.scaling_law import USUAL_STEP, LossLaw, Measured, fit_law
 from scratchlm.training.fit import fit as train_whole
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights

@@ -19,7 +19,7 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.model import config as shape
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, SizeWarmupConfig, TrainingConfig
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.stages import training_batches

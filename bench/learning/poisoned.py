@@ -19,7 +19,7 @@ from bench.store import data_file
 import scratchlm
 from scratchlm.base.runfolder import LOG_FILE, Rollback, Train, read_log
 from scratchlm.data.prepared import open_data
-from scratchlm.runs.skipped import skipped_steps
+from scratchlm.pretraining.skipped import skipped_steps
 
 BOOKS = 14
 STEPS, ROWS, LENGTH = 1200, 16, 128

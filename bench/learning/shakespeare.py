@@ -24,7 +24,7 @@ from scratchlm.base.device import autocast, faster_dtype
 from scratchlm.data.batches import ArrayTokens, whole_windows
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.network import CausalLM
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig

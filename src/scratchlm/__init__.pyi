@@ -8,19 +8,26 @@ from typing import Any, Literal, overload
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.data.given import batches_from
 from scratchlm.data.prepare import PrepareResult
-from scratchlm.evaluation.config import EvaluateConfig
+from scratchlm.evaluation.config import EvaluateConfig, QuantizeConfig
+from scratchlm.evaluation.quantize import QuantizeResult
 from scratchlm.evaluation.results import ComparisonResult, TasksResult
 from scratchlm.evaluation.run import EvaluateResult, ReplayResult
+from scratchlm.finetuning.classify import ClassifyResult
 from scratchlm.finetuning.config import (
     ClassifyTrainingConfig, InstructTrainingConfig, PreferTrainingConfig, ReinforceTrainingConfig, SynthesizeConfig,
 )
+from scratchlm.finetuning.instruct import InstructResult
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, RewardConfig, SimPOConfig
+from scratchlm.finetuning.prefer import PreferResult
+from scratchlm.finetuning.reinforce import ReinforceResult
 from scratchlm.finetuning.rewards import Task
+from scratchlm.finetuning.synthesize import SynthesizeResult
 from scratchlm.generation.classifier import Answer, Classifier
 from scratchlm.generation.config import ClassifyConfig, SamplingConfig
 from scratchlm.generation.generated import GeneratedText
 from scratchlm.generation.language_model import LanguageModel, load
-from scratchlm.inspection.config import InspectConfig
+from scratchlm.inspection.config import DoctorConfig, InspectConfig
+from scratchlm.inspection.doctor import Diagnosis
 from scratchlm.inspection.heads import attention_maps
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.inspection.states import layer_states
@@ -33,21 +40,14 @@ from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.runs.classify import ClassifyResult
-from scratchlm.runs.config import (
-    DoctorConfig, PlanConfig, PretrainConfig, QuantizeConfig, QuickstartConfig, TimelapseConfig,
-)
-from scratchlm.runs.doctor import Diagnosis
-from scratchlm.runs.instruct import InstructResult
-from scratchlm.runs.plan import Plan, Published
-from scratchlm.runs.prefer import PreferResult
-from scratchlm.runs.pretrain import PretrainResult
-from scratchlm.runs.quantize import QuantizeResult
-from scratchlm.runs.quickstart.result import QuickstartResult
-from scratchlm.runs.reinforce import ReinforceResult
-from scratchlm.runs.synthesize import SynthesizeResult
-from scratchlm.runs.timelapse.run import TimelapseResult
+from scratchlm.pretraining.config import PlanConfig, PretrainConfig
+from scratchlm.pretraining.plan import Plan, Published
+from scratchlm.pretraining.pretrain import PretrainResult
+from scratchlm.quickstart.config import QuickstartConfig
+from scratchlm.quickstart.result import QuickstartResult
 from scratchlm.text.config import CleanConfig
+from scratchlm.timelapse.config import TimelapseConfig
+from scratchlm.timelapse.run import TimelapseResult
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
 from scratchlm.training.config import AdamWConfig, TrainingConfig

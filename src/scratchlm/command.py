@@ -23,7 +23,7 @@ Named = Mapping[str, Any]
 
 
 def imported(place: str) -> Any:
-    """Import what a text such as `runs.pretrain:pretrain` names in this package."""
+    """Import what a text such as `pretraining.pretrain:pretrain` names in this package."""
     module, _, name = place.partition(":")
     return getattr(import_module(f"scratchlm.{module}"), name)
 

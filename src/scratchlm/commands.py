@@ -18,11 +18,11 @@ _FINETUNES: Mapping[str, Any] = MappingProxyType({**_TRAINS, "in_memory": ("data
 COMMANDS: Mapping[str, Command] = {each.program: each for each in (
     Command(
         "quickstart", "The whole life of a model in minutes, offline.",
-        "runs.config:QuickstartConfig", "runs.quickstart.run:quickstart", hidden=("json", "chat"),
+        "quickstart.config:QuickstartConfig", "quickstart.run:quickstart", hidden=("json", "chat"),
     ),
     Command(
         "doctor", "What this machine can do; every fast path against the plain one.",
-        "runs.config:DoctorConfig", "runs.doctor:doctor",
+        "inspection.config:DoctorConfig", "inspection.doctor:doctor",
     ),
     Command(
         "tokenizer train", "Train a tokenizer on text.",
@@ -42,35 +42,35 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
     ),
     Command(
         "plan", "Parameters, memory and time of a run before it begins, or the size of a published model.",
-        "runs.config:PlanConfig", "runs.plan:plan",
+        "pretraining.config:PlanConfig", "pretraining.plan:plan",
     ),
     Command(
         "pretrain", "Train from random weights, continue a model, or resume a run.",
-        "runs.config:PretrainConfig", "runs.pretrain:pretrain", **_TRAINS, in_memory=("data",),
+        "pretraining.config:PretrainConfig", "pretraining.pretrain:pretrain", **_TRAINS, in_memory=("data",),
     ),
     Command(
         "timelapse", "Train a small model on the bytes of a text, and write a page that replays its training.",
-        "runs.config:TimelapseConfig", "runs.timelapse.run:timelapse",
+        "timelapse.config:TimelapseConfig", "timelapse.run:timelapse",
     ),
     Command(
         "synthesize", "Make conversations of your own documents, to fine-tune on.",
-        "finetuning.config:SynthesizeConfig", "runs.synthesize:synthesize",
+        "finetuning.config:SynthesizeConfig", "finetuning.synthesize:synthesize",
     ),
     Command(
         "finetune classify", "Teach a model to put texts into classes.",
-        "finetuning.config:ClassifyTrainingConfig", "runs.classify:finetune_classify", **_FINETUNES,
+        "finetuning.config:ClassifyTrainingConfig", "finetuning.classify:finetune_classify", **_FINETUNES,
     ),
     Command(
         "finetune instruct", "Teach a model to answer in conversations.",
-        "finetuning.config:InstructTrainingConfig", "runs.instruct:finetune_instruct", **_FINETUNES,
+        "finetuning.config:InstructTrainingConfig", "finetuning.instruct:finetune_instruct", **_FINETUNES,
     ),
     Command(
         "finetune prefer", "Teach a model which of two answers is preferred.",
-        "finetuning.config:PreferTrainingConfig", "runs.prefer:finetune_prefer", **_FINETUNES,
+        "finetuning.config:PreferTrainingConfig", "finetuning.prefer:finetune_prefer", **_FINETUNES,
     ),
     Command(
         "finetune reinforce", "Teach a model by rewards for its own answers.",
-        "finetuning.config:ReinforceTrainingConfig", "runs.reinforce:finetune_reinforce",
+        "finetuning.config:ReinforceTrainingConfig", "finetuning.reinforce:finetune_reinforce",
         objects=("task", "on_step"), resumes=True,
     ),
     Command(
@@ -99,7 +99,7 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
     ),
     Command(
         "quantize", "Store a model's weights in 8 or 4 bits, and report what that costs.",
-        "runs.config:QuantizeConfig", "runs.quantize:quantize",
+        "evaluation.config:QuantizeConfig", "evaluation.quantize:quantize",
     ),
     Command(
         "quiz", "Ask the cards of the notes, spaced over days, or as an exam.",

@@ -17,8 +17,8 @@ def test_a_change_leads_to_the_tests_whose_imports_reach_it() -> None:
 
 
 def test_a_change_leads_to_the_tests_that_call_its_command() -> None:
-    assert "test_killed.py" in names("src/scratchlm/runs/pretrain.py")
-    assert "training/test_page.py" in names("src/scratchlm/runs/sweep/halving.py")
+    assert "test_killed.py" in names("src/scratchlm/pretraining/pretrain.py")
+    assert "training/test_page.py" in names("src/scratchlm/pretraining/sweep/halving.py")
 
 
 def test_a_change_of_a_servers_module_leads_to_no_test_of_training() -> None:
@@ -32,7 +32,7 @@ def test_a_change_of_a_servers_module_leads_to_no_test_of_training() -> None:
     [
         ("docs/training.md", "training/test_page.py"),
         ("notes/01_what_a_language_model_is.py", "test_notes.py"),
-        ("src/scratchlm/runs/presets/tiny.toml", "test_killed.py"),
+        ("src/scratchlm/pretraining/presets/tiny.toml", "test_killed.py"),
         ("tests/toys.py", "generation/test_engine.py"),
         ("tests/golden/measures.py", "golden/test_golden.py"),
         ("tests/fuzz/damage.py", "fuzz/test_fuzz.py"),

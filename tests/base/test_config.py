@@ -19,7 +19,7 @@ from scratchlm.config.flags import read_line
 from scratchlm.config.settings import settings
 from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig
 from scratchlm.model.presets import PRESETS
-from scratchlm.runs.config import PretrainConfig
+from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
 
 

@@ -61,7 +61,7 @@ def test_every_field_of_every_verb_has_a_docstring() -> None:
 
 def test_reading_docstrings_loads_no_torch() -> None:
     code = (
-        "import sys\nfrom scratchlm.runs.config import PretrainConfig\n"
+        "import sys\nfrom scratchlm.pretraining.config import PretrainConfig\n"
         "from scratchlm.config.field_docs import field_docs\n"
         "assert field_docs(PretrainConfig)['data'].startswith('Folder')\nassert 'torch' not in sys.modules"
     )

@@ -15,8 +15,8 @@ import torch
 from scratchlm.base.errors import UserError
 from scratchlm.base.folders import MARKER_FILE, atomic_folder, discard, write_marker
 from scratchlm.base.outputs import clear, occupied, output_folder
-from scratchlm.runs.config import PretrainConfig
-from scratchlm.runs.runs import begin_run, held
+from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.runs.run import begin_run, held
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config

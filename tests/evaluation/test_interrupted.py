@@ -17,7 +17,7 @@ from scratchlm.base import progress
 from scratchlm.base.progress import CountedProgress
 from scratchlm.evaluation import work
 from scratchlm.evaluation.results import largest_gap, read_result
-from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.head import add_classes
 from scratchlm.weights.checkpoint import Classes, SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 

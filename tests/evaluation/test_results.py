@@ -19,7 +19,7 @@ from scratchlm.base.sealed import sealed
 from scratchlm.base.statistics import compare_statistics, comparison_of, standard_error
 from scratchlm.evaluation.judge import judge_pairs
 from scratchlm.evaluation.results import FORMAT, KIND, read_result
-from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.head import add_classes
 from scratchlm.tokens.base import Ends
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.weights.checkpoint import Classes, SavedModel, load_model, save_model

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import LabelledBatches
-from scratchlm.finetuning.classify import add_classes, balanced_weights
+from scratchlm.finetuning.head import add_classes, balanced_weights
 from scratchlm.generation.classifier import Classifier, class_logits
 from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import adapted
@@ -208,7 +208,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
         run(capsys, "finetune", "classify", "--init", folder / "base", "--out", out, *flags)
 
     begin(tmp_path / "whole")
-    from scratchlm.runs import classify
+    from scratchlm.finetuning import classify
 
     real, calls = classify.text_logits, []
 

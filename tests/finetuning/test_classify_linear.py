@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 from commands import fails, run
 from scratchlm.classic.linear import LinearTexts
 from scratchlm.evaluation.classes import best_temperature, calibration_error, helpful_temperature, softmax
+from scratchlm.finetuning.baseline import Baseline, linear_baseline
 from scratchlm.generation.classifier import Classifier, LinearClassifier
-from scratchlm.runs.baseline import Baseline, linear_baseline
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
 from scratchlm.weights.linear import HeldOut, LinearSettings, read_linear
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from commands import fails, run
-from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.head import add_classes
 from scratchlm.generation.classifier import Classifier, class_logits, text_logits
 from scratchlm.generation.classrows import encode_rows, encode_texts, parts_of
 from scratchlm.text.labelled import Labelled, two_parts

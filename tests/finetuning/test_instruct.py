@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scratchlm.data.batches import IGNORED
-from scratchlm.finetuning.instruct import instruct, instruct_batches
+from scratchlm.finetuning.supervised import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny

@@ -17,6 +17,7 @@ from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import PreferTrainingConfig
 from scratchlm.finetuning.conversations import question_of
 from scratchlm.finetuning.lossconfig import DPOConfig, IPOConfig, KTOConfig, ORPOConfig, SimPOConfig
+from scratchlm.finetuning.prefer import finetune_prefer
 from scratchlm.finetuning.preference_losses import (
     Sides,
     answer_log_probabilities,
@@ -40,7 +41,6 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.runs.prefer import finetune_prefer
 from scratchlm.text.records import Record, read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate, Rendered
@@ -222,7 +222,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_reference_model_is_asked_of_training_pairs_only_where_the_loss_compares(
     method: str, asked: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scratchlm.runs import prefer
+    from scratchlm.finetuning import prefer
 
     real, pairs = prefer.answer_log_probabilities, []
     monkeypatch.setattr(prefer, "answer_log_probabilities", lambda d, b: pairs.append(len(b.ids) // 2) or real(d, b))
@@ -263,7 +263,7 @@ def test_a_model_with_an_adapter_is_its_own_reference(folder: Path, tmp_path: Pa
 def test_the_optimizers_state_is_gone_when_the_kept_model_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scratchlm.runs import prefer
+    from scratchlm.finetuning import prefer
 
     real, alive = prefer.next_log_probabilities, set()
 

@@ -16,16 +16,16 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.runfolder import Rollout, read_log
 from scratchlm.data.batches import IGNORED
 from scratchlm.finetuning.config import ReinforceTrainingConfig
-from scratchlm.finetuning.reinforce import (
+from scratchlm.finetuning.grpo import (
     RolloutBatch,
     Rollouts,
     advantages,
     reinforce_loss,
 )
+from scratchlm.finetuning.reinforce import finetune_reinforce
 from scratchlm.finetuning.rewards import TASKS, Item, Task, contains, exact, hacked, sides, sums
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.runs.reinforce import finetune_reinforce
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
@@ -195,7 +195,7 @@ def test_a_model_learns_what_is_rewarded(lora: bool, base: Path, tmp_path: Path)
 def test_without_a_weight_the_reference_model_is_neither_copied_nor_asked(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scratchlm.runs import reinforce
+    from scratchlm.finetuning import reinforce
 
     asked = []
     real = reinforce.token_log_probabilities
@@ -230,7 +230,7 @@ def test_a_reward_that_can_be_had_without_the_task_is_found_out(base: Path, tmp_
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scratchlm.runs import reinforce
+    from scratchlm.finetuning import reinforce
 
     finetune_reinforce(settings(base, tmp_path / "whole", epochs=2.0), wants_e())
     real, calls = reinforce.greedy_batch, []

@@ -35,7 +35,7 @@ class Watched(TrainingConfig):
     def __getattribute__(self, name: str) -> Any:
         if name in SETTINGS:
             reader = sys._getframe(1).f_globals["__name__"]
-            shown = (reader, name) == ("scratchlm.runs.runs", "sequence_length")  # FLOPs on the progress line
+            shown = (reader, name) == ("scratchlm.runs.run", "sequence_length")  # FLOPs on the progress line
             if reader not in COPIES and not shown:
                 READ.add(name)
         return super().__getattribute__(name)

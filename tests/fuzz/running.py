@@ -25,10 +25,10 @@ MEMORY = 2 << 30
 STOPPED, HELD = -1, -2
 OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "sklearn.metrics", "jinja2.sandbox", "gguf",
           "torch._dynamo", "tomllib")  # fmt: skip
-OURS = ("cli", "runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.plan",
-        "runs.reinforce", "runs.quickstart.run", "runs.timelapse.run", "runs.synthesize", "evaluation.run",
-        "weights.commands", "data.prepare", "lab.quiz.commands", "generation.commands", "generation.classifier",
-        "inspection.parameters", "lab.run", "lab.experiments.ladder_lm")  # fmt: skip
+OURS = ("cli", "pretraining.pretrain", "finetuning.classify", "finetuning.instruct", "finetuning.prefer",
+        "finetuning.reinforce", "finetuning.synthesize", "pretraining.plan", "quickstart.run", "timelapse.run",
+        "evaluation.run", "weights.commands", "data.prepare", "lab.quiz.commands", "generation.commands",
+        "generation.classifier", "inspection.parameters", "lab.run", "lab.experiments.ladder_lm")  # fmt: skip
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

@@ -21,7 +21,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.language_model import sampling_from
 from scratchlm.lab.harness.outcome import read_outcome
 from scratchlm.model.config import DecoderConfig
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.tokens.format import read_vocabulary, to_json
 from scratchlm.training.config import TrainingConfig
 from scratchlm.weights.families.known import FAMILIES, read_shape

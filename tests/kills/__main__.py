@@ -31,12 +31,18 @@ from tests.kills.cases import CASES, Case, build_shop  # noqa: E402
 from tests.kills.kill import ENDED, Killed, Undisturbed, kill, leave_alone  # noqa: E402
 
 IMPORTED = (
-    *("runs.pretrain", "runs.classify", "runs.instruct", "runs.prefer", "runs.reinforce"),
     *(
-        "runs.quickstart.run",
-        "runs.quickstart.result",
-        "runs.timelapse.run",
-        "runs.synthesize",
+        "pretraining.pretrain",
+        "finetuning.classify",
+        "finetuning.instruct",
+        "finetuning.prefer",
+        "finetuning.reinforce",
+    ),
+    *(
+        "quickstart.run",
+        "quickstart.result",
+        "timelapse.run",
+        "finetuning.synthesize",
         "lab.experiments.limits",
         "lab.run",
     ),

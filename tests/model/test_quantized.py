@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scratchlm.evaluation.quantize import to_nearest
 from scratchlm.model.config import MLPConfig, SwiGLUConfig
 from scratchlm.model.gptq import pack_gptq, quantize_layers
 from scratchlm.model.quantizationconfig import QuantizationConfig
@@ -27,7 +28,6 @@ from scratchlm.model.quantized import (
     unfit,
     unpack,
 )
-from scratchlm.runs.quantize import to_nearest
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, random_ids, toy_config
 

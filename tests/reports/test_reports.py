@@ -18,18 +18,18 @@ from scratchlm.base.runfolder import LOG_FILE, Evaluation, Rollback, Rollout, Ru
 from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
+from scratchlm.finetuning.classify import SQUARE, class_charts
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value
 from scratchlm.lab.run import write_report as write_experiment
+from scratchlm.pretraining.skipped import BadDocument, SkippedStep
+from scratchlm.pretraining.sweep.run import Ended, SweepResult, write_sweep_report
+from scratchlm.quickstart.attention import AnswerAttention
+from scratchlm.quickstart.qa_eval import Answer, Reading
+from scratchlm.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.reports import page
 from scratchlm.reports.changes import Answers, first_changed, judge_answers, judge_classes, judge_score
 from scratchlm.reports.chart import apart, chart, shown, ticks
 from scratchlm.reports.page import REPORT_FILE, write_report
-from scratchlm.runs.classify import SQUARE, class_charts
-from scratchlm.runs.quickstart.attention import AnswerAttention
-from scratchlm.runs.quickstart.qa_eval import Answer, Reading
-from scratchlm.runs.quickstart.result import Phase, QuickstartResult, write_quickstart_report
-from scratchlm.runs.skipped import BadDocument, SkippedStep
-from scratchlm.runs.sweep.run import Ended, SweepResult, write_sweep_report
 
 HOSTILE = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>{{ 7 * 7 }}</style>"
 BETWEEN = Interval(0.251, 0.752)

@@ -13,8 +13,8 @@ from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import sha256_of
 from scratchlm.cli import main
-from scratchlm.runs.config import PretrainConfig
-from scratchlm.runs.pretrain import pretrain
+from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.pretrain import pretrain
 from scratchlm.runs.resuming import refuse_flags
 from scratchlm.tokens.base import DEFAULT_SPECIALS
 from scratchlm.tokens.bpe import ReadableBPE

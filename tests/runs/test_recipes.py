@@ -13,7 +13,7 @@ from commands import fails, run
 from scratchlm.base.errors import UserError
 from scratchlm.command import Command
 from scratchlm.commands import COMMANDS
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.weights.checkpoint import save_model
 
 TRAINERS = [

@@ -13,9 +13,9 @@ import torch
 from marks import slow
 from scratchlm.base.runfolder import Timing, Train, read_log
 from scratchlm.data.prepare import prepare
-from scratchlm.runs.config import PretrainConfig
-from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.runs.pretrain import pretrain
+from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.depth_scaling import load_recipe
+from scratchlm.pretraining.pretrain import pretrain
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.weights.checkpoint import latest_checkpoint, load_training_state
 

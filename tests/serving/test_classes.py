@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scratchlm.classic.linear import LinearTexts
-from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.head import add_classes
 from scratchlm.generation.classifier import Classifier, LinearClassifier
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import fails, run
-from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.head import add_classes
 from scratchlm.generation.classifier import Classifier
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from scratchlm.base.errors import nearest, raise_all
 from scratchlm.base.ranges import Amount, Count, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import Positional, Spelling
+from scratchlm.config.settings import ModelFolder, Positional, Spelling
 
 NORMALISATIONS = ("raw", "characters", "bytes", "tokens", "unconditional")
 """How likelihoods of answers of different lengths are normalised."""
@@ -121,3 +121,38 @@ class EvaluateConfig:
         unknown = [name for name in self.normalisation if name not in NORMALISATIONS]
         problems += [f"--normalisation {name!r}: {nearest(name, NORMALISATIONS)}" for name in unknown]
         return problems
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """Store a model's weights in 8 or 4 bits: smaller, faster to write with, and a little worse.
+
+    The table reports what was lost in bits per byte. A quantized model writes, talks, is evaluated and exported;
+    training begins from the model that it was made of.
+    """
+
+    model: ModelFolder
+    """Model folder or run folder."""
+    out: Path
+    """Model folder to write."""
+    to: Literal["int8", "int4"] = "int8"
+    """int8: one scale an output of a matrix. int4: one scale for 32 inputs of an output; the embedding and the head
+    stay in int8."""
+    calibrate: str | None = None
+    """Text that int4 is rounded for (GPTQ), so that the model's answers to it change little: a file, a folder or a
+    source. Without, each weight goes to its nearest code."""
+    text: str | None = None
+    """Text to measure on; if not given, what is left of the calibration text, or embedded stories."""
+    threads: Threads = None
+    """CPU threads; all cores if not given."""
+    force: bool = False
+    """Replace an existing model in the folder."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        """Check that a calibration text is of use."""
+        problems = out_of_range(self)
+        if self.calibrate is not None and self.to == "int8":
+            problems.append("--calibrate: int8 is rounded to nearest, without a text; leave it out, or use --to int4")
+        raise_all(problems)

@@ -1,174 +1,210 @@
-"""Group-relative policy optimization: several answers to each question, those better than their group made likelier.
-
-GRPO (Shao et al. 2024, arXiv 2402.03300) on the policy itself: answers are drawn by the weights that the next step
-changes, so the ratio of the two is 1 and nothing is clipped. The loss is summed over the tokens of all answers and
-divided by their number, so that long and short answers weigh by their tokens (Yu et al. 2025, arXiv 2503.14476).
-"""
+"""`scratchlm finetune reinforce`: questions with checkable answers in, a model trained on its own answers out."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from scratchlm.base.device import choose_device
 from scratchlm.base.errors import UserError
-from scratchlm.data.batches import IGNORED, Batch, Order, State, masked_batch, pad_of
+from scratchlm.base.runfolder import LOG_FILE, Evaluation, Record, Rollout, read_log
+from scratchlm.base.statistics import Interval, bootstrap_interval
+from scratchlm.data.batches import Batch
 from scratchlm.finetuning.config import ReinforceTrainingConfig
-from scratchlm.finetuning.rewards import Item, Task
-from scratchlm.generation.batch import continue_batch
-from scratchlm.generation.config import SamplingConfig
+from scratchlm.finetuning.driver import FinetuneResult, KeepBest, Stage, finetune
+from scratchlm.finetuning.grpo import Reference, Rollouts, RolloutStats, reinforce_loss
+from scratchlm.finetuning.rewards import TASKS, Item, Task, Verdict, hacked
+from scratchlm.generation.batch import greedy_batch
 from scratchlm.model.decoder import Decoder
-from scratchlm.tokens.chat import Rendered
-from scratchlm.training.loss import Loss, kl_estimate, token_log_probabilities
+from scratchlm.model.lora import without_adapter
+from scratchlm.reports.changes import Answers, first_changed, judge_score
+from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.training.loop import OnStep
+from scratchlm.training.loss import token_log_probabilities
 from scratchlm.weights.checkpoint import SavedModel
 
-Reference = Callable[[Batch], Float[Tensor, "B T"]]
-"""Log-probability of each target under the reference model; 0 where nothing is predicted."""
+R = TypeVar("R", bound=Record)
+SHOWN = 12
+"""Held-out questions whose answers before and after the report shows."""
 
 
-@dataclass(frozen=True)
-class RolloutBatch(Batch):
-    """Answers with what they were worth beside the others of their group."""
+@dataclass(repr=False)
+class ReinforceResult(FinetuneResult):
+    """What came out, on the held-out questions."""
 
-    advantages: Float[Tensor, " B"] | None = None
-    reference: Float[Tensor, "B T"] | None = None
+    why: ClassVar[str] = "held-out score was the best"
+    out: str
+    task: str
+    held_out: int
+    step: int
+    steps: int
+    chosen: bool
+    score_before: float
+    score: float
+    score_interval: Interval
+    verdict: Verdict
+    exchanges: list[tuple[str, str, str, str]]
+    """Question, right answer, the model's before and after."""
+    seconds: float
 
-    def split(self, rows: int | None) -> list[Batch]:
-        """Cut into micro-batches of at most `rows` rows."""
-        if rows is None or rows >= len(self.ids):
-            return [self]
-        tensors = {name: each for name, each in vars(self).items() if each is not None}
-        parts = [slice(start, start + rows) for start in range(0, len(self.ids), rows)]
-        return [replace(self, **{name: each[part] for name, each in tensors.items()}) for part in parts]
-
-    def to(self, device: torch.device) -> RolloutBatch:
-        """Move to a device."""
-        return replace(self, **{name: each.to(device) for name, each in vars(self).items() if each is not None})
-
-
-@dataclass
-class RolloutStats:
-    """What the answers of the latest step were like."""
-
-    reward: float = 0.0
-    """Mean over all answers."""
-    spread: float = 0.0
-    """Mean over groups of the standard deviation within."""
-    zero_spread: float = 0.0
-    """Fraction of groups whose answers were all worth the same, from which nothing is learned."""
-    kl: float | None = None
-    """Estimated KL divergence from the reference model, nats a token; None where there is none to compare with."""
-    length: float = 0.0
-    """Mean tokens of an answer, its end included."""
-    sample: str = ""
-    """One question with an answer."""
-
-
-def advantages(rewards: Float[np.ndarray, "P G"], scaled: bool = True) -> Float[np.ndarray, "P G"]:
-    """Return by how much each answer is better than its group's mean, in the group's standard deviations if `scaled`.
-
-    A group whose answers are all worth the same gets zeros.
-
-    >>> advantages(np.array([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])).tolist()
-    [[1.0, -1.0, -1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
-    """
-    centred = rewards - rewards.mean(1, keepdims=True)
-    deviation = rewards.std(1, keepdims=True)
-    if not scaled:
-        return centred
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-8)
-
-
-@dataclass
-class Rollouts:
-    """A source of batches that draws answers with the decoder as it is when a batch is asked for."""
-
-    model: SavedModel
-    task: Task
-    config: ReinforceTrainingConfig
-    reference: Reference | None = None
-    stats: RolloutStats = field(default_factory=RolloutStats)
-
-    def __call__(self, state: Mapping[str, int] | None = None) -> Iterator[tuple[Batch, State]]:
-        """Yield batches without end, each with the state from which the next one follows."""
-        seed, items = self.config.seed, self.task.train
-        order = Order(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(items)), state)
-        step = 0 if state is None else state["step"]
-        while True:
-            chosen = [items[index] for index in order.take(self.config.questions)]
-            step += 1
-            yield self._draw(chosen, step), {**order.state(), "step": step}
-
-    def _draw(self, items: Sequence[Item], step: int) -> RolloutBatch:
-        """Answer each question several times and judge the answers."""
-        config, model, size = self.config, self.model, self.config.group_size
-        assert model.template is not None
-        asked = [model.template.render([{"role": "user", "content": item.question}], reply=True).ids for item in items]
-        prompts = [ids for ids in asked for _ in range(size)]
-        seed = config.seed * 1_000_003 + step * len(prompts)
-        sampling = SamplingConfig(max_tokens=config.reply_tokens, temperature=config.temperature, seed=seed)
-        stop = model.stop_ids
-        drawn = continue_batch(model.decoder, prompts, sampling, stop, keep_stop=True)  # its end is learned with it
-        texts = [model.tokenizer.decode([id for id in ids if id not in stop]) for ids in drawn]
-        judged = [self._judge(items[index // size], text) for index, text in enumerate(texts)]
-        worth = np.array(judged, np.float64).reshape(len(items), size)
-        rows = [
-            Rendered([*prompt, *ids], [False] * len(prompt) + [True] * len(ids))
-            for prompt, ids in zip(prompts, drawn, strict=True)
+    def lines(self) -> list[str]:
+        """Return what a terminal shows before the last line."""
+        low, high = self.score_interval
+        return [
+            f"{self.task}: true score on {self.held_out:,} held-out questions {self.score_before:.1%} before, "
+            f"{self.score:.1%} after ({low:.1%} to {high:.1%})",
+            str(self.verdict),
+            self.kept(),
+            *(f"asked: {q}  right: {a}  before: {b}  after: {c}" for q, a, b, c in self.exchanges[:3]),
         ]
-        batch = masked_batch(rows, max(len(row.ids) for row in rows), pad_of(model.tokenizer))
-        gains = torch.from_numpy(advantages(worth, config.scaled).reshape(-1)).float()
-        reference = None if self.reference is None else self.reference(batch)
-        self.stats = RolloutStats(
-            reward=float(worth.mean()),
-            spread=float(worth.std(1).mean()),
-            zero_spread=float((worth.std(1) < 1e-8).mean()),
-            kl=self.stats.kl,
-            length=float(np.mean([sum(row.mask) for row in rows])),
-            sample=f"{items[0].question} -> {texts[0]}",
-        )
-        return RolloutBatch(batch.ids, batch.targets, None, gains, reference)
-
-    def _judge(self, item: Item, answer: str) -> float:
-        """Ask the reward; what it raises or returns that is no number is the user's to fix."""
-        try:
-            value = float(self.task.reward(item, answer))
-        except Exception as error:
-            raise UserError(
-                f"reward: raised {type(error).__name__} ({error}) for the answer {answer!r} to {item.question!r}"
-            ) from error
-        if not math.isfinite(value):
-            raise UserError(
-                f"reward: is {value} for the answer {answer!r} to {item.question!r}; return a finite number"
-            )
-        return value
 
 
-def reinforce_loss(kl_weight: float, stats: Callable[[], RolloutStats] | None = None, temperature: float = 1.0) -> Loss:
-    """Return minus the advantage-weighted likelihood, plus `kl_weight` times the distance from the reference model.
+class RolloutLog:
+    """A hook that logs what the latest answers were like."""
 
-    The gradient of `exp(now - now.detach())` is that of the log-probability, so the value of the first term is minus
-    the advantages' sum.
+    name = "rollout"
+
+    def __init__(self, rollouts: Rollouts, every: int) -> None:
+        self._rollouts, self.every = rollouts, every
+
+    def __call__(self, step: int, decoder: Decoder) -> Rollout:
+        """Return reward, spread, fraction without spread, distance where it has a weight, length, and a sample."""
+        return Rollout(step=step, **dataclasses.asdict(self._rollouts.stats))
+
+    def state(self) -> dict[str, Any]:
+        """Return what the latest answers were like: a resumed run logs the step again that it goes on from."""
+        return dataclasses.asdict(self._rollouts.stats)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self._rollouts.stats = RolloutStats(**state)
+
+
+def finetune_reinforce(
+    config: ReinforceTrainingConfig, task: Task | None = None, on_step: OnStep | None = None
+) -> ReinforceResult:
+    """Train on the rewards of a model's own answers and write the run folder.
+
+    `task` gives questions and rewards of your own, and the run records it as own; without, `config.task` names a
+    built-in one. A resumed run must be given the same. Raises `UserError` for a model that cannot be used and for
+    rewards that raise or are no number, and `Interrupted` after Ctrl-C, with everything saved.
     """
+    if task is not None and not (task.train and task.held_out):
+        raise UserError("task: has no question on one side; give some to train on and some to hold out")
+    return finetune(config, lambda config, model: ReinforceStage(config, model, task), on_step=on_step)
 
-    def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
-        rollout = cast(RolloutBatch, batch)
-        assert rollout.advantages is not None
-        now = token_log_probabilities(decoder, batch, temperature)
-        wanted: Int[Tensor, "B T"] = (batch.targets != IGNORED).int()
-        ratio = torch.exp(now - now.detach())
-        total = -(ratio * rollout.advantages[:, None] * wanted).sum()
-        if rollout.reference is None:
-            return total
-        distance = (kl_estimate(rollout.reference, now) * wanted).sum()
-        if stats is not None:
-            stats().kl = float(distance.detach() / wanted.sum().clamp(min=1))
-        return total + kl_weight * distance if kl_weight else total
 
-    return loss
+class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
+    """Answers that the model draws itself, the loss that makes the better ones likelier, and the true score."""
+
+    kind, key, higher = "reinforce", "score", True
+
+    def __init__(self, config: ReinforceTrainingConfig, model: SavedModel, task: Task | None) -> None:
+        training = dataclasses.replace(config.training, batch_size=config.questions * config.group_size)
+        config = dataclasses.replace(config, training=training, task=config.task if task is None else "own")
+        self.config, self.model, self.task = config, model, task or built_in(config.task)
+        model.decoder.to(choose_device(config.device))  # a copy of it is the reference model
+        self.template = model.template = model.template or ChatTemplate.suited_to(model.tokenizer)
+        longest = max(len(self._prompt(item)) for item in self.task.train)
+        if longest + config.reply_tokens > model.decoder.config.context:
+            raise UserError(
+                f"--reply-tokens {config.reply_tokens}: with a question of {longest} tokens exceeds the model's "
+                f"context of {model.decoder.config.context}; lower it"
+            )
+        self.batches = rollouts = Rollouts(model, self.task, config, _reference(model.decoder, config))
+        self.an_epoch = math.ceil(len(self.task.train) / config.questions)
+        self.loss = reinforce_loss(config.kl_weight, lambda: rollouts.stats, config.temperature)
+        self.hooks = [RolloutLog(rollouts, config.training.log_every)]
+
+    def begin(self, model: SavedModel) -> None:
+        """Answer the held-out questions."""
+        self.before = self._answers(model)
+
+    def measure(self, decoder: Decoder) -> dict[str, float]:
+        """Return the mean true score of the held-out questions."""
+        return {"score": _mean(self._scores(self._answers(self.model)))}
+
+    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> ReinforceResult:
+        """Answer again, and compare the course of reward and true score in the log."""
+        after, held_out = self._answers(kept), self.task.held_out
+        rewards = [record.reward for record in self._log(Rollout) if record.step]
+        scores = [record.score for record in self._log(Evaluation) if record.score is not None]
+        return ReinforceResult(
+            task=self.config.task,
+            held_out=len(held_out),
+            score_before=_mean(self._scores(self.before)),
+            score=_mean(self._scores(after)),
+            score_interval=bootstrap_interval(self._scores(after)),
+            verdict=hacked(rewards, scores),
+            exchanges=[
+                (item.question, item.answer, one, other)
+                for item, one, other in zip(held_out[:SHOWN], self.before, after, strict=False)
+            ],
+            **told,
+        )
+
+    def shown(self, result: ReinforceResult) -> dict[str, Any]:
+        """Return the verdict, some of the exchanges, and the records of drawn answers."""
+        verdict = judge_score(
+            "True score", result.score_before, result.score, result.score_interval, self.config.epochs
+        )
+        first = first_changed([Answers(*each) for each in result.exchanges])
+        return {"drawn": [each for each in self._log(Rollout) if each.step], "verdict": verdict, "first": first}
+
+    def _log(self, kind: type[R]) -> list[R]:
+        assert self.config.out is not None
+        return [record for record in read_log(self.config.out / LOG_FILE) if isinstance(record, kind)]
+
+    def _prompt(self, item: Item) -> list[int]:
+        """Return a question as the model hears it."""
+        return self.template.render([{"role": "user", "content": item.question}], reply=True).ids
+
+    def _answers(self, model: SavedModel) -> list[str]:
+        """Answer the held-out questions by the likeliest tokens."""
+        prompts = [self._prompt(item) for item in self.task.held_out]
+        written = greedy_batch(model.decoder, prompts, self.config.reply_tokens, model.stop_ids)
+        return [model.tokenizer.decode(ids) for ids in written]
+
+    def _scores(self, answers: Sequence[str]) -> list[float]:
+        return [self.task.score(item, answer) for item, answer in zip(self.task.held_out, answers, strict=True)]
+
+
+def built_in(name: str) -> Task:
+    """Return a task that the package carries. Raises `UserError` for one that only Python can give."""
+    if name not in TASKS:
+        raise UserError(
+            f"--task {name}: its questions and rewards come from Python: finetune_reinforce(..., task=TASK)"
+        )
+    return TASKS[name]()
+
+
+def _reference(decoder: Decoder, config: ReinforceTrainingConfig) -> Reference | None:
+    """Return what asks the reference model: the one below the adapter, or a copy that stays as it is.
+
+    None where its answer would have no weight: neither its memory nor a pass through it at each step is spent then.
+    """
+    if config.kl_weight == 0:
+        return None
+    frozen = decoder if config.lora else copy.deepcopy(decoder).requires_grad_(False)
+
+    @torch.no_grad()
+    def ask(batch: Batch) -> Tensor:
+        there = batch.to(frozen.device)
+        frozen.eval()
+        if not config.lora:
+            return token_log_probabilities(frozen, there, config.temperature)
+        with without_adapter(decoder):
+            return token_log_probabilities(decoder, there, config.temperature)
+
+    return ask
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return sum(scores) / len(scores)

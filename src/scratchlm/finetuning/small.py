@@ -24,8 +24,8 @@ from scratchlm.base.terminal import say
 from scratchlm.data.wordings import WordingBatches
 from scratchlm.finetuning.config import ClassifyTrainingConfig, FinetuneConfig, InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, exchange, question_of
-from scratchlm.finetuning.instruct import Answer, answers_to, wording_batches
 from scratchlm.finetuning.rewording import Rewording
+from scratchlm.finetuning.supervised import Answer, answers_to, wording_batches
 from scratchlm.text.config import AUTO
 from scratchlm.text.records import read_records
 from scratchlm.text.split import split_of_rows

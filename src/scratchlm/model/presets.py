@@ -46,7 +46,7 @@ def tiny(vocabulary_size: int = 512) -> DecoderConfig:
 
 
 def default(vocabulary_size: int = 4096) -> DecoderConfig:
-    """Shape the default decoder at a middle depth; `runs/depth_scaling.py` sets other sizes."""
+    """Shape the default decoder at a middle depth; `pretraining/depth_scaling.py` sets other sizes."""
     return qwen3_shaped(vocabulary_size, width=192, layers=6, context=256)
 
 

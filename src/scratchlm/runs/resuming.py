@@ -18,7 +18,7 @@ from scratchlm.base.paths import found_path, holds_paths
 from scratchlm.base.ranges import Range, out_of_range
 from scratchlm.base.runfolder import LOG_FILE, MANIFEST_FILE, RECIPE_FILE, read_log
 from scratchlm.base.terminal import say
-from scratchlm.runs.runs import FORMAT, NOT_STORED
+from scratchlm.runs.run import FORMAT, NOT_STORED
 from scratchlm.weights.checkpoint import HASHES_FILE, find_model
 
 FREE = (*NOT_STORED, "threads")

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 
 from scratchlm.base.ranges import Count, Epochs, Range, Vocabulary
 from scratchlm.lab.harness.settings import BOOKS, RATINGS, BookSettings, ExperimentConfig, StorySettings
-from scratchlm.runs.depth_scaling import MAX_DEPTH
+from scratchlm.pretraining.depth_scaling import MAX_DEPTH
 
 MESSAGES, PAIRS = "classify/sms-spam.tsv", "translate/eng-deu.tsv"
 """Labelled messages, and sentence pairs, in the data folder."""

@@ -25,7 +25,7 @@ from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.evaluation.text_metrics import token_f1
-from scratchlm.finetuning.instruct import instruct, rendered
+from scratchlm.finetuning.supervised import instruct, rendered
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments import ladder_translate, ladder_understand
 from scratchlm.lab.experiments.config import CrossoverConfig
@@ -38,7 +38,7 @@ from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books
 from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_tense, spam, translating
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
-from scratchlm.runs.quickstart.text import Corpus
+from scratchlm.quickstart.text import Corpus
 from scratchlm.tokens.base import first_token
 from scratchlm.tokens.chat import Conversation
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig

@@ -33,7 +33,7 @@ from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import ROWS, answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.small_model import SmallModel
-from scratchlm.runs.quickstart.text import Corpus
+from scratchlm.quickstart.text import Corpus
 
 LONGEST = 40
 """Most tokens of a reply."""

@@ -27,7 +27,7 @@ from scratchlm.lab.harness.outcome import Exchange, Sample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, quickstart_model, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
-from scratchlm.runs.quickstart.text import Corpus
+from scratchlm.quickstart.text import Corpus
 from scratchlm.storyworld.quiz import held_out_phrasings, phrasings, statement, taught_facts
 from scratchlm.storyworld.world import Fact
 

@@ -31,7 +31,7 @@ from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import pieces_of_books
 from scratchlm.lab.shared.spelling import CONTEXT, byte_losses, known_word_mass, unknown_spans
 from scratchlm.model.decoder import Decoder, build_decoder
-from scratchlm.runs.depth_scaling import at_depth
+from scratchlm.pretraining.depth_scaling import at_depth
 from scratchlm.runs.hooks import Stateless
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.fast import FastBPE

@@ -14,7 +14,7 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, ab
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.scaling_laws import FORMS, LAWS, Form
-from scratchlm.runs.published_training import PublishedTraining, published_training, ratio, reference_training
+from scratchlm.pretraining.published_training import PublishedTraining, published_training, ratio, reference_training
 
 Found = Mapping[str, Any]
 """What a run gave."""

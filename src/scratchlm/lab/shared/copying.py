@@ -25,7 +25,7 @@ from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.model.config import grouped
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import qwen3_shaped
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 
 VOCABULARY, ROW, BATCH = 64, 64, 32
 """Vocabulary size, and tokens and rows of a batch."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from scratchlm.base.device import DtypeName, faster_dtype
 from scratchlm.base.errors import UserError
-from scratchlm.finetuning.instruct import instruct, instruct_batches
+from scratchlm.finetuning.supervised import instruct, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.harness.settings import MODEL, ExperimentConfig, StorySettings
 from scratchlm.lab.harness.steps import Steps
@@ -24,8 +24,8 @@ from scratchlm.lab.shared.small_model import (
     text_size,
     write_texts,
 )
-from scratchlm.runs.quickstart.run import TEACHING
-from scratchlm.runs.quickstart.text import Corpus, storyworld_corpus
+from scratchlm.quickstart.run import TEACHING
+from scratchlm.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import TEMPLATE_FILE, Conversation, Rendered
 from scratchlm.training.config import ScheduleConfig, TrainingConfig

@@ -31,7 +31,7 @@ from scratchlm.lab.shared.networks import fit_streams, fit_windows
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.network import CausalLM
-from scratchlm.runs.depth_scaling import at_depth
+from scratchlm.pretraining.depth_scaling import at_depth
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 
 KINDS = ("lstm", "transformer")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scratchlm.classic.recurrent import CarriedLoss, RecurrentDecoder
 from scratchlm.data.batches import LabelledBatches, StreamBatches, Tokens, WindowBatches, length_bucketed_order, pad_of
 from scratchlm.data.pairs import SourceTargetBatches
-from scratchlm.finetuning.classify import add_classes
+from scratchlm.finetuning.head import add_classes
 from scratchlm.generation.classifier import class_logits
 from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import add_adapter, freeze

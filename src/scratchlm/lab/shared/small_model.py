@@ -17,9 +17,9 @@ from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import build_decoder
-from scratchlm.runs.config import PretrainConfig
-from scratchlm.runs.depth_scaling import load_recipe
-from scratchlm.runs.pretrain import pretrain
+from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.depth_scaling import load_recipe
+from scratchlm.pretraining.pretrain import pretrain
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import PrepareConfig
 from scratchlm.tokens.pretrained import load_tokenizer

@@ -25,7 +25,7 @@ from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.encoderdecoder import EncoderDecoder, build_encoder_decoder
 from scratchlm.model.network import SequenceModel
 from scratchlm.model.presets import qwen3_shaped
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.tokens.base import PAD
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.training.config import OptimizerConfig

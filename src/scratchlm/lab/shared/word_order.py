@@ -27,7 +27,7 @@ from scratchlm.model.config import AttentionConfig, DecoderConfig
 from scratchlm.model.decoder import Block, Decoder, initialise
 from scratchlm.model.network import CausalLM, Ids, Stream
 from scratchlm.model.norms import build_norm
-from scratchlm.runs.depth_scaling import load_recipe
+from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.training.config import ScheduleConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig

@@ -1,0 +1,1 @@
+"""Pretraining: from a plan to a run folder with a model."""

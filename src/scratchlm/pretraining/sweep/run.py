@@ -1,0 +1,269 @@
+"""`scratchlm pretrain --sweep`: train trials by successive halving, and report which is best.
+
+Each trial is a run folder in `trials/`, named by its number and its steps. What is compared is read from these folders,
+so that a sweep can be killed and resumed: what has ended stays, what had begun goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from scratchlm.base.config import to_dict, to_toml
+from scratchlm.base.errors import Interrupted, UserError
+from scratchlm.base.files import read_json, write_text
+from scratchlm.base.runfolder import (
+    BEST_FILE,
+    LOG_FILE,
+    MANIFEST_FILE,
+    RECIPE_FILE,
+    REPORT_FILE,
+    TRIALS,
+    Evaluation,
+    read_log,
+)
+from scratchlm.base.signals import stop_on_signals
+from scratchlm.base.terminal import say
+from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.sweep.halving import Halving, Round, rounds
+from scratchlm.pretraining.sweep.runners import Runner
+from scratchlm.pretraining.sweep.trials import Trial
+from scratchlm.reports.page import render
+from scratchlm.runs.run import write_run_result
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial and what came of it."""
+
+    number: int
+    values: dict[str, Any]
+    bits_per_byte: list[float]
+    """On held-out text, after the steps of each round that it has ended."""
+    problem: str | None = None
+    """Why it did not end."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found."""
+
+    settings: list[str]
+    """Dotted names of what differs."""
+    steps: list[int]
+    """Of each round."""
+    trials: list[Ended]
+    """Best first."""
+
+    def table(self) -> Table:
+        """Return what a terminal shows."""
+        table = Table(title="trials, best first", title_justify="left")
+        for column in self.header():
+            table.add_column(column, justify="right")
+        for row in self.rows():
+            table.add_row(*row)
+        return table
+
+    def header(self) -> list[str]:
+        """Return what stands above the rows of a table."""
+        return ["trial", *self.settings, *(f"bits per byte, {steps:,} steps" for steps in self.steps)]
+
+    def rows(self) -> list[list[str]]:
+        """Return a row for each trial: its settings, then its bits per byte on each round."""
+        return [
+            [str(each.number), *(str(each.values[name]) for name in self.settings), *self._cells(each)]
+            for each in self.trials
+        ]
+
+    def curves(self, setting: str) -> dict[str, tuple[list[float], list[float]]]:
+        """Return the lowest bits per byte at each value of a setting, by round; none where it has no two numbers."""
+        values = sorted({each.values[setting] for each in self.trials if type(each.values[setting]) in (int, float)})
+        found = {}
+        for round_number, steps in enumerate(self.steps):
+            reached = [each for each in self.trials if len(each.bits_per_byte) > round_number]
+            at = {
+                value: [e.bits_per_byte[round_number] for e in reached if e.values[setting] == value]
+                for value in values
+            }
+            best = {value: min(bits) for value, bits in at.items() if bits}
+            if len(best) > 1:
+                found[f"{steps:,} steps"] = (list(best), list(best.values()))
+        return found
+
+    def is_wide(self, setting: str) -> bool:
+        """Return whether the values of a setting are more than tenfold apart, so that a logarithm shows them better."""
+        values = [each.values[setting] for each in self.trials]
+        return min(values) > 0 and max(values) / min(values) > 10
+
+    def _cells(self, trial: Ended) -> list[str]:
+        cells = [f"{bits:.4f}" for bits in trial.bits_per_byte]
+        told = [] if trial.problem is None else [f"failed: {trial.problem}"]
+        return (cells + told + [""] * len(self.steps))[: len(self.steps)]
+
+
+@dataclass
+class Sweep:
+    """A sweep on its way."""
+
+    out: Path
+    config: PretrainConfig
+    trials: Sequence[Trial]
+    runner: Runner
+    at_once: int
+    """Trials of a round that share the threads."""
+    running: dict[Future[None], tuple[int, int]] = field(default_factory=dict)
+    """Trial and round."""
+    problems: dict[int, str] = field(default_factory=dict)
+    waiting: tuple[int, int] | None = None
+    """What begins next, once enough threads are free."""
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        """Plan the rounds."""
+        self.rounds: list[Round] = rounds(len(self.trials), self.config.training.steps)
+        self.halving = Halving(self.rounds)
+
+    def train(self) -> SweepResult:
+        """Train all trials; write `result.json`, `report.html` and `best.toml`, and return what was found.
+
+        Raises `Interrupted` after a stop, with every run saved, and `UserError` where no trial came to its end.
+        """
+        (self.out / TRIALS).mkdir(exist_ok=True)
+        with stop_on_signals() as stop:
+            while not self.halving.done:
+                if not stop.requested:
+                    self._start_what_is_ready()
+                elif not self.stopped:
+                    self.runner.stop()
+                    self.stopped = True
+                ended, _ = wait(self.running, timeout=1.0, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    self._end(future)
+                if stop.requested and not self.running:
+                    raise Interrupted(f"stopped; continue with: scratchlm pretrain --resume {self.out}")
+        found = self.result()
+        if not found.trials[0].bits_per_byte:
+            raise UserError(f"--sweep: no trial came to its end; the first: {found.trials[0].problem}")
+        self._write(found)
+        return found
+
+    def result(self) -> SweepResult:
+        """Return what is known, trials best first."""
+        scores = self.halving.scores
+        told = [
+            Ended(
+                number,
+                self.trials[number].values,
+                [
+                    s
+                    for round_number in range(len(self.rounds))
+                    if math.isfinite(s := scores.get((number, round_number), math.inf))
+                ],
+                self.problems.get(number),
+            )
+            for number in self.halving.order()
+        ]
+        return SweepResult(list(self.trials[0].values), [round_number.steps for round_number in self.rounds], told)
+
+    def best(self) -> Path:
+        """Return the run folder of the best trial."""
+        first = self.result().trials[0]
+        return self.folder(first.number, len(first.bits_per_byte) - 1)
+
+    def folder(self, trial: int, round_number: int) -> Path:
+        """Return the run folder of a trial on a round."""
+        return self.out / TRIALS / f"{trial:03d}-{self.rounds[round_number].steps}"
+
+    def _start_what_is_ready(self) -> None:
+        while (job := self.waiting or self.halving.next()) is not None:
+            self.waiting = job
+            if score(self.folder(*job)) is not None:  # trained before a stop
+                self._note(*job)
+            elif self._threads(job[1]) > self.runner.threads:
+                return
+            else:
+                self._start(*job)
+            self.waiting = None
+
+    def _threads(self, round_number: int) -> int:
+        return max(1, (self.config.threads or 1) // min(self.at_once, self.rounds[round_number].trials))
+
+    def _start(self, trial: int, round_number: int) -> None:
+        folder, threads = self.folder(trial, round_number), self._threads(round_number)
+        config: PretrainConfig
+        if (folder / RECIPE_FILE).exists():
+            config = PretrainConfig(resume=folder, threads=threads, allow_changes=self.config.allow_changes)
+        else:
+            config = self._config(trial, round_number, threads)
+        self.runner.threads -= threads
+        self.running[self.runner.start(config, threads, folder.with_suffix(".log"))] = (trial, round_number)
+
+    def _config(self, trial: int, round_number: int, threads: int) -> PretrainConfig:
+        """Return what a trial is trained by: on a round before the last, with fewer steps and looks at its way."""
+        config = self.trials[trial].config
+        training = dataclasses.replace(config.training, steps=self.rounds[round_number].steps)
+        if round_number < len(self.rounds) - 1:
+            tokens = training.evaluation_tokens
+            training = dataclasses.replace(
+                training, evaluate_every=0, sample_every=0, last_evaluation_tokens=tokens, keep_checkpoints=1
+            )
+        return dataclasses.replace(
+            config,
+            out=self.folder(trial, round_number),
+            training=training,
+            threads=threads,
+            resume=None,
+            allow_changes=False,
+            sweep=(),
+            sweep_processes=None,
+            sweep_on="here",
+        )
+
+    def _end(self, future: Future[None]) -> None:
+        trial, round_number = self.running.pop(future)
+        self.runner.threads += self._threads(round_number)
+        try:
+            future.result()
+        except Exception as error:  # whatever it was, the other trials go on
+            self.problems[trial] = str(error).splitlines()[-1] if str(error) else type(error).__name__
+        self._note(trial, round_number)
+
+    def _note(self, trial: int, round_number: int) -> None:
+        """Take note of a trial that has ended, and report it."""
+        found = score(self.folder(trial, round_number))
+        if found is not None:
+            self.problems.pop(trial, None)
+        self.halving.add(trial, round_number, math.inf if found is None else found)
+        values = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in self.trials[trial].values.items())
+        told = f"failed: {self.problems.get(trial)}" if found is None else f"{found:.4f} bits per byte"
+        say(f"trial {trial} ({values}), {self.rounds[round_number].steps:,} steps: {told}")
+
+    def _write(self, found: SweepResult) -> None:
+        config = self.trials[found.trials[0].number].config
+        recipe = {"preset": "default", "model": to_dict(config.model), "training": to_dict(config.training)}
+        write_text(self.out / BEST_FILE, to_toml(recipe))
+        write_run_result(self.out, dataclasses.asdict(found))
+        write_sweep_report(self.out, found, self.best())
+
+
+def write_sweep_report(out: Path, found: SweepResult, best: Path) -> None:
+    """Write what a sweep found as a page; `best` is the run folder of the best trial."""
+    name = out.absolute().name
+    run, recipe = (shlex.quote(f"{name}/{place}") for place in (f"{TRIALS}/{best.name}", BEST_FILE))
+    write_text(out / REPORT_FILE, render("sweep.jinja", name=name, found=found, run=run, recipe=recipe))
+
+
+def score(run: Path) -> float | None:
+    """Return a run's bits per byte on held-out text at its end, or None where it has not ended."""
+    if not (run / MANIFEST_FILE).exists() or "ended" not in read_json(run / MANIFEST_FILE):
+        return None
+    found = [record for record in read_log(run / LOG_FILE) if isinstance(record, Evaluation)]
+    return found[-1].bits_per_byte if found else None

@@ -1,1 +1,0 @@
-"""What is reported of many ranks: before they start, and of those that are there."""
