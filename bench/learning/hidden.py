@@ -22,6 +22,7 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.model.decoder import build_decoder
 from scratchlm.pretraining.compute_optimal import random_tokens
 from scratchlm.pretraining.depth_scaling import at_depth
+from scratchlm.training.distributed.copies import Copies
 from scratchlm.training.distributed.gradient_sums import GradientSums
 from scratchlm.training.distributed.ranks import joined
 from scratchlm.training.loop import Loop
@@ -67,15 +68,17 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {"during": [], "after": []}
     expect = GradientSums.expect
     with joined(torch.device("cpu")) as ranks:
-        loop = Loop(build_decoder(model, 0), training_batches(ids, training, 0), training, ranks=ranks)
-        assert loop.sums is not None, "started by torchrun"
+        decoder = build_decoder(model, 0)
+        placement = ranks.placement(decoder, torch.device("cpu"))
+        loop = Loop(decoder, training_batches(ids, training, 0), training, placement=placement)
+        assert isinstance(loop.place, Copies), "started by torchrun"
         steps = loop.steps()
         for turn in range(ROUNDS * 2):
             way = ("during", "after")[turn % 2]
             GradientSums.expect = expect if way == "during" else lambda self: None  # type: ignore[method-assign]
             for _ in range(UNMEASURED if turn < 2 else 0):
                 next(steps)
-            found[way] += [(next(steps).seconds, loop.sums.waited) for _ in range(STEPS)]
+            found[way] += [(next(steps).seconds, loop.place.sums.waited) for _ in range(STEPS)]
         if ranks.is_first:
             names = ("seconds a step", "seconds of waiting")
             medians = {

@@ -42,7 +42,7 @@ from scratchlm.model.decoder import build_decoder
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.pretraining.config import PlanConfig, PretrainConfig
 from scratchlm.pretraining.plan import Plan, Published
-from scratchlm.pretraining.pretrain import PretrainResult
+from scratchlm.pretraining.train import PretrainResult
 from scratchlm.quickstart.config import QuickstartConfig
 from scratchlm.quickstart.result import QuickstartResult
 from scratchlm.text.config import CleanConfig

@@ -98,13 +98,13 @@ class Command:
     def from_call(self, positional: Sequence[Any], named: Named, overrides: Named | None = None) -> Any:
         """Return the config of a Python call. Raises `UserError` for an argument that is unknown, missing or wrong."""
         from scratchlm.base.config import from_dict
-        from scratchlm.config.calls import accepted, missing_arguments, named_arguments, parameters
+        from scratchlm.config.calls import accepted, given_fields, missing_arguments, named_arguments, parameters
 
         cls, where, overrides = self.config(), self.program, overrides or {}
         if positional and isinstance(positional[0], cls):
             if len(positional) > 1 or named or overrides:
                 raise UserError(f"{where}: a config holds all settings; give it alone, or name settings without it")
-            return self._checked(from_dict(cls, accepted(cls, vars(positional[0]))), ())
+            return self._checked(from_dict(cls, accepted(cls, given_fields(positional[0]))), ())
         values = accepted(cls, named_arguments(where, parameters(cls, self.hidden), positional, named))
         base = self.base(values)
         if base is None and (absent := missing_arguments(parameters(cls), values)):
@@ -116,7 +116,7 @@ class Command:
         cls = self.config()
         if self.resumes and given.get("resume"):
             return imported("runs.resuming:stored_settings")(cls, Path(given["resume"]))
-        return cls.base(given) if hasattr(cls, "base") else None
+        return cls.base_for(given) if hasattr(cls, "base_for") else None
 
     def resolve(self, base: Any, *given: Named) -> Any:
         """Put given values by dotted name over a base, the later over the earlier, and check the whole once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +13,19 @@ from typing import Any
 from scratchlm.base.errors import UserError, shortened
 from scratchlm.base.paths import holds_paths
 from scratchlm.command import Command, Named, imported
+
+
+class Writing(Command):
+    """A command that writes with a model, whose own settings of sampling hold where nothing is given."""
+
+    def base(self, given: Named) -> Any:
+        """Return the config with the sampling that the model which is given was saved to."""
+        if "model" not in given:
+            return None
+        elsewhere = {"url": given["url"]} if given.get("url") else {}
+        config = self.config()(Path(given["model"]), **elsewhere)
+        return replace(config, sampling=imported("generation.language_model:sampling_of")(config))
+
 
 _TRAINS: Mapping[str, Any] = MappingProxyType({"objects": ("on_step",), "resumes": True})
 _FINETUNES: Mapping[str, Any] = MappingProxyType({**_TRAINS, "in_memory": ("data", "held_out")})
@@ -81,8 +95,8 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
         "evaluate", "Bits per byte on held-out text, scores of tasks, two models compared.",
         "evaluation.config:EvaluateConfig", "evaluation.run:evaluate",
     ),
-    Command("generate", "Continue a text.", "generation.config:GenerateConfig", "generation.commands:generate"),
-    Command("chat", "Talk with a model.", "generation.config:ChatConfig", "generation.commands:chat"),
+    Writing("generate", "Continue a text.", "generation.config:GenerateConfig", "generation.commands:generate"),
+    Writing("chat", "Talk with a model.", "generation.config:ChatConfig", "generation.commands:chat"),
     Command(
         "serve", "Answer programs that speak OpenAI's API.", "serving.config:ServeConfig", "serving.commands:serve"
     ),

@@ -12,9 +12,8 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from scratchlm.base.config import flatten, from_dict, read_toml, to_dict, to_toml
+from scratchlm.base.config import flatten, from_dict, nested, read_toml, to_dict, to_toml
 from scratchlm.base.errors import UserError, nearest
-from scratchlm.config.calls import nested
 from scratchlm.config.flags import read_line
 from scratchlm.config.settings import settings
 from scratchlm.model.config import DecoderConfig, LearnedPositionsConfig, MLPConfig

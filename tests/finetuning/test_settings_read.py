@@ -44,13 +44,11 @@ class Watched(TrainingConfig):
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "classify": ({"text": "text {}", "label": "odd"}, {}),
     "instruct": (
-        COMMANDS["finetune instruct"],
         {"prompt": "say {}", "completion": "yes"},
         {"scored": 1, "reply_tokens": 2},
     ),
     "prefer": ({"prompt": "say {}", "chosen": "yes", "rejected": "no"}, {}),
     "reinforce": (
-        COMMANDS["finetune reinforce"],
         {},
         {"questions": 4, "group_size": 2, "reply_tokens": 2, "epochs": 0.002},
     ),

@@ -24,7 +24,7 @@ from scratchlm.pretraining.budget.pacing import paced, seconds_of
 from scratchlm.pretraining.budget.settling import at_best_depth
 from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.runs.resuming import stored_settings
-from scratchlm.training.distributed.ranks import Ranks
+from scratchlm.training.ranks import Ranks
 from scratchlm.weights.checkpoint import find_model
 
 SMALL = {"training.batch_size": 4, "training.sequence_length": 32, "training.log_every": 1}

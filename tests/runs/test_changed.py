@@ -181,6 +181,7 @@ def test_a_smaller_micro_batch_is_taken_and_recorded_and_no_larger_one(
         refuse_flags(
             PretrainConfig(resume=runs / "run", training=TrainingConfig(micro_batch_size=8)),
             PretrainConfig(resume=runs / "run", training=TrainingConfig(micro_batch_size=4)),
+            PretrainConfig(),
         )
 
 

@@ -22,9 +22,12 @@ from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.config import DecoderConfig, ExpertsConfig, NgramEmbeddingConfig
 from scratchlm.training.config import SpikeConfig, TrainingConfig
 from scratchlm.training.distributed import gradient_sums
+from scratchlm.training.distributed.copies import Copies
 from scratchlm.training.distributed.parts import whole
-from scratchlm.training.distributed.ranks import Ranks, joined
-from scratchlm.training.loop import NO_MEMORY, Loop
+from scratchlm.training.distributed.ranks import joined
+from scratchlm.training.loop import Loop
+from scratchlm.training.microbatches import NO_MEMORY
+from scratchlm.training.ranks import Ranks
 from toys import TOYS, VOCABULARY, random_decoder, random_ids, toy_config
 
 MICRO = (None, 1, 3, 8)
@@ -46,6 +49,8 @@ SHAPES = {
     "n-grams": toy_config("tiny", ngrams=NgramEmbeddingConfig(longest=3, rows=500)),
 }
 
+CPU = torch.device("cpu")
+
 
 def batch_of(rows: int, packed: bool) -> Batch:
     """Rows with different numbers of targets; packed ones hold three documents each."""
@@ -63,7 +68,7 @@ def step(
     decoder, found = random_decoder(SHAPES[shape]), dict[str, torch.Tensor]()
     config = TrainingConfig(steps=1, batch_size=rows, micro_batch_size=micro, clip=None)
     batches = lambda state: iter([(batch_of(rows, packed), {"index": 1})])  # noqa: E731
-    loop = Loop(decoder, batches, config, ranks=ranks, sharding=sharding)
+    loop = Loop(decoder, batches, config, placement=ranks.placement(decoder, CPU, sharding))
     loop.optimizers.step = lambda: found.update(  # type: ignore[method-assign]
         {name: whole(p.grad).clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
     )
@@ -81,14 +86,16 @@ def interrupted(ranks: Ranks, error: Exception, failing: Sequence[int]) -> dict[
     decoder, found, told = random_decoder(toy_config("default")), dict[str, torch.Tensor](), list[int]()
 
     def fail_once(_: torch.Tensor) -> None:
-        if (sums := loop.sums) is not None and sums.sent and not told:
+        if isinstance(loop.place, Copies) and (sums := loop.place.sums).sent and not told:
             told.extend((len(sums.sent), len(sums.buckets)))
             if ranks.rank in failing:
                 raise error
 
     decoder.embedding.weight.register_post_accumulate_grad_hook(fail_once)  # before the sums' own
     config = TrainingConfig(steps=1, batch_size=8, micro_batch_size=2, clip=None)
-    loop = Loop(decoder, lambda state: iter([(batch_of(8, False), {})]), config, ranks=ranks)
+    loop = Loop(
+        decoder, lambda state: iter([(batch_of(8, False), {})]), config, placement=ranks.placement(decoder, CPU)
+    )
     loop.optimizers.step = lambda: found.update(  # type: ignore[method-assign]
         {name: p.grad.clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
     )
@@ -105,7 +112,12 @@ def let_go(ranks: Ranks) -> dict[str, torch.Tensor]:
     """Return whether a model is freed with its loop."""
     decoder = random_decoder(toy_config("default"))
     weight = weakref.ref(decoder.embedding.weight)
-    loop = Loop(decoder, lambda state: iter([(batch_of(4, False), {})]), TrainingConfig(steps=1), ranks=ranks)
+    loop = Loop(
+        decoder,
+        lambda state: iter([(batch_of(4, False), {})]),
+        TrainingConfig(steps=1),
+        placement=ranks.placement(decoder, CPU),
+    )
     list(loop.steps())
     del decoder, loop
     gc.collect()
@@ -118,9 +130,14 @@ def averaged(ranks: Ranks, sharding: str = "none") -> dict[str, torch.Tensor]:
     for name, share in {"tail": {"tail_average": 0.5}, "ema": {"ema_decay": 0.8}}.items():
         decoder = random_decoder(toy_config("default"))
         config = TrainingConfig(steps=4, batch_size=4, **share)
-        loop = Loop(decoder, lambda state: iter([(batch_of(4, False), {})] * 4), config, ranks=ranks, sharding=sharding)
+        loop = Loop(
+            decoder,
+            lambda state: iter([(batch_of(4, False), {})] * 4),
+            config,
+            placement=ranks.placement(decoder, CPU, sharding),
+        )
         list(loop.steps())
-        loop.collect()
+        loop.place.collect()
         found |= {f"{name} {each}": p.detach().clone() for each, p in decoder.named_parameters()}
     return found
 
@@ -138,10 +155,10 @@ def left_out(ranks: Ranks, sharding: str = "none", folder: Path | None = None) -
             yield Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous()), {"index": number}
 
     config = TrainingConfig(steps=40, batch_size=6, spikes=SpikeConfig(sigma=6.0, window=16))
-    loop = Loop(decoder, batches, config, ranks=ranks, sharding=sharding, skipped=folder)
+    loop = Loop(decoder, batches, config, placement=ranks.placement(decoder, CPU, sharding), skipped=folder)
     loop.describe = lambda batch, losses: {"losses": losses.tolist()}
     records = list(loop.steps())
-    loop.collect()
+    loop.place.collect()
     rows = torch.tensor([float(record.left_out) for record in records])
     return {"rows": rows, **{name: p.detach().clone() for name, p in decoder.named_parameters()}}
 
@@ -150,7 +167,12 @@ def held_by_one(ranks: Ranks, sharding: str) -> list[int]:
     """Return how many numbers a rank holds of weights and optimizer, and how many there are."""
     decoder = random_decoder(toy_config("default"))
     config = TrainingConfig(steps=1, batch_size=4)
-    loop = Loop(decoder, lambda state: iter([(batch_of(4, False), {})]), config, ranks=ranks, sharding=sharding)
+    loop = Loop(
+        decoder,
+        lambda state: iter([(batch_of(4, False), {})]),
+        config,
+        placement=ranks.placement(decoder, CPU, sharding),
+    )
     list(loop.steps())
     tensors = [*loop.decoder.parameters(), *loop.optimizers.tensors().values()]
     local = sum(each.to_local().numel() for each in tensors if hasattr(each, "to_local"))

@@ -59,7 +59,7 @@ def test_a_step_without_memory_is_computed_again_in_smaller_parts(error: Excepti
         records = list(loop.steps())
         runs[most] = torch.cat([p.detach().flatten() for p in loop.decoder.parameters()])
         assert [record.smaller_micro_batch for record in records] == [None, None, None, None if most == 8 else 2]
-        assert loop.micro_batch_size == (None if most == 8 else 2)
+        assert loop.micro_batches.size == (None if most == 8 else 2)
     torch.testing.assert_close(runs[8], runs[3], rtol=1e-4, atol=1e-5)
 
 

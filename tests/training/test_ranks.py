@@ -193,7 +193,7 @@ def test_a_run_whose_machines_hold_a_copy_each_has_the_losses_of_one_process(
 
 LEAPING = """
 import sys
-import scratchlm.pretraining.pretrain as command
+import scratchlm.pretraining.beginning as command
 from scratchlm.cli import main
 from scratchlm.training.loop import Loop
 

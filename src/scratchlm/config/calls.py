@@ -63,6 +63,12 @@ def named_arguments(
     return {name: value for name, value in values.items() if not (value is None and usual[name] is None)}
 
 
+def given_fields(config: Any) -> dict[str, Any]:
+    """Return the fields of a config by name, without those that are None as they are by default."""
+    usual = {each.name: each.default for each in dataclasses.fields(config)}
+    return {name: value for name, value in vars(config).items() if not (value is None and usual[name] is None)}
+
+
 def missing_arguments(known: Sequence[inspect.Parameter], values: Mapping[str, Any]) -> list[str]:
     """Return the names of what a call must give and did not."""
     return [e.name for e in known if e.default is inspect.Parameter.empty and values.get(e.name, ()) in ((), [])]

@@ -98,7 +98,7 @@ class FinetuneConfig:
     """How `fit` trains. --epochs sets the steps; a setting that this fine-tuning does not read is refused by name."""
 
     @classmethod
-    def base(cls, given: Mapping[str, Any]) -> Any:
+    def base_for(cls, given: Mapping[str, Any]) -> Any:
         """Return the config whose values hold where nothing is given: those of a recipe that is given."""
         return None if given.get("recipe") is None else read_settings(cls, Path(given["recipe"]))
 
@@ -284,9 +284,9 @@ class PreferTrainingConfig(FinetuneConfig):
     training: TrainingConfig = field(default_factory=lambda: _gentle(5e-5, 8, 20))
 
     @classmethod
-    def base(cls, given: Mapping[str, Any]) -> Any:
+    def base_for(cls, given: Mapping[str, Any]) -> Any:
         """Return the values of a recipe, with the loss of the method, or the method of the loss, that is given."""
-        config = super().base(given) or cls()
+        config = super().base_for(given) or cls()
         if given.get("method") not in LOSSES and given.get("loss") is None:
             return config  # a method that is unknown is reported with the other settings
         method: Any = given.get("method")

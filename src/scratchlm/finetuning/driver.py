@@ -25,15 +25,7 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, freeze, pack_base, unpack_base
 from scratchlm.model.loraconfig import ADAPTER_NAME
 from scratchlm.reports.page import write_report
-from scratchlm.runs.resuming import (
-    digest_of,
-    digest_of_model,
-    recorded_dtype,
-    refuse_flags,
-    require_unchanged,
-    stored_settings,
-    with_micro_batch,
-)
+from scratchlm.runs.resuming import digest_of, digest_of_model, require_unchanged, settings_to_resume
 from scratchlm.runs.run import (
     begin_run,
     device_name,
@@ -185,13 +177,11 @@ def resolved(config: C) -> C:
     if config.resume is None:
         raise_all([*config.missing(), *config.idle()])
         return dataclasses.replace(config, threads=set_threads(config.threads))
-    run, stored = config.resume, stored_settings(type(config), config.resume, config)
-    refuse_flags(config, stored, type(config)())
-    threads, stored = set_threads(config.threads or stored.threads), with_micro_batch(stored, config)
-    size = stored.training.micro_batch_size
-    require_unchanged(run, _inputs(stored), threads, allowed=config.allow_changes, micro_batch_size=size)
-    dtype = recorded_dtype(run, stored.dtype)
-    return dataclasses.replace(stored, out=run, resume=run, threads=threads, dtype=dtype, json=config.json)
+    settings = settings_to_resume(config, config.resume)
+    size, allowed = settings.training.micro_batch_size, config.allow_changes
+    threads = set_threads(settings.threads)
+    require_unchanged(config.resume, _inputs(settings), threads, allowed=allowed, micro_batch_size=size)
+    return dataclasses.replace(settings, threads=threads)
 
 
 def _inputs(config: FinetuneConfig) -> dict[str, str]:

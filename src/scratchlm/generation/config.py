@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Fraction, Positive, Range, Seed, Threads, out_of_range
@@ -74,17 +74,6 @@ class WritingConfig:
     """CPU threads; all cores if not given."""
     raw: bool = field(default=False, kw_only=True)
     """Write control characters to a terminal as they are, instead of showing them as \\x1b and the like."""
-
-    @classmethod
-    def base(cls, given: Mapping[str, Any]) -> Any:
-        """Return the config whose values hold where nothing is given: how a model that is given was saved to write."""
-        from scratchlm.generation.language_model import sampling_of  # which imports torch
-
-        if "model" not in given:
-            return None
-        elsewhere = {"url": given["url"]} if given.get("url") else {}
-        config: Any = cls(Path(given["model"]), **elsewhere)
-        return cls(Path(given["model"]), sampling=sampling_of(config), **elsewhere)
 
     def __post_init__(self) -> None:
         """Check ranges; every problem is reported at once."""

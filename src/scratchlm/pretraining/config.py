@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from scratchlm.base.config import UNSTORED
+from scratchlm.base.config import UNSTORED, flatten, from_dict, nested, to_dict
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Fraction, Minutes, Range, Seed, Threads, out_of_range
 from scratchlm.config.settings import Hidden, PathsUnlessResumed, Positional, UnlessResumed
@@ -98,7 +99,7 @@ class PretrainConfig:
     """Where each given value came from, by dotted name."""
 
     @classmethod
-    def base(cls, given: Mapping[str, Any]) -> PretrainConfig:
+    def base_for(cls, given: Mapping[str, Any]) -> PretrainConfig:
         """Return the config whose values hold where nothing is given: those of a recipe at a depth."""
         return cls(**_of_recipe(given))
 
@@ -134,6 +135,21 @@ class PretrainConfig:
             return []
         needed = {"data": "name the folder that prepare wrote", "out": "name the folder to write"}
         return [f"--{name}: is missing; {what}" for name, what in needed.items() if not getattr(self, name)]
+
+
+def changed(config: PretrainConfig, values: Mapping[str, Any]) -> PretrainConfig:
+    """Return a config with other values, by their dotted names.
+
+    Another depth brings the sizes that follow from it; what was said beside the recipe still holds.
+    """
+    recipe = PretrainConfig(config.recipe, depth=config.depth)
+    usual = dict(flatten({"model": to_dict(recipe.model), "training": to_dict(recipe.training)}))
+    now = dict(flatten({"model": to_dict(config.model), "training": to_dict(config.training)}))
+    said = {name: value for name, value in now.items() if usual.get(name) != value}
+    depth = values.get("depth", config.depth)
+    base = PretrainConfig(config.recipe, depth=depth) if type(depth) is int else recipe
+    based = dataclasses.replace(config, model=base.model, training=base.training)
+    return from_dict(PretrainConfig, nested("--sweep", {**said, **values}), "", based)
 
 
 @dataclass(frozen=True)
@@ -182,7 +198,7 @@ class PlanConfig:
     """Training to plan for. One that is given replaces the recipe's."""
 
     @classmethod
-    def base(cls, given: Mapping[str, Any]) -> PlanConfig:
+    def base_for(cls, given: Mapping[str, Any]) -> PlanConfig:
         """Return the config whose values hold where nothing is given: those of a recipe at a depth."""
         named = _of_recipe(given)
         return cls(named["recipe"]) if is_published(named["recipe"]) else cls(**named)

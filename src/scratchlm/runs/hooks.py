@@ -19,7 +19,7 @@ from scratchlm.data.batches import ArrayTokens, Tokens
 from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
 from scratchlm.generation.assembling import assemble
 from scratchlm.generation.config import SamplingConfig
-from scratchlm.generation.engine import Engine, stream_ids
+from scratchlm.generation.generate import generate_ids
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import Tokenizer
 
@@ -116,7 +116,7 @@ class Sample(Stateless):
         start = [end if end is not None else 0]
         stop = frozenset() if end is None else frozenset({end})
         ids: list[int] = []
-        for id in stream_ids(Engine(decoder), start, SamplingConfig(max_tokens=self.max_tokens, seed=self.seed), stop):
+        for id in generate_ids(decoder, start, SamplingConfig(max_tokens=self.max_tokens, seed=self.seed), stop):
             ids.append(id)
             if self.clock() > deadline:
                 break

@@ -56,11 +56,23 @@ def torchrun_job() -> str | None:
     return f"torchrun {parent} {began}".strip()
 
 
-def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
-    """Read the settings of a run to resume; paths that the config `given` names take the place of stored ones.
+def settings_to_resume(config: T, run: Path) -> T:
+    """Return the settings that a run goes on with: its own, and what may be given beside `--resume`.
 
-    Raises `UserError` where the folder is no run, and, with `given`, for what was moved away.
+    Paths that `config` names take the place of stored ones. Raises `UserError` where the folder is no run, for settings
+    other than the run's, and for what was moved away.
     """
+    given: Any = config
+    stored: Any = stored_settings(type(config), run)
+    refuse_flags(given, stored, type(config)())
+    stored = _with_micro_batch(_with_paths(stored, given, run), given)
+    threads, dtype = given.threads or stored.threads, recorded_dtype(run, stored.dtype)
+    free = {"out": run, "resume": run, "allow_changes": given.allow_changes, "json": given.json}
+    return cast(T, dataclasses.replace(stored, threads=threads, dtype=dtype, **free))
+
+
+def stored_settings(cls: type[T], run: Path) -> T:
+    """Read the settings of a run to resume. Raises `UserError` where the folder is no run."""
     if not (run / RECIPE_FILE).exists():
         raise UserError(f"--resume {run}: holds no {RECIPE_FILE}, so it is no run; name the folder that --out named")
     values = read_toml(run / RECIPE_FILE)
@@ -72,17 +84,22 @@ def stored_settings(cls: type[T], run: Path, given: Any = None) -> T:
         values["recipe"] = str(found_path(values["recipe"], run))
     stored = cast(Any, from_dict(cls, values, str(run / RECIPE_FILE), None))
     paths = {key: _found(values[key], run) for key, value in vars(stored).items() if holds_paths(value)}
-    if given is None:
-        return cast(T, dataclasses.replace(stored, **paths))
+    return cast(T, dataclasses.replace(stored, **paths))
+
+
+def _with_paths(stored: Any, given: Any, run: Path) -> Any:
+    """Return a run's settings with the paths that were given. Raises `UserError` for what is gone."""
     moved = {key: value for key, value in vars(given).items() if holds_paths(value) and key not in NOT_STORED}
+    spelled = read_toml(run / RECIPE_FILE)
+    paths = {key: value for key, value in vars(stored).items() if holds_paths(value)}
     gone = [
         f"--resume {run}: its {key} {path} is gone; put it back, or name where it lies now with {_flag(key)}"
         for key, value in {**paths, **moved}.items()
-        for path, spelled in zip(_listed(value), _listed(values.get(key, value)), strict=False)
-        if not path.exists() and (path.is_absolute() or str(spelled).startswith(("./", "../")))  # no mere name
+        for path, words in zip(_listed(value), _listed(spelled.get(key, value)), strict=False)
+        if not path.exists() and (path.is_absolute() or str(words).startswith(("./", "../")))  # no mere name
     ]
     raise_all(gone)
-    return cast(T, dataclasses.replace(stored, **{**paths, **moved}))
+    return dataclasses.replace(stored, **moved)
 
 
 def _found(stored: Any, run: Path) -> Any:
@@ -132,14 +149,12 @@ def _smaller(given: Any, rows: Any) -> bool:
     return isinstance(given, int) and (not isinstance(rows, int) or given < rows)
 
 
-def with_micro_batch(stored: T, given: Any) -> T:
-    """Return a run's settings with the micro-batch of the config `given`, where that is smaller."""
-    training, size = cast(Any, stored).training, None if given.training is None else given.training.micro_batch_size
+def _with_micro_batch(stored: Any, given: Any) -> Any:
+    """Return a run's settings with the micro-batch of those that are given, where that is smaller."""
+    training, size = stored.training, given.training.micro_batch_size
     if not _smaller(size, training.micro_batch_size or training.batch_size):
         return stored
-    return cast(
-        T, dataclasses.replace(cast(Any, stored), training=dataclasses.replace(training, micro_batch_size=size))
-    )
+    return dataclasses.replace(stored, training=dataclasses.replace(training, micro_batch_size=size))
 
 
 def _same_place(one: Any, other: Any) -> bool:
@@ -244,7 +259,7 @@ def require_unchanged(
         raise UserError(
             f"--resume {run}: {'; '.join(problems)}; or go on all the same with --allow-changes, which is recorded"
         )
-    changes += [each for each in _lowered(run, micro_batch_size) if each not in str(manifest.changes[-1:])]
+    changes += [each for each in lowered(run, micro_batch_size) if each not in str(manifest.changes[-1:])]
     told: dict[str, Any] = {} if (job := torchrun_job()) is None else {JOB: job}
     if changes:
         told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
@@ -253,7 +268,7 @@ def require_unchanged(
         write_json(run / MANIFEST_FILE, {**written, **told})
 
 
-def _lowered(run: Path, size: int | None) -> list[str]:
+def lowered(run: Path, size: int | None) -> list[str]:
     """Return a line for the manifest where the micro-batch is smaller than in the run's recipe."""
     stored = read_toml(run / RECIPE_FILE).get("training", {}).get("micro_batch_size")
     return [f"{MICRO_BATCH} {stored or 'none'} to {size}"] if _smaller(size, stored) else []

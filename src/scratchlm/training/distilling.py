@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.terminal import say
 from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.network import CausalLM
-from scratchlm.training.loss import Judge, Loss, hidden_states, judged_losses
+from scratchlm.training.loss import Judge, Loss, hidden_states, judged_losses, judging
 from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.ensemble import load_network
 
@@ -30,6 +30,7 @@ def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
     """
     teacher.eval().requires_grad_(False)
 
+    @judging
     def loss(student: CausalLM, batch: Batch, judge: Judge | None = None) -> Float[Tensor, ""]:
         wanted = batch.targets != IGNORED
         scores = student.logits(hidden_states(student, batch)[wanted]).float().log_softmax(-1)

@@ -128,7 +128,7 @@ class _Run:
         lines, ranks = 0, self.loop.ranks
         if self.checkpoints is not None and (restored := ranks.from_first(self.checkpoints.restore)) is not None:
             tensors, state = restored
-            self.loop.spread()
+            self.loop.place.spread()
             with whole(self.checkpoints.folder, "checkpoint"):
                 self.loop.restore(tensors, state)
                 for hook in self.hooks:
@@ -218,9 +218,8 @@ class _Run:
         if self.checkpoints is None:
             return
         loop = self.loop
-        if loop.sharding == "none":
-            loop.ranks.require_equal(list(loop.decoder.parameters()), "weights")
-        loop.collect()
+        loop.place.require_equal()
+        loop.place.collect()
         tensors = loop.tensors()
         if not loop.ranks.is_first:
             return
@@ -235,7 +234,7 @@ class _Run:
             "planned": loop.plan.first,
             "revisions": loop.plan.revisions,
             "scaler": loop.scaler.state_dict(),
-            "micro_batch_size": loop.micro_batch_size,
+            "micro_batch_size": loop.micro_batches.size,
             "best": None if self.checkpoints.best is None else asdict(self.checkpoints.best),
             "hooks": {hook.name: hook.state() for hook in self.hooks},
             "log_lines": 0 if self.log is None else self.log.lines(),
@@ -247,7 +246,7 @@ class _Run:
         loop = self.loop
         due = [each for each in self.hooks if _due(loop.step, each.every) or loop.step == loop.config.steps]
         if due:
-            loop.collect()
+            loop.place.collect()
         for hook in due if loop.ranks.is_first else ():
             loop.whole.eval()
             with torch.no_grad(), uncompiled(loop.config.compile):

@@ -12,43 +12,33 @@ run that was killed continues bit for bit (on a CPU, with an equal number of thr
 from __future__ import annotations
 
 import contextlib
-import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scratchlm.base.device import autocast
-from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
-from scratchlm.data.batches import IGNORED, Batch, State
-from scratchlm.model.decoder import Decoder
+from scratchlm.data.batches import Batch, State
 from scratchlm.model.network import SequenceModel
 from scratchlm.training.averaging import SUFFIX, WeightAverage
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.compiling import compiled_blocks, uncompiled
-from scratchlm.training.config import ScheduleConfig, ShardingName, TrainingConfig
-from scratchlm.training.distributed.gradient_sums import GradientSums
-from scratchlm.training.distributed.parts import layouts, whole
-from scratchlm.training.distributed.ranks import Ranks
-from scratchlm.training.loss import Loss, next_token_loss, token_losses
+from scratchlm.training.config import ScheduleConfig, TrainingConfig
+from scratchlm.training.loss import Loss, judges_rows, next_token_loss, token_losses
+from scratchlm.training.microbatches import MicroBatches
 from scratchlm.training.optimizer import BuildOptimizer, Optimizers
+from scratchlm.training.ranks import ALONE, Placement, Ranks
 from scratchlm.training.schedule import StepPlan, lr_factor
 from scratchlm.training.spikes import DivergenceError, SpikeWatch
 
-if TYPE_CHECKING:
-    from scratchlm.training.distributed.sharding import Shards
-
 BatchSource = Callable[[Mapping[str, int] | None], Iterator[tuple[Batch, State]]]
 """Called with the state of the last batch taken (or None), yields the following batches without end."""
-
-
-NO_MEMORY = "can't allocate memory"
-"""What torch says where a CPU's memory is too small."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +90,8 @@ class Loop:
     config: TrainingConfig
     loss: Loss = next_token_loss
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    ranks: Ranks = field(default_factory=Ranks)
-    """The processes that train together; batches and losses are those of all."""
-    sharding: ShardingName = "none"
-    """Whether each rank holds all weights, or a part of them."""
+    placement: Placement | None = None
+    """Where weights and gradients lie, for several processes; batches and losses are those of all. None: here."""
     skipped: Path | None = None
     """Folder that keeps the batches of skipped steps."""
     describe: Callable[[Batch, Tensor], Mapping[str, Any]] | None = None
@@ -124,25 +112,28 @@ class Loop:
     """What `fit` calls after each step; who iterates over `steps` needs none."""
 
     def __post_init__(self) -> None:
-        """Move the model to its device, in parts where they are asked for, and build its optimizers."""
-        self.whole = self.decoder
-        """The model to look at and to save: `decoder` itself, or what `collect` fills on the first rank."""
-        self._shards = None if self.sharding == "none" else self._in_parts()
+        """Move the model to its device and build its optimizers."""
+        self.place = self.placement or Placement(self.decoder, ALONE)
+        self.decoder = self.place.decoder
         self.decoder.to(self.runtime.device)
         self.plan = StepPlan(self.config.steps)
-        sums = self.ranks.size > 1 and self._shards is None
-        self.sums = GradientSums(list(self.decoder.parameters())) if sums else None
-        """Of whole gradients over ranks; None where there are no others, or each has parts."""
         products = torch.bfloat16 if self.runtime.dtype == torch.bfloat16 else torch.float32
         self.optimizers = Optimizers(self.decoder, self.config.optimizer, products, self.ranks, self.build_optimizer)
         self.average = WeightAverage(self.decoder, self.config)
         self.watch = SpikeWatch(self.config.spikes, self.config.clip is not None)
-        self._row_losses: list[Tensor] = []
-        judges = self.config.spikes.sigma > 0 and "judge" in inspect.signature(self.loss).parameters
-        self._judge: dict[str, Any] = {"judge": self._judge_rows} if judges else {}
-        self.micro_batch_size = self.config.micro_batch_size
+        self.micro_batches = MicroBatches(self.config.micro_batch_size)
         fp16 = self.runtime.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=fp16)
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train together."""
+        return self.place.ranks
+
+    @property
+    def whole(self) -> SequenceModel:
+        """The model to look at and to save, up to date on the first rank after `place.collect`."""
+        return self.place.whole
 
     def steps(self) -> Iterator[StepRecord]:
         """Train until `config.steps`; yield the record of each step after it was taken.
@@ -155,7 +146,7 @@ class Loop:
             while self.step < self.config.steps:
                 if self.returns and (risen := self.watch.risen()) is not None:
                     raise DivergenceError(f"step {self.step}: {risen}")
-                with self.ranks.heartbeat.step():
+                with self.ranks.step():
                     batch, self.batch_state = next(stream)
                     record = self.train_step(batch.to(self.runtime.device))
                 self.step += 1
@@ -187,13 +178,12 @@ class Loop:
         self.optimizers.scale_lr(factor, factor if config.decay_with_lr else 1.0)
         self.decoder.train()
         self.watch.begin(batch.ids.shape)
-        count, self._rows = batch.target_count, len(batch.ids)
-        before = self.micro_batch_size
-        total = self._add_gradients(self.ranks.part(batch), max(count, 1))
-        if self.sums is not None:
-            self.sums.finish()
+        count, before = batch.target_count, self.micro_batches.size
+        compute = partial(self._gradients, count=max(count, 1))
+        total = self.micro_batches.gradients(batch, self.place, compute, self.optimizers.zero_grad, self.step + 1)
+        self.place.end()
         total = self.ranks.add(total)
-        rows = self.ranks.place(torch.cat(self._row_losses), len(batch.ids)) if self._row_losses else None
+        rows = self.watch.rows(self.ranks, len(batch.ids))
         bad = torch.zeros(0, dtype=torch.bool) if rows is None else self.watch.bad_rows(rows).cpu()
         if bad.any():
             count = self._leave_out(batch, bad, count)
@@ -207,7 +197,7 @@ class Loop:
         self.bad_steps = 0 if problem is None else self.bad_steps + 1
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
-        smaller = None if self.micro_batch_size == before else self.micro_batch_size
+        smaller = None if self.micro_batches.size == before else self.micro_batches.size
         told = (problem, smaller, int(bad.sum()))
         return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, *told)
 
@@ -232,73 +222,28 @@ class Loop:
         torch._foreach_mul_(gradients, max(count, 1) / max(left, 1))
         return left
 
-    def _add_gradients(self, batch: Batch, count: int) -> Tensor:
-        """Compute the gradient of the mean loss over `count` targets, a micro-batch at a time; return the summed loss.
-
-        Where memory is too small, the micro-batches are halved, for good, and the step begins again.
-        """
-        if self.sums is not None:
-            self.sums.begin()
-        while True:
-            try:
-                return self._gradients(batch, count)
-            except (MemoryError, RuntimeError) as error:  # torch reports a CPU's lack of memory by a plain RuntimeError
-                size = min(self.micro_batch_size or len(batch.ids), len(batch.ids))
-                if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)):
-                    raise
-                if self._shards is not None:  # the other ranks wait for this one in the middle of the model
-                    raise UserError(
-                        f"step {self.step + 1}: out of memory with {size} rows of {batch.ids.shape[1]} tokens; resume "
-                        "with fewer in training.micro_batch_size, or on more ranks"
-                    ) from error
-                if size == 1:
-                    raise UserError(
-                        f"step {self.step + 1}: out of memory with one row of {batch.ids.shape[1]} tokens; lower "
-                        "training.sequence_length or the model's size, or close other programs"
-                    ) from error
-                self.micro_batch_size = size // 2
-                if self.sums is not None:
-                    self.sums.interrupt()
-            self.optimizers.zero_grad()  # outside: the error holds what the step had computed
-            if self.runtime.device.type == "cuda":
-                torch.cuda.empty_cache()
-
-    def _gradients(self, batch: Batch, count: int) -> Tensor:
+    def _gradients(self, parts: Sequence[Batch], count: int) -> Tensor:
+        """Compute the gradient of the mean loss over `count` targets; return the sum of the losses."""
         total = torch.zeros((), device=self.runtime.device)
-        self._row_losses = []
-        parts = list(batch.split(self.micro_batch_size))
-        if self._shards is not None:  # all ranks compute together, so those with fewer rows pass one without targets
-            row = batch.select(torch.tensor([0], device=batch.ids.device))
-            row = replace(row, targets=torch.full_like(row.targets, IGNORED))
-            parts += [row] * (self.ranks.passes(self._rows, self.micro_batch_size) - len(parts))
+        self.watch.begin_pass()
+        loss: Any = self.loss
+        if self.config.spikes.sigma > 0 and judges_rows(loss):
+            loss = partial(loss, judge=self.watch.judge)
         for number, part in enumerate(parts, start=1):
             with autocast(self.runtime.device, self.runtime.dtype):
-                part_loss = self.loss(self.decoder, part, **self._judge)
-            scaled: Tensor = self.scaler.scale(part_loss / count)
-            if self.sums is not None and number == len(parts):
-                self.sums.expect()
-            scaled.backward()  # type: ignore[no-untyped-call]
+                part_loss = loss(self.decoder, part)
+            if number == len(parts):
+                self.place.complete()
+            self.scaler.scale(part_loss / count).backward()
             total += part_loss.detach()
         return total
-
-    def _judge_rows(self, losses: Tensor) -> Tensor:
-        self._row_losses.append(losses)
-        return self.watch.bad_rows(losses)
 
     def _clip(self) -> float:
         """Scale a too long gradient down; return its norm before."""
         for member in self.optimizers.members:
             if self.scaler.is_enabled() and any(g["params"] for g in member.param_groups):
                 self.scaler.unscale_(member)
-        limit = float("inf") if self.config.clip is None else self.config.clip
-        groups = layouts(self.decoder.parameters())
-        norms = [whole(torch.nn.utils.get_total_norm(p.grad for p in each if p.grad is not None)) for each in groups]
-        norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-        if self._shards is not None:  # summed in another order, it may differ in its last digit
-            self.ranks.copy_from_first([norm])
-        for each in groups:
-            torch.nn.utils.clip_grads_with_norm_(each, limit, norm)
-        return norm.item()
+        return self.place.clip(float("inf") if self.config.clip is None else self.config.clip)
 
     def _skip(self, batch: Batch, problem: str) -> None:
         """Leave the weights as they are and keep the batch that was too bad for them for a look."""
@@ -316,44 +261,21 @@ class Loop:
 
     def _keep(self, batch: Batch, problem: str) -> None:
         """Write what had no part in a step into the folder of such batches, if there is one."""
-        if self.skipped is None or (self._shards is None and not self.ranks.is_first):
+        if self.skipped is None or not (self.place.writes_together or self.ranks.is_first):
             return
         with uncompiled(self.config.compile):
             told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
-        if self._shards is not None:
-            self._shards.drop_gathered()
+        self.place.drop_gathered()
         if self.ranks.is_first:
             kept = {"problem": problem, **told, "ids": batch.ids.tolist()}
             write_json(self.skipped / f"{self.step + 1:08d}.json", kept)
-
-    def _in_parts(self) -> Shards:
-        from scratchlm.training.distributed.sharding import Shards  # a second of imports, which only such runs need
-
-        assert isinstance(self.whole, Decoder)
-        shards = Shards(self.whole, self.runtime.device, self.ranks, self.sharding)
-        self.decoder = shards.decoder
-        return shards
-
-    def collect(self) -> None:
-        """Bring `whole` up to date on the first rank; all ranks call this together."""
-        if self._shards is not None:
-            self._shards.collect()
-
-    def spread(self) -> None:
-        """Give all ranks the weights of `whole` on the first one."""
-        if self._shards is None:
-            self.ranks.copy_from_first(list(self.decoder.parameters()))
-        else:
-            self._shards.spread()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimizers' and the average's state by name, all of it; `restore` takes it back.
 
         Where it lies in parts, all ranks call this together, and the first alone gets it.
         """
-        parts = {**self.optimizers.tensors(), **self.average.tensors()}
-        found = ((name, whole(tensor)) for name, tensor in parts.items())
-        return {name: tensor for name, tensor in found if self.ranks.is_first}
+        return self.place.gathered({**self.optimizers.tensors(), **self.average.tensors()})
 
     def restore(self, tensors: Mapping[str, Tensor], state: TrainingState) -> None:
         """Continue from a checkpoint's state; the decoder's weights are restored by `Checkpoints`."""
@@ -364,7 +286,7 @@ class Loop:
         self.step, self.bad_steps, self.batch_state = state.step, state.bad_steps, state.batches
         self.rollbacks = state.rollbacks
         sizes = [size for size in (state.micro_batch_size, self.config.micro_batch_size) if size is not None]
-        self.micro_batch_size = min(sizes, default=None)  # it may have been halved, or lowered by who resumes
+        self.micro_batches.size = min(sizes, default=None)  # it may have been halved, or lowered by who resumes
         self.watch.restore(state.spikes)
         self.plan = StepPlan(state.planned or state.steps or self.config.steps, state.revisions)
         self.config = replace(self.config, steps=self.plan.steps)

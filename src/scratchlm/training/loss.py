@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,24 @@ Loss = Callable[[Any, Batch], Tensor]
 """Of the network that the loop was handed: a sum over the batch's targets, as a scalar tensor, which the loop divides
 by `Batch.target_count`."""
 
+L = TypeVar("L")
+JUDGING = "judges_rows"
+"""Attribute of a loss that also takes a `judge`, by which rows are left out."""
+
 Judge = Callable[[Float[Tensor, " B"]], Bool[Tensor, " B"]]
 """Takes the mean loss of each row, in nats, NaN where it is not judged; returns which rows are left out."""
+
+
+def judging(loss: L) -> L:
+    """Mark a loss as one that also takes a `judge`."""
+    setattr(loss, JUDGING, True)
+    return loss
+
+
+def judges_rows(loss: Any) -> bool:
+    """Return whether a loss takes a `judge`."""
+    return getattr(loss, JUDGING, False)
+
 
 CHUNK_LOGITS = 1 << 20
 """Logits that are worked on at once in fp32, about: few enough to stay near the processor between the passes."""
@@ -94,6 +110,7 @@ def token_losses(model: Any, batch: Batch) -> Float[Tensor, "B T"]:
     return torch.cat(rows)
 
 
+@judging
 def next_token_loss(decoder: SequenceModel, batch: Batch, judge: Judge | None = None) -> Float[Tensor, ""]:
     """Return what `plain_next_token_loss` returns, with the gradient of the head computed a chunk of rows at a time.
 

@@ -20,7 +20,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.model.network import Layer
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
 from scratchlm.training.distributed.parts import layouts, part_like, whole
-from scratchlm.training.distributed.ranks import ALONE, Ranks
+from scratchlm.training.ranks import ALONE, Ranks
 
 Groups = list[dict[str, Any]]
 """Parameters with their weight decay, as `torch.optim.Optimizer` takes them."""

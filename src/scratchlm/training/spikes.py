@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.training.config import SpikeConfig
+from scratchlm.training.ranks import Ranks
 
 RECENT = 32
 """Steps whose mean loss is compared with the lowest such mean."""
@@ -48,6 +50,7 @@ class SpikeWatch:
         self.config, self.clipped = config, clipped
         self._shape: tuple[int, ...] | None = None
         self.forget()
+        self.begin_pass()
 
     def forget(self) -> None:
         """Begin anew, as after a return to an earlier checkpoint."""
@@ -61,6 +64,19 @@ class SpikeWatch:
         if self._shape != tuple(shape):
             self._shape = tuple(shape)
             self.forget()
+
+    def begin_pass(self) -> None:
+        """Forget the rows of a step whose gradient is computed anew."""
+        self._seen: list[Tensor] = []
+
+    def judge(self, losses: Float[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Take note of the mean loss of each row of a micro-batch, and return which are to be left out."""
+        self._seen.append(losses)
+        return self.bad_rows(losses)
+
+    def rows(self, ranks: Ranks, count: int) -> Float[Tensor, " B"] | None:
+        """Return the losses of all `count` rows of the step, of which each rank has seen its own; None if none were."""
+        return ranks.place(torch.cat(self._seen), count) if self._seen else None
 
     def bad_rows(self, losses: Float[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """Return which rows are to be left out, by the mean loss of each, in nats."""

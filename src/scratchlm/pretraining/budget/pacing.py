@@ -17,10 +17,10 @@ from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.runs.resuming import Manifest
 from scratchlm.training.checkpoints import TrainingState
 from scratchlm.training.config import SizeWarmupConfig
-from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.training.fit import Pace
 from scratchlm.training.probing import Clock
 from scratchlm.training.profiling import LAST_SHARE, Deadline, Repeated
+from scratchlm.training.ranks import Ranks
 from scratchlm.weights.checkpoint import STATE_FILE, latest_checkpoint
 
 CLOSING_SHARE = 0.01

@@ -18,15 +18,14 @@ from scratchlm.base.terminal import say
 from scratchlm.data.batches import Tokens
 from scratchlm.model.decoder import Decoder
 from scratchlm.pretraining.compute_optimal import Size, best_of, sizes_within
-from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.config import PretrainConfig, changed
 from scratchlm.pretraining.depth_scaling import guarded, load_recipe
 from scratchlm.pretraining.scaling_law import MOST_PASSES, Fitted, fitted
-from scratchlm.pretraining.sweep.trials import changed
 from scratchlm.runs.run import device_name
-from scratchlm.training.distributed.ranks import Ranks
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.probing import COMPILING, probe_seconds
 from scratchlm.training.profiling import fitted_to_minutes
+from scratchlm.training.ranks import Ranks
 from scratchlm.training.stages import measure_step
 
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from scratchlm.base.config import to_dict, to_toml
+from scratchlm.base.device import DTYPES, set_threads
 from scratchlm.base.errors import Interrupted, UserError
 from scratchlm.base.files import read_json, write_text
+from scratchlm.base.memory import available_memory
 from scratchlm.base.runfolder import (
     BEST_FILE,
     LOG_FILE,
@@ -32,12 +36,22 @@ from scratchlm.base.runfolder import (
 )
 from scratchlm.base.signals import stop_on_signals
 from scratchlm.base.terminal import say
+from scratchlm.data.mixture import open_corpora
+from scratchlm.model.decoder import outline
+from scratchlm.pretraining.beginning import beginning, inputs_of, loss_of, write_beginning
+from scratchlm.pretraining.budget.settling import machine_settings, settle
 from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.forecast import OF_A_PROCESS
 from scratchlm.pretraining.sweep.halving import Halving, Round, rounds
-from scratchlm.pretraining.sweep.runners import Runner
-from scratchlm.pretraining.sweep.trials import Trial
+from scratchlm.pretraining.sweep.runners import Local, OnRay, Runner, Train
+from scratchlm.pretraining.sweep.trials import Trial, trials_of
+from scratchlm.pretraining.train import PretrainResult, result_of
 from scratchlm.reports.page import render
-from scratchlm.runs.run import write_run_result
+from scratchlm.runs.resuming import require_unchanged
+from scratchlm.runs.run import end_run, write_run_result
+from scratchlm.training.profiling import estimate_memory
+from scratchlm.training.ranks import Ranks
+from scratchlm.weights.ensemble import find_models
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,16 @@ class SweepResult:
         cells = [f"{bits:.4f}" for bits in trial.bits_per_byte]
         told = [] if trial.problem is None else [f"failed: {trial.problem}"]
         return (cells + told + [""] * len(self.steps))[: len(self.steps)]
+
+
+@dataclass(frozen=True, repr=False)
+class SweptResult(PretrainResult):
+    """Where the best run of a sweep ended."""
+
+    sweep: SweepResult
+
+    def __rich__(self) -> RenderableType:
+        return Group(self.sweep.table(), super().__rich__())
 
 
 @dataclass
@@ -267,3 +291,46 @@ def score(run: Path) -> float | None:
         return None
     found = [record for record in read_log(run / LOG_FILE) if isinstance(record, Evaluation)]
     return found[-1].bits_per_byte if found else None
+
+
+def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> SweptResult:
+    """Train the trials of a sweep, each by `pretrain`, and return where the best one ended."""
+    assert config.out is not None
+    if ranks.size > 1:
+        raise UserError("--sweep: its trials are processes of their own; start it without torchrun")
+    trials_of(config)  # which reports what is wrong before anything is begun
+    on_ray = config.sweep_on == "ray"
+    started, out, threads = time.perf_counter(), config.out, set_threads(config.threads or (1 if on_ray else None))
+    data = open_corpora(config.data, config.mix, config.mix_after, config.training.steps)
+    tokenizer, train = data.tokenizer, data.train
+    inputs = inputs_of(config, data.digest)
+    if config.resume is not None:
+        require_unchanged(config.resume, inputs, threads, allowed=config.allow_changes)
+    else:
+        given, config = config, machine_settings(config, threads)
+        saved = beginning(config, tokenizer)
+        loss_of(config, saved, ranks)  # which reports what is wrong before anything is begun
+        settled = settle(given, config, saved.decoder, train, ranks)
+        at_once = 1 if on_ray else _at_once(settled.config, threads)
+        config = dataclasses.replace(settled.config, sweep_processes=at_once)
+        stored = dataclasses.replace(settled.stored, sweep_processes=at_once)
+        write_beginning(out, dataclasses.replace(settled, config=config, stored=stored), tokenizer, inputs, ranks)
+    runner = OnRay(pretrain) if on_ray else Local(pretrain, threads)
+    trials = Sweep(out, config, trials_of(config), runner, config.sweep_processes or 1)
+    table = trials.train()
+    end_run(out)
+    parameters = outline(trials.trials[table.trials[0].number].config.model).parameter_count()
+    return SweptResult(**vars(result_of(trials.best(), parameters, time.perf_counter() - started)), sweep=table)
+
+
+def _at_once(config: PretrainConfig, threads: int) -> int:
+    """Return how many trials are trained at a time: one a thread, fewer where memory is short, one on a GPU."""
+    if config.device != "cpu":
+        return 1
+    wanted, available = min(config.sweep_processes or threads, threads), available_memory()
+    each = estimate_memory(outline(config.model), config.training, DTYPES[config.dtype]).total + OF_A_PROCESS
+    if config.teacher is not None:
+        each += sum(
+            file.stat().st_size for model in find_models(config.teacher) for file in model.glob("*.safetensors")
+        )
+    return wanted if available is None else max(1, min(wanted, available // each))

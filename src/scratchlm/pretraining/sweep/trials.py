@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scratchlm.base.config import flatten, from_dict, nested, to_dict
 from scratchlm.base.errors import UserError, raise_all
-from scratchlm.pretraining.config import PretrainConfig
+from scratchlm.pretraining.config import PretrainConfig, changed
 
 MOST = 1000
 """Trials of a sweep."""
@@ -46,21 +43,6 @@ def trials_of(config: PretrainConfig) -> list[Trial]:
             problems.append(f"--sweep: {error}")
     raise_all(list(dict.fromkeys(problems)))
     return found
-
-
-def changed(config: PretrainConfig, values: Mapping[str, Any]) -> PretrainConfig:
-    """Return a config with other values, by their dotted names.
-
-    Another depth brings the sizes that follow from it; what was said beside the recipe still holds.
-    """
-    recipe = PretrainConfig(config.recipe, depth=config.depth)
-    usual = dict(flatten({"model": to_dict(recipe.model), "training": to_dict(recipe.training)}))
-    now = dict(flatten({"model": to_dict(config.model), "training": to_dict(config.training)}))
-    said = {name: value for name, value in now.items() if usual.get(name) != value}
-    depth = values.get("depth", config.depth)
-    base = PretrainConfig(config.recipe, depth=depth) if type(depth) is int else recipe
-    based = dataclasses.replace(config, model=base.model, training=base.training)
-    return from_dict(PretrainConfig, nested("--sweep", {**said, **values}), "", based)
 
 
 def _choices(sweep: tuple[str, ...]) -> tuple[dict[str, list[Any]], list[str]]:

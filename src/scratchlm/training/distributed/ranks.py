@@ -1,4 +1,4 @@
-"""Ranks: processes that train one model together, each on its rows of every batch.
+"""Joined ranks: processes that train one model together, each on its rows of every batch.
 
 Each rank holds the whole model and reads the whole batch, computes the gradient of its own rows, and gets the sum of
 all ranks. The loss is divided by the targets of the whole batch, so gradient and loss do not depend on how many ranks
@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -27,8 +27,12 @@ from torch.distributed.rendezvous import rendezvous
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.data.batches import IGNORED, Batch
+from scratchlm.model.network import SequenceModel
+from scratchlm.training.config import ShardingName
+from scratchlm.training.distributed.copies import Copies
 from scratchlm.training.distributed.gradient_sums import BUCKET, add_in_place
 from scratchlm.training.distributed.watchdog import Heartbeat, watched
+from scratchlm.training.ranks import ALONE, Placement, Ranks
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
@@ -39,24 +43,28 @@ NOTE_AFTER = 10.0
 """Seconds after which it says that it waits."""
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """This process and the others. One process alone is rank 0 of 1, for which everything below costs nothing."""
+class JoinedRanks(Ranks):
+    """This process and the others, which torch.distributed connects; each method is that of `Ranks`."""
 
-    rank: int = 0
-    size: int = 1
-    heartbeat: Heartbeat = field(default_factory=Heartbeat, compare=False, repr=False)
-    """What this process reports to the watchdog."""
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+        self.heartbeat = Heartbeat()
+        """What this process reports to the watchdog."""
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the rank that writes, evaluates and shows."""
-        return self.rank == 0
+    def placement(self, network: SequenceModel, device: torch.device, sharding: ShardingName = "none") -> Placement:
+        """Return a copy of the network on every rank, or its parts."""
+        if sharding == "none":
+            return Copies(network, self)
+        from scratchlm.training.distributed.sharding import Shards  # a second of imports, which only such runs need
+
+        return Shards(network, device, self, sharding)
+
+    def step(self) -> AbstractContextManager[None]:
+        """Report to the watchdog that a step has begun, and that it has ended."""
+        return self.heartbeat.step()
 
     def part(self, batch: Batch) -> Batch:
         """Return this rank's rows; where there are fewer rows than ranks, perhaps one without targets."""
-        if self.size == 1:
-            return batch
         mine = self._rows(len(batch.ids))
         if not len(mine):
             row = batch.select(torch.tensor([0]))
@@ -66,15 +74,8 @@ class Ranks:
     def _rows(self, rows: int) -> Tensor:
         return torch.arange(rows).tensor_split(self.size)[self.rank]
 
-    def passes(self, rows: int, size: int | None) -> int:
-        """Return how many forward passes the rank with the most of a batch's rows takes, with `size` rows in each."""
-        most = -(-rows // self.size)
-        return -(-most // min(size or most, most))
-
     def place(self, values: Tensor, rows: int) -> Tensor:
         """Return the values of all `rows` rows of a batch, of which `values` are this rank's."""
-        if self.size == 1:
-            return values
         whole = torch.zeros(rows, dtype=values.dtype, device=values.device)
         mine = self._rows(rows)
         whole[mine] = values[: len(mine)]
@@ -82,8 +83,7 @@ class Ranks:
 
     def add(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its sum over all ranks; return it."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
+        dist.all_reduce(tensor)
         return tensor
 
     def shared(self, items: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -91,8 +91,6 @@ class Ranks:
 
         The function must handle each item by itself and keep its shape; items must be the same on all ranks.
         """
-        if self.size == 1:
-            return function(items)
         each = -(-len(items) // self.size)
         mine = items[self.rank * each : (self.rank + 1) * each]
         found = items.new_empty(self.size, each, *items.shape[1:])
@@ -103,8 +101,6 @@ class Ranks:
 
     def seconds_of_sum(self, numbers: int, device: torch.device) -> float:
         """Return the time of a sum of some numbers over all ranks: the median of three after one."""
-        if self.size == 1:
-            return 0.0
         seconds = []
         for _ in range(4):
             values = [torch.zeros(min(BUCKET, numbers), device=device) for _ in range(-(-numbers // BUCKET))]
@@ -115,20 +111,16 @@ class Ranks:
 
     def most(self, value: float) -> float:
         """Return the largest of all ranks' values."""
-        if self.size == 1:
-            return value
         tensor = torch.tensor(value, dtype=torch.float64)
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return tensor.item()
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any rank."""
-        return flag if self.size == 1 else bool(self.add(torch.tensor(int(flag))))
+        return bool(self.add(torch.tensor(int(flag))))
 
     def from_all(self, value: T) -> list[T]:
         """Return the values of all ranks in their order; plain values, which are sent as bytes."""
-        if self.size == 1:
-            return [value]
         found: list[Any] = [None] * self.size
         dist.all_gather_object(found, value)
         return found
@@ -138,8 +130,6 @@ class Ranks:
 
         What it raises is raised on the first rank; the others then end quietly.
         """
-        if self.size == 1:
-            return function()
         told: list[Any] = [None, None]
         try:
             if self.is_first:
@@ -158,9 +148,8 @@ class Ranks:
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by those of the first rank."""
-        if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor.detach(), src=0)
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0)
 
     def require_same(self, values: Mapping[str, str], remedy: str) -> None:
         """Raise `UserError` where values, such as hashes of what is read, are not the first rank's."""
@@ -177,8 +166,6 @@ class Ranks:
 
     def require_equal(self, tensors: Sequence[Tensor], what: str) -> None:
         """Raise `UserError` where tensors differ between ranks, as between processors that round otherwise."""
-        if self.size == 1:
-            return
         sums = torch.stack([tensor.detach().double().sum().cpu() for tensor in tensors])
         least, most = sums.clone(), sums.clone()
         dist.all_reduce(least, op=dist.ReduceOp.MIN)
@@ -190,10 +177,6 @@ class Ranks:
             )
 
 
-ALONE = Ranks()
-"""One process."""
-
-
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """Join the ranks that torchrun started, and leave them at the end; alone, where it started none.
@@ -201,7 +184,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     Where ranks are joined already, as by Ray Train, they stay so.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Ranks()
+        yield ALONE
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -209,7 +192,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     store = _join(device) if begun else _store_beside()
     rank, size = dist.get_rank(), dist.get_world_size()
     try:
-        ranks = Ranks(rank, size)
+        ranks = JoinedRanks(rank, size)
         with watched(PrefixStore("watchdog", store), rank, size, ranks.heartbeat), _lost_ranks_explained(rank):
             yield ranks
     finally:

@@ -9,26 +9,36 @@ the first rank collects, a tensor at a time: a checkpoint is the same folder, ho
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
 from scratchlm.base.errors import raise_all
+from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.decoder import Decoder, outline
+from scratchlm.model.network import SequenceModel
 from scratchlm.training.config import ShardingName, TrainingConfig
-from scratchlm.training.distributed.parts import part_like, whole
-from scratchlm.training.distributed.ranks import Ranks
+from scratchlm.training.distributed.parts import layouts, part_like, whole
+from scratchlm.training.ranks import Placement, Ranks
 
 
-class Shards:
+class Shards(Placement):
     """A decoder in parts on the ranks, beside the whole one that the first rank holds."""
 
-    def __init__(self, held: Decoder, device: torch.device, ranks: Ranks, how: ShardingName) -> None:
-        """Cut a decoder of the shape of `held`. Raises `UserError` where the ranks cannot be divided so."""
-        mesh, self.held, self.ranks, self.decoder = _mesh(device, ranks, how), held, ranks, outline(held.config)
+    repeats = False
+    writes_together = True
+
+    def __init__(self, network: SequenceModel, device: torch.device, ranks: Ranks, how: ShardingName) -> None:
+        """Cut a decoder of the shape of `network`. Raises `UserError` where the ranks cannot be divided so."""
+        assert isinstance(network, Decoder)
+        super().__init__(network, ranks)
+        mesh, self.decoder = _mesh(device, ranks, how), outline(network.config)
         for part in [*self.decoder.blocks, self.decoder]:
             fully_shard(part, mesh=mesh)
             module = cast(FSDPModule, part)
@@ -39,27 +49,54 @@ class Shards:
         self.decoder.restore_tables()
         self.spread()
 
+    def micro_batches(self, batch: Batch, size: int | None) -> list[Batch]:
+        """Return this rank's rows; ranks compute together, so one with fewer passes on rows without targets."""
+        parts = super().micro_batches(batch, size)
+        row = batch.select(torch.tensor([0], device=batch.ids.device))
+        empty = replace(row, targets=torch.full_like(row.targets, IGNORED))
+        return parts + [empty] * (passes(len(batch.ids), self.ranks.size, size) - len(parts))
+
+    def clip(self, limit: float) -> float:
+        """Scale a gradient longer than `limit` down; return its norm before."""
+        groups = layouts(self.decoder.parameters())
+        norms = [whole(torch.nn.utils.get_total_norm(p.grad for p in each if p.grad is not None)) for each in groups]
+        norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        self.ranks.copy_from_first([norm])  # summed in another order, it may differ in its last digit
+        for each in groups:
+            torch.nn.utils.clip_grads_with_norm_(each, limit, norm)
+        return norm.item()
+
+    def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return all of tensors that lie in parts, on the first rank."""
+        return super().gathered({name: whole(tensor) for name, tensor in tensors.items()})
+
     @torch.no_grad()
     def spread(self) -> None:
         """Copy the weights that the first rank holds into the parts of all ranks."""
-        for held, part in zip(self.held.parameters(), self.decoder.parameters(), strict=True):
+        for own, part in zip(self.whole.parameters(), self.decoder.parameters(), strict=True):
             assert isinstance(part, DTensor)
             first = self.ranks.is_first
-            value = held.to(part.device) if first else torch.empty(held.shape, dtype=held.dtype, device=part.device)
+            value = own.to(part.device) if first else torch.empty(own.shape, dtype=own.dtype, device=part.device)
             self.ranks.copy_from_first([value])
             part.to_local().copy_(cast(DTensor, part_like(value, part)).to_local())
 
     @torch.no_grad()
     def collect(self) -> None:
         """Copy the parts of all ranks into the decoder that the first rank holds."""
-        for part, held in zip(self.decoder.parameters(), self.held.parameters(), strict=True):
+        for part, own in zip(self.decoder.parameters(), self.whole.parameters(), strict=True):
             value = whole(part.detach())
             if self.ranks.is_first:
-                held.copy_(value)
+                own.copy_(value)
 
     def drop_gathered(self) -> None:
         """Drop what a forward pass gathered and no backward pass has dropped."""
         cast(FSDPModule, self.decoder).reshard()
+
+
+def passes(rows: int, ranks: int, size: int | None) -> int:
+    """Return how many forward passes the rank with the most of a batch's rows takes, with `size` rows in each."""
+    most = -(-rows // ranks)
+    return -(-most // min(size or most, most))
 
 
 def require_shared(ranks: Ranks, how: ShardingName, training: TrainingConfig) -> None:
