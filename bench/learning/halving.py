@@ -34,7 +34,7 @@ def measure(seeds: Sequence[int]) -> dict[str, Any]:
         place = Path(folder)
         with data_file("pretrain/books.jsonl").open(encoding="utf-8") as file:
             (place / "books.jsonl").write_text("".join(file.readline() for _ in range(BOOKS)), encoding="utf-8")
-        scratchlm.prepare(place / "books.jsonl", out=place / "data", text_field="text", split="tail:0.05")
+        scratchlm.prepare(place / "books.jsonl", out=place / "data", text_column="text", split="tail:0.05")
         told = [_compare(place, seed) for seed in seeds]
     return {"rates": RATES, "steps": STEPS, "seeds": list(seeds), "found": told}
 

@@ -88,7 +88,7 @@ def _prepare(folder: Path) -> None:
     scratchlm.prepare(
         folder / "books.jsonl",
         out=folder / "data",
-        text_field="text",
+        text_column="text",
         split=f"tail:{HELD_OUT}",
         vocabulary_size=VOCABULARY,
     )

@@ -57,7 +57,7 @@ def _prepare_one(place: Path, tokens: int, texts: Sequence[str]) -> None:
     (place / f"{tokens}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     tokenizer = {"tokenizer": place / "0"} if tokens else {}
     out = place / str(tokens)
-    scratchlm.prepare(place / f"{tokens}.jsonl", out=out, text_field="text", split="tail:0.05", **tokenizer)
+    scratchlm.prepare(place / f"{tokens}.jsonl", out=out, text_column="text", split="tail:0.05", **tokenizer)
 
 
 def _run(place: Path, arm: str, seed: int, number: int) -> dict[str, Any]:

@@ -139,14 +139,14 @@ def doctor(config: DoctorConfig, /) -> Diagnosis: ...
 @overload
 def evaluate(
     model: str | Path | None = None, *, data: str | Path | None = None, text: str | Path | None = None,
-    ngrams: int | None = None, text_field: str | None = None, task: str | Path | Sequence[str | Path] = (),
+    ngrams: int | None = None, text_column: str | None = None, task: str | Path | Sequence[str | Path] = (),
     shots: int = 0, example: str | Path | Sequence[str | Path] = (), limit: int | None = None, chat: bool = False,
     normalisation: str | Path | Sequence[str | Path] = (), answer_tokens: int = 256, shuffled: bool = False,
-    trained_on: str | Path | Sequence[str | Path] = (), text_column: str | None = None,
-    label_column: str | None = None, out: str | Path | None = None, replay: str | Path | None = None,
-    compare: tuple[str | Path, str | Path] | None = None, judge: str | None = None, judge_model: str = "default",
-    rows: int = 16, seed: int = 0, device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32", threads: int | None = None,
+    trained_on: str | Path | Sequence[str | Path] = (), label_column: str | None = None, out: str | Path | None = None,
+    replay: str | Path | None = None, compare: tuple[str | Path, str | Path] | None = None, judge: str | None = None,
+    judge_model: str = "default", rows: int = 16, seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto", dtype: Literal["fp32", "bf16", "fp16"] = "fp32",
+    threads: int | None = None,
 ) -> EvaluateResult | TasksResult | ComparisonResult | ReplayResult:
     """Bits per byte on held-out text, scores of tasks, two models compared.
 
@@ -162,8 +162,8 @@ def evaluate(
             With --data: also count the n-grams of its training side, each up to this many tokens long
             (5 is usual for subwords, 7 for characters), and measure them alone and interpolated with
             the model.
-        text_field
-            Field or column of a structured file that holds the text.
+        text_column
+            Column or field that holds the text, of --text FILE or of --task classes=FILE.
         task
             Or a task, NAME=FILE; give the flag again for another.
         shots
@@ -184,8 +184,6 @@ def evaluate(
             Whether tasks are also run with the words of each question in random order, as a baseline.
         trained_on
             Training text to search for the items: a model may have memorised those that occur there.
-        text_column
-            Column of texts of --task classes=FILE.
         label_column
             Column of labels of --task classes=FILE.
         out
@@ -826,7 +824,7 @@ def plan(config: PlanConfig, /) -> Plan | Published: ...
 def prepare(
     sources: str | Path | Sequence[str | Path] = (), *, out: str | Path,
     tokenizer: Literal["characters", "words"] | str | Path | None = None, vocabulary_size: int = 4096,
-    split: str = "hash:0.05", text_field: str | None = None, split_on: str | None = None, strict: bool = False,
+    split: str = "hash:0.05", text_column: str | None = None, split_on: str | None = None, strict: bool = False,
     from_local: str | Path | None = None, overlap: bool = True, clean: CleanConfig = ..., seed: int = 0,
     threads: int | None = None, on: Literal["here", "ray"] = "here", force: bool = False,
     data: Iterable[str | Mapping[str, Any]] | str | None = None, overrides: Mapping[str, Any] | None = None,
@@ -847,7 +845,7 @@ def prepare(
             of them.
         split
             What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text.
-        text_field
+        text_column
             Field or column with the text.
         split_on
             Cut .txt and .md files into documents at this text, for example a blank line as \n\n.
@@ -1017,7 +1015,7 @@ def quantize(
 def quantize(config: QuantizeConfig, /) -> QuantizeResult: ...
 @overload
 def quickstart(
-    *, minutes: float = 3.0, out: str | Path = ..., source: str = "storyworld", text_field: str | None = None,
+    *, minutes: float = 3.0, out: str | Path = ..., source: str = "storyworld", text_column: str | None = None,
     seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
 ) -> QuickstartResult:
     """The whole life of a model in minutes, offline.
@@ -1029,8 +1027,8 @@ def quickstart(
             Folder to write the model, the questions and the report to.
         source
             Text to learn from: the embedded corpus, a named source, or a file or folder of your own.
-        text_field
-            Field or column of a structured file that holds the text.
+        text_column
+            Column or field of a structured file that holds the text.
         seed
             Seed of the text, the weights and the order of training.
         threads
@@ -1052,7 +1050,7 @@ def quickstart(config: QuickstartConfig, /) -> QuickstartResult: ...
 def synthesize(
     sources: str | Path | Sequence[str | Path], *, out: str | Path, templates: str | Path | None = None,
     endpoint: str | None = None, endpoint_model: str = "default", per_document: int = 8, count: int | None = None,
-    near_duplicates: float = 0.8, text_field: str | None = None, seed: int = 0, force: bool = False,
+    near_duplicates: float = 0.8, text_column: str | None = None, seed: int = 0, force: bool = False,
 ) -> SynthesizeResult:
     """Make conversations of your own documents, to fine-tune on.
 
@@ -1074,8 +1072,8 @@ def synthesize(
             Most conversations in all.
         near_duplicates
             Leave out what resembles an earlier one at least as much; 0 leaves out only equal ones.
-        text_field
-            Field or column of a structured file that holds the text.
+        text_column
+            Column or field of a structured file that holds the text.
         seed
             Seed of what is drawn.
         force
@@ -1090,7 +1088,7 @@ def synthesize(
 def synthesize(config: SynthesizeConfig, /) -> SynthesizeResult: ...
 @overload
 def timelapse(
-    source: str = "storyworld:8MB", *, out: str | Path = ..., text_field: str | None = None,
+    source: str = "storyworld:8MB", *, out: str | Path = ..., text_column: str | None = None,
     prompt: str = "Once upon a time", steps: int = 500, depth: int = 3, frames: int = 60, passage: int = 200,
     seed: int = 0, threads: int | None = None, dtype: Literal["auto", "fp32", "bf16"] = "auto", force: bool = False,
 ) -> TimelapseResult:
@@ -1101,8 +1099,8 @@ def timelapse(
             Text to learn from: the embedded corpus, a named source, or a file or folder of your own.
         out
             Folder to write the page, its picture and their data to.
-        text_field
-            Field or column of a structured file that holds the text.
+        text_column
+            Column or field of a structured file that holds the text.
         prompt
             Text that the model continues at each moment.
         steps

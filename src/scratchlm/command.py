@@ -145,7 +145,8 @@ class Command:
         cls = self.config()
         base = usual_values(cls) if base is None else base
         says = inspect.getdoc(cls) or self.says
-        show_settings(f"scratchlm {self.program}", says, settings(cls, base), base, everything)
+        common = None if everything else getattr(cls, "common", ())
+        show_settings(f"scratchlm {self.program}", says, settings(cls, base), base, common=common)
         raise SystemExit(0)
 
     def _other_kinds(self, given: dict[str, Any], base: Any) -> list[str]:

@@ -40,7 +40,7 @@ def test_what_is_an_address() -> None:
 
 
 def test_a_folder_is_read_as_if_it_were_here(store: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
-    opened = open_source(f"{STORE}/texts", text_field="text", cache=tmp_path)
+    opened = open_source(f"{STORE}/texts", text_column="text", cache=tmp_path)
     assert [document.text.strip() for document in opened.documents(Counts())] == [
         "One day the fox found a key.",
         "A wren sang.",

@@ -57,7 +57,7 @@ def test_texts_and_labels_are_found_in_every_format(kind: str, names: tuple[str,
 def test_a_text_in_upper_case_is_found_by_what_reads_documents(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("Author,Text\nAnna,One and two.\n")
-    documents = read_documents([path], text_field=None, split_on=None, strict=True, counts=Counts())
+    documents = read_documents([path], text_column=None, split_on=None, strict=True, counts=Counts())
     assert [each.text for each in documents] == ["One and two."]
 
 

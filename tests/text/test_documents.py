@@ -23,10 +23,10 @@ STORY = "Once there was a fox.\nIt was red – and shy.\n"
 
 
 def read(
-    *paths: Path, text_field: str | None = None, split_on: str | None = None, strict: bool = False
+    *paths: Path, text_column: str | None = None, split_on: str | None = None, strict: bool = False
 ) -> tuple[list[Document], Counts]:
     counts = Counts()
-    documents = read_documents(paths, text_field=text_field, split_on=split_on, strict=strict, counts=counts)
+    documents = read_documents(paths, text_column=text_column, split_on=split_on, strict=strict, counts=counts)
     return list(documents), counts
 
 
@@ -112,7 +112,7 @@ def test_split_on_understands_escapes_and_refuses_nothing() -> None:
 # Text fields
 
 
-def test_the_text_field_is_text_then_content_then_the_only_string(tmp_path: Path) -> None:
+def test_the_text_column_is_text_then_content_then_the_only_string(tmp_path: Path) -> None:
     assert texts(write(tmp_path / "a.jsonl", '{"content": "c", "text": "t"}')) == ["t"]
     assert texts(write(tmp_path / "b.jsonl", '{"title": "x", "content": "c"}')) == ["c"]
     assert texts(write(tmp_path / "c.jsonl", '{"id": "17", "n": 3, "review": "good"}')) == ["good"]
@@ -120,16 +120,16 @@ def test_the_text_field_is_text_then_content_then_the_only_string(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
-def test_an_unclear_text_field_is_an_error_that_lists_the_fields(tmp_path: Path, name: str) -> None:
+def test_an_unclear_text_column_is_an_error_that_lists_the_fields(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     row = {"question": "who", "answer": "me"}
     if name == "a.parquet":
         table(path, question=["who"], answer=["me"])
     else:
         write(path, "question,answer\nwho,me\n" if name == "a.csv" else json.dumps(row) + "\n")
-    with pytest.raises(UserError, match=r"question, answer.*--text-field"):
+    with pytest.raises(UserError, match=r"question, answer.*--text-column"):
         read(path)
-    assert texts(path, text_field="answer") == ["me"]
+    assert texts(path, text_column="answer") == ["me"]
 
 
 def test_in_a_folder_a_file_with_an_unclear_field_is_passed_over_and_counted(tmp_path: Path) -> None:
@@ -150,17 +150,17 @@ def test_rows_without_the_field_are_named_by_line(tmp_path: Path) -> None:
     assert counts.read == 2 + 4
 
 
-def test_a_wrong_text_field_offers_the_nearest(tmp_path: Path) -> None:
+def test_a_wrong_text_column_offers_the_nearest(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"story": "x"}')
     with pytest.raises(UserError, match="no field 'storry'; did you mean 'story'"):
-        read(path, text_field="storry")
+        read(path, text_column="storry")
 
 
 def test_a_table_without_header_is_read_by_column_number(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", 'ham\tsay "hi\nspam\tbuy\n')
-    assert texts(path, text_field="2") == ['say "hi', "buy"]
+    assert texts(path, text_column="2") == ['say "hi', "buy"]
     with pytest.raises(UserError, match="2 columns, no column 3"):
-        read(path, text_field="3")
+        read(path, text_column="3")
 
 
 # Encodings
@@ -375,7 +375,7 @@ def test_peak_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) ->
         "from scratchlm.text.config import CleanConfig\n"
         "from scratchlm.text.documents import Counts, read_documents\n"
         "counts = Counts()\n"
-        "documents = read_documents([Path(sys.argv[1])], text_field=None, split_on=None, strict=True, counts=counts)\n"
+        "documents = read_documents([Path(sys.argv[1])], text_column=None, split_on=None, strict=True, counts=counts)\n"
         "for _ in clean(documents, CleanConfig(deduplicate=False), counts):\n"
         "    pass\n"
         "print(counts.characters, peak())\n"

@@ -18,7 +18,7 @@ HEADING, BOLD = '<w:pStyle w:val="berschrift2"/>', "<w:b/>"
 
 def read(path: Path, split_on: str | None = None) -> tuple[list[str], Counts]:
     counts = Counts()
-    documents = read_documents([path], text_field=None, split_on=split_on, strict=False, counts=counts)
+    documents = read_documents([path], text_column=None, split_on=split_on, strict=False, counts=counts)
     return [document.text for document in documents], counts
 
 

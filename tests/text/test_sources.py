@@ -45,11 +45,11 @@ def test_every_source_states_licence_address_and_a_readable_format() -> None:
 
 def test_a_path_is_read_with_its_options_and_described(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"q": "one", "a": "two"}', encoding="utf-8")
-    opened = open_source(str(tmp_path), text_field="a")
+    opened = open_source(str(tmp_path), text_column="a")
     for _ in range(2):  # the stream can be restarted
         assert [document.text for document in opened.documents(Counts())] == ["two"]
     entry = opened.manifest()
-    assert entry["text_field"] == "a"
+    assert entry["text_column"] == "a"
     assert entry["files"][0]["sha256"] == hashlib.sha256((tmp_path / "a.jsonl").read_bytes()).hexdigest()
     json.dumps(entry)
 

@@ -135,7 +135,7 @@ def test_counts_hold_the_last_pass_only(tmp_path: Path) -> None:
     counts = Counts()
 
     def make() -> Iterator[Document]:
-        return read_documents([path], text_field=None, split_on=None, strict=False, counts=counts)
+        return read_documents([path], text_column=None, split_on=None, strict=False, counts=counts)
 
     for split in ("tail:0.2", "hash:0.2"):
         assert len(list(split_documents(make, parse_split(split), counts))) == 10
@@ -151,7 +151,7 @@ def test_the_standard_shakespeare_split_comes_out() -> None:
     path = Path(folder) / "pretrain" / "tinyshakespeare.txt"
 
     def make() -> Iterator[Document]:
-        return read_documents([path], text_field=None, split_on=None, strict=True, counts=Counts())
+        return read_documents([path], text_column=None, split_on=None, strict=True, counts=Counts())
 
     pairs = list(split_documents(make, parse_split("tail:0.1")))
     assert [len(document.text) for _, document in pairs] == [1_003_854, 111_540]

@@ -14,7 +14,7 @@ from scratchlm.text.documents import Counts, read_documents
 
 def read(path: Path, strict: bool = False) -> tuple[list[str], Counts]:
     counts = Counts()
-    documents = read_documents([path], text_field=None, split_on=None, strict=strict, counts=counts)
+    documents = read_documents([path], text_column=None, split_on=None, strict=strict, counts=counts)
     return [document.text for document in documents], counts
 
 
@@ -27,7 +27,7 @@ def write(path: Path, content: str | bytes) -> Path:
 def test_a_missing_path_is_an_error_before_anything_is_read(tmp_path: Path) -> None:
     good = write(tmp_path / "a.txt", "good")
     stream = read_documents(
-        [good, tmp_path / "none.txt"], text_field=None, split_on=None, strict=False, counts=Counts()
+        [good, tmp_path / "none.txt"], text_column=None, split_on=None, strict=False, counts=Counts()
     )
     with pytest.raises(UserError, match=r"none\.txt: no such file"):
         next(stream)

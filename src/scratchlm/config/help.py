@@ -67,29 +67,39 @@ def _listed(entries: Sequence[Entry], width: int, bold: bool) -> Iterator[str]:
         yield from (f"{' ' * column}{line}" for line in says if line)
 
 
-def show_settings(program: str, says: str, known: Sequence[Setting], base: Any, everything: bool) -> None:
-    """Print a command's help: its own settings, and with `everything` those of its parts, such as the model's.
+def show_settings(
+    program: str, says: str, known: Sequence[Setting], base: Any, *, common: Sequence[str] | None = None
+) -> None:
+    """Print a command's help: the settings that people change most, or all of them, those of its parts too.
 
-    `base` holds the values where nothing is given, or is None where that is not known.
+    `base` holds the values where nothing is given. `common` names fields that are shown beside what must be given; if
+    it is empty, all but those of parts are shown, and everything if it is None.
     """
     parts: dict[str, list[Setting]] = {}
     for each in known:
         parts.setdefault(each.flag.removeprefix("--").rpartition(".")[0], []).append(each)
     own = parts.pop("", [])
     first = [each for each in own if each.place is Place.FIRST]
+    shown = [*first, *(each for each in own if each not in first)]
+    if common:
+        shown = [
+            each
+            for each in shown
+            if each.required or each.place is Place.FIRST or each.path.rpartition(".")[2] in common
+        ]
     needed = [f"{each.flag} {each.metavar}" for each in own if each.required and each not in first]
     blocks: list[str | Sequence[Entry]] = [
         " ".join([f"usage: {program}", *map(_spelled, first), *needed, "[settings]"]),
         *(" ".join(paragraph.split()) for paragraph in says.split("\n\n")),
-        [_entry(each, base) for each in (*first, *(each for each in own if each not in first))],
+        [_entry(each, base) for each in shown],
     ]
-    if everything:
+    if common is None:
         for name, inner in parts.items():
             blocks += [f"{name}:", [_entry(each, base) for each in inner]]
-    elif parts:
+    elif len(shown) < len(known):
         names = sorted({name.partition(".")[0] for name in parts})
-        count = sum(map(len, parts.values()))
-        blocks.append(f"{count} more settings, of {' and '.join(names)}: {program} --help-all")
+        of_parts = f", also of {' and '.join(names)}" if names else ""
+        blocks.append(f"{len(known) - len(shown)} more settings{of_parts}: {program} --help-all")
     show(blocks)
 
 

@@ -44,10 +44,13 @@ ModelFolder = Annotated[Path, Place.FIRST, Spelling("MODEL")]
 """A model that a command needs."""
 Sources = Annotated[tuple[str, ...], Place.FIRST, Spelling("SOURCE [SOURCE ...]", "required: one or more")]
 """Texts that a command needs, one or more."""
-UnlessResumed = Annotated[Path | None, Spelling("PATH", "required, except with --resume")]
-"""A path that a new run needs and a resumed one knows."""
-PathsUnlessResumed = Annotated[tuple[Path, ...], Spelling("PATH", "required, except with --resume")]
-"""The same of one or more paths."""
+Folder = Annotated[Path, Spelling("DIR")]
+File = Annotated[Path, Spelling("FILE")]
+FileUnlessResumed = Annotated[Path | None, Spelling("FILE", "required, except with --resume")]
+"""A file that a new run needs and a resumed one knows."""
+FolderUnlessResumed = Annotated[Path | None, Spelling("DIR", "required, except with --resume")]
+FoldersUnlessResumed = Annotated[tuple[Path, ...], Spelling("DIR", "required, except with --resume")]
+"""The same of one or more folders."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,8 @@ class Setting:
     @property
     def metavar(self) -> str:
         """Words that stand for its value in the help."""
-        return self.spelling.metavar or _metavar(self.hint)
+        word = self.spelling.metavar or _metavar(self.hint)
+        return " ".join([word] * self.values) if self.values > 1 and " " not in word else word
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -112,7 +116,7 @@ def _walk(cls: Any, base: Any, path: str, flag: str) -> Iterator[Setting]:
     """Yield the settings below a part: `path` and `flag` are what its fields' names follow."""
     hints, docs = typing.get_type_hints(cls, include_extras=True), field_docs(cls)
     for field in dataclasses.fields(cls):
-        marks = getattr(hints[field.name], "__metadata__", ())
+        marks = _marks(hints[field.name])
         place = next((each for each in marks if isinstance(each, Place)), None)
         if place is Place.NOWHERE:
             continue
@@ -150,12 +154,23 @@ def _kind_of_part(hint: Any, path: str, flag: str, says: str) -> Setting:
     return Setting(f"{path}.type", f"{flag}.type", kinds, about, None, Spelling(), False)
 
 
+def _marks(hint: Any) -> list[Any]:
+    """Return what a type is annotated with, also within a union or a list."""
+    within = [mark for part in typing.get_args(hint) if part is not Ellipsis for mark in _marks(part)]
+    outer = getattr(hint, "__metadata__", ())
+    return [*outer, *(mark for mark in within if mark not in outer)]
+
+
 def _bare(hint: Any) -> Any:
     """Return a type without its annotations."""
     if typing.get_origin(hint) is Annotated:
         return _bare(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return typing.Union[tuple(_bare(each) for each in typing.get_args(hint))]  # noqa: UP007 - made of a list
+    if typing.get_origin(hint) is tuple:
+        return tuple.__class_getitem__(
+            tuple(each if each is Ellipsis else _bare(each) for each in typing.get_args(hint))
+        )
     return hint
 
 

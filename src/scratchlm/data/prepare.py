@@ -101,7 +101,7 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     is too large for the text, and a full disk.
     """
     split = parse_split(config.split)
-    options = {name: getattr(config, name) for name in ("text_field", "split_on", "strict", "from_local", "seed")}
+    options = {name: getattr(config, name) for name in ("text_column", "split_on", "strict", "from_local", "seed")}
     sources = [open_source(spec, **options) for spec in config.sources]
     paths = tuple(path for source in sources for path in source.paths)
     with output_folder(config.out, DATA_KIND, force=config.force, sources=paths, whole=True):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from scratchlm.base.errors import nearest, raise_all
 from scratchlm.base.ranges import Amount, Count, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import ModelFolder, Positional, Spelling
+from scratchlm.config.settings import File, Folder, ModelFolder, Positional, Spelling
 
 NORMALISATIONS = ("raw", "characters", "bytes", "tokens", "unconditional")
 """How likelihoods of answers of different lengths are normalised."""
@@ -28,17 +28,22 @@ class EvaluateConfig:
     token, or without the space, close pairs may come out differently.
     """
 
+    common: ClassVar[tuple[str, ...]] = (
+        "data", "text", "task", "limit", "shots", "chat", "compare", "out", "threads", "json",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     model: Annotated[Positional[Path | None], Spelling("MODEL", "required, except with --compare or --replay")] = None
     """Model folder or run folder; for a text also a folder of several (an ensemble, of their mean probabilities)."""
-    data: Path | None = None
+    data: Folder | None = None
     """Folder that prepare wrote; its held-out side is measured."""
     text: Path | None = None
     """Or a text of your own: a file or folder, every document of it."""
     ngrams: Annotated[int | None, Range(1, 12)] = None
     """With --data: also count the n-grams of its training side, each up to this many tokens long (5 is usual for
     subwords, 7 for characters), and measure them alone and interpolated with the model."""
-    text_field: str | None = None
-    """Field or column of a structured file that holds the text."""
+    text_column: str | None = None
+    """Column or field that holds the text, of --text FILE or of --task classes=FILE."""
     task: tuple[str, ...] = ()
     """Or a task, NAME=FILE; give the flag again for another."""
     shots: Amount = 0
@@ -58,16 +63,14 @@ class EvaluateConfig:
     """Whether tasks are also run with the words of each question in random order, as a baseline."""
     trained_on: tuple[str, ...] = ()
     """Training text to search for the items: a model may have memorised those that occur there."""
-    text_column: str | None = None
-    """Column of texts of --task classes=FILE."""
     label_column: str | None = None
     """Column of labels of --task classes=FILE."""
-    out: Path | None = None
+    out: File | None = None
     """File to write the result of the tasks to, with the scores of each item."""
-    replay: Path | None = None
+    replay: File | None = None
     """Result file to reproduce: its settings on the same model and files must give the same; other flags are
     ignored."""
-    compare: tuple[Path, Path] | None = None
+    compare: tuple[File, File] | None = None
     """Two result files to compare, item by item."""
     judge: str | None = None
     """With --compare: address of an OpenAI-compatible endpoint that judges written answers, each pair
@@ -133,7 +136,7 @@ class QuantizeConfig:
 
     model: ModelFolder
     """Model folder or run folder."""
-    out: Path
+    out: Folder
     """Model folder to write."""
     to: Literal["int8", "int4"] = "int8"
     """int8: one scale an output of a matrix. int4: one scale for 32 inputs of an output; the embedding and the head

@@ -157,7 +157,7 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
 
 def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, int]:
     """Encode all documents of a text, each ended by the end-of-text token where the tokenizer has one."""
-    source = open_source(str(config.text), text_field=config.text_field)
+    source = open_source(str(config.text), text_column=config.text_column)
     rows: list[np.ndarray] = []
     documents, counts = 0, Counts()
     for document in source.documents(counts):

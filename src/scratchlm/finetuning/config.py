@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from scratchlm.base.config import UNSTORED, read_settings
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Count, Epochs, Fraction, Positive, Range, Rows, Seed, Threads, out_of_range
-from scratchlm.config.settings import Hidden, Positional, Sources, UnlessResumed
+from scratchlm.config.settings import File, FileUnlessResumed, Folder, FolderUnlessResumed, Hidden, Positional, Sources
 from scratchlm.finetuning.lossconfig import LOSSES, Method, PreferenceLossConfig
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.text.config import AUTO, LongTexts
@@ -41,16 +41,21 @@ def _gentle(learning_rate: float, batch_size: int, evaluate_every: int) -> Train
 class FinetuneConfig:
     """The settings of every fine-tuning."""
 
+    common: ClassVar[tuple[str, ...]] = (
+        "init", "data", "out", "held_out", "epochs", "steps", "lora", "resume", "seed", "threads", "force",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     recipe: Positional[str | None] = field(default=None, kw_only=True)
     """TOML file, such as the recipe.toml of a run; its values are the defaults of all flags below. Its key `base` may
     name another such file, of which it changes some values."""
-    init: UnlessResumed = None
+    init: FolderUnlessResumed = None
     """Model folder to begin from."""
-    data: UnlessResumed = None
+    data: FileUnlessResumed = None
     """File to learn from: .csv, .tsv, .jsonl, .json or .parquet, plain or compressed."""
-    out: UnlessResumed = None
+    out: FolderUnlessResumed = None
     """Folder of the run to write; the model is in its model/."""
-    held_out: Path | None = None
+    held_out: File | None = None
     """File that training never sees; without, a fraction of the data is held out."""
     split: str = AUTO
     """What is held out where no file is: hash:FRACTION, by the hash of each text, so that copies stay together, or
@@ -73,7 +78,7 @@ class FinetuneConfig:
     keep: Literal["best", "last"] = "best"
     """Which state is the result: the best by what is held out, or the last, measured once, by whose scores nothing was
     chosen."""
-    resume: Path | None = None
+    resume: Folder | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its settings hold, other flags are refused,
     except those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
     allow_changes: bool = False
@@ -181,6 +186,12 @@ class ClassifyTrainingConfig(FinetuneConfig):
     TF-IDF features learns from the same texts and is scored beside.
     """
 
+    common: ClassVar[tuple[str, ...]] = (
+        "init", "data", "out", "text_column", "label_column", "held_out", "epochs", "lora", "resume", "seed",
+        "threads", "force",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     epochs: Epochs | None = None
     """Times that all texts are seen. If not given: 3; of at most 300 training texts as many as make 150 steps, but at
     most 30."""
@@ -229,6 +240,12 @@ class InstructTrainingConfig(FinetuneConfig):
     kept.
     """
 
+    common: ClassVar[tuple[str, ...]] = (
+        "init", "data", "out", "prompt_column", "answer_column", "held_out", "epochs", "lora", "preview", "resume",
+        "threads", "force",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     prompt_column: str | None = None
     """Column of the questions, by name or, in a table without a first row of names, by number from 1."""
     answer_column: str | None = None
@@ -246,7 +263,7 @@ class InstructTrainingConfig(FinetuneConfig):
     general: Annotated[float | None, Range(0, 0.9)] = None
     """Fraction of what is trained on that are general questions with the model's own answers from before, so that it
     forgets less; 0 if not given. Small data: a quarter, if the model answers questions already."""
-    rehearse: Path | None = None
+    rehearse: File | None = None
     """Text of the kind the model learned before, seen in between so that it does not forget how to write it."""
     preview: Amount = 0
     """Show the tokens of this many conversations, those that are learned in colour or in [[double brackets]],
@@ -274,6 +291,11 @@ class PreferTrainingConfig(FinetuneConfig):
     The data are rows with chosen and rejected, as texts beside prompt or instruction, or as lists of messages. The best
     model by held-out loss is kept.
     """
+
+    common: ClassVar[tuple[str, ...]] = (
+        "init", "data", "out", "method", "held_out", "epochs", "lora", "resume", "seed", "threads", "force",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
 
     method: Method = OF_THE_OTHER
     """Which loss; its settings are under --loss. If not given, that of the loss, else dpo."""
@@ -315,8 +337,14 @@ class ReinforceTrainingConfig(FinetuneConfig):
     best model by the true score on held-out questions is kept.
     """
 
+    common: ClassVar[tuple[str, ...]] = (
+        "init", "out", "task", "questions", "group_size", "reply_tokens", "steps", "lora", "resume", "seed",
+        "threads", "force",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     data: Hidden[Path | None] = None
-    held_out: Hidden[Path | None] = None
+    held_out: Hidden[File | None] = None
     split: Hidden[str] = FinetuneConfig.split
     task: Literal["sums", "storyworld", "sums-exploitable", "own"] = "sums"
     """Built-in questions: sums of two-digit numbers; facts of the embedded stories; the sums with a reward that can be
@@ -363,9 +391,9 @@ class SynthesizeConfig:
 
     sources: Sources
     """Files, folders or names of known sources."""
-    out: Path
+    out: File
     """File to write, .jsonl."""
-    templates: Path | None = None
+    templates: File | None = None
     """TOML file of your own templates: [[template]] with user and assistant; slots are {passage}, {mixed}, {before},
     {next}, {sentence}, {word}, {blank}, {statement}, {subject}, {verb}."""
     endpoint: str | None = None
@@ -378,8 +406,8 @@ class SynthesizeConfig:
     """Most conversations in all."""
     near_duplicates: Fraction = 0.8
     """Leave out what resembles an earlier one at least as much; 0 leaves out only equal ones."""
-    text_field: str | None = None
-    """Field or column of a structured file that holds the text."""
+    text_column: str | None = None
+    """Column or field of a structured file that holds the text."""
     seed: Seed = 0
     """Seed of what is drawn."""
     force: bool = False

@@ -57,7 +57,7 @@ def synthesize(config: SynthesizeConfig) -> SynthesizeResult:
     def texts() -> Iterator[tuple[str, str]]:
         nonlocal read
         for source in config.sources:
-            for document in open_source(source, text_field=config.text_field).documents(counts):
+            for document in open_source(source, text_column=config.text_column).documents(counts):
                 read += 1
                 yield document.text, document.source
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, ClassVar, Literal, TypedDict
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Fraction, Positive, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import Flat, ModelFolder, Positional
+from scratchlm.config.settings import File, Flat, Folder, ModelFolder, Positional
 
 Use = Literal["best", "linear", "network"]
 """Which of the two classifiers of a folder answers."""
@@ -84,19 +83,24 @@ class WritingConfig:
 class GenerateConfig(WritingConfig):
     """Continue a text: print the completion alone."""
 
+    common: ClassVar[tuple[str, ...]] = (
+        "max_tokens", "temperature", "top_k", "top_p", "seed", "regex", "json_schema", "threads", "json",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     prompt: Positional[str] = ""
     """Text to continue; without, the model begins a document."""
     json: bool = False
     """Print prompt and completion as JSON."""
     beams: Annotated[int, Range(0, 1000)] = 0
     """Search with this many beams for the likeliest text instead of drawing one; 0 draws."""
-    draft: Path | None = None
+    draft: Folder | None = None
     """A smaller model with the same tokenizer: its guesses are checked several at a time, for the same text sooner."""
     lookup: bool = False
     """Guess from the text itself instead: for texts that quote their prompt."""
     regex: str | None = None
     """A regular expression that the completion must match."""
-    json_schema: Path | None = None
+    json_schema: File | None = None
     """A file with a JSON schema that the completion must be valid under."""
 
     def __post_init__(self) -> None:
@@ -116,6 +120,11 @@ class ChatConfig(WritingConfig):
     On a terminal, Ctrl-C ends an answer; an empty line, Ctrl-D, or Ctrl-C where a message is asked for ends the chat.
     Lines that begin with a slash are commands: /help lists them.
     """
+
+    common: ClassVar[tuple[str, ...]] = (
+        "message", "url", "max_tokens", "temperature", "top_p", "seed", "threads",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
 
     message: str | None = None
     """Answer this one message and end; without, messages are read line by line."""

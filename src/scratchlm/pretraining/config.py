@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from scratchlm.base.config import UNSTORED, flatten, from_dict, nested, to_dict
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Fraction, Minutes, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import Hidden, PathsUnlessResumed, Positional, UnlessResumed
+from scratchlm.config.settings import Folder, FoldersUnlessResumed, FolderUnlessResumed, Hidden, Positional
 from scratchlm.model.config import DecoderConfig
 from scratchlm.pretraining.depth_scaling import guarded, is_published, load_recipe
 from scratchlm.training.config import ShardingName, TrackerName, TrainingConfig
@@ -37,12 +36,17 @@ def _set(config: Any, **values: Any) -> None:
 class PretrainConfig:
     """Train a model from random weights on prepared data, or continue one."""
 
+    common: ClassVar[tuple[str, ...]] = (
+        "data", "out", "minutes", "depth", "init", "resume", "seed", "threads", "dtype", "force",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     recipe: Positional[str] = "default"
     """Named recipe (tiny, default, speedrun, books, characters, characters-quick, gpt2, further) or a TOML file; its
     values are the defaults of all flags below."""
-    data: PathsUnlessResumed = ()
+    data: FoldersUnlessResumed = ()
     """Folder that `scratchlm prepare` wrote; give the flag again to mix several."""
-    out: UnlessResumed = None
+    out: FolderUnlessResumed = None
     """Folder of the run to write."""
     mix: str = ""
     """With several --data: weights, as in 3,1, of how many tokens of each are read. Without, each is read equally
@@ -54,13 +58,13 @@ class PretrainConfig:
     clock. Without --depth, the recipes default and speedrun take the depth that should learn most in this time."""
     depth: int | None = None
     """Layers, from which width, heads, learning rate, batch and length follow (depth scaling)."""
-    init: Path | None = None
+    init: Folder | None = None
     """Model folder to continue from, instead of random weights; `further` is the recipe for an imported model."""
-    teacher: Path | None = None
+    teacher: Folder | None = None
     """Model, or a folder of several (an ensemble), to learn the probabilities of beside the text (distillation)."""
     distillation: Fraction = 0.5
     """With --teacher: how much of the gradient comes from its probabilities, the rest from the text."""
-    resume: Path | None = None
+    resume: Folder | None = None
     """Run folder to continue exactly where its latest checkpoint stands; its recipe holds, other flags are refused,
     except those that say where its data and model were moved, and a smaller --training.micro-batch-size."""
     allow_changes: bool = False
@@ -159,13 +163,18 @@ class PlanConfig:
     Of a published model, count parameters, memory, cache and training FLOPs; not a weight is allocated.
     """
 
+    common: ClassVar[tuple[str, ...]] = (
+        "depth", "minutes", "data", "probe", "tokens", "threads", "dtype", "json",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     recipe: Positional[str] = "default"
     """Named recipe or a TOML file; or a published model, by name, such as llama-3.1-405b, or its config.json."""
     depth: int | None = None
     """Layers, from which the other sizes follow (depth scaling)."""
     minutes: Minutes | None = None
     """Time to train for: reports how many steps fit, and which loss each depth is expected to reach."""
-    data: tuple[Path, ...] = ()
+    data: tuple[Folder, ...] = ()
     """Folder that `scratchlm prepare` wrote, to try learning rates on; give the flag again to mix several. Without,
     steps are timed on random ids."""
     mix: str = ""

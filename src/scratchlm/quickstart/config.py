@@ -20,8 +20,8 @@ class QuickstartConfig:
     """Folder to write the model, the questions and the report to."""
     source: str = "storyworld"
     """Text to learn from: the embedded corpus, a named source, or a file or folder of your own."""
-    text_field: str | None = None
-    """Field or column of a structured file that holds the text."""
+    text_column: str | None = None
+    """Column or field of a structured file that holds the text."""
     seed: Seed = 0
     """Seed of the text, the weights and the order of training."""
     threads: Threads = None

@@ -249,7 +249,7 @@ def _corpus(config: QuickstartConfig, clock: Clock, size: Size) -> Corpus:
         told = min(max(config.minutes * 1.3e6, 6e5), 60e6, max(read, 4e5))
         return storyworld_corpus(int(told), config.seed, PORTRAITS if size.speed.layers > 3 else MANY_PORTRAITS)
     largest = min(LARGEST, BYTES_A_SECOND * clock.budget)
-    return users_corpus(config.source, config.text_field, config.seed, largest)
+    return users_corpus(config.source, config.text_column, config.seed, largest)
 
 
 def _encode(corpus: Corpus) -> Encoded:

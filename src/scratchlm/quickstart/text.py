@@ -71,13 +71,13 @@ def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corp
     )
 
 
-def users_corpus(source: str, text_field: str | None, seed: int, largest: float = LARGEST) -> Corpus:
+def users_corpus(source: str, text_column: str | None, seed: int, largest: float = LARGEST) -> Corpus:
     """Read a named source or files, `largest` bytes of it at most.
 
     A twentieth of the documents, or of one text its tail, is held out.
     """
     counts = Counts()
-    opened = open_source(source, text_field=text_field, seed=seed)
+    opened = open_source(source, text_column=text_column, seed=seed)
     sides: dict[str, list[str]] = {"train": [], "validation": []}
     left_out = ["questions and chat: this text comes with no conversations to learn from"]
     size = 0

@@ -25,7 +25,7 @@ LINE_ENDS = "files with Windows line ends, made \\n"
 
 
 def read_documents(
-    paths: Sequence[Path], *, text_field: str | None, split_on: str | None, strict: bool, counts: Counts
+    paths: Sequence[Path], *, text_column: str | None, split_on: str | None, strict: bool, counts: Counts
 ) -> Iterator[Document]:
     r"""Yield the documents of files and folders in order, counting into `counts`.
 
@@ -50,7 +50,7 @@ def read_documents(
     for file in find_files(paths, problems):
         before = counts.read
         try:
-            for document in _checked(_read_file(file, text_field, separator, problems), problems):
+            for document in _checked(_read_file(file, text_column, separator, problems), problems):
                 some = True
                 yield document
         except (NoTextField, NoReader) as problem:
@@ -77,7 +77,7 @@ def unescape(separator: str) -> str:
 
 
 def _read_file(
-    file: FoundFile, text_field: str | None, separator: str | None, problems: Problems
+    file: FoundFile, text_column: str | None, separator: str | None, problems: Problems
 ) -> Iterator[Document]:
     """Yield the documents of one file as they are; raises `BadFile`."""
     match file.suffix:
@@ -87,13 +87,13 @@ def _read_file(
         case ".docx" | ".pdf":
             return _read_text(file.path, iter([text_of(file.path, file.suffix)]), separator, problems.counts)
         case ".jsonl":
-            return documents_of(jsonl_rows(file.path, problems), text_field, problems)
+            return documents_of(jsonl_rows(file.path, problems), text_column, problems)
         case ".json":
-            return documents_of(json_rows(file.path, text_field, problems), text_field, problems)
+            return documents_of(json_rows(file.path, text_column, problems), text_column, problems)
         case ".csv" | ".tsv":
-            return read_csv(file.path, text_field, problems)
+            return read_csv(file.path, text_column, problems)
         case _:
-            return read_parquet(file.path, text_field, problems)
+            return read_parquet(file.path, text_column, problems)
 
 
 def _require_whole(path: Path) -> None:

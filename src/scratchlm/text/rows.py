@@ -38,14 +38,14 @@ def choose_field(row: Mapping[str, Any], place: str) -> str:
     prose = [name for name, value in row.items() if is_prose(value)]
     if len(prose) == 1:
         return prose[0]
-    raise NoTextField(f"{place}: which field holds the text? Fields: {listed(row)}; name one with --text-field")
+    raise NoTextField(f"{place}: which field holds the text? Fields: {listed(row)}; name one with --text-column")
 
 
 class FieldReader:
     """Reads the text of the rows of one file; the first object decides the field when none is given."""
 
-    def __init__(self, text_field: str | None, problems: Problems) -> None:
-        self.field, self.given, self.problems = text_field, text_field is not None, problems
+    def __init__(self, text_column: str | None, problems: Problems) -> None:
+        self.field, self.given, self.problems = text_column, text_column is not None, problems
 
     def text_of(self, row: object, place: str) -> str | None:
         """Return the text of a row, or None for a broken row, which is counted.
@@ -61,22 +61,22 @@ class FieldReader:
             self.field = choose_field(row, place)
         if self.field not in row:
             hint = f"{nearest(self.field, [str(name) for name in row])}; " if self.given and row else ""
-            message = f"{place}: no field {self.field!r}; {hint}fields: {listed(row)}; see --text-field"
+            message = f"{place}: no field {self.field!r}; {hint}fields: {listed(row)}; see --text-column"
             self.problems.row("no text field", message)
             return None
         value = row[self.field]
         if value is None:
             return ""
         if not isinstance(value, str):
-            message = f"{place}: field {self.field!r} holds {type(value).__name__}, not text; see --text-field"
+            message = f"{place}: field {self.field!r} holds {type(value).__name__}, not text; see --text-column"
             self.problems.row("no text field", message)
             return None
         return value
 
 
-def documents_of(rows: Iterable[Row], text_field: str | None, problems: Problems) -> Iterator[Document]:
+def documents_of(rows: Iterable[Row], text_column: str | None, problems: Problems) -> Iterator[Document]:
     """Yield the documents of rows; broken ones are counted."""
-    reader = FieldReader(text_field, problems)
+    reader = FieldReader(text_column, problems)
     for place, row in rows:
         text = reader.text_of(row, place)
         if text is not None:
@@ -101,7 +101,7 @@ def jsonl_rows(path: Path, problems: Problems, lines: Iterable[bytes] | None = N
             problems.row("broken row", f"{place}: not valid JSON ({error}); fix or remove the line")
 
 
-def json_rows(path: Path, text_field: str | None, problems: Problems) -> Iterator[Row]:
+def json_rows(path: Path, text_column: str | None, problems: Problems) -> Iterator[Row]:
     """Yield the rows of a .json file, which is loaded into memory whole.
 
     The file has a list of strings or objects, or one object with such a list, or one object with a text field. A file
@@ -126,11 +126,11 @@ def json_rows(path: Path, text_field: str | None, problems: Problems) -> Iterato
     except (ValueError, RecursionError) as error:
         raise BadFile("broken JSON", f"{path}: not valid JSON ({error}); fix the file") from error
     del data
-    for number, row in enumerate(rows_of(value, path, text_field), start=1):
+    for number, row in enumerate(rows_of(value, path, text_column), start=1):
         yield f"{path}, row {number}", row
 
 
-def rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:
+def rows_of(value: object, path: Path, text_column: str | None) -> list[Any]:
     """Return the list of rows inside a loaded JSON value."""
     if isinstance(value, list):
         return value
@@ -138,7 +138,7 @@ def rows_of(value: object, path: Path, text_field: str | None) -> list[Any]:
         message = f"{path}: holds {type(value).__name__}; a list of strings or objects is needed"
         raise BadFile("broken JSON", message)
     lists = {name: rows for name, rows in value.items() if isinstance(rows, list)}
-    if text_field is not None and isinstance(value.get(text_field), str):
+    if text_column is not None and isinstance(value.get(text_column), str):
         return [value]
     for name in LIST_FIELDS:
         if name in lists:

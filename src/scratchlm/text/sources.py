@@ -76,7 +76,7 @@ class OpenedSource:
 def open_source(
     spec: str,
     *,
-    text_field: str | None = None,
+    text_column: str | None = None,
     split_on: str | None = None,
     strict: bool = False,
     from_local: Path | None = None,
@@ -89,7 +89,7 @@ def open_source(
     A path may be an address in object storage, as in s3://BUCKET/FOLDER, of which `cache` gets a copy.
 
     A known name takes precedence over a file of that name, for which write `./NAME`. A named source is read from
-    `from_local` when given, else from `cache` (default `default_cache()`), else downloaded into it. `text_field`,
+    `from_local` when given, else from `cache` (default `default_cache()`), else downloaded into it. `text_column`,
     `split_on` and `strict` are for paths (see `read_documents`), `seed` for storyworld, `progress(bytes, total)` for
     downloads.
     Raises `UserError` for what is neither name nor path, for a wrong number or size, and when a named source is not
@@ -119,7 +119,7 @@ def open_source(
         hint = nearest(name, known)
         everything = "" if hint.startswith("known") else f"; known: {', '.join(known)}"
         raise UserError(f"{spec!r}: neither a file or folder nor a known source; {hint}{everything}")
-    settings = {"text_field": text_field, "split_on": split_on}
+    settings = {"text_column": text_column, "split_on": split_on}
     read = partial(read_documents, [path], **settings, strict=strict)
     return OpenedSource(
         spec, "local files", "not stated", lambda counts: read(counts=counts), paths=(path,), settings=settings
@@ -129,11 +129,11 @@ def open_source(
 def read_source(source: Source, path: Path, counts: Counts) -> Iterator[Document]:
     """Yield the documents of the file of a named source, counting into `counts`; raises as `read_documents` does."""
     if source.layout == "documents":
-        yield from read_documents([path], text_field=None, split_on=source.split_on, strict=False, counts=counts)
+        yield from read_documents([path], text_column=None, split_on=source.split_on, strict=False, counts=counts)
         return
     # Counts are of books and articles, not of the chunks and lines in which they are read.
     aside = Counts()
-    parts = read_documents([path], text_field=None, split_on=None, strict=False, counts=aside)
+    parts = read_documents([path], text_column=None, split_on=None, strict=False, counts=aside)
     whole = _book(parts, source) if source.layout == "gutenberg" else _articles(parts, source)
     for document in whole:
         counts.read += 1

@@ -21,10 +21,10 @@ LOOKED_AT = 1 << 20
 """Characters at the beginning of a table that are inspected to detect its delimiter and quoting."""
 
 
-def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
+def read_csv(path: Path, text_column: str | None, problems: Problems) -> Iterator[Document]:
     """Yield one document a row of a .csv or .tsv file; rows that are broken or too short are counted.
 
-    The first row is the header. `text_field` is the name of a column, or its number from 1: when no column has that
+    The first row is the header. `text_column` is the name of a column, or its number from 1: when no column has that
     number as its name, the file is assumed to have no header, and its first row is data.
     `dialect_of` detects delimiter and quoting.
     Raises `BadFile` when the file cannot be read further or no column is the text.
@@ -35,13 +35,13 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
         return
     first = list(islice(rows, 1))
     body = chain(first, rows)
-    if text_field is not None and text_field not in header and text_field.isdecimal():
-        column = int(text_field) - 1
+    if text_column is not None and text_column not in header and text_column.isdecimal():
+        column = int(text_column) - 1
         if not 0 <= column < len(header):
-            raise NoTextField(f"{path}: has {len(header)} columns, no column {text_field}; see --text-field")
+            raise NoTextField(f"{path}: has {len(header)} columns, no column {text_column}; see --text-column")
         body = chain([(1, header)], body)
     else:
-        column = _column(path, header, first[0][1] if first else [], text_field)
+        column = _column(path, header, first[0][1] if first else [], text_column)
     for line, row in body:
         place = f"{path}, line {line}"
         if column < len(row):
@@ -50,12 +50,12 @@ def read_csv(path: Path, text_field: str | None, problems: Problems) -> Iterator
             problems.row("broken row", f"{place}: {len(row)} columns where the text is in column {column + 1}; fix it")
 
 
-def _column(path: Path, header: list[str], first: list[str], text_field: str | None) -> int:
+def _column(path: Path, header: list[str], first: list[str], text_column: str | None) -> int:
     """Return the index of the column that holds the text."""
-    if text_field is not None:
-        if text_field in header:
-            return header.index(text_field)
-        raise NoTextField(f"{path}: no column {text_field!r}; columns: {', '.join(header)}; see --text-field")
+    if text_column is not None:
+        if text_column in header:
+            return header.index(text_column)
+        raise NoTextField(f"{path}: no column {text_column!r}; columns: {', '.join(header)}; see --text-column")
     if len(header) == 1:
         return 0
     shown = dict(zip(header, first, strict=False)) or dict.fromkeys(header, "?")
@@ -133,10 +133,10 @@ def _is_quoted(head: str) -> bool:
     return shown > broken or (all_of_first and not broken and bool(head))
 
 
-def read_parquet(path: Path, text_field: str | None, problems: Problems) -> Iterator[Document]:
+def read_parquet(path: Path, text_column: str | None, problems: Problems) -> Iterator[Document]:
     """Yield one document a row of a parquet file; raises `BadFile` also when no column is the text."""
     with opened_parquet(path) as file:
-        field = _parquet_field(file, path, text_field)
+        field = _parquet_field(file, path, text_column)
         yield from documents_of(parquet_rows(path, file, [field]), field, problems)
 
 
@@ -165,16 +165,16 @@ def parquet_rows(path: Path, file: Any, columns: list[str] | None = None) -> Ite
         yield f"{path}, row {number}", row
 
 
-def _parquet_field(file: Any, path: Path, text_field: str | None) -> str:
+def _parquet_field(file: Any, path: Path, text_column: str | None) -> str:
     """Return the column of a parquet file with the text."""
     names: list[str] = list(file.schema_arrow.names)
-    if text_field is not None:
-        if text_field not in names:
-            raise NoTextField(f"{path}: no column {text_field!r}; columns: {', '.join(names)}; see --text-field")
-        return text_field
+    if text_column is not None:
+        if text_column not in names:
+            raise NoTextField(f"{path}: no column {text_column!r}; columns: {', '.join(names)}; see --text-column")
+        return text_column
     strings = [name for name in names if str(file.schema_arrow.field(name).type) in ("string", "large_string")]
     try:
         return choose_field(dict.fromkeys(strings, "?"), str(path))
     except NoTextField:
-        message = f"{path}: which column holds the text? Columns: {', '.join(names)}; name one with --text-field"
+        message = f"{path}: which column holds the text? Columns: {', '.join(names)}; name one with --text-column"
         raise NoTextField(message) from None

@@ -19,8 +19,8 @@ class TimelapseConfig:
     """Text to learn from: the embedded corpus, a named source, or a file or folder of your own."""
     out: Path = Path("timelapse")
     """Folder to write the page, its picture and their data to."""
-    text_field: str | None = None
-    """Field or column of a structured file that holds the text."""
+    text_column: str | None = None
+    """Column or field of a structured file that holds the text."""
     prompt: str = "Once upon a time"
     """Text that the model continues at each moment."""
     steps: Count = 500

@@ -97,7 +97,7 @@ def train(config: TimelapseConfig) -> Lapse:
     shape, training = at_depth(config.depth)
     length = min(LONGEST_ROW, shape.context)
     most = max(LEAST_BYTES, READINGS * config.steps * ROWS * length)
-    corpus = users_corpus(config.source, config.text_field, config.seed, most)
+    corpus = users_corpus(config.source, config.text_column, config.seed, most)
     tokenizer = FastBPE(trained_vocabulary([], QWEN2, DEFAULT_SPECIALS))  # without merges: a token is a byte
     passage, (learned, scored) = _passage(corpus.held_out, tokenizer, config.passage), _ids(corpus, tokenizer)
     length = min(length, len(learned) - 2)

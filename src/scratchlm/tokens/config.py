@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Megabytes, Seed, Threads, Vocabulary, out_of_range
-from scratchlm.config.settings import Flat, Positional, Sources, Spelling
+from scratchlm.config.settings import Flat, Folder, Positional, Sources, Spelling
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
@@ -21,7 +21,7 @@ class TrainTokenizerConfig:
 
     sources: Sources
     """Files, folders or named corpora to learn from."""
-    out: Path
+    out: Folder
     """Folder to write the tokenizer to."""
     kind: TokenizerKind = "bpe"
     """What a token is: a frequent part of a word (bpe), a character, or a word. Text with a character outside the
@@ -91,9 +91,15 @@ class CompareTokenizersConfig:
 class PrepareConfig:
     """Read text, clean it, report on it, and write token shards for training."""
 
+    common: ClassVar[tuple[str, ...]] = (
+        "out", "tokenizer", "vocabulary_size", "split", "text_column", "split_on", "near_duplicates", "threads",
+        "force", "json",
+    )  # fmt: skip
+    """What `--help` shows; `--help-all` shows the others too."""
+
     sources: Sources
     """Files, folders or named corpora (storyworld:20MB, stdlib, shakespeare, gutenberg:1342, ...)."""
-    out: Path
+    out: Folder
     """Folder to write shards, tokenizer and report to."""
     tokenizer: Literal["characters", "words"] | Path | None = None
     """Folder or file of a tokenizer, or `characters` or `words` to build one from all characters or the most frequent
@@ -102,13 +108,13 @@ class PrepareConfig:
     """Number of ordinary tokens of a tokenizer trained here; a tokenizer of characters keeps all of them."""
     split: str = "hash:0.05"
     """What is held out: hash:FRACTION of the documents, or tail:FRACTION of the text."""
-    text_field: str | None = None
+    text_column: str | None = None
     """Field or column with the text."""
     split_on: str | None = None
     """Cut .txt and .md files into documents at this text, for example a blank line as \\n\\n."""
     strict: bool = False
     """Stop at the first bad file or row instead of naming, skipping and counting it."""
-    from_local: Path | None = None
+    from_local: Folder | None = None
     """Take a named source from this file instead of downloading it."""
     overlap: bool = True
     """Report how much of the held-out text also occurs in the training text."""

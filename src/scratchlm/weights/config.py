@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
-from scratchlm.config.settings import ModelFolder, Positional
+from scratchlm.config.settings import Folder, ModelFolder, Positional
 
 
 def published_shapes() -> dict[str, dict[str, Any]]:
@@ -23,9 +22,9 @@ class ImportConfig:
     source: Positional[str]
     """A folder in Hugging Face's format, a .gguf file, a .bin file of llama2.c with its tok*.bin in the same folder, an
     adapter of PEFT (with --base), or a name such as smollm2-135m or a Hugging Face repository owner/name."""
-    out: Path
+    out: Folder
     """Model folder to write."""
-    base: Path | None = None
+    base: Folder | None = None
     """Base model of the adapter, where `source` is a folder of PEFT; or the new path of the base model of a run or
     model folder."""
     dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored"
@@ -42,7 +41,7 @@ class ExportConfig:
 
     model: ModelFolder
     """Model folder or run folder."""
-    out: Path
+    out: Folder
     """Folder to write."""
     to: Literal["hf", "gguf", "html", "peft"] = "hf"
     """hf: for transformers and vLLM. gguf: for llama.cpp and Ollama, with a Modelfile. html: one file that runs the
