@@ -182,8 +182,10 @@ def test_an_unknown_recipe_offers_the_nearest_from_python_too() -> None:
 def test_settings_of_a_recipe_have_no_part_in_a_published_plan() -> None:
     with pytest.raises(UserError, match="--depth: has no part in the plan of a published model"):
         slm.plan(slm.PlanConfig("deepseek-v3", depth=3))
-    with pytest.raises(UserError, match="unknown argument 'depth': known: recipe, tokens"):
+    with pytest.raises(UserError, match="--depth: has no part in the plan of a published model"):
         slm.plan("deepseek-v3", depth=3)
+    with pytest.raises(UserError, match="--tokens: has no part in the plan of a recipe"):
+        slm.plan("tiny", tokens=5)
 
 
 def test_a_recipe_named_in_python_is_what_is_trained_and_recorded(trained: Path, data: Path) -> None:

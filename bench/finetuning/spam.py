@@ -26,7 +26,7 @@ from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.rules import Majority, SpamRules
 from scratchlm.evaluation.classes import f1_interval, f1_of, score
 from scratchlm.generation.classifier import Classifier
-from scratchlm.lab.experiments.ladder_spam import at_threshold
+from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
 from scratchlm.lab.shared.folds import read_folded
 from scratchlm.model.loraconfig import LoRAConfig
 

@@ -34,12 +34,12 @@ _HOMES = {name: module for module, names in {
     "model.config": ("DecoderConfig",),
     "model.decoder": ("build_decoder",),
     "pretraining.config": ("PlanConfig", "PretrainConfig"),
-    "quickstart.config": ("QuickstartConfig",),
+    "tours.quickstart.config": ("QuickstartConfig",),
     "tokens.config": ("CompareTokenizersConfig", "InspectTokenizerConfig", "PrepareConfig", "TrainTokenizerConfig"),
     "training.config": ("AdamWConfig", "TrainingConfig"),
     "training.loop": ("Loop", "StepRecord"),
     "commands": ("experiment",),
-    "timelapse.config": ("TimelapseConfig",),
+    "tours.timelapse.config": ("TimelapseConfig",),
     "weights.config": ("ExportConfig", "ImportConfig"),
 }.items() for name in names}  # fmt: skip
 

@@ -43,13 +43,13 @@ from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.pretraining.config import PlanConfig, PretrainConfig
 from scratchlm.pretraining.plan import Plan, Published
 from scratchlm.pretraining.train import PretrainResult
-from scratchlm.quickstart.config import QuickstartConfig
-from scratchlm.quickstart.result import QuickstartResult
 from scratchlm.text.config import CleanConfig
-from scratchlm.timelapse.config import TimelapseConfig
-from scratchlm.timelapse.run import TimelapseResult
 from scratchlm.tokens.commands import CompareResult, InspectResult, TrainResult
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, PrepareConfig, TrainTokenizerConfig
+from scratchlm.tours.quickstart.config import QuickstartConfig
+from scratchlm.tours.quickstart.result import QuickstartResult
+from scratchlm.tours.timelapse.config import TimelapseConfig
+from scratchlm.tours.timelapse.run import TimelapseResult
 from scratchlm.training.config import AdamWConfig, TrainingConfig
 from scratchlm.training.loop import Loop, StepRecord
 from scratchlm.weights.commands import Transfer

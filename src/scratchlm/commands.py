@@ -32,7 +32,7 @@ _FINETUNES: Mapping[str, Any] = MappingProxyType({**_TRAINS, "in_memory": ("data
 COMMANDS: Mapping[str, Command] = {each.program: each for each in (
     Command(
         "quickstart", "The whole life of a model in minutes, offline.",
-        "quickstart.config:QuickstartConfig", "quickstart.run:quickstart", hidden=("json", "chat"),
+        "tours.quickstart.config:QuickstartConfig", "tours.quickstart.run:quickstart", hidden=("json", "chat"),
     ),
     Command(
         "doctor", "What this machine can do; every fast path against the plain one.",
@@ -64,7 +64,7 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
     ),
     Command(
         "timelapse", "Train a small model on the bytes of a text, and write a page that replays its training.",
-        "timelapse.config:TimelapseConfig", "timelapse.run:timelapse",
+        "tours.timelapse.config:TimelapseConfig", "tours.timelapse.run:timelapse",
     ),
     Command(
         "synthesize", "Make conversations of your own documents, to fine-tune on.",

@@ -8,20 +8,24 @@ from xml.etree import ElementTree
 
 from scratchlm.base.config import from_dict
 from scratchlm.base.statistics import Comparison, comparison_of
-from scratchlm.lab.harness.findings import Findings, conclude
+from scratchlm.lab.catalogue import EXPERIMENTS, sentences
+from scratchlm.lab.harness.findings import Findings, Sentence, conclude
 from scratchlm.lab.harness.methods import MethodResult
 from scratchlm.lab.harness.outcome import Curves, Outcome, Value
 
+SENTENCES = {key: each for name in EXPERIMENTS for key, each in sentences(name).items()}
+"""What the claims of all experiments say; where two have the same key, of one of them."""
 
-def concluded(*found: Findings) -> Outcome:
+
+def concluded(*found: Findings, says: Mapping[str, Sentence] = SENTENCES) -> Outcome:
     """Return the outcome that the findings at one or several seeds give."""
     made = Outcome("toy", "?")
-    conclude(made, found)
+    conclude(made, found, says)
     return made
 
 
-def holding(*found: Findings) -> set[str]:
-    return {key for key, claim in concluded(*found).claims.items() if claim.holds}
+def holding(*found: Findings, says: Mapping[str, Sentence] = SENTENCES) -> set[str]:
+    return {key for key, claim in concluded(*found, says=says).claims.items() if claim.holds}
 
 
 def of_today(stored: Outcome) -> bool:

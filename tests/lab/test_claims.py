@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 from lab.outcomes import concluded, holding, results_of
-from scratchlm.lab.experiments import (
-    ablations,
-    context,
-    label_efficiency,
-    ladder_lm,
-    ladder_spam,
-    ladder_translate_report,
-    objective,
-)
+from scratchlm.lab.experiments.ablations import measure as ablations
+from scratchlm.lab.experiments.context import measure as context
+from scratchlm.lab.experiments.label_efficiency import measure as label_efficiency
+from scratchlm.lab.experiments.ladder_lm import measure as ladder_lm
+from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
+from scratchlm.lab.experiments.ladder_translate import report as ladder_translate_report
+from scratchlm.lab.experiments.objective import measure as objective
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Value

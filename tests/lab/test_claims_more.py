@@ -17,8 +17,12 @@ from scratchlm import storyworld
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import comparison_of
 from scratchlm.classic.reading import by_rules
-from scratchlm.lab.experiments import features, ladder_respond, ladder_understand, limits, tasks
-from scratchlm.lab.experiments.ladder_respond import read_ratings, sheet
+from scratchlm.lab.experiments.features import measure as features
+from scratchlm.lab.experiments.ladder_respond import measure as ladder_respond
+from scratchlm.lab.experiments.ladder_respond.measure import read_ratings, sheet
+from scratchlm.lab.experiments.ladder_understand import measure as ladder_understand
+from scratchlm.lab.experiments.limits import measure as limits
+from scratchlm.lab.experiments.tasks import measure as tasks
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
 from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome

@@ -9,8 +9,9 @@ import pytest
 
 from lab.outcomes import concluded
 from scratchlm.base.errors import UserError
-from scratchlm.lab.experiments import crossover, crossover_report
 from scratchlm.lab.experiments.config import CrossoverConfig
+from scratchlm.lab.experiments.crossover import measure as crossover
+from scratchlm.lab.experiments.crossover import report as crossover_report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.fine_tuned import conversation_of

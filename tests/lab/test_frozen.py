@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from scratchlm.lab.experiments.ablations import UNTRAINED, add_noise, counts_of, cut, cut_random
+from scratchlm.lab.experiments.ablations.measure import UNTRAINED, add_noise, counts_of, cut, cut_random
 from scratchlm.lab.experiments.config import AblationsConfig
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.frozen import LARGER, PARTS, Frozen, optimizer_of, search_rates, shape_of

@@ -15,7 +15,7 @@ from commands import fails, run
 from lab.outcomes import of_today
 from scratchlm.base.errors import UserError
 from scratchlm.lab.catalogue import EXPERIMENTS
-from scratchlm.lab.experiments import limits
+from scratchlm.lab.experiments.limits import measure as limits
 from scratchlm.lab.harness.outcome import Outcome, Value
 from scratchlm.lab.harness.prose import read_results
 from scratchlm.lab.quiz.cards import notes_folder

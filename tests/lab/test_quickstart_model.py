@@ -14,8 +14,8 @@ from scratchlm.lab.catalogue import recipe
 from scratchlm.lab.experiments.config import LimitsConfig
 from scratchlm.lab.harness.outcome import read_outcome
 from scratchlm.lab.shared.fine_tuned import QUICKSTART, quickstart_model, with_quickstart
-from scratchlm.quickstart.text import storyworld_corpus
 from scratchlm.tokens.chat import ChatTemplate
+from scratchlm.tours.quickstart.text import storyworld_corpus
 from scratchlm.weights.checkpoint import SavedModel, save_model
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 

@@ -19,11 +19,11 @@ from scratchlm.classic.ngram_fast import KneserNey
 from scratchlm.cli import main
 from scratchlm.commands import experiment_command
 from scratchlm.lab.catalogue import EXPERIMENTS, recipe
-from scratchlm.lab.experiments import ladder_spam
 from scratchlm.lab.experiments.config import LadderLmConfig, LadderSpamConfig
-from scratchlm.lab.experiments.ladder_lm import Counted
-from scratchlm.lab.experiments.ladder_spam import at_threshold
-from scratchlm.lab.experiments.ladder_translate import read_pairs
+from scratchlm.lab.experiments.ladder_lm.measure import Counted
+from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
+from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
+from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
 from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.steps import FILES, FOLDER_KIND
 from scratchlm.lab.run import write_report

@@ -17,10 +17,10 @@ import pytest
 
 from lab.outcomes import concluded, holding
 from scratchlm.base.errors import UserError
-from scratchlm.lab.experiments import scaling
 from scratchlm.lab.experiments.config import ScalingConfig
-from scratchlm.lab.experiments.scaling import FACTORS, fit_rates, planned, recipe, shape
-from scratchlm.lab.experiments.scaling_report import Measured, report
+from scratchlm.lab.experiments.scaling import measure as scaling
+from scratchlm.lab.experiments.scaling.measure import FACTORS, fit_rates, planned, recipe, shape
+from scratchlm.lab.experiments.scaling.report import Measured, report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared import scaling_laws as laws

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.outcomes import concluded, holding
-from scratchlm.lab.harness.findings import Cell, Findings, above, below, every, negated
+from scratchlm.lab.harness.findings import Cell, Findings, Sentence, above, below, negated
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.seeds import over_seeds
@@ -46,15 +46,23 @@ def test_the_interval_of_a_fraction_stays_within_0_and_1() -> None:
     assert found.ends[0] >= 0.0
 
 
+SAYS = {
+    "grows": Sentence("The second is {by} than the first", control="nothing but {by}"),
+    "lower": Sentence("The second is lower"),
+    "both": Sentence("Both", "gap > 0 and m0 > {least}"),
+    "neither": Sentence("Not higher"),
+}
+
+
 def seed(*bits: float) -> Findings:
     found = Findings()
     for at, value in enumerate(bits):
         found.values[f"m{at}"] = Value(value, value - 0.01, value + 0.01)
     gaps = bits[1] - bits[0] + 0.001 * np.sin(np.arange(50))
-    found.claim("grows", "The second is higher", found.gain("gap", paired(gaps)), "nothing else")
-    found.claim("lower", "The second is lower", below("m1", "m0"))
-    found.claim("both", "Both", every(above("gap"), above("m0", 0.5)))
-    found.claim("neither", "Not higher", negated(above("gap")))
+    found.claim("grows", found.gain("gap", paired(gaps)), by="more")
+    found.claim("lower", below("m1", "m0"))
+    found.claim("both", least="0.5")
+    found.claim("neither", negated(above("gap")))
     found.derive("sum", lambda values: Value(values["m0"].value + values["m1"].value))
     found.table("Bits", ["", "bits"], [["first", Cell("m0")], ["second", Cell("m1", ".1f", False)], ["", Cell("none")]])
     found.curves(
@@ -66,7 +74,7 @@ def seed(*bits: float) -> Findings:
 
 def test_tables_figures_and_claims_are_made_from_the_values_over_all_seeds() -> None:
     found = [seed(1.0, 2.0), seed(1.1, 2.2), seed(1.2, 1.9)]
-    made = concluded(*found)
+    made = concluded(*found, says=SAYS)
     assert made.values["sum"].value == pytest.approx(1.1 + 6.1 / 3)
     low, high = made.values["m0"].ends
     assert made.tables[0].rows == [["first", f"1.100 ({low:.3f} to {high:.3f})"], ["second", "2.0"], ["", ""]]
@@ -76,19 +84,20 @@ def test_tables_figures_and_claims_are_made_from_the_values_over_all_seeds() -> 
     assert made.curves[0].levels == {"m": pytest.approx(1.1)}
     assert [row.value.seeds for row in made.dots[0].rows] == [(1.0, 1.1, 1.2), (2.0, 2.2, 1.9)]
     assert made.notes[0].startswith("3 seeds")
-    assert made.claims["grows"].control == "nothing else"
+    assert made.claims["grows"].says == "The second is more than the first"
+    assert made.claims["grows"].control == "nothing but more"
     assert {key: claim.holds for key, claim in made.claims.items()} == {
         "grows": True, "lower": False, "both": True, "neither": False
     }  # fmt: skip
 
 
 def test_what_varies_too_much_between_seeds_could_not_be_shown() -> None:
-    made = concluded(seed(1.0, 2.0), seed(2.0, 1.5), seed(1.0, 1.7))
+    made = concluded(seed(1.0, 2.0), seed(2.0, 1.5), seed(1.0, 1.7), says=SAYS)
     assert {key: claim.holds for key, claim in made.claims.items()} == {
         "grows": None, "lower": None, "both": None, "neither": None
     }  # fmt: skip
     assert made.verdict(made.claims["grows"]) == "could not be shown"
-    assert holding(seed(1.0, 2.0)) == {"grows", "both"}
+    assert holding(seed(1.0, 2.0), says=SAYS) == {"grows", "both"}
 
 
 def test_another_confidence_widens_an_interval_by_students_t_over_its_seeds() -> None:

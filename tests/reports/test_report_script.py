@@ -13,8 +13,8 @@ import pytest
 from browser import after_script, needs_browser
 from scratchlm.base.runfolder import LOG_FILE, RunLog, Sample, Timing, Train
 from scratchlm.evaluation.bits import HeldOutLoss
-from scratchlm.quickstart.result import QuickstartResult, write_quickstart_report
 from scratchlm.reports.page import REPORT_FILE
+from scratchlm.tours.quickstart.result import QuickstartResult, write_quickstart_report
 
 TELL = """
   const told = {};

@@ -23,13 +23,13 @@ from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sam
 from scratchlm.lab.run import write_report as write_experiment
 from scratchlm.pretraining.skipped import BadDocument, SkippedStep
 from scratchlm.pretraining.sweep.run import Ended, SweepResult, write_sweep_report
-from scratchlm.quickstart.attention import AnswerAttention
-from scratchlm.quickstart.qa_eval import Answer, Reading
-from scratchlm.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.reports import page
 from scratchlm.reports.changes import Answers, first_changed, judge_answers, judge_classes, judge_score
 from scratchlm.reports.chart import apart, chart, shown, ticks
 from scratchlm.reports.page import REPORT_FILE, write_report
+from scratchlm.tours.quickstart.attention import AnswerAttention
+from scratchlm.tours.quickstart.qa_eval import Answer, Reading
+from scratchlm.tours.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 
 HOSTILE = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>{{ 7 * 7 }}</style>"
 BETWEEN = Interval(0.251, 0.752)

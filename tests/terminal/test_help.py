@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+
 import pytest
 
 from scratchlm.commands import COMMANDS
+from scratchlm.config.settings import settings
 from terminal.pseudo import STYLE, on_terminal
 
 HELPS = [[], ["tokenizer"], ["finetune"], ["experiment"], ["experiment", "limits"]]
 HELPS += [each.program.split() for each in COMMANDS.values()]
+
+
+def test_the_short_help_names_settings_that_exist_and_fits_a_page() -> None:
+    for command in COMMANDS.values():
+        cls = command.config()
+        names = {each.path.rpartition(".")[2] for each in settings(cls)}
+        assert set(getattr(cls, "common", ())) <= names, command.program
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+            command.from_arguments(["--help"])
+        assert shown.getvalue().count("\n") <= 60, command.program
 
 
 @pytest.mark.parametrize("columns", [80, 40, 5])

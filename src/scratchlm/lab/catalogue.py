@@ -1,18 +1,19 @@
 """The experiments by name, and the recipe of each. Imports no torch.
 
-The recipe of an experiment is in `experiments/recipes`: its table `default` holds the settings of a run of some
-minutes, `small` and `full` the settings that differ with these flags. Flags override the recipe.
+An experiment is a folder of `experiments/`: measure.py, claims.toml, recipe.toml. The table `default` of a recipe holds
+the settings of a run of some minutes, `small` and `full` the settings that differ with these flags. Flags override it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scratchlm.base.config import from_dict, read_toml
 from scratchlm.base.errors import UserError, nearest
 from scratchlm.lab.experiments import config as configs
+from scratchlm.lab.harness.findings import Sentence
 from scratchlm.lab.harness.settings import ExperimentConfig
 
 
@@ -60,8 +61,17 @@ def find(name: str) -> Entry:
 def recipe(name: str, form: str) -> ExperimentConfig:
     """Return the settings of an experiment; `form` is small, default or full."""
     entry = find(name)
-    cls, recipes = entry.config, resources.files("scratchlm.lab.experiments") / "recipes"
-    with resources.as_file(recipes / f"{entry.module}.toml") as file:
-        tables = read_toml(file)
+    cls, tables = entry.config, _table(entry, "recipe.toml")
     config = from_dict(cls, tables["default"], f"{name}.default", cls())
     return config if form == "default" else from_dict(cls, {**tables[form], form: True}, f"{name}.{form}", config)
+
+
+def sentences(name: str) -> dict[str, Sentence]:
+    """Return what the claims of an experiment say, by their keys."""
+    tables = _table(find(name), "claims.toml")
+    return {key: from_dict(Sentence, table, f"{name}.{key}") for key, table in tables.items()}
+
+
+def _table(entry: Entry, name: str) -> dict[str, Any]:
+    with resources.as_file(resources.files("scratchlm.lab.experiments") / entry.module / name) as file:
+        return read_toml(file)

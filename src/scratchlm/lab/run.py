@@ -24,7 +24,7 @@ from scratchlm.base.files import sha256_of, sha256_of_files
 from scratchlm.base.outputs import clear, locked, occupied, strangers
 from scratchlm.base.paths import found_path, stored_path
 from scratchlm.base.runfolder import REPORT_FILE, RESULT_FILE
-from scratchlm.lab.catalogue import find
+from scratchlm.lab.catalogue import find, sentences
 from scratchlm.lab.harness.findings import Findings, conclude
 from scratchlm.lab.harness.outcome import SAME_MACHINE, Outcome, other_data, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.settings import INIT, MODEL, NOT_SETTINGS, NOT_STEPS, ExperimentConfig
@@ -73,9 +73,8 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
         steps.threads = outcome.machine["threads"]
         started = time.monotonic()
         try:
-            conclude(
-                outcome, _found(import_module(f"scratchlm.lab.experiments.{entry.module}").run, config, steps, outcome)
-            )
+            measure = import_module(f"scratchlm.lab.experiments.{entry.module}.measure").run
+            conclude(outcome, _found(measure, config, steps, outcome), sentences(name))
         except (KeyboardInterrupt, Interrupted):
             again = "the same command without --force" if config.force else "the same command"
             raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None

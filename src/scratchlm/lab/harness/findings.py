@@ -6,6 +6,7 @@ So they are made once, by `conclude`, from the values over all seeds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -44,11 +45,22 @@ Row = Sequence[str | Cell]
 
 
 @dataclass(frozen=True)
-class _Claim:
+class Sentence:
+    """What a claims.toml says of a claim; words in braces are filled in when it is added."""
+
     says: str
-    test: Test | bool
-    control: str
+    test: str = ""
+    """Judges it by the values: comparisons such as `loss.1 > loss.16`, joined by `and`. Empty where code does."""
+    control: str = ""
+    """What else would give the same numbers, and which measurement excludes it."""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    entry: str
+    test: Test | bool | None
     timed: bool
+    words: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,13 +95,15 @@ class Findings:
         """The first digits of the hash of the published model given as `--init`; empty without one."""
         return self.data.get(INIT, "")[:8]
 
-    def claim(self, key: str, says: str, test: Test | bool, control: str = "", timed: bool = False) -> None:
-        """Add a claim.
+    def claim(
+        self, key: str, test: Test | bool | None = None, *, entry: str = "", timed: bool = False, **words: Any
+    ) -> None:
+        """Add a claim, whose sentence, test and control are those of `entry`, or `key`, in claims.toml.
 
-        `control` says what else would give the same numbers, and which measurement excludes it. A test must use
-        nothing but the values. A truth value is for what no seed changes, such as a count of parameters.
+        A `test` takes the place of the one there and must use nothing but the values; a truth value is for what no
+        seed changes, such as a count of parameters. `words` are filled into the sentence.
         """
-        self._claims[key] = _Claim(says, test, control, timed)
+        self._claims[key] = _Claim(entry or key, test, timed, words)
 
     def gain(self, key: str, compared: Comparison) -> Test:
         """Add a difference as a value; return the test that it lies above zero."""
@@ -153,7 +167,17 @@ def any_holds(verdicts: Sequence[bool | None]) -> bool | None:
     return True if True in verdicts else None if None in verdicts else False
 
 
-def conclude(outcome: Outcome, found: Sequence[Findings]) -> None:
+def read_test(text: str) -> Test:
+    """Return the test that a text such as `loss.1 > loss.16 and gain > 0.5` describes."""
+    tests = []
+    for comparison in text.split(" and "):
+        key, sign, limit = comparison.split()
+        number = re.fullmatch(r"-?\d+(\.\d+)?", limit)
+        tests.append({">": above, "<": below}[sign](key, float(limit) if number else limit))
+    return every(*tests)
+
+
+def conclude(outcome: Outcome, found: Sequence[Findings], sentences: Mapping[str, Sentence]) -> None:
     """Fill an outcome from the findings at each seed: values over seeds, then tables, figures and claims from them."""
     first = found[0]
     keys = list(dict.fromkeys(key for each in found for key in each.values))
@@ -180,11 +204,16 @@ def conclude(outcome: Outcome, found: Sequence[Findings]) -> None:
         outcome.dots.append(Dots(title, x, dots, _levels(levels, values)))
     for key in dict.fromkeys(key for each in found for key in each._claims):
         claims = [each._claims[key] for each in found if key in each._claims]
-        outcome.claims[key] = Claim(claims[0].says, _judged(claims, values), claims[0].timed, claims[0].control)
+        sentence, words = sentences[claims[0].entry], claims[0].words
+        says, control = (text.format(**words) for text in (sentence.says, sentence.control))
+        holds = _judged(claims, sentence.test.format(**words), values)
+        outcome.claims[key] = Claim(says, holds, claims[0].timed, control)
 
 
-def _judged(claims: Sequence[_Claim], values: Values) -> bool | None:
+def _judged(claims: Sequence[_Claim], text: str, values: Values) -> bool | None:
     test = claims[0].test
+    if test is None:
+        return read_test(text)(values)
     if callable(test):
         return test(values)
     verdicts = {claim.test for claim in claims}

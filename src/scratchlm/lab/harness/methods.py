@@ -105,16 +105,16 @@ def paired_by(
 
 
 def claim_gains(
-    found: Findings, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str, str, str]]
+    found: Findings, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str]]
 ) -> None:
-    """Add claims that a method scores higher than another. Each is a key, the two methods, a text, and its control.
+    """Add claims that a method scores higher than another. Each is a key and the two methods.
 
     The difference becomes the value ABOVE.over.BELOW. A claim about a method that was not run, for want of `--init`, is
     left out.
     """
-    for key, above, below, says, control in claims:
+    for key, above, below in claims:
         if above in by and below in by:
-            found.claim(key, says, found.gain(f"{above}.over.{below}", compare(by[below], by[above])), control)
+            found.claim(key, found.gain(f"{above}.over.{below}", compare(by[below], by[above])))
 
 
 def add_comparison(

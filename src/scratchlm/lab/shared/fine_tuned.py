@@ -24,10 +24,10 @@ from scratchlm.lab.shared.small_model import (
     text_size,
     write_texts,
 )
-from scratchlm.quickstart.run import TEACHING
-from scratchlm.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import TEMPLATE_FILE, Conversation, Rendered
+from scratchlm.tours.quickstart.run import TEACHING
+from scratchlm.tours.quickstart.text import Corpus, storyworld_corpus
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model

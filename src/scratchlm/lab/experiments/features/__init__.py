@@ -1,0 +1,1 @@
+"""`experiment features`: which properties of a token linear probes can read from a model, and at which layer."""

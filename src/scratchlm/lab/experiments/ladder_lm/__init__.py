@@ -1,0 +1,1 @@
+"""`experiment ladder-lm`: n-gram models and networks predict the same text; with grammar scores and samples."""

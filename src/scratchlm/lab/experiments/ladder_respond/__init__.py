@@ -1,0 +1,1 @@
+"""`experiment ladder-respond`: replies of ELIZA's patterns, retrieval, n-grams and a fine-tuned model."""

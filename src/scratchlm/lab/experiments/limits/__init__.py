@@ -1,0 +1,1 @@
+"""`experiment limits`: where a fine-tuned model is fluent but wrong."""

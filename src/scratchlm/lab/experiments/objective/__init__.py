@@ -1,0 +1,1 @@
+"""`experiment objective`: loss and samples before, during and after training; then other kinds of tokens."""

@@ -1,0 +1,1 @@
+"""`experiment tasks`: one multi-task model for four tasks, compared with baselines and single-task models."""
