@@ -19,7 +19,10 @@ from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 
-MODULES = ("tokens", "text", "training", "runs", "finetuning", "generation", "evaluation", "lab.quiz", "model")
+MODULES = (
+    "tokens", "text", "training", "pretraining", "finetuning", "generation", "evaluation", "inspection", "lab.quiz", "model",
+    "tours.quickstart", "tours.timelapse",
+)  # fmt: skip
 LARGE = 10**30
 
 

@@ -28,7 +28,8 @@ OTHERS = ("pyarrow.parquet", "rich.console", "rich.table", "sklearn.metrics", "j
 OURS = ("cli", "pretraining.pretrain", "finetuning.classify", "finetuning.instruct", "finetuning.prefer",
         "finetuning.reinforce", "finetuning.synthesize", "pretraining.plan", "tours.quickstart.run",
         "tours.timelapse.run", "evaluation.run", "weights.commands", "data.prepare", "lab.quiz.commands",
-        "generation.commands", "generation.classifier", "inspection.parameters", "lab.run", "lab.experiments.ladder_lm.measure")  # fmt: skip
+        "generation.commands", "generation.classifier", "inspection.parameters", "lab.run",
+        "lab.experiments.ladder_lm.measure")  # fmt: skip
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Placement:
-    """Where a step's weights and gradients lie: here, all of them in this process.
+    """The placement of weights and gradients on processes: here, all of them in this one.
 
     The loop asks it for a step's micro-batches, the norm of the gradient and what is saved. A step calls `begin`,
     `micro_batches`, `complete` and `end` in this order.

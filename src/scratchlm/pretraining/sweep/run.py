@@ -124,8 +124,8 @@ class SweepResult:
 
 
 @dataclass(frozen=True, repr=False)
-class SweptResult(PretrainResult):
-    """Where the best run of a sweep ended."""
+class BestOfSweep(PretrainResult):
+    """Where the best run of a sweep ended, and the table of all."""
 
     sweep: SweepResult
 
@@ -293,7 +293,7 @@ def score(run: Path) -> float | None:
     return found[-1].bits_per_byte if found else None
 
 
-def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> SweptResult:
+def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> BestOfSweep:
     """Train the trials of a sweep, each by `pretrain`, and return where the best one ended."""
     assert config.out is not None
     if ranks.size > 1:
@@ -320,7 +320,7 @@ def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> SweptResult:
     table = trials.train()
     end_run(out)
     parameters = outline(trials.trials[table.trials[0].number].config.model).parameter_count()
-    return SweptResult(**vars(result_of(trials.best(), parameters, time.perf_counter() - started)), sweep=table)
+    return BestOfSweep(**vars(result_of(trials.best(), parameters, time.perf_counter() - started)), sweep=table)
 
 
 def _at_once(config: PretrainConfig, threads: int) -> int:
