@@ -20,8 +20,8 @@ from scratchlm.model.config import AttentionConfig, DecoderConfig, RMSNormConfig
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 
 MODULES = (
-    "tokens", "text", "training", "pretraining", "finetuning", "generation", "evaluation", "inspection", "lab.quiz", "model",
-    "tours.quickstart", "tours.timelapse",
+    "tokens", "text", "training", "pretraining", "finetuning", "generation", "evaluation", "inspection", "lab.quiz",
+    "model", "tours.quickstart", "tours.timelapse",
 )  # fmt: skip
 LARGE = 10**30
 
@@ -55,7 +55,7 @@ def test_no_config_takes_a_number_that_is_infinite_or_none_or_beyond_64_bits(con
     needed: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            path = field.name == "model" or "Path" in str(field.type)
+            path = field.name == "model" or any(word in str(field.type) for word in ("Path", "File", "Folder"))
             needed[field.name] = Path("x") if path else () if "tuple" in str(field.type) else "x"
     for name, value in numbers(config):
         with pytest.raises(UserError, match=f"{name.replace('_', '.')}.*must (be|not|lie)"):
